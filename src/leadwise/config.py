@@ -1,0 +1,226 @@
+"""The parameters of every entry point: read from ``pipelines/params.yaml``, overridden by name, checked, frozen.
+
+A parameter has one name everywhere: ``learning-rate`` in params.yaml, in MLproject (``-P learning-rate=0.01``) and on
+a script's command line (``--learning-rate 0.01``); ``learning_rate`` where Python needs an identifier.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from leadwise.contract import FeatureSet, LeadwiseError, ModelName
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
+
+FROM_FILE = "params.yaml"
+"""The value of a parameter that was not given: its default stands in params.yaml."""
+
+Monitor = Literal["val/macro_auroc", "val/binary_accuracy"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class ConfigError(LeadwiseError):
+    """A parameter is unknown or has a value that is not allowed; the message names it."""
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class Section(BaseModel):
+    """One section of params.yaml: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True)
+
+
+class Shared(Section):
+    """What more than one stage needs."""
+
+    workspace: Path = Field(description="folder for everything the stages write")
+    feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
+    monitor: Monitor = Field(description="validation metric that picks epoch, trial and champion")
+    seed: int = Field(ge=0, lt=2**31, description="seed of everything random")
+
+
+class Simulate(Section):
+    """The simulated PTB-XL tree."""
+
+    tree: Path = Field(description="where the simulated PTB-XL is written")
+    patients: int = Field(ge=100, le=100_000, description="simulated patients; some have several records")
+
+
+class Ingest(Section):
+    """From a PTB-XL tree to the store."""
+
+    source: Path = Field(description="a PTB-XL tree (100 Hz part); the simulated one is written first if absent")
+    max_unreadable_share: Share = Field(description="share of unreadable records above which ingestion stops")
+
+
+class Tune(Section):
+    """The Optuna study of each model."""
+
+    trials: int = Field(ge=1, description="trials per model")
+    timeout_min: float = Field(gt=0, description="minutes per model")
+    tune_epochs: int = Field(ge=1, description="epochs of one trial")
+    tune_records: int = Field(ge=100, description="training records of one trial")
+    study_storage: str = Field(description="Optuna storage address; empty: SQLite in the workspace")
+
+
+class Train(Section):
+    """The three models and how they are fitted."""
+
+    model: ModelName | Literal["all"] = Field(description="all, metadata, fusion or fusion_augmented")
+    use_tuned: bool = Field(description="take the parameters that the tune stage found")
+    learning_rate: float = Field(gt=0, le=1, description="Adam's learning rate")
+    batch_size: int = Field(ge=1, le=4096, description="records per batch")
+    epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
+    epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
+    patience_metadata: int = Field(ge=1, description="epochs without gain before the metadata model stops")
+    patience_fusion: int = Field(ge=1, description="epochs without gain before a fusion model stops")
+    dropout_branch: Rate = Field(description="drop-out of the metadata branch")
+    dropout_head: Rate = Field(description="drop-out before the output and after the signal branch")
+    metadata_dropout: Rate = Field(description="share of training records whose clinical features are hidden")
+    window_samples: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
+    noise_sd: float = Field(ge=0, le=1, description="fusion_augmented: noise in standard deviations of the signal")
+
+
+class Evaluate(Section):
+    """Figures on fold 10."""
+
+    bootstrap: int = Field(ge=100, le=100_000, description="patient-level bootstrap replicates")
+
+
+class Register(Section):
+    """Packaging and the model registry."""
+
+    registered_model: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+$", description="name in the registry; auto: leadwise, or leadwise-demo if simulated"
+    )
+
+
+class Main(Section):
+    """The whole pipeline."""
+
+    with_tuning: bool = Field(description="run the tune stage and train with what it found")
+
+
+class Parameters(BaseModel):
+    """All sections of params.yaml. An entry point takes the parameters of the sections in ``ENTRY_POINTS``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shared: Shared
+    simulate: Simulate
+    ingest: Ingest
+    tune: Tune
+    train: Train
+    evaluate: Evaluate
+    registration: Register = Field(alias="register")
+    main: Main
+
+    def flat(self, entry_point: str) -> dict[str, Any]:
+        """Every parameter of one entry point by its kebab-case name."""
+        values: dict[str, Any] = {}
+        for section in ENTRY_POINTS[entry_point]:
+            values |= getattr(self, section).model_dump(mode="json", by_alias=True)
+        return values
+
+
+ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
+    "main": ("shared", "simulate", "ingest", "tune", "train", "evaluate", "registration", "main"),
+    "simulate": ("shared", "simulate"),
+    "ingest": ("shared", "ingest"),
+    "tune": ("shared", "train", "tune"),
+    "train": ("shared", "train"),
+    "evaluate": ("shared", "train", "evaluate"),
+    "register": ("shared", "registration"),
+}
+"""The sections whose parameters each entry point takes, most general first."""
+
+_SECTION_KEYS = {"registration": "register"}
+
+
+def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
+    """Kebab-case name -> (section key in params.yaml, description, annotation) of an entry point's parameters."""
+    fields = {}
+    for section in ENTRY_POINTS[entry_point]:
+        model = Parameters.model_fields[section].annotation
+        assert isinstance(model, type) and issubclass(model, Section)
+        for name, field in model.model_fields.items():
+            key = _SECTION_KEYS.get(section, section)
+            fields[_kebab(name)] = (key, field.description or "", field.annotation)
+    return fields
+
+
+def load_parameters(
+    overrides: Mapping[str, Any] | None = None, *, entry_point: str = "main", file: Path | None = None
+) -> Parameters:
+    """Read params.yaml and apply overrides by kebab-case name.
+
+    Args:
+        overrides: values by name, as text or as typed values; ``FROM_FILE`` leaves the default of the file.
+        entry_point: the entry point whose parameters may be overridden.
+        file: another params.yaml.
+
+    Raises:
+        ConfigError: a key or value is not allowed; the message names the parameter, what was received and what is
+            allowed.
+    """
+    file = file or PARAMS_FILE
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
+        raise ConfigError(f"{file}: expected sections with keys, received {type(content).__name__}")
+    known = section_fields(entry_point)
+    for name, value in (overrides or {}).items():
+        if name not in known:
+            raise ConfigError(f"{name}: not a parameter of {entry_point}; allowed: {', '.join(sorted(known))}")
+        if value != FROM_FILE:
+            content.setdefault(known[name][0], {})[name] = value
+    try:
+        return Parameters.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _explain(problem: Any) -> str:
+    location = ".".join(str(part) for part in problem["loc"][1:] if part not in ("literal", "constrained-str"))
+    name = location or str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml"
+    if problem["type"] == "missing":
+        return f"{name}: missing in section '{problem['loc'][0]}' of params.yaml"
+    return f"{name}: received {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) -> Parameters:
+    """Parse a script's command line; a bad parameter ends the program with status 2 and a message that names it."""
+    parser = argparse.ArgumentParser(
+        prog=f"pipelines/{entry_point}.py",
+        description=f"The {entry_point} stage of Leadwise. Defaults stand in pipelines/params.yaml.",
+        allow_abbrev=False,
+    )
+    for name, (_, description, annotation) in section_fields(entry_point).items():
+        metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
+        parser.add_argument(f"--{name}", default=FROM_FILE, metavar=metavar, help=description)
+    given = {_kebab(name): value for name, value in vars(parser.parse_args(arguments)).items()}
+    try:
+        return load_parameters(given, entry_point=entry_point)
+    except ConfigError as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The texts that a Literal, or a union of Literals, allows."""
+    found: list[str] = []
+    for argument in get_args(annotation):
+        found += [argument] if isinstance(argument, str) else _choices(argument)
+    return found

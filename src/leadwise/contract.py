@@ -1,0 +1,88 @@
+"""The words that every part of Leadwise shares: leads, classes, units, folds, and one recording.
+
+This module is the ground floor: it imports nothing of ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The 12 standard leads in the order in which every array of ours holds them."""
+
+SUPERCLASSES: tuple[str, ...] = ("NORM", "MI", "STTC", "CD", "HYP")
+"""The five diagnostic superclasses of PTB-XL in the order of every label and probability array."""
+
+SUPERCLASS_NAMES: Mapping[str, str] = {
+    "NORM": "normal ECG",
+    "MI": "myocardial infarction",
+    "STTC": "ST/T change",
+    "CD": "conduction disturbance",
+    "HYP": "hypertrophy",
+}
+
+FS_HZ = 100.0
+"""Sampling rate of the stored signals and of every model's input, in Hz."""
+
+RECORD_SAMPLES = 1000
+"""Samples of one stored record: 10 s at ``FS_HZ``."""
+
+MICROVOLTS_PER_UNIT = 1.0
+"""What one unit of the stored int16 signals means, in microvolts (1000 units per mV)."""
+
+TRAIN_FOLDS: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+VALIDATION_FOLD = 9
+TEST_FOLD = 10
+"""The recommended split of PTB-XL (Wagner et al. 2020): folds 9 and 10 are human-validated."""
+
+Split = Literal["train", "validation", "test"]
+FeatureSet = Literal["clinical", "original"]
+ModelName = Literal["metadata", "fusion", "fusion_augmented"]
+
+MODEL_NAMES: tuple[ModelName, ...] = ("metadata", "fusion", "fusion_augmented")
+FUSION_MODELS: tuple[ModelName, ...] = ("fusion", "fusion_augmented")
+
+CLINICAL_FEATURES: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
+"""Known for a patient who walks in: the only metadata that a served model may see."""
+
+ORIGINAL_FEATURES: tuple[str, ...] = (
+    "age",
+    "sex",
+    "height_cm",
+    "weight_kg",
+    "infarction_stadium1",
+    "infarction_stadium2",
+    "pacemaker",
+)
+"""The seven inputs of the work that Leadwise grew from. The two infarction stages are read off the diagnosis."""
+
+LEAKING_FEATURES: frozenset[str] = frozenset(
+    {"infarction_stadium1", "infarction_stadium2", "report", "heart_axis", "validated_by"}
+)
+"""Columns written by whoever made the diagnosis: never an input of a model that is served."""
+
+DISCLAIMER = "For research and education only. Leadwise is not a medical device and must not guide care."
+
+
+class LeadwiseError(Exception):
+    """An error that a user can act on: its message names the record or field, what was received, what is allowed."""
+
+
+@dataclass(frozen=True)
+class ECGRecord:
+    """One 12-lead recording with what is known about the patient.
+
+    Attributes:
+        signal_mv: ``(time, 12)`` float32 in millivolts, leads in the order of ``LEADS``.
+        fs_hz: sampling rate in Hz.
+        patient: what is known of ``age`` (years), ``sex`` (0 male, 1 female), ``height_cm``, ``weight_kg``,
+            ``pacemaker`` (0 or 1); a missing key or ``None`` means unknown.
+        record_id: the caller's name for the recording.
+    """
+
+    signal_mv: np.ndarray
+    fs_hz: float
+    patient: Mapping[str, float | None]
+    record_id: str = ""

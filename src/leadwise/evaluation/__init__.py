@@ -1,0 +1,1 @@
+"""Metrics, calibration, bootstrap, figures, the results table."""

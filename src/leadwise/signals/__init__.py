@@ -1,0 +1,1 @@
+"""One recording: units and lead order, resampling, scaling, windows."""

@@ -1,0 +1,1 @@
+"""Fitting, checkpoints, tuning, prediction over the store."""
