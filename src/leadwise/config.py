@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from leadwise.contract import FeatureSet, LeadwiseError, ModelName
+from leadwise.contract import FeatureSet, LeadwiseError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
@@ -75,9 +75,10 @@ class Tune(Section):
 class Train(Section):
     """The three models and how they are fitted."""
 
-    model: ModelName | Literal["all"] = Field(description="all, metadata, fusion or fusion_augmented")
+    model: Literal["all", "metadata", "fusion", "fusion_augmented"] = Field(description="all, metadata, fusion or fusion_augmented")
     use_tuned: bool = Field(description="take the parameters that the tune stage found")
     learning_rate: float = Field(gt=0, le=1, description="Adam's learning rate")
+    schedule: Literal["cosine", "constant"] = Field(description="the learning rate warms up and falls to 0, or stays")
     batch_size: int = Field(ge=1, le=4096, description="records per batch")
     epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
     epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
@@ -192,8 +193,7 @@ def load_parameters(
 
 
 def _explain(problem: Any) -> str:
-    location = ".".join(str(part) for part in problem["loc"][1:] if part not in ("literal", "constrained-str"))
-    name = location or str(problem["loc"][0])
+    name = str(problem["loc"][1] if len(problem["loc"]) > 1 else problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml"
     if problem["type"] == "missing":

@@ -1,0 +1,34 @@
+"""Search the parameters of each model with Optuna; the train stage takes what was found when use-tuned is set."""
+
+import mlflow
+
+from leadwise.config import Parameters
+from leadwise.contract import MODEL_NAMES, ModelName
+from leadwise.stage import child_run, log_store, run_stage
+
+
+def tune_one(model: ModelName, parameters: Parameters) -> None:
+    """One study in a run of its own, its trials below it."""
+    from leadwise.data.store import open_store
+    from leadwise.training.tuning import tune_model
+
+    store = open_store(parameters.shared.workspace / "store")
+    tags = {"stage": "tune", "model": model, "feature_set": parameters.shared.feature_set}
+    with child_run(f"tune/{model}", tags, {}):
+        log_store(store.manifest, "tuning")
+        found = tune_model(model, parameters, store)
+        mlflow.log_params({f"best/{name}": value for name, value in found["parameters"].items()})
+        mlflow.log_metric(f"best/{found['monitor']}", found["value"])
+        mlflow.log_metrics({f"tune/trials/{state}": number for state, number in found["trials"].items()})
+        mlflow.log_dict(found, "tuned.json")
+
+
+def work(parameters: Parameters) -> None:
+    """Tune what ``model`` asks for."""
+    chosen = MODEL_NAMES if parameters.train.model == "all" else (parameters.train.model,)
+    for model in chosen:
+        tune_one(model, parameters)
+
+
+if __name__ == "__main__":
+    run_stage("tune", work)

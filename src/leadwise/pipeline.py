@@ -1,0 +1,124 @@
+"""The whole pipeline: every stage as a nested MLflow project run, and what to say when they have ended."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from leadwise.config import PROJECT_ROOT, Parameters
+from leadwise.contract import DISCLAIMER, LeadwiseError
+
+UI_PORT = 5000
+SERVER_PORT = 5001
+
+
+class StageFailed(LeadwiseError):
+    """A stage ended with an error; its own message stands above."""
+
+
+def stages_of(parameters: Parameters) -> list[str]:
+    """The stages that a run of the pipeline has, in order."""
+    stages = ["ingest", "tune", "train", "evaluate", "register"]
+    if not parameters.main.with_tuning:
+        stages.remove("tune")
+    if parameters.shared.feature_set == "original":
+        # Its inputs leak the diagnosis: such a model is measured, never served.
+        stages.remove("register")
+    return stages
+
+
+def run_pipeline(parameters: Parameters) -> dict[str, float]:
+    """Run the stages one after another, each in a run below the active one.
+
+    Returns:
+        Seconds per stage.
+
+    Raises:
+        StageFailed: a stage failed; those after it were not started.
+    """
+    import mlflow
+    from mlflow.exceptions import ExecutionException
+
+    parent = mlflow.active_run()
+    assert parent is not None
+    if parameters.main.with_tuning:
+        parameters = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
+    seconds = {}
+    for stage in stages_of(parameters):
+        started = time.monotonic()
+        print(f"\n== {stage}", flush=True)
+        try:
+            mlflow.projects.run(
+                str(PROJECT_ROOT),
+                entry_point=stage,
+                parameters=_as_text(parameters.flat(stage)),
+                experiment_id=parent.info.experiment_id,
+                run_name=stage,
+                # This process runs inside the environment already, whichever manager made it.
+                env_manager="local",
+            )
+        except ExecutionException as error:
+            raise StageFailed(f"the {stage} stage failed; its message stands above") from error
+        seconds[stage] = round(time.monotonic() - started, 1)
+        mlflow.log_metric(f"seconds/{stage}", seconds[stage])
+    return seconds
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
+def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
+    """The table of the models, what was registered, and the commands to go on with."""
+    import mlflow
+
+    from leadwise.evaluation.results_table import terminal_table
+
+    workspace = parameters.shared.workspace
+    summary = workspace / "evaluation" / parameters.shared.feature_set / "summary.json"
+    run = mlflow.active_run()
+    experiment = run.info.experiment_id if run else "0"
+    lines = [
+        "",
+        terminal_table(summary),
+        "",
+        "  ".join(f"{stage} {duration:.0f} s" for stage, duration in seconds.items())
+        + f"  total {sum(seconds.values()):.0f} s",
+        "",
+        "Compare the runs (tracking UI):",
+        f"  {_in_environment()}mlflow server --workers 1 --port {UI_PORT} --backend-store-uri {_store_uri()}",
+        f"  then open http://127.0.0.1:{UI_PORT}/#/experiments/{experiment}/runs?workflowType=machine_learning",
+    ]
+    if "register" in seconds:
+        lines += _serving_lines(workspace)
+    else:
+        lines += ["", "Nothing was registered: the original feature set leaks the diagnosis."]
+    return "\n".join([*lines, "", DISCLAIMER])
+
+
+def _serving_lines(workspace: Path) -> list[str]:
+    registered = json.loads((workspace / "registered.json").read_text(encoding="utf-8"))
+    return [
+        "",
+        f"Registered {registered['name']} version {registered['version']} (from {registered['model']}), "
+        f"alias {registered['alias']}. Serve it:",
+        f"  MLFLOW_TRACKING_URI={_store_uri()} {_in_environment()}mlflow models serve "
+        f"-m models:/{registered['name']}@{registered['alias']} --env-manager local --port {SERVER_PORT}",
+        "Ask it, from another terminal:",
+        f"  curl -s http://127.0.0.1:{SERVER_PORT}/invocations -H 'Content-Type: application/json' "
+        f"-d @{workspace / 'request.json'}",
+    ]
+
+
+def _store_uri() -> str:
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def _in_environment() -> str:
+    """How to reach this environment's commands from a shell that has not activated it."""
+    folder = PROJECT_ROOT / ".venv" / "bin"
+    return f"PATH={folder}:$PATH " if folder.is_dir() else ""
+
+

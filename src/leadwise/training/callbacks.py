@@ -1,0 +1,97 @@
+"""Keras callbacks: validation metrics on fold 9, and the bookkeeping of an epoch."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from leadwise.contract import LeadwiseError
+from leadwise.training.checkpoints import Progress, save_checkpoint
+
+EpochReport = Callable[[int, dict[str, float]], None]
+"""Called with the epoch, counted from 1, and its metrics."""
+
+
+class TrainingDiverged(LeadwiseError):
+    """The loss has grown beyond all bounds."""
+
+
+class ValidationMetrics(keras.callbacks.Callback):
+    """Adds ``val/loss``, ``val/macro_auroc`` and ``val/binary_accuracy`` to an epoch's logs.
+
+    They are computed from probabilities averaged over windows, as at evaluation, where Keras' own would see batches.
+
+    Args:
+        predict: gives the probabilities ``(n, 5)`` of the validation records.
+        labels: ``(n, 5)`` of the same.
+    """
+
+    def __init__(self, predict: Callable[[], np.ndarray], labels: np.ndarray) -> None:
+        super().__init__()
+        self._predict = predict
+        self._labels = labels
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Predict and add the metrics; a training that has diverged ends here."""
+        probabilities = self._predict()
+        if not np.isfinite(probabilities).all():
+            raise TrainingDiverged(f"epoch {epoch + 1}: the network's answers are not finite; try a lower learning-rate")
+        if logs is not None:
+            logs.update(validation_metrics(self._labels, probabilities))
+
+
+def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Binary cross-entropy, macro AUROC and mean binary accuracy at 0.5 of ``(n, 5)`` arrays."""
+    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    loss = -np.mean(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
+    return {
+        "val/loss": float(loss),
+        "val/macro_auroc": float(roc_auc_score(labels, clipped, average="macro")),
+        "val/binary_accuracy": float(np.mean((probabilities >= 0.5) == (labels >= 0.5))),
+    }
+
+
+class EpochKeeper(keras.callbacks.Callback):
+    """Keeps the history and the best epoch, writes a checkpoint, reports, and stops when nothing is gained.
+
+    Unlike Keras' ModelCheckpoint and EarlyStopping its whole state is in the checkpoint, so that a training that was
+    interrupted stops where an uninterrupted one would.
+
+    Args:
+        progress: where the training stands; changed in place.
+        monitor: the validation metric whose highest value is the best.
+        patience: epochs without gain before the training stops.
+        checkpoints: folder of the checkpoints.
+        report: called after each epoch.
+    """
+
+    def __init__(
+        self, progress: Progress, *, monitor: str, patience: int, checkpoints: Path, report: EpochReport
+    ) -> None:
+        super().__init__()
+        self._progress, self._monitor, self._patience = progress, monitor, patience
+        self._checkpoints, self._report = checkpoints, report
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Book the epoch."""
+        metrics = {("train/loss" if name == "loss" else name): float(value) for name, value in (logs or {}).items()}
+        metrics["train/seconds"] = time.monotonic() - self._started
+        progress = self._progress
+        progress.epochs = epoch + 1
+        progress.seconds += metrics["train/seconds"]
+        progress.history.append(metrics)
+        if metrics[self._monitor] > progress.best_value:
+            progress.best_value, progress.best_epoch = metrics[self._monitor], epoch + 1
+        save_checkpoint(self._checkpoints, self.model, progress)
+        self._report(epoch + 1, metrics)
+        if progress.stopped(self._patience):
+            self.model.stop_training = True

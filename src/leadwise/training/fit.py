@@ -1,0 +1,213 @@
+"""Fit one model on the training folds, choose its epoch on fold 9, leave a folder that the next stages read."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+from leadwise.atomic import folder_written_atomically
+from leadwise.contract import FeatureSet
+from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.store import Store
+from leadwise.models.build import build_model
+from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.training.batches import TrainingBatches
+from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics
+from leadwise.training.checkpoints import Progress, load_checkpoint
+from leadwise.training.history_figure import draw_history
+from leadwise.training.prediction import predict
+from leadwise.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training and validation records as one recipe wants them; both scales are fitted on the training rows."""
+
+    store: Store
+    rows: np.ndarray
+    signal: SignalPreprocessing | None
+    metadata: MetadataTransformer
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, store: Store, rows: np.ndarray | None = None) -> "TrainingData":
+        """Fit the preprocessing; ``rows`` limits the training records (tuning does)."""
+        rows = store.rows("train") if rows is None else rows
+        signal = None
+        if recipe.model != "metadata":
+            signal = SignalPreprocessing.fit(
+                store.signals, rows, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
+            )
+        feature_set = cast(FeatureSet, recipe.feature_set)
+        return cls(store, rows, signal, MetadataTransformer.fit(store.patients().iloc[rows], feature_set))
+
+    def batches(self, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
+        """The training batches."""
+        return TrainingBatches(
+            recipe,
+            signals=self.store.signals,
+            rows=self.rows,
+            metadata=self.metadata.transform(self.store.patients().iloc[self.rows]),
+            hidden=self.metadata.hidden(),
+            labels=self.store.labels()[self.rows],
+            preprocessing=self.signal,
+            first_epoch=first_epoch,
+        )
+
+    def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
+        """The callback that measures on fold 9."""
+        rows = self.store.rows("validation")
+        metadata = self.metadata.transform(self.store.patients().iloc[rows])
+        return ValidationMetrics(
+            lambda: predict(network(), self.signal, metadata, self.store.signals, rows), self.store.labels()[rows]
+        )
+
+
+def compile_network(recipe: Recipe, metadata_width: int, steps_per_epoch: int) -> keras.Model:
+    """The recipe's network with Adam on binary cross-entropy."""
+    network = build_model(
+        recipe.model,
+        metadata_width=metadata_width,
+        dropout_branch=recipe.dropout_branch,
+        dropout_head=recipe.dropout_head,
+        seed=recipe.seed,
+    )
+    rate: Any = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            recipe.learning_rate / 25,
+            decay_steps=max((recipe.epochs - 1) * steps_per_epoch, 1),
+            warmup_target=recipe.learning_rate,
+            warmup_steps=steps_per_epoch,
+        )
+    # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
+    network.compile(keras.optimizers.Adam(rate), loss="binary_crossentropy", jit_compile=_just_in_time())
+    return network
+
+
+def _just_in_time() -> bool:
+    return keras.backend.backend() == "jax"
+
+
+def run_epochs(
+    network: keras.Model, batches: TrainingBatches, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    """Keras' fit from the batches' epoch on; a progress bar only on a terminal."""
+    network.fit(
+        batches,
+        epochs=epochs,
+        initial_epoch=batches.epoch,
+        callbacks=list(callbacks),
+        shuffle=False,
+        verbose=1 if sys.stdout.isatty() else 0,
+    )
+
+
+def fit_model(recipe: Recipe, store: Store, folder: Path, *, report: EpochReport) -> dict[str, Any]:
+    """Train one model, or go on where an interrupted training stopped, and write its folder.
+
+    The folder gets ``model.keras`` (the best epoch by the monitored validation metric), ``preprocessing.json``,
+    ``training.json``, ``history.csv``, ``summary.txt`` and a figure of the history, all at once when the training has
+    ended. A folder that holds the result of the same recipe on the same data is left as it is.
+
+    Args:
+        recipe: the model and how to train it.
+        store: the ingested data.
+        folder: the model's folder.
+        report: called with each epoch, counted from 1, and its metrics, those of an interrupted training included.
+
+    Returns:
+        The content of ``training.json``, with ``reused`` telling whether anything was trained.
+    """
+    fingerprint = recipe.fingerprint(store.manifest["digest"])
+    if (finished := _finished(folder, fingerprint)) is not None:
+        for epoch, metrics in enumerate(finished["history"], start=1):
+            report(epoch, metrics)
+        return finished | {"reused": True}
+
+    checkpoints = folder.with_name(f"{folder.name}-checkpoints")
+    data = TrainingData.prepare(recipe, store)
+    found = load_checkpoint(checkpoints, fingerprint)
+    progress = found[0] if found else Progress(fingerprint)
+    for epoch, metrics in enumerate(progress.history, start=1):
+        report(epoch, metrics)
+    batches = data.batches(recipe, first_epoch=progress.epochs)
+    if found:
+        network = keras.saving.load_model(found[1] / "last.keras")
+        network.jit_compile = _just_in_time()
+    else:
+        network = compile_network(recipe, data.metadata.width, len(batches))
+    keeper = EpochKeeper(
+        progress, monitor=recipe.monitor, patience=recipe.patience, checkpoints=checkpoints, report=report
+    )
+    if progress.epochs < recipe.epochs and not (progress.epochs and progress.stopped(recipe.patience)):
+        run_epochs(network, batches, recipe.epochs, [data.validation(lambda: network), keeper])
+    result = _write(folder, recipe, data, progress, checkpoints)
+    shutil.rmtree(checkpoints)
+    return result | {"reused": False}
+
+
+def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    file = folder / "training.json"
+    if not file.is_file():
+        return None
+    training: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return training if training["fingerprint"] == fingerprint else None
+
+
+def _write(
+    folder: Path, recipe: Recipe, data: TrainingData, progress: Progress, checkpoints: Path
+) -> dict[str, Any]:
+    """Write the model's folder from the best epoch of the last checkpoint."""
+    best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
+    network = keras.saving.load_model(best, compile=False)
+    monitored = progress.history[progress.best_epoch - 1]
+    training = {
+        "model": recipe.model,
+        "feature_set": recipe.feature_set,
+        "monitor": recipe.monitor,
+        "validation": {name: value for name, value in monitored.items() if name.startswith("val/")},
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epochs,
+        "seconds": round(progress.seconds, 1),
+        "count_params": network.count_params(),
+        "digest": data.store.manifest["digest"],
+        "simulated": data.store.manifest["simulated"],
+        "parameters": recipe.parameters(),
+        "backend": keras.backend.backend(),
+        "fingerprint": progress.fingerprint,
+        "history": progress.history,
+    }
+    preprocessing = {
+        "signal": data.signal.to_dict() if data.signal else None,
+        "metadata": data.metadata.to_dict(),
+    }
+    summary: list[str] = []
+    network.summary(print_fn=lambda line, **_: summary.append(line))
+    with folder_written_atomically(folder) as target:
+        # Without the optimizer's state: two thirds of the file, and of no use to the stages that follow.
+        network.save(target / "model.keras")
+        (target / "preprocessing.json").write_text(json.dumps(preprocessing, indent=2), encoding="utf-8")
+        (target / "training.json").write_text(json.dumps(training, indent=2), encoding="utf-8")
+        (target / "history.csv").write_text(_history_csv(progress.history), encoding="utf-8")
+        (target / "summary.txt").write_text("\n".join(summary), encoding="utf-8")
+        (target / "figures").mkdir()
+        draw_history(progress.history, progress.best_epoch, recipe.model).savefig(
+            target / "figures" / "history.png", dpi=150
+        )
+    return training
+
+
+def _history_csv(history: list[dict[str, float]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"epoch": epoch, **metrics} for epoch, metrics in enumerate(history, start=1))
+    return text.getvalue()

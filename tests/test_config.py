@@ -1,0 +1,105 @@
+"""Parameters: one home of defaults, one name everywhere, every mistake named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, ConfigError, load_parameters, parse_arguments, section_fields
+
+
+def test_the_shipped_file_is_whole_and_allowed() -> None:
+    parameters = load_parameters()
+    shipped = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    expected = {name: value for section in shipped.values() for name, value in section.items()}
+    assert parameters.flat("main") == expected
+
+
+def test_names_are_unique_across_sections() -> None:
+    shipped = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    names = [name for section in shipped.values() for name in section]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("learning-rate", "abc", ["learning-rate", "'abc'", "number"]),
+        ("learning-rate", "-1", ["learning-rate", "'-1'", "greater than 0"]),
+        ("model", "resnet", ["model", "'resnet'", "fusion_augmented"]),
+        ("monitor", "val/f1", ["monitor", "'val/f1'", "val/macro_auroc"]),
+        ("use-tuned", "maybe", ["use-tuned", "'maybe'", "boolean"]),
+        ("epochs-fusion", "2.5", ["epochs-fusion", "'2.5'", "integer"]),
+        ("registered-model", "a b", ["registered-model", "'a b'"]),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_parameters({name: value})
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_parameter_of_another_entry_point_is_refused() -> None:
+    with pytest.raises(ConfigError, match="patients: not a parameter of train"):
+        load_parameters({"patients": "200"}, entry_point="train")
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
+    content = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    content["train"]["learnin-rate"] = 0.1
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match="learnin-rate: unknown parameter in section 'train'"):
+        load_parameters(file=file)
+
+
+def test_a_missing_key_in_the_file_is_named(tmp_path: Path) -> None:
+    content = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    del content["evaluate"]["bootstrap"]
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match="bootstrap: missing in section 'evaluate'"):
+        load_parameters(file=file)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "train: 3", "a: [", "- x"])
+def test_a_file_that_holds_no_sections_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=str(file)):
+        load_parameters(file=file)
+
+
+def test_parameters_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        load_parameters().train.learning_rate = 1.0  # type: ignore[misc]
+
+
+@given(st.sampled_from(sorted(section_fields("main"))), st.text(max_size=20))
+def test_any_text_for_any_parameter_is_taken_or_named(name: str, value: str) -> None:
+    try:
+        load_parameters({name: value})
+    except ConfigError as error:
+        assert name in str(error)
+
+
+@pytest.mark.parametrize("entry_point", sorted(ENTRY_POINTS))
+def test_the_command_line_reaches_the_parameters(entry_point: str) -> None:
+    defaults: dict[str, Any] = load_parameters().flat(entry_point)
+    assert parse_arguments(entry_point, []).flat(entry_point) == defaults
+    given_all = [part for name, value in defaults.items() for part in (f"--{name}", str(value))]
+    assert parse_arguments(entry_point, given_all).flat(entry_point) == defaults
+    assert parse_arguments(entry_point, ["--seed", "5"]).shared.seed == 5
+    assert parse_arguments(entry_point, ["--seed", FROM_FILE]).shared.seed == defaults["seed"]
+
+
+def test_a_bad_command_line_ends_with_status_2_and_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse_arguments("train", ["--learning-rate", "abc"])
+    assert exit_.value.code == 2
+    assert "learning-rate: received 'abc'" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""Batches: every record once an epoch, windows and noise as asked for, reproducible batch by batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leadwise.config import load_parameters
+from leadwise.data.store import Store, open_store
+from leadwise.training.batches import TrainingBatches
+from leadwise.training.fit import TrainingData
+from leadwise.training.recipe import Recipe, recipe_for, with_values
+
+
+@pytest.fixture(scope="module")
+def store(simulated_store: Path) -> Store:
+    return open_store(simulated_store)
+
+
+def batches_of(store: Store, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
+    return TrainingData.prepare(recipe, store).batches(recipe, first_epoch)
+
+
+def test_every_training_record_comes_once_an_epoch(store: Store) -> None:
+    recipe = recipe_for("metadata", load_parameters())
+    batches = batches_of(store, recipe)
+    labels = np.concatenate([batches[index][1] for index in range(len(batches))])
+    expected = store.labels()[store.rows("train")]
+    assert labels.shape == expected.shape
+    np.testing.assert_array_equal(labels.sum(axis=0), expected.sum(axis=0))
+
+
+def test_whole_records_are_standardised_by_one_constant(store: Store) -> None:
+    recipe = recipe_for("fusion", load_parameters({"metadata-dropout": 0}))
+    batches = batches_of(store, recipe)
+    signal = np.concatenate([batches[index][0]["signal"] for index in range(len(batches))])
+    assert signal.shape[1:] == (1000, 12)
+    assert signal.mean(dtype=np.float64) == pytest.approx(0, abs=1e-3)
+    assert signal.std(dtype=np.float64) == pytest.approx(1, abs=1e-3)
+
+
+def test_windows_lie_inside_their_record_with_noise_of_the_asked_size(store: Store) -> None:
+    recipe = recipe_for("fusion_augmented", load_parameters())
+    quiet = batches_of(store, with_values(recipe, {"noise-sd": 0.0}))[0][0]["signal"]
+    noisy = batches_of(store, recipe)[0][0]["signal"]
+    assert quiet.shape == noisy.shape == (32, 800, 12)
+    assert (noisy - quiet).std() == pytest.approx(0.05, rel=0.02)
+    whole = batches_of(store, with_values(recipe, {"noise-sd": 0.0, "window-samples": 1000}))[0][0]["signal"]
+    for window, record in zip(quiet, whole, strict=True):
+        assert any(np.array_equal(window, record[start : start + 800]) for start in range(201))
+
+
+def test_metadata_is_hidden_for_the_asked_share(store: Store) -> None:
+    recipe = with_values(recipe_for("fusion", load_parameters()), {"metadata-dropout": 0.5, "batch-size": 500})
+    batches = batches_of(store, recipe)
+    metadata = np.concatenate([batches[index][0]["metadata"] for index in range(len(batches))])
+    hidden = (metadata == batches.hidden).all(axis=1).mean()
+    assert hidden == pytest.approx(0.5, abs=0.12)
+    # The store's own matrix is not what was overwritten.
+    assert (batches.metadata == batches.hidden).all(axis=1).mean() < 0.1
+
+
+def test_a_resumed_epoch_sees_the_same_batches(store: Store) -> None:
+    recipe = recipe_for("fusion_augmented", load_parameters())
+    straight = batches_of(store, recipe)
+    first = straight[1][0]["signal"]
+    straight.on_epoch_end()
+    resumed = batches_of(store, recipe, first_epoch=1)
+    for key in ("signal", "metadata"):
+        np.testing.assert_array_equal(straight[1][0][key], resumed[1][0][key])
+    assert not np.array_equal(first, resumed[1][0]["signal"])

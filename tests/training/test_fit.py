@@ -1,0 +1,169 @@
+"""Training: it learns, writes a whole folder, keeps the best epoch, goes on after a kill, and is reproducible."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.contract import ModelName
+from leadwise.data.store import Store, open_store
+from leadwise.training.callbacks import TrainingDiverged
+from leadwise.training.fit import TrainingData, fit_model
+from leadwise.training.prediction import TrainedModelError, load_trained
+from leadwise.training.recipe import Recipe, TunedParametersError, recipe_for, tuned_file, with_values
+
+
+@pytest.fixture(scope="module")
+def store(simulated_store: Path) -> Store:
+    return open_store(simulated_store)
+
+
+def small(model: ModelName, **changes: object) -> Recipe:
+    recipe = recipe_for(model, load_parameters({"epochs-fusion": 2, "epochs-metadata": 2}))
+    return with_values(recipe, dict(changes))
+
+
+def no_report(epoch: int, metrics: dict[str, float]) -> None:
+    """Nobody listens."""
+
+
+def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: Path) -> None:
+    seen: list[int] = []
+    recipe = small("fusion", epochs=4)
+    result = fit_model(recipe, store, tmp_path / "fusion", report=lambda epoch, metrics: seen.append(epoch))
+    assert seen == [1, 2, 3, 4]
+    names = {path.name for path in (tmp_path / "fusion").iterdir()}
+    assert names == {"model.keras", "preprocessing.json", "training.json", "history.csv", "summary.txt", "figures"}
+    assert [path.name for path in tmp_path.iterdir()] == ["fusion"]
+    rows = list(csv.DictReader((tmp_path / "fusion" / "history.csv").open()))
+    assert float(rows[-1]["train/loss"]) < 0.9 * float(rows[0]["train/loss"])
+    best = max(float(row["val/macro_auroc"]) for row in rows)
+    assert result["validation"]["val/macro_auroc"] == pytest.approx(best)
+    # What was kept is what was measured: the loaded weights score the same on fold 9.
+    validation = store.rows("validation")
+    probabilities = load_trained(tmp_path / "fusion").predict(store, validation)
+    assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(best, abs=1e-4)
+
+
+def test_the_same_training_is_not_done_twice(store: Store, tmp_path: Path) -> None:
+    first = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)
+    second = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)
+    other = fit_model(small("metadata", **{"learning-rate": 0.01}), store, tmp_path / "metadata", report=no_report)
+    assert (first["reused"], second["reused"], other["reused"]) == (False, True, False)
+    assert second["history"] == first["history"] != other["history"]
+
+
+def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> None:
+    rows = store.rows("validation")
+    answers = []
+    for run, seed in enumerate((5, 5, 6)):
+        folder = tmp_path / str(run)
+        fit_model(small("fusion_augmented", seed=seed, epochs=1), store, folder, report=no_report)
+        answers.append(load_trained(folder).predict(store, rows))
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
+    assert np.abs(answers[0] - answers[2]).max() > 1e-2
+
+
+def test_patience_stops_and_the_best_epoch_is_kept(store: Store, tmp_path: Path) -> None:
+    recipe = small("metadata", epochs=60, patience=2, **{"learning-rate": 0.05, "schedule": "constant"})
+    result = fit_model(recipe, store, tmp_path / "metadata", report=no_report)
+    assert result["epochs"] == result["best_epoch"] + 2 < 60
+    values = [row["val/macro_auroc"] for row in result["history"]]
+    assert int(np.argmax(values)) + 1 == result["best_epoch"]
+
+
+def test_binary_accuracy_can_choose_the_epoch(store: Store, tmp_path: Path) -> None:
+    recipe = small("metadata", epochs=6, monitor="val/binary_accuracy")
+    result = fit_model(recipe, store, tmp_path / "metadata", report=no_report)
+    values = [row["val/binary_accuracy"] for row in result["history"]]
+    assert int(np.argmax(values)) + 1 == result["best_epoch"]
+
+
+def test_a_diverging_training_says_so(store: Store, tmp_path: Path) -> None:
+    class Explodes(Exception):
+        pass
+
+    def explode(epoch: int, metrics: dict[str, float]) -> None:
+        raise Explodes
+
+    recipe = small("metadata")
+    with pytest.raises(Explodes):
+        fit_model(recipe, store, tmp_path / "metadata", report=explode)
+    data = TrainingData.prepare(recipe, store)
+    broken = data.validation(lambda: NanNetwork())  # type: ignore[arg-type,return-value]
+    with pytest.raises(TrainingDiverged, match="epoch 1: .*learning-rate"):
+        broken.on_epoch_end(0, {})
+
+
+class NanNetwork:
+    """Answers as a network does whose weights have overflown."""
+
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        return np.full((len(inputs["metadata"]), 5), np.nan)
+
+
+def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
+    fit_model(small("metadata", epochs=1), store, tmp_path / "metadata", report=no_report)
+    file = tmp_path / "metadata" / "training.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0" * 64}))
+    with pytest.raises(TrainedModelError, match="metadata: trained on data 000000000000"):
+        load_trained(tmp_path / "metadata").predict(store, store.rows("test"))
+    with pytest.raises(TrainedModelError, match="no finished training"):
+        load_trained(tmp_path / "nothing")
+
+
+def test_tuned_parameters_are_taken_or_asked_for(tmp_path: Path) -> None:
+    parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
+    with pytest.raises(TunedParametersError, match="use-tuned: .*fusion.json is absent"):
+        recipe_for("fusion", parameters)
+    file = tuned_file("fusion", parameters)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"parameters": {"learning-rate": 0.0042}}))
+    assert recipe_for("fusion", parameters).learning_rate == 0.0042
+
+
+def test_a_killed_training_goes_on_where_it_was(simulated_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "store").symlink_to(simulated_store)
+    command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "train.py"), "--model", "fusion"]
+    command += ["--workspace", str(tmp_path / "workspace"), "--epochs-fusion", "4", "--patience-fusion", "4"]
+    environment = os.environ | {
+        "PYTHONPATH": str(PROJECT_ROOT / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+    }
+    environment.pop("MLFLOW_RUN_ID", None)
+
+    def rows_until(stop: Callable[[str], bool]) -> tuple[list[str], subprocess.Popen[str]]:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert process.stdout is not None
+        rows = []
+        for line in process.stdout:
+            if line.strip()[:1].isdigit():
+                rows.append(line.rstrip())
+                if stop(line):
+                    process.send_signal(signal.SIGKILL)
+                    break
+        process.stdout.close()
+        return rows, process
+
+    before, killed = rows_until(lambda line: line.split()[0] == "2")
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "workspace" / "models" / "clinical" / "fusion").exists()
+    after, finished = rows_until(lambda line: False)
+    assert finished.wait() == 0
+    assert [row.split()[0] for row in after] == ["1", "2", "3", "4"]
+    # Seconds included: the first two epochs are those of the killed training, not trained again.
+    assert after[:2] == before
+    training = json.loads((tmp_path / "workspace/models/clinical/fusion/training.json").read_text())
+    assert training["epochs"] == 4
