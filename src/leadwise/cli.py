@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leadwise import __version__
-from leadwise.contract import DISCLAIMER, LeadwiseError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
+    from leadwise.contract import LeadwiseError
+
     try:
         options.run(options)
     except LeadwiseError as error:
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands; each sets ``run``, a function of the parsed options."""
     parser = argparse.ArgumentParser(
-        prog="leadwise", description="12-lead ECGs to calibrated probabilities.", epilog=DISCLAIMER, allow_abbrev=False
+        prog="leadwise",
+        description="12-lead ECGs to calibrated probabilities. For research and education only, no medical device.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"leadwise {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

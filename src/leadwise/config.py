@@ -75,10 +75,10 @@ class Tune(Section):
 class Train(Section):
     """The three models and how they are fitted."""
 
-    model: Literal["all", "metadata", "fusion", "fusion_augmented"] = Field(description="all, metadata, fusion or fusion_augmented")
+    model: Literal["all", "metadata", "fusion", "fusion_augmented"] = Field(description="which model, or all three")
     use_tuned: bool = Field(description="take the parameters that the tune stage found")
     learning_rate: float = Field(gt=0, le=1, description="Adam's learning rate")
-    schedule: Literal["cosine", "constant"] = Field(description="the learning rate warms up and falls to 0, or stays")
+    schedule: Literal["cosine", "constant"] = Field(description="learning rate over the epochs")
     batch_size: int = Field(ge=1, le=4096, description="records per batch")
     epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
     epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")

@@ -75,7 +75,8 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     from leadwise.evaluation.results_table import terminal_table
 
     workspace = parameters.shared.workspace
-    summary = workspace / "evaluation" / parameters.shared.feature_set / "summary.json"
+    file = workspace / "evaluation" / parameters.shared.feature_set / "summary.json"
+    summary = json.loads(file.read_text(encoding="utf-8"))
     run = mlflow.active_run()
     experiment = run.info.experiment_id if run else "0"
     lines = [

@@ -39,7 +39,7 @@ class ValidationMetrics(keras.callbacks.Callback):
         """Predict and add the metrics; a training that has diverged ends here."""
         probabilities = self._predict()
         if not np.isfinite(probabilities).all():
-            raise TrainingDiverged(f"epoch {epoch + 1}: the network's answers are not finite; try a lower learning-rate")
+            raise TrainingDiverged(f"epoch {epoch + 1}: answers are not finite; try a lower learning-rate")
         if logs is not None:
             logs.update(validation_metrics(self._labels, probabilities))
 

@@ -23,6 +23,7 @@ from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics
 from leadwise.training.checkpoints import Progress, load_checkpoint
 from leadwise.training.history_figure import draw_history
+from leadwise.training.memory import keep_freed_memory
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
 
@@ -100,6 +101,7 @@ def run_epochs(
     network: keras.Model, batches: TrainingBatches, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
     """Keras' fit from the batches' epoch on; a progress bar only on a terminal."""
+    keep_freed_memory()
     network.fit(
         batches,
         epochs=epochs,

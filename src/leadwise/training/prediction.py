@@ -46,10 +46,10 @@ class TrainedModel:
         Raises:
             TrainedModelError: the store is not the one that the model was trained on.
         """
-        if store.manifest["digest"] != self.training["digest"]:
+        expected, received = self.training["digest"][:12], store.manifest["digest"][:12]
+        if expected != received:
             raise TrainedModelError(
-                f"{self.name}: trained on data {self.training['digest'][:12]}, received {store.manifest['digest'][:12]}; "
-                "run the train stage again"
+                f"{self.name}: trained on data {expected}, received {received}; run the train stage again"
             )
         metadata = self.metadata.transform(store.patients().iloc[rows])
         return predict(self.network, self.signal, metadata, store.signals, rows)

@@ -1,0 +1,31 @@
+"""Keep freed memory for the next batch instead of giving it back to the kernel."""
+
+import ctypes
+import sys
+
+# Names and numbers of malloc.h.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+KEPT_BYTES = 2**31 - 1
+TOP_PAD_BYTES = 2**28
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's allocator not to return memory between batches; elsewhere nothing is done.
+
+    A training step frees and takes again hundreds of megabytes. By default glibc hands each of these blocks back and
+    the kernel clears every page anew: half of the processor time of a step on two cores went into page faults.
+
+    Returns:
+        Whether the allocator took the settings.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = (
+        (M_MMAP_THRESHOLD, KEPT_BYTES),
+        (M_TRIM_THRESHOLD, KEPT_BYTES),
+        (M_TOP_PAD, TOP_PAD_BYTES),
+    )
+    return all([mallopt(name, value) == 1 for name, value in settings])

@@ -1,0 +1,88 @@
+"""Data that many tests share: a simulated PTB-XL tree, the store ingested from it, and a part of the real one."""
+
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadwise.atomic import folder_written_atomically
+from leadwise.data.ingestion import ingest
+from leadwise.data.simulator import write_simulated_tree
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PTBXL = REPOSITORY.parent / "shared" / "ptbxl"
+PATIENTS = 150
+SEED = 20
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One temporary folder for the session, the same in every worker of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that one worker makes while the others wait."""
+    fcntl = pytest.importorskip("fcntl")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_tree(shared_folder: Path) -> Path:
+    """A simulated PTB-XL tree of 150 patients. Read only: copy it before changing anything."""
+    return made_once(
+        shared_folder / "simulated-tree", lambda folder: write_simulated_tree(folder, patients=PATIENTS, seed=SEED)
+    )
+
+
+@pytest.fixture(scope="session")
+def simulated_store(shared_folder: Path, simulated_tree: Path) -> Path:
+    """A store ingested from ``simulated_tree``. Read only."""
+    return made_once(
+        shared_folder / "simulated" / "store", lambda folder: ingest(simulated_tree, folder, max_unreadable_share=0.0)
+    )
+
+
+@pytest.fixture(scope="session")
+def ptbxl_tree(shared_folder: Path) -> Path:
+    """The first 20 records of each folder of the real PTB-XL 1.0.3. Read only; skips where the data are absent."""
+    unpack = PTBXL / "unpack.py"
+    if not unpack.is_file():
+        pytest.skip(f"the real PTB-XL is not beside the repository ({unpack} does not exist)")
+
+    def make(folder: Path) -> None:
+        with folder_written_atomically(folder) as beside:
+            command = [sys.executable, str(unpack), str(beside), "--records", "20"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    return made_once(shared_folder / "ptbxl-tree", make)
+
+
+@pytest.fixture(scope="session")
+def ptbxl_tables(shared_folder: Path) -> Callable[[str], Path]:
+    """The tables of a release, all rows, without waveforms; skips where the data are absent."""
+
+    def of_release(release: str) -> Path:
+        packed = PTBXL / f"ptbxl_database_{release}.csv.xz"
+        if not packed.is_file():
+            pytest.skip(f"the real PTB-XL is not beside the repository ({packed} does not exist)")
+
+        def make(folder: Path) -> None:
+            with folder_written_atomically(folder) as beside:
+                (beside / "ptbxl_database.csv").write_bytes(lzma.decompress(packed.read_bytes()))
+                shutil.copy(PTBXL / "scp_statements.csv", beside)
+
+        return made_once(shared_folder / f"ptbxl-tables-{release}", make)
+
+    return of_release
