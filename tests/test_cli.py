@@ -1,12 +1,14 @@
 """The ``leadwise`` command as a user types it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import leadwise
 from leadwise import __version__
 from leadwise.cli import main
 
@@ -16,7 +18,10 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from leadwise.cli import build_parser; print(build_parser().format_help());"
         "print([name for name in ('numpy', 'pandas', 'tensorflow', 'mlflow', 'pydantic') if name in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    environment = {**os.environ, "PYTHONPATH": str(Path(leadwise.__file__).parents[1])}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    ).stdout
     assert "simulate" in shown
     assert shown.splitlines()[-1] == "[]"
 

@@ -1,0 +1,192 @@
+"""The rows of ptbxl_database.csv: when a patient came, what was found and noted, and what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from leadwise.data.simulator.pathology import STAGES
+from leadwise.data.simulator.population import Patient
+from leadwise.data.simulator.recording import Recording
+from leadwise.data.simulator.statements import STATEMENTS
+
+FIRST_DAY = datetime(1984, 11, 9, 9, 17, 34)
+DAYS = 6058
+
+SHARE_OF_STAGES = (0.07, 0.02, 0.07, 0.4, 0.44)
+SHARE_OF_KNOWN_STAGE = 0.38
+
+HEIGHT_KNOWN = {"NORM": 0.34, "MI": 0.25, "STTC": 0.36, "CD": 0.32, "HYP": 0.39}
+WEIGHT_KNOWN = {"NORM": 0.55, "MI": 0.28, "STTC": 0.38, "CD": 0.37, "HYP": 0.40}
+
+DEVICES = ("CS100    3", "CS-12", "AT-6 C 5.5", "CS-12   E", "AT-6     6", "AT-60    3", "AT-6 C 5.8", "AT-6 C")
+SHARE_OF_DEVICES = (0.285, 0.19, 0.181, 0.132, 0.104, 0.045, 0.038, 0.025)
+
+RHYTHMS = ("SR", "AFIB", "STACH", "SARRH", "SBRAD", "SVARR", "BIGU", "AFLT", "SVTAC", "PSVT", "TRIGU")
+UNHEALTHY_RHYTHMS = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "SVARR", "BIGU", "TRIGU"})
+NEEDS_SINUS = frozenset({"1AVB", "2AVB", "3AVB", "WPW", "LAO/LAE", "RAO/RAE"})
+WITHOUT_SUPERCLASS = ("PACE", "AFIB", "SR")
+SHARE_WITHOUT_SUPERCLASS = (0.6, 0.2, 0.2)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One recording to be made.
+
+    Attributes:
+        ecg_id: as in the tables, in the order of the dates.
+        patient: who.
+        when: date and time.
+        age: in years, at this visit.
+        rhythm: SCP code.
+        codes: every SCP statement with likelihood.
+        stage: stage of the infarction, whether or not it was noted; empty without one.
+        stage_noted: what the column says.
+        second_stage: the column of a second infarction.
+    """
+
+    ecg_id: int
+    patient: Patient
+    when: datetime
+    age: float
+    rhythm: str
+    codes: Mapping[str, float]
+    stage: str
+    stage_noted: str | None
+    second_stage: str | None
+
+
+def draw_visits(patients: list[Patient], rng: np.random.Generator) -> list[Visit]:
+    """All recordings in the order of their dates."""
+    planned: list[tuple[float, int, float, Patient]] = []
+    for person in patients:
+        first = rng.uniform(0, DAYS - 400 * (person.records > 1))
+        later = first + np.concatenate([[0.0], np.cumsum(rng.exponential(120, person.records - 1))])
+        planned += [(min(day, float(DAYS)), len(planned) + k, day - first, person) for k, day in enumerate(later)]
+    planned.sort(key=lambda plan: plan[:2])
+    return [
+        _draw_visit(number, person, day, since_first, rng)
+        for number, (day, _, since_first, person) in enumerate(planned, start=1)
+    ]
+
+
+def _draw_visit(number: int, person: Patient, day: float, since_first: float, rng: np.random.Generator) -> Visit:
+    rhythm = _draw_rhythm(person, rng)
+    codes = dict(person.codes) | _draw_forms(person, rhythm, rng)
+    if rhythm != "SR" or rng.random() < 0.96:
+        codes[rhythm] = 0.0
+    stage = noted = second = None
+    if "MI" in person.superclasses:
+        stage = str(rng.choice(STAGES, p=SHARE_OF_STAGES))
+        if since_first > 30:
+            stage = STAGES[-1]
+        noted = stage if rng.random() < SHARE_OF_KNOWN_STAGE else "unknown"
+        infarctions = sum(STATEMENTS[code].superclass == "MI" for code in codes)
+        second = "Stadium III" if infarctions > 1 and rng.random() < 0.15 else None
+    return Visit(
+        ecg_id=number,
+        patient=person,
+        when=(FIRST_DAY + timedelta(days=day)).replace(microsecond=0),
+        age=person.age + float(since_first // 365),
+        rhythm=rhythm,
+        codes=codes,
+        stage=stage or "",
+        stage_noted=noted,
+        second_stage=second,
+    )
+
+
+def _draw_rhythm(person: Patient, rng: np.random.Generator) -> str:
+    if not person.superclasses:
+        return str(rng.choice(WITHOUT_SUPERCLASS, p=SHARE_WITHOUT_SUPERCLASS))
+    if NEEDS_SINUS & person.codes.keys():
+        return str(rng.choice(["SR", "STACH", "SBRAD"], p=[0.9, 0.05, 0.05]))
+    often = np.array([STATEMENTS[name].per_10000 for name in RHYTHMS])
+    healthy = "NORM" in person.superclasses
+    for k, name in enumerate(RHYTHMS):
+        if name in UNHEALTHY_RHYTHMS:
+            often[k] *= 0.03 if healthy else 1.6
+    return str(rng.choice(RHYTHMS, p=often / often.sum()))
+
+
+def _draw_forms(person: Patient, rhythm: str, rng: np.random.Generator) -> dict[str, float]:
+    """Statements on the shape of the waves that go with what the person has."""
+    has, codes = person.superclasses, person.codes
+    chances = {
+        "ABQRS": 0.55 if "MI" in has else 0.12 if has and "NORM" not in has else 0.0,
+        "QWAVE": 0.10 if "MI" in has else 0.0,
+        "VCLVH": 0.36 if "LVH" in codes else 0.0,
+        "STD_": 0.16 if "STTC" in has else 0.02 if "HYP" in has else 0.0,
+        "LOWT": 0.07 if "STTC" in has else 0.0,
+        "NT_": 0.07 if "STTC" in has else 0.0,
+        "INVT": 0.05 if "STTC" in has or "MI" in has else 0.0,
+        "TAB_": 0.004 if "STTC" in has else 0.0,
+        "STE_": 0.004 if "MI" in has else 0.0,
+        "LPR": 0.4 if "1AVB" in codes else 0.0,
+        "LVOLT": 0.0 if "HYP" in has else 0.008,
+        "HVOLT": 0.0 if "HYP" in has else 0.003,
+    }
+    if rhythm in ("SR", "AFIB", "SBRAD"):
+        chances["PVC"] = 0.01 if "NORM" in has else 0.08
+    if rhythm == "SR":
+        chances |= {"PAC": 0.02, "PRC(S)": 0.0005}
+    draws = rng.random(len(chances))
+    return {code: 0.0 for (code, chance), draw in zip(chances.items(), draws, strict=True) if draw < chance}
+
+
+def database_row(visit: Visit, recording: Recording, rng: np.random.Generator) -> dict[str, object]:
+    """One row of ptbxl_database.csv with all its columns; what is missing in the real one is missing alike."""
+    person = visit.patient
+    human = person.strat_fold >= 9 or bool(rng.random() < 0.67)
+    known = rng.random(4)
+    name = f"{visit.ecg_id // 1000 * 1000:05d}/{visit.ecg_id:05d}"
+    remarks = recording.remarks
+    return {
+        "ecg_id": visit.ecg_id,
+        "patient_id": float(person.patient_id),
+        "age": visit.age if visit.age <= 89 else 300.0,
+        "sex": person.sex,
+        "height": person.height_cm if known[0] < _share(HEIGHT_KNOWN, person) else None,
+        "weight": person.weight_kg if known[1] < _share(WEIGHT_KNOWN, person) else None,
+        "nurse": float(rng.integers(12)) if rng.random() < 0.93 else None,
+        "site": float(rng.choice([0, 1, 2, 3], p=[0.43, 0.3, 0.24, 0.03])),
+        "device": str(rng.choice(DEVICES, p=SHARE_OF_DEVICES)),
+        "recording_date": visit.when.isoformat(sep=" "),
+        "report": _report(visit),
+        "scp_codes": str(dict(visit.codes)),
+        "heart_axis": _axis(recording.axis_deg) if known[2] < 0.61 else None,
+        "infarction_stadium1": visit.stage_noted,
+        "infarction_stadium2": visit.second_stage,
+        "validated_by": float(rng.integers(3)) if known[3] < 0.57 else None,
+        "second_opinion": bool(rng.random() < 0.025),
+        "initial_autogenerated_report": bool(rng.random() < 0.31),
+        "validated_by_human": human,
+        "baseline_drift": remarks.get("baseline_drift"),
+        "static_noise": remarks.get("static_noise"),
+        "burst_noise": remarks.get("burst_noise"),
+        "electrodes_problems": None,
+        "extra_beats": "VES" if "PVC" in visit.codes else "SVES" if "PAC" in visit.codes else None,
+        "pacemaker": "ja, pacemaker" if visit.rhythm == "PACE" else None,
+        "strat_fold": person.strat_fold,
+        "filename_lr": f"records100/{name}_lr",
+        "filename_hr": f"records500/{name}_hr",
+    }
+
+
+def _share(known: Mapping[str, float], person: Patient) -> float:
+    return float(np.mean([known[superclass] for superclass in person.superclasses])) if person.superclasses else 0.3
+
+
+def _axis(degrees: float) -> str:
+    """PTB-XL's words for the axis: extreme left, left, normal, right, extreme right."""
+    for limit, word in ((-90, "ARAD"), (-30, "ALAD"), (30, "LAD"), (90, "MID"), (120, "RAD")):
+        if degrees < limit:
+            return word
+    return "ARAD"
+
+
+def _report(visit: Visit) -> str:
+    words = [STATEMENTS[visit.rhythm].description]
+    words += [STATEMENTS[code].description for code in visit.codes if STATEMENTS[code].diagnostic]
+    return ". ".join(words) + ". simulated."
