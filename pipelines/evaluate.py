@@ -1,0 +1,57 @@
+"""Evaluate the trained models: choose on fold 9, report on fold 10, one run each, and the table of them all."""
+
+from pathlib import Path
+
+import mlflow
+
+from leadwise.config import Parameters
+from leadwise.contract import MODEL_NAMES, LeadwiseError
+from leadwise.stage import child_run, log_folder, log_store, run_stage
+
+
+def trained_folders(parameters: Parameters) -> list[Path]:
+    """The folders of the finished trainings that ``model`` asks for."""
+    folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
+    wanted = MODEL_NAMES if parameters.train.model == "all" else (parameters.train.model,)
+    found = [folder / model for model in wanted if (folder / model / "training.json").is_file()]
+    if not found:
+        raise LeadwiseError(f"model={parameters.train.model}: no trained model in {folder}; run the train stage first")
+    return found
+
+
+def evaluate_one(trained_folder: Path, parameters: Parameters) -> None:
+    """One model in a run of its own."""
+    from leadwise.data.store import open_store
+    from leadwise.evaluation.evaluate import evaluate_model
+    from leadwise.training.prediction import load_trained
+
+    store = open_store(parameters.shared.workspace / "store")
+    trained = load_trained(trained_folder)
+    feature_set = parameters.shared.feature_set
+    tags = {"stage": "evaluate", "model": trained.name, "feature_set": feature_set}
+    settings = {"bootstrap": parameters.evaluate.bootstrap, "seed": parameters.shared.seed}
+    with child_run(f"evaluate/{trained.name}", tags, settings) as run:
+        log_store(store.manifest, "evaluation")
+        if trained.training.get("run_id"):
+            mlflow.set_tag("trained_by", trained.training["run_id"])
+        evaluation = evaluate_model(trained, store, **settings)
+        folder = parameters.shared.workspace / "evaluation" / feature_set / trained.name
+        evaluation.write(folder, run.info.run_id)
+        mlflow.log_metrics(evaluation.logged_metrics())
+        log_folder(folder, "evaluation")
+
+
+def work(parameters: Parameters) -> None:
+    """Evaluate what ``model`` asks for, then lay the models side by side."""
+    from leadwise.evaluation.results_table import MARKDOWN_FILE, SUMMARY_FILE, terminal_table, write_summary
+
+    for folder in trained_folders(parameters):
+        evaluate_one(folder, parameters)
+    folder = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set
+    print(terminal_table(write_summary(folder)))
+    for name in (SUMMARY_FILE, MARKDOWN_FILE):
+        mlflow.log_artifact(str(folder / name))
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", work)

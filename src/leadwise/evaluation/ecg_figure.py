@@ -1,0 +1,237 @@
+"""A 12-lead ECG as a clinician expects it: on paper, 25 mm/s and 10 mm/mV, with what the model says about it below.
+
+The figure is true to scale: printed at 100 % from PDF or SVG, a small box is one millimetre. A PNG at ``PNG_DPI`` has
+ten pixels a millimetre, so that the grid falls on whole pixels. Save it without ``bbox_inches="tight"``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from leadwise.contract import DISCLAIMER, LEADS, ECGRecord, LeadwiseError
+from leadwise.evaluation.probability_panel import PANEL_HEIGHT_MM, draw_probabilities
+
+SPEED_MM_S = 25.0
+GAIN_MM_MV = 10.0
+PNG_DPI = 254
+"""Ten pixels a millimetre."""
+
+COLUMN_S = 2.5
+STRIP_S = 10.0
+LAYOUT: tuple[tuple[str, ...], ...] = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+RHYTHM_LEAD = "II"
+
+_MM_PER_INCH = 25.4
+_BOX_MM = 5
+_MARGIN_MM, _HEADER_MM, _FOOTER_MM = 6, 14, 8
+_TRACE_LEFT_MM = 15
+_PAPER_WIDTH_MM = 270
+_ROW_MM = (25, 60)
+"""Least and most distance of two rows; in between, rows make room for tall complexes."""
+
+_PAPER, _SMALL_LINE, _LARGE_LINE = "#FFFAF8", "#F8DCD6", "#EDAFA5"
+_INK, _FAINT = "#1B1B2B", "#70707E"
+
+_TRACE: dict[str, Any] = {
+    "color": _INK,
+    "linewidth": 0.85,
+    "solid_joinstyle": "round",
+    "solid_capstyle": "round",
+    "zorder": 4,
+}
+
+
+class ECGFigureError(LeadwiseError):
+    """A recording or its probabilities cannot be drawn; the message says what was received."""
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """A piece of one lead on the paper, in mm: ``x`` from the left edge, ``y`` from the lead's baseline."""
+
+    lead: str
+    left: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    @property
+    def up(self) -> float:
+        return float(np.nanmax(self.y, initial=0.0))
+
+    @property
+    def down(self) -> float:
+        return float(-np.nanmin(self.y, initial=0.0))
+
+
+def draw_ecg(
+    record: ECGRecord,
+    *,
+    title: str = "",
+    probabilities: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    disclaimer: str = DISCLAIMER,
+) -> Figure:
+    """Draw three rows of four leads, 2.5 s each, and lead II for 10 s, on paper at 25 mm/s and 10 mm/mV.
+
+    Columns follow each other in time. A recording shorter than 10 s shows every lead: later columns then start
+    earlier. Of a longer one, the first 10 s are drawn. Each lead is centred on its median, as ECG amplifiers pass no
+    direct current. A lead without a single number is marked ``no signal``; missing samples leave gaps.
+
+    Args:
+        record: signal ``(time, 12)`` in mV, any sampling rate.
+        title: the headline; the record's id if empty.
+        probabilities: class -> calibrated probability, drawn as bars below the paper.
+        thresholds: class -> probability at and above which the class is reported, marked on the bars.
+        disclaimer: the small print.
+
+    Raises:
+        ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
+    """
+    signal = _checked(record)
+    rows = [[_strip(signal, record.fs_hz, lead, k) for k, lead in enumerate(row)] for row in LAYOUT]
+    rows.append([_strip(signal, record.fs_hz, RHYTHM_LEAD, None)])
+    baselines, paper_height = _row_positions(rows)
+    panel = PANEL_HEIGHT_MM if probabilities else 0
+    width = _PAPER_WIDTH_MM + 2 * _MARGIN_MM
+    height = _HEADER_MM + paper_height + panel + _FOOTER_MM
+
+    figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
+    page = _axes_in_mm(figure, "page", 0, 0, width, height)
+    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM, paper_height)
+    _draw_grid(paper, paper_height)
+    for row, baseline in zip(rows, baselines, strict=True):
+        _draw_calibration_pulse(paper, baseline)
+        for strip in row:
+            _draw_strip(paper, strip, baseline)
+    paper.text(
+        _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **_text(8, halo=True)
+    )
+    if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
+        paper.text(2, 1.6, "cut off at the paper's edge", **_text(8, halo=True))
+    _draw_header(page, record, title, height - _HEADER_MM)
+    if probabilities:
+        try:
+            draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, _PAPER_WIDTH_MM)
+        except ValueError as error:
+            raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
+    page.text(_MARGIN_MM, 3, disclaimer, **_text(7.5, _FAINT))
+    return figure
+
+
+def _checked(record: ECGRecord) -> NDArray[np.float64]:
+    """The first ten seconds as float64, infinite samples as missing, each lead centred on its median."""
+    name = record.record_id or "recording"
+    signal = np.asarray(record.signal_mv, dtype=np.float64)
+    if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < 2:
+        raise ECGFigureError(f"{name}: received a signal of shape {signal.shape}; allowed: (time, {len(LEADS)}) in mV")
+    if not (np.isfinite(record.fs_hz) and record.fs_hz > 0):
+        raise ECGFigureError(f"{name}: received fs_hz {record.fs_hz}; allowed: above 0")
+    signal = signal[: round(STRIP_S * record.fs_hz) + 1]
+    signal = np.where(np.isfinite(signal), signal, np.nan)
+    medians = [np.nanmedian(lead) if np.isfinite(lead).any() else 0.0 for lead in signal.T]
+    return signal - np.array(medians)
+
+
+def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None) -> _Strip:
+    """Lead ``lead`` in one of the four columns, or over the whole width (``None``)."""
+    span = round((STRIP_S if column is None else COLUMN_S) * fs_hz)
+    start = min(round((column or 0) * COLUMN_S * fs_hz), max(len(signal) - 1 - span, 0))
+    y = signal[start : start + span + 1, LEADS.index(lead)]
+    left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * SPEED_MM_S
+    return _Strip(lead, left, left + np.arange(len(y)) / fs_hz * SPEED_MM_S, y * GAIN_MM_MV)
+
+
+def _row_positions(rows: list[list[_Strip]]) -> tuple[list[int], int]:
+    """Heights of the baselines above the paper's lower edge, on large lines, and the paper's height, in mm."""
+
+    def boxes(room: float, least: int, most: int) -> int:
+        return int(np.clip(np.ceil(room / _BOX_MM) * _BOX_MM, least, most))
+
+    gaps = []
+    for upper, lower in pairwise(rows):
+        facing = zip(upper, lower * (len(upper) // len(lower)), strict=True)
+        gaps.append(boxes(max(above.down + below.up for above, below in facing) + 2, *_ROW_MM))
+    top = boxes(max(strip.up for strip in rows[0]) + 3, 20, 45)
+    bottom = boxes(max(strip.down for strip in rows[-1]) + 5, 15, 45)
+    baselines = [bottom + sum(gaps[k:]) for k in range(len(rows))]
+    return baselines, baselines[0] + top
+
+
+def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes without decoration whose data unit is one millimetre of the figure."""
+    page_width, page_height = figure.get_size_inches() * _MM_PER_INCH
+    box = (left / page_width, bottom / page_height, width / page_width, height / page_height)
+    axes = figure.add_axes(box, label=label)
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_grid(paper: Axes, height: int) -> None:
+    paper.fill([0, _PAPER_WIDTH_MM, _PAPER_WIDTH_MM, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
+    for colour, line_width, large in ((_SMALL_LINE, 0.35, False), (_LARGE_LINE, 0.6, True)):
+        across = [[(x, 0), (x, height)] for x in range(_PAPER_WIDTH_MM + 1) if (x % _BOX_MM == 0) == large]
+        along = [[(0, y), (_PAPER_WIDTH_MM, y)] for y in range(height + 1) if (y % _BOX_MM == 0) == large]
+        lines = LineCollection(across + along, colors=colour, linewidths=line_width, zorder=1 + large, snap=True)
+        lines.set_clip_on(False)
+        paper.add_collection(lines, autolim=False)
+
+
+def _draw_calibration_pulse(paper: Axes, baseline: float) -> None:
+    """1 mV for 0.2 s."""
+    x = [_TRACE_LEFT_MM - 10, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 2.5, _TRACE_LEFT_MM - 2.5]
+    y = np.array([0, 0, GAIN_MM_MV, GAIN_MM_MV, 0, 0]) + baseline
+    paper.plot([*x, _TRACE_LEFT_MM], y, gid="calibration", **_TRACE)
+
+
+def _draw_strip(paper: Axes, strip: _Strip, baseline: float) -> None:
+    if np.isfinite(strip.y).any():
+        paper.plot(strip.x, strip.y + baseline, gid=f"lead-{strip.lead}", **_TRACE)
+    else:
+        paper.text(strip.left + 4, baseline, "no signal", va="center", **_text(9, _FAINT, halo=True, style="italic"))
+    if strip.left > _TRACE_LEFT_MM:
+        for side in (-1, 1):
+            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
+    name = _text(10, halo=True, fontweight="bold") | {"zorder": 3}
+    paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
+
+
+def _label_height(strip: _Strip) -> float:
+    """Where the lead's name meets its trace least, in mm from the baseline: just above if that is free."""
+    near = strip.y[(strip.x < strip.left + 10) & np.isfinite(strip.y)]
+    low, high = near.min(initial=0.0), near.max(initial=0.0)
+    return next((y for y in (8, 11, 14, -9, -12) if y > high + 1 or y + 4 < low), 8)
+
+
+def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> None:
+    page.text(_MARGIN_MM, bottom + 4, title or record.record_id or "12-lead ECG", **_text(14, fontweight="bold"))
+    duration = len(record.signal_mv) / record.fs_hz
+    facts = [*_patient_facts(record.patient), f"{record.fs_hz:g} Hz", f"{duration:.3g} s"]
+    if duration > STRIP_S + 1 / record.fs_hz:
+        facts[-1] += f", first {STRIP_S:g} s shown"
+    right = _MARGIN_MM + _PAPER_WIDTH_MM
+    page.text(right, bottom + 4, "  ·  ".join(facts), ha="right", **_text(9.5, _FAINT))
+
+
+def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
+    age, sex = patient.get("age"), patient.get("sex")
+    facts = []
+    if age is not None and np.isfinite(age):
+        facts.append("over 89 years" if age > 89 else f"{age:.0f} years")
+    if sex in (0, 1):
+        facts.append("female" if sex else "male")
+    return facts
+
+
+def _text(size: float, colour: str = _INK, *, halo: bool = False, **more: str) -> dict[str, Any]:
+    """Text properties; a halo in the paper's colour keeps a label legible on grid and trace."""
+    effects = [withStroke(linewidth=2.2, foreground=_PAPER)] if halo else []
+    return {"fontsize": size, "color": colour, "family": "DejaVu Sans", "path_effects": effects, "zorder": 6, **more}

@@ -1,0 +1,74 @@
+"""Intervals come from whole patients, are reproducible, and equal an explicit resampling."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from leadwise.evaluation.bootstrap import bootstrap_intervals, patient_weights
+from leadwise.evaluation.metrics import all_metrics
+
+generator = np.random.default_rng(0)
+PATIENTS = generator.integers(0, 120, 200)
+LABELS = (generator.random((200, 5)) < 0.3).astype(np.float32)
+PROBABILITIES = 1 / (1 + np.exp(-(generator.normal(size=(200, 5)) + 2 * LABELS - 1)))
+
+
+def test_records_of_one_patient_are_drawn_together() -> None:
+    weights = patient_weights(PATIENTS, 50, seed=1)
+    for patient in np.unique(PATIENTS):
+        mine = weights[:, patient == PATIENTS]
+        assert (mine == mine[:, :1]).all()
+    first_of_each = np.unique(PATIENTS, return_index=True)[1]
+    assert (weights[:, first_of_each].sum(axis=1) == len(first_of_each)).all()
+
+
+def test_the_draw_depends_on_the_seed_only() -> None:
+    again = patient_weights(PATIENTS, 5, seed=1)
+    np.testing.assert_array_equal(patient_weights(PATIENTS, 5, seed=1), again)
+    assert (patient_weights(PATIENTS, 5, seed=2) != again).any()
+
+
+def test_intervals_equal_an_explicit_resampling() -> None:
+    weights = patient_weights(PATIENTS, 30, seed=3)
+    areas, scores = [], []
+    for one in weights:
+        rows = np.repeat(np.arange(200), one)
+        areas.append(roc_auc_score(LABELS[rows], PROBABILITIES[rows], average="macro"))
+        scores.append(f1_score(LABELS[rows], PROBABILITIES[rows] >= 0.5, average="macro"))
+    found = bootstrap_intervals(partial(all_metrics, LABELS, PROBABILITIES), weights)
+    for name, replicates in (("macro_auroc", areas), ("macro_f1", scores)):
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(np.quantile(replicates, [0.025, 0.975])))
+        assert found[name].replicates == 30
+
+
+def test_a_second_copy_of_every_record_makes_no_interval_narrower() -> None:
+    """Copies belong to the same patient: they hold no new information, and a bootstrap by record would miss that."""
+    once = bootstrap_intervals(partial(all_metrics, LABELS, PROBABILITIES), patient_weights(PATIENTS, 100, 4))
+    doubled = [np.concatenate([array, array]) for array in (LABELS, PROBABILITIES)]
+    twice = bootstrap_intervals(
+        partial(all_metrics, *doubled), patient_weights(np.concatenate([PATIENTS, PATIENTS]), 100, 4)
+    )
+    for name, interval in once.items():
+        assert (twice[name].low, twice[name].high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+def test_a_class_that_vanishes_from_replicates_is_left_out_of_them() -> None:
+    labels = LABELS.copy()
+    labels[:, 4] = 0
+    labels[PATIENTS[0] == PATIENTS, 4] = 1
+    found = bootstrap_intervals(partial(all_metrics, labels, PROBABILITIES), patient_weights(PATIENTS, 300, 5))
+    assert 150 < found["auroc/HYP"].replicates < 240  # a patient is drawn in 63 % of the replicates
+    assert found["auroc/HYP"].low <= found["auroc/HYP"].high
+    assert found["auroc/NORM"].replicates == 300
+
+
+def test_a_class_that_is_never_there_has_no_interval() -> None:
+    labels = LABELS.copy()
+    labels[:, 4] = 0
+    interval = bootstrap_intervals(partial(all_metrics, labels, PROBABILITIES), patient_weights(PATIENTS, 20, 5))[
+        "macro_auroc"
+    ]
+    assert interval.replicates == 0
+    assert np.isnan([interval.low, interval.high]).all()

@@ -1,0 +1,204 @@
+"""Selection sees fold 9 only, figures are those of scikit-learn on what is written, and the folder is whole."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.data.store import Store, open_store
+from leadwise.evaluation.evaluate import Evaluation, EvaluationError, evaluate_model
+from leadwise.evaluation.results_table import duration, results_markdown, terminal_table, write_summary
+
+
+@dataclass(frozen=True)
+class Guesser:
+    """A model that knows a record's labels up to noise: the noise is the record's own, whatever rows are asked for."""
+
+    labels: np.ndarray
+    training: dict[str, Any] = field(default_factory=dict)
+    name: str = "fusion"
+
+    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(0).normal(0, 2, self.labels.shape)
+        return (1 / (1 + np.exp(-(4 * self.labels - 2 + noise)))).astype(np.float32)[rows]
+
+
+def guesser(store: Store, name: str = "fusion") -> Guesser:
+    training = {
+        "model": name,
+        "feature_set": "clinical",
+        "digest": store.manifest["digest"],
+        "simulated": True,
+        "count_params": 155_013,
+        "seconds": 184.6,
+        "epochs": 30,
+        "best_epoch": 21,
+    }
+    return Guesser(store.labels(), training, name)
+
+
+@pytest.fixture(scope="module")
+def store(simulated_store: Path) -> Store:
+    return open_store(simulated_store)
+
+
+@pytest.fixture(scope="module")
+def evaluation(store: Store) -> Evaluation:
+    return evaluate_model(guesser(store), store, bootstrap=200, seed=1)
+
+
+def leave(evaluation: Evaluation, folder: Path, run_id: str | None = None) -> dict[str, Any]:
+    """Write what the table needs of an evaluation, without its figures."""
+    file = folder / evaluation.training["model"] / "metrics.json"
+    file.parent.mkdir()
+    content = evaluation.to_dict(run_id)
+    file.write_text(json.dumps(content, allow_nan=False))
+    return content
+
+
+def with_labels(store: Store, fold: int, value: bool) -> Store:
+    records = store.records.copy()
+    records.loc[records["strat_fold"] == fold, list(SUPERCLASSES)] = value
+    return dataclasses.replace(store, records=records)
+
+
+def test_fold_10_has_no_part_in_any_choice(store: Store, evaluation: Evaluation) -> None:
+    elsewhere = evaluate_model(guesser(store), with_labels(store, 10, value=False), bootstrap=100, seed=1)
+    assert elsewhere.decision == evaluation.decision
+    assert evaluate_model(guesser(store), with_labels(store, 9, value=True), bootstrap=100, seed=1).decision != (
+        evaluation.decision
+    )
+
+
+def test_figures_are_those_of_the_written_predictions(evaluation: Evaluation, tmp_path: Path) -> None:
+    leave(evaluation, tmp_path)
+    (tmp_path / "fusion" / "stray").touch()
+    evaluation.write(tmp_path / "fusion", run_id="0123abcd")
+    table = pd.read_parquet(tmp_path / "fusion" / "predictions.parquet")
+    metrics = json.loads((tmp_path / "fusion" / "metrics.json").read_text())
+    decision = json.loads((tmp_path / "fusion" / "decision.json").read_text())
+    assert set(table["strat_fold"]) == {9, 10}
+    y, p = (table.loc[table["strat_fold"] == 10, [f"{k}_{c}" for c in SUPERCLASSES]].to_numpy() for k in "yp")
+    assert metrics["metrics"]["test/macro_auroc"] == pytest.approx(roc_auc_score(y, p, average="macro"))
+    assert metrics["metrics"]["test/exact_match"] == pytest.approx(accuracy_score(y, p >= 0.5))
+    assert metrics["metrics"]["test/floor/binary_accuracy"] == pytest.approx((y == 0).mean())
+    thresholds = [decision["thresholds"][name] for name in SUPERCLASSES]
+    assert metrics["metrics"]["test/chosen/binary_accuracy"] == pytest.approx(((p >= thresholds) == y).mean())
+    known = y.any(axis=1)
+    assert metrics["rows"]["test_labelled"] == known.sum()
+    assert metrics["metrics"]["test/labelled/macro_auroc"] == pytest.approx(roc_auc_score(y[known], p[known]))
+    low, high = metrics["intervals"]["test/macro_auroc"]
+    assert low < metrics["metrics"]["test/macro_auroc"] < high
+    assert metrics["run_id"] == "0123abcd"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fusion"]
+    assert not (tmp_path / "fusion" / "stray").exists()
+    assert sorted(file.stem for file in (tmp_path / "fusion" / "figures").iterdir()) == [
+        "confusion_at_0.5",
+        "confusion_at_chosen",
+        "pr_curves",
+        "reliability",
+        "roc_curves",
+    ]
+
+
+def test_calibration_changes_certainty_and_no_ranking(evaluation: Evaluation) -> None:
+    test = evaluation.predictions[evaluation.predictions["strat_fold"] == 10]
+    for name in SUPERCLASSES:
+        by_raw = test.sort_values(f"raw_{name}")
+        assert by_raw[f"p_{name}"].is_monotonic_increasing
+        assert ((test[f"p_{name}"] >= 0.5) == (test[f"raw_{name}"] >= 0.5)).all()
+
+
+def test_logged_metrics_are_finite_numbers_with_names_that_group(evaluation: Evaluation) -> None:
+    logged = evaluation.logged_metrics()
+    assert np.isfinite(list(logged.values())).all()
+    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/exact_match"):
+        assert f"test/{name}" in logged
+        assert f"test/labelled/{name}" in logged
+    assert logged["test/macro_auroc_low"] <= logged["test/macro_auroc"] <= logged["test/macro_auroc_high"]
+    assert {"test/labelled/binary_accuracy_low", "val/binary_accuracy", "decision/temperature"} <= logged.keys()
+    assert ("val/macro_auroc" in logged) == ("val/macro_auroc" not in evaluation.undefined)
+
+
+def test_the_same_seed_gives_the_same_intervals(store: Store, evaluation: Evaluation) -> None:
+    again = evaluate_model(guesser(store), store, bootstrap=200, seed=1)
+    assert again.intervals == evaluation.intervals
+    assert evaluate_model(guesser(store), store, bootstrap=200, seed=2).intervals != evaluation.intervals
+
+
+def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path: Path) -> None:
+    records = store.records.copy()
+    records.loc[records["strat_fold"] == 10, "HYP"] = False
+    found = evaluate_model(guesser(store), dataclasses.replace(store, records=records), bootstrap=100, seed=1)
+    metrics = leave(found, tmp_path)
+    assert metrics["metrics"]["test/auroc/HYP"] is None
+    assert metrics["intervals"]["test/auroc/HYP"] == [None, None]
+    assert metrics["undefined"]["test/auroc/HYP"].startswith("HYP has 0 positives among")
+    assert "test/auroc/HYP" not in found.logged_metrics()
+    assert "n/a [n/a, n/a]" in terminal_table(write_summary(tmp_path))
+
+
+def test_no_labelled_row_leaves_the_headline(store: Store, tmp_path: Path) -> None:
+    found = evaluate_model(guesser(store), with_labels(store, 10, value=False), bootstrap=100, seed=1)
+    assert found.metrics["test/floor/binary_accuracy"] == 1
+    assert not any(name.startswith("test/labelled/") for name in found.metrics)
+    found.write(tmp_path / "fusion")
+    assert "n/a" in terminal_table(write_summary(tmp_path))
+
+
+def test_an_empty_fold_is_named(store: Store) -> None:
+    records = store.records.assign(strat_fold=store.records["strat_fold"].replace(10, 8))
+    with pytest.raises(EvaluationError, match="fold 10: received no records"):
+        evaluate_model(guesser(store), dataclasses.replace(store, records=records), bootstrap=100, seed=1)
+
+
+def test_the_table_lays_the_models_side_by_side(store: Store, tmp_path: Path) -> None:
+    for name in ("fusion", "metadata"):
+        leave(evaluate_model(guesser(store, name), store, bootstrap=100, seed=1), tmp_path, f"{name}-run")
+    summary = write_summary(tmp_path)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert [model["model"] for model in summary["models"]] == ["metadata", "fusion"]
+    text = terminal_table(summary)
+    value = summary["models"][1]["test"]["macro_auroc"]
+    expected = f"{value['value']:.3f} [{value['interval'][0]:.3f}, {value['interval'][1]:.3f}]"
+    assert expected in text
+    assert "3 min 05 s" in text
+    assert "155,013" in text
+    assert "Simulated data" in text
+    both = results_markdown({"clinical": tmp_path / "summary.json", "original": tmp_path / "summary.json"})
+    assert both.count("| original |") == both.count("| clinical |") == 4
+    assert expected in both
+    assert "`fusion-r`" in both
+    assert "Simulated data" in both
+    tables = [block.splitlines() for block in both.split("\n\n") if block.startswith("|")]
+    for lines in tables:
+        assert len({line.count("|") for line in lines}) == 1
+
+
+def test_evaluations_of_other_data_are_not_compared(store: Store, tmp_path: Path) -> None:
+    old, new = guesser(store, "metadata"), guesser(store, "fusion")
+    old.training["digest"] = "0" * 64
+    for one in (old, new):
+        leave(evaluate_model(one, store, bootstrap=100, seed=1), tmp_path)
+    assert [model["model"] for model in write_summary(tmp_path)["models"]] == ["fusion"]
+
+
+def test_a_table_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="run the evaluate stage"):
+        write_summary(tmp_path)
+    with pytest.raises(EvaluationError, match="feature-set=original"):
+        results_markdown({"original": tmp_path / "summary.json"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.2, "4 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (4800, "1 h 20 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
