@@ -1,0 +1,163 @@
+"""The store: the ingested data set as three files that training and evaluation read.
+
+- ``signals.npy``: ``(record, 1000, 12)`` int16 in microvolts, leads in the order of ``LEADS``
+- ``records.parquet``: one row per record, in the same order
+- ``manifest.json``: what the data are, where they came from, and their digest
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leadwise.contract import (
+    LEADS,
+    RECORD_SAMPLES,
+    SUPERCLASSES,
+    TEST_FOLD,
+    TRAIN_FOLDS,
+    VALIDATION_FOLD,
+    LeadwiseError,
+    Split,
+)
+
+SIGNALS_FILE = "signals.npy"
+RECORDS_FILE = "records.parquet"
+MANIFEST_FILE = "manifest.json"
+VALIDATION_FOLDER = "validation"
+
+SPLIT_FOLDS: dict[Split, tuple[int, ...]] = {
+    "train": TRAIN_FOLDS,
+    "validation": (VALIDATION_FOLD,),
+    "test": (TEST_FOLD,),
+}
+PATIENT_COLUMNS: tuple[str, ...] = (
+    "age",
+    "sex",
+    "height_cm",
+    "weight_kg",
+    "pacemaker",
+    "infarction_stadium1",
+    "infarction_stadium2",
+)
+RECORD_COLUMNS: tuple[str, ...] = (
+    "ecg_id",
+    "patient_id",
+    "strat_fold",
+    *PATIENT_COLUMNS,
+    *SUPERCLASSES,
+    "scp_codes",
+    "recording_date",
+    "device",
+    "site",
+    "filename",
+)
+"""The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
+
+
+class StoreError(LeadwiseError):
+    """The store is absent, not whole, or its files disagree; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An ingested data set, opened for reading.
+
+    Attributes:
+        folder: where its files lie.
+        manifest: the content of ``manifest.json``.
+        records: one row per record, columns ``RECORD_COLUMNS``, index 0, 1, 2...
+        signals: ``(record, 1000, 12)`` int16 in microvolts, mapped from disk; the same order as ``records``.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    records: pd.DataFrame
+    signals: np.ndarray
+
+    def labels(self) -> np.ndarray:
+        """``(record, 5)`` float32 zeros and ones in the order of ``SUPERCLASSES``; all zero where unlabelled."""
+        return self.records[list(SUPERCLASSES)].to_numpy(dtype=np.float32)
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Ascending row numbers of a split: folds 1-8 ``train``, 9 ``validation``, 10 ``test``.
+
+        Raises:
+            StoreError: there is no split of that name.
+        """
+        if split not in SPLIT_FOLDS:
+            raise StoreError(f"split: received {split!r}; allowed: {', '.join(SPLIT_FOLDS)}")
+        return np.flatnonzero(self.records["strat_fold"].isin(SPLIT_FOLDS[split]).to_numpy())
+
+    def patients(self) -> pd.DataFrame:
+        """``PATIENT_COLUMNS`` of every record, NaN where unknown; the two infarction stages as text."""
+        return self.records[list(PATIENT_COLUMNS)]
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store and check that its files belong together.
+
+    The signals stay on disk and are not hashed here: ``verify_digest`` does that.
+
+    Raises:
+        StoreError: a file is absent, cannot be read, or does not fit the others.
+    """
+    folder = Path(folder)
+    for name in (MANIFEST_FILE, RECORDS_FILE, SIGNALS_FILE):
+        if not (folder / name).is_file():
+            raise StoreError(f"{folder}: no ingested data here ({name} is missing); run the ingest stage first")
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        records = pd.read_parquet(folder / RECORDS_FILE)
+        signals = np.load(folder / SIGNALS_FILE, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder}: cannot be read: {error}; run the ingest stage again") from error
+    if not isinstance(manifest, dict) or not {"digest", "records"} <= manifest.keys():
+        raise StoreError(f"{folder / MANIFEST_FILE}: not the manifest of a store; run the ingest stage again")
+    expected = (len(records), RECORD_SAMPLES, len(LEADS))
+    if signals.shape != expected or signals.dtype != np.int16 or manifest["records"] != len(records):
+        raise StoreError(
+            f"{folder}: the files disagree: {RECORDS_FILE} has {len(records)} rows, {MANIFEST_FILE} says "
+            f"{manifest['records']}, {SIGNALS_FILE} is {signals.dtype} {signals.shape}; run the ingest stage again"
+        )
+    if missing := set(RECORD_COLUMNS) - set(records.columns):
+        raise StoreError(f"{folder / RECORDS_FILE}: columns missing: {', '.join(sorted(missing))}; ingest again")
+    return Store(folder, manifest, records, signals)
+
+
+def record_hash(signal: np.ndarray) -> str:
+    """SHA-256 of one stored record ``(1000, 12)`` int16, little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(signal, dtype="<i2").data).hexdigest()
+
+
+def content_digest(records: pd.DataFrame, record_hashes: Iterable[str]) -> str:
+    """SHA-256 over the content of a store: every record's samples, and the records table.
+
+    It depends on neither paths, times, file formats nor the machine: values are hashed as JSON, row by row.
+
+    Args:
+        records: the table, columns ``RECORD_COLUMNS``.
+        record_hashes: ``record_hash`` of every record, in the order of the table.
+    """
+    digest = hashlib.sha256(json.dumps(RECORD_COLUMNS).encode())
+    columns = [records[name].astype(object).where(records[name].notna(), None).tolist() for name in RECORD_COLUMNS]
+    for samples, *values in zip(record_hashes, *columns, strict=True):
+        digest.update(samples.encode())
+        digest.update(json.dumps(values, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def verify_digest(store: Store) -> None:
+    """Read everything and compare it with the digest in the manifest.
+
+    Raises:
+        StoreError: the content is not what was ingested.
+    """
+    found = content_digest(store.records, (record_hash(signal) for signal in store.signals))
+    if found != store.manifest["digest"]:
+        raise StoreError(f"{store.folder}: digest {found[:12]}, but the manifest says {store.manifest['digest'][:12]}")

@@ -1,0 +1,209 @@
+"""From a tree to the store: what is right arrives unchanged, what is wrong is caught and named."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leadwise.data.ingestion import ingest
+from leadwise.data.store import open_store, verify_digest
+from leadwise.data.tables import TableError, read_tables
+from leadwise.data.validation import ValidationFailed
+from leadwise.data.waveforms import read_record
+
+DATABASE = "ptbxl_database.csv"
+
+
+@pytest.fixture
+def tree(simulated_tree, tmp_path) -> Path:
+    """A tree that may be damaged."""
+    return shutil.copytree(simulated_tree, tmp_path / "tree")
+
+
+def edit(tree: Path, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
+    """Change the table, every column as text."""
+    table = pd.read_csv(tree / DATABASE, dtype=str)
+    changed = change(table)
+    (table if changed is None else changed).to_csv(tree / DATABASE, index=False)
+
+
+def setter(row: int, column: str, value: str | None) -> Callable[[pd.DataFrame], None]:
+    def change(table: pd.DataFrame) -> None:
+        table.loc[row, column] = value
+
+    return change
+
+
+def test_signals_and_records_are_those_of_the_tree(simulated_tree, simulated_store):
+    store = open_store(simulated_store)
+    table = pd.read_csv(simulated_tree / DATABASE)
+    assert store.manifest["records"] == len(table)
+    assert store.manifest["simulated"] is True
+    assert store.manifest["release"] == "simulated"
+    np.testing.assert_array_equal(store.records["ecg_id"], sorted(table["ecg_id"]))
+    for row in (0, 1, len(table) - 1):
+        np.testing.assert_array_equal(
+            store.signals[row], read_record(simulated_tree / store.records.loc[row, "filename"])
+        )
+    original = table.set_index("ecg_id").loc[store.records["ecg_id"]]
+    np.testing.assert_array_equal(store.records["sex"], original["sex"])
+    np.testing.assert_array_equal(store.records["strat_fold"], original["strat_fold"])
+    verify_digest(store)
+
+
+def test_the_report_is_written_beside_the_data(simulated_store):
+    results = json.loads((simulated_store / "validation" / "validation.json").read_text())
+    page = (simulated_store / "validation" / "summary.html").read_text()
+    assert results["tally"]["failed_critical"] == 0
+    assert len(results["outcomes"]) == sum(results["tally"].values())
+    assert all(outcome["says"] in page.replace("&gt;", ">") for outcome in results["outcomes"])
+    assert "http" not in page.replace("<!doctype", "")
+
+
+def test_a_second_ingestion_returns_at_once_and_the_same_input_gives_the_same_digest(
+    simulated_tree, simulated_store, tree, tmp_path
+):
+    before = (simulated_store / "manifest.json").read_bytes()
+    again = ingest(simulated_tree, simulated_store, max_unreadable_share=0.0)
+    assert again.unchanged
+    assert (simulated_store / "manifest.json").read_bytes() == before
+    edit(tree, lambda table: table.sample(frac=1, random_state=0))
+    elsewhere = ingest(tree, tmp_path / "elsewhere" / "store", max_unreadable_share=0.5)
+    assert not elsewhere.unchanged
+    assert elsewhere.manifest["digest"] == again.manifest["digest"]
+
+
+TABLE_DAMAGE = {
+    "duplicated row": (
+        lambda table: pd.concat([table, table.iloc[[4]]]),
+        r"No ecg_id occurs twice: 2 of .* do not \(ecg_id 5",
+    ),
+    "patient across folds": (
+        lambda table: table.assign(patient_id="77"),
+        r"(?s)No patient is in two of training, validation and test.*No patient is in two folds",
+    ),
+    "unknown statement": (
+        setter(6, "scp_codes", "{'NORM': 100.0, 'WAT': 0.0}"),
+        r"SCP statements are known: 1 of .* \(ecg_id 7: WAT\)",
+    ),
+    "unsafe statement": (
+        setter(7, "scp_codes", "__import__('os').getcwd()"),
+        r"SCP statements can be read: 1 of .*ecg_id 8",
+    ),
+    "text in a number column": (
+        setter(8, "height", "one meter eighty"),
+        r"Number columns hold numbers.*ecg_id 9: height: one meter eighty",
+    ),
+    "half a fold": (setter(9, "strat_fold", "3.5"), r"Number columns.*ecg_id 10: strat_fold: 3.5"),
+    "fold 11": (setter(9, "strat_fold", "11"), r"Folds are 1 to 10: 1 of .*ecg_id 10: 11"),
+    "no fold": (setter(9, "strat_fold", None), r"Every record has a fold: 1 of .*ecg_id 10"),
+    "path out of the tree": (
+        setter(10, "filename_lr", "../../etc/passwd"),
+        r"Every waveform lies inside the tree: 1 of .*ecg_id 11: ../../etc/passwd",
+    ),
+    "absolute path": (setter(10, "filename_lr", "/etc/passwd"), r"inside the tree: 1 of .*ecg_id 11: /etc/passwd"),
+    "third sex": (setter(11, "sex", "7"), r"Sex is 0 \(male\) or 1 \(female\): 1 of .*ecg_id 12: 7"),
+    "no test fold": (
+        lambda table: table[table["strat_fold"] != "10"],
+        r"There are records to train, to validate and to test: found (train|validation), (train|validation)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLE_DAMAGE)
+def test_a_damaged_table_stops_with_a_report_and_leaves_no_store(tree, tmp_path, case):
+    change, message = TABLE_DAMAGE[case]
+    edit(tree, change)
+    store = tmp_path / "workspace" / "store"
+    with pytest.raises(ValidationFailed, match=message) as caught:
+        ingest(tree, store, max_unreadable_share=0.0)
+    assert not store.exists()
+    report = tmp_path / "workspace" / "validation-failed"
+    assert caught.value.report == report
+    assert caught.value.tally["failed_critical"] == len(caught.value.failures) > 0
+    assert "Stopped" in (report / "summary.html").read_text()
+    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["validation-failed"]
+
+
+def damage_waveforms(tree: Path) -> dict[int, str]:
+    """Damage four records; their ids, and what must be said about each."""
+    table = pd.read_csv(tree / DATABASE).set_index("ecg_id")
+    record = {ecg_id: tree / filename for ecg_id, filename in table["filename_lr"].items()}
+    truncated = record[2].with_suffix(".dat")
+    truncated.write_bytes(truncated.read_bytes()[:-1])
+    flipped = bytearray(record[3].with_suffix(".dat").read_bytes())
+    flipped[1200] ^= 1
+    record[3].with_suffix(".dat").write_bytes(flipped)
+    shutil.copy(record[5].with_suffix(".hea"), record[4].with_suffix(".hea"))
+    record[6].with_suffix(".dat").unlink()
+    return {2: "23999 bytes", 3: "checksum", 4: "record_name", 6: "does not exist"}
+
+
+def test_unreadable_records_are_left_out_and_named_up_to_the_allowed_share(tree, tmp_path):
+    damaged = damage_waveforms(tree)
+    store = tmp_path / "workspace" / "store"
+    with pytest.raises(ValidationFailed, match=r"absent or unreadable: 4 of .*ecg_id 2: unreadable: .*23999 bytes"):
+        ingest(tree, store, max_unreadable_share=0.001)
+    assert not store.exists()
+
+    manifest = ingest(tree, store, max_unreadable_share=0.2).manifest
+    listed = {row["ecg_id"]: row["reason"] for row in manifest["unreadable"] + manifest["missing_waveforms"]}
+    assert listed.keys() == damaged.keys()
+    assert all(damaged[ecg_id] in reason for ecg_id, reason in listed.items())
+    assert [row["ecg_id"] for row in manifest["missing_waveforms"]] == [6]
+    opened = open_store(store)
+    verify_digest(opened)
+    assert manifest["records"] == manifest["table_counts"]["rows"] - 4 == len(opened.signals)
+    assert not set(damaged) & set(opened.records["ecg_id"])
+    np.testing.assert_array_equal(opened.signals[-1], read_record(tree / opened.records["filename"].iloc[-1]))
+    assert not (store.parent / "validation-failed").exists()
+    assert [path.name for path in store.parent.iterdir()] == ["store"]
+
+
+def test_impossible_values_are_repaired_and_counted_and_a_changed_file_is_noticed(tree, tmp_path):
+    first = ingest(tree, tmp_path / "store", max_unreadable_share=0.0).manifest
+
+    def change(table: pd.DataFrame) -> None:
+        table.loc[0:5, "age"] = ["300", "50", "3", "40", "999", "50"]
+        table.loc[0:5, "height"] = ["170", "6", "90", "90", "170", "170"]
+        table.loc[0:5, "weight"] = ["70", "5", "12", "17", "900", None]
+        table.loc[0:2, "pacemaker"] = ["ja, pacemaker", "PACE????, nan", None]
+        table.loc[0:1, "infarction_stadium1"] = ["Stadium II", "Stadium 99"]
+
+    edit(tree, change)
+    second = ingest(tree, tmp_path / "store", max_unreadable_share=0.0)
+    assert not second.unchanged
+    assert second.manifest["digest"] != first["digest"]
+    records = open_store(tmp_path / "store").records.head(6)
+    np.testing.assert_array_equal(records["age"], [90, 50, 3, 40, np.nan, 50])
+    np.testing.assert_array_equal(records["height_cm"], [170, np.nan, 90, np.nan, 170, 170])
+    np.testing.assert_array_equal(records["weight_kg"], [70, np.nan, 12, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(records["pacemaker"][:3], [1, 0, 0])
+    assert records["infarction_stadium1"][0] == "Stadium II"
+    assert pd.isna(records["infarction_stadium1"][1])
+    gained = {name: count - first["repairs"][name] for name, count in second.manifest["repairs"].items()}
+    assert gained["age_impossible_to_missing"] == 1
+    assert gained["height_impossible_to_missing"] == 1
+    assert gained["infarction_stadium1_not_a_stage"] == 1
+    assert gained["pacemaker_uncertain_to_no"] == 1
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tree, simulated_tree):
+    text = (tree / DATABASE).read_bytes()
+    (tree / DATABASE).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(read_tables(tree).database, read_tables(simulated_tree).database)
+
+
+def test_a_tree_without_tables_or_columns_says_so(tree, tmp_path):
+    with pytest.raises(TableError, match="no such folder"):
+        read_tables(tmp_path / "nothing")
+    edit(tree, lambda table: table.drop(columns=["scp_codes", "sex"]))
+    with pytest.raises(TableError, match=f"{DATABASE}: column sex, scp_codes missing"):
+        read_tables(tree)
+    (tree / DATABASE).unlink()
+    with pytest.raises(TableError, match="does not exist"):
+        read_tables(tree)
