@@ -1,0 +1,117 @@
+"""What the train and evaluate stages left: which fusion model is the better one, and whether it may be served."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leadwise.config import Parameters
+from leadwise.contract import FUSION_MODELS, LEAKING_FEATURES, LeadwiseError, ModelName
+
+
+class CandidateError(LeadwiseError):
+    """There is no model that can be registered; the message says what is missing or not allowed."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trained and evaluated model.
+
+    Attributes:
+        name: the model's name.
+        folder: its folder of the train stage.
+        evaluation: its folder of the evaluate stage.
+        training: content of ``training.json``.
+        validation: its validation metrics, without those that fold 9 leaves undefined.
+        preprocessing: content of ``preprocessing.json``.
+        decision: content of ``decision.json``.
+        metrics: the defined metrics of ``metrics.json``.
+    """
+
+    name: str
+    folder: Path
+    evaluation: Path
+    training: Mapping[str, Any]
+    validation: Mapping[str, float]
+    preprocessing: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
+    """The fusion model with the best validation score by ``monitor``, and the metadata model.
+
+    Raises:
+        CandidateError: a model is absent or not evaluated, the two saw different data, or an input of theirs leaks the
+            diagnosis.
+    """
+    shared = parameters.shared
+    trained = [name for name in FUSION_MODELS if (_model_folder(parameters, name) / "training.json").is_file()]
+    if not trained:
+        raise CandidateError(
+            f"{shared.workspace / 'models' / shared.feature_set}: neither of {', '.join(FUSION_MODELS)} is trained "
+            "there; run the train stage first"
+        )
+    candidates = [_read(parameters, name) for name in trained]
+    fusion = max(candidates, key=lambda candidate: _score(candidate, shared.monitor))
+    metadata = _read(parameters, "metadata")
+    for candidate in (fusion, metadata):
+        refuse_leaks(candidate)
+    if fusion.training["digest"] != metadata.training["digest"]:
+        raise CandidateError(
+            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, metadata on "
+            f"{metadata.training['digest'][:12]}; train both on the same data"
+        )
+    return fusion, metadata
+
+
+def refuse_leaks(candidate: Candidate) -> None:
+    """A feature that is read off the diagnosis is never an input of a served model.
+
+    Raises:
+        CandidateError: the candidate has such an input.
+    """
+    if leaks := sorted(LEAKING_FEATURES & set(candidate.preprocessing["metadata"]["features"])):
+        raise CandidateError(
+            f"feature-set: {candidate.name} was trained on {candidate.training['feature_set']!r}, whose inputs "
+            f"{', '.join(leaks)} are read off the diagnosis; only clinical is registered"
+        )
+
+
+def _model_folder(parameters: Parameters, name: ModelName) -> Path:
+    return parameters.shared.workspace / "models" / parameters.shared.feature_set / name
+
+
+def _read(parameters: Parameters, name: ModelName) -> Candidate:
+    folder = _model_folder(parameters, name)
+    evaluation = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set / name
+    training = _read_json(folder / "training.json", "train")
+    metrics = _read_json(evaluation / "metrics.json", "evaluate")
+    return Candidate(
+        name=name,
+        folder=folder,
+        evaluation=evaluation,
+        training=training,
+        validation={key: value for key, value in training["validation"].items() if math.isfinite(value)},
+        preprocessing=_read_json(folder / "preprocessing.json", "train"),
+        decision=_read_json(evaluation / "decision.json", "evaluate"),
+        metrics={key: value for key, value in metrics["metrics"].items() if value is not None},
+    )
+
+
+def _read_json(file: Path, stage: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CandidateError(f"{file}: absent or unreadable ({error}); run the {stage} stage first") from None
+    return content
+
+
+def _score(candidate: Candidate, monitor: str) -> float:
+    if monitor not in candidate.validation:
+        raise CandidateError(
+            f"monitor: {candidate.name} has no {monitor} on fold 9; it has {', '.join(sorted(candidate.validation))}"
+        )
+    return candidate.validation[monitor]

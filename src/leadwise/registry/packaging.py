@@ -1,0 +1,194 @@
+"""The package: two ONNX networks, what belongs to them as JSON, an example request, and the code that scores."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import leadwise
+from leadwise.atomic import folder_written_atomically
+from leadwise.config import Parameters
+from leadwise.contract import (
+    DISCLAIMER,
+    FS_HZ,
+    LEADS,
+    MICROVOLTS_PER_UNIT,
+    SUPERCLASSES,
+    ECGRecord,
+    LeadwiseError,
+)
+from leadwise.data.simulator import simulate_record
+from leadwise.data.store import Store, open_store
+from leadwise.registry.candidates import Candidate, choose_candidates
+from leadwise.registry.onnx_export import export_onnx
+from leadwise.serving.payload import FACTS
+from leadwise.serving.scorer import DESCRIPTION_FILE, Network, Scorer
+from leadwise.training.prediction import TrainedModel, load_trained
+
+EXAMPLE_FILE = "input_example.json"
+CODE_FOLDER = "code"
+LARGEST_DIFFERENCE = 1e-5
+ROWS_COMPARED = 256
+EXAMPLE_SEED = 2
+
+SERVED_CODE: tuple[str, ...] = (
+    "__init__.py",
+    "contract.py",
+    "data/__init__.py",
+    "data/metadata.py",
+    "signals/*.py",
+    "serving/*.py",
+)
+"""The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""
+
+
+class PackagingError(LeadwiseError):
+    """The package would not answer as the trained models do."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A finished package.
+
+    Attributes:
+        folder: where it lies.
+        description: content of ``model.json``.
+        example: one row of a request.
+        fusion: the fusion model inside.
+        metadata: the metadata model inside.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    example: Mapping[str, Any]
+    fusion: Candidate
+    metadata: Candidate
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the weights come from simulated data."""
+        return bool(self.description["simulated"])
+
+    @property
+    def network_files(self) -> dict[str, Path]:
+        """The ONNX files by role."""
+        return {role: self.folder / entry["file"] for role, entry in self.description["networks"].items()}
+
+
+def build_package(parameters: Parameters) -> Package:
+    """Write ``<workspace>/package`` from what the train and evaluate stages left.
+
+    Raises:
+        CandidateError: there is nothing to package, or nothing that may be served.
+        PackagingError: the package's answers differ from the trained models', or the evaluation is of other weights.
+    """
+    fusion, metadata = choose_candidates(parameters)
+    store = open_store(parameters.shared.workspace / "store")
+    folder = parameters.shared.workspace / "package"
+    description = _describe(fusion, metadata, store)
+    example = example_row()
+    with folder_written_atomically(folder) as target:
+        trained = {role: load_trained(model.folder) for role, model in (("fusion", fusion), ("metadata", metadata))}
+        for role, model in trained.items():
+            export_onnx(model.network, target / description["networks"][role]["file"])
+        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, allow_nan=False), encoding="utf-8")
+        (target / EXAMPLE_FILE).write_text(json.dumps(example), encoding="utf-8")
+        stage_code(target / CODE_FOLDER)
+        scorer = Scorer.load(target)
+        for candidate, role, network in (
+            (fusion, "fusion", scorer.fusion),
+            (metadata, "metadata", scorer.metadata),
+        ):
+            _compare(candidate, trained[role], network, store)
+    return Package(folder, description, example, fusion, metadata)
+
+
+def _describe(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str, Any]:
+    """What ``model.json`` holds."""
+    networks = {
+        role: {
+            "name": model.name,
+            "file": f"{role}.onnx",
+            "preprocessing": dict(model.preprocessing),
+            "decision": dict(model.decision),
+            "validation": dict(model.validation),
+            "run_id": model.training.get("run_id"),
+        }
+        for role, model in (("fusion", fusion), ("metadata", metadata))
+    }
+    return {
+        "leadwise": leadwise.__version__,
+        "classes": list(SUPERCLASSES),
+        "leads": list(LEADS),
+        "feature_set": fusion.training["feature_set"],
+        "data": {"digest": store.manifest["digest"], "release": store.manifest["release"]},
+        "simulated": bool(
+            store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
+        ),
+        "networks": networks,
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def example_row() -> dict[str, Any]:
+    """One row of a request with a simulated recording: 10 s, 12 leads, rounded to a microvolt."""
+    record = simulate_record("MI", EXAMPLE_SEED)
+    return {
+        "id": "example",
+        "signal": [[round(float(value), 3) for value in sample] for sample in record.signal_mv],
+        "leads": list(LEADS),
+        "fs_hz": record.fs_hz,
+        "units": "mV",
+        **{name: value for name, value in record.patient.items() if value is not None},
+    }
+
+
+def stage_code(folder: Path) -> None:
+    """Copy the parts of Leadwise that scoring needs to ``folder/leadwise``."""
+    source = Path(leadwise.__file__).parent
+    for pattern in SERVED_CODE:
+        for file in sorted(source.glob(pattern)):
+            target = folder / "leadwise" / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+
+
+def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> None:
+    """Score rows of fold 9 as requests are scored, and with Keras; the two must agree, and so must the evaluation.
+
+    Raises:
+        PackagingError: they do not.
+    """
+    validation = store.rows("validation")
+    rows = validation[np.unique(np.linspace(0, len(validation) - 1, ROWS_COMPARED).round().astype(int))]
+    by_keras = trained.predict(store, rows)
+    by_onnx = np.stack([network.probabilities(record.patient, record) for record in stored_records(store, rows)])
+    if (difference := float(np.abs(by_keras - by_onnx).max())) > LARGEST_DIFFERENCE:
+        raise PackagingError(
+            f"{candidate.name}: ONNX and Keras differ by {difference:.2g} on fold 9; {LARGEST_DIFFERENCE:g} is allowed"
+        )
+    table = pd.read_parquet(candidate.evaluation / "predictions.parquet").set_index("ecg_id")
+    evaluated = table.loc[store.records["ecg_id"].iloc[rows], [f"raw_{name}" for name in SUPERCLASSES]].to_numpy()
+    if (difference := float(np.abs(by_keras - evaluated).max())) > 10 * LARGEST_DIFFERENCE:
+        raise PackagingError(
+            f"{candidate.name}: {candidate.evaluation} was made with other weights (probabilities differ by "
+            f"{difference:.2g}); run the evaluate stage again"
+        )
+
+
+def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:
+    """Rows of a store as recordings, with the facts about the patient that a request may state."""
+    patients = store.patients().iloc[rows][list(FACTS)].astype(float)
+    return [
+        ECGRecord(
+            signal_mv=store.signals[row].astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000),
+            fs_hz=FS_HZ,
+            patient={str(name): value for name, value in facts.items() if value == value},
+        )
+        for row, facts in zip(rows, patients.to_dict(orient="records"), strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""Lead names and lead order: from any order and case to the 12 standard leads, four of them computed if absent."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leadwise.contract import LEADS, LeadwiseError
+
+INDEPENDENT_LEADS: tuple[str, ...] = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The leads that hold all the information of a 12-lead ECG: the other four are sums of leads I and II."""
+
+LEADS_FROM_I_AND_II: dict[str, tuple[float, float]] = {
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+"""Weights of leads I and II: Einthoven's law (1912) and Goldberger's augmented leads (1942)."""
+
+_CANONICAL = {name.casefold(): name for name in LEADS}
+
+
+class RecordingError(LeadwiseError):
+    """A recording cannot be read; the message begins with the field that is wrong.
+
+    Attributes:
+        field: the field of the request or file that is wrong.
+        problem: what was received and what is allowed.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+def canonical_leads(names: Sequence[str]) -> list[str]:
+    """Lead names as ``LEADS`` spells them.
+
+    Args:
+        names: in any order and case.
+
+    Raises:
+        RecordingError: a name is unknown or given twice, or one of ``INDEPENDENT_LEADS`` is missing.
+    """
+    found = []
+    for position, name in enumerate(names):
+        canonical = _CANONICAL.get(name.strip().casefold())
+        if canonical is None:
+            shown = repr(name) if len(name) <= 10 else f"text of {len(name)} characters"
+            raise RecordingError("leads", f"position {position}: unknown lead {shown}; allowed: {', '.join(LEADS)}")
+        if canonical in found:
+            raise RecordingError("leads", f"position {position}: lead {canonical} is named twice")
+        found.append(canonical)
+    if missing := [name for name in INDEPENDENT_LEADS if name not in found]:
+        raise RecordingError(
+            "leads", f"missing {', '.join(missing)}; needed: {', '.join(INDEPENDENT_LEADS)} (the others are computed)"
+        )
+    return found
+
+
+def arrange_leads(signal: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Put leads into standard order and compute those of ``LEADS_FROM_I_AND_II`` that are absent.
+
+    Args:
+        signal: ``(time, len(names))`` in any unit.
+        names: the leads of the columns, in any order and case.
+
+    Returns:
+        ``(time, 12)`` in the order of ``LEADS``, and the names of the leads that were computed.
+
+    Raises:
+        RecordingError: the names are not allowed, or are not as many as the columns.
+    """
+    given = canonical_leads(names)
+    if signal.shape[1] != len(given):
+        raise RecordingError("leads", f"received {len(given)} names for {signal.shape[1]} leads of the signal")
+    columns = {name: signal[:, column] for column, name in enumerate(given)}
+    computed = tuple(name for name in LEADS if name not in columns)
+    for name in computed:
+        of_i, of_ii = LEADS_FROM_I_AND_II[name]
+        columns[name] = of_i * columns["I"] + of_ii * columns["II"]
+    return np.stack([columns[name] for name in LEADS], axis=1), computed

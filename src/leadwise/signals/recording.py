@@ -1,0 +1,115 @@
+"""One recording from whatever device: units, shape, rate, leads; checked, and brought to what the models expect."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadwise.contract import LEADS, ECGRecord
+from leadwise.signals.leads import RecordingError, arrange_leads
+
+LOWEST_FS_HZ, HIGHEST_FS_HZ = 50.0, 2000.0
+SHORTEST_S, LONGEST_S = 5.0, 600.0
+LARGEST_MV = 50.0
+"""No ECG reaches this: the 21,799 recordings of PTB-XL stay below 21 mV. Microvolts read as millivolts exceed it."""
+SMALLEST_SPAN_MV = 0.05
+"""A lead that spans less than half a millimetre on paper shows no heart beat."""
+
+MV_PER_UNIT: Mapping[str, float] = {"mV": 1.0, "uV": 0.001}
+ORDERS: tuple[str, ...] = ("time_lead", "lead_time")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A checked recording and what was noticed about it.
+
+    Attributes:
+        record: 12 leads in millivolts at the rate of the device.
+        computed_leads: leads that were computed from leads I and II.
+        flat_leads: leads without any signal; not all of them.
+    """
+
+    record: ECGRecord
+    computed_leads: tuple[str, ...]
+    flat_leads: tuple[str, ...]
+
+
+def build_recording(
+    values: np.ndarray,
+    *,
+    fs_hz: float,
+    leads: Sequence[str] = LEADS,
+    units: str = "mV",
+    order: str | None = None,
+    patient: Mapping[str, float | None] | None = None,
+    record_id: str = "",
+) -> Recording:
+    """Check a raw recording and bring it to millivolts and standard lead order.
+
+    Args:
+        values: ``(time, lead)`` or ``(lead, time)`` numbers.
+        fs_hz: sampling rate in Hz.
+        leads: names of the leads in the order of the array.
+        units: ``mV`` or ``uV``.
+        order: ``time_lead`` or ``lead_time``; ``None`` tells the two apart by the number of leads.
+        patient: what is known of the patient.
+        record_id: the caller's name for the recording.
+
+    Raises:
+        RecordingError: the message names the field (``signal``, ``fs_hz``, ``leads``, ``units``, ``order``).
+    """
+    if not LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
+        raise RecordingError("fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
+    if units not in MV_PER_UNIT:
+        raise RecordingError("units", f"received another unit; allowed: {', '.join(MV_PER_UNIT)}")
+    by_time = _time_first(values, len(leads), order)
+    if not np.isfinite(by_time).all():
+        time, lead = np.argwhere(~np.isfinite(by_time))[0]
+        raise RecordingError("signal", f"sample {time} of lead {lead} is not a finite number")
+    seconds = len(by_time) / fs_hz
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise RecordingError(
+            "signal",
+            f"received {len(by_time)} samples, {seconds:.1f} s at {fs_hz:g} Hz; {SHORTEST_S:g} s to {LONGEST_S:g} s is "
+            "allowed",
+        )
+    arranged, computed = arrange_leads(by_time * MV_PER_UNIT[units], leads)
+    flat = _check_amplitude(arranged, units)
+    record = ECGRecord(arranged.astype(np.float32), float(fs_hz), dict(patient or {}), record_id)
+    return Recording(record, computed, flat)
+
+
+def _time_first(values: np.ndarray, lead_count: int, order: str | None) -> np.ndarray:
+    """The array as ``(time, lead)``."""
+    if order is not None and order not in ORDERS:
+        raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
+    if values.ndim != 2:
+        raise RecordingError("signal", f"received {values.ndim} dimensions; 2 are needed: samples and leads")
+    rows, columns = values.shape
+    if rows == columns == lead_count and order is None:
+        raise RecordingError("order", f"cannot be told from {rows} x {columns}; allowed: {', '.join(ORDERS)}")
+    if order is None:
+        order = "lead_time" if rows == lead_count else "time_lead"
+    by_time = values.T if order == "lead_time" else values
+    if by_time.shape[1] != lead_count:
+        raise RecordingError(
+            "signal", f"received {rows} x {columns} numbers; {lead_count} leads are named, so {lead_count} is needed"
+        )
+    return by_time
+
+
+def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
+    """Refuse what cannot be an ECG in the stated units; return the names of flat leads."""
+    largest = float(np.abs(signal_mv).max())
+    if largest > LARGEST_MV:
+        hint = "; were these microvolts, say units uV" if units == "mV" else ""
+        raise RecordingError("signal", f"reaches {largest:.4g} mV; at most {LARGEST_MV:g} mV is allowed{hint}")
+    spans = np.ptp(signal_mv, axis=0)
+    if (spans == 0).all():
+        raise RecordingError("signal", "is a flat line in every lead")
+    if (spans < SMALLEST_SPAN_MV).all():
+        hint = "; were these millivolts, say units mV" if units == "uV" else ""
+        raise RecordingError(
+            "signal", f"spans {spans.max():.2g} mV at most; an ECG spans {SMALLEST_SPAN_MV:g} mV or more{hint}"
+        )
+    return tuple(name for name, span in zip(LEADS, spans, strict=True) if span < SMALLEST_SPAN_MV)

@@ -1,0 +1,131 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leadwise.config import Parameters, load_parameters
+from leadwise.contract import DISCLAIMER
+from leadwise.registry.packaging import PackagingError, build_package
+from leadwise.registry.registration import Registered, RegistrationError, register_champion, registered_name
+from leadwise.registry.roundtrip import RoundTripError, compare_answers
+from leadwise.serving.scorer import Scorer
+
+# The first test waits until two networks are trained, packaged and registered.
+pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def model_folder(registered: Registered) -> Path:
+    """The files of the registered version."""
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{registered.name}/{registered.version}"))
+
+
+def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, trained: Parameters) -> None:
+    import mlflow
+
+    assert (registered.name, registered.alias, registered.simulated) == ("leadwise-demo", "champion", True)
+    version = mlflow.MlflowClient().get_model_version_by_alias("leadwise-demo", "champion")
+    assert str(version.version) == registered.version
+    assert version.tags["model"] == registered.model == "fusion_augmented"
+    assert version.tags["data.simulated"] == "true"
+    assert "simulated" in version.description
+    assert DISCLAIMER in version.description
+    on_disk = json.loads((trained.shared.workspace / "registered.json").read_text(encoding="utf-8"))
+    assert {name: on_disk[name] for name in ("name", "version", "alias", "model", "uri", "run_id")} == {
+        "name": "leadwise-demo",
+        "version": registered.version,
+        "alias": "champion",
+        "model": "fusion_augmented",
+        "uri": "models:/leadwise-demo@champion",
+        "run_id": registered.run_id,
+    }
+
+
+def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folder: Path) -> None:
+    requirements = (model_folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert "onnxruntime" in {line.split("==")[0] for line in requirements}
+    assert not any(name in line for line in requirements for name in ("tensorflow", "keras", "tf2onnx", "optuna"))
+    files = [file.relative_to(model_folder).as_posix() for file in model_folder.rglob("*") if file.is_file()]
+    assert not [file for file in files if file.endswith((".pkl", ".pickle", ".joblib", ".keras", ".h5"))]
+    assert {"pyfunc_model.py", "artifacts/fusion.onnx", "artifacts/metadata.onnx", "artifacts/model.json"} <= set(files)
+    packages = {Path(file).parts[2] for file in files if file.startswith("code/leadwise/")}
+    assert packages - {"__pycache__"} == {"__init__.py", "contract.py", "data", "signals", "serving"}
+
+
+def test_a_table_is_answered_in_a_notebook_and_a_wrong_one_refused(registered: Registered, trained: Parameters) -> None:
+    import mlflow
+
+    model = mlflow.pyfunc.load_model(registered.uri)
+    example = json.loads((trained.shared.workspace / "package" / "input_example.json").read_text(encoding="utf-8"))
+    answers = model.predict(pd.DataFrame([example, {"id": "facts", "age": 50}]))
+    assert [(answer["id"], answer["model"]) for answer in answers] == [
+        ("example", "fusion_augmented"),
+        ("facts", "metadata"),
+    ]
+    with pytest.raises(mlflow.MlflowException, match="row 0: age: received 300") as caught:
+        model.predict(pd.DataFrame([{"age": 300}]))
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Registered, trained: Parameters) -> None:
+    from leadwise.data.store import open_store
+    from leadwise.registry.packaging import stored_records
+
+    workspace = trained.shared.workspace
+    store = open_store(workspace / "store")
+    rows = store.rows("test")[:5]
+    table = pd.read_parquet(workspace / "evaluation" / "clinical" / "fusion_augmented" / "predictions.parquet")
+    table = table.set_index("ecg_id").loc[store.records["ecg_id"].iloc[rows]]
+    requests = [
+        {"signal": record.signal_mv.tolist(), "fs_hz": record.fs_hz, **record.patient}
+        for record in stored_records(store, rows)
+    ]
+    answers = Scorer.load(workspace / "package").score(requests)
+    for answer, (_, expected) in zip(answers, table.iterrows(), strict=True):
+        for name, probability in answer["probabilities"].items():
+            assert probability == pytest.approx(expected[f"p_{name}"], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["leadwise", "Leadwise"])
+def test_simulated_weights_never_become_leadwise(trained: Parameters, name: str) -> None:
+    asked = load_parameters({"workspace": str(trained.shared.workspace), "registered-model": name})
+    with pytest.raises(RegistrationError, match=r"registered-model: .* but the data are simulated; allowed: auto"):
+        register_champion(asked)
+
+
+def test_the_name_follows_the_data_unless_another_is_asked_for() -> None:
+    assert registered_name("auto", simulated=False) == "leadwise"
+    assert registered_name("auto", simulated=True) == "leadwise-demo"
+    assert registered_name("mine", simulated=True) == "mine"
+    assert registered_name("leadwise", simulated=False) == "leadwise"
+
+
+def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_package(
+    trained: Parameters, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+    shutil.rmtree(workspace / "package", ignore_errors=True)
+    (workspace / "package").mkdir()
+    predictions = workspace / "evaluation" / "clinical" / "metadata" / "predictions.parquet"
+    table = pd.read_parquet(predictions)
+    table["raw_MI"] = np.clip(table["raw_MI"] + np.float32(0.01), 0, 1)
+    table.to_parquet(predictions)
+    with pytest.raises(PackagingError, match=r"metadata: .* was made with other weights"):
+        build_package(load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"}))
+    assert list((workspace / "package").iterdir()) == []
+    assert sorted(path.name for path in workspace.iterdir() if path.name.startswith(".")) == []
+
+
+def test_an_answer_that_differs_from_the_package_is_refused() -> None:
+    expected = {"model": "fusion", "probabilities": {"MI": 0.5}, "decisions": {"MI": True}, "thresholds": {"MI": 0.4}}
+    compare_answers(expected, expected, model_uri="models:/x/1")
+    with pytest.raises(RoundTripError, match=r"models:/x/1: answers MI 0\.01 off its package"):
+        compare_answers(expected, expected | {"probabilities": {"MI": 0.51}}, model_uri="models:/x/1")
+    with pytest.raises(RoundTripError, match="answers decisions"):
+        compare_answers(expected, expected | {"decisions": {"MI": False}}, model_uri="models:/x/1")

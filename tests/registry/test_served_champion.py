@@ -1,0 +1,213 @@
+"""The registered champion behind ``mlflow models serve``: one live server for every test of this file."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from leadwise.config import Parameters
+from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.registry.registration import Registered, curl_example, serve_command
+from leadwise.serving.scorer import Scorer
+
+# The first test waits until two networks are trained, packaged and registered.
+pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]
+
+MARKER = 7.654321
+"""A sample that no answer and no log may repeat."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A live scoring server."""
+
+    port: int
+    log: Path
+
+    def post(self, content: object, kind: str = "application/json") -> requests.Response:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        address = f"http://127.0.0.1:{self.port}/invocations"
+        return requests.post(address, data=body, headers={"Content-Type": kind}, timeout=120)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module")
+def server(registered: Registered, tracking: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    port, log = free_port(), folder / "server.log"
+    binaries = str(Path(sys.executable).parent)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "MLFLOW_TRACKING_URI": tracking,
+        "PATH": os.pathsep.join([binaries, os.environ["PATH"]]),
+    }
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            shlex.split(serve_command(registered, port)),
+            cwd=folder,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with requests.Session() as session:
+            session.mount("http://", HTTPAdapter(max_retries=Retry(connect=200, backoff_factor=0.5, backoff_max=1)))
+            session.get(f"http://127.0.0.1:{port}/ping", timeout=60).raise_for_status()
+        yield Server(port, log)
+    finally:
+        # The command starts uvicorn as a child of its own session.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def example(registered: Registered, trained: Parameters) -> Row:
+    row: Row = json.loads((trained.shared.workspace / "package" / "input_example.json").read_text(encoding="utf-8"))
+    return row
+
+
+@pytest.fixture(scope="module")
+def expected(example: Row, trained: Parameters) -> Row:
+    return Scorer.load(trained.shared.workspace / "package").score([example])[0]
+
+
+def test_the_curl_command_works_as_printed(
+    server: Server, registered: Registered, trained: Parameters, expected: Row
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    command = curl_example(server.port, trained.shared.workspace)
+    finished = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(finished.stdout) == {"predictions": [expected]}
+
+
+def test_every_envelope_gets_the_same_answer(server: Server, example: Row, expected: Row) -> None:
+    bodies: list[Row] = [
+        {"dataframe_records": [example]},
+        {"dataframe_split": {"columns": list(example), "data": [list(example.values())]}},
+        {"inputs": [example]},
+        {"instances": [example]},
+        {"inputs": {name: [value] for name, value in example.items()}},
+    ]
+    for body in bodies:
+        response = server.post(body)
+        assert (response.status_code, response.json()) == (200, {"predictions": [expected]})
+
+
+def test_an_answer_reads_well(server: Server, example: Row) -> None:
+    (answer,) = server.post({"inputs": [example]}).json()["predictions"]
+    assert list(answer) == ["id", "model", "probabilities", "decisions", "thresholds", "warnings", "disclaimer"]
+    assert answer["id"] == "example"
+    assert answer["model"] == "fusion_augmented"
+    assert list(answer["probabilities"]) == list(SUPERCLASSES)
+    assert all(isinstance(decision, bool) for decision in answer["decisions"].values())
+
+
+def test_without_a_recording_the_metadata_model_answers_and_says_so(server: Server) -> None:
+    (answer,) = server.post({"inputs": [{"age": 63, "sex": "female"}]}).json()["predictions"]
+    assert answer["model"] == "metadata"
+    assert answer["warnings"][0].startswith("no recording")
+
+
+def test_eight_leads_in_microvolts_lead_by_lead_get_nearly_the_same_answer(
+    server: Server, example: Row, expected: Row
+) -> None:
+    names = ["v6", "v5", "v4", "v3", "v2", "v1", "ii", "i"]
+    by_lead = [[round(sample[LEADS.index(n.upper())] * 1000) for sample in example["signal"]] for n in names]
+    row = example | {"signal": by_lead, "leads": names, "units": "uV"}
+    (answer,) = server.post({"inputs": [row]}).json()["predictions"]
+    assert answer["warnings"][0] == "leads computed from I and II: III, aVR, aVL, aVF"
+    for name in SUPERCLASSES:
+        assert answer["probabilities"][name] == pytest.approx(expected["probabilities"][name], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"age": 300}, "row 1: age: received 300; 0 to 120 years is allowed"),
+        ({"fs_hz": None}, "row 1: fs_hz: not given; the sampling rate in Hz is needed with a signal"),
+        ({"fs_hz": 5000}, "row 1: fs_hz: received 5000; 50 to 2000 Hz is allowed"),
+        ({"leads": ["I", "II"]}, "row 1: signal: received 1000 x 12 numbers; 2 leads are named, so 2 is needed"),
+        ({"signal": [[MARKER] * 12] * 999 + [[MARKER]]}, "row 1: signal: received lists of different lengths"),
+        ({"signal": [[MARKER] * 12] * 1000}, "row 1: signal: is a flat line in every lead"),
+        ({"signal": [[MARKER, -MARKER * 1000] * 6] * 1000}, "row 1: signal: reaches 7654 mV"),
+        ({"age": [[MARKER] * 12] * 1000}, "row 1: age: received a list; a number is needed"),
+        ({"hieght": 180}, "row 1: hieght: unknown field; allowed: id, signal"),
+    ],
+)
+def test_a_wrong_row_is_a_short_400_that_names_the_field_and_repeats_no_sample(
+    server: Server, example: Row, change: Row, message: str
+) -> None:
+    tainted = [[MARKER, *sample[1:]] for sample in example["signal"]]
+    rows = [{"age": 50}, example | {"signal": tainted} | change]
+    for envelope in ("dataframe_records", "inputs", "instances"):
+        response = server.post({envelope: rows})
+        assert response.status_code == 400
+        assert response.json()["message"].startswith(message)
+        assert len(response.text) < 400
+        assert str(MARKER) not in response.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"signal": [[7.654321, 7.654321',
+        b"[7.654321]",
+        b'{"dataframe_records": {"signal": [7.654321]}}',
+        b'{"dataframe_split": {"columns": ["signal"], "data": [[[7.654321]], [1, 2]]}}',
+        b'{"inputs": {"signal": [[7.654321]], "age": [1, 2]}}',
+        b'{"instances": [{"signal": [[7.654321]]}, {"signal": [[7.654321], [7.654321, 1]], "fs_hz": 100}]}',
+        b'{"messages": [{"role": "user", "content": "7.654321"}]}',
+        b'{"inputs": [{"age": NaN, "signal": [[7.654321]], "fs_hz": Infinity}]}',
+        b"",
+    ],
+)
+def test_a_broken_body_is_a_short_400_that_repeats_nothing(server: Server, body: bytes) -> None:
+    response = server.post(body)
+    assert response.status_code == 400
+    assert response.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert len(response.text) < 400
+    assert str(MARKER) not in response.text
+
+
+def test_another_content_type_is_a_415(server: Server) -> None:
+    assert server.post(b"age\n63\n", kind="text/csv").status_code == 415
+
+
+def test_four_clients_at_once_get_their_own_answers(server: Server, example: Row) -> None:
+    rows = [example | {"id": str(k), "age": 30 + 3 * k} for k in range(16)]
+    alone = [server.post({"inputs": [row]}).json()["predictions"][0] for row in rows]
+    with ThreadPoolExecutor(4) as clients:
+        together = list(clients.map(lambda row: server.post({"inputs": [row]}).json()["predictions"][0], rows))
+    assert together == alone
+
+
+def test_the_log_repeats_no_sample_and_no_trace(server: Server, example: Row) -> None:
+    server.post({"inputs": [example | {"signal": [[MARKER] * 12] * 1000}]})
+    server.post(b'{"inputs": [[7.654321')
+    log = server.log.read_text(encoding="utf-8")
+    assert "POST /invocations" in log
+    assert str(MARKER) not in log
+    assert "Traceback" not in log

@@ -1,0 +1,100 @@
+"""A package folder with two networks small enough to be computed by hand, in real ONNX files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.data.metadata import MetadataTransformer
+from leadwise.serving.scorer import Scorer
+from leadwise.signals.preprocessing import SignalPreprocessing
+
+THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
+TEMPERATURE = 1.7
+
+
+@pytest.fixture(scope="session")
+def transformer() -> MetadataTransformer:
+    rng = np.random.default_rng(0)
+    patients = pd.DataFrame(
+        {
+            "age": rng.uniform(20, 90, 50),
+            "sex": rng.integers(0, 2, 50).astype(float),
+            "height_cm": rng.normal(170, 10, 50),
+            "weight_kg": rng.normal(75, 12, 50),
+            "pacemaker": rng.integers(0, 2, 50).astype(float),
+        }
+    )
+    return MetadataTransformer.fit(patients, "clinical")
+
+
+@pytest.fixture(scope="session")
+def weights(transformer: MetadataTransformer) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return {
+        "of_signal": rng.normal(size=(12, 5)).astype(np.float32),
+        "of_metadata": rng.normal(size=(transformer.width, 5)).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="session")
+def package_folder(
+    tmp_path_factory: pytest.TempPathFactory, transformer: MetadataTransformer, weights: dict[str, np.ndarray]
+) -> Path:
+    """sigmoid(mean over time @ of_signal + metadata @ of_metadata), and the same without the signal."""
+    folder = tmp_path_factory.mktemp("package")
+    signal = SignalPreprocessing(0.01, 0.25, window_samples=800, stride_samples=100)
+    networks: dict[str, Any] = {}
+    for role, name, preprocessing in (("fusion", "fusion_augmented", signal), ("metadata", "metadata", None)):
+        onnx.save(_network(weights, with_signal=preprocessing is not None), folder / f"{role}.onnx")
+        networks[role] = {
+            "name": name,
+            "file": f"{role}.onnx",
+            "preprocessing": {
+                "signal": preprocessing.to_dict() if preprocessing else None,
+                "metadata": transformer.to_dict(),
+            },
+            "decision": {"temperature": TEMPERATURE, "thresholds": THRESHOLDS},
+        }
+    (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
+    return folder
+
+
+def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.ModelProto:
+    width = weights["of_metadata"].shape[0]
+    inputs = [helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", width])]
+    nodes = [helper.make_node("MatMul", ["metadata", "of_metadata"], ["facts"])]
+    total = "facts"
+    if with_signal:
+        inputs.append(helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12]))
+        nodes += [
+            helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
+            helper.make_node("Add", ["facts", "waves"], ["logits"]),
+        ]
+        total = "logits"
+    nodes.append(helper.make_node("Sigmoid", [total], ["probabilities"]))
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 5])]
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, constants if with_signal else constants[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+
+
+@pytest.fixture(scope="session")
+def scorer(package_folder: Path) -> Scorer:
+    return Scorer.load(package_folder)
+
+
+@pytest.fixture
+def signal_mv() -> list[list[float]]:
+    """10 s at 100 Hz of 12 different leads, as JSON holds them."""
+    times = np.arange(1000)[:, np.newaxis] / 100
+    signal = 0.1 + np.sin(2 * np.pi * times * np.linspace(1, 3, 12)) * np.linspace(0.4, 1.2, 12)
+    values: list[list[float]] = np.round(signal, 3).tolist()
+    return values
