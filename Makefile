@@ -1,0 +1,94 @@
+# Leadwise in two commands: `make run` and `make test`. Both build .venv from the lock files first.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Named on the command line only: a variable of the same name in the environment is someone else's.
+DATA =
+FEATURES =
+TUNE = $(if $(DATA),false,true)
+MODEL = leadwise-demo
+PORT =
+ARGS =
+
+export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export DO_NOT_TRACK ?= true
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment's own programs first: MLflow, DVC and their children start `python`, `mlflow`, `uv` and `uvicorn`.
+WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: help run test lint format env repro ui serve lock files
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
+	@if [ -n "$(DATA)" ] && [ ! -d "$(DATA)" ]; then echo "DATA=$(DATA): not a folder; expected a PTB-XL tree" >&2; exit 2; fi
+	$(WITH_ENV) mlflow run . --env-manager local --experiment-name leadwise \
+		$(if $(DATA),-P source="$(DATA)" -P workspace=workspace/ptbxl) $(if $(FEATURES),-P feature-set=$(FEATURES)) \
+		-P with-tuning=$(TUNE) $(ARGS)
+
+test: lint ## linters and tests; ARGS="tests/data -x": a part of the tests
+	$(WITH_ENV) python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev $(VENV)/.leadwise ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## let ruff repair and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env: $(VENV)/.packages $(VENV)/.leadwise ## build .venv from requirements.lock; PYTHON=python3.12: with another Python
+
+repro: env ## the same stages under DVC: rebuild only what changed; ARGS: for dvc repro
+	$(WITH_ENV) dvc repro $(ARGS)
+
+ui: env ## the tracking UI; PORT=5000
+	@echo "Runs: http://127.0.0.1:$(or $(PORT),5000)/#/experiments"
+	$(WITH_ENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
+		--backend-store-uri "$$MLFLOW_TRACKING_URI" --port $(or $(PORT),5000)
+
+serve: env ## REST answers of the champion; MODEL=leadwise: trained on real data; PORT=5001
+	$(WITH_ENV) mlflow models serve -m models:/$(MODEL)@champion --env-manager local --port $(or $(PORT),5001)
+
+lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
+	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock $(LOCK_OPTIONS) -o requirements-dev.lock $(ARGS)
+	$(MAKE) files
+
+LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
+
+files: env ## write MLproject, conda.yaml and docs/parameters.md anew
+	PYTHONPATH=src $(BIN)/python scripts/project_files.py
+
+# The environment. Each step leaves a stamp in .venv, and a changed lock starts from an empty folder, so that nothing
+# of an older lock stays behind. Everything that is downloaded is checked against a hash.
+
+SUPPORTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else 1)
+
+$(VENV)/.packages: requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON): not found; name a Python 3.11, 3.12 or 3.13: make PYTHON=..." >&2; exit 2; }
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); Leadwise needs Python 3.11, 3.12 or 3.13: make PYTHON=..." >&2; exit 2; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu: the package python3-venv)" >&2; exit 2; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(UV_INSTALL) --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.leadwise: pyproject.toml $(VENV)/.packages
+	$(UV_INSTALL) --no-deps --build-constraints requirements-dev.lock --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.packages
+	$(UV_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

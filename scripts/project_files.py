@@ -1,0 +1,179 @@
+"""Write the files that repeat what another file says: MLproject, conda.yaml and docs/parameters.md.
+
+``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
+versions. ``make files`` writes the three files from them; ``--check`` only compares, and ends with status 1 if one of
+them is out of date.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
+
+NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
+
+PYTHON_VERSION = "3.11.7"
+"""Down to the patch: for a plain 3.11, MLflow's virtualenv manager has pyenv look for the newest one and build it."""
+
+PIP_VERSION = "25.3"
+
+SUMMARIES: Mapping[str, str] = {
+    "main": "The whole pipeline: the other entry points as nested runs.",
+    "simulate": "Write a simulated PTB-XL tree.",
+    "ingest": "Read, check and store a PTB-XL tree.",
+    "tune": "Search the hyperparameters of each model.",
+    "train": "Fit the models; folds 1-8 train, fold 9 selects.",
+    "evaluate": "Read fold 10 once per model.",
+    "register": "Package the better fusion model and give it the alias champion.",
+}
+
+
+def mlproject() -> str:
+    """MLproject: every parameter with its description, and every entry point with the command that takes them."""
+    lines = [
+        f"# {NOTICE.format(sources='src/leadwise/config.py')}",
+        "name: leadwise",
+        "conda_env: conda.yaml",
+        "",
+        "# The parameters by section of pipelines/params.yaml, which alone holds their defaults: a parameter left at",
+        f"# `{FROM_FILE}` has the value that stands there. MLflow itself reads the entry points below only.",
+        "parameters:",
+    ]
+    for section, schemas in section_schemas().items():
+        lines.append(f"  {section}: &{section}")
+        for name, schema in schemas.items():
+            lines.append(f"    # {described(schema)}")
+            lines.append(f"    {name}: {{type: {mlflow_type(schema)}, default: {FROM_FILE}}}")
+    lines += ["", "entry_points:"]
+    for entry_point in ENTRY_POINTS:
+        groups = ", ".join(f"*{section}" for section in sections(entry_point))
+        lines += [f"  # {SUMMARIES[entry_point]}", f"  {entry_point}:", f"    parameters: {{<<: [{groups}]}}"]
+        lines += ["    command: >-", f"      PYTHONPATH=src python pipelines/{entry_point}.py"]
+        lines += [f"      --{name} {{{name}}}" for name in section_fields(entry_point)]
+    return "\n".join(lines) + "\n"
+
+
+def conda_environment() -> str:
+    """conda.yaml: the interpreter, and every pin of the lock in its ``pip:`` part.
+
+    MLflow names an environment by the hash of this text, so the pins themselves stand here: behind a reference to the
+    lock, an environment built from an older lock would be used again.
+    """
+    lock = (PROJECT_ROOT / "requirements.lock").read_text(encoding="utf-8")
+    content = {
+        "name": "leadwise",
+        "channels": ["conda-forge", "nodefaults"],
+        "dependencies": [f"python={PYTHON_VERSION}", f"pip={PIP_VERSION}", {"pip": list(pins(lock))}],
+    }
+    notice = NOTICE.format(sources="requirements.lock")
+    return f"# {notice}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
+
+
+def parameter_table() -> str:
+    """docs/parameters.md: every parameter with its default, what it may be, and who takes it."""
+    defaults = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    lines = [
+        "# Parameters",
+        "",
+        f"<!-- {NOTICE.format(sources='src/leadwise/config.py and pipelines/params.yaml')} -->",
+        "",
+        "A parameter has one name everywhere: `learning-rate` in `pipelines/params.yaml`, which alone holds the"
+        " defaults, in `mlflow run . -P learning-rate=0.01`, and in"
+        " `python pipelines/train.py --learning-rate 0.01`.",
+        "",
+        "| entry point | takes the parameters of | does |",
+        "|---|---|---|",
+    ]
+    for entry_point in ENTRY_POINTS:
+        keys = ", ".join(f"`{section}`" for section in sections(entry_point))
+        lines.append(f"| `{entry_point}` | {keys} | {SUMMARIES[entry_point]} |")
+    for section, schemas in section_schemas().items():
+        lines += ["", f"## {section}", "", "| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+        for name, schema in schemas.items():
+            default = yaml.safe_dump(defaults[section][name], default_flow_style=True).removesuffix("...\n").strip()
+            cells = f"`{name}`", f"`{default}`", allowed(schema), schema["description"]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def pins(lock: str) -> Iterator[str]:
+    """The requirements of a lock file, each with its marker and without its hashes."""
+    for line in lock.splitlines():
+        if line and not line[0].isspace() and not line.startswith("#"):
+            yield line.removesuffix("\\").strip()
+
+
+def sections(entry_point: str) -> list[str]:
+    """The sections of params.yaml whose parameters an entry point takes."""
+    return list(dict.fromkeys(section for section, _, _ in section_fields(entry_point).values()))
+
+
+def section_schemas() -> dict[str, dict[str, dict[str, Any]]]:
+    """Section of params.yaml -> parameter -> its JSON schema, in the order of the configuration."""
+    schema = Parameters.model_json_schema(by_alias=True)
+    return {
+        section: schema["$defs"][reference["$ref"].rsplit("/", 1)[-1]]["properties"]
+        for section, reference in schema["properties"].items()
+    }
+
+
+def mlflow_type(schema: Mapping[str, Any]) -> str:
+    """MLflow knows string, float, path and uri; a path would have to exist before the stage that writes it."""
+    return "float" if schema.get("type") in ("integer", "number") else "string"
+
+
+def described(schema: Mapping[str, Any]) -> str:
+    """What a parameter means and may be; without its choices where the description says them all."""
+    choices, description = _choices(schema), schema["description"]
+    said = bool(choices) and all(choice in description for choice in choices)
+    return description if said else f"{description}: {allowed(schema)}"
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """What a value may be, in words."""
+    if choices := _choices(schema):
+        return " or ".join(", ".join(choices).rsplit(", ", 1))
+    if schema.get("type") == "boolean":
+        return "true or false"
+    if schema.get("type") in ("integer", "number"):
+        words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+        bounds = " and ".join(f"{word} {schema[key]:.10g}" for key, word in words.items() if key in schema)
+        return ", ".join(filter(None, ["a whole number" if schema["type"] == "integer" else "a number", bounds]))
+    if schema.get("format") == "path":
+        return "a path"
+    return f"text that matches `{schema['pattern']}`" if "pattern" in schema else "text"
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    found = [str(schema["const"])] if "const" in schema else [str(choice) for choice in schema.get("enum", ())]
+    return found + [choice for part in schema.get("anyOf", ()) for choice in _choices(part)]
+
+
+GENERATED = {"MLproject": mlproject, "conda.yaml": conda_environment, "docs/parameters.md": parameter_table}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if a file is out of date")
+    check = parser.parse_args().check
+    outdated = []
+    for name, write in GENERATED.items():
+        file, content = PROJECT_ROOT / name, write()
+        if file.exists() and file.read_text(encoding="utf-8") == content:
+            continue
+        outdated.append(name)
+        if not check:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+    if check and outdated:
+        sys.exit(f"out of date: {', '.join(outdated)}; run `make files`")
+    print("\n".join(f"written: {name}" for name in outdated) or "up to date")
+
+
+if __name__ == "__main__":
+    main()

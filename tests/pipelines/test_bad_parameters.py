@@ -1,0 +1,31 @@
+"""A parameter that is not allowed ends `mlflow run` at once, with its name in the message."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow import MlflowClient
+
+if TYPE_CHECKING:
+    from conftest import Checkout
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "name", "value"),
+    [("main", "learning-rate", "abc"), ("train", "model", "resnet"), ("main", "learnin-rate", "0.01")],
+)
+def test_a_bad_parameter_is_named_before_anything_runs(
+    checkout: "Checkout", entry_point: str, name: str, value: str
+) -> None:
+    status, output = checkout.mlflow_run(entry_point, **{name: value})
+    assert status != 0
+    message = next(line for line in output.splitlines() if "error: " in line)
+    assert name in message
+    assert value in message
+    assert "Traceback" not in output
+    client = MlflowClient(checkout.tracking_uri)
+    experiment = client.get_experiment_by_name("leadwise")
+    assert experiment is not None
+    (latest, *_) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    assert latest.info.status == "FAILED"
+    assert not (checkout.folder / "workspace").exists()
+    assert not (checkout.folder / "data").exists()

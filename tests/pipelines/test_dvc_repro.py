@@ -1,0 +1,35 @@
+"""`dvc repro` runs the stages, and again only those whose inputs changed."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
+
+STAGES = ["simulate", "ingest", "tune", "train", "evaluate", "register"]
+
+
+def reproduce(checkout: "Checkout") -> list[str]:
+    """The stages that `dvc repro` ran, in order."""
+    result = checkout.run("dvc", "repro")
+    assert result.returncode == 0, result.stdout[-6000:]
+    return re.findall(r"^Running stage '(\w+)'", result.stdout, flags=re.MULTILINE)
+
+
+def test_only_what_changed_is_run_again(checkout: "Checkout") -> None:
+    checkout.set_parameters(patients=150, epochs_metadata=1, epochs_fusion=1, bootstrap=100)
+    assert sorted(reproduce(checkout)) == sorted(STAGES)
+    assert reproduce(checkout) == []
+
+    checkout.set_parameters(bootstrap=120)
+    assert reproduce(checkout) == ["evaluate", "register"]
+
+    (checkout.folder / "src" / "leadwise" / "models" / "build.py").open("a").write("\n# A change of the networks.\n")
+    assert {"tune", "train"} <= set(reproduce(checkout)) <= {"tune", "train", "evaluate", "register"}
+
+    ignored = checkout.run("git", "status", "--porcelain").stdout.splitlines()
+    assert {line[3:] for line in ignored} <= {"dvc.lock", "pipelines/params.yaml", "src/leadwise/models/build.py"}

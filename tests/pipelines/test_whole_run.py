@@ -1,0 +1,133 @@
+"""The main entry point on a small simulated PTB-XL, as `mlflow run` starts it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+if TYPE_CHECKING:
+    from conftest import Checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-run")]
+
+MODELS = {"metadata", "fusion", "fusion_augmented"}
+STAGES = ["ingest", "tune", "train", "evaluate", "register"]
+TRIALS = 2
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """What one run of the pipeline left behind."""
+
+    checkout: "Checkout"
+    output: str
+    client: MlflowClient
+    runs: list[Run]
+
+    def children(self, parent: Run | None) -> list[Run]:
+        """The runs below a run, oldest first; below none: the top of the tree."""
+        parent_id = parent.info.run_id if parent else None
+        return [run for run in self.runs if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent_id]
+
+    @property
+    def main(self) -> Run:
+        (main,) = self.children(None)
+        return main
+
+    def stage(self, name: str) -> Run:
+        (found,) = [run for run in self.children(self.main) if run.data.tags["stage"] == name]
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
+    checkout = new_checkout()
+    status, output = checkout.mlflow_run(
+        "main",
+        patients=150,
+        with_tuning="true",
+        trials=TRIALS,
+        tune_epochs=1,
+        tune_records=100,
+        timeout_min=30,
+        epochs_metadata=2,
+        epochs_fusion=1,
+        bootstrap=100,
+    )
+    assert status == 0, output[-6000:]
+    client = MlflowClient(checkout.tracking_uri)
+    experiment = client.get_experiment_by_name("leadwise")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    return WholeRun(checkout, output, client, list(runs))
+
+
+def test_the_runs_form_one_tree(whole_run: WholeRun) -> None:
+    stages = whole_run.children(whole_run.main)
+    assert [run.data.tags["stage"] for run in stages] == STAGES
+    for stage in ("tune", "train", "evaluate"):
+        models = whole_run.children(whole_run.stage(stage))
+        assert {run.data.tags["model"] for run in models} == MODELS
+    for study in whole_run.children(whole_run.stage("tune")):
+        assert len(whole_run.children(study)) == TRIALS
+    assert {run.info.status for run in whole_run.runs} == {"FINISHED"}
+
+
+def test_what_was_asked_of_main_reached_the_stages(whole_run: WholeRun) -> None:
+    folder = whole_run.checkout.folder / "workspace" / "simulated"
+    assert json.loads((folder / "store" / "manifest.json").read_text())["patients"] == 150
+    assert whole_run.stage("train").data.params["use-tuned"] == "true"
+    assert whole_run.stage("train").data.params["epochs-fusion"] == "1"
+    assert whole_run.stage("tune").data.params["tune-records"] == "100"
+    assert whole_run.stage("evaluate").data.params["bootstrap"] == "100"
+
+
+def test_every_model_has_its_figures(whole_run: WholeRun) -> None:
+    for run in whole_run.children(whole_run.stage("train")):
+        assert {"val/macro_auroc", "val/binary_accuracy", "best/val/macro_auroc"} <= run.data.metrics.keys()
+    for run in whole_run.children(whole_run.stage("evaluate")):
+        assert {"test/binary_accuracy", "test/macro_f1", "test/exact_match"} <= run.data.metrics.keys()
+
+
+def test_every_run_over_data_names_them_by_our_digest(whole_run: WholeRun) -> None:
+    manifest = whole_run.checkout.folder / "workspace" / "simulated" / "store" / "manifest.json"
+    digest = json.loads(manifest.read_text())["digest"]
+    for stage in ("train", "evaluate"):
+        for run in whole_run.children(whole_run.stage(stage)):
+            assert run.data.tags["data.digest"] == digest
+            assert digest.startswith(run.inputs.dataset_inputs[0].dataset.digest)
+
+
+def test_simulated_weights_become_the_champion_of_the_demo_only(whole_run: WholeRun) -> None:
+    version = whole_run.client.get_model_version_by_alias("leadwise-demo", "champion")
+    assert version.tags["data.simulated"] == "true"
+    assert [model.name for model in whole_run.client.search_registered_models()] == ["leadwise-demo"]
+
+
+def test_it_closes_with_the_table_and_the_next_commands(whole_run: WholeRun) -> None:
+    closing = whole_run.output[whole_run.output.rindex("macro AUROC") :]
+    assert all(model in closing for model in MODELS)
+    assert "mlflow server" in closing
+    assert "mlflow models serve -m models:/leadwise-demo@champion" in closing
+    assert "curl" in closing
+
+
+def test_nothing_is_left_half_written(whole_run: WholeRun) -> None:
+    folder = whole_run.checkout.folder
+    hidden = [path for part in ("data", "workspace") for path in (folder / part).rglob(".*")]
+    assert hidden == []
+    status = whole_run.checkout.run("git", "status", "--porcelain")
+    assert status.stdout == "", "a run changes no file of the project"
+
+
+def test_a_second_run_goes_on_from_what_the_first_one_left(whole_run: WholeRun) -> None:
+    """The tree, the store and the fits are whole: another evaluation needs none of them again."""
+    status, output = whole_run.checkout.mlflow_run("evaluate", bootstrap=120, model="metadata")
+    assert status == 0, output[-4000:]
+    metrics = whole_run.checkout.folder / "workspace" / "simulated" / "evaluation" / "clinical" / "metadata"
+    assert json.loads((metrics / "metrics.json").read_text())["bootstrap"] == 120

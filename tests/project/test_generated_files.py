@@ -1,0 +1,136 @@
+"""conda.yaml, MLproject and docs/parameters.md say what the lock and the configuration say."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, section_fields
+
+GENERATED = ("MLproject", "conda.yaml", "docs/parameters.md")
+
+
+def pins(lock: Path) -> set[Requirement]:
+    """What a requirements file asks for, read by pip's rules: continued lines joined, hashes dropped."""
+    lines = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return {Requirement(line.split(" --hash")[0]) for line in lines if line.strip()}
+
+
+@pytest.fixture
+def project_copy(tmp_path: Path) -> Path:
+    """The parts of the project that the generator reads and writes."""
+    for name in ("src", "scripts", "pipelines", "docs"):
+        shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.lock", "MLproject", "conda.yaml"):
+        shutil.copy(PROJECT_ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def generate(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/project_files.py", *arguments],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_generated_files_are_up_to_date() -> None:
+    result = generate(PROJECT_ROOT, "--check")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_file_that_was_changed_by_hand_is_named_and_repaired(project_copy: Path, name: str) -> None:
+    content = (project_copy / name).read_text(encoding="utf-8")
+    (project_copy / name).write_text(content.replace("a", "b", 1), encoding="utf-8")
+    result = generate(project_copy, "--check")
+    assert (result.returncode, name in result.stderr) == (1, True)
+    assert generate(project_copy).returncode == 0
+    assert (project_copy / name).read_text(encoding="utf-8") == content
+
+
+def test_a_new_pin_reaches_conda_yaml(project_copy: Path) -> None:
+    lock = project_copy / "requirements.lock"
+    pin = "zzz==1.2.3 ; sys_platform == 'linux'"
+    lock.write_text(f"{lock.read_text(encoding='utf-8')}{pin} \\\n    --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    assert "conda.yaml" in generate(project_copy, "--check").stderr
+    generate(project_copy)
+    assert yaml.safe_load((project_copy / "conda.yaml").read_text())["dependencies"][-1]["pip"][-1] == pin
+
+
+def test_conda_yaml_pins_exactly_what_the_lock_pins() -> None:
+    from mlflow.utils.environment import _PythonEnv
+
+    environment = _PythonEnv.from_conda_yaml(str(PROJECT_ROOT / "conda.yaml"))
+    assert {Requirement(line) for line in environment.dependencies} == pins(PROJECT_ROOT / "requirements.lock")
+    assert all("==" in requirement for requirement in environment.build_dependencies)
+
+
+def test_conda_yaml_pins_a_supported_python_to_the_patch() -> None:
+    python = yaml.safe_load((PROJECT_ROOT / "conda.yaml").read_text())["dependencies"][0]
+    version = python.removeprefix("python=")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    assert version in SpecifierSet(project["requires-python"])
+
+
+def test_tests_run_with_the_versions_that_users_run() -> None:
+    assert pins(PROJECT_ROOT / "requirements.lock") <= pins(PROJECT_ROOT / "requirements-dev.lock")
+
+
+def test_the_lock_satisfies_pyproject() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    locked: dict[str, list[str]] = {}
+    for pin in pins(PROJECT_ROOT / "requirements.lock"):
+        locked.setdefault(pin.name, []).append(next(iter(pin.specifier)).version)
+    for requirement in map(Requirement, project["dependencies"]):
+        assert requirement.name in locked, f"{requirement}: not locked; run `make lock`"
+        assert all(version in requirement.specifier for version in locked[requirement.name]), requirement
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_carry_hashes_and_name_no_host(lock: str) -> None:
+    content = (PROJECT_ROOT / lock).read_text(encoding="utf-8")
+    assert "://" not in content
+    assert "--index-url" not in content
+    assert all("--hash=sha256:" in line for line in content.replace("\\\n", " ").splitlines() if line.strip())
+
+
+def test_params_yaml_holds_every_parameter_once() -> None:
+    sections = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    written = [(section, name) for section, values in sections.items() for name in values]
+    expected = [(section, name) for name, (section, _, _) in section_fields("main").items()]
+    assert sorted(written) == sorted(expected)
+    assert len({name for _, name in written}) == len(written), "two sections share a name: -P could not tell them apart"
+
+
+def test_mlproject_declares_what_the_configuration_knows() -> None:
+    from mlflow.projects.utils import load_project
+
+    project = load_project(PROJECT_ROOT)
+    for entry_point in ENTRY_POINTS:
+        parameters = project.get_entry_point(entry_point).parameters
+        assert parameters.keys() == section_fields(entry_point).keys()
+        assert {parameter.default for parameter in parameters.values()} == {FROM_FILE}
+        assert {parameter.type for parameter in parameters.values()} <= {"string", "float"}
+
+
+def test_every_parameter_is_described_in_mlproject_and_in_the_docs() -> None:
+    lines = (PROJECT_ROOT / "MLproject").read_text(encoding="utf-8").splitlines()
+    docs = (PROJECT_ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    for name, (_, description, _) in section_fields("main").items():
+        declared = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name}: {{"))
+        assert description
+        assert lines[declared - 1].strip().startswith(f"# {description}"), name
+        assert f"| `{name}` |" in docs

@@ -1,0 +1,80 @@
+"""What `make` does, read from its dry run."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from leadwise.config import PROJECT_ROOT
+
+TARGETS = {"help", "run", "test", "lint", "format", "env", "repro", "ui", "serve", "lock", "files"}
+
+
+def make(*arguments: str, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    inherited.pop("ARGS", None)
+    return subprocess.run(["make", *arguments], cwd=cwd, env=inherited, capture_output=True, text=True, check=False)
+
+
+def pipeline_command(*arguments: str) -> list[str]:
+    """The `mlflow run` that `make run` would start."""
+    lines = make("-n", "run", *arguments).stdout.replace("\\\n", " ").splitlines()
+    return shlex.split(next(line for line in lines if " mlflow run " in line))
+
+
+def given_parameters(command: list[str]) -> dict[str, str]:
+    flags = [command[i + 1] for i, word in enumerate(command) if word == "-P"]
+    return dict(flag.split("=", 1) for flag in flags)
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = {line.split()[1] for line in make().stdout.splitlines()}
+    assert listed == TARGETS
+
+
+def test_run_without_data_simulates_and_tunes() -> None:
+    command = pipeline_command()
+    assert " ".join(command[1:7]) == "mlflow run . --env-manager local --experiment-name"
+    assert given_parameters(command) == {"with-tuning": "true"}
+
+
+def test_run_with_data_takes_the_tree_and_a_workspace_of_its_own() -> None:
+    parameters = given_parameters(pipeline_command("DATA=/some where/ptbxl"))
+    assert parameters == {
+        "source": "/some where/ptbxl",
+        "workspace": "workspace/ptbxl",
+        "with-tuning": "false",
+    }
+
+
+def test_run_passes_on_what_is_asked_for() -> None:
+    command = pipeline_command("DATA=tree", "TUNE=true", "FEATURES=original", "ARGS=-P seed=3 -P epochs-fusion=2")
+    asked = {"with-tuning": "true", "feature-set": "original", "seed": "3", "epochs-fusion": "2"}
+    assert given_parameters(command).items() >= asked.items()
+
+
+def test_run_refuses_data_that_are_no_folder(tmp_path: Path) -> None:
+    for stamp in ("packages", "leadwise"):
+        (tmp_path / ".venv").mkdir(exist_ok=True)
+        (tmp_path / ".venv" / f".{stamp}").touch()
+    shutil.copy(PROJECT_ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    result = make("run", f"DATA={tmp_path / 'absent'}", cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"DATA={tmp_path / 'absent'}: not a folder" in result.stderr
+
+
+@pytest.mark.parametrize("target", ["env", "run", "test"])
+def test_an_interpreter_that_is_missing_is_named(tmp_path: Path, target: str) -> None:
+    shutil.copy(PROJECT_ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    result = make(target, "PYTHON=python9.9", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "python9.9: not found; name a Python 3.11, 3.12 or 3.13" in result.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -1,0 +1,85 @@
+"""A value given to `mlflow run` reaches the stage: through MLproject's command, the shell and the script's parser."""
+
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.projects.utils import load_project
+from pydantic import TypeAdapter
+
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, load_parameters, parse_arguments, section_fields
+
+PROJECT = load_project(PROJECT_ROOT)
+TEXTS = ('it\'s $HOME & "more" {seed}', "another-name")
+
+
+def command(entry_point: str, given: dict[str, Any]) -> list[str]:
+    """The words that bash makes of the command that MLflow computes."""
+    words = shlex.split(PROJECT.get_entry_point(entry_point).compute_command(given, storage_dir=None))
+    assert words[:3] == ["PYTHONPATH=src", "python", f"pipelines/{entry_point}.py"]
+    return words[3:]
+
+
+def choices(schema: dict[str, Any]) -> list[str]:
+    own = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return own + [choice for part in schema.get("anyOf", ()) for choice in choices(part)]
+
+
+def another(entry_point: str, name: str, value: Any) -> Any:
+    """A value that is allowed and is not the default."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.25
+    for candidate in choices(TypeAdapter(section_fields(entry_point)[name][2]).json_schema()) or TEXTS:
+        try:
+            load_parameters({name: candidate}, entry_point=entry_point)
+        except ConfigError:
+            continue
+        if candidate != value:
+            return candidate
+    raise AssertionError(f"{name}: no other value than {value!r} found")
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_every_declared_parameter_reaches_the_script(entry_point: str) -> None:
+    given = {name: another(entry_point, name, value) for name, value in load_parameters().flat(entry_point).items()}
+    received = parse_arguments(entry_point, command(entry_point, {name: str(value) for name, value in given.items()}))
+    assert received.flat(entry_point) == given
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_a_parameter_that_is_not_given_has_the_default_of_the_file(entry_point: str) -> None:
+    assert parse_arguments(entry_point, command(entry_point, {})) == load_parameters()
+
+
+@given(folder=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+def test_a_path_survives_the_shell(folder: str) -> None:
+    words = command("ingest", {"source": folder})
+    assert words[words.index("--source") + 1] == folder
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "name", "value"),
+    [
+        ("main", "model", "resnet"),
+        ("train", "learning-rate", "abc"),
+        ("tune", "trials", "0"),
+        ("evaluate", "bootstrap", "many"),
+        ("ingest", "sorce", "data"),
+        ("main", "with-tuning", "perhaps"),
+    ],
+)
+def test_a_bad_parameter_ends_the_script_with_its_name(
+    capsys: pytest.CaptureFixture[str], entry_point: str, name: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(entry_point, command(entry_point, {name: value}))
+    assert ended.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert name in message
+    assert value in message
