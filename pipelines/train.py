@@ -20,7 +20,7 @@ def train_one(model: ModelName, parameters: Parameters) -> None:
     recipe = recipe_for(model, parameters)
     tags = {"stage": "train", "model": model, "feature_set": parameters.shared.feature_set}
     folder: Path = parameters.shared.workspace / "models" / parameters.shared.feature_set / model
-    with child_run(model, tags, recipe.parameters()):
+    with child_run(model, tags, recipe.parameters()) as run:
         log_store(store.manifest, "training")
         table = EpochTable(recipe)
 
@@ -28,7 +28,7 @@ def train_one(model: ModelName, parameters: Parameters) -> None:
             mlflow.log_metrics(metrics, step=epoch)
             table.row(epoch, metrics)
 
-        training = fit_model(recipe, store, folder, report=report)
+        training = fit_model(recipe, store, folder, report=report, run_id=run.info.run_id)
         table.close(training)
         mlflow.log_metrics({f"best/{name}": value for name, value in training["validation"].items()})
         mlflow.log_metrics(

@@ -86,9 +86,7 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
         "  ".join(f"{stage} {duration:.0f} s" for stage, duration in seconds.items())
         + f"  total {sum(seconds.values()):.0f} s",
         "",
-        "Compare the runs (tracking UI):",
-        f"  {_in_environment()}mlflow server --workers 1 --port {UI_PORT} --backend-store-uri {_store_uri()}",
-        f"  then open http://127.0.0.1:{UI_PORT}/#/experiments/{experiment}/runs?workflowType=machine_learning",
+        *_tracking_lines(experiment),
     ]
     if "register" in seconds:
         lines += _serving_lines(workspace)
@@ -97,17 +95,30 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     return "\n".join([*lines, "", DISCLAIMER])
 
 
+def _tracking_lines(experiment: str) -> list[str]:
+    address = _store_uri()
+    lines = ["Compare the runs in the tracking UI:"]
+    if not address.startswith("http"):
+        # The job execution that this turns off starts eight more processes, and Leadwise has no use for them.
+        lines.append(
+            f"  {_in_environment()}MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --port {UI_PORT} "
+            f"--backend-store-uri {address}"
+        )
+        address = f"http://127.0.0.1:{UI_PORT}"
+    return [*lines, f"  {address}/#/experiments/{experiment}/runs?workflowType=machine_learning"]
+
+
 def _serving_lines(workspace: Path) -> list[str]:
-    registered = json.loads((workspace / "registered.json").read_text(encoding="utf-8"))
+    from leadwise.registry.registration import REGISTERED_FILE, Registered, curl_example, serve_command
+
+    registered = Registered(**json.loads((workspace / REGISTERED_FILE).read_text(encoding="utf-8")))
     return [
         "",
-        f"Registered {registered['name']} version {registered['version']} (from {registered['model']}), "
-        f"alias {registered['alias']}. Serve it:",
-        f"  MLFLOW_TRACKING_URI={_store_uri()} {_in_environment()}mlflow models serve "
-        f"-m models:/{registered['name']}@{registered['alias']} --env-manager local --port {SERVER_PORT}",
+        f"Registered {registered.name} version {registered.version}, alias {registered.alias} ({registered.model}).",
+        "Serve it:",
+        f"  {_in_environment()}MLFLOW_TRACKING_URI={_store_uri()} {serve_command(registered, SERVER_PORT)}",
         "Ask it, from another terminal:",
-        f"  curl -s http://127.0.0.1:{SERVER_PORT}/invocations -H 'Content-Type: application/json' "
-        f"-d @{workspace / 'request.json'}",
+        f"  {curl_example(SERVER_PORT, workspace)}",
     ]
 
 
@@ -121,5 +132,3 @@ def _in_environment() -> str:
     """How to reach this environment's commands from a shell that has not activated it."""
     folder = PROJECT_ROOT / ".venv" / "bin"
     return f"PATH={folder}:$PATH " if folder.is_dir() else ""
-
-

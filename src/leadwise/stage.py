@@ -16,6 +16,7 @@ import yaml
 from leadwise import __version__
 from leadwise.config import Parameters, parse_arguments
 from leadwise.contract import LeadwiseError
+from leadwise.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import mlflow
@@ -31,6 +32,8 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     as the last line; the run is then marked as failed. Anything else is a defect and keeps its traceback.
     """
     parameters = parse_arguments(stage)
+    keep_freed_memory()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         with stage_run(stage, parameters):
             work(parameters)

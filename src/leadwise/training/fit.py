@@ -23,7 +23,6 @@ from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics
 from leadwise.training.checkpoints import Progress, load_checkpoint
 from leadwise.training.history_figure import draw_history
-from leadwise.training.memory import keep_freed_memory
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
 
@@ -101,7 +100,6 @@ def run_epochs(
     network: keras.Model, batches: TrainingBatches, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
     """Keras' fit from the batches' epoch on; a progress bar only on a terminal."""
-    keep_freed_memory()
     network.fit(
         batches,
         epochs=epochs,
@@ -112,7 +110,9 @@ def run_epochs(
     )
 
 
-def fit_model(recipe: Recipe, store: Store, folder: Path, *, report: EpochReport) -> dict[str, Any]:
+def fit_model(
+    recipe: Recipe, store: Store, folder: Path, *, report: EpochReport, run_id: str | None = None
+) -> dict[str, Any]:
     """Train one model, or go on where an interrupted training stopped, and write its folder.
 
     The folder gets ``model.keras`` (the best epoch by the monitored validation metric), ``preprocessing.json``,
@@ -124,6 +124,7 @@ def fit_model(recipe: Recipe, store: Store, folder: Path, *, report: EpochReport
         store: the ingested data.
         folder: the model's folder.
         report: called with each epoch, counted from 1, and its metrics, those of an interrupted training included.
+        run_id: the run that the training belongs to, noted in ``training.json``.
 
     Returns:
         The content of ``training.json``, with ``reused`` telling whether anything was trained.
@@ -151,7 +152,7 @@ def fit_model(recipe: Recipe, store: Store, folder: Path, *, report: EpochReport
     )
     if progress.epochs < recipe.epochs and not (progress.epochs and progress.stopped(recipe.patience)):
         run_epochs(network, batches, recipe.epochs, [data.validation(lambda: network), keeper])
-    result = _write(folder, recipe, data, progress, checkpoints)
+    result = _write(folder, recipe, data, progress, checkpoints, run_id)
     shutil.rmtree(checkpoints)
     return result | {"reused": False}
 
@@ -165,7 +166,7 @@ def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 def _write(
-    folder: Path, recipe: Recipe, data: TrainingData, progress: Progress, checkpoints: Path
+    folder: Path, recipe: Recipe, data: TrainingData, progress: Progress, checkpoints: Path, run_id: str | None
 ) -> dict[str, Any]:
     """Write the model's folder from the best epoch of the last checkpoint."""
     best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
@@ -184,6 +185,7 @@ def _write(
         "simulated": data.store.manifest["simulated"],
         "parameters": recipe.parameters(),
         "backend": keras.backend.backend(),
+        "run_id": run_id,
         "fingerprint": progress.fingerprint,
         "history": progress.history,
     }
