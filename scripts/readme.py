@@ -1,7 +1,7 @@
 """Make again what the README shows: the results table and the picture.
 
-    python scripts/readme.py results --workspace workspace/ptbxl     writes the table between the README's marks
-    python scripts/readme.py picture --workspace workspace/ptbxl     writes docs/ecg.png
+python scripts/readme.py results --workspace workspace/ptbxl     writes the table between the README's marks
+python scripts/readme.py picture --workspace workspace/ptbxl     writes docs/ecg.png
 """
 
 import argparse

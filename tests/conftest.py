@@ -16,7 +16,7 @@ from leadwise.data.simulator import write_simulated_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PTBXL = REPOSITORY.parent / "shared" / "ptbxl"
-PATIENTS = 150
+PATIENTS = 300
 SEED = 20
 
 
@@ -40,7 +40,7 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def simulated_tree(shared_folder: Path) -> Path:
-    """A simulated PTB-XL tree of 150 patients. Read only: copy it before changing anything."""
+    """A simulated PTB-XL tree of 300 patients. Read only: copy it before changing anything."""
     return made_once(
         shared_folder / "simulated-tree", lambda folder: write_simulated_tree(folder, patients=PATIENTS, seed=SEED)
     )

@@ -52,7 +52,7 @@ class Simulate(Section):
     """The simulated PTB-XL tree."""
 
     tree: Path = Field(description="where the simulated PTB-XL is written")
-    patients: int = Field(ge=100, le=100_000, description="simulated patients; some have several records")
+    patients: int = Field(ge=300, le=100_000, description="simulated patients; some have several records")
 
 
 class Ingest(Section):

@@ -49,7 +49,7 @@ def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
     checkout = new_checkout()
     status, output = checkout.mlflow_run(
         "main",
-        patients=150,
+        patients=300,
         with_tuning="true",
         trials=TRIALS,
         tune_epochs=1,
@@ -80,7 +80,7 @@ def test_the_runs_form_one_tree(whole_run: WholeRun) -> None:
 
 def test_what_was_asked_of_main_reached_the_stages(whole_run: WholeRun) -> None:
     folder = whole_run.checkout.folder / "workspace" / "simulated"
-    assert json.loads((folder / "store" / "manifest.json").read_text())["patients"] == 150
+    assert json.loads((folder / "store" / "manifest.json").read_text())["patients"] == 300
     assert whole_run.stage("train").data.params["use-tuned"] == "true"
     assert whole_run.stage("train").data.params["epochs-fusion"] == "1"
     assert whole_run.stage("tune").data.params["tune-records"] == "100"

@@ -71,10 +71,14 @@ def server(registered: Registered, tracking: str, tmp_path_factory: pytest.TempP
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    patience = Retry(total=None, connect=240, backoff_factor=0.5, backoff_max=1)
     try:
         with requests.Session() as session:
-            session.mount("http://", HTTPAdapter(max_retries=Retry(connect=200, backoff_factor=0.5, backoff_max=1)))
-            session.get(f"http://127.0.0.1:{port}/ping", timeout=60).raise_for_status()
+            session.mount("http://", HTTPAdapter(max_retries=patience))
+            try:
+                session.get(f"http://127.0.0.1:{port}/ping", timeout=60).raise_for_status()
+            except requests.ConnectionError:
+                pytest.fail(f"the server did not start:\n{log.read_text(encoding='utf-8')}", pytrace=False)
         yield Server(port, log)
     finally:
         # The command starts uvicorn as a child of its own session.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import ModelName
 from leadwise.data.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
-from leadwise.training.fit import TrainingData, fit_model
+from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained
 from leadwise.training.recipe import Recipe, TunedParametersError, recipe_for, tuned_file, with_values
 
@@ -158,3 +159,13 @@ def test_a_killed_training_goes_on_where_it_was(simulated_store: Path, tmp_path:
     assert after[:2] == before
     training = json.loads((tmp_path / "workspace/models/clinical/fusion/training.json").read_text())
     assert training["epochs"] == 4
+
+
+def test_a_fold_9_without_a_class_is_refused_by_name(store: Store, tmp_path: Path) -> None:
+    records = store.records.copy()
+    records.loc[store.rows("validation"), "HYP"] = False
+    lacking = replace(store, records=records)
+    with pytest.raises(ValidationFoldError, match=r"none of fold 9 have HYP; .*val/binary_accuracy"):
+        fit_model(small("metadata"), lacking, tmp_path / "metadata", report=no_report)
+    by_accuracy = small("metadata", epochs=1, monitor="val/binary_accuracy")
+    assert fit_model(by_accuracy, lacking, tmp_path / "metadata", report=no_report)["epochs"] == 1

@@ -63,7 +63,7 @@ def _outcomes(outcomes: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for outcome in outcomes:
         mark = "held" if outcome["success"] else outcome["severity"]
-        found = outcome["observed"] or ""
+        found = outcome["observed"] or "all"
         if outcome["unexpected"] is not None:
             found = f"{outcome['unexpected']:,} of {outcome['rows']:,} do not" if outcome["unexpected"] else "all"
         examples = "; ".join(outcome["examples"])

@@ -145,9 +145,11 @@ def _outcome(suite: str, result: Any, rows: int) -> Outcome:
     config, found = result.expectation_config, result.result
     column = config.kwargs.get("column", "")
     observed = found.get("observed_value")
+    if absent := found.get("partial_missing_list"):
+        observed = f"no {_readable(absent)}"
     if not found:
         observed = "; ".join(str(info.get("exception_message")) for info in result.exception_info.values())[:300]
-    examples = found.get("unexpected_index_list") or []
+    examples = [] if result.success else found.get("unexpected_index_list") or []
     return Outcome(
         suite=suite,
         says=str(config.description),

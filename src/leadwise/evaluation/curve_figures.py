@@ -58,13 +58,13 @@ def pr_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -
     y, p = np.asarray(labels), np.asarray(probabilities)
     figure, axes = _square(title or "Precision-recall curves", "recall (sensitivity)", "precision")
     for k, area in enumerate(average_precision(y, p)):
-        recall: ArrayLike = np.nan
-        precision: ArrayLike = np.nan
-        if not np.isnan(area):
+        if np.isnan(area):
+            _class_line(axes, k, np.nan, np.nan, text="")
+        else:
             precision, recall, _ = precision_recall_curve(y[:, k], p[:, k])
             # scikit-learn ends the curve with a point at precision 1 that no threshold gives.
             precision = np.append(precision[:-1], precision[-2])
-        _class_line(axes, k, recall, precision, text=f"AP {area:.3f}", steps=True)
+            _class_line(axes, k, recall, precision, text=f"AP {area:.3f}", steps=True)
         colour = CLASS_COLOURS[SUPERCLASSES[k]]
         axes.plot([1.0, 1.025], [y[:, k].mean()] * 2, color=colour, linewidth=2.5, clip_on=False, zorder=4)
     axes.text(1.04, 0.005, "prevalence", rotation=90, va="bottom", fontsize=8, color=_INK)

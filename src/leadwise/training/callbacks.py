@@ -45,7 +45,10 @@ class ValidationMetrics(keras.callbacks.Callback):
 
 
 def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Binary cross-entropy, macro AUROC and mean binary accuracy at 0.5 of ``(n, 5)`` arrays."""
+    """Binary cross-entropy, macro AUROC and mean binary accuracy at 0.5 of ``(n, 5)`` arrays.
+
+    The macro AUROC is NaN where a class has no positive or no negative record.
+    """
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
     return {

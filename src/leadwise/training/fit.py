@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import FeatureSet
+from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.store import Store
 from leadwise.models.build import build_model
@@ -25,6 +25,10 @@ from leadwise.training.checkpoints import Progress, load_checkpoint
 from leadwise.training.history_figure import draw_history
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
+
+
+class ValidationFoldError(LeadwiseError):
+    """Fold 9 cannot tell one epoch from another by the monitored metric."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,18 @@ class TrainingData:
 
     @classmethod
     def prepare(cls, recipe: Recipe, store: Store, rows: np.ndarray | None = None) -> "TrainingData":
-        """Fit the preprocessing; ``rows`` limits the training records (tuning does)."""
+        """Fit the preprocessing; ``rows`` limits the training records (tuning does).
+
+        Raises:
+            ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
+        """
+        positives = store.labels()[store.rows("validation")].mean(axis=0)
+        one_sided = [name for name, share in zip(SUPERCLASSES, positives, strict=True) if share in (0, 1)]
+        if one_sided and recipe.monitor == "val/macro_auroc":
+            raise ValidationFoldError(
+                f"monitor: received {recipe.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
+                "ingest more records, or monitor val/binary_accuracy"
+            )
         rows = store.rows("train") if rows is None else rows
         signal = None
         if recipe.model != "metadata":
