@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run test lint format env repro ui serve lock files
+.PHONY: help run test lint format env repro ui serve lock files readme
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,10 @@ LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-a
 
 files: env ## write MLproject, conda.yaml and docs/parameters.md anew
 	PYTHONPATH=src $(BIN)/python scripts/project_files.py
+
+readme: env ## make the README's results and picture again from workspace/ptbxl
+	PYTHONPATH=src $(BIN)/python scripts/readme.py results
+	PYTHONPATH=src $(BIN)/python scripts/readme.py picture
 
 # The environment. Each step leaves a stamp in .venv, and a changed lock starts from an empty folder, so that nothing
 # of an older lock stays behind. Everything that is downloaded is checked against a hash.
