@@ -136,7 +136,7 @@ class Parameters(BaseModel):
 ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "main": ("shared", "simulate", "ingest", "tune", "train", "evaluate", "registration", "main"),
     "simulate": ("shared", "simulate"),
-    "ingest": ("shared", "ingest"),
+    "ingest": ("shared", "simulate", "ingest"),
     "tune": ("shared", "train", "tune"),
     "train": ("shared", "train"),
     "evaluate": ("shared", "train", "evaluate"),

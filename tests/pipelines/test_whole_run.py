@@ -130,4 +130,4 @@ def test_a_second_run_goes_on_from_what_the_first_one_left(whole_run: WholeRun) 
     status, output = whole_run.checkout.mlflow_run("evaluate", bootstrap=120, model="metadata")
     assert status == 0, output[-4000:]
     metrics = whole_run.checkout.folder / "workspace" / "simulated" / "evaluation" / "clinical" / "metadata"
-    assert json.loads((metrics / "metrics.json").read_text())["bootstrap"] == 120
+    assert json.loads((metrics / "metrics.json").read_text())["bootstrap"]["replicates"] == 120

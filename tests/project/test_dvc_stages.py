@@ -13,7 +13,7 @@ from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, section_fields
 
 STAGES = [name for name in ENTRY_POINTS if name != "main"]
 
-PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic"}
+PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 """Decides no result: a stage need not run again when it changes."""
 
 

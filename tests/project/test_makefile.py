@@ -10,7 +10,7 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 
-TARGETS = {"help", "run", "test", "lint", "format", "env", "repro", "ui", "serve", "lock", "files"}
+TARGETS = {"help", "run", "test", "lint", "format", "env", "readme", "repro", "ui", "serve", "lock", "files"}
 
 
 def make(*arguments: str, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
