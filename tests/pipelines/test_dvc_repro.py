@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Checkout
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("dvc")]
 
 STAGES = ["simulate", "ingest", "tune", "train", "evaluate", "register"]
 

@@ -13,7 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 if TYPE_CHECKING:
     from conftest import Checkout
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-run")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("whole-run")]
 
 MODELS = {"metadata", "fusion", "fusion_augmented"}
 STAGES = ["ingest", "tune", "train", "evaluate", "register"]
