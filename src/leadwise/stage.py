@@ -4,6 +4,7 @@ Works alike under ``mlflow run`` (the project has made the run already) and as a
 hand), with the tracking server that MLFLOW_TRACKING_URI names or with ``sqlite:///mlflow.db``.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -33,12 +34,21 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     """
     parameters = parse_arguments(stage)
     keep_freed_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _quieten_libraries()
     try:
         with stage_run(stage, parameters):
             work(parameters)
     except LeadwiseError as error:
         sys.exit(f"leadwise {stage}: error: {error}")
+
+
+def _quieten_libraries() -> None:
+    """Leave out what libraries print beside the stage's own lines; what was set by hand stays."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Every new network is traced anew, which TensorFlow takes for a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager
