@@ -118,14 +118,16 @@ def _serving_lines(workspace: Path) -> list[str]:
         "Serve it:",
         f"  {_in_environment()}MLFLOW_TRACKING_URI={_store_uri()} {serve_command(registered, SERVER_PORT)}",
         "Ask it, from another terminal:",
-        f"  {curl_example(SERVER_PORT, workspace)}",
+        f"  {curl_example(SERVER_PORT, workspace.resolve())}",
     ]
 
 
 def _store_uri() -> str:
+    """The tracking store's address, good from any folder."""
     import mlflow
 
-    return str(mlflow.get_tracking_uri())
+    scheme, mark, file = str(mlflow.get_tracking_uri()).partition("sqlite:///")
+    return f"{mark}{Path(file).resolve()}" if mark and not scheme else f"{scheme}{mark}{file}"
 
 
 def _in_environment() -> str:
