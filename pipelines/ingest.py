@@ -19,16 +19,16 @@ HOW_TO_GET_IT = (
 
 
 def find_source(parameters: Parameters) -> Path:
-    """The tree to ingest; the simulated one is written if it is meant and absent."""
-    source = parameters.ingest.source
-    if source.exists():
-        return source
-    if source != parameters.simulate.tree:
-        raise LeadwiseError(f"source: {source} does not exist. {HOW_TO_GET_IT}")
-    from leadwise.data.simulator import write_simulated_tree
+    """The tree to ingest; the simulated one is written if it is meant and not there with these parameters yet."""
+    source, simulate = parameters.ingest.source, parameters.simulate
+    if source == simulate.tree:
+        from leadwise.data.simulator import write_simulated_tree
 
-    print(f"{source} does not exist: simulating {parameters.simulate.patients} patients")
-    return write_simulated_tree(source, patients=parameters.simulate.patients, seed=parameters.shared.seed)
+        print(f"source is the simulated tree {source}: {simulate.patients} patients, seed {parameters.shared.seed}")
+        return write_simulated_tree(source, patients=simulate.patients, seed=parameters.shared.seed)
+    if not source.exists():
+        raise LeadwiseError(f"source: {source} does not exist. {HOW_TO_GET_IT}")
+    return source
 
 
 def log_outcome(ingested: Ingested) -> None:

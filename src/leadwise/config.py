@@ -58,7 +58,7 @@ class Simulate(Section):
 class Ingest(Section):
     """From a PTB-XL tree to the store."""
 
-    source: Path = Field(description="a PTB-XL tree (100 Hz part); the simulated one is written first if absent")
+    source: Path = Field(description="a PTB-XL tree (100 Hz part); simulate's tree is written first")
     max_unreadable_share: Share = Field(description="share of unreadable records above which ingestion stops")
 
 
