@@ -5,15 +5,14 @@ from pathlib import Path
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import MODEL_NAMES, LeadwiseError
+from leadwise.contract import LeadwiseError
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 
 def trained_folders(parameters: Parameters) -> list[Path]:
     """The folders of the finished trainings that ``model`` asks for."""
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
-    wanted = MODEL_NAMES if parameters.train.model == "all" else (parameters.train.model,)
-    found = [folder / model for model in wanted if (folder / model / "training.json").is_file()]
+    found = [folder / model for model in parameters.train.models if (folder / model / "training.json").is_file()]
     if not found:
         raise LeadwiseError(f"model={parameters.train.model}: no trained model in {folder}; run the train stage first")
     return found

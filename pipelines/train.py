@@ -5,7 +5,7 @@ from pathlib import Path
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import MODEL_NAMES, ModelName
+from leadwise.contract import ModelName
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 
@@ -41,8 +41,7 @@ def train_one(model: ModelName, parameters: Parameters) -> None:
 
 def work(parameters: Parameters) -> None:
     """Train what ``model`` asks for."""
-    chosen = MODEL_NAMES if parameters.train.model == "all" else (parameters.train.model,)
-    for model in chosen:
+    for model in parameters.train.models:
         train_one(model, parameters)
 
 

@@ -3,7 +3,7 @@
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import MODEL_NAMES, ModelName
+from leadwise.contract import ModelName
 from leadwise.stage import child_run, log_store, run_stage
 
 
@@ -25,8 +25,7 @@ def tune_one(model: ModelName, parameters: Parameters) -> None:
 
 def work(parameters: Parameters) -> None:
     """Tune what ``model`` asks for."""
-    chosen = MODEL_NAMES if parameters.train.model == "all" else (parameters.train.model,)
-    for model in chosen:
+    for model in parameters.train.models:
         tune_one(model, parameters)
 
 

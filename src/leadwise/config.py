@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from leadwise.contract import FeatureSet, LeadwiseError
+from leadwise.contract import MODEL_NAMES, FeatureSet, LeadwiseError, ModelName
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
@@ -89,6 +89,11 @@ class Train(Section):
     metadata_dropout: Rate = Field(description="share of training records whose clinical features are hidden")
     window_samples: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
     noise_sd: float = Field(ge=0, le=1, description="fusion_augmented: noise in standard deviations of the signal")
+
+    @property
+    def models(self) -> tuple[ModelName, ...]:
+        """The models that ``model`` asks for."""
+        return MODEL_NAMES if self.model == "all" else (self.model,)
 
 
 class Evaluate(Section):
