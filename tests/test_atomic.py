@@ -1,10 +1,16 @@
 """Outputs that are whole or as they were before."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from leadwise.atomic import folder_written_atomically, write_atomically
+from leadwise import atomic
+from leadwise.atomic import folder_written_atomically, one_at_a_time, write_atomically
 
 
 class Interrupted(Exception):
@@ -39,3 +45,127 @@ def test_a_folder_stays_as_it_was_after_an_error(tmp_path: Path) -> None:
         raise Interrupted
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from leadwise.atomic import {name}
+with {name}(Path(sys.argv[1])) as target:
+    if {makes_folder}:
+        (target / "half").write_text("written")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def killed_while(name: str, target: Path) -> None:
+    """Use one of the context managers in a process that is killed inside it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    program = KILLED.format(name=name, makes_folder=name == "folder_written_atomically")
+    done = subprocess.run([sys.executable, "-c", program, str(target)], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_run_left_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (tmp_path / ".folder.partial-of-something-else").symlink_to(tmp_path)
+    (tmp_path / ".other.partial-abcdefgh").mkdir()
+    killed_while("folder_written_atomically", folder)
+    assert not folder.exists()
+    assert len(list(tmp_path.glob(".folder.partial-????????/half"))) == 1
+    with folder_written_atomically(folder) as target:
+        (target / "whole").touch()
+    assert [path.name for path in folder.iterdir()] == ["whole"]
+    # Another target's leftover, and a link, are not this one's to remove.
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"folder", ".other.partial-abcdefgh", ".folder.partial-of-something-else"}
+
+
+def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with folder_written_atomically(folder) as slow:
+        (slow / "slow").touch()
+        with folder_written_atomically(folder) as quick:
+            (quick / "quick").touch()
+        assert [path.name for path in folder.iterdir()] == ["quick"]
+        write_atomically(tmp_path / "folder.txt", "beside")
+    assert [path.name for path in folder.iterdir()] == ["slow"]
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "folder.txt"}
+
+
+def test_a_folder_that_is_replaced_is_never_absent(tmp_path: Path) -> None:
+    if not atomic._exchange(_folder(tmp_path / "one"), _folder(tmp_path / "other")):
+        pytest.skip("this system cannot exchange two folders in one step")
+    folder = tmp_path / "folder"
+    with folder_written_atomically(folder):
+        pass
+    done = threading.Event()
+    seen_absent: list[int] = []
+    looked = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            if not folder.exists():
+                seen_absent.append(1)
+            looked.set()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    looked.wait()
+    for number in range(200):
+        with folder_written_atomically(folder) as target:
+            (target / str(number)).touch()
+    done.set()
+    watcher.join()
+    assert not seen_absent
+    assert [path.name for path in folder.iterdir()] == ["199"]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_folders_are_replaced_where_the_system_cannot_exchange_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+    test_a_folder_is_replaced_as_a_whole(tmp_path)
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    elsewhere = _folder(tmp_path / "large-disk") / "store"
+    elsewhere.mkdir()
+    (tmp_path / "store").symlink_to(elsewhere)
+    with folder_written_atomically(tmp_path / "store", durable=True) as target:
+        assert target.parent == elsewhere.parent
+        (target / "new").touch()
+    assert (tmp_path / "store").is_symlink()
+    assert [path.name for path in elsewhere.iterdir()] == ["new"]
+
+
+def test_one_at_a_time_makes_the_second_wait(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "store"
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        with one_at_a_time(target, waiting.set):
+            order.append("second")
+
+    with one_at_a_time(target):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(30)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert list(target.parent.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    killed_while("one_at_a_time", target)
+    with one_at_a_time(target, lambda: pytest.fail("waited for a run that is dead")):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,47 +1,187 @@
-"""Outputs that are whole or absent: write beside, then rename."""
+"""Outputs that are whole or as they were before: write beside, then rename. What killed runs left is cleared away.
 
+Whatever is being written holds a lock (flock), which ends with its process however that ends: so the next run can tell
+what a killed one left from what another is still writing. Where a file system knows no such locks nothing is cleared.
+"""
+
+import ctypes
+import errno
+import fcntl
+import glob
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTIAL = ".partial-"
+"""In the names of what is being written: ``.store.partial-x1y2z3a4`` becomes ``store``."""
+
+# Numbers of linux/fcntl.h and linux/fs.h.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+WITHOUT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:
     """Write beside, then rename: the file is whole or as it was before."""
     file.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
-    handle, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    beside, held = _begin_file(file)
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with os.fdopen(held, "r+b", closefd=False) as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(beside, 0o644)
         os.replace(beside, file)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(held)
 
 
 @contextmanager
-def folder_written_atomically(folder: Path) -> Iterator[Path]:
+def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a folder beside ``folder`` that takes its place when the block ends without an error.
 
-    A folder that stood there before is replaced as a whole; after an error it is as it was.
+    A folder that stood there before is replaced as a whole, on Linux in one step; after an error it is as it was.
+
+    Args:
+        folder: the folder to write; if it is a link, the folder that it points to.
+        durable: wait until everything is on the disk first, so that the same holds when the power fails.
     """
+    folder = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    beside, held = _begin_folder(folder)
     try:
         beside.chmod(0o755)
         yield beside
-        if folder.exists():
-            retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
+        if durable:
+            _wait_for_the_disk(beside)
+        if not folder.exists():
+            os.replace(beside, folder)
+        elif not _exchange(beside, folder):
+            retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder)))
             os.replace(folder, retired / folder.name)
             os.replace(beside, folder)
-            shutil.rmtree(retired)
-        else:
-            os.replace(beside, folder)
+            shutil.rmtree(retired, ignore_errors=True)
+        if durable:
+            _fsync(folder.parent)
     finally:
+        # After an exchange this is what stood there before.
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def one_at_a_time(target: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a lock beside ``target``; whoever comes second waits, after calling ``waiting``."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file = target.parent / f".{target.name}.lock"
+    held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _lock(held, waiting)
+        while not _is_at(file, held):
+            # The one before has removed the file that was waited for.
+            os.close(held)
+            held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            _lock(held, waiting)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+    finally:
+        os.close(held)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}{PARTIAL}"
+
+
+def _begin_file(target: Path) -> tuple[Path, int]:
+    """A new locked file beside ``target``, open for reading and writing."""
+    _clear_leftovers(target)
+    while True:
+        held, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
+        _lock(held)
+        if _is_at(Path(name), held):
+            return Path(name), held
+        os.close(held)
+
+
+def _begin_folder(target: Path) -> tuple[Path, int]:
+    """A new locked folder beside ``target``, and what holds its lock."""
+    _clear_leftovers(target)
+    while True:
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
+        # Between the two steps another run may take it for a leftover, and clear it away.
+        with suppress(FileNotFoundError):
+            held = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            _lock(held)
+            if _is_at(beside, held):
+                return beside, held
+            os.close(held)
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what runs that were killed have left beside ``target``; what is still being written is locked."""
+    for path in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+        with suppress(OSError):
+            held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            finally:
+                os.close(held)
+
+
+def _lock(held: int, waiting: Callable[[], object] = lambda: None) -> None:
+    """Lock an open file or folder, unless the file system has no locks."""
+    with suppress(OSError):
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(held, fcntl.LOCK_EX)
+
+
+def _is_at(path: Path, held: int) -> bool:
+    """Whether an open file or folder is the one that now stands at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(held))
+    except FileNotFoundError:
+        return False
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in WITHOUT_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def _wait_for_the_disk(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _fsync(Path(parent, name))
+        _fsync(Path(parent))
+
+
+def _fsync(path: Path) -> None:
+    held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
