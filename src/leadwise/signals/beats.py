@@ -1,0 +1,49 @@
+"""The average heart beat of a recording, found without delineating its waves."""
+
+import numpy as np
+
+SMOOTHING_S = 0.05
+REFRACTORY_S = 0.2
+"""Two ventricular activations are at least as far apart."""
+LEAST_SHARE = 0.4
+"""A beat is at least that steep, measured by the steepest 2 % of the recording."""
+
+
+def average_beat(leads: np.ndarray, fs_hz: float, before_s: float, after_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the beats of each recording, aligned where the slopes of all leads together are steepest.
+
+    Args:
+        leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
+        fs_hz: sampling rate in Hz.
+        before_s: seconds to keep before the steepest place.
+        after_s: seconds to keep after it.
+
+    Returns:
+        ``(record, lead, before + after)`` in the unit of ``leads``, and the beats behind each, ``(record,)``; where
+        that is 0, the beat is all zero.
+    """
+    before, after = round(before_s * fs_hz), round(after_s * fs_hz)
+    record, start = np.nonzero(_beat_places(leads, fs_hz)[:, before : leads.shape[2] - after + 1])
+    beats = np.zeros((*leads.shape[:2], before + after), dtype=np.float32)
+    count = np.bincount(record, minlength=len(leads))
+    if len(record):
+        windows = np.lib.stride_tricks.sliding_window_view(leads, before + after, axis=2)
+        first = np.flatnonzero(np.diff(record, prepend=-1))
+        total = np.add.reduceat(windows[record, :, start], first, axis=0)
+        found = record[first]
+        beats[found] = total / count[found, np.newaxis, np.newaxis]
+    return beats, count
+
+
+def _beat_places(leads: np.ndarray, fs_hz: float) -> np.ndarray:
+    """``(record, time)`` bool: the steepest places, at most one in ``REFRACTORY_S`` to either side."""
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+    steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)
+    if leads.shape[2] > 2:
+        steepness[:, 1:-1] = np.abs(leads[:, :, 2:] - leads[:, :, :-2]).sum(axis=1)
+    smooth = uniform_filter1d(steepness, max(1, round(SMOOTHING_S * fs_hz)), axis=1)
+    highest = maximum_filter1d(smooth, 2 * round(REFRACTORY_S * fs_hz) + 1, axis=1)
+    steepest = round(0.02 * leads.shape[2]) + 1
+    least = LEAST_SHARE * np.partition(smooth, -steepest, axis=1)[:, -steepest, np.newaxis]
+    return (smooth == highest) & (smooth > least)
