@@ -1,0 +1,158 @@
+"""A download that is killed, stopped, or runs out of disk: nothing half looks whole, and the next call completes it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leadwise
+
+Serve = Callable[[Path], Any]
+
+SUMS = "SHA256SUMS.txt"
+FILES = 43
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(leadwise.__file__).parents[1])}
+
+
+def command(dest: Path, server: Any) -> list[str]:
+    return [sys.executable, "-m", "leadwise.cli", "download", str(dest), "--source", server.url, "--jobs", "4"]
+
+
+def started(dest: Path, server: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command(dest, server), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+
+
+def finished(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def hold_after(server: Any, files: int) -> threading.Event:
+    """Let the server give so many files, then half of each further one; the event is set when it comes to that."""
+    held, given, lock = threading.Event(), iter(range(files)), threading.Lock()
+
+    def act(request: Any, content: bytes) -> None:
+        with lock:
+            whole = next(given, None) is not None
+        if whole:
+            request.give(content)
+        else:
+            held.set()
+            server.stall(request, content)
+
+    server.always["*"] = act
+    return held
+
+
+def whole_files(dest: Path, needed: dict[str, bytes]) -> set[str]:
+    """The names that stand in the tree; each of them must be whole. Half files have other names."""
+    there = {file.relative_to(dest).as_posix() for file in dest.rglob("*") if file.is_file()}
+    there = {name for name in there if not name.startswith(".leadwise-download-")}
+    for name in there:
+        assert (dest / name).read_bytes() == needed[name], name
+    return there
+
+
+def complete(dest: Path, server: Any, needed: dict[str, bytes], there: set[str]) -> None:
+    """The same command, now undisturbed, asks for what is missing only."""
+    server.forget()
+    done = finished(command(dest, server))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(server.asked) == {SUMS: 1} | dict.fromkeys(needed.keys() - there, 1)
+    assert whole_files(dest, needed) == needed.keys()
+    assert not list(dest.glob(".*")), "leftovers are removed"
+
+
+@pytest.mark.parametrize("files", [1, 2, 17, 40])
+def test_killed(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, files: int) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    held = hold_after(server, files)
+    process = started(dest, server)
+    assert held.wait(60)
+    process.kill()
+    process.communicate()
+    there = whole_files(dest, needed)
+    assert len(there) <= files
+    assert len(there) >= files - 4, "what had come was kept"
+    assert list(dest.glob(".leadwise-download-*"))
+    complete(dest, server, needed, there)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    held = hold_after(server, 20)
+    process = started(dest, server)
+    assert held.wait(60)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert said == ("leadwise download: stopped. What has arrived is whole; the same command goes on from here.\n")
+    assert not list(dest.glob(".*"))
+    complete(dest, server, needed, whole_files(dest, needed))
+
+
+def small_disk(dest: Path, size: str, arguments: list[str], keep: Path) -> list[str]:
+    """A command in whose eyes ``dest`` is a disk of its own; what lies on it in the end is copied to ``keep``."""
+    script = (
+        'mount -t tmpfs -o "$1" none "$2"; cp -a "$3"/. "$2"; dest=$2; keep=$3; shift 3; "$@"; code=$?; '
+        'cp -a "$dest"/. "$keep"; exit $code'
+    )
+    probe = ["unshare", "-Urm", "mount", "-t", "tmpfs", "-o", size, "none", str(dest)]
+    if shutil.which("unshare") is None or finished(probe).returncode:
+        pytest.skip("a disk of its own needs unshare and the right to mount in a namespace of one's own")
+    keep.mkdir(exist_ok=True)
+    return ["unshare", "-Urm", "bash", "-c", script, "bash", size, str(dest), str(keep), *arguments]
+
+
+@pytest.mark.parametrize("limit", ["size=24m", "size=64m,nr_inodes=30"])
+def test_full_disk(
+    serve: Serve,
+    published: Path,
+    needed: dict[str, bytes],
+    list_again: Callable[[Path], None],
+    tmp_path: Path,
+    limit: str,
+) -> None:
+    """The disk takes what is expected; but one file is larger than expected, or it takes few files, however small."""
+    if limit == "size=24m":
+        (published / "ptbxl_database.csv").write_bytes(needed["ptbxl_database.csv"] + b"\n" * 2**25)
+        list_again(published)
+        needed |= {name: (published / name).read_bytes() for name in ("ptbxl_database.csv", SUMS)}
+    server, dest, keep = serve(published), tmp_path / "ptbxl", tmp_path / "kept"
+    dest.mkdir()
+    done = finished(small_disk(dest, limit, command(dest, server), keep))
+    assert done.returncode == 1, done.stderr
+    assert "cannot be written: No space left on device. Stopped: " in done.stderr
+    assert f"of {FILES} files are there and whole. The same command goes on from here" in done.stderr
+    assert not list(keep.glob(".*"))
+    there = whole_files(keep, needed)
+    assert there
+    complete(keep, server, needed, there)
+
+
+def test_a_disk_that_is_too_small_is_noticed_before(serve: Serve, published: Path, tmp_path: Path) -> None:
+    server, dest, keep = serve(published), tmp_path / "ptbxl", tmp_path / "kept"
+    dest.mkdir()
+    done = finished(small_disk(dest, "size=4m", command(dest, server), keep))
+    assert done.returncode == 1
+    assert "about 9.1 MB are needed and 4.2 MB are free on its disk; nothing was fetched" in done.stderr
+    assert dict(server.asked) == {SUMS: 1}
+    assert not any(keep.iterdir())
+
+
+def test_files_longer_than_allowed(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path) -> None:
+    """The shell's limit on the size of files: what a quota on one file looks like."""
+    server, dest = serve(published), tmp_path / "ptbxl"
+    done = finished(["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command(dest, server)])
+    assert done.returncode == 1
+    assert "cannot be written: File too large. Stopped: " in done.stderr
+    complete(dest, server, needed, whole_files(dest, needed))
