@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from leadwise.contract import MODEL_NAMES, FeatureSet, LeadwiseError, ModelName
+from leadwise.contract import MODEL_NAMES, EncoderName, FeatureSet, HeadName, LeadwiseError, ModelName, StoredRate
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
+
+CONFIGURATIONS = PARAMS_FILE.parent / "configurations"
+"""Named sets of values that replace some of params.yaml."""
 
 FROM_FILE = "params.yaml"
 """The value of a parameter that was not given: its default stands in params.yaml."""
@@ -23,6 +26,8 @@ FROM_FILE = "params.yaml"
 Monitor = Literal["val/macro_auroc", "val/binary_accuracy"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+IngestRate = Annotated[StoredRate, BeforeValidator(lambda value: int(value) if str(value).isdecimal() else value)]
+"""A command line knows text only, and a ``Literal`` of numbers takes no text."""
 
 
 class ConfigError(LeadwiseError):
@@ -42,6 +47,9 @@ class Section(BaseModel):
 class Shared(Section):
     """What more than one stage needs."""
 
+    configuration: Literal["default", "original"] = Field(
+        description="named values that replace some of params.yaml; original: the networks that Leadwise grew from"
+    )
     workspace: Path = Field(description="folder for everything the stages write")
     feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
     monitor: Monitor = Field(description="validation metric that picks epoch, trial and champion")
@@ -58,7 +66,9 @@ class Simulate(Section):
 class Ingest(Section):
     """From a PTB-XL tree to the store."""
 
-    source: Path = Field(description="a PTB-XL tree (100 Hz part); simulate's tree is written first")
+    source: Path = Field(description="a PTB-XL tree; simulate's tree is written first")
+    rate: IngestRate = Field(description="sampling rate in Hz of the waveforms to read: 100 or 500; models take 100")
+    workers: int = Field(ge=0, le=1024, description="processes that read; 0: one per processor")
     max_unreadable_share: Share = Field(description="share of unreadable records above which ingestion stops")
 
 
@@ -77,18 +87,33 @@ class Train(Section):
 
     model: Literal["all", "metadata", "fusion", "fusion_augmented"] = Field(description="which model, or all three")
     use_tuned: bool = Field(description="take the parameters that the tune stage found")
-    learning_rate: float = Field(gt=0, le=1, description="Adam's learning rate")
-    schedule: Literal["cosine", "constant"] = Field(description="learning rate over the epochs")
+    learning_rate: float = Field(gt=0, le=1, description="highest learning rate of AdamW")
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(description="learning rate over the epochs")
+    weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay; 0: plain Adam")
+    ema_epochs: float = Field(ge=0, le=100, description="epochs over which weights are averaged; 0: not at all")
     batch_size: int = Field(ge=1, le=4096, description="records per batch")
     epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
     epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
     patience_metadata: int = Field(ge=1, description="epochs without gain before the metadata model stops")
     patience_fusion: int = Field(ge=1, description="epochs without gain before a fusion model stops")
+    encoder: EncoderName = Field(description="what reads the recording")
+    encoder_width: int = Field(ge=4, le=1024, description="channels of the encoder, in its own units")
+    head: HeadName = Field(description="before the logits: linear (nothing) or dense (the original's two layers)")
+    statement_weight: float = Field(
+        ge=0, le=100, description="weight of the loss on the 71 statements; 0: no such output"
+    )
     dropout_branch: Rate = Field(description="drop-out of the metadata branch")
-    dropout_head: Rate = Field(description="drop-out before the output and after the signal branch")
+    dropout_head: Rate = Field(description="drop-out after the encoder and in the dense head")
     metadata_dropout: Rate = Field(description="share of training records whose clinical features are hidden")
-    window_samples: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
+    window_samples: int = Field(ge=100, le=1000, description="fusion: samples of one random window")
+    window_samples_augmented: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
+    gain: Rate = Field(description="fusion models: amplitudes vary by up to this share")
     noise_sd: float = Field(ge=0, le=1, description="fusion_augmented: noise in standard deviations of the signal")
+    wander_sd: float = Field(ge=0, le=5, description="fusion_augmented: baseline wander, in the same unit")
+    lead_dropout: Rate = Field(description="fusion_augmented: share of leads that are silenced")
+    mixup: float = Field(
+        ge=0, le=2, description="fusion_augmented: both parameters of mixup's Beta distribution; 0: none"
+    )
 
     @property
     def models(self) -> tuple[ModelName, ...]:
@@ -178,23 +203,32 @@ def load_parameters(
         ConfigError: a key or value is not allowed; the message names the parameter, what was received and what is
             allowed.
     """
-    file = file or PARAMS_FILE
+    content = _read_sections(file or PARAMS_FILE)
+    known = section_fields(entry_point)
+    given = {name: value for name, value in (overrides or {}).items() if value != FROM_FILE}
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{name}: not a parameter of {entry_point}; allowed: {', '.join(sorted(known))}")
+    named = str(given.get("configuration", content.get("shared", {}).get("configuration")))
+    if (overlay := CONFIGURATIONS / f"{named}.yaml") in CONFIGURATIONS.glob("*.yaml"):
+        for section, values in _read_sections(overlay).items():
+            content.setdefault(section, {}).update(values)
+    for name, value in given.items():
+        content.setdefault(known[name][0], {})[name] = value
+    try:
+        return Parameters.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
         raise ConfigError(f"{file}: expected sections with keys, received {type(content).__name__}")
-    known = section_fields(entry_point)
-    for name, value in (overrides or {}).items():
-        if name not in known:
-            raise ConfigError(f"{name}: not a parameter of {entry_point}; allowed: {', '.join(sorted(known))}")
-        if value != FROM_FILE:
-            content.setdefault(known[name][0], {})[name] = value
-    try:
-        return Parameters.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+    return content
 
 
 def _explain(problem: Any) -> str:
@@ -224,8 +258,8 @@ def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) ->
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The texts that a Literal, or a union of Literals, allows."""
+    """What a Literal, or a union of Literals, allows, as text."""
     found: list[str] = []
     for argument in get_args(annotation):
-        found += [argument] if isinstance(argument, str) else _choices(argument)
+        found += [str(argument)] if isinstance(argument, str | int) else _choices(argument)
     return found

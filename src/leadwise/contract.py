@@ -23,11 +23,25 @@ SUPERCLASS_NAMES: Mapping[str, str] = {
     "HYP": "hypertrophy",
 }
 
+STATEMENTS: tuple[str, ...] = (
+    "NDT", "NST_", "DIG", "LNGQT", "NORM", "IMI", "ASMI", "LVH", "LAFB", "ISC_", "IRBBB", "1AVB", "IVCD", "ISCAL",
+    "CRBBB", "CLBBB", "ILMI", "LAO/LAE", "AMI", "ALMI", "ISCIN", "INJAS", "LMI", "ISCIL", "LPFB", "ISCAS", "INJAL",
+    "ISCLA", "RVH", "ANEUR", "RAO/RAE", "EL", "WPW", "ILBBB", "IPLMI", "ISCAN", "IPMI", "SEHYP", "INJIN", "INJLA",
+    "PMI", "3AVB", "INJIL", "2AVB", "ABQRS", "PVC", "STD_", "VCLVH", "QWAVE", "LOWT", "NT_", "PAC", "LPR", "INVT",
+    "LVOLT", "HVOLT", "TAB_", "STE_", "PRC(S)", "SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU",
+    "AFLT", "SVTAC", "PSVT", "TRIGU",
+)  # fmt: skip
+"""The 71 SCP-ECG statements of PTB-XL in the order of its ``scp_statements.csv``: diagnoses, forms, rhythms."""
+
 FS_HZ = 100.0
 """Sampling rate of the stored signals and of every model's input, in Hz."""
 
 RECORD_SAMPLES = 1000
 """Samples of one stored record: 10 s at ``FS_HZ``."""
+
+RECORD_SECONDS = 10
+StoredRate = Literal[100, 500]
+"""PTB-XL holds every recording twice, at these rates in Hz; the models take ``FS_HZ``."""
 
 MICROVOLTS_PER_UNIT = 1.0
 """What one unit of the stored int16 signals means, in microvolts (1000 units per mV)."""
@@ -42,6 +56,9 @@ FeatureSet = Literal["clinical", "original"]
 ModelName = Literal["metadata", "fusion", "fusion_augmented"]
 
 MODEL_NAMES: tuple[ModelName, ...] = ("metadata", "fusion", "fusion_augmented")
+EncoderName = Literal["original_cnn", "resnet1d_wang", "se_resnet", "convnext"]
+HeadName = Literal["linear", "dense"]
+ENCODER_NAMES: tuple[EncoderName, ...] = ("original_cnn", "resnet1d_wang", "se_resnet", "convnext")
 FUSION_MODELS: tuple[ModelName, ...] = ("fusion", "fusion_augmented")
 
 CLINICAL_FEATURES: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
@@ -62,6 +79,22 @@ LEAKING_FEATURES: frozenset[str] = frozenset(
     {"infarction_stadium1", "infarction_stadium2", "report", "heart_axis", "validated_by"}
 )
 """Columns written by whoever made the diagnosis: never an input of a model that is served."""
+
+
+@dataclass(frozen=True)
+class SignalShape:
+    """What a network sees of a recording: ``(samples, leads)`` at ``fs_hz``.
+
+    Attributes:
+        fs_hz: sampling rate in Hz.
+        samples: samples of one window; ``None``: any number.
+        leads: number of leads, in the order of ``LEADS``.
+    """
+
+    fs_hz: float = FS_HZ
+    samples: int | None = None
+    leads: int = len(LEADS)
+
 
 DISCLAIMER = "For research and education only. Leadwise is not a medical device and must not guide care."
 

@@ -1,7 +1,9 @@
 """From a tree to the store: what is right arrives unchanged, what is wrong is caught and named."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadwise.data.ingestion import ingest
-from leadwise.data.store import open_store, verify_digest
+from leadwise.data.checksums import ChecksumError
+from leadwise.data.ingestion import IngestionError, ingest
+from leadwise.data.inputs import NO_PART, code_digests
+from leadwise.data.simulator import write_simulated_tree
+from leadwise.data.store import StoreError, open_store, verify_digest
 from leadwise.data.tables import TableError, read_tables
 from leadwise.data.validation import ValidationFailed
 from leadwise.data.waveforms import read_record
@@ -207,3 +212,96 @@ def test_a_tree_without_tables_or_columns_says_so(tree, tmp_path):
     (tree / DATABASE).unlink()
     with pytest.raises(TableError, match="does not exist"):
         read_tables(tree)
+
+
+def test_the_store_lists_every_file_that_was_read(simulated_tree, simulated_store):
+    check = ["sha256sum", "--check", "--strict", "--quiet", str(simulated_store / "inputs.sha256")]
+    subprocess.run(check, cwd=simulated_tree, check=True)
+    listed = [line.split("  ", 1)[1] for line in (simulated_store / "inputs.sha256").read_text().splitlines()]
+    there = [file.relative_to(simulated_tree).as_posix() for file in simulated_tree.rglob("*") if file.is_file()]
+    assert listed == sorted(there)
+    inputs = open_store(simulated_store).manifest["inputs"]
+    assert inputs["files"] == len(there)
+    assert inputs["as_listed"] == len(there) - 1
+    assert inputs["not_listed"] == 0
+    assert inputs["not_as_listed"] == []
+    assert inputs["tables"].keys() == {DATABASE, "scp_statements.csv", "simulation.json"}
+
+
+def test_a_file_that_is_not_the_listed_one_is_left_out_and_a_table_is_a_warning(tree, tmp_path):
+    first, *_ = pd.read_csv(tree / DATABASE)["filename_lr"]
+    header = tree / f"{first}.hea"
+    header.write_text(header.read_text() + "# a remark that changes nothing else\n")
+    edit(tree, setter(3, "device", "another device"))
+    manifest = ingest(tree, tmp_path / "store", max_unreadable_share=0.1).manifest
+    assert [(row["filename"], row["reason"]) for row in manifest["unreadable"]] == [
+        (first, "00001_lr.hea differs from SHA256SUMS.txt")
+    ]
+    assert manifest["inputs"]["not_as_listed"] == [DATABASE, f"{first}.hea"]
+    results = json.loads((tmp_path / "store" / "validation" / "validation.json").read_text())
+    about_files = [outcome for outcome in results["outcomes"] if outcome["suite"] == "files"]
+    assert [(outcome["severity"], outcome["success"]) for outcome in about_files] == [("warning", False)]
+    assert DATABASE in str(about_files)
+
+
+def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
+    (tree / "SHA256SUMS.txt").write_text("not a list\n")
+    with pytest.raises(ChecksumError, match=r"SHA256SUMS\.txt: line 1: received 'not a list'"):
+        ingest(tree, tmp_path / "store", max_unreadable_share=0.1)
+    assert list(tmp_path.iterdir()) == [tree]
+
+
+def test_a_file_that_was_changed_with_its_time_put_back_is_noticed(tree, tmp_path):
+    store = tmp_path / "workspace" / "store"
+    ingest(tree, store, max_unreadable_share=0.1)
+    record = tree / pd.read_csv(tree / DATABASE)["filename_lr"][4]
+    data = record.with_suffix(".dat")
+    before = data.stat()
+    samples = bytearray(data.read_bytes())
+    samples[100] ^= 1
+    data.write_bytes(samples)
+    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = ingest(tree, store, max_unreadable_share=0.1)
+    assert not again.unchanged
+    assert "checksum" in again.manifest["unreadable"][0]["reason"]
+
+
+@pytest.fixture(scope="module")
+def tree_with_500_hz(tmp_path_factory) -> Path:
+    """A small simulated tree at both rates. Read only."""
+    return write_simulated_tree(tmp_path_factory.mktemp("fine") / "tree", patients=300, seed=1, rate=500)
+
+
+def test_records_are_ingested_at_500_hz_and_training_refuses_them(tree_with_500_hz, tmp_path):
+    fine = ingest(tree_with_500_hz, tmp_path / "fine" / "store", max_unreadable_share=0.0, rate=500)
+    coarse = ingest(tree_with_500_hz, tmp_path / "coarse" / "store", max_unreadable_share=0.0)
+    assert (fine.manifest["fs_hz"], coarse.manifest["fs_hz"]) == (500.0, 100.0)
+    assert fine.manifest["digest"] != coarse.manifest["digest"]
+    assert fine.manifest["counts"] == coarse.manifest["counts"]
+    store = open_store(fine.folder, fs_hz=500)
+    verify_digest(store)
+    assert store.signals.shape == (fine.manifest["records"], 5000, 12)
+    assert store.records["filename"].str.startswith("records500/").all()
+    np.testing.assert_array_equal(store.signals[7], read_record(tree_with_500_hz / store.records["filename"][7], 500))
+    np.testing.assert_allclose(store.signals[:, ::5][:, 5:-5], open_store(coarse.folder).signals[:, 5:-5], atol=60)
+    with pytest.raises(
+        StoreError, match=r"ingested at 500 Hz, but 100 Hz is needed.*run the ingest stage with rate=100"
+    ):
+        open_store(fine.folder)
+    assert ingest(tree_with_500_hz, fine.folder, max_unreadable_share=0.0, rate=500, workers=3).unchanged
+    assert not ingest(tree_with_500_hz, fine.folder, max_unreadable_share=0.0, rate=100).unchanged
+
+
+def test_a_tree_without_the_rate_says_how_to_get_it(simulated_tree, tmp_path):
+    with pytest.raises(IngestionError, match=r"no records500 in this tree.*leadwise download .* --rate 500"):
+        ingest(simulated_tree, tmp_path / "store", max_unreadable_share=1.0, rate=500)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_module_that_has_a_part_in_a_store_makes_it_out_of_date():
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("leadwise", cache_dir=None)
+    used = graph.find_upstream_modules("leadwise.data.ingestion") | {"leadwise.data.ingestion"}
+    modules = {module for module in used if not graph.find_children(module)}
+    assert set(code_digests()) == modules - NO_PART
+    assert {"leadwise.data.waveforms", "leadwise.signals.quality", "leadwise.contract"} <= set(code_digests())

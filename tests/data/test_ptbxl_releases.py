@@ -59,3 +59,13 @@ def test_real_records_are_ingested_and_absent_withdrawn_ones_are_listed(ptbxl_tr
     assert manifest["unreadable"] == []
     assert manifest["simulated"] is False
     assert manifest["table_counts"]["rows"] == len(table) + len(withdrawn)
+
+
+def test_release_1_0_2_is_known_by_its_rows(ptbxl_tables, tmp_path):
+    shutil.copytree(ptbxl_tables("1.0.3"), tmp_path / "tree")
+    old = pd.read_csv(ptbxl_tables("1.0.1") / "ptbxl_database.csv", dtype=str)
+    withdrawn = old[old["ecg_id"].isin(map(str, WITHDRAWN))]
+    # Release 1.0.2 dropped 36 of the 38; which two it kept is not known here.
+    old.drop(withdrawn.index[:36]).to_csv(tmp_path / "tree" / "ptbxl_database.csv", index=False)
+    tables = read_tables(tmp_path / "tree")
+    assert release_of(tables, table_counts(tables)) == "1.0.2"

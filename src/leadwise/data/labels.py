@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError
 
 MAX_TEXT = 10_000
 """Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
@@ -62,6 +62,12 @@ def superclass_labels(codes: Iterable[Mapping[str, float]], classes: Mapping[str
     """``(record, 5)`` bool in the order of ``SUPERCLASSES``; all false where no statement is diagnostic."""
     found = [{classes[code] for code in record if code in classes} for record in codes]
     return np.array([[name in record for name in SUPERCLASSES] for record in found], dtype=bool).reshape(-1, 5)
+
+
+def statement_labels(codes: Iterable[Mapping[str, float]]) -> np.ndarray:
+    """``(record, 71)`` bool in the order of ``STATEMENTS``, whatever the likelihood."""
+    found = [set(record) for record in codes]
+    return np.array([[name in record for name in STATEMENTS] for record in found], dtype=bool).reshape(-1, 71)
 
 
 def label_counts(labels: np.ndarray) -> dict[str, int]:

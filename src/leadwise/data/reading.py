@@ -1,21 +1,28 @@
-"""All records of a tree, read one after another into ``signals.npy``, with a summary of each made on the way.
+"""All records of a tree, read by several processes into one ``signals.npy``, with a summary of each made on the way.
 
-Memory stays flat: a block of records is held at a time.
+Every process holds one block of records at a time and writes it to its place in the file, so that memory stays flat.
 """
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, RECORD_SAMPLES
-from leadwise.data.store import record_hash
-from leadwise.data.waveforms import MissingWaveform, UnreadableRecord, read_record
+from leadwise.contract import LEADS, StoredRate
+from leadwise.data.blocks import BlockReader
+from leadwise.data.checksums import SUMS_FILE
+from leadwise.data.processes import run_in_processes
+from leadwise.data.signals_file import SignalsFile
+from leadwise.data.waveforms import MissingWaveform, samples_at
+from leadwise.signals.quality import quality_summary
 
-BLOCK = 500
-"""Records held in memory at a time: 12 MB."""
+BLOCK_RECORDS: Mapping[StoredRate, int] = {100: 125, 500: 25}
+"""Records that a process holds at a time: 3 MB. The same for any number of processes, as the results are."""
+RECORDS_PER_PROCESS = 1000
+"""For fewer a further process takes longer to start than it saves."""
 
 READ, WITHDRAWN_ABSENT, MISSING, UNREADABLE = "read", "withdrawn", "missing", "unreadable"
 """What became of a record: read; absent, as release 1.0.3 dropped it; absent; present but not to be trusted."""
@@ -27,13 +34,15 @@ class Reading:
 
     Attributes:
         summary: one row per row of the table: ``ecg_id``, ``filename``, ``status``, ``reason`` where it is not read,
-            and for those that are: ``largest_mv``, ``flat_leads``, ``limb_leads_uv`` (largest \\|I + III - II\\|),
-            ``augmented_leads_uv`` (largest \\|aVR + aVL + aVF\\|), ``same_as`` (an earlier record of the same samples).
+            and for those that are the columns of ``quality_summary``, and ``same_as`` (an earlier record of the same
+            samples).
         hashes: ``record_hash`` of every record that was read, in order.
+        files: file below the tree -> SHA-256 of its bytes, of every file that could be read.
     """
 
     summary: pd.DataFrame
     hashes: tuple[str, ...]
+    files: Mapping[str, str]
 
     @property
     def is_read(self) -> np.ndarray:
@@ -46,90 +55,125 @@ class Reading:
         return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One block of records, and where its signals go."""
+
+    tree: Path
+    filenames: tuple[str, ...]
+    rate: StoredRate
+    file: SignalsFile
+    first: int
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a block: per record status, reason, hash and files; a summary of those that were read."""
+
+    outcomes: list[tuple[str, str | None]]
+    hashes: list[str]
+    files: list[dict[str, str]]
+    summary: pd.DataFrame
+
+
 def read_signals(
-    tree: Path, ecg_ids: Sequence[int], filenames: Sequence[str], file: Path, *, withdrawn: Collection[int] = ()
+    tree: Path,
+    ecg_ids: Sequence[int],
+    filenames: Sequence[str],
+    file: Path,
+    *,
+    rate: StoredRate = 100,
+    workers: int = 1,
+    withdrawn: Collection[int] = (),
+    sums: Mapping[str, str] | None = None,
 ) -> Reading:
-    """Read every record into one ``.npy`` file, ``(record, 1000, 12)`` int16; what cannot be read is left out.
+    """Read every record into one ``.npy`` file, ``(record, 10 * rate, 12)`` int16; what cannot be read is left out.
 
     Args:
         tree: folder that the filenames start from.
         ecg_ids: ids of the records.
         filenames: paths of the records below the tree, without extension.
         file: the ``.npy`` file to write.
+        rate: sampling rate of the records in Hz.
+        workers: processes that read; 1: this one; 0: as many as there are processors, if there is enough to read.
         withdrawn: ids of records that may be absent.
-    """
-    from tqdm import tqdm
+        sums: file below the tree -> SHA-256 that it must have, of those files for which that is known.
 
-    shape = (RECORD_SAMPLES, len(LEADS))
-    signals = np.lib.format.open_memmap(file, mode="w+", dtype=np.int16, shape=(len(filenames), *shape))
+    Raises:
+        ProcessDied: a process was killed.
+        SignalsFileError: the signals cannot be written, as the disk is full, say.
+    """
+    signals = SignalsFile(file, rate)
+    step = BLOCK_RECORDS[rate]
+    starts = range(0, len(filenames), step)
+    tasks = [_Task(tree, tuple(filenames[start : start + step]), rate, signals, start) for start in starts]
+    signals.create(len(filenames))
+    processes = _processes(workers, len(filenames))
+    results = run_in_processes(_read_block, tasks, processes, sizes=[len(task.filenames) for task in tasks])
+    reading = _gathered(ecg_ids, filenames, results, withdrawn, sums or {})
+    signals.keep(reading.is_read)
+    return reading
+
+
+def _processes(workers: int, records: int) -> int:
+    """How many processes are asked for."""
+    if workers > 0:
+        return workers
+    return max(1, min(len(os.sched_getaffinity(0)), records // RECORDS_PER_PROCESS))
+
+
+def _read_block(task: _Task) -> _Result:
+    """Read a block and write it to its place, records that cannot be trusted as well: they are closed up at the end."""
+    out = np.zeros((len(task.filenames), samples_at(task.rate), len(LEADS)), dtype="<i2")
+    block = BlockReader(task.tree, task.rate).read(task.filenames, out)
+    task.file.write(task.first, out)
     outcomes: list[tuple[str, str | None]] = []
-    summaries: list[pd.DataFrame] = []
-    hashes: list[str] = []
-    with tqdm(total=len(filenames), desc="records", unit="rec", disable=None) as progress:
-        for start in range(0, len(filenames), BLOCK):
-            block = []
-            for ecg_id, filename in zip(ecg_ids[start : start + BLOCK], filenames[start : start + BLOCK], strict=True):
-                try:
-                    block.append(read_record(tree / filename))
-                    outcomes.append((READ, None))
-                except MissingWaveform as error:
-                    outcomes.append((WITHDRAWN_ABSENT if ecg_id in withdrawn else MISSING, error.reason))
-                except UnreadableRecord as error:
-                    outcomes.append((UNREADABLE, error.reason))
-                progress.update()
-            if block:
-                stacked = np.stack(block)
-                signals[len(hashes) : len(hashes) + len(block)] = stacked
-                hashes += [record_hash(signal) for signal in block]
-                summaries.append(summarise(stacked))
-    signals.flush()
-    del signals
-    if len(hashes) < len(filenames):
-        _shorten(file, len(hashes))
+    for problem in block.problems:
+        if problem is None:
+            outcomes.append((READ, None))
+        else:
+            outcomes.append((MISSING if isinstance(problem, MissingWaveform) else UNREADABLE, problem.reason))
+    is_read = np.array([problem is None for problem in block.problems])
+    # A summary of nothing has the columns of any other.
+    measured = out if is_read.all() else out[is_read] if is_read.any() else np.zeros_like(out[:1])
+    summary = quality_summary(measured, float(task.rate))
+    return _Result(outcomes, block.hashes, block.files, summary.iloc[: int(is_read.sum())])
+
+
+def _gathered(
+    ecg_ids: Sequence[int],
+    filenames: Sequence[str],
+    results: Sequence[_Result],
+    withdrawn: Collection[int],
+    sums: Mapping[str, str],
+) -> Reading:
+    """Put the blocks together; a file that is not the one that was listed makes its record unreadable."""
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    hashes = [samples for result in results for samples in result.hashes]
+    files = [files for result in results for files in result.files]
+    was_read = [status == READ for status, _ in outcomes]
+    for row, ecg_id in enumerate(ecg_ids):
+        status, reason = outcomes[row]
+        if status == MISSING and ecg_id in withdrawn:
+            outcomes[row] = (WITHDRAWN_ABSENT, reason)
+        elif differing := [name for name, found in files[row].items() if sums.get(name, found) != found]:
+            names = " and ".join(name.rpartition("/")[2] for name in differing)
+            why = f"{names} differ{'s' if len(differing) == 1 else ''} from {SUMS_FILE}"
+            outcomes[row] = (MISSING if status == MISSING else UNREADABLE, f"{reason}; {why}" if reason else why)
     summary = pd.DataFrame(outcomes, columns=["status", "reason"], dtype=object)
     summary.insert(0, "ecg_id", list(ecg_ids))
     summary.insert(1, "filename", list(filenames))
-    return Reading(_joined(summary, summaries, hashes), tuple(hashes))
+    measured = pd.concat([result.summary for result in results], ignore_index=True)
+    measured.index = summary.index[was_read]
+    is_read = (summary["status"] == READ).to_numpy()
+    measured = measured[is_read[was_read]]
+    kept = [samples for samples, keep in zip(hashes, is_read, strict=True) if keep]
+    measured["same_as"] = _same_as(summary.loc[is_read, "ecg_id"].tolist(), kept)
+    return Reading(summary.join(measured), tuple(kept), {name: sha for found in files for name, sha in found.items()})
 
 
-def summarise(signals: np.ndarray) -> pd.DataFrame:
-    """What the validation of signals looks at, one row per record of ``(record, 1000, 12)`` int16."""
-    # Reducing 40 samples x 12 leads at a time, then those 40, is nine times faster than sample by sample.
-    wide = signals.reshape(len(signals), RECORD_SAMPLES // 40, 40 * len(LEADS))
-    narrow = (len(signals), 40, len(LEADS))
-    highest = wide.max(axis=1).reshape(narrow).max(axis=1).astype(np.int32)
-    lowest = wide.min(axis=1).reshape(narrow).min(axis=1).astype(np.int32)
-    lead = {name: signals[:, :, number].astype(np.int32) for number, name in enumerate(LEADS[:6])}
-    return pd.DataFrame(
-        {
-            "largest_mv": np.maximum(highest, -lowest).max(axis=1) * MICROVOLTS_PER_UNIT / 1000,
-            "flat_leads": (highest == lowest).sum(axis=1),
-            "limb_leads_uv": np.abs(lead["I"] + lead["III"] - lead["II"]).max(axis=1) * MICROVOLTS_PER_UNIT,
-            "augmented_leads_uv": np.abs(lead["aVR"] + lead["aVL"] + lead["aVF"]).max(axis=1) * MICROVOLTS_PER_UNIT,
-        }
-    )
-
-
-def _joined(summary: pd.DataFrame, summaries: list[pd.DataFrame], hashes: list[str]) -> pd.DataFrame:
-    is_read = summary["status"] == READ
-    ids = summary.loc[is_read, "ecg_id"].to_numpy()
+def _same_as(ecg_ids: Sequence[int], hashes: Sequence[str]) -> list[float]:
+    """The id of an earlier record of the same samples, NaN where there is none."""
     first: dict[str, int] = {}
-    same_as = [first.setdefault(samples, ecg_id) for samples, ecg_id in zip(hashes, ids, strict=True)]
-    nothing = np.zeros((0, RECORD_SAMPLES, len(LEADS)), dtype=np.int16)
-    measured = pd.concat(summaries or [summarise(nothing)], ignore_index=True)
-    measured["same_as"] = [float(other) if other != own else np.nan for other, own in zip(same_as, ids, strict=True)]
-    measured.index = summary.index[is_read]
-    return summary.join(measured)
-
-
-def _shorten(file: Path, records: int) -> None:
-    """Keep the first records of a ``.npy`` file, block by block."""
-    whole = np.load(file, mmap_mode="r")
-    beside = file.with_suffix(".short.npy")
-    short = np.lib.format.open_memmap(beside, mode="w+", dtype=whole.dtype, shape=(records, *whole.shape[1:]))
-    for start in range(0, records, BLOCK):
-        end = min(start + BLOCK, records)
-        short[start:end] = whole[start:end]
-    short.flush()
-    del short, whole
-    beside.replace(file)
+    earlier = [first.setdefault(samples, ecg_id) for samples, ecg_id in zip(hashes, ecg_ids, strict=True)]
+    return [float(other) if other != own else np.nan for other, own in zip(earlier, ecg_ids, strict=True)]

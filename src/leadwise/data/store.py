@@ -1,8 +1,10 @@
-"""The store: the ingested data set as three files that training and evaluation read.
+"""The store: the ingested data set as files that training and evaluation read.
 
-- ``signals.npy``: ``(record, 1000, 12)`` int16 in microvolts, leads in the order of ``LEADS``
+- ``signals.npy``: ``(record, time, 12)`` int16 in microvolts, leads in the order of ``LEADS``; 10 s at 100 or 500 Hz
 - ``records.parquet``: one row per record, in the same order
 - ``manifest.json``: what the data are, where they came from, and their digest
+
+Beside them, for people: ``inputs.sha256``, the hash of every file that was read, and ``validation/``.
 """
 
 import hashlib
@@ -16,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import (
+    FS_HZ,
     LEADS,
-    RECORD_SAMPLES,
+    RECORD_SECONDS,
     SUPERCLASSES,
     TEST_FOLD,
     TRAIN_FOLDS,
@@ -29,6 +32,7 @@ from leadwise.contract import (
 SIGNALS_FILE = "signals.npy"
 RECORDS_FILE = "records.parquet"
 MANIFEST_FILE = "manifest.json"
+INPUTS_FILE = "inputs.sha256"
 VALIDATION_FOLDER = "validation"
 
 SPLIT_FOLDS: dict[Split, tuple[int, ...]] = {
@@ -72,7 +76,7 @@ class Store:
         folder: where its files lie.
         manifest: the content of ``manifest.json``.
         records: one row per record, columns ``RECORD_COLUMNS``, index 0, 1, 2...
-        signals: ``(record, 1000, 12)`` int16 in microvolts, mapped from disk; the same order as ``records``.
+        signals: ``(record, time, 12)`` int16 in microvolts, mapped from disk; the same order as ``records``.
     """
 
     folder: Path
@@ -99,13 +103,17 @@ class Store:
         return self.records[list(PATIENT_COLUMNS)]
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
     """Open a store and check that its files belong together.
 
     The signals stay on disk and are not hashed here: ``verify_digest`` does that.
 
+    Args:
+        folder: where its files lie.
+        fs_hz: the sampling rate that is needed, by default that of the models; None: any.
+
     Raises:
-        StoreError: a file is absent, cannot be read, or does not fit the others.
+        StoreError: a file is absent, cannot be read, or does not fit the others, or the rate is another one.
     """
     folder = Path(folder)
     for name in (MANIFEST_FILE, RECORDS_FILE, SIGNALS_FILE):
@@ -117,9 +125,14 @@ def open_store(folder: Path) -> Store:
         signals = np.load(folder / SIGNALS_FILE, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder}: cannot be read: {error}; run the ingest stage again") from error
-    if not isinstance(manifest, dict) or not {"digest", "records"} <= manifest.keys():
+    if not isinstance(manifest, dict) or not {"digest", "records", "fs_hz"} <= manifest.keys():
         raise StoreError(f"{folder / MANIFEST_FILE}: not the manifest of a store; run the ingest stage again")
-    expected = (len(records), RECORD_SAMPLES, len(LEADS))
+    if fs_hz is not None and manifest["fs_hz"] != fs_hz:
+        raise StoreError(
+            f"{folder}: ingested at {manifest['fs_hz']:g} Hz, but {fs_hz:g} Hz is needed: the models take 100 Hz; run "
+            "the ingest stage with rate=100, or name another workspace"
+        )
+    expected = (len(records), round(RECORD_SECONDS * manifest["fs_hz"]), len(LEADS))
     if signals.shape != expected or signals.dtype != np.int16 or manifest["records"] != len(records):
         raise StoreError(
             f"{folder}: the files disagree: {RECORDS_FILE} has {len(records)} rows, {MANIFEST_FILE} says "
@@ -131,7 +144,7 @@ def open_store(folder: Path) -> Store:
 
 
 def record_hash(signal: np.ndarray) -> str:
-    """SHA-256 of one stored record ``(1000, 12)`` int16, little-endian."""
+    """SHA-256 of one stored record ``(time, 12)`` int16, little-endian."""
     return hashlib.sha256(np.ascontiguousarray(signal, dtype="<i2").data).hexdigest()
 
 

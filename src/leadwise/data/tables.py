@@ -1,21 +1,23 @@
 """The two tables of a PTB-XL tree: read as text, then turned into the columns of the store, each repair marked.
 
-PTB-XL: Wagner et al., Scientific Data 2020, 7:154; releases 1.0.1 and 1.0.3, and the simulated trees of Leadwise.
+PTB-XL: Wagner et al., Scientific Data 2020, 7:154; releases 1.0.1 to 1.0.3, and the simulated trees of Leadwise.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.data.labels import LabelError, diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
 from leadwise.data.metadata import STADIUM_CODES
+from leadwise.data.relative_paths import path_problem
 from leadwise.data.store import RECORD_COLUMNS
 
 DATABASE_FILE = "ptbxl_database.csv"
@@ -24,7 +26,8 @@ SIMULATION_FILE = "simulation.json"
 """Marks a tree as simulated."""
 
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
-TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes", "filename_lr")
+TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
+FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
 OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site")
 
 AGE_OVER_89 = 300
@@ -50,12 +53,15 @@ RELEASES: Mapping[str, Mapping[str, int]] = {
 }  # fmt: skip
 """What is known of each release, counted over all rows of its table."""
 
+ROWS_OF_1_0_2 = 21_801
+"""All that is known of release 1.0.2: it dropped 36 of the records of 1.0.1, and 1.0.3 two more."""
+
 WITHDRAWN: frozenset[int] = frozenset(
     {137, 139, 140, 141, 142, 143, 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800, 3801, 3832, 5817}
     | {7777, 7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799}
     | {15742, 18150}
 )
-"""The 38 records of release 1.0.1 that release 1.0.3 dropped: their waveforms may be absent."""
+"""The 38 records of release 1.0.1 that releases 1.0.2 and 1.0.3 dropped: their waveforms may be absent."""
 
 
 class TableError(LeadwiseError):
@@ -72,6 +78,8 @@ class Tables:
         classes: diagnostic SCP statement -> superclass.
         statements: every known SCP statement.
         simulated: the tree says that it is simulated.
+        rate: sampling rate in Hz of the waveforms that are meant.
+        files: name of each file that was read -> SHA-256 of its bytes.
     """
 
     tree: Path
@@ -79,6 +87,13 @@ class Tables:
     classes: Mapping[str, str]
     statements: frozenset[str]
     simulated: bool
+    rate: StoredRate
+    files: Mapping[str, str]
+
+    @property
+    def filenames(self) -> pd.Series:
+        """Path of every record below the tree, without extension, as text."""
+        return self.database[FILENAME_COLUMNS[self.rate]]
 
     def numbers(self) -> pd.DataFrame:
         """``NUMBER_COLUMNS`` as float64, NaN where empty or not a number."""
@@ -100,8 +115,12 @@ class Tables:
         return codes, problems
 
 
-def read_tables(tree: Path) -> Tables:
+def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
     """Read both tables of a PTB-XL tree.
+
+    Args:
+        tree: the folder that holds them.
+        rate: sampling rate in Hz of the waveforms that are meant.
 
     Raises:
         TableError: a file is absent or is no CSV table, or a column is missing.
@@ -109,41 +128,43 @@ def read_tables(tree: Path) -> Tables:
     tree = Path(tree)
     if not tree.is_dir():
         raise TableError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
-    database = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS))
+    files: dict[str, str] = {}
+    database = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]), files)
     for name in OPTIONAL_COLUMNS:
         if name not in database:
             database[name] = np.nan
     if database.empty:
         raise TableError(f"{tree / DATABASE_FILE}: no rows; at least one record is needed")
     # Its first column, the statement, has no name in PTB-XL.
-    statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"))
+    statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"), files)
     statements = statements.set_index(statements.columns[0])
     try:
         classes = diagnostic_classes(statements)
     except LabelError as error:
         raise TableError(f"{tree / STATEMENTS_FILE}: {error}") from None
-    simulated = (tree / SIMULATION_FILE).is_file()
-    return Tables(tree, database, classes, frozenset(map(str, statements.index)), simulated)
+    if simulated := (tree / SIMULATION_FILE).is_file():
+        files[SIMULATION_FILE] = hashlib.sha256((tree / SIMULATION_FILE).read_bytes()).hexdigest()
+    return Tables(tree, database, classes, frozenset(map(str, statements.index)), simulated, rate, files)
 
 
-def _read_csv(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read_csv(file: Path, columns: tuple[str, ...], files: dict[str, str]) -> pd.DataFrame:
+    """Read a table, every column as text, and note the hash of exactly the bytes that were read."""
     try:
-        table = pd.read_csv(file, dtype=str, encoding="utf-8-sig")
+        raw = file.read_bytes()
+        table = pd.read_csv(io.BytesIO(raw), dtype=str, encoding="utf-8-sig")
     except FileNotFoundError:
         raise TableError(f"{file}: does not exist; a PTB-XL tree is needed") from None
     except (OSError, ValueError) as error:
         raise TableError(f"{file}: cannot be read as a CSV table: {error}") from error
     if missing := [name for name in columns if name not in table]:
         raise TableError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table.columns)}"[:500])
+    files[file.name] = hashlib.sha256(raw).hexdigest()
     return table
 
 
 def is_inside(filename: object) -> bool:
     """Whether a path of the table stays inside the tree, whatever the operating system."""
-    if not isinstance(filename, str) or not filename or "\\" in filename or "\0" in filename or ":" in filename:
-        return False
-    path = PurePosixPath(filename)
-    return not path.is_absolute() and ".." not in path.parts
+    return isinstance(filename, str) and path_problem(filename) is None
 
 
 @dataclass(frozen=True)
@@ -186,7 +207,7 @@ def clean(tables: Tables) -> Cleaned:
             "scp_codes": [json.dumps(record) for record in codes],
             **{name: text[name] for name in ("recording_date", "device")},
             "site": pd.to_numeric(text["site"], errors="coerce"),
-            "filename": text["filename_lr"],
+            "filename": tables.filenames,
         }
     )
     order = records["ecg_id"].sort_values().index
@@ -226,20 +247,11 @@ def table_counts(tables: Tables) -> dict[str, int]:
 
 
 def release_of(tables: Tables, counts: Mapping[str, int]) -> str:
-    """``simulated``, ``1.0.1``, ``1.0.3``, or ``unknown``: known by its rows and patients, and by how it writes age."""
+    """``simulated``, a release, or ``unknown``: known by its rows and patients, and by how it writes age."""
     if tables.simulated:
         return "simulated"
     hides_age = bool((tables.numbers()["age"] == AGE_OVER_89).any())
     for name, known in RELEASES.items():
         if all(known[key] == counts[key] for key in ("rows", "patients")) and hides_age == (name == "1.0.3"):
             return name
-    return "unknown"
-
-
-def table_files_digest(tree: Path) -> str:
-    """SHA-256 over the files of the tree that are tables."""
-    digest = hashlib.sha256()
-    for name in (DATABASE_FILE, STATEMENTS_FILE, SIMULATION_FILE):
-        file = tree / name
-        digest.update(hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"absent")
-    return digest.hexdigest()
+    return "1.0.2" if counts["rows"] == ROWS_OF_1_0_2 else "unknown"

@@ -1,69 +1,37 @@
-"""The gate between the files and everything else: Great Expectations run, reported, and obeyed.
+"""The gate between the files and everything else: checks run, reported, and obeyed.
 
 Importing this module is cheap; Great Expectations (five seconds) is imported when the first suite runs.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LeadwiseError
-from leadwise.data import expectations
-from leadwise.data.expectations import CRITICAL
-from leadwise.data.frames import fold_frame, label_frame, signal_frame, table_frame
+from leadwise.data.data_docs import write_data_docs
+from leadwise.data.expectations import CRITICAL, Suite, read_suite, suite_values
+from leadwise.data.frames import file_frame, fold_frame, label_frame, schema_frame, signal_frame, table_frame
+from leadwise.data.ingest_metrics import RESULTS_FILE
+from leadwise.data.outcomes import Outcome, run_suite
 from leadwise.data.report import summary_page
-from leadwise.data.tables import Tables
+from leadwise.data.tables import RELEASES, Tables
 
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
-
-RESULTS_FILE = "validation.json"
 PAGE_FILE = "summary.html"
-MAX_EXAMPLES = 10
+SIGNALS_TABLE = "signals.parquet"
+FLAGGED_TABLE = "flagged.csv"
+DOCS_FOLDER = "data_docs"
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one expectation.
-
-    Attributes:
-        suite: ``table``, ``labels``, ``folds`` or ``signals``.
-        says: what was expected, as a sentence.
-        severity: ``critical`` or ``warning``.
-        success: whether it held.
-        unexpected: rows that do not fit; None where it is about the whole column.
-        rows: rows looked at.
-        observed: what was found, where it is about the whole column, or what stopped the check.
-        examples: the first rows that do not fit: id, and what stands there.
-        expectation: its type in Great Expectations, and ``arguments``, what it was given.
-    """
-
-    suite: str
-    says: str
-    severity: str
-    success: bool
-    unexpected: int | None
-    rows: int
-    observed: str | None
-    examples: tuple[str, ...]
-    expectation: str
-    arguments: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        if self.unexpected is None:
-            return f"{self.suite}: {self.says}: found {self.observed}"
-        examples = f" ({'; '.join(self.examples)})" if self.examples else ""
-        return f"{self.suite}: {self.says}: {self.unexpected:,} of {self.rows:,} do not{examples}"
+MEASURES = ("largest_mv", "steepest_mv_per_ms", "baseline_mv", "hum_uv", "noise_uv", "limb_leads_uv")
+QUANTILES = {"median": 0.5, "p99": 0.99, "max": 1.0}
 
 
 class ValidationFailed(LeadwiseError):
-    """A critical expectation failed; the message lists each with counts and example ids, and names the report."""
+    """A critical check failed; the message lists each with counts and examples, and names the report."""
 
     def __init__(self, source: Path, failures: Sequence[Outcome], report: Path, tally: Mapping[str, int]) -> None:
         count = f"{len(failures)} critical expectation{'s' if len(failures) > 1 else ''} failed"
@@ -80,98 +48,96 @@ class Validation:
     def __init__(self, source: Path, release: str) -> None:
         self.source, self.release = source, release
         self.outcomes: list[Outcome] = []
+        self._results: dict[str, tuple[Suite, Any]] = {}
+        self._tables: Tables | None = None
+        self._summary: pd.DataFrame | None = None
 
-    def check_tables(self, tables: Tables) -> None:
-        """Run the suites that need no waveforms: ``table``, ``labels`` and ``folds``."""
-        self.outcomes += run_suite("table", expectations.table_suite(), table_frame(tables))
-        self.outcomes += run_suite("labels", expectations.label_suite(self.release), label_frame(tables))
-        self.outcomes += run_suite("folds", expectations.fold_suite(), fold_frame(tables))
+    def check_tables(self, tables: Tables, not_as_listed: Sequence[str] | None = None) -> None:
+        """Run the suites that need no waveforms: ``files``, ``schema``, ``table``, ``labels`` and ``folds``.
+
+        Args:
+            tables: what to check.
+            not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
+        """
+        self._tables = tables
+        if not_as_listed is not None:
+            self._run("files", file_frame(tables, not_as_listed))
+        self._run("schema", schema_frame(tables))
+        self._run("table", table_frame(tables))
+        self._run("labels", label_frame(tables))
+        self._run("folds", fold_frame(tables))
 
     def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float) -> None:
         """Run the suite ``signals`` over ``Reading.summary``."""
-        suite = expectations.signal_suite(max_unreadable_share)
-        self.outcomes += run_suite("signals", suite, signal_frame(summary))
+        self._summary = summary
+        self._run("signals", signal_frame(summary, self._tables), max_unreadable_share)
+
+    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0) -> None:
+        values = suite_values(self.release, RELEASES.get(self.release, {}), max_unreadable_share)
+        suite = read_suite(name, values)
+        outcomes, result = run_suite(suite, frame)
+        self._results[name] = suite, result
+        self.outcomes += outcomes
 
     def tally(self) -> dict[str, int]:
         """Expectations that held, and that failed by severity."""
-        failed = [outcome.severity for outcome in self.outcomes if not outcome.success]
-        return {
-            "passed": len(self.outcomes) - len(failed),
-            "failed_critical": failed.count(CRITICAL),
-            "failed_warning": len(failed) - failed.count(CRITICAL),
-        }
+        return _tally(self.outcomes)
 
     def stop_if_critical(self, folder: Path) -> None:
-        """Raise ``ValidationFailed`` if a critical expectation failed, after writing the report to ``folder``."""
+        """Raise ``ValidationFailed`` if a critical check failed, after writing the report to ``folder``."""
         failures = [outcome for outcome in self.outcomes if not outcome.success and outcome.severity == CRITICAL]
         if failures:
             with folder_written_atomically(folder) as beside:
-                self.write_report(beside, {"source": str(self.source), "release": self.release})
+                self.write_report(beside, {"release": self.release})
             raise ValidationFailed(self.source, failures, folder, self.tally())
 
     def write_report(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Write ``validation.json``, every outcome, and ``summary.html``, one page to read."""
+        """Write everything that was found.
+
+        ``validation.json``, every outcome; ``summary.html``, one page to read; ``flagged.csv``, every row that breaks
+        a check; ``data_docs/``, the pages of Great Expectations; and, once the waveforms were read,
+        ``signals.parquet``, what was measured in each.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             "source": str(self.source),
             "release": self.release,
             "tally": self.tally(),
+            "suites": {
+                name: {"title": suite.title} | _tally([one for one in self.outcomes if one.suite == name])
+                for name, (suite, _) in self._results.items()
+            },
+            "measures": _measures(self._summary),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
         }
-        (folder / RESULTS_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-        (folder / PAGE_FILE).write_text(summary_page(content, manifest), encoding="utf-8")
+        (folder / RESULTS_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / PAGE_FILE).write_text(summary_page(content, manifest, self._summary), encoding="utf-8")
+        flagged = [
+            (name, outcome.suite, outcome.check, outcome.severity)
+            for outcome in self.outcomes
+            for name in outcome.records
+        ]
+        table = pd.DataFrame(flagged, columns=["record", "suite", "check", "severity"])
+        table.to_csv(folder / FLAGGED_TABLE, index=False)
+        if self._summary is not None:
+            self._summary.to_parquet(folder / SIGNALS_TABLE, index=False)
+        write_data_docs(self._results, folder / DOCS_FOLDER, self.release)
 
 
-def run_suite(name: str, suite: "Sequence[Expectation]", frame: pd.DataFrame) -> list[Outcome]:
-    """Validate a frame; its column ``record`` names the rows. In the order of the suite."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("ptbxl").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    results = batch.validate(
-        gx.ExpectationSuite(name=name, expectations=list(suite)),
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["record"]},
-    )
-    outcomes = [_outcome(name, result, len(frame)) for result in results.results]
-    order = {expectation.description: place for place, expectation in enumerate(suite)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.says])
+def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    failed = [outcome.severity for outcome in outcomes if not outcome.success]
+    critical = failed.count(CRITICAL)
+    return {
+        "passed": len(outcomes) - len(failed),
+        "failed_critical": critical,
+        "failed_warning": len(failed) - critical,
+    }
 
 
-def _outcome(suite: str, result: Any, rows: int) -> Outcome:
-    config, found = result.expectation_config, result.result
-    column = config.kwargs.get("column", "")
-    observed = found.get("observed_value")
-    if absent := found.get("partial_missing_list"):
-        observed = f"no {_readable(absent)}"
-    if not found:
-        observed = "; ".join(str(info.get("exception_message")) for info in result.exception_info.values())[:300]
-    examples = [] if result.success else found.get("unexpected_index_list") or []
-    return Outcome(
-        suite=suite,
-        says=str(config.description),
-        severity=str(getattr(config.severity, "value", config.severity)),
-        success=bool(result.success),
-        unexpected=int(found["unexpected_count"]) if "unexpected_count" in found else None,
-        rows=rows,
-        observed=None if observed is None else _readable(observed),
-        examples=tuple(_example(example, column) for example in examples[:MAX_EXAMPLES]),
-        expectation=config.type,
-        arguments={key: value for key, value in config.kwargs.items() if key != "batch_id"},
-    )
-
-
-def _example(example: Mapping[str, Any], column: str) -> str:
-    record = str(example["record"])
-    name = record if record.startswith(("fold", "without")) else f"ecg_id {record}"
-    value = example.get(column)
-    return name if value is None or pd.isna(value) else f"{name}: {_readable(value)[:150]}"
-
-
-def _readable(value: Any) -> str:
-    if isinstance(value, list | set | tuple):
-        return ", ".join(_readable(item) for item in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _measures(summary: pd.DataFrame | None) -> dict[str, dict[str, float]]:
+    """Median, 99th percentile and largest of what was measured in the signals."""
+    if summary is None or not summary[MEASURES[0]].notna().any():
+        return {}
+    return {
+        name: {label: float(summary[name].quantile(share)) for label, share in QUANTILES.items()} for name in MEASURES
+    }

@@ -1,4 +1,4 @@
-"""A simulated PTB-XL on disk, in the layout in which PhysioNet publishes the real one (100 Hz part)."""
+"""A simulated PTB-XL on disk, in the layout in which PhysioNet publishes the real one, at 100 Hz or at both rates."""
 
 import hashlib
 import json
@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import FS_HZ, LEADS, RECORD_SAMPLES
+from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
 from leadwise.data.simulator.population import draw_patients
 from leadwise.data.simulator.recording import SimulatorError, draw_body, simulate
 from leadwise.data.simulator.statements import STATEMENTS
 from leadwise.data.simulator.tables import Visit, database_row, draw_visits
+from leadwise.data.simulator.waveform import INDEPENDENT_LEADS, twelve_leads
 
 MARKER = "simulation.json"
 """The file whose presence says that a tree is simulated."""
@@ -24,7 +25,7 @@ VERSION = 1
 FEWEST_PATIENTS, MOST_PATIENTS = 100, 100_000
 
 
-def write_simulated_tree(dest: Path, *, patients: int, seed: int) -> Path:
+def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRate = 100) -> Path:
     """Write a simulated PTB-XL tree, or leave it alone if it is whole and was written with the same parameters.
 
     The tree appears whole or not at all. A simulated tree of other parameters is replaced.
@@ -33,6 +34,7 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int) -> Path:
         dest: the tree's folder.
         patients: number of patients; about 1.16 records each.
         seed: same seed, same bytes.
+        rate: 500 writes every recording at 500 Hz as well, interpolated: it holds nothing new above 50 Hz.
 
     Returns:
         ``dest``.
@@ -46,6 +48,8 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int) -> Path:
         raise SimulatorError(f"seed: received {seed}; allowed: 0 to {2**31 - 1}")
     dest = Path(dest)
     wanted: dict[str, str | int] = {"what": WHAT, "seed": seed, "patients": patients, "version": VERSION}
+    if rate != 100:
+        wanted["rate"] = rate
     if dest.is_symlink() or (dest.exists() and not _may_be_replaced(dest)):
         raise SimulatorError(
             f"{dest}: exists and is not a simulated tree (no {MARKER}); it is not overwritten. "
@@ -85,7 +89,7 @@ def _write(folder: Path, wanted: dict[str, str | int]) -> None:
     visits = draw_visits(draw_patients(int(wanted["patients"]), rng), rng)
     sums: dict[str, str] = {}
     shown = tqdm(visits, desc="simulating", unit="record", disable=None)
-    rows = [_write_record(folder, visit, seed, sums) for visit in shown]
+    rows = [_write_record(folder, visit, seed, sums, at_500_hz="rate" in wanted) for visit in shown]
     _write_file(folder, "ptbxl_database.csv", pd.DataFrame(rows).to_csv(index=False).encode(), sums)
     _write_file(folder, "scp_statements.csv", statements_table().to_csv().encode(), sums)
     marker = json.dumps({**wanted, "records": len(rows)}, indent=2) + "\n"
@@ -94,25 +98,38 @@ def _write(folder: Path, wanted: dict[str, str | int]) -> None:
     (folder / "SHA256SUMS.txt").write_bytes(lines.encode())
 
 
-def _write_record(folder: Path, visit: Visit, seed: int, sums: dict[str, str]) -> dict[str, object]:
+def _write_record(folder: Path, visit: Visit, seed: int, sums: dict[str, str], *, at_500_hz: bool) -> dict[str, object]:
     """Simulate and write one record; every record has its own source of randomness, so that order does not matter."""
     person = visit.patient
     body_rng = np.random.default_rng([seed, 1, person.patient_id])
     rng = np.random.default_rng([seed, 2, visit.ecg_id])
     body = draw_body(body_rng, age=person.age, sex=person.sex, weight_kg=person.weight_kg)
     recording = simulate(body, visit.codes, rng, rhythm=visit.rhythm, stage=visit.stage)
-    name = f"records100/{visit.ecg_id // 1000 * 1000:05d}/{visit.ecg_id:05d}_lr"
-    _write_file(folder, f"{name}.dat", recording.units.tobytes(), sums)
-    _write_file(folder, f"{name}.hea", wfdb_header(Path(name).name, recording.units).encode(), sums)
-    return database_row(visit, recording, rng)
+    row = database_row(visit, recording, rng)
+    signals = {"filename_lr": recording.units}
+    if at_500_hz:
+        signals["filename_hr"] = five_times_finer(recording.units)
+    for column, units in signals.items():
+        name = str(row[column])
+        _write_file(folder, f"{name}.dat", units.tobytes(), sums)
+        _write_file(folder, f"{name}.hea", wfdb_header(Path(name).name, units).encode(), sums)
+    return row
+
+
+def five_times_finer(units: np.ndarray) -> np.ndarray:
+    """``(time, 12)`` int16 microvolts at five times the sampling rate, band-limited; the limb leads still add up."""
+    from scipy.signal import resample_poly
+
+    independent = units[:, [LEADS.index(name) for name in INDEPENDENT_LEADS]]
+    return twelve_leads(resample_poly(independent / 1000, 5, 1, axis=0, padtype="line"))
 
 
 def wfdb_header(record: str, units: np.ndarray) -> str:
-    """The WFDB header of a record of ``(RECORD_SAMPLES, 12)`` int16 microvolts in format 16.
+    """The WFDB header of a record of 10 s, ``(time, 12)`` int16 microvolts in format 16.
 
     The checksum is the sum of a lead's samples modulo 65,536 (WFDB header specification, header(5)).
     """
-    lines = [f"{record} {len(LEADS)} {FS_HZ:g} {RECORD_SAMPLES}"]
+    lines = [f"{record} {len(LEADS)} {len(units) // RECORD_SECONDS} {len(units)}"]
     checksums = units.astype(np.int64).sum(axis=0) % 65536
     for lead, first, checksum in zip(LEADS, units[0], checksums, strict=True):
         lines.append(
