@@ -7,6 +7,8 @@ SHELL := bash
 PYTHON ?= python3
 # Named on the command line only: a variable of the same name in the environment is someone else's.
 DATA =
+DEST = data/ptbxl
+CONFIG =
 FEATURES =
 TUNE = $(if $(DATA),false,true)
 MODEL = leadwise-demo
@@ -23,16 +25,20 @@ BIN := $(VENV)/bin
 WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run test lint format env repro ui serve lock files readme
+.PHONY: help run download test lint format env repro ui serve lock files readme
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
+run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=original; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
 	@if [ -n "$(DATA)" ] && [ ! -d "$(DATA)" ]; then echo "DATA=$(DATA): not a folder; expected a PTB-XL tree" >&2; exit 2; fi
 	$(WITH_ENV) mlflow run . --env-manager local --experiment-name leadwise \
-		$(if $(DATA),-P source="$(DATA)" -P workspace=workspace/ptbxl) $(if $(FEATURES),-P feature-set=$(FEATURES)) \
+		$(if $(DATA),-P source="$(DATA)" -P workspace=workspace/ptbxl$(if $(CONFIG),-$(CONFIG))) \
+		$(if $(CONFIG),-P configuration=$(CONFIG)) $(if $(FEATURES),-P feature-set=$(FEATURES)) \
 		-P with-tuning=$(TUNE) $(ARGS)
+
+download: env ## PTB-XL from PhysioNet (0.54 GB), or what of it is missing; DEST=data/ptbxl; ARGS: for leadwise download
+	$(WITH_ENV) leadwise download "$(DEST)" $(ARGS)
 
 test: lint ## linters and tests; ARGS="tests/data -x": a part of the tests
 	$(WITH_ENV) python -m pytest -n 2 $(ARGS)

@@ -1,8 +1,8 @@
-"""Write the files that repeat what another file says: MLproject, conda.yaml and docs/parameters.md.
+"""Write the files that repeat what another file says: MLproject, conda.yaml, docs/parameters.md, docs/validation.md.
 
 ``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
-versions. ``make files`` writes the three files from them; ``--check`` only compares, and ends with status 1 if one of
-them is out of date.
+versions, ``src/leadwise/data/suites`` the checks. ``make files`` writes the files from them; ``--check`` only compares,
+and ends with status 1 if one of them is out of date.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
+from leadwise.data.expectations import suites_as_markdown
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
 
@@ -101,6 +102,27 @@ def parameter_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def validation_page() -> str:
+    """docs/validation.md: every check with what it asks for, whether it is critical, and why."""
+    lines = [
+        "# Validation",
+        "",
+        f"<!-- {NOTICE.format(sources='src/leadwise/data/suites/*.yaml')} -->",
+        "",
+        "What `ingest` checks before anything is trained. A **critical** check that fails stops the pipeline with exit"
+        " status 1: nothing is written, the message lists each with counts and examples, and the report lies in"
+        " `validation-failed/` beside the store. A warning is counted, listed with its records, and logged.",
+        "",
+        "The report is the folder `validation/` of the store and of the run's artifacts: `summary.html` (one page),"
+        " `data_docs/` (Great Expectations), `validation.json` (every outcome), `flagged.csv` (every row that breaks a"
+        " check) and `signals.parquet` (what was measured in each recording, see"
+        " [signal quality](signal-quality.md)). The run's metrics `ingest/<suite>/<check>` count the rows that do not"
+        " fit, so that two ingestions can be compared.",
+        "",
+    ]
+    return "\n".join(lines) + "\n" + suites_as_markdown()
+
+
 def pins(lock: str) -> Iterator[str]:
     """The requirements of a lock file, each with its marker and without its hashes."""
     for line in lock.splitlines():
@@ -154,7 +176,12 @@ def _choices(schema: Mapping[str, Any]) -> list[str]:
     return found + [choice for part in schema.get("anyOf", ()) for choice in _choices(part)]
 
 
-GENERATED = {"MLproject": mlproject, "conda.yaml": conda_environment, "docs/parameters.md": parameter_table}
+GENERATED = {
+    "MLproject": mlproject,
+    "conda.yaml": conda_environment,
+    "docs/parameters.md": parameter_table,
+    "docs/validation.md": validation_page,
+}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Make again what the README shows: the results table and the picture.
 
-python scripts/readme.py results --workspace workspace/ptbxl     writes the table between the README's marks
-python scripts/readme.py picture --workspace workspace/ptbxl     writes docs/ecg.png
+python scripts/readme.py results     writes the tables between the README's marks
+python scripts/readme.py picture     writes docs/ecg.png
 """
 
 import argparse
@@ -15,33 +15,41 @@ from leadwise.contract import FeatureSet, LeadwiseError
 
 README = PROJECT_ROOT / "README.md"
 PICTURE = PROJECT_ROOT / "docs" / "ecg.png"
-BEGIN, END = "<!-- results: written by scripts/readme.py -->", "<!-- end of results -->"
+RESULTS: dict[str, tuple[FeatureSet, ...]] = {"ptbxl": ("clinical",), "ptbxl-original": get_args(FeatureSet)}
+"""Folder below the workspaces -> the feature sets whose results the README shows between the marks of that name."""
 FINDING, SEED = "AMI", 4
 """What the picture's simulated patient has: an anterior infarction."""
 
 
-def write_results(workspace: Path) -> None:
-    """Put the evaluation's table of both feature sets between the marks of the README."""
+def write_results(workspaces: Path) -> None:
+    """Put the evaluations' tables between the marks of the README."""
     from leadwise.atomic import write_atomically
     from leadwise.evaluation.results_table import results_markdown
 
-    table = results_markdown({name: workspace / "evaluation" / name / "summary.json" for name in get_args(FeatureSet)})
     text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    for name, feature_sets in RESULTS.items():
+        evaluation = workspaces / name / "evaluation"
+        table = results_markdown({chosen: evaluation / chosen / "summary.json" for chosen in feature_sets})
+        text = _between(text, f"<!-- {name}: written by scripts/readme.py -->", f"<!-- end of {name} -->", table)
+    write_atomically(README, text)
+
+
+def _between(text: str, begin: str, end: str, content: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise LeadwiseError(f"{README}: the marks {BEGIN!r} and {END!r} are needed")
-    write_atomically(README, f"{before}{BEGIN}\n\n{table}\n{END}{after}")
+        raise LeadwiseError(f"{README}: the marks {begin!r} and {end!r} are needed")
+    return f"{before}{begin}\n\n{content}\n{end}{after}"
 
 
-def draw_picture(workspace: Path) -> None:
+def draw_picture(workspaces: Path) -> None:
     """Draw a simulated recording with what the packaged champion says of it."""
     from leadwise.data.simulator import simulate_record
     from leadwise.evaluation.ecg_figure import draw_ecg
     from leadwise.serving.scorer import Scorer
 
     record = simulate_record(FINDING, SEED)
-    scorer = Scorer.load(workspace / "package")
+    scorer = Scorer.load(workspaces / "ptbxl" / "package")
     row = {
         "signal": record.signal_mv.tolist(),
         "fs_hz": record.fs_hz,
@@ -63,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = {"results": write_results, "picture": draw_picture}
     parser.add_argument("what", choices=sorted(actions))
-    parser.add_argument("--workspace", type=Path, default=Path("workspace/ptbxl"), help="folder of the stages' output")
+    parser.add_argument("--workspaces", type=Path, default=Path("workspace"), help="folder of the workspaces")
     options = parser.parse_args(arguments)
     try:
-        actions[options.what](options.workspace)
+        actions[options.what](options.workspaces)
     except LeadwiseError as error:
         sys.exit(f"error: {error}")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from leadwise.config import (
+    CONFIGURATIONS,
     ENTRY_POINTS,
     FROM_FILE,
     PARAMS_FILE,
@@ -25,6 +26,22 @@ def test_the_shipped_file_is_whole_and_allowed() -> None:
     shipped = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
     expected = {name: value for section in shipped.values() for name, value in section.items()}
     assert parameters.flat("main") == expected
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml")))
+def test_every_named_configuration_replaces_what_it_names(name: str) -> None:
+    values = load_parameters({"configuration": name}).flat("main")
+    overlay = yaml.safe_load((CONFIGURATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+    named = {key: value for section in overlay.values() for key, value in section.items()}
+    assert named.items() <= values.items()
+    defaults = load_parameters().flat("main")
+    assert {key for key in values if values[key] != defaults[key]} <= {*named, "configuration"}
+    assert load_parameters({"configuration": name, "epochs-fusion": "3"}).train.epochs_fusion == 3
+
+
+def test_an_unknown_configuration_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"configuration: received 'orignal'.*'original'"):
+        load_parameters({"configuration": "orignal"})
 
 
 def test_names_are_unique_across_sections() -> None:

@@ -1,10 +1,21 @@
-"""The three networks: the original's layers, the original's counts, any length of signal."""
+"""The networks: the original's layers and counts, and what every encoder owes to the rest of the house."""
 
 import numpy as np
 import pytest
 
-from leadwise.contract import MODEL_NAMES, SUPERCLASSES, LeadwiseError, ModelName
-from leadwise.models.build import build_model
+from leadwise.contract import (
+    ENCODER_NAMES,
+    MODEL_NAMES,
+    STATEMENTS,
+    SUPERCLASSES,
+    EncoderName,
+    LeadwiseError,
+    ModelName,
+    SignalShape,
+)
+from leadwise.models.build import ENCODERS, Architecture, build_model
+
+SHAPE = SignalShape()
 
 
 @pytest.mark.parametrize(
@@ -18,11 +29,11 @@ from leadwise.models.build import build_model
     ],
 )
 def test_parameter_counts_are_those_of_the_original(name: ModelName, width: int, parameters: int) -> None:
-    assert build_model(name, metadata_width=width).count_params() == parameters
+    assert build_model(name, SHAPE, metadata_width=width).count_params() == parameters
 
 
 def test_layers_follow_the_original_in_order() -> None:
-    network = build_model("fusion", metadata_width=7)
+    network = build_model("fusion", SHAPE, metadata_width=7)
     convolutions = [layer for layer in network.layers if layer.name.startswith("signal_conv")]
     assert [(layer.filters, layer.kernel_size) for layer in convolutions] == [(64, (7,)), (128, (3,)), (256, (3,))]
     assert [layer.units for layer in network.layers if layer.name.startswith("head_dense")] == [64, 64]
@@ -30,26 +41,61 @@ def test_layers_follow_the_original_in_order() -> None:
     assert network.get_layer("metadata_dropout_1").rate == 0.3
 
 
+def inputs_of(name: ModelName, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    inputs = {"metadata": rng.normal(size=(3, 14)).astype(np.float32)}
+    if name != "metadata":
+        inputs["signal"] = rng.normal(size=(3, samples, 12)).astype(np.float32)
+    return inputs
+
+
+def test_every_encoder_has_a_builder() -> None:
+    assert tuple(ENCODERS) == ENCODER_NAMES
+
+
+@pytest.mark.parametrize("encoder", ENCODER_NAMES)
 @pytest.mark.parametrize("name", MODEL_NAMES)
-def test_contract_of_every_model(name: ModelName) -> None:
-    network = build_model(name, metadata_width=14, seed=1)
-    for samples in (1000, 800, 513):
-        inputs = {"metadata": np.zeros((3, 14), np.float32)}
-        if name != "metadata":
-            inputs["signal"] = np.random.default_rng(0).normal(size=(3, samples, 12)).astype(np.float32)
-        answer = np.asarray(network(inputs, training=False))
-        assert answer.shape == (3, len(SUPERCLASSES))
-        assert answer.dtype == np.float32
-        assert ((answer > 0) & (answer < 1)).all()
-    assert network.get_layer("logits").output.shape == (None, len(SUPERCLASSES))
+def test_contract_of_every_model_and_encoder(name: ModelName, encoder: EncoderName) -> None:
+    architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
+    network = build_model(name, SHAPE, metadata_width=14, architecture=architecture, seed=1)
+    expected = {"superclasses": len(SUPERCLASSES)}
+    if name != "metadata":
+        expected["statements"] = len(STATEMENTS)
+    for samples in (1000, 250, 513):
+        answers = network(inputs_of(name, samples), training=False)
+        assert {output: answer.shape for output, answer in answers.items()} == {k: (3, v) for k, v in expected.items()}
+        for answer in map(np.asarray, answers.values()):
+            assert answer.dtype == np.float32
+            assert ((answer > 0) & (answer < 1)).all()
+    assert len({layer.name for layer in network.layers}) == len(network.layers)
+    assert network.get_layer("superclasses_logits").output.shape == (None, len(SUPERCLASSES))
+
+
+@pytest.mark.parametrize("encoder", ENCODER_NAMES)
+def test_every_lead_and_the_metadata_matter(encoder: EncoderName) -> None:
+    architecture = Architecture(encoder=encoder, encoder_width=8, head="linear")
+    network = build_model("fusion", SHAPE, metadata_width=14, architecture=architecture, seed=2)
+    inputs = inputs_of("fusion", 250)
+    answer = np.asarray(network(inputs, training=False)["superclasses"])
+    for lead in range(12):
+        silent = inputs["signal"].copy()
+        silent[:, :, lead] = 0
+        changed = np.asarray(network(inputs | {"signal": silent}, training=False)["superclasses"])
+        assert np.abs(changed - answer).max() > 1e-5, lead
+    other = np.asarray(network(inputs | {"metadata": -inputs["metadata"]}, training=False)["superclasses"])
+    assert np.abs(other - answer).max() > 1e-5
 
 
 def test_same_seed_same_weights() -> None:
-    first, second, other = (build_model("fusion", metadata_width=14, seed=seed).get_weights() for seed in (3, 3, 4))
+    first, second, other = (
+        build_model("fusion", SHAPE, metadata_width=14, seed=seed).get_weights() for seed in (3, 3, 4)
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_an_unknown_model_is_named() -> None:
+def test_an_unknown_model_or_encoder_is_named() -> None:
     with pytest.raises(LeadwiseError, match=r"received 'resnet'; allowed: metadata, fusion, fusion_augmented"):
-        build_model("resnet", metadata_width=7)  # type: ignore[arg-type]
+        build_model("resnet", SHAPE, metadata_width=7)  # type: ignore[arg-type]
+    with pytest.raises(LeadwiseError, match=r"encoder: received 'vit'; allowed: original_cnn, .*convnext"):
+        build_model("fusion", SHAPE, metadata_width=7, architecture=Architecture(encoder="vit"))  # type: ignore[arg-type]

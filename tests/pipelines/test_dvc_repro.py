@@ -28,7 +28,7 @@ def changed(checkout: "Checkout") -> set[str]:
 
 
 def test_only_what_changed_is_run_again(checkout: "Checkout") -> None:
-    checkout.set_parameters(patients=300, epochs_metadata=1, epochs_fusion=1, bootstrap=100)
+    checkout.set_parameters(patients=300, epochs_metadata=1, epochs_fusion=1, encoder_width=8, bootstrap=100)
     assert sorted(reproduce(checkout)) == sorted(STAGES)
     assert reproduce(checkout) == []
 

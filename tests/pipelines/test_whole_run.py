@@ -57,6 +57,7 @@ def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
         timeout_min=30,
         epochs_metadata=2,
         epochs_fusion=1,
+        encoder_width=8,
         bootstrap=100,
     )
     assert status == 0, output[-6000:]

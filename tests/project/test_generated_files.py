@@ -1,4 +1,4 @@
-"""conda.yaml, MLproject and docs/parameters.md say what the lock and the configuration say."""
+"""conda.yaml, MLproject, docs/parameters.md and docs/validation.md say what lock, configuration and suites say."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, section_fields
 
-GENERATED = ("MLproject", "conda.yaml", "docs/parameters.md")
+GENERATED = ("MLproject", "conda.yaml", "docs/parameters.md", "docs/validation.md")
 
 
 def pins(lock: Path) -> set[Requirement]:

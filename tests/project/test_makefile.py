@@ -10,7 +10,21 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 
-TARGETS = {"help", "run", "test", "lint", "format", "env", "readme", "repro", "ui", "serve", "lock", "files"}
+TARGETS = {
+    "help",
+    "run",
+    "download",
+    "test",
+    "lint",
+    "format",
+    "env",
+    "readme",
+    "repro",
+    "ui",
+    "serve",
+    "lock",
+    "files",
+}
 
 
 def make(*arguments: str, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
@@ -54,6 +68,20 @@ def test_run_passes_on_what_is_asked_for() -> None:
     command = pipeline_command("DATA=tree", "TUNE=true", "FEATURES=original", "ARGS=-P seed=3 -P epochs-fusion=2")
     asked = {"with-tuning": "true", "feature-set": "original", "seed": "3", "epochs-fusion": "2"}
     assert given_parameters(command).items() >= asked.items()
+
+
+def test_a_named_configuration_has_a_workspace_of_its_own() -> None:
+    asked = {"configuration": "original", "workspace": "workspace/ptbxl-original"}
+    assert given_parameters(pipeline_command("DATA=tree", "CONFIG=original")).items() >= asked.items()
+
+
+def test_download_brings_the_data_where_the_quickstart_expects_them() -> None:
+    by_default, elsewhere = (make("-n", "download", *asked).stdout for asked in ((), ("DEST=/a b", "ARGS=--rate 500")))
+    assert by_default.splitlines()[-1].endswith('leadwise download "data/ptbxl" ')
+    assert elsewhere.splitlines()[-1].endswith('leadwise download "/a b" --rate 500')
+    readme = (PROJECT_ROOT / "README.md").read_text()
+    assert "make download" in readme
+    assert "make run DATA=data/ptbxl" in readme
 
 
 def test_run_refuses_data_that_are_no_folder(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     workspace.mkdir()
     (workspace / "store").symlink_to(simulated_store, target_is_directory=True)
     # Fold 9 of so few patients lacks positives of some class, which leaves no macro AUROC to monitor.
-    asked = {"monitor": "val/binary_accuracy", "epochs-metadata": 1, "epochs-fusion": 1}
+    asked = {"monitor": "val/binary_accuracy", "epochs-metadata": 1, "epochs-fusion": 1, "encoder-width": 8}
     parameters = load_parameters({"workspace": str(workspace), **asked})
     store = open_store(workspace / "store")
     for model in ("metadata", "fusion_augmented"):

@@ -3,23 +3,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.models.build import build_model
+from leadwise.contract import ENCODER_NAMES, MODEL_NAMES, EncoderName, ModelName, SignalShape
+from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.scorer import open_session
 
+CASES: list[tuple[ModelName, EncoderName]] = [(MODEL_NAMES[0], ENCODER_NAMES[0])]
+CASES += [("fusion", encoder) for encoder in ENCODER_NAMES]
 
-@pytest.mark.parametrize("name", ["metadata", "fusion"])
-def test_onnx_answers_as_keras_for_any_batch_and_length(name: str, tmp_path: Path) -> None:
-    network = build_model(name, metadata_width=14, seed=3)
+
+@pytest.mark.parametrize(("name", "encoder"), CASES)
+def test_onnx_answers_as_keras_for_any_batch_and_length(name: ModelName, encoder: EncoderName, tmp_path: Path) -> None:
+    architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
+    network = build_model(name, SignalShape(), metadata_width=14, architecture=architecture, seed=3)
     export_onnx(network, tmp_path / "network.onnx")
     session = open_session(tmp_path / "network.onnx")
     rng = np.random.default_rng(4)
+    outputs = ["superclasses"] if name == "metadata" else ["superclasses", "statements"]
     for batch, samples in ((1, 1000), (3, 800), (2, 503)):
         inputs = {"metadata": rng.normal(size=(batch, 14)).astype(np.float32)}
         if name != "metadata":
             inputs["signal"] = rng.normal(size=(batch, samples, 12)).astype(np.float32)
-        (answer,) = session.run(["probabilities"], inputs)
-        np.testing.assert_allclose(answer, network.predict_on_batch(inputs), atol=1e-6)
+        answers = network.predict_on_batch(inputs)
+        for output, answer in zip(outputs, session.run(outputs, inputs), strict=True):
+            np.testing.assert_allclose(answer, answers[output], atol=1e-6)
     shapes = {value.name: value.shape for value in [*session.get_inputs(), *session.get_outputs()]}
-    signal = {} if name == "metadata" else {"signal": ["batch", "time", 12]}
-    assert shapes == {"metadata": ["batch", 14], "probabilities": ["batch", 5], **signal}
+    more = {} if name == "metadata" else {"signal": ["batch", "time", 12], "statements": ["batch", 71]}
+    assert shapes == {"metadata": ["batch", 14], "superclasses": ["batch", 5], **more}

@@ -79,8 +79,8 @@ def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.Model
             helper.make_node("Add", ["facts", "waves"], ["logits"]),
         ]
         total = "logits"
-    nodes.append(helper.make_node("Sigmoid", [total], ["probabilities"]))
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 5])]
+    nodes.append(helper.make_node("Sigmoid", [total], ["superclasses"]))
+    outputs = [helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])]
     constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "small", inputs, outputs, constants if with_signal else constants[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)

@@ -1,11 +1,13 @@
 """Batches: every record once an epoch, windows and noise as asked for, reproducible batch by batch."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from leadwise.config import load_parameters
+from leadwise.contract import STATEMENTS
 from leadwise.data.store import Store, open_store
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.fit import TrainingData
@@ -24,14 +26,14 @@ def batches_of(store: Store, recipe: Recipe, first_epoch: int = 0) -> TrainingBa
 def test_every_training_record_comes_once_an_epoch(store: Store) -> None:
     recipe = recipe_for("metadata", load_parameters())
     batches = batches_of(store, recipe)
-    labels = np.concatenate([batches[index][1] for index in range(len(batches))])
+    labels = np.concatenate([batches[index][1]["superclasses"] for index in range(len(batches))])
     expected = store.labels()[store.rows("train")]
     assert labels.shape == expected.shape
     np.testing.assert_array_equal(labels.sum(axis=0), expected.sum(axis=0))
 
 
 def test_whole_records_are_standardised_by_one_constant(store: Store) -> None:
-    recipe = recipe_for("fusion", load_parameters({"metadata-dropout": 0}))
+    recipe = recipe_for("fusion", load_parameters({"window-samples": 1000, "gain": 0}))
     batches = batches_of(store, recipe)
     signal = np.concatenate([batches[index][0]["signal"] for index in range(len(batches))])
     assert signal.shape[1:] == (1000, 12)
@@ -40,7 +42,7 @@ def test_whole_records_are_standardised_by_one_constant(store: Store) -> None:
 
 
 def test_windows_lie_inside_their_record_with_noise_of_the_asked_size(store: Store) -> None:
-    recipe = recipe_for("fusion_augmented", load_parameters())
+    recipe = recipe_for("fusion_augmented", load_parameters({"configuration": "original"}))
     quiet = batches_of(store, with_values(recipe, {"noise-sd": 0.0}))[0][0]["signal"]
     noisy = batches_of(store, recipe)[0][0]["signal"]
     assert quiet.shape == noisy.shape == (32, 800, 12)
@@ -58,6 +60,39 @@ def test_metadata_is_hidden_for_the_asked_share(store: Store) -> None:
     assert hidden == pytest.approx(0.5, abs=0.12)
     # The store's own matrix is not what was overwritten.
     assert (batches.metadata == batches.hidden).all(axis=1).mean() < 0.1
+
+
+def test_statements_are_those_of_the_records(store: Store) -> None:
+    recipe = with_values(recipe_for("fusion", load_parameters()), {"batch-size": 500})
+    batches = batches_of(store, recipe)
+    statements = np.concatenate([batches[index][1]["statements"] for index in range(len(batches))])
+    codes = [json.loads(text) for text in store.records["scp_codes"].iloc[store.rows("train")]]
+    for number, name in enumerate(STATEMENTS):
+        assert statements[:, number].sum() == sum(name in record for record in codes), name
+
+
+def test_mixup_mixes_inputs_and_labels_alike(store: Store) -> None:
+    recipe = recipe_for(
+        "fusion_augmented", load_parameters({"configuration": "original", "window-samples-augmented": 1000})
+    )
+    plain = with_values(recipe, {"noise-sd": 0.0})
+    inputs, labels = batches_of(store, plain)[0]
+    mixed_inputs, mixed_labels = batches_of(store, with_values(plain, {"mixup": 0.4}))[0]
+    # Each mixed record lies between its own values and those of one partner, by one share for all that is mixed.
+    found = 0
+    for row in range(len(labels["superclasses"])):
+        for partner in range(len(labels["superclasses"])):
+            towards = inputs["signal"][partner] - inputs["signal"][row]
+            if partner == row or not towards.any():
+                continue
+            share = np.vdot(mixed_inputs["signal"][row] - inputs["signal"][row], towards) / np.vdot(towards, towards)
+            if np.allclose(mixed_inputs["signal"][row], inputs["signal"][row] + share * towards, atol=1e-4):
+                found += 1
+                assert 0 <= share <= 0.5
+                own, other = labels["superclasses"][row], labels["superclasses"][partner]
+                np.testing.assert_allclose(mixed_labels["superclasses"][row], own + share * (other - own), atol=1e-4)
+                break
+    assert found > len(labels["superclasses"]) / 2
 
 
 def test_a_resumed_epoch_sees_the_same_batches(store: Store) -> None:

@@ -29,7 +29,7 @@ def store(simulated_store: Path) -> Store:
 
 
 def small(model: ModelName, **changes: object) -> Recipe:
-    recipe = recipe_for(model, load_parameters({"epochs-fusion": 2, "epochs-metadata": 2}))
+    recipe = recipe_for(model, load_parameters({"epochs-fusion": 2, "epochs-metadata": 2, "encoder-width": 8}))
     return with_values(recipe, dict(changes))
 
 
@@ -99,8 +99,8 @@ def test_a_diverging_training_says_so(store: Store) -> None:
 class NanNetwork:
     """Answers as a network does whose weights have overflown."""
 
-    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        return np.full((len(inputs["metadata"]), 5), np.nan)
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"superclasses": np.full((len(inputs["metadata"]), 5), np.nan)}
 
 
 def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
-"""The two branches and the head of the original's networks, as Keras 3 layers with names."""
+"""What stands beside and behind the encoder: the metadata branch and the heads."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
-
-CONVOLUTIONS: tuple[tuple[int, int], ...] = ((64, 7), (128, 3), (256, 3))
-"""Filters and kernel width, in samples, of the signal branch's three convolutions."""
 
 
 def metadata_branch(metadata: "keras.KerasTensor", dropout: float) -> "keras.KerasTensor":
@@ -20,27 +17,18 @@ def metadata_branch(metadata: "keras.KerasTensor", dropout: float) -> "keras.Ker
     return features
 
 
-def signal_branch(signal: "keras.KerasTensor", dropout: float) -> "keras.KerasTensor":
-    """Three convolutions with batch norm and relu, pooled over time: ``(batch, time, lead)`` to ``(batch, 256)``."""
-    from keras import layers
-
-    features = signal
-    for block, (filters, width) in enumerate(CONVOLUTIONS, start=1):
-        features = layers.Conv1D(filters, width, padding="same", name=f"signal_conv_{block}")(features)
-        features = layers.BatchNormalization(name=f"signal_norm_{block}")(features)
-        features = layers.ReLU(name=f"signal_relu_{block}")(features)
-        if block < len(CONVOLUTIONS):
-            features = layers.MaxPooling1D(2, name=f"signal_pool_{block}")(features)
-    features = layers.GlobalAveragePooling1D(name="signal_mean")(features)
-    return layers.Dropout(dropout, name="signal_dropout")(features)
-
-
-def head(features: "keras.KerasTensor", classes: int, dropout: float) -> "keras.KerasTensor":
-    """Two dense layers of 64, drop-out, logits, sigmoid: ``(batch, features)`` to ``(batch, classes)``."""
+def dense_layers(features: "keras.KerasTensor", dropout: float) -> "keras.KerasTensor":
+    """The original's two dense layers of 64, then drop-out: ``(batch, features)`` to ``(batch, 64)``."""
     from keras import layers
 
     for block in (1, 2):
         features = layers.Dense(64, activation="relu", name=f"head_dense_{block}")(features)
-    features = layers.Dropout(dropout, name="head_dropout")(features)
-    logits = layers.Dense(classes, name="logits")(features)
-    return layers.Activation("sigmoid", dtype="float32", name="probabilities")(logits)
+    return layers.Dropout(dropout, name="head_dropout")(features)
+
+
+def head(features: "keras.KerasTensor", classes: int, name: str) -> "keras.KerasTensor":
+    """Logits and sigmoid, ``(batch, features)`` to ``(batch, classes)``, in the layers ``name`` and ``name_logits``."""
+    from keras import layers
+
+    logits = layers.Dense(classes, name=f"{name}_logits")(features)
+    return layers.Activation("sigmoid", dtype="float32", name=name)(logits)

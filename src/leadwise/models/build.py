@@ -1,53 +1,111 @@
-"""The three networks of the original, layer for layer."""
+"""The networks: metadata alone, or fused with what an encoder makes of the recording."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leadwise.contract import LEADS, MODEL_NAMES, SUPERCLASSES, LeadwiseError, ModelName
-from leadwise.models.branches import head, metadata_branch, signal_branch
+from leadwise.contract import (
+    ENCODER_NAMES,
+    MODEL_NAMES,
+    STATEMENTS,
+    SUPERCLASSES,
+    EncoderName,
+    HeadName,
+    LeadwiseError,
+    ModelName,
+    SignalShape,
+)
+from leadwise.models.branches import dense_layers, head, metadata_branch
+from leadwise.models.encoders.convnext import convnext
+from leadwise.models.encoders.original_cnn import original_cnn
+from leadwise.models.encoders.resnet1d_wang import resnet1d_wang
+from leadwise.models.encoders.se_resnet import se_resnet
 
 if TYPE_CHECKING:
     import keras
 
+ENCODERS: "Mapping[EncoderName, Callable[[SignalShape, keras.KerasTensor, int], keras.KerasTensor]]" = {
+    "original_cnn": original_cnn,
+    "resnet1d_wang": resnet1d_wang,
+    "se_resnet": se_resnet,
+    "convnext": convnext,
+}
+"""Each takes the signal's shape, ``(batch, time, lead)`` and its width, and gives ``(batch, features)``."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is made of; the defaults are the networks of the original, layer for layer.
+
+    Attributes:
+        encoder: what reads the recording.
+        encoder_width: its number of channels, in the encoder's own units.
+        head: ``dense``: the original's two dense layers before the logits; ``linear``: none.
+        statements: whether a second output gives the 71 SCP-ECG statements.
+        dropout_branch: drop-out of the metadata branch.
+        dropout_head: drop-out after the encoder and in the dense head.
+    """
+
+    encoder: EncoderName = "original_cnn"
+    encoder_width: int = 64
+    head: HeadName = "dense"
+    statements: bool = False
+    dropout_branch: float = 0.3
+    dropout_head: float = 0.5
+
+
+ORIGINAL = Architecture()
+
 
 def build_model(
     name: ModelName,
+    shape: SignalShape,
     *,
     metadata_width: int,
-    dropout_branch: float = 0.3,
-    dropout_head: float = 0.5,
+    architecture: Architecture = ORIGINAL,
     seed: int | None = None,
 ) -> "keras.Model":
-    """Build one of the three networks, not yet trained.
+    """Build a network, not yet trained.
 
-    Inputs are named ``signal``, ``(batch, time, lead)`` float32 standard deviations with any number of samples, and
-    ``metadata``, ``(batch, metadata_width)`` float32; the ``metadata`` model has the second one only. The output is
-    ``(batch, 5)`` probabilities in the order of ``SUPERCLASSES``; several may be high at once.
+    Inputs are named ``signal``, ``(batch, time, lead)`` float32 standard deviations, and ``metadata``,
+    ``(batch, metadata_width)`` float32; the ``metadata`` model has the second one only. Outputs are named
+    ``superclasses``, ``(batch, 5)`` probabilities in the order of ``SUPERCLASSES``, several of which may be high at
+    once, and, where the architecture has it, ``statements``, ``(batch, 71)`` in the order of ``STATEMENTS``.
 
-    With the original's seven features the ``metadata`` model has 7,909 parameters and the fusion models 154,789; with
-    the clinical features and their seven missing-value masks 8,133 and 155,013. ``fusion_augmented`` is the network
-    of ``fusion``, trained otherwise.
+    With the original's seven features and its architecture the ``metadata`` model has 7,909 parameters and the fusion
+    models 154,789; with the clinical features and their seven missing-value masks 8,133 and 155,013.
+    ``fusion_augmented`` is the network of ``fusion``, trained otherwise.
 
     Args:
         name: which network.
+        shape: the signal that it sees.
         metadata_width: columns of the metadata input.
-        dropout_branch: drop-out of the metadata branch.
-        dropout_head: drop-out after the signal branch and before the logits.
+        architecture: what it is made of; the ``metadata`` model is the original's in any case.
         seed: seed of the initial weights and of drop-out.
 
     Raises:
-        LeadwiseError: ``name`` is none of the three.
+        LeadwiseError: ``name`` or the encoder is unknown.
     """
     import keras
 
     if name not in MODEL_NAMES:
         raise LeadwiseError(f"model: received {name!r}; allowed: {', '.join(MODEL_NAMES)}")
+    if architecture.encoder not in ENCODERS:
+        raise LeadwiseError(f"encoder: received {architecture.encoder!r}; allowed: {', '.join(ENCODER_NAMES)}")
     if seed is not None:
         keras.utils.set_random_seed(seed)
     metadata = keras.Input((metadata_width,), name="metadata")
     inputs = {"metadata": metadata}
-    features = metadata_branch(metadata, dropout_branch)
+    features = metadata_branch(metadata, architecture.dropout_branch)
     if name != "metadata":
-        signal = keras.Input((None, len(LEADS)), name="signal")
+        signal = keras.Input((shape.samples, shape.leads), name="signal")
         inputs["signal"] = signal
-        features = keras.layers.Concatenate(name="fusion")([features, signal_branch(signal, dropout_head)])
-    return keras.Model(inputs, head(features, len(SUPERCLASSES), dropout_head), name=name)
+        encoded = ENCODERS[architecture.encoder](shape, signal, architecture.encoder_width)
+        encoded = keras.layers.Dropout(architecture.dropout_head, name="signal_dropout")(encoded)
+        features = keras.layers.Concatenate(name="fusion")([features, encoded])
+    if name == "metadata" or architecture.head == "dense":
+        features = dense_layers(features, architecture.dropout_head)
+    outputs = {"superclasses": head(features, len(SUPERCLASSES), "superclasses")}
+    if name != "metadata" and architecture.statements:
+        outputs["statements"] = head(features, len(STATEMENTS), "statements")
+    return keras.Model(inputs, outputs, name=name)

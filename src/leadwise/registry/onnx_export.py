@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.contract import LEADS, RECORD_SAMPLES, LeadwiseError
+from leadwise.contract import LEADS, RECORD_SAMPLES, STATEMENTS, SUPERCLASSES, LeadwiseError
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-OUTPUT = "probabilities"
+OUTPUTS = {len(SUPERCLASSES): "superclasses", len(STATEMENTS): "statements"}
+"""Name of an output by its width: the exporter does not keep the network's names."""
 
 
 class ExportError(LeadwiseError):
@@ -22,7 +23,7 @@ class ExportError(LeadwiseError):
 def export_onnx(network: "keras.Model", file: Path) -> None:
     """Write a network of ``build_model`` as ONNX, with any number of records and samples.
 
-    Inputs keep their names, ``signal`` and ``metadata``; the output is named ``probabilities``.
+    Inputs and outputs are named as those of the network.
 
     Raises:
         ExportError: Keras runs on another backend than TensorFlow.
@@ -51,13 +52,14 @@ def export_onnx(network: "keras.Model", file: Path) -> None:
 
 
 def _name_axes(exported: "onnx.ModelProto") -> None:
-    """Give the output and the open axes names that a reader of the file understands."""
+    """Give the outputs and the open axes names that a reader of the file understands."""
     graph = exported.graph
-    (output,) = graph.output
+    names = {output.name: OUTPUTS[output.type.tensor_type.shape.dim[-1].dim_value] for output in graph.output}
     for node in graph.node:
-        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
-        node.input[:] = [OUTPUT if name == output.name else name for name in node.input]
-    output.name = OUTPUT
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for output in graph.output:
+        output.name = names[output.name]
     for value in [*graph.input, *graph.output]:
         for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "time"), strict=False):
             if not axis.HasField("dim_value"):

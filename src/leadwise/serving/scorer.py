@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 DESCRIPTION_FILE = "model.json"
+OUTPUT = "superclasses"
 WINDOWS_PER_BATCH = 64
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are kept this far from 0 and 1 before calibration, as when the temperature was fitted."""
@@ -61,14 +62,14 @@ class Network:
         """Uncalibrated ``(5,)`` float32 of one record, averaged over its windows."""
         facts = self.metadata.transform(pd.DataFrame([dict(patient)]))
         if self.signal is None or record is None:
-            return np.asarray(self.session.run(None, {"metadata": facts})[0][0])
+            return np.asarray(self.session.run([OUTPUT], {"metadata": facts})[0][0])
         at_rate = resample(record.signal_mv, record.fs_hz, self.signal.fs_hz)
         windows = self.signal.windows(self.signal.standardise(at_rate))
         answers = []
         for first in range(0, len(windows), WINDOWS_PER_BATCH):
             part = windows[first : first + WINDOWS_PER_BATCH]
             inputs = {"signal": part, "metadata": np.repeat(facts, len(part), axis=0)}
-            answers.append(self.session.run(None, inputs)[0])
+            answers.append(self.session.run([OUTPUT], inputs)[0])
         return np.asarray(np.concatenate(answers).mean(axis=0))
 
     def calibrate(self, probabilities: np.ndarray) -> np.ndarray:

@@ -1,27 +1,26 @@
-"""Batches of training records: shuffled, windowed, with noise and hidden metadata, reproducible from a seed."""
-
-from typing import Any
+"""Batches of training records: shuffled, windowed, disturbed, with hidden metadata, reproducible from a seed."""
 
 import keras
 import numpy as np
 
+from leadwise.signals.augmentation import mix_weights
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.recipe import Recipe
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Batches ``({"signal", "metadata"}, labels)`` of the training rows.
+    """Batches ``(inputs, labels)`` of the training rows, both dicts named as the network's inputs and outputs.
 
     Every batch has its own random generator, seeded by the recipe's seed, the epoch and the batch's place, so that a
     training that goes on after an interruption sees what it would have seen, with any number of workers.
 
     Args:
-        recipe: batch size, seed, window, noise and metadata drop-out.
+        recipe: batch size, seed, window, augmentation and metadata drop-out.
         signals: ``(record, time, lead)`` int16 of the whole store.
         rows: row indices of the training records.
         metadata: ``(len(rows), width)`` float32.
         hidden: ``(width,)`` the metadata of a patient of whom nothing is known.
-        labels: ``(len(rows), 5)`` float32.
+        labels: output -> ``(len(rows), classes)`` float32.
         preprocessing: the signals' scale, or ``None`` for the metadata model.
         first_epoch: the epoch to begin with.
     """
@@ -34,14 +33,15 @@ class TrainingBatches(keras.utils.PyDataset):
         rows: np.ndarray,
         metadata: np.ndarray,
         hidden: np.ndarray,
-        labels: np.ndarray,
+        labels: dict[str, np.ndarray],
         preprocessing: SignalPreprocessing | None,
         first_epoch: int = 0,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         self.recipe = recipe
         self.signals, self.rows = signals, rows
-        self.metadata, self.hidden, self.labels = metadata, hidden, labels
+        self.metadata, self.hidden = metadata, hidden
+        self.labels = labels
         self.preprocessing = preprocessing
         self.epoch = first_epoch
         self._shuffle()
@@ -49,14 +49,19 @@ class TrainingBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.recipe.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         size = self.recipe.batch_size
         chosen = np.sort(self._order[index * size : (index + 1) * size])
         generator = np.random.default_rng((self.recipe.seed, self.epoch, index))
         inputs = {"metadata": self._metadata(chosen, generator)}
         if self.preprocessing is not None:
             inputs["signal"] = self._signal(chosen, generator, self.preprocessing)
-        return inputs, self.labels[chosen]
+        labels = {name: values[chosen] for name, values in self.labels.items()}
+        if self.recipe.mixup:
+            own = mix_weights(len(chosen), self.recipe.mixup, generator)
+            partner = generator.permutation(len(chosen))
+            inputs, labels = (_mixed(values, own, partner) for values in (inputs, labels))
+        return inputs, labels
 
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""
@@ -75,12 +80,19 @@ class TrainingBatches(keras.utils.PyDataset):
     def _signal(
         self, chosen: np.ndarray, generator: np.random.Generator, preprocessing: SignalPreprocessing
     ) -> np.ndarray:
-        units: Any = self.signals[self.rows[chosen]]
         window = self.recipe.window_samples
-        if window < units.shape[1]:
-            starts = generator.integers(0, units.shape[1] - window + 1, len(units))
-            units = np.stack([record[start : start + window] for record, start in zip(units, starts, strict=True)])
-        signal = preprocessing.standardise_units(units)
-        if self.recipe.noise_sd:
-            signal += self.recipe.noise_sd * generator.standard_normal(signal.shape, dtype=np.float32)
-        return signal
+        starts = generator.integers(0, self.signals.shape[1] - window + 1, len(chosen))
+        windows = [
+            self.signals[row, start : start + window] for row, start in zip(self.rows[chosen], starts, strict=True)
+        ]
+        signal = preprocessing.standardise_units(np.stack(windows))
+        return self.recipe.augmentation.apply(signal, generator, preprocessing.fs_hz)
+
+
+def _mixed(values: dict[str, np.ndarray], own: np.ndarray, partner: np.ndarray) -> dict[str, np.ndarray]:
+    """Each record's values, weighed with those of its partner."""
+    mixed = {}
+    for name, array in values.items():
+        share = own.reshape(-1, *(1,) * (array.ndim - 1))
+        mixed[name] = share * array + (1 - share) * array[partner]
+    return mixed

@@ -1,7 +1,7 @@
 """Keras callbacks: validation metrics on fold 9, and the bookkeeping of an epoch."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +23,55 @@ class TrainingDiverged(LeadwiseError):
 class ValidationMetrics(keras.callbacks.Callback):
     """Adds ``val/loss``, ``val/macro_auroc`` and ``val/binary_accuracy`` to an epoch's logs.
 
-    They are computed from probabilities averaged over windows, as at evaluation, where Keras' own would see batches.
+    They are computed from probabilities averaged over a record's windows, where Keras' own would see batches.
 
     Args:
-        predict: gives the probabilities ``(n, 5)`` of the validation records.
-        labels: ``(n, 5)`` of the same.
+        measure: gives the metrics of the validation records.
     """
 
-    def __init__(self, predict: Callable[[], np.ndarray], labels: np.ndarray) -> None:
+    def __init__(self, measure: Callable[[], dict[str, float]]) -> None:
         super().__init__()
-        self._predict = predict
-        self._labels = labels
+        self._measure = measure
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predict and add the metrics; a training that has diverged ends here."""
-        probabilities = self._predict()
-        if not np.isfinite(probabilities).all():
-            raise TrainingDiverged(f"epoch {epoch + 1}: answers are not finite; try a lower learning-rate")
+        try:
+            measured = self._measure()
+        except NotFiniteError as error:
+            raise TrainingDiverged(f"epoch {epoch + 1}: answers are not finite; try a lower learning-rate") from error
         if logs is not None:
-            logs.update(validation_metrics(self._labels, probabilities))
+            logs.update(measured)
+
+
+class NotFiniteError(LeadwiseError):
+    """Probabilities are NaN or infinite."""
+
+
+def epoch_metrics(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Keras' logs of an epoch by the names of the tracking UI.
+
+    ``train/loss`` is the loss on the superclasses, to be laid beside ``val/loss``, whatever else is trained on.
+    """
+    names = {"loss": "train/loss"}
+    if "superclasses_loss" in logs:
+        names = {
+            "loss": "train/total_loss",
+            "superclasses_loss": "train/loss",
+            "statements_loss": "train/statements_loss",
+        }
+    return {names.get(name, name): float(value) for name, value in logs.items()}
 
 
 def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Binary cross-entropy, macro AUROC and mean binary accuracy at 0.5 of ``(n, 5)`` arrays.
 
     The macro AUROC is NaN where a class has no positive or no negative record.
+
+    Raises:
+        NotFiniteError: a probability is NaN or infinite.
     """
+    if not np.isfinite(probabilities).all():
+        raise NotFiniteError("probabilities are not finite")
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
     return {
@@ -86,7 +109,7 @@ class EpochKeeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Book the epoch."""
-        metrics = {("train/loss" if name == "loss" else name): float(value) for name, value in (logs or {}).items()}
+        metrics = epoch_metrics(logs or {})
         metrics["train/seconds"] = time.monotonic() - self._started
         progress = self._progress
         progress.epochs = epoch + 1

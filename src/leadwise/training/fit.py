@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +14,17 @@ import keras
 import numpy as np
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError
+from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
+from leadwise.data.labels import statement_labels
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.store import Store
 from leadwise.models.build import build_model
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
-from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics
+from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import Progress, load_checkpoint
 from leadwise.training.history_figure import draw_history
+from leadwise.training.optimizer import AveragedWeights, optimizer_for
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
 
@@ -71,39 +73,53 @@ class TrainingData:
             rows=self.rows,
             metadata=self.metadata.transform(self.store.patients().iloc[self.rows]),
             hidden=self.metadata.hidden(),
-            labels=self.store.labels()[self.rows],
+            labels=self.labels(recipe),
             preprocessing=self.signal,
             first_epoch=first_epoch,
         )
 
+    def labels(self, recipe: Recipe) -> dict[str, np.ndarray]:
+        """Output -> ``(len(rows), classes)`` float32 of the training records."""
+        labels = {"superclasses": self.store.labels()[self.rows]}
+        if recipe.statement_weight:
+            codes = map(json.loads, self.store.records["scp_codes"].iloc[self.rows])
+            labels["statements"] = statement_labels(codes).astype(np.float32)
+        return labels
+
     def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
-        """The callback that measures on fold 9."""
+        """The callback that measures on fold 9, with windows side by side: half the time of those that overlap."""
+        signal = replace(self.signal, stride_samples=self.signal.window_samples) if self.signal else None
+        return ValidationMetrics(lambda: self.measure(network(), signal))
+
+    def measure(self, network: keras.Model, signal: SignalPreprocessing | None) -> dict[str, float]:
+        """Metrics on fold 9 with the windows of ``signal``."""
         rows = self.store.rows("validation")
         metadata = self.metadata.transform(self.store.patients().iloc[rows])
-        return ValidationMetrics(
-            lambda: predict(network(), self.signal, metadata, self.store.signals, rows), self.store.labels()[rows]
-        )
+        probabilities = predict(network, signal, metadata, self.store.signals, rows)
+        return validation_metrics(self.store.labels()[rows], probabilities)
 
 
 def compile_network(recipe: Recipe, metadata_width: int, steps_per_epoch: int) -> keras.Model:
-    """The recipe's network with Adam on binary cross-entropy."""
+    """The recipe's network with its optimizer on binary cross-entropy."""
     network = build_model(
         recipe.model,
+        SignalShape(),
         metadata_width=metadata_width,
-        dropout_branch=recipe.dropout_branch,
-        dropout_head=recipe.dropout_head,
+        architecture=recipe.architecture,
         seed=recipe.seed,
     )
-    rate: Any = recipe.learning_rate
-    if recipe.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate / 25,
-            decay_steps=max((recipe.epochs - 1) * steps_per_epoch, 1),
-            warmup_target=recipe.learning_rate,
-            warmup_steps=steps_per_epoch,
-        )
-    # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
-    network.compile(keras.optimizers.Adam(rate), loss="binary_crossentropy", jit_compile=_just_in_time())
+    losses = {"superclasses": "binary_crossentropy"}
+    weights = {"superclasses": 1.0}
+    if recipe.statement_weight:
+        losses["statements"] = "binary_crossentropy"
+        weights["statements"] = recipe.statement_weight
+    network.compile(
+        optimizer_for(recipe, steps_per_epoch),
+        loss=losses,
+        loss_weights=weights,
+        # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
+        jit_compile=_just_in_time(),
+    )
     return network
 
 
@@ -115,6 +131,8 @@ def run_epochs(
     network: keras.Model, batches: TrainingBatches, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
     """Keras' fit from the batches' epoch on; a progress bar only on a terminal."""
+    if network.optimizer.use_ema:
+        callbacks = [AveragedWeights(), *callbacks]
     network.fit(
         batches,
         epochs=epochs,
@@ -160,6 +178,8 @@ def fit_model(
     if found:
         network = keras.saving.load_model(found[1] / "last.keras")
         network.jit_compile = _just_in_time()
+        if recipe.ema_epochs:
+            AveragedWeights().resume(network)
     else:
         network = compile_network(recipe, data.metadata.width, len(batches))
     keeper = EpochKeeper(
@@ -186,12 +206,11 @@ def _write(
     """Write the model's folder from the best epoch of the last checkpoint."""
     best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
     network = keras.saving.load_model(best, compile=False)
-    monitored = progress.history[progress.best_epoch - 1]
     training = {
         "model": recipe.model,
         "feature_set": recipe.feature_set,
         "monitor": recipe.monitor,
-        "validation": {name: value for name, value in monitored.items() if name.startswith("val/")},
+        "validation": data.measure(network, data.signal),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
         "seconds": round(progress.seconds, 1),

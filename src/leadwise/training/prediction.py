@@ -94,7 +94,7 @@ def predict(
         rows: row indices into ``signals``.
     """
     if preprocessing is None:
-        return np.asarray(network.predict_on_batch({"metadata": metadata}), dtype=np.float32)
+        return np.asarray(network.predict_on_batch({"metadata": metadata})["superclasses"], dtype=np.float32)
     probabilities = np.empty((len(rows), len(SUPERCLASSES)), dtype=np.float32)
     starts = preprocessing.window_starts(signals.shape[1])
     for first in range(0, len(rows), RECORDS_PER_BATCH):
@@ -102,5 +102,5 @@ def predict(
         signal = preprocessing.standardise_units(signals[rows[part]])
         windows = [signal[:, start : start + preprocessing.window_samples] for start in starts]
         answers = [network.predict_on_batch({"signal": window, "metadata": metadata[part]}) for window in windows]
-        probabilities[part] = np.mean(answers, axis=0)
+        probabilities[part] = np.mean([answer["superclasses"] for answer in answers], axis=0)
     return probabilities

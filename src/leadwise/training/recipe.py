@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.config import Parameters
-from leadwise.contract import RECORD_SAMPLES, LeadwiseError, ModelName
-
-TUNED_STRIDE_SAMPLES = 100
-"""Distance of two windows when a model that was trained on shorter windows reads a whole record."""
+from leadwise.contract import EncoderName, HeadName, LeadwiseError, ModelName
+from leadwise.models.build import Architecture
+from leadwise.signals.augmentation import Augmentation
 
 
 class TunedParametersError(LeadwiseError):
@@ -27,19 +26,48 @@ class Recipe:
     seed: int
     learning_rate: float
     schedule: str
+    weight_decay: float
+    ema_epochs: float
     batch_size: int
     epochs: int
     patience: int
+    encoder: EncoderName
+    encoder_width: int
+    head: HeadName
+    statement_weight: float
     dropout_branch: float
     dropout_head: float
     metadata_dropout: float
     window_samples: int
+    gain: float
     noise_sd: float
+    wander_sd: float
+    lead_dropout: float
+    mixup: float
 
     @property
     def stride_samples(self) -> int:
-        """Distance of two windows at prediction."""
-        return TUNED_STRIDE_SAMPLES if self.window_samples < RECORD_SAMPLES else RECORD_SAMPLES
+        """Distance of two windows at prediction: they overlap by half."""
+        return max(self.window_samples // 2, 1)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the network is made of."""
+        return Architecture(
+            encoder=self.encoder,
+            encoder_width=self.encoder_width,
+            head=self.head,
+            statements=self.statement_weight > 0,
+            dropout_branch=self.dropout_branch,
+            dropout_head=self.dropout_head,
+        )
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training signals are disturbed."""
+        return Augmentation(
+            gain=self.gain, noise_sd=self.noise_sd, wander_sd=self.wander_sd, lead_dropout=self.lead_dropout
+        )
 
     def parameters(self) -> dict[str, Any]:
         """The recipe by kebab-case name."""
@@ -66,15 +94,25 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         seed=shared.seed,
         learning_rate=train.learning_rate,
         schedule=train.schedule,
+        weight_decay=train.weight_decay,
+        ema_epochs=train.ema_epochs,
         batch_size=train.batch_size,
         epochs=train.epochs_metadata if small else train.epochs_fusion,
         patience=train.patience_metadata if small else train.patience_fusion,
+        encoder=train.encoder,
+        encoder_width=train.encoder_width,
+        head=train.head,
+        statement_weight=0.0 if small else train.statement_weight,
         dropout_branch=train.dropout_branch,
         dropout_head=train.dropout_head,
         # The metadata model has nothing else to look at, and the original's features carry no masks.
         metadata_dropout=0.0 if small or shared.feature_set == "original" else train.metadata_dropout,
-        window_samples=train.window_samples if augmented else RECORD_SAMPLES,
+        window_samples=train.window_samples_augmented if augmented else train.window_samples,
+        gain=train.gain,
         noise_sd=train.noise_sd if augmented else 0.0,
+        wander_sd=train.wander_sd if augmented else 0.0,
+        lead_dropout=train.lead_dropout if augmented else 0.0,
+        mixup=train.mixup if augmented else 0.0,
     )
     return with_values(recipe, tuned_values(model, parameters)) if train.use_tuned else recipe
 

@@ -7,6 +7,7 @@ from keras.callbacks import LambdaCallback
 from optuna_integration import KerasPruningCallback
 
 from leadwise.data.store import Store
+from leadwise.training.callbacks import epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
 from leadwise.training.recipe import Recipe
 
@@ -25,7 +26,7 @@ def train_trial(trial: optuna.Trial, recipe: Recipe, store: Store, rows: np.ndar
 
     def book(epoch: int, logs: dict[str, float]) -> None:
         reached.append(logs[recipe.monitor])
-        mlflow.log_metrics({("train/loss" if k == "loss" else k): v for k, v in logs.items()}, step=epoch + 1)
+        mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
 
     callbacks = [
         data.validation(lambda: network),

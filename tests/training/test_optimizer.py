@@ -1,0 +1,90 @@
+"""The learning rate over the steps, and averaged weights that survive an interruption."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from leadwise.config import load_parameters
+from leadwise.training.optimizer import AveragedWeights, learning_rate, optimizer_for
+from leadwise.training.recipe import Recipe, recipe_for, with_values
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    chosen = {"learning-rate": 0.01, "epochs": 8, "weight-decay": 0.1, "ema-epochs": 0.5, "schedule": "one_cycle"}
+    return with_values(recipe_for("fusion", load_parameters()), chosen)
+
+
+def test_one_cycle_rises_for_a_quarter_and_ends_at_zero(recipe: Recipe) -> None:
+    rates = [float(learning_rate(recipe, 10)(step)) for step in range(81)]
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert int(np.argmax(rates)) == 20
+    assert max(rates) == pytest.approx(0.01)
+    assert (np.diff(rates[20:]) <= 0).all()
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_cosine_rises_for_one_epoch_and_constant_does_not_move(recipe: Recipe) -> None:
+    cosine = learning_rate(with_values(recipe, {"schedule": "cosine"}), 10)
+    assert int(np.argmax([float(cosine(step)) for step in range(80)])) == 10
+    assert learning_rate(with_values(recipe, {"schedule": "constant"}), 10) == 0.01
+
+
+def test_decay_and_averages_are_off_when_asked(recipe: Recipe) -> None:
+    plain = optimizer_for(with_values(recipe, {"weight-decay": 0.0, "ema-epochs": 0.0}), 10)
+    assert type(plain) is keras.optimizers.Adam
+    assert not plain.use_ema
+    decayed = optimizer_for(recipe, 10)
+    assert isinstance(decayed, keras.optimizers.AdamW)
+    # Half an epoch of ten steps.
+    assert decayed.ema_momentum == pytest.approx(0.8)
+
+
+def fit(network: keras.Model, *more: keras.callbacks.Callback, first: int = 0, last: int = 8) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    y = (x.sum(axis=1, keepdims=True) > 0).astype(np.float32)
+    callbacks = [AveragedWeights(), *more]
+    network.fit(x, y, batch_size=4, shuffle=False, verbose=0, initial_epoch=first, epochs=last, callbacks=callbacks)
+    return [np.asarray(weight) for weight in network.get_weights()]
+
+
+def small_network(recipe: Recipe) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
+    network.compile(optimizer_for(recipe, 10), loss="binary_crossentropy", jit_compile=False)
+    return network
+
+
+class SaveAfter(keras.callbacks.Callback):
+    def __init__(self, epoch: int, file: Path) -> None:
+        super().__init__()
+        self._epoch, self._file = epoch, file
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        if epoch == self._epoch:
+            self.model.save(self._file)
+
+
+def test_averaged_weights_go_on_after_an_interruption(recipe: Recipe, tmp_path: Path) -> None:
+    straight = fit(small_network(recipe), SaveAfter(2, tmp_path / "third.keras"))
+    resumed_network = keras.saving.load_model(tmp_path / "third.keras")
+    AveragedWeights().resume(resumed_network)
+    resumed = fit(resumed_network, first=3)
+    for expected, received in zip(straight, resumed, strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+def test_measured_weights_are_the_average(recipe: Recipe) -> None:
+    slow = small_network(with_values(recipe, {"ema-epochs": 5.0}))
+    quick = small_network(with_values(recipe, {"ema-epochs": 0.1}))
+    start = [np.asarray(weight) for weight in slow.get_weights()]
+    for network in (slow, quick):
+        fit(network, last=1)
+    moved_slow, moved_quick = (
+        sum(np.abs(now - then).sum() for now, then in zip(network.get_weights(), start, strict=True))
+        for network in (slow, quick)
+    )
+    assert 0 < moved_slow < 0.7 * moved_quick
