@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import periodogram
 
-from leadwise.signals.augmentation import Augmentation, baseline_wander, mix_weights
+from leadwise.contract import LEADS
+from leadwise.signals.augmentation import KIND_SHARE, Augmentation, mix_weights
+from leadwise.signals.noise import baseline_wander
 
 
 @pytest.fixture
@@ -29,17 +31,40 @@ def test_gain_is_one_factor_per_record_within_bounds(rng: np.random.Generator) -
     assert 1.1 < factors.max() <= 1.15 + 1e-6
 
 
-def test_noise_has_the_asked_size(rng: np.random.Generator) -> None:
+def test_constant_noise_has_the_asked_size(rng: np.random.Generator) -> None:
     signal = waves(rng)
-    added = Augmentation(noise_sd=0.3).apply(signal.copy(), rng) - signal
+    added = Augmentation(white_noise_mv=0.3).apply(signal.copy(), rng) - signal
     assert added.std() == pytest.approx(0.3, rel=0.02)
 
 
-def test_leads_fall_silent_as_a_whole_and_as_often_as_asked(rng: np.random.Generator) -> None:
-    signal = Augmentation(lead_dropout=0.25).apply(waves(rng, 400), rng)
+@pytest.mark.parametrize(
+    "strongest", [{"noise_mv": 0.2}, {"wander_mv": 1.0}, {"hum_mv": 0.5}], ids=lambda one: next(iter(one))
+)
+def test_a_disturbance_hits_its_share_and_leaves_einthoven_alone(
+    rng: np.random.Generator, strongest: dict[str, float]
+) -> None:
+    signal = waves(rng, 600)
+    added = Augmentation(disturbed_share=0.6, **strongest).apply(signal.copy(), rng) - signal
+    hit = np.abs(added).max(axis=(1, 2)) > 0
+    assert hit.mean() == pytest.approx(0.6 * KIND_SHARE, abs=0.06)
+    one, two, three = (added[..., LEADS.index(lead)] for lead in ("I", "II", "III"))
+    np.testing.assert_allclose(one + three, two, atol=1e-4)
+    # From nothing to the asked strength, evenly.
+    size = added[hit].std(axis=(1, 2))
+    (highest,) = strongest.values()
+    assert size.min() < 0.1 * highest
+    assert 0.3 * highest < size.max() < 2.5 * highest
+
+
+def test_leads_fall_silent_as_a_whole_up_to_the_asked_number(rng: np.random.Generator) -> None:
+    signal = Augmentation(disturbed_share=0.9, silent_leads=3).apply(waves(rng, 800), rng)
     silent = (signal == 0).all(axis=1)
     assert ((signal == 0).any(axis=1) == silent).all()
-    assert silent.mean() == pytest.approx(0.25, abs=0.03)
+    count = silent.sum(axis=1)
+    assert set(count.tolist()) == {0, 1, 2, 3, 6}
+    assert (count > 0).mean() == pytest.approx(0.9 * KIND_SHARE, abs=0.06)
+    chest = [lead.startswith("V") for lead in LEADS]
+    assert (silent[count == 6] == chest).all()
 
 
 @pytest.mark.parametrize("fs_hz", [100.0, 500.0])

@@ -1,4 +1,4 @@
-"""Disturbances that leave the diagnosis as it is: for training, and to measure robustness.
+"""Disturbances that leave the diagnosis as it is, drawn anew for every record of a training batch.
 
 Nothing here turns a lead round or exchanges two of them, as that changes what the recording says.
 """
@@ -6,58 +6,90 @@ Nothing here turns a lead round or exchanges two of them, as that changes what t
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from leadwise.contract import FS_HZ
+from leadwise.contract import FS_HZ, LEADS
+from leadwise.signals.disturbances import Signals, add_mains_hum
+from leadwise.signals.electrodes import ELECTRODES, lead_noise
+from leadwise.signals.noise import baseline_wander, muscle_noise, white_noise
 
-WANDER_HZ = (0.05, 0.5)
-"""Baseline wander by breathing and movement lies below 0.5 Hz (IEC 60601-2-25 tests filters there)."""
-WANDER_WAVES = 3
+KIND_SHARE = 0.5
+"""Share of the disturbed records that each kind of disturbance is added to: many have one, some all of them."""
+CHEST_SHARE = 0.25
+"""Share of the records with silent leads in which it is all six chest leads, as on a monitor."""
+CHEST = np.array([lead.startswith("V") for lead in LEADS])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly a batch of standardised signals is disturbed; 0 everywhere leaves it as it is.
+    """How strongly the recordings of a batch are disturbed; 0 everywhere leaves them as they are.
+
+    Strengths are the highest: a record gets one between 0 and that. Noise, wander and hum arise at the electrodes, so
+    that the limb leads go on obeying Einthoven's law.
 
     Attributes:
-        gain: amplitudes of a record are multiplied by a factor between ``1 - gain`` and ``1 + gain``.
-        noise_sd: standard deviation of white noise, in standard deviations of the signal.
-        wander_sd: standard deviation of baseline wander in the same unit, different in every lead.
-        lead_dropout: share of leads that become silent.
+        gain: amplitudes of every record are multiplied by a factor between ``1 - gain`` and ``1 + gain``.
+        white_noise_mv: root mean square of white noise, the same in every record, independent in every lead.
+        disturbed_share: share of the records that any of the following is added to.
+        noise_mv: root mean square of white noise or of muscle noise, as often one as the other.
+        wander_mv: root mean square of baseline wander.
+        hum_mv: amplitude of 50 Hz hum as a device at 500 Hz would record it.
+        silent_leads: number of leads that are 0, at random, or else the six chest leads.
     """
 
     gain: float = 0.0
-    noise_sd: float = 0.0
-    wander_sd: float = 0.0
-    lead_dropout: float = 0.0
+    white_noise_mv: float = 0.0
+    disturbed_share: float = 0.0
+    noise_mv: float = 0.0
+    wander_mv: float = 0.0
+    hum_mv: float = 0.0
+    silent_leads: int = 0
 
-    def apply(self, signal: np.ndarray, generator: np.random.Generator, fs_hz: float = FS_HZ) -> np.ndarray:
-        """Disturb ``(record, time, lead)`` float32; the array is changed in place and returned."""
-        records, _, leads = signal.shape
+    def apply(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float = FS_HZ) -> Signals:
+        """Disturb ``(record, time, 12)`` float32 in mV; the array is changed in place and returned."""
+        records = len(signal_mv)
         if self.gain:
-            signal *= generator.uniform(1 - self.gain, 1 + self.gain, (records, 1, 1)).astype(np.float32)
-        if self.wander_sd:
-            signal += self.wander_sd * baseline_wander(signal.shape, fs_hz, generator)
-        if self.noise_sd:
-            signal += np.float32(self.noise_sd) * generator.standard_normal(signal.shape, dtype=np.float32)
-        if self.lead_dropout:
-            signal *= generator.random((records, 1, leads), dtype=np.float32) >= self.lead_dropout
-        return signal
+            signal_mv *= generator.uniform(1 - self.gain, 1 + self.gain, (records, 1, 1)).astype(np.float32)
+        if self.white_noise_mv:
+            signal_mv += np.float32(self.white_noise_mv) * white_noise(signal_mv.shape, generator)
+        if self.disturbed_share:
+            self._disturb(signal_mv, generator, fs_hz)
+        return signal_mv
 
+    def _disturb(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float) -> None:
+        disturbed = generator.random(len(signal_mv)) < self.disturbed_share
 
-def baseline_wander(shape: tuple[int, ...], fs_hz: float, generator: np.random.Generator) -> np.ndarray:
-    """``(record, time, lead)`` float32 of slow waves with standard deviation 1 over long stretches.
+        def some() -> NDArray[np.int64]:
+            return np.flatnonzero(disturbed & (generator.random(len(signal_mv)) < KIND_SHARE))
 
-    A record's waves share their frequencies; their phases and strengths differ from lead to lead.
-    """
-    records, samples, leads = shape
-    hertz = generator.uniform(*WANDER_HZ, (records, WANDER_WAVES)).astype(np.float32)
-    phase = generator.uniform(0, 2 * np.pi, (records, WANDER_WAVES, leads)).astype(np.float32)
-    strength = generator.standard_normal((records, WANDER_WAVES, leads), dtype=np.float32)
-    seconds = np.arange(samples, dtype=np.float32) / np.float32(fs_hz)
-    turns = 2 * np.pi * hertz[:, np.newaxis, :] * seconds[:, np.newaxis]
-    # sin(a + b) as two products: the waves of all leads come from two small matrix products per record.
-    waves = np.sin(turns) @ (np.cos(phase) * strength) + np.cos(turns) @ (np.sin(phase) * strength)
-    return np.asarray(waves * np.float32(np.sqrt(2 / WANDER_WAVES)), dtype=np.float32)
+        def strength(chosen: NDArray[np.int64], highest: float) -> Signals:
+            return generator.uniform(0, highest, (len(chosen), 1, 1)).astype(np.float32)
+
+        samples = signal_mv.shape[1]
+        if self.noise_mv:
+            chosen = some()
+            shape = (len(chosen), samples, len(ELECTRODES))
+            muscle = generator.random((len(chosen), 1, 1)) < 0.5
+            noise = np.where(muscle, muscle_noise(shape, fs_hz, generator), white_noise(shape, generator))
+            signal_mv[chosen] += strength(chosen, self.noise_mv) * lead_noise(noise)
+        if self.wander_mv:
+            chosen = some()
+            wander = baseline_wander((len(chosen), samples, len(ELECTRODES)), fs_hz, generator)
+            signal_mv[chosen] += strength(chosen, self.wander_mv) * lead_noise(wander)
+        if self.hum_mv:
+            chosen = some()
+            hum = add_mains_hum(np.zeros((len(chosen), samples, len(LEADS)), np.float32), 1.0, generator, fs_hz)
+            signal_mv[chosen] += strength(chosen, self.hum_mv) * hum
+        if self.silent_leads:
+            chosen = some()
+            signal_mv[chosen] *= self._heard(len(chosen), generator)[:, np.newaxis]
+
+    def _heard(self, records: int, generator: np.random.Generator) -> Signals:
+        """``(record, 12)`` of 1 and 0: which leads are heard."""
+        rank = generator.random((records, len(LEADS))).argsort(axis=1).argsort(axis=1)
+        silent = rank < generator.integers(1, self.silent_leads, (records, 1), endpoint=True)
+        limbs_only = generator.random((records, 1)) < CHEST_SHARE
+        return (~np.where(limbs_only, CHEST, silent)).astype(np.float32)
 
 
 def mix_weights(records: int, alpha: float, generator: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ def average_beat(leads: np.ndarray, fs_hz: float, before_s: float, after_s: floa
         that is 0, the beat is all zero.
     """
     before, after = round(before_s * fs_hz), round(after_s * fs_hz)
-    record, start = np.nonzero(_beat_places(leads, fs_hz)[:, before : leads.shape[2] - after + 1])
+    record, start = np.nonzero(beat_places(leads, fs_hz)[:, before : leads.shape[2] - after + 1])
     beats = np.zeros((*leads.shape[:2], before + after), dtype=np.float32)
     count = np.bincount(record, minlength=len(leads))
     if len(record):
@@ -35,8 +35,16 @@ def average_beat(leads: np.ndarray, fs_hz: float, before_s: float, after_s: floa
     return beats, count
 
 
-def _beat_places(leads: np.ndarray, fs_hz: float) -> np.ndarray:
-    """``(record, time)`` bool: the steepest places, at most one in ``REFRACTORY_S`` to either side."""
+def beat_places(leads: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Where the ventricles are activated: the steepest places, at most one in ``REFRACTORY_S`` to either side.
+
+    Args:
+        leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
+        fs_hz: sampling rate in Hz.
+
+    Returns:
+        ``(record, time)`` bool.
+    """
     from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
     steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)

@@ -1,0 +1,116 @@
+"""Figure and table of robustness show what was measured, side by side, and say what a model refuses."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from leadwise.evaluation.estimate import Estimate
+from leadwise.evaluation.robustness import Robustness, RobustnessError
+from leadwise.evaluation.robustness_figure import robustness_figure
+from leadwise.evaluation.robustness_levels import CURVES
+from leadwise.evaluation.robustness_table import robustness_table
+
+
+def made(start: float, loss: float, *, refuses: str = "", seed: int = 1) -> Robustness:
+    """As if measured: every level of a disturbance costs as much again."""
+    noise = np.random.default_rng(0).normal(0, 0.01, 50)
+
+    def areas(value: float) -> dict[str, Estimate]:
+        return {"macro": Estimate(value, value + noise)}
+
+    points = {
+        curve.name: {
+            level: areas(start - loss * (place + 1)) for place, level in enumerate(curve.labels) if level != refuses
+        }
+        for curve in CURVES
+    }
+    refused = {"duration": {refuses: "too short"}} if refuses else {}
+    return Robustness(80, seed, (), areas(start), points, refused, CURVES)
+
+
+MODELS = {"fusion": made(0.93, 0.02), "fusion_augmented": made(0.92, 0.01)}
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_lines_bands_and_dotted_lines_are_the_measured_values() -> None:
+    figure = robustness_figure(MODELS)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == [curve.title for curve in CURVES]
+    for axes, curve in zip(panels, CURVES, strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == list(curve.labels)
+        assert axes.get_xlabel() == curve.unit
+        for (name, one), band in zip(MODELS.items(), axes.collections, strict=True):
+            (line,) = (line for line in axes.lines if line.get_label() == name)
+            expected = [one.points[curve.name][level]["macro"] for level in curve.labels]
+            np.testing.assert_allclose(line.get_ydata(), [point.value for point in expected])
+            vertical = np.concatenate([path.vertices[:, 1] for path in band.get_paths()])
+            assert vertical.min() == pytest.approx(min(point.interval.low for point in expected))
+            assert vertical.max() == pytest.approx(max(point.interval.high for point in expected))
+            dotted = [other for other in axes.lines if other.get_linestyle() == ":"]
+            assert one.undisturbed["macro"].value in [other.get_ydata()[0] for other in dotted]
+    assert {"fusion", "fusion_augmented"} <= set(texts(figure))
+
+
+def test_models_differ_in_colour_marker_and_dash() -> None:
+    axes = robustness_figure(MODELS).axes[0]
+    one, other = (next(line for line in axes.lines if line.get_label() == name) for name in MODELS)
+    assert one.get_color() != other.get_color()
+    assert one.get_marker() != other.get_marker()
+    assert one.get_linestyle() != other.get_linestyle()
+
+
+def test_exchanges_of_electrodes_are_no_order_and_not_joined() -> None:
+    joined = {
+        axes.get_title(loc="left"): axes.lines[1].get_linestyle() != "None" for axes in robustness_figure(MODELS).axes
+    }
+    assert [title for title, is_joined in joined.items() if not is_joined] == ["Swapped limb leads"]
+
+
+def test_a_refused_level_is_a_gap_in_the_figure_and_a_word_in_the_table() -> None:
+    models = {"fusion": made(0.93, 0.02, refuses="2.5"), "other": MODELS["fusion_augmented"]}
+    figure = robustness_figure(models)
+    panel = next(axes for axes in figure.axes if axes.get_title(loc="left") == "Shorter recording")
+    (line,) = (line for line in panel.lines if line.get_label() == "fusion")
+    assert np.isnan(line.get_ydata()).tolist() == [False, False, True]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=40)
+    assert buffer.tell() > 5_000
+    (row,) = (line for line in robustness_table(models).splitlines() if "| 2.5 |" in line)
+    assert row == "|  | 2.5 | refused | 0.890 (-0.030) |  |"
+    # Means over different levels are not compared.
+    assert robustness_table(models).splitlines()[-1].endswith("|  |")
+
+
+def test_the_table_holds_values_losses_and_the_paired_difference() -> None:
+    lines = robustness_table(MODELS).splitlines()
+    assert lines[0] == (
+        "| disturbance | strength | fusion: macro AUROC (lost) | fusion_augmented: macro AUROC (lost) "
+        "| fusion_augmented - fusion |"
+    )
+    assert lines[2] == "| none |  | 0.930 | 0.920 | -0.010 [-0.010, -0.010] |"
+    # The replicates of both hold the same noise, so their difference has no spread: it is paired.
+    assert "| Shorter recording (s) | 7.5 | 0.910 (-0.020) | 0.910 (-0.010) | 0.000 [0.000, 0.000] |" in lines
+    assert "|  | 2.5 | 0.870 (-0.060) | 0.890 (-0.030) | +0.020 [+0.020, +0.020] |" in lines
+    assert len(lines) == 2 + 1 + sum(len(curve.levels) for curve in CURVES) + 1
+    assert {line.count("|") for line in lines} == {6}
+
+
+def test_one_model_has_no_difference_and_more_than_two_neither() -> None:
+    for models in ({"fusion": MODELS["fusion"]}, {**MODELS, "third": made(0.9, 0.01)}):
+        lines = robustness_table(models).splitlines()
+        assert {line.count("|") for line in lines} == {3 + len(models)}
+        assert isinstance(robustness_figure(models), Figure)
+
+
+def test_models_tried_with_other_disturbances_are_not_put_together() -> None:
+    for show in (robustness_table, robustness_figure):
+        with pytest.raises(RobustnessError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
+            show({"fusion": MODELS["fusion"], "other": made(0.9, 0.01, seed=2)})
+        with pytest.raises(RobustnessError, match="none"):
+            show({})
