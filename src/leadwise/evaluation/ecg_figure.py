@@ -7,7 +7,7 @@ ten pixels a millimetre, so that the grid falls on whole pixels. Save it without
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,10 +54,14 @@ class ECGFigureError(LeadwiseError):
 
 
 @dataclass(frozen=True)
-class _Strip:
-    """A piece of one lead on the paper, in mm: ``x`` from the left edge, ``y`` from the lead's baseline."""
+class Strip:
+    """A piece of one lead on the paper, in mm: ``x`` from the left edge, ``y`` from the lead's baseline.
+
+    It shows the recording from sample ``start`` on, as many as ``x`` and ``y`` are long.
+    """
 
     lead: str
+    start: int
     left: float
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -71,12 +75,28 @@ class _Strip:
         return float(-np.nanmin(self.y, initial=0.0))
 
 
+class Underlay(Protocol):
+    """What is drawn on the paper behind the traces, and a legend of it below the paper."""
+
+    @property
+    def legend_height_mm(self) -> float: ...
+
+    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
+        """Draw behind one strip; the data unit is one millimetre, the grid has zorder up to 2, the trace 4."""
+        ...
+
+    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
+        """Draw the legend into ``width`` x ``legend_height_mm`` millimetres of the page."""
+        ...
+
+
 def draw_ecg(
     record: ECGRecord,
     *,
     title: str = "",
     probabilities: Mapping[str, float] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    underlay: Underlay | None = None,
     disclaimer: str = DISCLAIMER,
 ) -> Figure:
     """Draw three rows of four leads, 2.5 s each, and lead II for 10 s, on paper at 25 mm/s and 10 mm/mV.
@@ -90,6 +110,7 @@ def draw_ecg(
         title: the headline; the record's id if empty.
         probabilities: class -> calibrated probability, drawn as bars below the paper.
         thresholds: class -> probability at and above which the class is reported, marked on the bars.
+        underlay: drawn behind the traces, such as an explanation.
         disclaimer: the small print.
 
     Raises:
@@ -100,16 +121,20 @@ def draw_ecg(
     rows.append([_strip(signal, record.fs_hz, RHYTHM_LEAD, None)])
     baselines, paper_height = _row_positions(rows)
     panel = PANEL_HEIGHT_MM if probabilities else 0
+    legend = underlay.legend_height_mm if underlay else 0
+    below_paper = _FOOTER_MM + panel + legend
     width = _PAPER_WIDTH_MM + 2 * _MARGIN_MM
-    height = _HEADER_MM + paper_height + panel + _FOOTER_MM
+    height = _HEADER_MM + paper_height + below_paper
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
     page = _axes_in_mm(figure, "page", 0, 0, width, height)
-    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM, paper_height)
+    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, _PAPER_WIDTH_MM, paper_height)
     _draw_grid(paper, paper_height)
     for row, baseline in zip(rows, baselines, strict=True):
         _draw_calibration_pulse(paper, baseline)
         for strip in row:
+            if underlay:
+                underlay.draw_strip(paper, strip, baseline)
             _draw_strip(paper, strip, baseline)
     paper.text(
         _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **_text(8, halo=True)
@@ -122,6 +147,8 @@ def draw_ecg(
             draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, _PAPER_WIDTH_MM)
         except ValueError as error:
             raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
+    if underlay:
+        underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM)
     page.text(_MARGIN_MM, 3, disclaimer, **_text(7.5, _FAINT))
     return figure
 
@@ -140,16 +167,16 @@ def _checked(record: ECGRecord) -> NDArray[np.float64]:
     return signal - np.array(medians)
 
 
-def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None) -> _Strip:
+def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None) -> Strip:
     """Lead ``lead`` in one of the four columns, or over the whole width (``None``)."""
     span = round((STRIP_S if column is None else COLUMN_S) * fs_hz)
     start = min(round((column or 0) * COLUMN_S * fs_hz), max(len(signal) - 1 - span, 0))
     y = signal[start : start + span + 1, LEADS.index(lead)]
     left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * SPEED_MM_S
-    return _Strip(lead, left, left + np.arange(len(y)) / fs_hz * SPEED_MM_S, y * GAIN_MM_MV)
+    return Strip(lead, start, left, left + np.arange(len(y)) / fs_hz * SPEED_MM_S, y * GAIN_MM_MV)
 
 
-def _row_positions(rows: list[list[_Strip]]) -> tuple[list[int], int]:
+def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
     """Heights of the baselines above the paper's lower edge, on large lines, and the paper's height, in mm."""
 
     def boxes(room: float, least: int, most: int) -> int:
@@ -192,7 +219,7 @@ def _draw_calibration_pulse(paper: Axes, baseline: float) -> None:
     paper.plot([*x, _TRACE_LEFT_MM], y, gid="calibration", **_TRACE)
 
 
-def _draw_strip(paper: Axes, strip: _Strip, baseline: float) -> None:
+def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
     if np.isfinite(strip.y).any():
         paper.plot(strip.x, strip.y + baseline, gid=f"lead-{strip.lead}", **_TRACE)
     else:
@@ -204,7 +231,7 @@ def _draw_strip(paper: Axes, strip: _Strip, baseline: float) -> None:
     paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
 
 
-def _label_height(strip: _Strip) -> float:
+def _label_height(strip: Strip) -> float:
     """Where the lead's name meets its trace least, in mm from the baseline: just above if that is free."""
     near = strip.y[(strip.x < strip.left + 10) & np.isfinite(strip.y)]
     low, high = near.min(initial=0.0), near.max(initial=0.0)

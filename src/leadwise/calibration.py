@@ -1,0 +1,109 @@
+"""The form of a calibration: what turns a network's probabilities into calibrated ones. It is fitted elsewhere.
+
+It ships inside the served model as JSON, so it needs numpy only; ``leadwise.evaluation.calibration`` fits it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leadwise.contract import SUPERCLASSES, LeadwiseError
+
+Method = Literal["none", "temperature", "per_class"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+SMALLEST_PROBABILITY = 1e-7
+"""Probabilities are kept this far from 0 and 1, so that their logits are finite."""
+
+
+class CalibrationError(LeadwiseError):
+    """A calibration has impossible numbers; the message says what was received."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A straight line on each class's logit: ``logit(p) * slope + intercept``.
+
+    One temperature for all classes (Guo et al. 2017) has the slope 1 / temperature and no intercept; a line per class
+    is the logistic calibration of Platt (1999). Slopes are above 0, so the order of a class's probabilities stays,
+    and with it every AUROC.
+
+    Attributes:
+        method: ``none``, ``temperature`` or ``per_class``.
+        slope: one number per class.
+        intercept: one number per class, in logits.
+        classes: their names.
+    """
+
+    method: Method
+    slope: tuple[float, ...]
+    intercept: tuple[float, ...]
+    classes: tuple[str, ...] = SUPERCLASSES
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise CalibrationError(f"calibration: received method {self.method!r}; allowed: {', '.join(METHODS)}")
+        if not len(self.slope) == len(self.intercept) == len(self.classes):
+            raise CalibrationError(
+                f"calibration: received {len(self.slope)} slopes and {len(self.intercept)} intercepts for "
+                f"{len(self.classes)} classes; allowed: one of each per class"
+            )
+        for name, slope, intercept in zip(self.classes, self.slope, self.intercept, strict=True):
+            if not (np.isfinite(slope) and slope > 0 and np.isfinite(intercept)):
+                raise CalibrationError(
+                    f"calibration: received slope {slope} and intercept {intercept} for {name}; allowed: a finite "
+                    "slope above 0, a finite intercept"
+                )
+
+    @classmethod
+    def of_temperature(cls, temperature: float, classes: tuple[str, ...] = SUPERCLASSES) -> "Calibration":
+        """One temperature for all classes; above 1 it makes the model less certain."""
+        if not temperature > 0:
+            raise CalibrationError(f"calibration: received temperature {temperature}; allowed: above 0")
+        return cls("temperature", (1 / temperature,) * len(classes), (0.0,) * len(classes), classes)
+
+    @classmethod
+    def identity(cls, classes: tuple[str, ...] = SUPERCLASSES) -> "Calibration":
+        """Probabilities stay what they are."""
+        return cls("none", (1.0,) * len(classes), (0.0,) * len(classes), classes)
+
+    def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated probabilities ``(..., class)``."""
+        return sigmoid(logit(probabilities) * np.asarray(self.slope) + np.asarray(self.intercept))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its part of ``decision.json``, and of a network's ``decision`` in ``model.json``."""
+        slope, intercept = (dict(zip(self.classes, values, strict=True)) for values in (self.slope, self.intercept))
+        return {"calibration": {"method": self.method, "slope": slope, "intercept": intercept}}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Calibration":
+        """The inverse of ``to_dict``; other keys are ignored.
+
+        Raises:
+            CalibrationError: a part is missing or impossible.
+        """
+        try:
+            part = content["calibration"]
+            classes = tuple(part["slope"])
+            slope = tuple(float(part["slope"][name]) for name in classes)
+            intercept = tuple(float(part["intercept"][name]) for name in classes)
+            return cls(part["method"], slope, intercept, classes)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CalibrationError(
+                f"calibration: received {content!r:.200}; needed: method, slope and intercept by class ({error!r})"
+            ) from None
+
+
+def logit(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """log(p / (1 - p)), finite for every p from 0 to 1."""
+    p = np.clip(np.asarray(probabilities, dtype=np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.log(p) - np.log1p(-p)
+
+
+def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of ``logit``; nothing overflows."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64))))

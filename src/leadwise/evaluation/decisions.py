@@ -1,0 +1,187 @@
+"""How probabilities become answers: calibration, thresholds by named policy, and bands of "uncertain".
+
+All of it is chosen on fold 9 and written to ``decision.json``, with every policy side by side: whoever asks a served
+model may switch the policy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leadwise.calibration import Calibration
+from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
+from leadwise.evaluation.abstention import COVERAGE, Band, choose_band, is_uncertain
+from leadwise.evaluation.calibration import fit_temperature
+from leadwise.evaluation.metrics import validate
+from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, Target, best_f1, reaching, youden
+
+Floats = NDArray[np.float64]
+PolicyName = Literal["best_f1", "target_sensitivity", "youden"]
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+
+
+class DecisionError(LeadwiseError):
+    """A decision cannot be made or read; the message says what was received and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One way to answer.
+
+    Attributes:
+        rule: in words, how the thresholds were chosen.
+        thresholds: class -> calibrated probability at and above which the class is reported.
+        uncertain: class -> interval of calibrated probability, ends included, in which the answer is "uncertain".
+    """
+
+    rule: str
+    thresholds: Mapping[str, float]
+    uncertain: Mapping[str, Band]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``policies`` in ``decision.json``."""
+        bands = {name: list(band) for name, band in self.uncertain.items()}
+        return {"rule": self.rule, "thresholds": dict(self.thresholds), "uncertain": bands}
+
+
+@dataclass(frozen=True)
+class DecisionRules:
+    """What the user asks of the decisions.
+
+    Attributes:
+        policy: the one that answers unless another is asked for.
+        targets: class -> what ``target_sensitivity`` is to reach on new records.
+        confidence: how sure the targets are to be reached, see ``thresholds.reaching``.
+        coverage: share of records outside of each class's band.
+    """
+
+    policy: PolicyName = "best_f1"
+    targets: Mapping[str, Target] = field(default_factory=lambda: dict(TARGETS))
+    confidence: float = CONFIDENCE
+    coverage: float = COVERAGE
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The content of ``decision.json``.
+
+    Attributes:
+        calibration: from the network's probabilities to calibrated ones.
+        temperature: the best single temperature, whether or not the calibration is that.
+        policies: every policy by its name.
+        policy: the name of the one in use.
+        positives: class -> positives among the choosing rows: behind thresholds from few there is little.
+    """
+
+    calibration: Calibration
+    temperature: float
+    policies: Mapping[str, Policy]
+    policy: str
+    positives: Mapping[str, int]
+
+    @classmethod
+    def choose(
+        cls,
+        labels: ArrayLike,
+        probabilities: ArrayLike,
+        classes: Sequence[str] = SUPERCLASSES,
+        *,
+        rules: DecisionRules | None = None,
+        calibration: Calibration | None = None,
+    ) -> "Decision":
+        """Choose every policy on the rows of fold 9.
+
+        Args:
+            labels: ``(record, class)`` of 0 and 1.
+            probabilities: as the network gave them, same shape.
+            classes: names of the classes.
+            rules: what is asked for; ``None``: the defaults.
+            calibration: already fitted on the same rows; ``None``: a temperature is fitted.
+
+        Raises:
+            MetricError: the arrays cannot be compared.
+            DecisionError: an unknown policy, or a class without a target.
+        """
+        y, raw, _ = validate(labels, probabilities)
+        asked = rules or DecisionRules()
+        missing = [name for name in classes if name not in asked.targets]
+        if missing:
+            raise DecisionError(f"targets: received none for {', '.join(missing)}; allowed: one per class")
+        temperature = fit_temperature(y, raw)
+        fitted = calibration or Calibration.of_temperature(temperature, tuple(classes))
+        p = fitted.apply(raw)
+        policies: dict[str, Policy] = {name: _policy(name, y, p, classes, asked) for name in POLICIES}
+        positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
+        return cls(fitted, temperature, policies, asked.policy, positives).using(asked.policy)
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Of the policy in use."""
+        return self.policies[self.policy].thresholds
+
+    @property
+    def uncertain(self) -> Mapping[str, Band]:
+        """Of the policy in use."""
+        return self.policies[self.policy].uncertain
+
+    def using(self, policy: str) -> "Decision":
+        """The same with another policy in use.
+
+        Raises:
+            DecisionError: there is no such policy.
+        """
+        if policy not in self.policies:
+            raise DecisionError(f"policy: received {policy!r}; allowed: {', '.join(self.policies)}")
+        return replace(self, policy=policy)
+
+    def limits(self) -> Floats:
+        """Thresholds of the policy in use, ``(class,)``."""
+        return np.array(list(self.thresholds.values()))
+
+    def reported(self, calibrated: ArrayLike) -> NDArray[np.bool_]:
+        """Which classes are reported, ``(..., class)``."""
+        return np.asarray(calibrated) >= self.limits()
+
+    def unsure(self, calibrated: ArrayLike) -> NDArray[np.bool_]:
+        """Which answers are "uncertain", ``(..., class)``."""
+        return is_uncertain(calibrated, list(self.uncertain.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``decision.json`` holds: at the top the policy in use, under ``policies`` all of them."""
+        used = self.policies[self.policy].to_dict()
+        return {
+            **self.calibration.to_dict(),
+            "temperature": self.temperature,
+            "thresholds": used["thresholds"],
+            "uncertain": used["uncertain"],
+            "policy": self.policy,
+            "chosen_on": f"fold {VALIDATION_FOLD}",
+            "positives": dict(self.positives),
+            "policies": {name: policy.to_dict() for name, policy in self.policies.items()},
+        }
+
+
+def _policy(name: PolicyName, y: Floats, p: Floats, classes: Sequence[str], rules: DecisionRules) -> Policy:
+    thresholds, uncertain = {}, {}
+    for k, label in enumerate(classes):
+        thresholds[label] = _threshold(name, y[:, k], p[:, k], rules.targets[label], rules.confidence)
+        uncertain[label] = choose_band(p[:, k], thresholds[label], rules.coverage)
+    return Policy(_in_words(name, classes, rules), thresholds, uncertain)
+
+
+def _threshold(name: PolicyName, y: Floats, p: Floats, target: Target, confidence: float) -> float:
+    if name == "target_sensitivity":
+        return reaching(y, p, target, confidence)
+    return best_f1(y, p) if name == "best_f1" else youden(y, p)
+
+
+def _in_words(name: PolicyName, classes: Sequence[str], rules: DecisionRules) -> str:
+    if name == "best_f1":
+        return "highest expected F1"
+    if name == "youden":
+        return "highest sensitivity + specificity"
+    aims = [f"{label} {rules.targets[label].measure} {rules.targets[label].value:.0%}" for label in classes]
+    return f"{', '.join(aims)} on new records with {rules.confidence:.0%} confidence"

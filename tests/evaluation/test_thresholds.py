@@ -1,0 +1,149 @@
+"""Thresholds: the best of all by brute force, and targets that new records reach as often as was said."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from leadwise.evaluation.thresholds import (
+    TARGETS,
+    Target,
+    ThresholdError,
+    best_f1,
+    misses_allowed,
+    reaching,
+    youden,
+)
+
+labels_and_probabilities = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.integers(0, 20).map(lambda n: n / 20)), min_size=1, max_size=40
+).map(lambda rows: tuple(np.array(rows).T))
+
+
+def two_groups(seed: int, records: int, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and their calibrated probabilities."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(np.log(share / (1 - share)), 2, records)
+    p = 1 / (1 + np.exp(-logits))
+    return (generator.random(records) < p).astype(float), p
+
+
+def expected_f1(p: np.ndarray, threshold: float) -> float:
+    said = p >= threshold
+    return 2 * (p * said).sum() / max(p.sum() + said.sum(), 1e-12)
+
+
+def observed_f1(y: np.ndarray, p: np.ndarray, threshold: float) -> float:
+    said = p >= threshold
+    return 2 * (y * said).sum() / (y.sum() + said.sum())
+
+
+@given(rows=labels_and_probabilities)
+@settings(max_examples=100, deadline=None)
+def test_no_threshold_lets_expect_a_higher_f1(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    y, p = rows
+    chosen = best_f1(y, p)
+    if len(set(y)) < 2:
+        assert chosen == 0.5
+    else:
+        assert expected_f1(p, chosen) == pytest.approx(max(expected_f1(p, t) for t in np.unique(p)))
+
+
+def test_on_new_records_the_expected_f1_chooses_better_than_the_observed_one() -> None:
+    new_y, new_p = two_groups(0, 50_000)
+    gains = []
+    for seed in range(1, 40):
+        y, p = two_groups(seed, 150)
+        luckiest = max(np.unique(p), key=lambda t, y=y, p=p: observed_f1(y, p, t))
+        gains.append(observed_f1(new_y, new_p, best_f1(y, p)) - observed_f1(new_y, new_p, luckiest))
+    assert np.mean(gains) > 0.005
+
+
+@given(rows=labels_and_probabilities)
+@settings(max_examples=100, deadline=None)
+def test_no_threshold_has_a_higher_youden_index(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    y, p = rows
+    if len(set(y)) < 2:
+        assert youden(y, p) == 0.5
+        return
+
+    def index(threshold: float) -> float:
+        return (p[y == 1] >= threshold).mean() - (p[y == 0] >= threshold).mean()
+
+    assert index(youden(y, p)) == pytest.approx(max(index(t) for t in np.unique(p)))
+
+
+def test_a_threshold_stands_between_probabilities() -> None:
+    y, p = np.array([0.0, 0, 1, 1]), np.array([0.05, 0.1, 0.8, 0.9])
+    assert youden(y, p) == pytest.approx(0.45)
+    assert best_f1(y, p) == pytest.approx(0.45)
+    assert reaching(y, p, Target("sensitivity", 0.9)) == pytest.approx(0.45)
+    assert reaching(y, p, Target("specificity", 0.9)) == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("value", [0.8, 0.95])
+@pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
+def test_a_target_is_reached_where_it_was_chosen_and_at_no_more_cost_than_needed(measure: str, value: float) -> None:
+    y, p = two_groups(3, 2000)
+    threshold = reaching(y, p, Target(measure, value), 0.9)
+    aimed = y == (measure == "sensitivity")
+    right = (p >= threshold) == y
+    missed, allowed = int((~right[aimed]).sum()), misses_allowed(int(aimed.sum()), value, 0.9)
+    assert missed == allowed
+    assert right[aimed].mean() >= value
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
+def test_new_records_reach_the_target_as_often_as_the_confidence_says(measure: str) -> None:
+    target, reached = Target(measure, 0.9), {0.5: [], 0.9: []}
+    new_y, new_p = two_groups(0, 400_000)
+    on_target = np.quantile(new_p[new_y == (measure == "sensitivity")], 0.1 if measure == "sensitivity" else 0.9)
+    for seed in range(1, 301):
+        y, p = two_groups(seed, 400)
+        for confidence, found in reached.items():
+            threshold = reaching(y, p, target, confidence)
+            found.append(threshold <= on_target if measure == "sensitivity" else threshold >= on_target)
+    # 0.9 at least, as misses come in whole numbers; three standard errors of 300 draws below.
+    assert np.mean(reached[0.9]) > 0.9 - 3 * np.sqrt(0.09 / 300)
+    assert 0.4 < np.mean(reached[0.5]) < 0.7
+
+
+@given(count=st.integers(1, 800), target=st.floats(0.5, 0.99), confidence=st.floats(0.5, 0.99))
+@settings(max_examples=100, deadline=None)
+def test_the_misses_allowed_are_the_binomial_tolerance_limit(count: int, target: float, confidence: float) -> None:
+    allowed = misses_allowed(count, target, confidence)
+    assert binom.cdf(allowed + 1, count, 1 - target) > 1 - confidence
+    assert allowed == 0 or binom.cdf(allowed, count, 1 - target) <= 1 - confidence
+
+
+def test_how_many_records_prove_a_target_without_a_miss() -> None:
+    for target, fewest in ((0.9, 22), (0.95, 45)):
+        assert binom.cdf(0, fewest, 1 - target) <= 0.1 < binom.cdf(0, fewest - 1, 1 - target)
+
+
+def test_too_few_records_are_all_to_be_found() -> None:
+    y, p = np.array([1.0, 0, 1, 0, 0]), np.array([0.2, 0.1, 0.9, 0.7, 0.3])
+    assert reaching(y, p, Target("sensitivity", 0.95)) == pytest.approx(0.15)
+    assert reaching(y, p, Target("specificity", 0.95)) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_class_with_one_value_only_keeps_one_half(value: float) -> None:
+    y, p = np.full(30, value), np.linspace(0.1, 0.9, 30)
+    assert best_f1(y, p) == youden(y, p) == reaching(y, p, TARGETS["MI"]) == reaching(y, p, TARGETS["NORM"]) == 0.5
+
+
+def test_equal_probabilities_are_not_parted() -> None:
+    y, p = np.array([1.0, 1, 0, 1, 0, 0]), np.array([0.9, 0.4, 0.4, 0.4, 0.4, 0.1])
+    for chosen in (best_f1(y, p), youden(y, p), reaching(y, p, Target("sensitivity", 0.6), 0.5)):
+        assert not 0.4 < chosen <= 0.4 + 1e-12
+    assert reaching(y, p, Target("sensitivity", 0.9)) == pytest.approx(0.25)
+
+
+def test_impossible_targets_are_refused() -> None:
+    for measure, value in (("sensitivity", 0.0), ("sensitivity", 1.0), ("recall", 0.9)):
+        with pytest.raises(ThresholdError, match=f"received {measure} {value}; allowed: sensitivity or specificity"):
+            Target(measure, value)
+    with pytest.raises(ThresholdError, match=r"confidence: received 1\.0; allowed: 0 to below 1"):
+        reaching(*two_groups(1, 50), Target("sensitivity", 0.9), 1.0)
