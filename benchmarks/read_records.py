@@ -6,7 +6,7 @@
 - wfdb: ``wfdb.rdsamp`` on records spread evenly over the tree, its time scaled to all records; most of it goes
   into looking up a pandas table while the header is parsed
 
-    python benchmarks/read_records.py data/ptb-xl
+    python benchmarks/read_records.py data/ptbxl
 """
 
 import argparse

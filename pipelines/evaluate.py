@@ -28,7 +28,8 @@ def evaluate_one(trained_folder: Path, parameters: Parameters) -> None:
     trained = load_trained(trained_folder)
     feature_set = parameters.shared.feature_set
     tags = {"stage": "evaluate", "model": trained.name, "feature_set": feature_set}
-    settings = {"bootstrap": parameters.evaluate.bootstrap, "seed": parameters.shared.seed}
+    section = parameters.evaluate
+    settings = {"bootstrap": section.bootstrap, "seed": parameters.shared.seed, "robustness": section.robustness}
     with child_run(f"evaluate/{trained.name}", tags, settings) as run:
         log_store(store.manifest, "evaluation")
         if trained.training.get("run_id"):
@@ -42,13 +43,26 @@ def evaluate_one(trained_folder: Path, parameters: Parameters) -> None:
 
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
-    from leadwise.evaluation.results_table import MARKDOWN_FILE, SUMMARY_FILE, terminal_table, write_summary
+    from leadwise.data.store import open_store
+    from leadwise.evaluation.files import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation.overview import write_overview
+    from leadwise.evaluation.results_table import terminal_table
 
+    shared, section = parameters.shared, parameters.evaluate
     for folder in trained_folders(parameters):
         evaluate_one(folder, parameters)
-    folder = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set
-    print(terminal_table(write_summary(folder)))
-    for name in (SUMMARY_FILE, MARKDOWN_FILE):
+    overview = write_overview(
+        shared.workspace,
+        shared.feature_set,
+        open_store(shared.workspace / "store"),
+        compare_with=Path(section.compare_with) if section.compare_with else None,
+        bootstrap=section.bootstrap,
+        seed=shared.seed,
+    )
+    folder = shared.workspace / "evaluation" / shared.feature_set
+    print(terminal_table(overview.summary))
+    print(f"Report: {(folder / REPORT_FILE).resolve()}")
+    for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))
 
 

@@ -1,34 +1,34 @@
 """Train the metadata, fusion and fusion_augmented networks, one run each, and leave their folders."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import ModelName
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
+if TYPE_CHECKING:
+    from leadwise.data.store import Store
+    from leadwise.training.recipe import Recipe
+    from leadwise.training.teachers import SoftTargets
 
-def train_one(model: ModelName, parameters: Parameters) -> None:
-    """One model in a run of its own."""
-    from leadwise.data.store import open_store
+
+def train_one(name: str, recipe: "Recipe", store: "Store", folder: Path, targets: "SoftTargets | None" = None) -> None:
+    """One network in a run of its own."""
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
-    from leadwise.training.recipe import recipe_for
 
-    store = open_store(parameters.shared.workspace / "store")
-    recipe = recipe_for(model, parameters)
-    tags = {"stage": "train", "model": model, "feature_set": parameters.shared.feature_set}
-    folder: Path = parameters.shared.workspace / "models" / parameters.shared.feature_set / model
-    with child_run(model, tags, recipe.parameters()) as run:
+    tags = {"stage": "train", "model": name, "feature_set": recipe.feature_set}
+    with child_run(name, tags, recipe.parameters()) as run:
         log_store(store.manifest, "training")
-        table = EpochTable(recipe)
+        table = EpochTable(recipe, name)
 
         def report(epoch: int, metrics: dict[str, float]) -> None:
             mlflow.log_metrics(metrics, step=epoch)
             table.row(epoch, metrics)
 
-        training = fit_model(recipe, store, folder, report=report, run_id=run.info.run_id)
+        training = fit_model(recipe, store, folder, report=report, run_id=run.info.run_id, targets=targets)
         table.close(training)
         mlflow.log_metrics({f"best/{name}": value for name, value in training["validation"].items()})
         mlflow.log_metrics(
@@ -39,10 +39,32 @@ def train_one(model: ModelName, parameters: Parameters) -> None:
         log_folder(folder, "model")
 
 
+def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
+    """The networks that the fusion models learn from; what they say together."""
+    from leadwise.training.teachers import teach, teacher_recipes
+
+    folder = parameters.shared.workspace / "models" / parameters.shared.feature_set / "teachers"
+    recipes = teacher_recipes(parameters)
+    for name, recipe in recipes.items():
+        train_one(f"teacher/{name}", recipe, store, folder / name)
+    targets = teach([folder / name for name in recipes], store)
+    mlflow.log_metrics({f"teachers/{name}": value for name, value in targets.validation.items()})
+    print(f"mean of {len(recipes)} teachers: fold 9 macro AUROC {targets.validation['val/macro_auroc']:.4f}")
+    return targets
+
+
 def work(parameters: Parameters) -> None:
-    """Train what ``model`` asks for."""
-    for model in parameters.train.models:
-        train_one(model, parameters)
+    """Train what ``model`` asks for, and before it the teachers that it learns from."""
+    from leadwise.data.store import open_store
+    from leadwise.training.recipe import recipe_for
+
+    store = open_store(parameters.shared.workspace / "store")
+    recipes = {model: recipe_for(model, parameters) for model in parameters.train.models}
+    taught = any(recipe.teachers for recipe in recipes.values())
+    targets = train_teachers(store, parameters) if taught else None
+    folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
+    for model, recipe in recipes.items():
+        train_one(model, recipe, store, folder / model, targets if recipe.teachers else None)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,9 @@ class Section(BaseModel):
 class Shared(Section):
     """What more than one stage needs."""
 
-    configuration: Literal["default", "original"] = Field(
-        description="named values that replace some of params.yaml; original: the networks that Leadwise grew from"
+    configuration: Literal["default", "champion", "original"] = Field(
+        description="named values that replace some of params.yaml; champion: the most accurate network, taught by "
+        "others; original: the networks that Leadwise grew from"
     )
     workspace: Path = Field(description="folder for everything the stages write")
     feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
@@ -108,12 +109,21 @@ class Train(Section):
     window_samples: int = Field(ge=100, le=1000, description="fusion: samples of one random window")
     window_samples_augmented: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
     gain: Rate = Field(description="fusion models: amplitudes vary by up to this share")
-    noise_sd: float = Field(ge=0, le=1, description="fusion_augmented: noise in standard deviations of the signal")
-    wander_sd: float = Field(ge=0, le=5, description="fusion_augmented: baseline wander, in the same unit")
-    lead_dropout: Rate = Field(description="fusion_augmented: share of leads that are silenced")
+    white_noise_mv: float = Field(
+        ge=0, le=1, description="fusion_augmented: white noise in every record and lead, mV root mean square"
+    )
+    disturbed_share: Rate = Field(description="fusion_augmented: share of records that the following may be added to")
+    noise_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much white or muscle noise, mV rms")
+    wander_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much baseline wander, mV rms")
+    hum_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much 50 Hz hum, mV at 500 Hz")
+    silent_leads: int = Field(ge=0, le=11, description="fusion_augmented: up to so many silent leads")
     mixup: float = Field(
         ge=0, le=2, description="fusion_augmented: both parameters of mixup's Beta distribution; 0: none"
     )
+    teachers: int = Field(
+        ge=0, le=32, description="networks trained first, whose mean answers the fusion models learn from; 0: none"
+    )
+    distillation: Rate = Field(description="share of the teachers' answers in what the fusion models learn from")
 
     @property
     def models(self) -> tuple[ModelName, ...]:
@@ -125,6 +135,8 @@ class Evaluate(Section):
     """Figures on fold 10."""
 
     bootstrap: int = Field(ge=100, le=100_000, description="patient-level bootstrap replicates")
+    robustness: int = Field(ge=0, le=100_000, description="records of fold 10 that are disturbed; 0: none")
+    compare_with: str = Field(description="another workspace whose evaluations are compared too; empty: none")
 
 
 class Register(Section):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from leadwise.contract import MICROVOLTS_PER_UNIT
 from leadwise.signals.augmentation import mix_weights
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.recipe import Recipe
@@ -85,8 +86,8 @@ class TrainingBatches(keras.utils.PyDataset):
         windows = [
             self.signals[row, start : start + window] for row, start in zip(self.rows[chosen], starts, strict=True)
         ]
-        signal = preprocessing.standardise_units(np.stack(windows))
-        return self.recipe.augmentation.apply(signal, generator, preprocessing.fs_hz)
+        signal_mv = np.stack(windows).astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000)
+        return preprocessing.standardise(self.recipe.augmentation.apply(signal_mv, generator, preprocessing.fs_hz))
 
 
 def _mixed(values: dict[str, np.ndarray], own: np.ndarray, partner: np.ndarray) -> dict[str, np.ndarray]:

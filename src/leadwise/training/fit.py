@@ -27,6 +27,7 @@ from leadwise.training.history_figure import draw_history
 from leadwise.training.optimizer import AveragedWeights, optimizer_for
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
+from leadwise.training.teachers import SoftTargets
 
 
 class ValidationFoldError(LeadwiseError):
@@ -41,10 +42,13 @@ class TrainingData:
     rows: np.ndarray
     signal: SignalPreprocessing | None
     metadata: MetadataTransformer
+    targets: SoftTargets | None = None
 
     @classmethod
-    def prepare(cls, recipe: Recipe, store: Store, rows: np.ndarray | None = None) -> "TrainingData":
-        """Fit the preprocessing; ``rows`` limits the training records (tuning does).
+    def prepare(
+        cls, recipe: Recipe, store: Store, rows: np.ndarray | None = None, targets: SoftTargets | None = None
+    ) -> "TrainingData":
+        """Fit the preprocessing; ``rows`` limits the training records (tuning does, without ``targets``).
 
         Raises:
             ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
@@ -63,7 +67,7 @@ class TrainingData:
                 store.signals, rows, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
             )
         feature_set = cast(FeatureSet, recipe.feature_set)
-        return cls(store, rows, signal, MetadataTransformer.fit(store.patients().iloc[rows], feature_set))
+        return cls(store, rows, signal, MetadataTransformer.fit(store.patients().iloc[rows], feature_set), targets)
 
     def batches(self, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
         """The training batches."""
@@ -79,12 +83,18 @@ class TrainingData:
         )
 
     def labels(self, recipe: Recipe) -> dict[str, np.ndarray]:
-        """Output -> ``(len(rows), classes)`` float32 of the training records."""
+        """Output -> ``(len(rows), classes)`` float32 of the training records, in part what the teachers say.
+
+        The cross-entropy is linear in the labels, so mixing them is the weighted sum of both losses.
+        """
         labels = {"superclasses": self.store.labels()[self.rows]}
         if recipe.statement_weight:
             codes = map(json.loads, self.store.records["scp_codes"].iloc[self.rows])
             labels["statements"] = statement_labels(codes).astype(np.float32)
-        return labels
+        if self.targets is None:
+            return labels
+        share, answers = recipe.distillation, self.targets.answers
+        return {name: (1 - share) * values + share * answers[name] for name, values in labels.items()}
 
     def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
         """The callback that measures on fold 9, with windows side by side: half the time of those that overlap."""
@@ -144,7 +154,13 @@ def run_epochs(
 
 
 def fit_model(
-    recipe: Recipe, store: Store, folder: Path, *, report: EpochReport, run_id: str | None = None
+    recipe: Recipe,
+    store: Store,
+    folder: Path,
+    *,
+    report: EpochReport,
+    run_id: str | None = None,
+    targets: SoftTargets | None = None,
 ) -> dict[str, Any]:
     """Train one model, or go on where an interrupted training stopped, and write its folder.
 
@@ -158,18 +174,19 @@ def fit_model(
         folder: the model's folder.
         report: called with each epoch, counted from 1, and its metrics, those of an interrupted training included.
         run_id: the run that the training belongs to, noted in ``training.json``.
+        targets: what the recipe's teachers say about the training records.
 
     Returns:
         The content of ``training.json``, with ``reused`` telling whether anything was trained.
     """
-    fingerprint = recipe.fingerprint(store.manifest["digest"])
+    fingerprint = recipe.fingerprint(store.manifest["digest"], targets.digest if targets else None)
     if (finished := _finished(folder, fingerprint)) is not None:
         for epoch, metrics in enumerate(finished["history"], start=1):
             report(epoch, metrics)
         return finished | {"reused": True}
 
     checkpoints = folder.with_name(f"{folder.name}-checkpoints")
-    data = TrainingData.prepare(recipe, store)
+    data = TrainingData.prepare(recipe, store, targets=targets)
     found = load_checkpoint(checkpoints, fingerprint)
     progress = found[0] if found else Progress(fingerprint)
     for epoch, metrics in enumerate(progress.history, start=1):

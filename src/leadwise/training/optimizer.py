@@ -47,6 +47,14 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
     def __init__(self) -> None:
         super().__init__(swap_on_epoch=True)
 
+    def _backend_finalize_ema_values(self, optimizer: keras.optimizers.Optimizer) -> None:
+        # Keras lets weight and average share one array. JAX gives the weights' arrays away when it predicts, and the
+        # average would be gone with them.
+        for weight, average in zip(
+            optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+        ):
+            average.assign(keras.ops.copy(weight))
+
     def resume(self, network: keras.Model) -> None:
         """Make a network from a checkpoint ready to be trained further."""
         self.set_model(network)

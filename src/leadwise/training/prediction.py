@@ -1,13 +1,15 @@
-"""Probabilities of stored records from a Keras model, averaged over each record's windows."""
+"""Probabilities from a Keras model, averaged over each recording's windows."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import LEADS, LeadwiseError
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.store import Store
 from leadwise.signals.preprocessing import SignalPreprocessing
@@ -41,7 +43,19 @@ class TrainedModel:
     training: dict[str, Any]
 
     def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
-        """Probabilities ``(len(rows), 5)`` float32 of the given rows of a store.
+        """Probabilities ``(len(rows), 5)`` float32 of the superclasses: ``answers(store, rows)["superclasses"]``.
+
+        Raises:
+            TrainedModelError: the store is not the one that the model was trained on.
+        """
+        return self.answers(store, rows)["superclasses"]
+
+    def answers(self, store: Store, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Every output of the network for the given rows of a store, averaged over each record's windows.
+
+        Returns:
+            Output -> ``(len(rows), class)`` float32: ``superclasses`` in the order of ``SUPERCLASSES``, and, where the
+            network has it, ``statements`` in the order of ``STATEMENTS``.
 
         Raises:
             TrainedModelError: the store is not the one that the model was trained on.
@@ -52,7 +66,50 @@ class TrainedModel:
                 f"{self.name}: trained on data {expected}, received {received}; run the train stage again"
             )
         metadata = self.metadata.transform(store.patients().iloc[rows])
-        return predict(self.network, self.signal, metadata, store.signals, rows)
+        return answer_units(self.network, self.signal, metadata, store.signals, rows)
+
+    def answers_of(self, signal_mv: np.ndarray, patients: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Every output of the network for recordings that need not lie in a store, such as changed ones.
+
+        Args:
+            signal_mv: ``(record, time, 12)`` in mV at the model's rate, leads in the order of ``LEADS``, of any common
+                length of at least one window. The metadata model counts its records only.
+            patients: what is known of each record's patient: columns of ``Store.patients()``, NaN where unknown.
+
+        Returns:
+            As ``answers``.
+
+        Raises:
+            TrainedModelError: the recordings are too short, of another shape, not finite, or not as many as the
+                patients; the message names what was received.
+        """
+        signal_mv = np.asarray(signal_mv)
+        if signal_mv.ndim != 3 or signal_mv.shape[2] != len(LEADS) or len(signal_mv) != len(patients):
+            raise TrainedModelError(
+                f"{self.name}: received recordings of shape {signal_mv.shape} and {len(patients)} patients; allowed: "
+                f"(record, time, {len(LEADS)}) and a patient for each"
+            )
+        metadata = self.metadata.transform(patients)
+        if self.signal is None:
+            return _answer(self.network, {"metadata": metadata})
+        self._check_length_and_values(self.signal, signal_mv)
+        standardise = self.signal.standardise
+        return _windowed(
+            self.network, self.signal, metadata, signal_mv.shape[1], lambda part: standardise(signal_mv[part])
+        )
+
+    def _check_length_and_values(self, preprocessing: SignalPreprocessing, signal_mv: np.ndarray) -> None:
+        if signal_mv.shape[1] < preprocessing.window_samples:
+            raise TrainedModelError(
+                f"{self.name}: received recordings of {signal_mv.shape[1]} samples; allowed: at least one window, "
+                f"{preprocessing.window_samples} at {preprocessing.fs_hz:g} Hz"
+            )
+        for first in range(0, len(signal_mv), RECORDS_PER_BATCH):
+            whole = np.isfinite(signal_mv[first : first + RECORDS_PER_BATCH]).all(axis=(1, 2))
+            if not whole.all():
+                raise TrainedModelError(
+                    f"{self.name}: record {first + int(np.argmin(whole))} holds NaN or infinity; allowed: finite mV"
+                )
 
 
 def load_trained(folder: Path) -> TrainedModel:
@@ -84,7 +141,18 @@ def predict(
     signals: np.ndarray,
     rows: np.ndarray,
 ) -> np.ndarray:
-    """Probabilities ``(len(rows), 5)`` float32, in batches.
+    """Probabilities ``(len(rows), 5)`` float32 of the superclasses: ``answer_units(...)["superclasses"]``."""
+    return answer_units(network, preprocessing, metadata, signals, rows)["superclasses"]
+
+
+def answer_units(
+    network: "keras.Model",
+    preprocessing: SignalPreprocessing | None,
+    metadata: np.ndarray,
+    signals: np.ndarray,
+    rows: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Every output of a network, in batches: output -> ``(len(rows), class)`` float32.
 
     Args:
         network: a Keras model of ``build_model``.
@@ -94,13 +162,30 @@ def predict(
         rows: row indices into ``signals``.
     """
     if preprocessing is None:
-        return np.asarray(network.predict_on_batch({"metadata": metadata})["superclasses"], dtype=np.float32)
-    probabilities = np.empty((len(rows), len(SUPERCLASSES)), dtype=np.float32)
-    starts = preprocessing.window_starts(signals.shape[1])
-    for first in range(0, len(rows), RECORDS_PER_BATCH):
+        return _answer(network, {"metadata": metadata})
+    standardise = preprocessing.standardise_units
+    return _windowed(network, preprocessing, metadata, signals.shape[1], lambda part: standardise(signals[rows[part]]))
+
+
+def _windowed(
+    network: "keras.Model",
+    preprocessing: SignalPreprocessing,
+    metadata: np.ndarray,
+    length: int,
+    standardised: Callable[[slice], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Mean over the windows of recordings of ``length`` samples; ``standardised`` gives those of a part of the rows."""
+    starts = preprocessing.window_starts(length)
+    parts = []
+    for first in range(0, max(len(metadata), 1), RECORDS_PER_BATCH):
         part = slice(first, first + RECORDS_PER_BATCH)
-        signal = preprocessing.standardise_units(signals[rows[part]])
+        signal = standardised(part)
         windows = [signal[:, start : start + preprocessing.window_samples] for start in starts]
-        answers = [network.predict_on_batch({"signal": window, "metadata": metadata[part]}) for window in windows]
-        probabilities[part] = np.mean([answer["superclasses"] for answer in answers], axis=0)
-    return probabilities
+        answers = [_answer(network, {"signal": window, "metadata": metadata[part]}) for window in windows]
+        parts.append({name: np.mean([answer[name] for answer in answers], axis=0) for name in answers[0]})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _answer(network: "keras.Model", inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One batch: output -> ``(batch, class)`` float32."""
+    return {name: np.asarray(values, dtype=np.float32) for name, values in network.predict_on_batch(inputs).items()}

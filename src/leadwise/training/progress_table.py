@@ -10,14 +10,15 @@ class EpochTable:
     """Prints one row per epoch, flushed at once so that a log can be followed.
 
     Args:
-        recipe: names the model and the monitored metric, whose best value so far is marked.
+        recipe: names the monitored metric, whose best value so far is marked.
+        name: what is trained.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, name: str) -> None:
         self._recipe = recipe
         self._best = float("-inf")
         print(
-            f"\n{recipe.model} ({recipe.feature_set} features): at most {recipe.epochs} epochs, "
+            f"\n{name} ({recipe.feature_set} features): at most {recipe.epochs} epochs, "
             f"patience {recipe.patience} on {recipe.monitor}",
             f"{'epoch':>5}  {'train loss':>10}  {'val loss':>8}  {'val macro AUROC':>15}  "
             f"{'val accuracy':>12}  {'seconds':>7}",

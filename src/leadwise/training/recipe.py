@@ -40,10 +40,15 @@ class Recipe:
     metadata_dropout: float
     window_samples: int
     gain: float
-    noise_sd: float
-    wander_sd: float
-    lead_dropout: float
+    white_noise_mv: float
+    disturbed_share: float
+    noise_mv: float
+    wander_mv: float
+    hum_mv: float
+    silent_leads: int
     mixup: float
+    teachers: int = 0
+    distillation: float = 0.0
 
     @property
     def stride_samples(self) -> int:
@@ -66,16 +71,22 @@ class Recipe:
     def augmentation(self) -> Augmentation:
         """How training signals are disturbed."""
         return Augmentation(
-            gain=self.gain, noise_sd=self.noise_sd, wander_sd=self.wander_sd, lead_dropout=self.lead_dropout
+            gain=self.gain,
+            white_noise_mv=self.white_noise_mv,
+            disturbed_share=self.disturbed_share,
+            noise_mv=self.noise_mv,
+            wander_mv=self.wander_mv,
+            hum_mv=self.hum_mv,
+            silent_leads=self.silent_leads,
         )
 
     def parameters(self) -> dict[str, Any]:
         """The recipe by kebab-case name."""
         return {name.replace("_", "-"): value for name, value in asdict(self).items()}
 
-    def fingerprint(self, data_digest: str) -> str:
+    def fingerprint(self, data_digest: str, targets_digest: str | None = None) -> str:
         """What must be equal for a checkpoint or a finished training to be taken up again."""
-        content = json.dumps([self.parameters(), data_digest], sort_keys=True)
+        content = json.dumps([self.parameters(), data_digest, targets_digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -109,10 +120,15 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         metadata_dropout=0.0 if small or shared.feature_set == "original" else train.metadata_dropout,
         window_samples=train.window_samples_augmented if augmented else train.window_samples,
         gain=train.gain,
-        noise_sd=train.noise_sd if augmented else 0.0,
-        wander_sd=train.wander_sd if augmented else 0.0,
-        lead_dropout=train.lead_dropout if augmented else 0.0,
+        white_noise_mv=train.white_noise_mv if augmented else 0.0,
+        disturbed_share=train.disturbed_share if augmented else 0.0,
+        noise_mv=train.noise_mv if augmented else 0.0,
+        wander_mv=train.wander_mv if augmented else 0.0,
+        hum_mv=train.hum_mv if augmented else 0.0,
+        silent_leads=train.silent_leads if augmented else 0,
         mixup=train.mixup if augmented else 0.0,
+        teachers=0 if small else train.teachers,
+        distillation=train.distillation if train.teachers and not small else 0.0,
     )
     return with_values(recipe, tuned_values(model, parameters)) if train.use_tuned else recipe
 

@@ -33,8 +33,8 @@ def suggest(trial: "optuna.Trial", recipe: Recipe) -> dict[str, Any]:
     if recipe.metadata_dropout:
         values["metadata-dropout"] = trial.suggest_float("metadata-dropout", 0.0, 0.5)
     if recipe.model == "fusion_augmented":
-        values["window-samples"] = trial.suggest_int("window-samples", 400, 1000, step=50)
-        values["noise-sd"] = trial.suggest_float("noise-sd", 0.0, 0.3)
+        values["window-samples"] = trial.suggest_int("window-samples", 200, 500, step=50)
+        values["disturbed-share"] = trial.suggest_float("disturbed-share", 0.0, 0.8)
     return values
 
 
