@@ -96,6 +96,13 @@ class SignalShape:
     leads: int = len(LEADS)
 
 
+FACT_RANGES: Mapping[str, tuple[float, float, str]] = {
+    "age": (0, 120, " years"),
+    "height_cm": (40, 250, " cm"),
+    "weight_kg": (1, 400, " kg"),
+}
+"""What a fact about a patient may be, lowest and highest, with its unit: the same for a request and for a file."""
+
 DISCLAIMER = "For research and education only. Leadwise is not a medical device and must not guide care."
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from leadwise.contract import FS_HZ, LEADS, LeadwiseError
+from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, LeadwiseError
 from leadwise.signals.leads import RecordingError
 from leadwise.signals.recording import MV_PER_UNIT, ORDERS, Recording, build_recording
 
@@ -16,11 +16,6 @@ FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
 """Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
 
-FACT_RANGES: Mapping[str, tuple[float, float, str]] = {
-    "age": (0, 120, " years"),
-    "height_cm": (40, 250, " cm"),
-    "weight_kg": (1, 400, " kg"),
-}
 SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
 
 LONGEST_ID = 200

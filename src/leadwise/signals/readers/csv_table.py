@@ -1,0 +1,152 @@
+"""Text tables (CSV, TSV): one lead a column or one a line, with or without header, times, units and comments."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadwise.signals.leads import INDEPENDENT_LEADS
+from leadwise.signals.readers.csv_layout import WIDE, Layout, count_cells, decoded, is_number, lay_out, split
+from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_NUMBERS, MOST_SAMPLES, ReaderError, shown_text
+from leadwise.signals.readers.found import Found, Hints
+from leadwise.signals.readers.patient_facts import facts_of, number_with_unit
+from leadwise.signals.readers.table_channels import Column, channels_of
+from leadwise.signals.readers.time_column import clock_seconds
+from leadwise.signals.readers.units import unit_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "CSV"
+RATE_NAMES = frozenset(
+    {"fs", "fs hz", "hz", "sampling rate", "sample rate", "samplerate", "samplingrate", "sampling frequency",
+     "sampling rate hz", "sample rate hz", "sampling frequency hz", "frequency", "rate", "sfreq"}
+)  # fmt: skip
+HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0}
+
+_PAIR = re.compile(r"^[#;%/*\s\"']*([A-Za-z][\w .()\[\]-]{0,30}?)[\"']?\s*[:=,;\t]\s*[\"']?([^\"',;\t]+)")
+
+
+def read_csv(file: str, content: bytes, hints: Hints) -> Found:
+    """Read a table.
+
+    Raises:
+        ReaderError: there is no table of numbers with enough columns, or a cell is no number.
+    """
+    fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
+    layout = lay_out(file, decoded(file, content), fewest)
+    columns = _by_line(file, layout) if layout.columns > WIDE else _by_column(file, layout)
+    pairs = [(match[1], match[2].strip()) for line in layout.preamble if (match := _PAIR.match(line))]
+    channels, notes = channels_of(file, columns, _stated_rate(pairs), _stated_unit(pairs))
+    facts, oddities = facts_of(pairs)
+    if layout.decimal == ",":
+        notes.append("The decimal sign was taken to be a comma.")
+    return Found(FORMAT, tuple(channels), facts, (*notes, *oddities))
+
+
+def _stated_rate(pairs: Sequence[tuple[str, str]]) -> float | None:
+    for name, text in pairs:
+        if re.sub(r"[\s_.()\[\]-]+", " ", name.casefold()).strip() in RATE_NAMES:
+            found = number_with_unit(text)
+            if found is not None and found[1] in HZ_PER:
+                return found[0] * HZ_PER[found[1]] or None
+    return None
+
+
+def _stated_unit(pairs: Sequence[tuple[str, str]]) -> str:
+    return next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
+
+
+def _by_line(file: str, layout: Layout) -> list[Column]:
+    """A table in which every line is a lead, its name perhaps in the first cell."""
+    rows = [line for line in layout.body if line.strip()]
+    longest = max(count_cells(row, layout.delimiter) for row in rows)
+    if len(rows) > MOST_CHANNELS or longest > MOST_SAMPLES + 1 or len(rows) * longest > MOST_NUMBERS:
+        raise ReaderError(
+            file,
+            "table",
+            f"received {len(rows)} lines of {layout.columns} columns: with one lead a line, at most {MOST_CHANNELS} "
+            f"lines are read, with one a column, at most {WIDE} columns",
+        )
+    columns = []
+    for number, row in enumerate(rows):
+        name, *cells = split(row, layout.delimiter)
+        if is_number(name, layout.decimal):
+            name, cells = "", [name, *cells]
+        columns.append(Column(name, _numbers(file, layout, cells, line=number)))
+    return columns
+
+
+def _numbers(
+    file: str, layout: Layout, cells: Sequence[str], *, line: int | None = None, column: int | None = None
+) -> np.ndarray:
+    """Cells as float64, NaN where they are empty.
+
+    Args:
+        file: name of the file, for messages.
+        layout: of the table.
+        cells: texts.
+        line: the line of the body that they all stand in, from 0; the position of each is its column, or else
+        column: the column that they all stand in, from 0; the position of each is its line.
+
+    Raises:
+        ReaderError: a cell is no number.
+    """
+    import pandas as pd
+
+    texts = pd.Series(cells, dtype=object)
+    if layout.decimal == ",":
+        texts = texts.str.replace(",", ".", regex=False)
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    for position in np.flatnonzero(np.isnan(values)).tolist():
+        if not is_number(cells[position], layout.decimal):
+            row = layout.first_line + (position if line is None else line)
+            where = f"line {row}, column {1 + (position if column is None else column)}"
+            raise ReaderError(file, "table", f"{where}: {shown_text(cells[position])} is no number")
+    return values
+
+
+def _by_column(file: str, layout: Layout) -> list[Column]:
+    """A table in which every column is a lead, a time, or a row number."""
+    import pandas as pd
+
+    if (numbers := len(layout.body) * layout.columns) > MOST_NUMBERS:
+        raise ReaderError(file, "table", f"received {numbers} cells; at most {MOST_NUMBERS} are read")
+    try:
+        table = pd.read_csv(
+            io.StringIO("\n".join(layout.body)),
+            sep=r"\s+" if layout.delimiter == " " else layout.delimiter,
+            decimal=layout.decimal,
+            header=None,
+            index_col=False,
+            names=range(layout.columns),
+            skipinitialspace=True,
+            na_values=["-"],
+            on_bad_lines="error",
+            low_memory=False,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError):
+        raise ReaderError(file, "table", f"some rows have more than {layout.columns} columns, others not") from None
+    names = layout.names or ("",) * layout.columns
+    units = layout.units or ("",) * layout.columns
+    columns = []
+    for position, (name, unit) in enumerate(zip(names, units, strict=True)):
+        column = _column(file, layout, table[position], position, Column(name, np.empty(0), unit))
+        # A delimiter at the end of each line makes a column of nothing.
+        if name or not np.isnan(column.values).all():
+            columns.append(column)
+    return columns
+
+
+def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: Column) -> Column:
+    """A column as float64: numbers, or times of day, which become seconds."""
+    if cells.dtype.kind in "fiu":
+        return replace(head, values=cells.to_numpy(dtype=np.float64))
+    texts = [str(cell) for cell in cells]
+    if position < 2 and (seconds := clock_seconds(texts)) is not None:
+        return replace(head, values=seconds, unit="s")
+    stripped = [text.strip().strip("'\"").strip() for text in texts]
+    return replace(head, values=_numbers(file, layout, stripped, column=position))

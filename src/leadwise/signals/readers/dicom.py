@@ -1,0 +1,221 @@
+"""DICOM waveforms: 12-lead, general and ambulatory ECG (PS3.3 A.34 and C.10.9 Waveform Module; leads of CID 3001).
+
+A sample means: stored number x channel sensitivity x correction factor + channel baseline, in the sensitivity's units.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadwise.signals.leads import INDEPENDENT_LEADS
+from leadwise.signals.readers.dicom_text import Reads, number_in, text_in
+from leadwise.signals.readers.errors import LARGEST_FILE, MOST_CHANNELS, MOST_SAMPLES, ReaderError
+from leadwise.signals.readers.found import Channel, Found, Hints
+from leadwise.signals.readers.lead_names import standard_lead
+from leadwise.signals.readers.patient_facts import age_between, age_of, checked_facts, sex_of
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+PREAMBLE_BYTES = 132
+DEFLATED = "1.2.840.10008.1.2.1.99"
+ECG_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.9.1.1": "12-lead ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.2": "general ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.3": "ambulatory ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.4": "general 32-bit ECG",
+}
+SAMPLE_TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
+"""Waveform sample interpretations that are plain numbers: not the logarithmic codes of telephony, which no ECG uses."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A multiplex group: channels that were sampled together."""
+
+    dataset: "Dataset"
+    names: tuple[str, ...]
+    definitions: "tuple[Dataset, ...]"
+
+    @property
+    def leads(self) -> set[str]:
+        """The standard leads in it."""
+        return {known[0] for name in self.names if (known := standard_lead(name)) is not None}
+
+    @property
+    def clock(self) -> tuple[float, ...]:
+        """Rate, length and start: groups that share these can stand side by side."""
+        fields = ("SamplingFrequency", "NumberOfWaveformSamples", "MultiplexGroupTimeOffset")
+        return tuple(number_in(self.dataset, field, 0.0) for field in fields)
+
+
+def read_dicom(file: str, content: bytes, hints: Hints) -> Found:
+    """Read the multiplex group, or the simultaneous groups, that hold the standard leads.
+
+    Raises:
+        ReaderError: the object is no ECG waveform, or a group is broken.
+    """
+    reads = Reads(file)
+    try:
+        return _read(file, content, reads)
+    except OSError:
+        reads.check()
+        raise
+
+
+def _read(file: str, content: bytes, reads: Reads) -> Found:
+    dataset = _dataset(file, content, reads)
+    kind = text_in(dataset, "SOPClassUID")
+    if kind not in ECG_CLASSES:
+        held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {kind[:64] or 'unknown'}"
+        raise ReaderError(
+            file, "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
+        )
+    groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
+    notes: list[str] = []
+    channels = [
+        channel for group in _recorded_together(file, groups, notes) for channel in _channels(file, group, reads)
+    ]
+    facts, oddities = _patient(dataset)
+    return Found(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
+
+
+def _dataset(file: str, content: bytes, reads: Reads) -> "Dataset":
+    """The data set; one that is deflated is unpacked to no more than the largest file."""
+    import pydicom
+    from pydicom.filereader import read_dataset
+
+    stream = reads.stream(content)
+    stream.seek(PREAMBLE_BYTES)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if text_in(meta, "TransferSyntaxUID") != DEFLATED:
+        return pydicom.dcmread(reads.stream(content))
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflate.decompress(content[stream.tell() :], LARGEST_FILE)
+    if inflate.unconsumed_tail:
+        raise ReaderError(file, "size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+    return read_dataset(reads.stream(inflated), False, True)
+
+
+def _group(dataset: "Dataset", reads: Reads) -> _Group:
+    definitions = tuple(reads.items(dataset, "ChannelDefinitionSequence"))
+    return _Group(dataset, tuple(_lead_name(one, reads) for one in definitions), definitions)
+
+
+def _lead_name(definition: "Dataset", reads: Reads) -> str:
+    """The lead's code if it means a standard lead, or else the name that the device shows."""
+    for source in reads.items(definition, "ChannelSourceSequence"):
+        for field in ("CodeValue", "CodeMeaning"):
+            if standard_lead(text_in(source, field)) is not None:
+                return text_in(source, field)
+    return text_in(definition, "ChannelLabel")
+
+
+def _recorded_together(file: str, groups: list[_Group], notes: list[str]) -> list[_Group]:
+    """The group that holds all leads, or the groups that hold them together and begin at the same time."""
+    if not groups:
+        raise ReaderError(file, "WaveformSequence", "holds no waveform")
+    needed = set(INDEPENDENT_LEADS)
+    recorded = [group for group in groups if text_in(group.dataset, "WaveformOriginality") != "DERIVED"]
+    if len(recorded) < len(groups):
+        notes.append(f"Waveforms that are derived, such as medians, were left out: {len(groups) - len(recorded)}.")
+    if not recorded:
+        raise ReaderError(
+            file, "WaveformOriginality", "all waveforms are derived, such as medians; none is a recording"
+        )
+    whole = [group for group in recorded if needed <= group.leads]
+    if whole:
+        if len(whole) > 1:
+            notes.append(f"{len(whole)} waveforms hold all leads; the longest was read.")
+        return [max(whole, key=lambda group: group.clock[1])]
+    by_clock: dict[tuple[float, ...], list[_Group]] = {}
+    for group in recorded:
+        by_clock.setdefault(group.clock, []).append(group)
+    together = max(by_clock.values(), key=lambda parts: len(_all_leads(parts)))
+    if not needed <= _all_leads(together) and needed <= _all_leads(recorded):
+        raise ReaderError(file, "WaveformSequence", "the leads are not all recorded at the same time; they must be")
+    if len(together) > 1:
+        notes.append(f"The leads were put together from {len(together)} multiplex groups of the same time.")
+    return together
+
+
+def _all_leads(groups: list[_Group]) -> set[str]:
+    return {lead for group in groups for lead in group.leads}
+
+
+def _channels(file: str, group: _Group, reads: Reads) -> list[Channel]:
+    count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
+    samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
+    if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
+        raise ReaderError(
+            file,
+            "WaveformSequence",
+            f"received {count} channels of {samples} samples; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read",
+        )
+    if len(group.definitions) != count:
+        held = len(group.definitions)
+        raise ReaderError(file, "ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
+    stored = _stored(file, group.dataset, samples, count)
+    fs_hz = number_in(group.dataset, "SamplingFrequency", 0.0) or None
+    return [
+        _channel(file, name, definition, stored[:, column], fs_hz, reads)
+        for column, (name, definition) in enumerate(zip(group.names, group.definitions, strict=True))
+    ]
+
+
+def _stored(file: str, group: "Dataset", samples: int, count: int) -> np.ndarray:
+    """``(time, channel)`` the stored numbers as float64, NaN where the padding value stands."""
+    interpretation = text_in(group, "WaveformSampleInterpretation")
+    if interpretation not in SAMPLE_TYPES:
+        raise ReaderError(file, "WaveformSampleInterpretation", f"only {', '.join(SAMPLE_TYPES)} are read")
+    order = "<" if group.original_encoding[1] is not False else ">"
+    sample_type = np.dtype(f"{order}{SAMPLE_TYPES[interpretation]}")
+    if int(number_in(group, "WaveformBitsAllocated", 0.0)) != sample_type.itemsize * 8:
+        raise ReaderError(file, "WaveformBitsAllocated", f"{sample_type.itemsize * 8} are needed for {interpretation}")
+    raw = group.get("WaveformData")
+    if not isinstance(raw, bytes) or len(raw) < samples * count * sample_type.itemsize:
+        held = len(raw) if isinstance(raw, bytes) else 0
+        raise ReaderError(file, "WaveformData", f"is cut off: {held} bytes for {count} channels of {samples} samples")
+    numbers = np.frombuffer(raw, dtype=sample_type, count=samples * count).reshape(samples, count)
+    stored = numbers.astype(np.float64)
+    padding = group.get("WaveformPaddingValue")
+    if isinstance(padding, bytes) and len(padding) >= sample_type.itemsize:
+        stored[numbers == np.frombuffer(padding, dtype=sample_type, count=1)[0]] = np.nan
+    return stored
+
+
+def _channel(
+    file: str, name: str, definition: "Dataset", stored: np.ndarray, fs_hz: float | None, reads: Reads
+) -> Channel:
+    sensitivity = number_in(definition, "ChannelSensitivity", None)
+    if sensitivity is None:
+        return Channel(name, stored, fs_hz)
+    scale = sensitivity * number_in(definition, "ChannelSensitivityCorrectionFactor", 1.0)
+    if not (np.isfinite(scale) and scale != 0):
+        raise ReaderError(file, "ChannelSensitivity", "needs a number other than 0")
+    units = reads.items(definition, "ChannelSensitivityUnitsSequence")
+    unit = text_in(units[0], "CodeValue") if units else ""
+    values = stored * scale + number_in(definition, "ChannelBaseline", 0.0)
+    return Channel(name, values, fs_hz, unit, abs(1 / scale))
+
+
+def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
+    """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
+    found: dict[str, float | None] = {}
+    if age := text_in(dataset, "PatientAge"):
+        found["age"] = age_of(age)
+    else:
+        dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
+        when = next((text for name in dates if (text := text_in(dataset, name))), "")
+        years = age_between(text_in(dataset, "PatientBirthDate"), when)
+        if years is not None:
+            found["age"] = years
+    if (sex := text_in(dataset, "PatientSex")) and sex != "O":
+        found["sex"] = sex_of(sex)
+    if (metres := number_in(dataset, "PatientSize", None)) is not None:
+        found["height_cm"] = metres * 100
+    if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
+        found["weight_kg"] = kilograms
+    return checked_facts(found)

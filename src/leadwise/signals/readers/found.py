@@ -1,0 +1,172 @@
+"""What a reader finds in a file, and what comes of it: a recording in millivolts, with all that was understood."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from leadwise.signals.leads import RecordingError
+from leadwise.signals.readers.errors import ReaderError
+from leadwise.signals.recording import Recording, build_recording
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller knows of a file; what is given here counts more than what the file says.
+
+    Attributes:
+        fs_hz: sampling rate in Hz.
+        units: of the numbers in the file: ``mV``, ``uV``, ``V`` or ``nV``.
+        gain: how many of the numbers that the file stores make one millivolt; instead of ``units``.
+        leads: names of the leads in the order of the file.
+        order: of an array without names: ``time_lead`` or ``lead_time``.
+    """
+
+    fs_hz: float | None = None
+    units: str | None = None
+    gain: float | None = None
+    leads: Sequence[str] | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One signal of a file as the file gives it.
+
+    Attributes:
+        name: as the file spells it; empty where it has no names.
+        values: ``(time,)`` float64 in ``unit``; NaN where a sample is missing.
+        fs_hz: sampling rate in Hz, if the file says it.
+        unit: as the file spells it; empty where it says none.
+        gain: how many stored numbers make one ``unit``, where the file stores whole numbers and says so.
+    """
+
+    name: str
+    values: np.ndarray
+    fs_hz: float | None
+    unit: str = ""
+    gain: float | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a file does not say and only its owner can: answer it by reading again with the hint named ``field``.
+
+    Attributes:
+        field: name of the hint: ``fs_hz``, ``units``, ``gain`` or ``leads``.
+        text: the question, in a plain sentence.
+        suggestion: the likely answer, to be confirmed; ``None`` where there is none.
+        allowed: the answers to choose from; empty for any.
+    """
+
+    field: str
+    text: str
+    suggestion: str | float | tuple[str, ...] | None = None
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader finds in a file, before any of it is checked or converted.
+
+    Attributes:
+        format: name of the format.
+        channels: the signals, in the order of the file.
+        patient: what the file says of the patient, as ``ECGRecord.patient``.
+        notes: what is odd about the file, in plain sentences.
+        unit_question: what to ask where the units are not known, if the format has a better question than the usual.
+    """
+
+    format: str
+    channels: tuple[Channel, ...]
+    patient: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unit_question: Question | None = None
+
+
+@dataclass(frozen=True)
+class ReadECG:
+    """What was read and understood of a file. Never a name, an id or a date of the patient.
+
+    Attributes:
+        file: name of the file, without its folder.
+        format: name of the format.
+        signal_mv: ``(time, lead)`` float32 in millivolts, columns as ``leads``; ``None`` as long as the units or the
+            leads are in question.
+        fs_hz: sampling rate in Hz; ``None`` while in question.
+        samples: samples of each lead.
+        leads: standard names in the order of the file, 8 to 12 of them; empty while in question.
+        leads_found: the same leads as the file spells them.
+        units_found: unit of the numbers as the file spells it; empty where it says none.
+        units_how: how the numbers were turned into millivolts, in a plain sentence; empty while in question.
+        gain_per_mv: per lead, how many stored numbers make one millivolt, where the file stores whole numbers.
+        patient: what the file says of ``age`` (years), ``sex`` (0 male, 1 female), ``height_cm``, ``weight_kg``,
+            ``pacemaker`` (0 or 1).
+        notes: everything odd, in plain sentences.
+        questions: what only the owner of the file can say; without an answer there is no recording.
+    """
+
+    file: str
+    format: str
+    signal_mv: np.ndarray | None
+    fs_hz: float | None
+    samples: int
+    leads: tuple[str, ...]
+    leads_found: tuple[str, ...]
+    units_found: str
+    units_how: str
+    gain_per_mv: tuple[float, ...] | None
+    patient: Mapping[str, float]
+    notes: tuple[str, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of the recording; ``None`` while the sampling rate is in question."""
+        return None if self.fs_hz is None else self.samples / self.fs_hz
+
+    def with_note(self, note: str) -> "ReadECG":
+        """The same with one note more."""
+        return replace(self, notes=(*self.notes, note))
+
+    def recording(self, patient: Mapping[str, float | None] | None = None, record_id: str = "") -> Recording:
+        """The checked recording in standard lead order, as everything else takes it.
+
+        Args:
+            patient: what is known of the patient, instead of what the file says.
+            record_id: the caller's name for the recording.
+
+        Raises:
+            ReaderError: a question is open, or the recording cannot be an ECG: too short, too long, flat, too large.
+        """
+        signal_mv, fs_hz = self._answered()
+        try:
+            return build_recording(
+                signal_mv,
+                fs_hz=fs_hz,
+                leads=self.leads,
+                order="time_lead",
+                patient=self.patient if patient is None else patient,
+                record_id=record_id,
+            )
+        except RecordingError as error:
+            raise ReaderError(self.file, error.field, error.problem) from None
+
+    def request_row(self) -> dict[str, Any]:
+        """The recording and the facts as one row of a request: what ``leadwise.serving`` takes.
+
+        Raises:
+            ReaderError: a question is open.
+        """
+        signal_mv, fs_hz = self._answered()
+        row: dict[str, Any] = {"signal": signal_mv.tolist(), "leads": list(self.leads), "fs_hz": fs_hz}
+        return row | {"units": "mV", "order": "time_lead"} | dict(self.patient)
+
+    def _answered(self) -> tuple[np.ndarray, float]:
+        """The signal and its rate, if nothing is in question."""
+        for question in self.questions:
+            raise ReaderError(self.file, question.field, question.text)
+        if self.signal_mv is None or self.fs_hz is None:
+            raise ReaderError(self.file, "signal", "is not known")
+        return self.signal_mv, self.fs_hz

@@ -1,0 +1,114 @@
+"""WFDB records, as PhysioNet publishes them: a header (``.hea``) and its signal files (``.dat``, ``.mat``)."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from leadwise.signals.readers.errors import ReaderError, shown_name
+from leadwise.signals.readers.found import Channel, Found, Hints, Question
+from leadwise.signals.readers.patient_facts import facts_of
+from leadwise.signals.readers.wfdb_header import Header, SignalLine, read_header
+
+FORMAT = "WFDB"
+USUAL_GAIN = 200.0
+"""Units per millivolt that the header specification assumes where a header states none."""
+PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12, "310": 10, "311": 10}
+"""Bits that a sample takes in a file at least; formats 508, 516 and 524 are compressed."""
+
+
+def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+    """Read a record.
+
+    Args:
+        file: name of the header.
+        files: the header and its signal files by name.
+        hints: not needed here.
+
+    Raises:
+        ReaderError: a signal file is missing or cut off, or the header is broken.
+    """
+    header = read_header(file, files[file].decode("utf-8", errors="replace"))
+    _check_files(file, header, files)
+    stored = _read_by_library(header, files)
+    notes = _checksum_notes(header, stored)
+    facts, oddities = facts_of(header.comment_facts())
+    question = None
+    if any(line.gain is None for line in header.signals):
+        question = Question(
+            "gain",
+            "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
+            suggestion=USUAL_GAIN,
+        )
+    channels = tuple(
+        _channel(line, numbers, header.fs_hz) for line, numbers in zip(header.signals, stored, strict=True)
+    )
+    return Found(FORMAT, channels, facts, (*notes, *oddities), question)
+
+
+def _check_files(file: str, header: Header, files: Mapping[str, bytes]) -> None:
+    """Every signal file is there, and as long as the header says."""
+    for name in header.files:
+        if name not in files:
+            raise ReaderError(
+                file,
+                "signal file",
+                f"names {shown_name(name)}, which is missing; give header and signal files together",
+            )
+        lines = [line for line in header.signals if line.file == name]
+        bits = PACKED_IN_BITS.get(lines[0].format)
+        if bits is None or header.samples is None:
+            continue
+        a_frame = sum(line.samples_per_frame for line in lines)
+        needed = int(header.samples * a_frame * bits / 8) + lines[0].offset
+        if len(files[name]) < needed:
+            raise ReaderError(
+                name, "signal file", f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
+            )
+
+
+def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
+    """The stored numbers of every signal, by wfdb: it reads from a disk, so a folder is made for it, and removed."""
+    import wfdb
+
+    names = {name: f"signal{number}.dat" for number, name in enumerate(header.files)}
+    # Several samples a frame are averaged unless they are asked for, but format 61 can only be read when they are not.
+    one_a_frame = all(line.samples_per_frame == 1 for line in header.signals)
+    with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
+        for name, new in names.items():
+            Path(folder, new).write_bytes(files[name])
+        Path(folder, "record.hea").write_text(header.rewritten(names), encoding="ascii")
+        record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
+    stored = record.d_signal.T if one_a_frame else record.e_d_signal
+    return [np.asarray(signal) for signal in stored]
+
+
+def _channel(line: SignalLine, stored: np.ndarray, frames_hz: float) -> Channel:
+    """One signal in its units, NaN where the format marks a sample as missing."""
+    values = stored.astype(np.float64)
+    values[stored == _missing_mark(line.format)] = np.nan
+    fs_hz = frames_hz * line.samples_per_frame
+    if line.gain is None:
+        return Channel(line.description, values - line.baseline, fs_hz)
+    return Channel(line.description, (values - line.baseline) / line.gain, fs_hz, line.units, line.gain)
+
+
+def _missing_mark(stored_format: str) -> int:
+    """The lowest number of a format stands for a missing sample."""
+    bits = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "24": 24, "524": 24, "32": 32}
+    return -(2 ** (bits.get(stored_format, 16) - 1))
+
+
+def _checksum_notes(header: Header, signals: Sequence[np.ndarray]) -> list[str]:
+    """What the header says of its samples and does not hold."""
+    wrong = []
+    for line, stored in zip(header.signals, signals, strict=True):
+        if line.checksum is None or line.skew or len(stored) == 0:
+            continue
+        difference = int(np.sum(stored, dtype=np.int64)) - line.checksum
+        if difference % 65536:
+            wrong.append(line.description or "one without a name")
+    if not wrong:
+        return []
+    return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]
