@@ -1,4 +1,4 @@
-"""Package the better fusion model, register it, and make it the champion."""
+"""Package the better fusion model, or take the pretrained one; register it, and make it the champion."""
 
 import mlflow
 
@@ -12,7 +12,8 @@ def work(parameters: Parameters) -> None:
     from leadwise.registry.registration import curl_example, register_champion, serve_command
 
     workspace = parameters.shared.workspace
-    log_store(open_store(workspace / "store").manifest, "registration")
+    if parameters.registration.source == "workspace":
+        log_store(open_store(workspace / "store").manifest, "registration")
     registered = register_champion(parameters)
     mlflow.set_tags(
         {"model": registered.model, "registered": f"{registered.name} version {registered.version} @{registered.alias}"}

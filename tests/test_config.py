@@ -24,8 +24,9 @@ from leadwise.config import (
 def test_the_shipped_file_is_whole_and_allowed() -> None:
     parameters = load_parameters()
     shipped = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    expected = {name: value for section in shipped.values() for name, value in section.items()}
-    assert parameters.flat("main") == expected
+    for entry_point in ENTRY_POINTS:
+        keys = {name: section for name, (section, _, _) in section_fields(entry_point).items()}
+        assert parameters.flat(entry_point) == {name: shipped[section][name] for name, section in keys.items()}
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml")))
@@ -44,10 +45,11 @@ def test_an_unknown_configuration_is_named() -> None:
         load_parameters({"configuration": "orignal"})
 
 
-def test_names_are_unique_across_sections() -> None:
-    shipped = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    names = [name for section in shipped.values() for name in section]
-    assert len(names) == len(set(names))
+def test_register_has_a_source_of_its_own() -> None:
+    assert load_parameters({"source": "pretrained"}, entry_point="register").registration.source == "pretrained"
+    whole = load_parameters({"source": "data/ptbxl"}, entry_point="main")
+    assert str(whole.ingest.source) == "data/ptbxl"
+    assert whole.flat("register")["source"] == "workspace"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from leadwise.contract import MODEL_NAMES, EncoderName, FeatureSet, HeadName, LeadwiseError, ModelName, StoredRate
 
@@ -142,6 +143,10 @@ class Evaluate(Section):
 class Register(Section):
     """Packaging and the model registry."""
 
+    source: Literal["workspace", "pretrained"] = Field(
+        description="workspace: what the stages before left there; pretrained: the networks that Leadwise brings along",
+        json_schema_extra={"entry_point": "register"},
+    )
     registered_model: str = Field(
         pattern=r"^[A-Za-z0-9_-]+$", description="name in the registry; auto: leadwise, or leadwise-demo if simulated"
     )
@@ -171,7 +176,9 @@ class Parameters(BaseModel):
         """Every parameter of one entry point by its kebab-case name."""
         values: dict[str, Any] = {}
         for section in ENTRY_POINTS[entry_point]:
-            values |= getattr(self, section).model_dump(mode="json", by_alias=True)
+            found = getattr(self, section)
+            taken = {name for name, field in type(found).model_fields.items() if _belongs(field, entry_point)}
+            values |= found.model_dump(mode="json", by_alias=True, include=taken)
         return values
 
 
@@ -186,6 +193,13 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
 }
 """The sections whose parameters each entry point takes, most general first."""
 
+
+def _belongs(field: FieldInfo, entry_point: str) -> bool:
+    """Whether an entry point takes a parameter of its sections: some are for one entry point alone."""
+    extra = field.json_schema_extra
+    return not isinstance(extra, dict) or extra.get("entry_point", entry_point) == entry_point
+
+
 _SECTION_KEYS = {"registration": "register"}
 
 
@@ -196,6 +210,8 @@ def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
         model = Parameters.model_fields[section].annotation
         assert isinstance(model, type) and issubclass(model, Section)
         for name, field in model.model_fields.items():
+            if not _belongs(field, entry_point):
+                continue
             key = _SECTION_KEYS.get(section, section)
             fields[_kebab(name)] = (key, field.description or "", field.annotation)
     return fields

@@ -110,9 +110,12 @@ def test_locks_carry_hashes_and_name_no_host(lock: str) -> None:
 def test_params_yaml_holds_every_parameter_once() -> None:
     sections = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
     written = [(section, name) for section, values in sections.items() for name in values]
-    expected = [(section, name) for name, (section, _, _) in section_fields("main").items()]
-    assert sorted(written) == sorted(expected)
-    assert len({name for _, name in written}) == len(written), "two sections share a name: -P could not tell them apart"
+    taken = {(section, name) for point in ENTRY_POINTS for name, (section, _, _) in section_fields(point).items()}
+    assert sorted(written) == sorted(taken)
+    for point, sections in ENTRY_POINTS.items():
+        keys = {"register" if section == "registration" else section for section in sections}
+        names = [name for section, name in written if section in keys and (section, name) != ("register", "source")]
+        assert len(names) == len(set(names)), f"{point}: two parameters of one name: -P could not tell them apart"
 
 
 def test_mlproject_declares_what_the_configuration_knows() -> None:

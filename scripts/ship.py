@@ -1,0 +1,59 @@
+"""Put a registered package into the source tree as the pretrained one, with its model card.
+
+python scripts/ship.py --workspace workspace/ptbxl-champion --command "make run DATA=... CONFIG=champion"
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from leadwise.config import PROJECT_ROOT
+from leadwise.contract import LeadwiseError
+
+
+def commit() -> str:
+    """The commit of the code, with a mark where files differ from it; empty outside of a checkout."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.strip()
+
+
+def ship_workspace(workspace: Path, command: str) -> None:
+    """Ship what the register stage packaged from a workspace."""
+    from leadwise.registry.model_card import Sources, model_card
+    from leadwise.registry.packaging import PACKAGE_FOLDER, Package
+    from leadwise.registry.shipped import ship
+
+    package = Package.read(workspace / PACKAGE_FOLDER)
+    feature_set = package.description["feature_set"]
+    sources = Sources(
+        description=package.description,
+        training=json.loads((workspace / "models" / feature_set / package.model / "training.json").read_text()),
+        manifest=json.loads((workspace / "store" / "manifest.json").read_text()),
+        evaluation=workspace / "evaluation" / feature_set / package.model,
+        onnx_bytes=sum(file.stat().st_size for file in package.network_files.values()),
+        command=command,
+        commit=commit(),
+    )
+    for file in ship(package, model_card(sources)):
+        print(f"{file.relative_to(PROJECT_ROOT)}  {file.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    """Parse the command line and ship."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, required=True, help="where the register stage has left a package")
+    parser.add_argument("--command", required=True, help="what made it, for the model card")
+    arguments = parser.parse_args()
+    try:
+        ship_workspace(arguments.workspace, arguments.command)
+    except LeadwiseError as error:
+        sys.exit(f"ship: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

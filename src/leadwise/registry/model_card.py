@@ -1,0 +1,207 @@
+"""The model card: what a packaged model is, how it was made, how good it is and for whom, as Markdown.
+
+After Mitchell et al. 2019 (Model Cards for Model Reporting), with the items of TRIPOD+AI (Collins et al., BMJ 2024,
+385:e078378).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.evaluation.files import (
+    CALIBRATION_FILE,
+    DECISION_FILE,
+    METRICS_FILE,
+    ROBUSTNESS_FILE,
+    STATEMENTS_FILE,
+    SUBGROUPS_FILE,
+)
+from leadwise.evaluation.statement_table import statement_tables
+
+TEMPLATES = Path(__file__).parent / "templates"
+HEADLINE: Mapping[str, str] = {
+    "macro AUROC": "macro_auroc",
+    "macro AUPRC": "macro_auprc",
+    "mean binary accuracy at 0.5": "binary_accuracy",
+    "its floor": "floor/binary_accuracy",
+    "macro F1 at the chosen thresholds": "chosen/macro_f1",
+    "all five classes right, at the chosen thresholds": "chosen/exact_match",
+    "macro AUROC, labelled records only": "labelled/macro_auroc",
+}
+PER_CLASS = ("auroc", "auprc", "chosen/sensitivity", "chosen/specificity", "chosen/ppv", "chosen/npv")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a card is made from.
+
+    Attributes:
+        description: content of the package's ``model.json``.
+        training: content of the fusion model's ``training.json``.
+        manifest: of the store that it was trained on.
+        evaluation: the fusion model's folder of the evaluate stage.
+        onnx_bytes: size of both networks together.
+        command: what made the model.
+        commit: of the code; empty where it is not known.
+    """
+
+    description: Mapping[str, Any]
+    training: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    evaluation: Path
+    onnx_bytes: int
+    command: str
+    commit: str = ""
+
+
+def model_card(sources: Sources) -> str:
+    """The card as Markdown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Markdown, not HTML: nothing is escaped, and everything comes from our own files.
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False)
+    return environment.get_template("model_card.md").render(**_content(sources)).rstrip() + "\n"
+
+
+def _content(sources: Sources) -> dict[str, Any]:
+    metrics = _read(sources.evaluation / METRICS_FILE)
+    decision = _read(sources.evaluation / DECISION_FILE)
+    training, recipe, rows = sources.training, sources.training["parameters"], metrics["rows"]
+    signal = sources.description["networks"]["fusion"]["preprocessing"]["signal"]
+    return {
+        "version": sources.description["leadwise"],
+        "model": training["model"],
+        "disclaimer": DISCLAIMER,
+        "simulated": sources.description["simulated"],
+        "classes": ", ".join(f"{SUPERCLASS_NAMES[name]} ({name})" for name in SUPERCLASSES),
+        "records": f"{rows['test']:,}",
+        "patients": f"{rows['test_patients']:,}",
+        "unlabelled": f"{rows['test'] - rows['test_labelled']:,}",
+        "replicates": f"{metrics['bootstrap']['replicates']:,}",
+        "headline": [(name, with_interval(metrics, key)) for name, key in HEADLINE.items()],
+        "network": f"{recipe['encoder']} of width {recipe['encoder-width']} beside a metadata branch",
+        "parameters": f"{training['count_params']:,}",
+        "size": f"{sources.onnx_bytes / 2**20:.1f} MiB with the metadata-only network",
+        "window_s": f"{signal['window_samples'] / signal['fs_hz']:g}",
+        "fs_hz": f"{signal['fs_hz']:g}",
+        "learning": _learning(training),
+        "validation": f"{training['validation']['val/macro_auroc']:.4f}",
+        "release": sources.manifest["release"],
+        "digest": training["digest"],
+        "command": sources.command,
+        "commit": sources.commit,
+        "recipe": yaml.safe_dump(dict(recipe), sort_keys=False).rstrip(),
+        "per_class": [_class_row(name, metrics, decision) for name in SUPERCLASSES],
+        "policies": [
+            (name, policy["rule"])
+            for name, policy in decision.get("policies", {}).items()
+            if name != decision["policy"]
+        ],
+        "calibration": _calibration(sources.evaluation / CALIBRATION_FILE),
+        "ece": with_interval(metrics, "ece"),
+        "brier": with_interval(metrics, "brier"),
+        "statements": _statements(sources.evaluation / STATEMENTS_FILE),
+        "subgroups": _subgroups(sources.evaluation / SUBGROUPS_FILE),
+        "robustness": _robustness(sources.evaluation / ROBUSTNESS_FILE),
+        "total": f"{sources.manifest['records']:,}",
+        "total_patients": f"{sources.manifest['patients']:,}",
+    }
+
+
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """``0.934 [0.927, 0.941]`` of a metric of fold 10 by its name without ``test/``."""
+    value = metrics["metrics"].get(f"test/{name}")
+    if value is None:
+        return "undefined"
+    bounds = metrics["intervals"].get(f"test/{name}", [None, None])
+    if None in bounds or math.isclose(*bounds):
+        return f"{value:.3f}"
+    return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
+def _learning(training: Mapping[str, Any]) -> str:
+    recipe = training["parameters"]
+    text = f"AdamW, {recipe['schedule']}, {training['epochs']} epochs, seed {recipe['seed']}, {training['backend']}"
+    if recipe.get("teachers"):
+        text += f"; taught by {recipe['teachers']} networks, whose answers weigh {recipe['distillation']:g}"
+    return text
+
+
+def _class_row(name: str, metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
+    positives = metrics["rows"].get("test_positives", {}).get(name)
+    return [
+        f"{name}: {SUPERCLASS_NAMES[name]}",
+        "" if positives is None else f"{positives:,}",
+        *(with_interval(metrics, f"{metric}/{name}") for metric in PER_CLASS),
+        f"{decision['thresholds'][name]:.3f}",
+    ]
+
+
+def _calibration(file: Path) -> str:
+    if not file.is_file():
+        return "one temperature"
+    found = _read(file)
+    kind = str(found.get("method", found.get("kind", "one temperature"))).replace("_", " ")
+    return f"{kind}, fitted on fold 9 (the best single temperature is {found['temperature']:.3f})"
+
+
+def _statements(file: Path) -> str:
+    return statement_tables(_read(file)) if file.is_file() else ""
+
+
+def _subgroups(file: Path) -> list[list[str]]:
+    if not file.is_file():
+        return []
+    rows = []
+    for group in _read(file)["subgroups"]:
+        found: dict[str, Any] = {"metrics": {}, "intervals": {}}
+        if "macro_auroc" in group["metrics"]:
+            found = {
+                "metrics": {"test/macro_auroc": group["metrics"]["macro_auroc"]},
+                "intervals": {"test/macro_auroc": group["intervals"].get("macro_auroc", [None, None])},
+            }
+        why = group["suppressed"].get("macro_auroc", "")
+        rows.append(
+            [f"{group['kind']}: {group['name']}", f"{group['records']:,}", why or with_interval(found, "macro_auroc")]
+        )
+    return rows
+
+
+def _robustness(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    content = _read(file)
+    rows = []
+    for curve in content["curves"]:
+        for level in curve["levels"]:
+            title = f"{curve['title']} ({curve['unit']})" if curve.get("unit") else curve["title"]
+            if "refused" in level:
+                rows.append([title, level["level"], "refused", ""])
+            else:
+                rows.append(
+                    [title, level["level"], _estimate(level["auroc"]["macro"]), _estimate(level["drop"]["macro"])]
+                )
+    return {
+        "records": f"{content['records']:,}",
+        "undisturbed": _estimate(content["undisturbed"]["macro"]),
+        "mean": _estimate(content["mean_macro_auroc"]),
+        "rows": rows,
+    }
+
+
+def _estimate(found: Mapping[str, Any]) -> str:
+    if found["value"] is None:
+        return "undefined"
+    low, high = found.get("interval") or (found.get("low"), found.get("high"))
+    return f"{found['value']:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
