@@ -109,13 +109,14 @@ def validation_page() -> str:
         "",
         f"<!-- {NOTICE.format(sources='src/leadwise/data/suites/*.yaml')} -->",
         "",
-        "What `ingest` checks before anything is trained. A **critical** check that fails stops the pipeline with exit"
-        " status 1: nothing is written, the message lists each with counts and examples, and the report lies in"
-        " `validation-failed/` beside the store. A warning is counted, listed with its records, and logged.",
+        "What [ingestion](ingestion.md) checks before anything is trained. A **critical** check that fails stops the"
+        " pipeline with exit status 1: nothing is written, the message lists each with counts and examples, and the"
+        " report lies in `validation-failed/` beside the store. A warning is counted, listed with its records, and"
+        " logged.",
         "",
         "The report is the folder `validation/` of the store and of the run's artifacts: `summary.html` (one page),"
-        " `data_docs/` (Great Expectations), `validation.json` (every outcome), `flagged.csv` (every row that breaks a"
-        " check) and `signals.parquet` (what was measured in each recording, see"
+        " `data_docs/` (Great Expectations), `validation.json` (every outcome), `flagged.csv` (the rows that break a"
+        " check, 1,000 of each at most) and `signals.parquet` (what was measured in each recording, see"
         " [signal quality](signal-quality.md)). The run's metrics `ingest/<suite>/<check>` count the rows that do not"
         " fit, so that two ingestions can be compared.",
         "",

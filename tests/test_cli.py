@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,25 @@ def test_an_error_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Captur
     message = capsys.readouterr().err
     assert message.startswith(f"leadwise simulate: error: {tmp_path}: exists and is not a simulated tree")
     assert message.count("\n") == 1
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path: Path) -> None:
+    # What a shell starts in the background, and so these tests perhaps, is deaf to Ctrl-C.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from leadwise.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "simulate", str(tmp_path / "tree"), "--patients", "20000"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(leadwise.__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not any(tmp_path.iterdir()):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+        assert process.returncode is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "leadwise simulate: stopped\n")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

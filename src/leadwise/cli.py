@@ -1,11 +1,13 @@
 """The ``leadwise`` command. What a subcommand needs is imported when it runs, so that ``--help`` answers at once."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from leadwise import __version__
 
@@ -20,23 +22,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        The exit status: 0, or 1 after an error that the user can act on, whose message goes to standard error.
+        The exit status: 0; 1 after an error that the user can act on, whose message goes to standard error; 130 after
+        Ctrl-C; 141 if whoever read the messages left before the work was done.
         A command line that cannot be parsed ends the program with status 2.
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    finally:
+        _drop_what_nobody_reads()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = build_parser().parse_args(arguments)
     from leadwise.contract import LeadwiseError
 
     try:
-        options.run(options)
+        result = options.run(options)
     except LeadwiseError as error:
-        print(f"leadwise {options.command}: error: {error}", file=sys.stderr)
+        _tell(f"leadwise {options.command}: error: {error}", sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        _tell(f"leadwise {options.command}: stopped", sys.stderr)
+        return 128 + signal.SIGINT
+    _tell(result, sys.stdout)
     return 0
 
 
+def _tell(text: object, stream: TextIO) -> None:
+    """Print what came of the work, which is done even if its reader (`| head`) has left."""
+    with suppress(BrokenPipeError):
+        print(text, file=stream)
+
+
+def _drop_what_nobody_reads() -> None:
+    """Keep Python from failing over it at the end of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """All subcommands; each sets ``run``, a function of the parsed options."""
+    """All subcommands; each sets ``run``, a function of the parsed options whose result is printed."""
     parser = argparse.ArgumentParser(
         prog="leadwise",
         description="12-lead ECGs to calibrated probabilities. For research and education only, no medical device.",
@@ -62,9 +95,9 @@ def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         allow_abbrev=False,
     )
     parser.add_argument("dest", metavar="DEST", type=Path, help="folder of the tree: new, empty or a PTB-XL tree")
-    parser.add_argument("--from-zip", metavar="FILE", type=Path, help="PhysioNet's zip archive, not the network")
+    parser.add_argument("--from-zip", metavar="FILE", type=Path, help="unpack PhysioNet's zip archive; no network")
     parser.add_argument("--release", choices=list(RELEASES), help=f"default: {newest}; of an archive: what it holds")
-    parser.add_argument("--rate", type=int, choices=RATES_HZ, default=100, help="in Hz (default: 100)")
+    parser.add_argument("--rate", type=int, choices=RATES_HZ, default=100, help="in Hz (default: 100, for all models)")
     parser.add_argument(
         "--source",
         metavar="URL",
@@ -72,11 +105,11 @@ def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="web folder that holds SHA256SUMS.txt; {release} in it is replaced; give it again for a second choice "
         "(default: PhysioNet, then its mirror on S3)",
     )
-    parser.add_argument("--jobs", metavar="N", type=int, help="files fetched at a time (default: 16)")
+    parser.add_argument("--jobs", metavar="N", type=int, help="files fetched at a time, up to 64 (default: 16)")
     parser.set_defaults(run=_download, parser=parser)
 
 
-def _download(options: argparse.Namespace) -> None:
+def _download(options: argparse.Namespace) -> str:
     from leadwise.data.download.published import SOURCES
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
@@ -97,7 +130,7 @@ def _download(options: argparse.Namespace) -> None:
                 sources=options.source or SOURCES,
                 jobs=JOBS if options.jobs is None else options.jobs,
             )
-    print(arrived.report())
+    return arrived.report()
 
 
 @contextmanager
@@ -112,7 +145,7 @@ def _stopped_cleanly() -> Iterator[None]:
         yield
     except SystemExit:
         message = "leadwise download: stopped. What has arrived is whole; the same command goes on from here."
-        print(message, file=sys.stderr)
+        _tell(message, sys.stderr)
         raise
     finally:
         for number, handler in before.items():
@@ -132,7 +165,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_simulate)
 
 
-def _simulate(options: argparse.Namespace) -> None:
+def _simulate(options: argparse.Namespace) -> Path:
     from leadwise.data.simulator import write_simulated_tree
 
     patients, seed = options.patients, options.seed
@@ -142,7 +175,7 @@ def _simulate(options: argparse.Namespace) -> None:
         defaults = load_parameters(entry_point="simulate")
         patients = defaults.simulate.patients if patients is None else patients
         seed = defaults.shared.seed if seed is None else seed
-    print(write_simulated_tree(options.dest, patients=patients, seed=seed))
+    return write_simulated_tree(options.dest, patients=patients, seed=seed)
 
 
 if __name__ == "__main__":

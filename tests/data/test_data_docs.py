@@ -1,5 +1,7 @@
 """The pages: readable offline, in any browser, on any machine, and the same for the same data."""
 
+import dataclasses
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -61,6 +63,7 @@ def test_every_expectation_stands_in_the_data_docs(simulated_store: Path) -> Non
     for check in suite.checks.values():
         assert check.says.replace("&", "&amp;") in text
         assert check.why in text
+    assert "__none__" not in text
 
 
 def results(rows: int) -> dict[str, object]:
@@ -68,6 +71,7 @@ def results(rows: int) -> dict[str, object]:
         {
             "record": [f"ecg_id {number}" for number in range(rows)],
             "not_as_listed": pd.Series(["<b>another</b>" if row % 2 else None for row in range(rows)], dtype=object),
+            "written_otherwise": pd.Series([None] * rows, dtype=object),
         }
     )
     suite = read_suite("files", suite_values("1.0.3", {}, 0.1))
@@ -88,10 +92,20 @@ def test_text_of_the_data_is_no_markup_and_many_failures_stay_small(tmp_path: Pa
     assert len(text) < 100_000
 
 
+def test_a_share_is_one_of_all_rows(tmp_path: Path) -> None:
+    heights = pd.Series([6.0, 170.0, *[None] * 8])
+    frame = pd.DataFrame({"record": [f"ecg_id {row}" for row in range(10)], "height": heights})
+    suite = read_suite("table", suite_values("1.0.3", {}, 0.1))
+    suite = dataclasses.replace(suite, checks={"height_range": suite.checks["height_range"]})
+    write_data_docs({"table": (suite, run_suite(suite, frame)[1])}, tmp_path, "1.0.3")
+    text = re.sub("<[^>]*>", "", (tmp_path / "table.html").read_text())
+    assert re.search(r"1 unexpected values? found\. +10% of 10 total rows", text)
+
+
 def test_a_failed_suite_is_marked_in_the_index(tmp_path: Path) -> None:
     write_data_docs(results(3), tmp_path, "1.0.3")
     index = (tmp_path / "index.html").read_text()
-    assert "class='n warning'>0 of 1 held" in index
+    assert "class='n warning'>1 of 2 held" in index
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.0, 50.0, 50.1], [0.0] * 9, [2.0, 1e9]])

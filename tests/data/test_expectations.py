@@ -26,7 +26,7 @@ ROWS = 10
 COUNTS = {"NORM": 5, "MI": 3, "STTC": 2, "CD": 2, "HYP": 2, "unlabelled": 1}
 
 GOOD: Mapping[str, Mapping[str, object]] = {
-    "files": {"not_as_listed": None},
+    "files": {"not_as_listed": None, "written_otherwise": None},
     "schema": dict.fromkeys(["absent", "unknown", "wrong_kind", "statements_missing"]),
     "table": {
         **dict.fromkeys(["not_a_number", "outside_the_tree", "unreadable_statements", "unknown_statements"]),
@@ -38,6 +38,9 @@ GOOD: Mapping[str, Mapping[str, object]] = {
         **dict.fromkeys(["splits_of_patient", "folds_of_patient", "sexes_of_patient"], 1),
         "sex": [0.0, 1.0] * 5,
         "age_or_hidden": [0.0, MAX_AGE] * 5,
+        "age_is_known": 0.951,
+        "height_is_known": 0.25,
+        "weight_is_known": 0.35,
         "height": [*map(float, HEIGHT_CM), 170.0, *[None] * 7],
         "weight": [*map(float, WEIGHT_KG), 70.0, 80.0, *[None] * 6],
         "adult_bmi": [12.0, 60.0, *[None] * 8],
@@ -73,7 +76,7 @@ GOOD: Mapping[str, Mapping[str, object]] = {
 """Frames at the limit of every check."""
 
 BAD: Mapping[str, Mapping[str, tuple[object, object]]] = {
-    "files": {"not_as_listed": ("another hash", "another hash")},
+    "files": dict.fromkeys(GOOD["files"], ("in another way", "in another way")),
     "schema": dict.fromkeys(GOOD["schema"], ("wrong", "wrong")),
     "table": {
         **dict.fromkeys(("not_a_number", "outside_the_tree", "unreadable_statements"), ("what?", "what?")),
@@ -117,6 +120,9 @@ WHOLE: Mapping[str, Mapping[str, object]] = {
         "split": "train",
         "sex": [None, 2.0, -1.0, *[0.0] * 7],
         "age_or_hidden": [None, -1.0, MAX_AGE + 1.0, *[50.0] * 7],
+        "age_is_known": 0.949,
+        "height_is_known": 0.24,
+        "weight_is_known": 0.34,
         "height": [HEIGHT_CM[0] - 0.1, HEIGHT_CM[1] + 0.1, *[None] * 8],
         "weight": [WEIGHT_KG[0] - 0.1, WEIGHT_KG[1] + 0.1, 70.0, *[None] * 7],
     },

@@ -1,6 +1,8 @@
 """What validation looks at, against plain loops over the table."""
 
 import dataclasses
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,25 @@ def test_tables_that_are_not_as_listed_are_named(tables: Tables) -> None:
     frame = file_frame(tables, ["scp_statements.csv"])
     assert frame.loc[frame["not_as_listed"].notna(), "record"].tolist() == ["scp_statements.csv"]
     assert len(frame) == len(tables.files)
+    assert frame["written_otherwise"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda raw: b"\xef\xbb\xbf" + raw, "begins with a byte order mark"),
+        (lambda raw: raw.replace(b"\n", b"\r\n"), "its lines end as on Windows (CR LF)"),
+    ],
+)
+def test_a_table_that_a_spreadsheet_has_saved_is_named(
+    simulated_tree: Path, tmp_path: Path, change: Callable[[bytes], bytes], told: str
+) -> None:
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        shutil.copy(simulated_tree / name, tmp_path)
+    file = tmp_path / "ptbxl_database.csv"
+    file.write_bytes(change(file.read_bytes()))
+    frame = file_frame(read_tables(tmp_path), []).set_index("record")
+    assert frame["written_otherwise"].dropna().to_dict() == {"ptbxl_database.csv": told}
 
 
 def test_rows_are_named_by_ecg_id_or_by_their_line(tables: Tables) -> None:

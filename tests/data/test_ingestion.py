@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from leadwise.data.checksums import ChecksumError
 from leadwise.data.ingestion import IngestionError, ingest
-from leadwise.data.inputs import NO_PART, code_digests
+from leadwise.data.inputs import NO_PART, code_digests, fingerprint
 from leadwise.data.simulator import write_simulated_tree
 from leadwise.data.store import StoreError, open_store, verify_digest
 from leadwise.data.tables import TableError, read_tables
@@ -87,10 +88,6 @@ TABLE_DAMAGE = {
         lambda table: pd.concat([table, table.iloc[[4]]]),
         r"No ecg_id occurs twice: 2 of .* do not \(ecg_id 5",
     ),
-    "patient across folds": (
-        lambda table: table.assign(patient_id="77"),
-        r"(?s)No patient is in two of training, validation and test.*No patient is in two folds",
-    ),
     "unknown statement": (
         setter(6, "scp_codes", "{'NORM': 100.0, 'WAT': 0.0}"),
         r"SCP statements are known: 1 of .* \(ecg_id 7: WAT\)",
@@ -101,37 +98,56 @@ TABLE_DAMAGE = {
     ),
     "text in a number column": (
         setter(8, "height", "one meter eighty"),
-        r"Number columns hold numbers.*ecg_id 9: height: one meter eighty",
+        r"Number columns hold numbers.*: 2 of .*ecg_id 9: height: one meter eighty",
     ),
-    "half a fold": (setter(9, "strat_fold", "3.5"), r"Number columns.*ecg_id 10: strat_fold: 3.5"),
-    "fold 11": (setter(9, "strat_fold", "11"), r"Folds are 1 to 10: 1 of .*ecg_id 10: 11"),
-    "no fold": (setter(9, "strat_fold", None), r"Every record has a fold: 1 of .*ecg_id 10"),
+    "half a fold": (setter(9, "strat_fold", "3.5"), r"Number columns.*: 2 of .*ecg_id 10: strat_fold: 3.5"),
+    "fold 11": (setter(10, "strat_fold", "11"), r"Folds are 1 to 10: 1 of .*ecg_id 11: 11"),
+    "no fold": (setter(11, "strat_fold", None), r"Every record has a fold: 1 of .*ecg_id 12"),
     "path out of the tree": (
-        setter(10, "filename_lr", "../../etc/passwd"),
-        r"Every waveform lies inside the tree: 1 of .*ecg_id 11: ../../etc/passwd",
+        setter(12, "filename_lr", "../../etc/passwd"),
+        r"Every waveform lies inside the tree: 2 of .*ecg_id 13: ../../etc/passwd",
     ),
-    "absolute path": (setter(10, "filename_lr", "/etc/passwd"), r"inside the tree: 1 of .*ecg_id 11: /etc/passwd"),
-    "third sex": (setter(11, "sex", "7"), r"Sex is 0 \(male\) or 1 \(female\): 1 of .*ecg_id 12: 7"),
-    "no test fold": (
-        lambda table: table[table["strat_fold"] != "10"],
-        r"There are records to train, to validate and to test: found no test",
+    "absolute path": (setter(13, "filename_lr", "/etc/passwd"), r"inside the tree: 2 of .*ecg_id 14: /etc/passwd"),
+    "third sex": (setter(14, "sex", "7"), r"Sex is 0 \(male\) or 1 \(female\): 1 of .*ecg_id 15: 7"),
+    "patient across folds": (lambda table: table.assign(patient_id="77"), r"No patient is in two folds: \d+ of "),
+    "patient across splits": (
+        lambda table: None,
+        r"No patient is in two of training, validation and test: \d+ of .*ecg_id 1",
     ),
 }
+"""Damages of one table, each in a row of its own, and what must be said about each."""
+
+
+@pytest.fixture(scope="module")
+def refused(simulated_tree, tmp_path_factory) -> ValidationFailed:
+    """What an ingestion says of a table that holds them all."""
+    tree = shutil.copytree(simulated_tree, tmp_path_factory.mktemp("refused") / "tree")
+    for change, _ in TABLE_DAMAGE.values():
+        edit(tree, change)
+    store = tree.parent / "workspace" / "store"
+    with pytest.raises(ValidationFailed) as caught:
+        ingest(tree, store, max_unreadable_share=0.0)
+    return caught.value
 
 
 @pytest.mark.parametrize("case", TABLE_DAMAGE)
-def test_a_damaged_table_stops_with_a_report_and_leaves_no_store(tree, tmp_path, case):
-    change, message = TABLE_DAMAGE[case]
-    edit(tree, change)
-    store = tmp_path / "workspace" / "store"
-    with pytest.raises(ValidationFailed, match=message) as caught:
-        ingest(tree, store, max_unreadable_share=0.0)
-    assert not store.exists()
-    report = tmp_path / "workspace" / "validation-failed"
-    assert caught.value.report == report
-    assert caught.value.tally["failed_critical"] == len(caught.value.failures) > 0
-    assert "Stopped" in (report / "summary.html").read_text()
-    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["validation-failed"]
+def test_a_damaged_table_stops_with_every_damage_named(refused, case):
+    _, message = TABLE_DAMAGE[case]
+    (failure,) = [str(failure) for failure in refused.failures if re.search(message, str(failure))]
+    assert failure in str(refused)
+
+
+def test_what_was_stopped_leaves_a_report_and_no_store(refused):
+    workspace = refused.report.parent
+    assert [path.name for path in workspace.iterdir()] == [refused.report.name] == ["validation-failed"]
+    assert refused.tally["failed_critical"] == len(refused.failures) > 0
+    assert "Stopped" in (refused.report / "summary.html").read_text()
+
+
+def test_a_table_without_a_test_fold_stops(tree, tmp_path):
+    edit(tree, lambda table: table[table["strat_fold"] != "10"])
+    with pytest.raises(ValidationFailed, match="There are records to train, to validate and to test: found no test"):
+        ingest(tree, tmp_path / "workspace" / "store", max_unreadable_share=0.0)
 
 
 def damage_waveforms(tree: Path) -> dict[int, str]:
@@ -169,8 +185,8 @@ def test_unreadable_records_are_left_out_and_named_up_to_the_allowed_share(tree,
     assert [path.name for path in store.parent.iterdir()] == ["store"]
 
 
-def test_impossible_values_are_repaired_and_counted_and_a_changed_file_is_noticed(tree, tmp_path):
-    first = ingest(tree, tmp_path / "store", max_unreadable_share=0.0).manifest
+def test_impossible_values_are_repaired_and_counted(tree, simulated_store, tmp_path):
+    first = open_store(simulated_store).manifest
 
     def change(table: pd.DataFrame) -> None:
         table.loc[0:5, "age"] = ["300", "50", "3", "40", "999", "50"]
@@ -181,7 +197,6 @@ def test_impossible_values_are_repaired_and_counted_and_a_changed_file_is_notice
 
     edit(tree, change)
     second = ingest(tree, tmp_path / "store", max_unreadable_share=0.0)
-    assert not second.unchanged
     assert second.manifest["digest"] != first["digest"]
     records = open_store(tmp_path / "store").records.head(6)
     np.testing.assert_array_equal(records["age"], [90, 50, 3, 40, np.nan, 50])
@@ -239,9 +254,9 @@ def test_a_file_that_is_not_the_listed_one_is_left_out_and_a_table_is_a_warning(
     ]
     assert manifest["inputs"]["not_as_listed"] == [DATABASE, f"{first}.hea"]
     results = json.loads((tmp_path / "store" / "validation" / "validation.json").read_text())
-    about_files = [outcome for outcome in results["outcomes"] if outcome["suite"] == "files"]
-    assert [(outcome["severity"], outcome["success"]) for outcome in about_files] == [("warning", False)]
-    assert DATABASE in str(about_files)
+    failed = [outcome for outcome in results["outcomes"] if outcome["suite"] == "files" and not outcome["success"]]
+    assert [(outcome["check"], outcome["severity"]) for outcome in failed] == [("as_listed", "warning")]
+    assert DATABASE in str(failed)
 
 
 def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
@@ -251,19 +266,29 @@ def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
     assert list(tmp_path.iterdir()) == [tree]
 
 
-def test_a_file_that_was_changed_with_its_time_put_back_is_noticed(tree, tmp_path):
-    store = tmp_path / "workspace" / "store"
-    ingest(tree, store, max_unreadable_share=0.1)
-    record = tree / pd.read_csv(tree / DATABASE)["filename_lr"][4]
-    data = record.with_suffix(".dat")
+def test_whatever_changes_in_the_files_or_the_configuration_is_noticed(tree, tmp_path):
+    def seen(**configuration: float) -> str:
+        return fingerprint(read_tables(tree), {"rate": 100, "max_unreadable_share": 0.1} | configuration, 2)
+
+    first = seen()
+    assert seen() == first
+    assert seen(max_unreadable_share=0.2) != first
+    found = {first}
+    data = tree / f"{pd.read_csv(tree / DATABASE)['filename_lr'][4]}.dat"
     before = data.stat()
     samples = bytearray(data.read_bytes())
     samples[100] ^= 1
     data.write_bytes(samples)
+    # A program can put back the time of change, but not the time of change of that.
     os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
-    again = ingest(tree, store, max_unreadable_share=0.1)
-    assert not again.unchanged
-    assert "checksum" in again.manifest["unreadable"][0]["reason"]
+    found.add(seen())
+    edit(tree, setter(3, "device", "another device"))
+    found.add(seen())
+    (tree / "SHA256SUMS.txt").unlink()
+    found.add(seen())
+    data.unlink()
+    found.add(seen())
+    assert len(found) == 5
 
 
 @pytest.fixture(scope="module")
@@ -273,23 +298,26 @@ def tree_with_500_hz(tmp_path_factory) -> Path:
 
 
 def test_records_are_ingested_at_500_hz_and_training_refuses_them(tree_with_500_hz, tmp_path):
-    fine = ingest(tree_with_500_hz, tmp_path / "fine" / "store", max_unreadable_share=0.0, rate=500)
-    coarse = ingest(tree_with_500_hz, tmp_path / "coarse" / "store", max_unreadable_share=0.0)
-    assert (fine.manifest["fs_hz"], coarse.manifest["fs_hz"]) == (500.0, 100.0)
-    assert fine.manifest["digest"] != coarse.manifest["digest"]
-    assert fine.manifest["counts"] == coarse.manifest["counts"]
-    store = open_store(fine.folder, fs_hz=500)
+    folder = tmp_path / "workspace" / "store"
+    fine = ingest(tree_with_500_hz, folder, max_unreadable_share=0.0, rate=500).manifest
+    store = open_store(folder, fs_hz=500)
     verify_digest(store)
-    assert store.signals.shape == (fine.manifest["records"], 5000, 12)
+    assert store.signals.shape == (fine["records"], 5000, 12)
     assert store.records["filename"].str.startswith("records500/").all()
     np.testing.assert_array_equal(store.signals[7], read_record(tree_with_500_hz / store.records["filename"][7], 500))
-    np.testing.assert_allclose(store.signals[:, ::5][:, 5:-5], open_store(coarse.folder).signals[:, 5:-5], atol=60)
     with pytest.raises(
         StoreError, match=r"ingested at 500 Hz, but 100 Hz is needed.*run the ingest stage with rate=100"
     ):
-        open_store(fine.folder)
-    assert ingest(tree_with_500_hz, fine.folder, max_unreadable_share=0.0, rate=500, workers=3).unchanged
-    assert not ingest(tree_with_500_hz, fine.folder, max_unreadable_share=0.0, rate=100).unchanged
+        open_store(folder)
+    assert ingest(tree_with_500_hz, folder, max_unreadable_share=0.0, rate=500, workers=3).unchanged
+    fine_signals = np.array(store.signals[:, ::5])
+
+    coarse = ingest(tree_with_500_hz, folder, max_unreadable_share=0.0, rate=100)
+    assert not coarse.unchanged
+    assert (fine["fs_hz"], coarse.manifest["fs_hz"]) == (500.0, 100.0)
+    assert fine["digest"] != coarse.manifest["digest"]
+    assert fine["counts"] == coarse.manifest["counts"]
+    np.testing.assert_allclose(fine_signals[:, 5:-5], open_store(folder).signals[:, 5:-5], atol=60)
 
 
 def test_a_tree_without_the_rate_says_how_to_get_it(simulated_tree, tmp_path):

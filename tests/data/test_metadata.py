@@ -31,7 +31,7 @@ PATIENTS = st.lists(
         }
     ),
     min_size=1,
-    max_size=30,
+    max_size=12,
 ).map(pd.DataFrame)
 SETS = st.sampled_from(["clinical", "original"])
 

@@ -7,6 +7,7 @@ the same for the same data.
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -63,16 +64,15 @@ def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, rele
 def _sections(result: Any) -> str:
     """The sections of a validation result as Great Expectations renders them, without links, scripts and random ids."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaSectionView
 
     result.meta = {"great_expectations_version": result.meta["great_expectations_version"]}
     for one in result.results:
         one.result = _shown(one.result)
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
-    view = DefaultJinjaSectionView()
     html = "".join(
-        view.render({"section": section.to_json_dict(), "section_loop": {"index": number}})
-        for number, section in enumerate(document.sections, start=1)
+        _view().render({"section": section.to_json_dict(), "section_loop": {"index": number}})
+        # The last one, where run_info_at_end has put it, describes a run of Great Expectations; there is none.
+        for number, section in enumerate(document.sections[:-1], start=1)
     )
     html = re.sub(r"<(script|style)\b.*?</\1>|<(?:link|img)\b[^>]*>", "", html, flags=re.DOTALL)
     html = re.sub(r"<p class=\"m-0\">\s*<a data-toggle=\"collapse\".*?</p>", "", html, flags=re.DOTALL)
@@ -83,6 +83,14 @@ def _sections(result: Any) -> str:
     return re.sub(r"\s*\n\s*", "\n", html)
 
 
+@cache
+def _view() -> Any:
+    """One for all pages: each new one compiles the same templates again, which takes longer than to fill them."""
+    from great_expectations.render.view import DefaultJinjaSectionView
+
+    return DefaultJinjaSectionView()
+
+
 def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
     """What a page shows of a result: the first of what is unexpected, and numbers that its renderers understand."""
     shown: dict[str, Any] = {}
@@ -90,6 +98,9 @@ def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in ("unexpected_index_query", "partial_unexpected_index_list"):
             continue
         shown[name] = _plain(value[:MAX_VALUES] if isinstance(value, list) else value)
+    if "unexpected_percent_total" in shown:
+        # The pages call it a share of all rows; without this it is one of those that are not empty.
+        shown["unexpected_percent"] = shown["unexpected_percent_total"]
     return shown
 
 

@@ -118,12 +118,18 @@ def parse_suite(name: str, text: str, values: Mapping[str, Any]) -> Suite:
         raise SuiteError(f"{name}.yaml: {type(error).__name__}: {error}") from error
 
 
-def suite_values(release: str, counts: Mapping[str, int], max_unreadable_share: float) -> dict[str, Any]:
-    """What the suites may name in braces: the release, its counts if they are known, the share that may be missing."""
+def suite_values(
+    release: str, counts: Mapping[str, int], max_unreadable_share: float, *, is_listed: bool = True
+) -> dict[str, Any]:
+    """What the suites may name in braces: the release, its counts if they are known, the share that may be missing.
+
+    ``is_listed`` says whether the tree has a list of checksums.
+    """
     return {
         "release": release,
         "release_is_known": bool(counts),
         "counts": dict(counts),
+        "is_listed": is_listed,
         "max_unreadable_share": max_unreadable_share,
         "least_readable_share": 1 - max_unreadable_share,
     }

@@ -37,10 +37,13 @@ COLUMN_KINDS = {
 
 
 def file_frame(tables: Tables, not_as_listed: Sequence[str]) -> pd.DataFrame:
-    """One row per table; ``not_as_listed`` says so where its hash is not the one that is listed."""
+    """One row per table: whether its hash is another than listed, and what is not as PhysioNet writes it."""
     names = list(tables.files)
-    changed = ["its SHA-256 is another one" if name in not_as_listed else None for name in names]
-    return pd.DataFrame({"record": names, "not_as_listed": pd.Series(changed, dtype=object)})
+    columns = {
+        "not_as_listed": ["its SHA-256 is another one" if name in not_as_listed else None for name in names],
+        "written_otherwise": [tables.written_otherwise.get(name) for name in names],
+    }
+    return pd.DataFrame({"record": names} | {name: pd.Series(found, dtype=object) for name, found in columns.items()})
 
 
 def schema_frame(tables: Tables) -> pd.DataFrame:
@@ -88,6 +91,9 @@ def table_frame(tables: Tables) -> pd.DataFrame:
     unknown = [", ".join(code for code in record if code not in tables.statements) or None for record in codes]
     outside = [None if pd.isna(name) or is_inside(name) else name for name in tables.filenames]
     frame["age_or_hidden"] = frame["age"].mask(frame["age"] == AGE_OVER_89, 90.0)
+    # As shares: Great Expectations takes seconds to name every one of so many records.
+    for name in ("age", "height", "weight"):
+        frame[f"{name}_is_known"] = frame[name].notna().astype(np.float64)
     frame["adult_bmi"] = (frame["weight"] / (frame["height"] / 100) ** 2).where(frame["age"] >= ADULT_AGE)
     frame["split"] = frame["strat_fold"].map(SPLIT_OF_FOLD).astype(object)
     by_patient = frame.groupby("patient_id")

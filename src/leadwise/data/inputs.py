@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def fingerprint(tables: Tables, configuration: Mapping[str, object], file_format
         "configuration": dict(configuration),
         "tables": dict(tables.files),
         "sums": sha256_of(sums_file) if sums_file.is_file() else None,
-        "code": code_digests(),
+        "code": dict(code_digests()),
         "resources": _resources(),
         "versions": versions(),
     }
@@ -96,8 +97,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "leadwise": __version__} | {name: version(name) for name in LIBRARIES}
 
 
-def code_digests() -> dict[str, str]:
-    """SHA-256 of the code of every module that has a part in a store; a comment or docstring changes nothing."""
+@cache
+def code_digests() -> Mapping[str, str]:
+    """SHA-256 of the code of every module that has a part in a store; a comment or docstring changes nothing.
+
+    Looked up once in a process, which goes on with the code that it has loaded.
+    """
     digests: dict[str, str] = {}
     waiting = [ENTRY]
     while waiting:

@@ -14,6 +14,9 @@ from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES, FeatureSet, 
 
 FEATURES: Mapping[FeatureSet, tuple[str, ...]] = {"clinical": CLINICAL_FEATURES, "original": ORIGINAL_FEATURES}
 
+NUMBERS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
+"""The columns that hold numbers."""
+
 STADIUM_CODES: Mapping[str, int] = {
     "unknown": 0,
     "Stadium I": 1,
@@ -105,7 +108,19 @@ class MetadataTransformer:
         Raises:
             MetadataError: a value is text where a number belongs, infinite, or a stage that PTB-XL does not have.
         """
-        values = _values(patients, self.feature_set)
+        return self._scaled(_values(patients, self.feature_set))
+
+    def transform_one(self, patient: Mapping[str, float | None]) -> np.ndarray:
+        """``(1, width)`` float32 of one patient: ``transform`` of a table with this row, at a tenth of the time.
+
+        Raises:
+            MetadataError: as ``transform``.
+        """
+        if self.feature_set != "clinical":
+            return self.transform(pd.DataFrame([dict(patient)]))
+        return self._scaled(_clinical({name: np.array([_number(patient.get(name), name)]) for name in NUMBERS}))
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
         unknown = np.isnan(values)
         scaled = (np.where(unknown, self.fill, values) - self.mean) / self.sd
         parts = [scaled, unknown] if self.feature_set == "clinical" else [scaled]
@@ -156,15 +171,33 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 def _values(patients: pd.DataFrame, feature_set: FeatureSet) -> np.ndarray:
     """``(row, 7)`` float64, NaN where unknown."""
-    columns = {name: _numbers(patients, name) for name in ("age", "sex", "height_cm", "weight_kg", "pacemaker")}
-    columns["pacemaker"] = np.nan_to_num(columns["pacemaker"], nan=0.0)
+    columns = {name: _numbers(patients, name) for name in NUMBERS}
     if feature_set == "clinical":
-        columns["bmi"] = body_mass_index(columns["height_cm"], columns["weight_kg"])
-        columns["bsa"] = body_surface_area(columns["height_cm"], columns["weight_kg"])
-    else:
-        for name in ("infarction_stadium1", "infarction_stadium2"):
-            columns[name] = _stadium_codes(patients, name)
+        return _clinical(columns)
+    columns["pacemaker"] = np.nan_to_num(columns["pacemaker"], nan=0.0)
+    for name in ("infarction_stadium1", "infarction_stadium2"):
+        columns[name] = _stadium_codes(patients, name)
     return np.stack([columns[name] for name in FEATURES[feature_set]], axis=1)
+
+
+def _clinical(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """``(row, 7)`` float64 of the clinical features from those that are known at first hand, NaN where unknown."""
+    derived = {
+        "bmi": body_mass_index(columns["height_cm"], columns["weight_kg"]),
+        "bsa": body_surface_area(columns["height_cm"], columns["weight_kg"]),
+        "pacemaker": np.nan_to_num(columns["pacemaker"], nan=0.0),
+    }
+    return np.stack([{**columns, **derived}[name] for name in CLINICAL_FEATURES], axis=1)
+
+
+def _number(value: float | None, name: str) -> float:
+    try:
+        number = np.nan if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise MetadataError(f"{name}: received something that is not a number: {error}") from None
+    if np.isinf(number):
+        raise MetadataError(f"{name}: received an infinite number; a finite number or nothing is allowed")
+    return number
 
 
 def _numbers(patients: pd.DataFrame, name: str) -> np.ndarray:

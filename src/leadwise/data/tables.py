@@ -3,6 +3,7 @@
 PTB-XL: Wagner et al., Scientific Data 2020, 7:154; releases 1.0.1 to 1.0.3, and the simulated trees of Leadwise.
 """
 
+import codecs
 import hashlib
 import io
 import json
@@ -56,6 +57,9 @@ RELEASES: Mapping[str, Mapping[str, int]] = {
 ROWS_OF_1_0_2 = 21_801
 """All that is known of release 1.0.2: it dropped 36 of the records of 1.0.1, and 1.0.3 two more."""
 
+LONGEST_LINE = 100_000
+"""Characters of a line of a table: PTB-XL's longest has 620."""
+
 WITHDRAWN: frozenset[int] = frozenset(
     {137, 139, 140, 141, 142, 143, 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800, 3801, 3832, 5817}
     | {7777, 7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799}
@@ -80,6 +84,7 @@ class Tables:
         simulated: the tree says that it is simulated.
         rate: sampling rate in Hz of the waveforms that are meant.
         files: name of each file that was read -> SHA-256 of its bytes.
+        written_otherwise: name of a file that is not written as PhysioNet does -> how.
     """
 
     tree: Path
@@ -89,6 +94,7 @@ class Tables:
     simulated: bool
     rate: StoredRate
     files: Mapping[str, str]
+    written_otherwise: Mapping[str, str]
 
     @property
     def filenames(self) -> pd.Series:
@@ -128,29 +134,39 @@ def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
     tree = Path(tree)
     if not tree.is_dir():
         raise TableError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
-    files: dict[str, str] = {}
-    database = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]), files)
+    database, raw = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]))
     for name in OPTIONAL_COLUMNS:
         if name not in database:
             database[name] = np.nan
     if database.empty:
         raise TableError(f"{tree / DATABASE_FILE}: no rows; at least one record is needed")
     # Its first column, the statement, has no name in PTB-XL.
-    statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"), files)
+    statements, raw_statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"))
     statements = statements.set_index(statements.columns[0])
     try:
         classes = diagnostic_classes(statements)
     except LabelError as error:
         raise TableError(f"{tree / STATEMENTS_FILE}: {error}") from None
+    contents = {DATABASE_FILE: raw, STATEMENTS_FILE: raw_statements}
     if simulated := (tree / SIMULATION_FILE).is_file():
-        files[SIMULATION_FILE] = hashlib.sha256((tree / SIMULATION_FILE).read_bytes()).hexdigest()
-    return Tables(tree, database, classes, frozenset(map(str, statements.index)), simulated, rate, files)
+        contents[SIMULATION_FILE] = (tree / SIMULATION_FILE).read_bytes()
+    return Tables(
+        tree,
+        database,
+        classes,
+        frozenset(map(str, statements.index)),
+        simulated,
+        rate,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        written_otherwise={name: form for name, content in contents.items() if (form := _foreign_form(content))},
+    )
 
 
-def _read_csv(file: Path, columns: tuple[str, ...], files: dict[str, str]) -> pd.DataFrame:
-    """Read a table, every column as text, and note the hash of exactly the bytes that were read."""
+def _read_csv(file: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, bytes]:
+    """Read a table, every column as text; the table, and exactly the bytes that were read."""
     try:
         raw = file.read_bytes()
+        _require_short_lines(raw, file)
         table = pd.read_csv(io.BytesIO(raw), dtype=str, encoding="utf-8-sig")
     except FileNotFoundError:
         raise TableError(f"{file}: does not exist; a PTB-XL tree is needed") from None
@@ -158,8 +174,26 @@ def _read_csv(file: Path, columns: tuple[str, ...], files: dict[str, str]) -> pd
         raise TableError(f"{file}: cannot be read as a CSV table: {error}") from error
     if missing := [name for name in columns if name not in table]:
         raise TableError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table.columns)}"[:500])
-    files[file.name] = hashlib.sha256(raw).hexdigest()
-    return table
+    return table, raw
+
+
+def _require_short_lines(raw: bytes, file: Path) -> None:
+    """Stop at a line that is none: a file that lost its line ends, or a foreign file behind the table's name."""
+    for number, line in enumerate(raw.splitlines(), start=1):
+        if len(line) > LONGEST_LINE and (characters := len(line.decode("utf-8", errors="replace"))) > LONGEST_LINE:
+            raise TableError(
+                f"{file}: line {number} has {characters:,} characters; no line of PTB-XL's tables has more than "
+                f"{LONGEST_LINE:,}"
+            )
+
+
+def _foreign_form(raw: bytes) -> str:
+    """What a spreadsheet does to a table without changing its content; empty if nothing of it."""
+    signs = {
+        "begins with a byte order mark": raw.startswith(codecs.BOM_UTF8),
+        "its lines end as on Windows (CR LF)": b"\r\n" in raw,
+    }
+    return "; ".join(sign for sign, found in signs.items() if found)
 
 
 def is_inside(filename: object) -> bool:

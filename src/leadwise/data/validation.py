@@ -60,8 +60,7 @@ class Validation:
             not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
         """
         self._tables = tables
-        if not_as_listed is not None:
-            self._run("files", file_frame(tables, not_as_listed))
+        self._run("files", file_frame(tables, not_as_listed or ()), is_listed=not_as_listed is not None)
         self._run("schema", schema_frame(tables))
         self._run("table", table_frame(tables))
         self._run("labels", label_frame(tables))
@@ -72,8 +71,9 @@ class Validation:
         self._summary = summary
         self._run("signals", signal_frame(summary, self._tables), max_unreadable_share)
 
-    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0) -> None:
-        values = suite_values(self.release, RELEASES.get(self.release, {}), max_unreadable_share)
+    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+        counts = RELEASES.get(self.release, {})
+        values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
         suite = read_suite(name, values)
         outcomes, result = run_suite(suite, frame)
         self._results[name] = suite, result

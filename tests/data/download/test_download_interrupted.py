@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,43 @@ def test_stopped(
     assert said == ("leadwise download: stopped. What has arrived is whole; the same command goes on from here.\n")
     assert not list(dest.glob(".*"))
     complete(dest, server, needed, whole_files(dest, needed))
+
+
+@contextmanager
+def closed_pipe() -> Iterator[int]:
+    """Where a program's messages go whose reader, such as ``| head``, has left."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+def test_the_reader_of_the_report_has_left(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    with closed_pipe() as nobody:
+        done = subprocess.run(
+            command(dest, server), env=ENVIRONMENT, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert whole_files(dest, needed) == needed.keys()
+
+
+def test_the_reader_of_the_messages_has_left(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """A server that is left for the next one is worth a message; the download ends as other commands do then."""
+    server, other, dest = serve(published), serve(published), tmp_path / "ptbxl"
+    server.always[SUMS] = server.status(404)
+    with closed_pipe() as nobody:
+        arguments = [*command(dest, server), "--source", other.url]
+        done = subprocess.run(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=nobody, text=True, timeout=120)
+        assert (done.returncode, done.stdout) == (128 + signal.SIGPIPE, "")
+        # What went wrong is told by the status, if not by the message.
+        alone = command(dest, server)
+        assert subprocess.run(alone, env=ENVIRONMENT, stderr=nobody, timeout=120, check=False).returncode == 1
+    assert not dest.exists()
 
 
 def small_disk(dest: Path, size: str, arguments: list[str], keep: Path) -> list[str]:

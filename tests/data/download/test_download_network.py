@@ -1,5 +1,6 @@
 """A download from servers that give files rightly, wrongly, late, or not at all; each ends in a tree to go on with."""
 
+import shlex
 import shutil
 import socket
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from leadwise.cli import main
+from leadwise.config import load_parameters
 from leadwise.contract import LeadwiseError
 from leadwise.data.download.arrival import Arrived
 from leadwise.data.download.landing import DownloadError
@@ -412,6 +414,22 @@ def test_the_command_says_what_came_and_what_to_type_next(
     assert lines[-1] == f"Next: make run DATA='{dest}'"
     assert main(["download", str(dest), "--source", server.url]) == 0
     assert "0 files (0.0 MB) came in" in capsys.readouterr().out
+
+
+def test_after_the_500_hz_records_nothing_is_suggested_that_trains_on_them(
+    serve: Serve, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dest = tmp_path / "ptbxl"
+    assert main(["download", str(dest), "--rate", "500", "--source", serve(published).url]) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    command, _, remark = line.removeprefix("Next: ").partition(" (")
+    assert "100 Hz" in remark
+    words = shlex.split(command)
+    assert words[:7] == ["mlflow", "run", ".", "--env-manager", "local", "-e", "ingest"]
+    given = dict(word.split("=", 1) for word in words[8::2])
+    parameters = load_parameters(given, entry_point="ingest")
+    assert (parameters.ingest.rate, parameters.ingest.source) == (500, dest)
+    assert parameters.shared.workspace != load_parameters(entry_point="ingest").shared.workspace
 
 
 def test_the_command_fails_with_status_1(

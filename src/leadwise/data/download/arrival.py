@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from leadwise.contract import FS_HZ
 from leadwise.data.checksums import SUMS_FILE, check_files
 from leadwise.data.download.landing import DownloadError, Landing, NotPlaced, megabytes
 from leadwise.data.download.progress import Progress
@@ -58,9 +59,17 @@ class Arrived:
         if not self.simulated:
             lines += [f"Licence: {LICENCE}. Whoever uses it cites:"]
             lines += [f"- {line}" for line in (CITATIONS[release or next(iter(RELEASES))], *PAPERS)]
-        rate_asked = "" if self.rate_hz == 100 else f' ARGS="-P rate={self.rate_hz}"'
-        lines.append(f"Next: make run DATA={shlex.quote(str(self.dest))}{rate_asked}")
+        lines.append(f"Next: {self._next()}")
         return "\n".join(lines)
+
+    def _next(self) -> str:
+        tree = shlex.quote(str(self.dest))
+        if self.rate_hz == FS_HZ:
+            return f"make run DATA={tree}"
+        return (
+            f"mlflow run . --env-manager local -e ingest -P source={tree} -P rate={self.rate_hz} "
+            f"-P workspace=workspace/ptbxl-{self.rate_hz} (the models train on the {FS_HZ:g} Hz records)"
+        )
 
 
 @dataclass
