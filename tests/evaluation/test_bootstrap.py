@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from leadwise.evaluation.bootstrap import bootstrap_intervals, patient_weights
-from leadwise.evaluation.metrics import all_metrics
+from leadwise.evaluation.bootstrap import (
+    bootstrap_intervals,
+    bootstrap_replicates,
+    centred,
+    patient_weights,
+    percentile_interval,
+)
+from leadwise.evaluation.named_metrics import all_metrics
 
 generator = np.random.default_rng(0)
 PATIENTS = generator.integers(0, 120, 200)
@@ -72,3 +78,17 @@ def test_a_class_that_is_never_there_has_no_interval() -> None:
     ]
     assert interval.replicates == 0
     assert np.isnan([interval.low, interval.high]).all()
+
+
+def test_a_calibration_error_lies_in_its_interval_once_centred() -> None:
+    """Drawing records with replacement adds as much chance again, so plain percentiles lie above the value."""
+    generator = np.random.default_rng(8)
+    p = generator.random((400, 5))
+    y = (generator.random(p.shape) < p).astype(float)
+    drawn = bootstrap_replicates(partial(all_metrics, y, p), patient_weights(np.arange(400), 200, 6))["ece"]
+    value = float(all_metrics(y, p)["ece"])
+    assert percentile_interval(drawn).low > value
+    interval = percentile_interval(centred(drawn, value))
+    assert interval.low < value < interval.high
+    assert centred(drawn, 0.0).min() == 0
+    assert np.isnan(centred(np.full(3, np.nan), 0.5)).all()

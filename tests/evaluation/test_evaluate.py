@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +12,13 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store, open_store
-from leadwise.evaluation.evaluate import Evaluation, EvaluationError, evaluate_model
+from leadwise.data.store import Store
+from leadwise.evaluation.evaluate import evaluate_model
+from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.files import EvaluationError
 from leadwise.evaluation.results_table import duration, results_markdown, terminal_table, write_summary
 
-
-@dataclass(frozen=True)
-class Guesser:
-    """A model that knows a record's labels up to noise: the noise is the record's own, whatever rows are asked for."""
-
-    labels: np.ndarray
-    training: dict[str, Any] = field(default_factory=dict)
-    name: str = "fusion"
-
-    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
-        noise = np.random.default_rng(0).normal(0, 2, self.labels.shape)
-        return (1 / (1 + np.exp(-(4 * self.labels - 2 + noise)))).astype(np.float32)[rows]
-
-
-def guesser(store: Store, name: str = "fusion") -> Guesser:
-    training = {
-        "model": name,
-        "feature_set": "clinical",
-        "digest": store.manifest["digest"],
-        "simulated": True,
-        "count_params": 155_013,
-        "seconds": 184.6,
-        "epochs": 30,
-        "best_epoch": 21,
-    }
-    return Guesser(store.labels(), training, name)
-
-
-@pytest.fixture(scope="module")
-def store(simulated_store: Path) -> Store:
-    return open_store(simulated_store)
-
-
-@pytest.fixture(scope="module")
-def evaluation(store: Store) -> Evaluation:
-    return evaluate_model(guesser(store), store, bootstrap=200, seed=1)
+MakeGuesser = Callable[..., Any]
 
 
 def leave(evaluation: Evaluation, folder: Path, run_id: str | None = None) -> dict[str, Any]:
@@ -69,7 +36,7 @@ def with_labels(store: Store, fold: int, value: bool) -> Store:
     return dataclasses.replace(store, records=records)
 
 
-def test_fold_10_has_no_part_in_any_choice(store: Store, evaluation: Evaluation) -> None:
+def test_fold_10_has_no_part_in_any_choice(store: Store, evaluation: Evaluation, guesser: MakeGuesser) -> None:
     elsewhere = evaluate_model(guesser(store), with_labels(store, 10, value=False), bootstrap=100, seed=1)
     assert elsewhere.decision == evaluation.decision
     assert evaluate_model(guesser(store), with_labels(store, 9, value=True), bootstrap=100, seed=1).decision != (
@@ -77,13 +44,10 @@ def test_fold_10_has_no_part_in_any_choice(store: Store, evaluation: Evaluation)
     )
 
 
-def test_figures_are_those_of_the_written_predictions(evaluation: Evaluation, tmp_path: Path) -> None:
-    leave(evaluation, tmp_path)
-    (tmp_path / "fusion" / "stray").touch()
-    evaluation.write(tmp_path / "fusion", run_id="0123abcd")
-    table = pd.read_parquet(tmp_path / "fusion" / "predictions.parquet")
-    metrics = json.loads((tmp_path / "fusion" / "metrics.json").read_text())
-    decision = json.loads((tmp_path / "fusion" / "decision.json").read_text())
+def test_figures_are_those_of_the_written_predictions(written: Path) -> None:
+    table = pd.read_parquet(written / "predictions.parquet")
+    metrics = json.loads((written / "metrics.json").read_text())
+    decision = json.loads((written / "decision.json").read_text())
     assert set(table["strat_fold"]) == {9, 10}
     y, p = (table.loc[table["strat_fold"] == 10, [f"{k}_{c}" for c in SUPERCLASSES]].to_numpy() for k in "yp")
     assert metrics["metrics"]["test/macro_auroc"] == pytest.approx(roc_auc_score(y, p, average="macro"))
@@ -97,14 +61,17 @@ def test_figures_are_those_of_the_written_predictions(evaluation: Evaluation, tm
     low, high = metrics["intervals"]["test/macro_auroc"]
     assert low < metrics["metrics"]["test/macro_auroc"] < high
     assert metrics["run_id"] == "0123abcd"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["fusion"]
-    assert not (tmp_path / "fusion" / "stray").exists()
-    assert sorted(file.stem for file in (tmp_path / "fusion" / "figures").iterdir()) == [
+    assert sorted(file.name for file in written.parent.iterdir()) == ["fusion"]
+    assert sorted(file.stem for file in (written / "figures").iterdir()) == [
         "confusion_at_0.5",
         "confusion_at_chosen",
+        "coverage_and_risk",
         "pr_curves",
         "reliability",
+        "robustness",
         "roc_curves",
+        "statements",
+        *(["subgroups"] if (written / "figures" / "subgroups.png").exists() else []),
     ]
 
 
@@ -127,13 +94,13 @@ def test_logged_metrics_are_finite_numbers_with_names_that_group(evaluation: Eva
     assert ("val/macro_auroc" in logged) == ("val/macro_auroc" not in evaluation.undefined)
 
 
-def test_the_same_seed_gives_the_same_intervals(store: Store, evaluation: Evaluation) -> None:
+def test_the_same_seed_gives_the_same_intervals(store: Store, evaluation: Evaluation, guesser: MakeGuesser) -> None:
     again = evaluate_model(guesser(store), store, bootstrap=200, seed=1)
     assert again.intervals == evaluation.intervals
     assert evaluate_model(guesser(store), store, bootstrap=200, seed=2).intervals != evaluation.intervals
 
 
-def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path: Path) -> None:
+def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
     records = store.records.copy()
     records.loc[records["strat_fold"] == 10, "HYP"] = False
     found = evaluate_model(guesser(store), dataclasses.replace(store, records=records), bootstrap=100, seed=1)
@@ -145,21 +112,21 @@ def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path
     assert "n/a [n/a, n/a]" in terminal_table(write_summary(tmp_path))
 
 
-def test_no_labelled_row_leaves_the_headline(store: Store, tmp_path: Path) -> None:
+def test_no_labelled_row_leaves_the_headline(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
     found = evaluate_model(guesser(store), with_labels(store, 10, value=False), bootstrap=100, seed=1)
     assert found.metrics["test/floor/binary_accuracy"] == 1
     assert not any(name.startswith("test/labelled/") for name in found.metrics)
-    found.write(tmp_path / "fusion")
+    leave(found, tmp_path)
     assert "n/a" in terminal_table(write_summary(tmp_path))
 
 
-def test_an_empty_fold_is_named(store: Store) -> None:
+def test_an_empty_fold_is_named(store: Store, guesser: MakeGuesser) -> None:
     records = store.records.assign(strat_fold=store.records["strat_fold"].replace(10, 8))
     with pytest.raises(EvaluationError, match="fold 10: received no records"):
         evaluate_model(guesser(store), dataclasses.replace(store, records=records), bootstrap=100, seed=1)
 
 
-def test_the_table_lays_the_models_side_by_side(store: Store, tmp_path: Path) -> None:
+def test_the_table_lays_the_models_side_by_side(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
     for name in ("fusion", "metadata"):
         leave(evaluate_model(guesser(store, name), store, bootstrap=100, seed=1), tmp_path, f"{name}-run")
     summary = write_summary(tmp_path)
@@ -182,7 +149,7 @@ def test_the_table_lays_the_models_side_by_side(store: Store, tmp_path: Path) ->
         assert len({line.count("|") for line in lines}) == 1
 
 
-def test_evaluations_of_other_data_are_not_compared(store: Store, tmp_path: Path) -> None:
+def test_evaluations_of_other_data_are_not_compared(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
     old, new = guesser(store, "metadata"), guesser(store, "fusion")
     old.training["digest"] = "0" * 64
     for one in (old, new):

@@ -10,11 +10,14 @@ from sklearn.metrics import (
     brier_score_loss,
     confusion_matrix,
     f1_score,
+    precision_score,
+    recall_score,
     roc_auc_score,
 )
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation import metrics
+from leadwise.evaluation.named_metrics import all_metrics, undefined_metrics
 
 
 def draw(seed: int, records: int = 300, decimals: int = 7) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,6 +63,32 @@ def test_decision_metrics_are_those_of_scikit_learn(thresholds: float | list[flo
     )
 
 
+@pytest.mark.parametrize("thresholds", [0.5, [0.2, 0.4, 0.5, 0.6, 0.9]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_decision_rates_are_those_of_scikit_learn(thresholds: float | list[float], weighted: bool) -> None:
+    y, p, w = draw(11)
+    weights = w if weighted else None
+    decided = p >= np.asarray(thresholds)
+    rates = metrics.decision_rates(y, p, thresholds, weights)
+    assert list(rates) == ["sensitivity", "specificity", "ppv", "npv", "alarms"]
+    for k in range(5):
+        seen, said = y[:, k], decided[:, k]
+        assert rates["sensitivity"][k] == pytest.approx(recall_score(seen, said, sample_weight=weights))
+        assert rates["specificity"][k] == pytest.approx(recall_score(seen, said, pos_label=0, sample_weight=weights))
+        assert rates["ppv"][k] == pytest.approx(precision_score(seen, said, sample_weight=weights))
+        assert rates["npv"][k] == pytest.approx(precision_score(seen, said, pos_label=0, sample_weight=weights))
+        assert rates["alarms"][k] == pytest.approx(np.average(said, weights=weights))
+
+
+def test_rates_of_nothing_are_undefined() -> None:
+    y = np.array([[0.0, 1.0], [0.0, 1.0]])
+    rates = metrics.decision_rates(y, [[0.1, 0.9], [0.2, 0.8]])
+    np.testing.assert_array_equal(rates["sensitivity"], [np.nan, 1])
+    np.testing.assert_array_equal(rates["specificity"], [1, np.nan])
+    np.testing.assert_array_equal(rates["ppv"], [np.nan, 1])
+    np.testing.assert_array_equal(rates["npv"], [1, np.nan])
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_brier_and_calibration_error(weighted: bool) -> None:
     y, p, w = draw(2)
@@ -87,9 +116,9 @@ def test_a_probability_at_the_threshold_is_positive() -> None:
 def test_replicates_equal_one_call_each() -> None:
     y, p, _ = draw(4, decimals=2)
     weights = np.random.default_rng(0).poisson(1, (7, len(y)))
-    together = metrics.all_metrics(y, p, weights, thresholds=[0.3] * 5)
+    together = all_metrics(y, p, weights, thresholds=[0.3] * 5)
     for replicate, one in enumerate(weights):
-        alone = metrics.all_metrics(y, p, one, thresholds=[0.3] * 5)
+        alone = all_metrics(y, p, one, thresholds=[0.3] * 5)
         assert together.keys() == alone.keys()
         for name, values in together.items():
             assert values.shape == (7,)
@@ -99,8 +128,8 @@ def test_replicates_equal_one_call_each() -> None:
 def test_weights_mean_repeated_records() -> None:
     y, p, w = draw(5, decimals=1)
     weighted, repeated = (
-        metrics.all_metrics(y, p, w),
-        metrics.all_metrics(np.repeat(y, w, axis=0), np.repeat(p, w, axis=0)),
+        all_metrics(y, p, w),
+        all_metrics(np.repeat(y, w, axis=0), np.repeat(p, w, axis=0)),
     )
     for name, value in weighted.items():
         assert value == pytest.approx(repeated[name], abs=1e-12), name
@@ -109,18 +138,26 @@ def test_weights_mean_repeated_records() -> None:
 def test_a_class_with_one_value_is_undefined_with_a_reason() -> None:
     y, p, _ = draw(6, records=40)
     y[:, 4], y[:, 0] = 0, 1
-    found, reasons = metrics.all_metrics(y, p), metrics.undefined_metrics(y)
+    p[:, 4] = 0.1
+    found = all_metrics(y, p, thresholds=[0.5] * 5)
+    reasons = undefined_metrics(y, found)
     undefined = {name for name, value in found.items() if np.isnan(value)}
-    assert undefined == set(reasons) == {"auroc/NORM", "auroc/HYP", "auprc/HYP", "macro_auroc", "macro_auprc"}
-    assert reasons["auroc/HYP"] == "HYP has 0 positives among 40 records"
+    assert undefined == set(reasons)
+    ranking = {"auroc/NORM", "auroc/HYP", "auprc/HYP", "macro_auroc", "macro_auprc"}
+    assert {name for name in undefined if "/specificity" not in name and "/ppv" not in name} >= ranking
+    assert reasons["auroc/HYP"] == reasons["chosen/sensitivity/HYP"] == "HYP has 0 positives among 40 records"
+    assert reasons["specificity/NORM"] == "NORM has 40 positives among 40 records"
+    assert reasons["ppv/HYP"] == reasons["chosen/macro_ppv"] == "HYP has no alarm among 40 records"
     assert found["f1/HYP"] == 0
-    assert not metrics.undefined_metrics(draw(6)[0])
+    whole = draw(6)[:2]
+    assert not undefined_metrics(whole[0], all_metrics(*whole))
 
 
 def test_one_record_and_no_weight_at_all_do_not_crash() -> None:
     y, p, _ = draw(7)
-    assert metrics.all_metrics(y[:1], p[:1])["binary_accuracy"] >= 0
-    assert all(np.isnan(v) or v == 0 for v in metrics.all_metrics(y, p, np.zeros(len(y))).values())
+    assert all_metrics(y[:1], p[:1])["binary_accuracy"] >= 0
+    nothing = all_metrics(y, p, np.zeros(len(y)))
+    assert all(np.isnan(value) or value == 0 for value in nothing.values())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +177,7 @@ def test_what_cannot_be_compared_is_named(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None, named: str
 ) -> None:
     with pytest.raises(metrics.MetricError, match=named):
-        metrics.all_metrics(labels, probabilities, weights)
+        all_metrics(labels, probabilities, weights)
 
 
 def test_thresholds_that_fit_no_class_are_named() -> None:
@@ -152,6 +189,9 @@ def test_thresholds_that_fit_no_class_are_named() -> None:
 
 def test_names_follow_the_classes() -> None:
     y, p, _ = draw(9)
-    found = metrics.all_metrics(y, p)
+    found = all_metrics(y, p)
     assert [name for name in found if name.startswith("auroc/")] == [f"auroc/{name}" for name in SUPERCLASSES]
     assert found["macro_auroc"] == pytest.approx(np.mean([found[f"auroc/{name}"] for name in SUPERCLASSES]))
+    for kind in ("f1", "sensitivity", "ppv", "brier", "ece", "binary_accuracy", "floor/binary_accuracy"):
+        macro = {"f1": "macro_f1", "sensitivity": "macro_sensitivity", "ppv": "macro_ppv"}.get(kind, kind)
+        assert found[macro] == pytest.approx(np.mean([found[f"{kind}/{name}"] for name in SUPERCLASSES]))

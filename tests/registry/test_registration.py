@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from leadwise.config import Parameters, load_parameters
-from leadwise.contract import DISCLAIMER
+from leadwise.contract import DISCLAIMER, STATEMENTS
 from leadwise.registry.packaging import PackagingError, build_package
 from leadwise.registry.registration import Registered, RegistrationError, register_champion, registered_name
 from leadwise.registry.roundtrip import RoundTripError, compare_answers
@@ -54,7 +54,14 @@ def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folde
     assert not [file for file in files if file.endswith((".pkl", ".pickle", ".joblib", ".keras", ".h5"))]
     assert {"pyfunc_model.py", "artifacts/fusion.onnx", "artifacts/metadata.onnx", "artifacts/model.json"} <= set(files)
     packages = {Path(file).parts[2] for file in files if file.startswith("code/leadwise/")}
-    assert packages - {"__pycache__"} == {"__init__.py", "contract.py", "data", "signals", "serving"}
+    assert packages - {"__pycache__"} == {
+        "__init__.py",
+        "calibration.py",
+        "contract.py",
+        "data",
+        "serving",
+        "signals",
+    }
 
 
 def test_a_table_is_answered_in_a_notebook_and_a_wrong_one_refused(registered: Registered, trained: Parameters) -> None:
@@ -91,6 +98,34 @@ def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Re
             assert probability == pytest.approx(expected[f"p_{name}"], abs=1e-5)
 
 
+def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Registered, trained: Parameters) -> None:
+    import mlflow
+
+    from leadwise.data.store import open_store
+    from leadwise.registry.packaging import stored_records
+    from leadwise.training.prediction import load_trained
+
+    workspace = trained.shared.workspace
+    store = open_store(workspace / "store")
+    rows = store.rows("validation")[:2]
+    by_keras = load_trained(workspace / "models" / "clinical" / "fusion_augmented").answers(store, rows)["statements"]
+    records = stored_records(store, rows)
+    table = pd.DataFrame([{"signal": r.signal_mv.tolist(), "fs_hz": r.fs_hz, **r.patient} for r in records])
+    model = mlflow.pyfunc.load_model(registered.uri)
+    for answer, raw in zip(model.predict(table, params={"all_findings": True}), by_keras, strict=True):
+        found = {finding["code"]: finding["probability"] for finding in answer["findings"]}
+        assert set(found) == {"AFIB", "IMI"}
+        for code, probability in found.items():
+            p = float(raw[STATEMENTS.index(code)])
+            logit = np.log(p / (1 - p))
+            assert probability == pytest.approx(1 / (1 + np.exp(-1.1 * logit - 0.3)), abs=2e-5)
+    description = json.loads((workspace / "package" / "model.json").read_text(encoding="utf-8"))
+    statements = description["networks"]["fusion"]["statements"]
+    assert [entry["code"] for entry in statements] == list(STATEMENTS)
+    assert {entry["code"] for entry in statements if entry["trusted"]} == {"AFIB", "IMI"}
+    assert description["networks"]["metadata"]["statements"] == []
+
+
 @pytest.mark.parametrize("name", ["leadwise", "Leadwise"])
 def test_simulated_weights_never_become_leadwise(trained: Parameters, name: str) -> None:
     asked = load_parameters({"workspace": str(trained.shared.workspace), "registered-model": name})
@@ -114,7 +149,7 @@ def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_packa
     (workspace / "package").mkdir()
     predictions = workspace / "evaluation" / "clinical" / "metadata" / "predictions.parquet"
     table = pd.read_parquet(predictions)
-    table["raw_MI"] = np.clip(table["raw_MI"] + np.float32(0.01), 0, 1)
+    table["raw_MI"] = np.clip(table["raw_MI"].to_numpy() + np.float32(0.01), 0, 1)
     table.to_parquet(predictions)
     with pytest.raises(PackagingError, match=r"metadata: .* was made with other weights"):
         build_package(load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"}))
@@ -122,10 +157,41 @@ def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_packa
     assert sorted(path.name for path in workspace.iterdir() if path.name.startswith(".")) == []
 
 
+def test_statements_of_another_network_or_unreadable_ones_stop_packaging(trained: Parameters, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+    asked = load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"})
+    evaluation = workspace / "evaluation" / "clinical"
+    shutil.copy(evaluation / "fusion_augmented" / "statements.json", evaluation / "metadata")
+    with pytest.raises(PackagingError, match=r"metadata: does not answer statements, but .* run the evaluate stage"):
+        build_package(asked)
+    (evaluation / "metadata" / "statements.json").write_text('{"statements"', encoding="utf-8")
+    with pytest.raises(PackagingError, match=r"statements\.json: cannot be read .* run the evaluate stage again"):
+        build_package(asked)
+
+
+def test_without_an_evaluation_of_statements_nothing_is_told(trained: Parameters, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+    (workspace / "evaluation" / "clinical" / "fusion_augmented" / "statements.json").unlink()
+    package = build_package(load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"}))
+    assert Scorer.load(package.folder).score([package.example], all_findings=True)[0]["findings"] == []
+
+
 def test_an_answer_that_differs_from_the_package_is_refused() -> None:
-    expected = {"model": "fusion", "probabilities": {"MI": 0.5}, "decisions": {"MI": True}, "thresholds": {"MI": 0.4}}
+    expected = {
+        "model": "fusion",
+        "probabilities": {"MI": 0.5},
+        "decisions": {"MI": True},
+        "thresholds": {"MI": 0.4},
+        "findings": [{"code": "AFIB", "probability": 0.9}],
+    }
     compare_answers(expected, expected, model_uri="models:/x/1")
     with pytest.raises(RoundTripError, match=r"models:/x/1: answers MI 0\.01 off its package"):
         compare_answers(expected, expected | {"probabilities": {"MI": 0.51}}, model_uri="models:/x/1")
+    with pytest.raises(RoundTripError, match=r"answers finding AFIB 0\.1 off its package"):
+        compare_answers(expected, expected | {"findings": [{"code": "AFIB", "probability": 0.8}]}, model_uri="x")
+    with pytest.raises(RoundTripError, match=r"answers \['MI'\], its package \['MI', 'finding AFIB'\]"):
+        compare_answers(expected, expected | {"findings": []}, model_uri="x")
     with pytest.raises(RoundTripError, match="answers decisions"):
         compare_answers(expected, expected | {"decisions": {"MI": False}}, model_uri="models:/x/1")

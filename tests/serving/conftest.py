@@ -10,13 +10,17 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.calibration import Calibration
+from leadwise.contract import STATEMENTS, SUPERCLASSES
 from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.statements import STATEMENT_TABLE
 from leadwise.serving.scorer import Scorer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
 THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
 TEMPERATURE = 1.7
+TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
+"""Trusted statement -> slope, intercept and threshold; the others are silent."""
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +44,7 @@ def weights(transformer: MetadataTransformer) -> dict[str, np.ndarray]:
     return {
         "of_signal": rng.normal(size=(12, 5)).astype(np.float32),
         "of_metadata": rng.normal(size=(transformer.width, 5)).astype(np.float32),
+        "to_statements": rng.normal(size=(12, 71)).astype(np.float32),
     }
 
 
@@ -47,7 +52,10 @@ def weights(transformer: MetadataTransformer) -> dict[str, np.ndarray]:
 def package_folder(
     tmp_path_factory: pytest.TempPathFactory, transformer: MetadataTransformer, weights: dict[str, np.ndarray]
 ) -> Path:
-    """sigmoid(mean over time @ of_signal + metadata @ of_metadata), and the same without the signal."""
+    """sigmoid(mean over time @ of_signal + metadata @ of_metadata), and the same without the signal.
+
+    With the signal also the statements: sigmoid(mean over time @ to_statements).
+    """
     folder = tmp_path_factory.mktemp("package")
     signal = SignalPreprocessing(0.01, 0.25, window_samples=800, stride_samples=100)
     networks: dict[str, Any] = {}
@@ -60,10 +68,24 @@ def package_folder(
                 "signal": preprocessing.to_dict() if preprocessing else None,
                 "metadata": transformer.to_dict(),
             },
-            "decision": {"temperature": TEMPERATURE, "thresholds": THRESHOLDS},
+            "decision": Calibration.of_temperature(TEMPERATURE).to_dict() | {"thresholds": THRESHOLDS},
+            "statements": statement_entries() if role == "fusion" else [],
         }
     (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
     return folder
+
+
+def statement_entries() -> list[dict[str, Any]]:
+    """What ``model.json`` holds of the statements, as far as scoring reads it."""
+    entries = []
+    for statement in STATEMENT_TABLE:
+        told = statement.code in TOLD
+        entry: dict[str, Any] = {"code": statement.code, "name": statement.name, "group": statement.group}
+        entry |= {"trusted": told, "reason": None if told else "too few records have it"}
+        if told:
+            entry |= dict(zip(("slope", "intercept", "threshold"), TOLD[statement.code], strict=True))
+        entries.append(entry)
+    return entries
 
 
 def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.ModelProto:
@@ -77,12 +99,17 @@ def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.Model
             helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
             helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
             helper.make_node("Add", ["facts", "waves"], ["logits"]),
+            helper.make_node("MatMul", ["mean", "to_statements"], ["statement_logits"]),
+            helper.make_node("Sigmoid", ["statement_logits"], ["statements"]),
         ]
         total = "logits"
     nodes.append(helper.make_node("Sigmoid", [total], ["superclasses"]))
     outputs = [helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])]
-    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "small", inputs, outputs, constants if with_signal else constants[1:])
+    if with_signal:
+        outputs.append(helper.make_tensor_value_info("statements", TensorProto.FLOAT, ["batch", len(STATEMENTS)]))
+    used = weights if with_signal else {"of_metadata": weights["of_metadata"]}
+    constants = [numpy_helper.from_array(value, name) for name, value in used.items()]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
 
 

@@ -28,17 +28,23 @@ COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
     ],
 )
 def test_every_envelope_gives_the_same_rows(body: dict[str, Any]) -> None:
-    assert rows_of_json(json.dumps(body)) == ROWS
+    assert rows_of_json(json.dumps(body)) == (ROWS, {})
 
 
 def test_rows_that_state_different_facts_are_not_merged() -> None:
     rows = [{"age": 50}, {"weight_kg": 80}]
-    assert rows_of_json(json.dumps({"instances": rows})) == rows
+    assert rows_of_json(json.dumps({"instances": rows})) == (rows, {})
 
 
 def test_an_object_with_plain_values_is_one_row() -> None:
     row = {"age": 50, "leads": ["I", "II"], "id": None}
-    assert rows_of_json(json.dumps({"inputs": row})) == [row]
+    assert rows_of_json(json.dumps({"inputs": row})) == ([row], {})
+
+
+@pytest.mark.parametrize("params", [{"all_findings": True}, {"all_findings": False}])
+def test_the_one_parameter_is_read(params: dict[str, bool]) -> None:
+    assert rows_of_json(json.dumps({"inputs": [{"age": 50}], "params": params})) == ([{"age": 50}], params)
+    assert rows_of_json('{"inputs": [{"age": 50}], "params": {"all_findings": null}}') == ([{"age": 50}], {})
 
 
 def test_a_parquet_table_gives_rows() -> None:
@@ -62,7 +68,10 @@ def test_a_parquet_table_gives_rows() -> None:
         ('{"inputs": [{}], "instances": [{}]}', "body: exactly one of"),
         ('{"inputs": [{}], "extra": 7.654321}', "body: exactly one of"),
         ('{"messages": [7.654321]}', "body: exactly one of"),
-        ('{"inputs": [{}], "params": {"a": 7.654321}}', "params: none are supported"),
+        ('{"inputs": [{}], "params": {"a": 7.654321}}', "params: an object is needed; allowed: all_findings"),
+        ('{"inputs": [{}], "params": [7.654321]}', "params: an object is needed"),
+        ('{"inputs": [{}], "params": {"all_findings": 7.654321}}', "params: true or false is needed"),
+        ('{"inputs": [{}], "params": {"all_findings": 1}}', "params: true or false is needed"),
         ('{"inputs": 7.654321}', "inputs: a list of objects"),
         ('{"inputs": []}', "inputs: received no rows"),
         ('{"dataframe_records": {"age": [7.654321]}}', "dataframe_records: a list of objects"),
@@ -101,9 +110,10 @@ names = st.sampled_from(["dataframe_split", "dataframe_records", "inputs", "inst
 @given(body=st.dictionaries(names, json_values, max_size=3).map(json.dumps) | st.text(max_size=200) | st.binary())
 def test_any_body_gives_rows_or_an_envelope_error(body: str | bytes) -> None:
     try:
-        rows, message = rows_of_json(body), ""
+        (rows, parameters), message = rows_of_json(body), ""
     except EnvelopeError as error:
-        rows, message = [], str(error)
+        rows, parameters, message = [], {}, str(error)
     assert bool(rows) != bool(message)
     assert all(isinstance(row, dict) for row in rows)
+    assert all(isinstance(value, bool) for value in parameters.values())
     assert len(message) < 300

@@ -25,6 +25,16 @@ def test_a_good_request_is_answered(scorer: Scorer, signal_mv: Signal) -> None:
     assert content["predictions"][0]["id"] == "a"
 
 
+def test_all_findings_are_listed_when_they_are_asked_for(scorer: Scorer, signal_mv: Signal) -> None:
+    request = {"inputs": [{"signal": signal_mv, "fs_hz": 100}], "params": {"all_findings": True}}
+    status, content = respond(scorer, json.dumps(request).encode(), JSON)
+    assert status == 200
+    findings = content["predictions"][0]["findings"]
+    assert len(findings) == 4
+    usual = respond(scorer, body(signal=signal_mv, fs_hz=100), JSON)[1]["predictions"][0]["findings"]
+    assert usual == [finding for finding in findings if finding["reported"]] != findings
+
+
 def test_a_parquet_table_is_answered_as_json_is(scorer: Scorer, signal_mv: Signal) -> None:
     row = {"id": "a", "signal": signal_mv, "fs_hz": 100, "age": 50}
     stream = io.BytesIO()
@@ -54,7 +64,7 @@ def test_another_content_type_is_a_415(scorer: Scorer, content_type: str | None)
 
 
 class Broken(Scorer):
-    def score(self, rows: object) -> list[dict[str, object]]:
+    def score(self, rows: object, *, all_findings: bool = False) -> list[dict[str, object]]:
         raise ValueError(f"cannot score {rows}")
 
 

@@ -24,6 +24,10 @@ class Interval:
     high: float
     replicates: int
 
+    def bounds(self) -> list[float | None]:
+        """For JSON: low and high, each ``None`` where undefined."""
+        return [value if np.isfinite(value) else None for value in (self.low, self.high)]
+
 
 def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[np.int16]:
     """Draw as many patients as there are, with replacement, once per replicate.
@@ -46,22 +50,41 @@ def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[
     return weights
 
 
-def bootstrap_intervals(
+def bootstrap_replicates(
     metrics: Callable[[NDArray[np.int16]], Mapping[str, NDArray[np.float64]]], weights: NDArray[np.int16]
-) -> dict[str, Interval]:
-    """Intervals of every metric that ``metrics`` computes from ``(replicate, record)`` weights.
+) -> dict[str, NDArray[np.float64]]:
+    """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined.
 
     Args:
-        metrics: weights -> name -> ``(replicate,)``, such as ``metrics.all_metrics`` on fixed rows.
+        metrics: weights -> name -> ``(replicate,)``, such as ``named_metrics.all_metrics`` on fixed rows.
         weights: what ``patient_weights`` drew.
     """
     blocks = [
         metrics(weights[start : start + REPLICATES_AT_ONCE]) for start in range(0, len(weights), REPLICATES_AT_ONCE)
     ]
-    return {name: _interval(np.concatenate([block[name] for block in blocks])) for name in blocks[0]}
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def bootstrap_intervals(
+    metrics: Callable[[NDArray[np.int16]], Mapping[str, NDArray[np.float64]]], weights: NDArray[np.int16]
+) -> dict[str, Interval]:
+    """Intervals of every metric; see ``bootstrap_replicates``."""
+    return {name: percentile_interval(values) for name, values in bootstrap_replicates(metrics, weights).items()}
+
+
+def centred(replicates: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Replicates shifted so that their mean is the value on all rows, none below 0.
+
+    For a calibration error: it is a mean of absolute differences, so that chance alone raises it, and drawing records
+    with replacement adds as much chance again. Unshifted, the interval lies above the very value that it is of.
+    """
+    if not np.isfinite(replicates).any():
+        return replicates
+    return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
+
+
+def percentile_interval(values: NDArray[np.float64]) -> Interval:
+    """The interval between the percentiles of ``(replicate,)`` values; NaN ones are left out."""
     defined = values[np.isfinite(values)]
     if len(defined) == 0:
         return Interval(np.nan, np.nan, 0)

@@ -1,35 +1,28 @@
 """One trained model on folds 9 and 10: what is selected on fold 9, what is reported on fold 10."""
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.atomic import folder_written_atomically, write_atomically
-from leadwise.contract import SUPERCLASSES, TEST_FOLD, LeadwiseError
+from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES
+from leadwise.data.labels import statement_labels
 from leadwise.data.store import Store
-from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, patient_weights
-from leadwise.evaluation.calibration import Decision, apply_temperature
-from leadwise.evaluation.metrics import all_metrics, brier, calibration_error, undefined_metrics
-
-METRICS_FILE = "metrics.json"
-DECISION_FILE = "decision.json"
-PREDICTIONS_FILE = "predictions.parquet"
-FIGURES_FOLDER = "figures"
-
-HEADLINE = ("macro_auroc", "macro_auprc", "binary_accuracy", "macro_f1", "exact_match")
-"""Metrics whose intervals are logged to the tracking server; ``metrics.json`` holds all intervals."""
-
-
-class EvaluationError(LeadwiseError):
-    """There is nothing to evaluate; the message says what is missing."""
+from leadwise.evaluation.bootstrap import Interval, bootstrap_replicates, centred, patient_weights, percentile_interval
+from leadwise.evaluation.calibration import choose_calibration, log_loss
+from leadwise.evaluation.decisions import Decision
+from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.files import EvaluationError
+from leadwise.evaluation.metrics import brier, calibration_error
+from leadwise.evaluation.named_metrics import all_metrics, undefined_metrics
+from leadwise.evaluation.policy_values import policy_intervals, policy_metrics
+from leadwise.evaluation.robustness import Robustness, robustness_curves
+from leadwise.evaluation.statements import StatementResults, evaluate_statements
+from leadwise.evaluation.subgroups import SubgroupResult, evaluate_subgroups, find_subgroups, signal_quality
 
 
 class Trained(Protocol):
@@ -41,106 +34,12 @@ class Trained(Protocol):
     @property
     def training(self) -> dict[str, Any]: ...
 
-    def predict(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]: ...
+    def answers(self, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]: ...
+
+    def answers_of(self, signal_mv: NDArray[np.float32], patients: pd.DataFrame) -> dict[str, NDArray[np.float32]]: ...
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What is known about one model after its evaluation.
-
-    Attributes:
-        training: the model's ``training.json``.
-        decision: temperature and thresholds, chosen on fold 9.
-        metrics: by their names in the tracking UI: ``test/macro_auroc``, ``test/labelled/...``, ``val/...``; NaN where
-            undefined.
-        intervals: 95 % intervals of the ``test/`` metrics.
-        undefined: why a metric is NaN.
-        rows: records and patients behind the figures.
-        bootstrap: replicates behind the intervals.
-        seed: seed of the bootstrap.
-        predictions: one row per record of folds 9 and 10: ``ecg_id``, ``patient_id``, ``strat_fold``, ``p_*``
-            calibrated, ``raw_*`` as the network gave them, ``y_*``.
-    """
-
-    training: Mapping[str, Any]
-    decision: Decision
-    metrics: Mapping[str, float]
-    intervals: Mapping[str, Interval]
-    undefined: Mapping[str, str]
-    rows: Mapping[str, int]
-    bootstrap: int
-    seed: int
-    predictions: pd.DataFrame
-
-    def logged_metrics(self) -> dict[str, float]:
-        """Defined metrics by name, and the intervals of ``HEADLINE`` as ``..._low`` and ``..._high``."""
-        bounds = {
-            f"{name}_{side}": getattr(interval, side)
-            for name, interval in self.intervals.items()
-            if name.removeprefix("test/").removeprefix("labelled/") in HEADLINE
-            for side in ("low", "high")
-        }
-        found = {**self.metrics, **bounds, "decision/temperature": self.decision.temperature}
-        found |= {f"decision/threshold/{name}": value for name, value in self.decision.thresholds.items()}
-        return {name: value for name, value in found.items() if math.isfinite(value)}
-
-    def to_dict(self, run_id: str | None = None) -> dict[str, Any]:
-        """The content of ``metrics.json``; what is undefined is ``null`` there, with its reason under ``undefined``."""
-        return {
-            "model": self.training["model"],
-            "feature_set": self.training["feature_set"],
-            "digest": self.training["digest"],
-            "simulated": self.training["simulated"],
-            "run_id": run_id,
-            "trained_by": self.training.get("run_id"),
-            "count_params": self.training["count_params"],
-            "seconds": self.training["seconds"],
-            "epochs": self.training["epochs"],
-            "best_epoch": self.training["best_epoch"],
-            "rows": dict(self.rows),
-            "bootstrap": {"replicates": self.bootstrap, "seed": self.seed, "unit": "patient", "level": 0.95},
-            "metrics": {name: _finite(value) for name, value in self.metrics.items()},
-            "intervals": {name: [_finite(i.low), _finite(i.high)] for name, i in self.intervals.items()},
-            "undefined": dict(self.undefined),
-        }
-
-    def write(self, folder: Path, run_id: str | None = None) -> None:
-        """Write metrics, decision, predictions and figures; the folder is whole or as it was.
-
-        Args:
-            folder: where; replaced if it is there.
-            run_id: the tracked run that made this evaluation.
-        """
-        with folder_written_atomically(folder) as beside:
-            _write_json(beside / METRICS_FILE, self.to_dict(run_id))
-            _write_json(beside / DECISION_FILE, self.decision.to_dict())
-            self.predictions.to_parquet(beside / PREDICTIONS_FILE, index=False)
-            self._write_figures(beside / FIGURES_FOLDER)
-
-    def _write_figures(self, folder: Path) -> None:
-        from leadwise.evaluation.curve_figures import confusion_figure, pr_figure, reliability_figure, roc_figure
-
-        folder.mkdir()
-        test = self.predictions[self.predictions["strat_fold"] == TEST_FOLD]
-        y, p, raw = (test[[f"{prefix}_{name}" for name in SUPERCLASSES]].to_numpy() for prefix in ("y", "p", "raw"))
-        thresholds = [self.decision.thresholds[name] for name in SUPERCLASSES]
-        where = f"{self.training['model']}, fold {TEST_FOLD}" + (
-            ", simulated data" if self.training["simulated"] else ""
-        )
-        figures = {
-            "roc_curves": roc_figure(y, p, title=f"ROC curves: {where}"),
-            "pr_curves": pr_figure(y, p, title=f"Precision-recall curves: {where}"),
-            "reliability": reliability_figure(y, raw, p, title=f"Reliability: {where}"),
-            "confusion_at_0.5": confusion_figure(y, p, title=f"Confusion matrices at 0.5: {where}"),
-            "confusion_at_chosen": confusion_figure(
-                y, p, thresholds, title=f"Confusion matrices at the thresholds of best F1 on fold 9: {where}"
-            ),
-        }
-        for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png")
-
-
-def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int) -> Evaluation:
+def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int, robustness: int = 0) -> Evaluation:
     """Calibrate and choose thresholds on fold 9, report on fold 10.
 
     Fold 10 is reported on all rows, unlabelled ones counting as negative for every class, and under ``labelled/`` on
@@ -150,56 +49,64 @@ def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int)
         trained: the model.
         store: the data that it was trained on.
         bootstrap: patient-level replicates behind the intervals.
-        seed: seed of the bootstrap.
+        seed: seed of the bootstrap, of cross-validation and of disturbances.
+        robustness: records of fold 10 that are disturbed in every way; 0: none. They cost about 35 predictions each.
 
     Raises:
         EvaluationError: fold 9 or 10 has no records.
         TrainedModelError: the store is not the one that the model was trained on.
     """
-    validation, test = store.rows("validation"), store.rows("test")
-    for fold, rows in (("9", validation), ("10", test)):
-        if len(rows) == 0:
-            raise EvaluationError(f"fold {fold}: received no records; evaluation needs folds 9 and 10")
+    rows = _rows(store)
     labels, patients = store.labels(), store.records["patient_id"].to_numpy()
-    raw = {"val": trained.predict(store, validation), "test": trained.predict(store, test)}
-    decision = Decision.choose(labels[validation], raw["val"])
-    calibrated = {split: apply_temperature(p, decision.temperature) for split, p in raw.items()}
-
-    fold_9 = _Part("val/", labels[validation], raw["val"], calibrated["val"])
-    fold_10 = _Part("test/", labels[test], raw["test"], calibrated["test"])
-    labelled = labels[test].any(axis=1)
-    reported = {"test": (fold_10, np.ones(len(test), dtype=bool))}
-    if labelled.any():
-        reported["labelled"] = (fold_10.only(labelled, "test/labelled/"), labelled)
-
-    metrics = fold_9.metrics()
-    undefined = fold_9.undefined()
-    intervals: dict[str, Interval] = {}
-    thresholds = [decision.thresholds[name] for name in SUPERCLASSES]
-    weights = patient_weights(patients[test], bootstrap, seed)
-    for part, kept in reported.values():
-        metrics |= part.metrics(thresholds)
-        undefined |= part.undefined()
-        intervals |= part.intervals(thresholds, weights[:, kept])
-
+    answers = {split: trained.answers(store, of) for split, of in rows.items()}
+    raw = {split: answer["superclasses"] for split, answer in answers.items()}
+    chosen = choose_calibration(labels[rows["val"]], raw["val"], patients[rows["val"]], seed=seed)
+    decision = Decision.choose(labels[rows["val"]], raw["val"], calibration=chosen.calibration)
+    parts = {
+        split: _Part(f"{split}/", labels[of], raw[split], chosen.calibration.apply(raw[split]))
+        for split, of in rows.items()
+    }
+    weights = patient_weights(patients[rows["test"]], bootstrap, seed)
+    reported = _report(parts["test"], decision, weights)
+    policy_rows = parts["test"].labels, parts["test"].calibrated
     return Evaluation(
         training=trained.training,
+        manifest=store.manifest,
         decision=decision,
-        metrics=metrics,
-        intervals=intervals,
-        undefined=undefined,
+        calibration=chosen,
+        metrics=parts["val"].metrics() | reported.metrics,
+        intervals=reported.intervals,
+        undefined=parts["val"].undefined() | reported.undefined,
+        policies={
+            f"test/{name}": float(value) for name, value in policy_metrics(*policy_rows, decision=decision).items()
+        },
+        policy_intervals={
+            f"test/{name}": interval
+            for name, interval in policy_intervals(*policy_rows, weights, decision=decision).items()
+        },
+        subgroups=_subgroups(store, rows["test"], parts["test"], weights),
+        statements=_statements(store, rows, answers, weights, seed),
+        robustness=_robustness(trained, store, rows["test"], weights, seed, robustness) if robustness else None,
         rows={
-            "val": len(validation),
-            "test": len(test),
-            "test_labelled": int(labelled.sum()),
-            "test_patients": len(np.unique(patients[test])),
+            "val": len(rows["val"]),
+            "test": len(rows["test"]),
+            "test_labelled": int(labels[rows["test"]].any(axis=1).sum()),
+            "test_patients": len(np.unique(patients[rows["test"]])),
         },
         bootstrap=bootstrap,
         seed=seed,
-        predictions=pd.concat(
-            [_predictions(store, validation, fold_9), _predictions(store, test, fold_10)], ignore_index=True
+        predictions=pd.concat([_predictions(store, rows[split], part) for split, part in parts.items()]).reset_index(
+            drop=True
         ),
     )
+
+
+def _rows(store: Store) -> dict[str, NDArray[np.int64]]:
+    rows = {"val": store.rows("validation"), "test": store.rows("test")}
+    for fold, of in (("9", rows["val"]), ("10", rows["test"])):
+        if len(of) == 0:
+            raise EvaluationError(f"fold {fold}: received no records; evaluation needs folds 9 and 10")
+    return rows
 
 
 @dataclass(frozen=True)
@@ -214,19 +121,106 @@ class _Part:
     def only(self, kept: NDArray[np.bool_], prefix: str) -> "_Part":
         return _Part(prefix, self.labels[kept], self.raw[kept], self.calibrated[kept])
 
-    def metrics(self, thresholds: list[float] | None = None) -> dict[str, float]:
-        """All metrics of calibrated probabilities, and the two that calibration changes for the raw ones."""
+    def metrics(self, thresholds: NDArray[np.float64] | None = None) -> dict[str, float]:
+        """All metrics of calibrated probabilities, and those that calibration changes for the raw ones."""
         found = all_metrics(self.labels, self.calibrated, thresholds=thresholds)
-        found["raw/brier"] = brier(self.labels, self.raw).mean()
-        found["raw/ece"] = calibration_error(self.labels, self.raw).mean()
+        found["log_loss"] = log_loss(self.labels, self.calibrated).mean()
+        found |= _raw_metrics(self.labels, self.raw)
         return {self.prefix + name: float(value) for name, value in found.items()}
 
-    def undefined(self) -> dict[str, str]:
-        return {self.prefix + name: reason for name, reason in undefined_metrics(self.labels).items()}
+    def undefined(self, thresholds: NDArray[np.float64] | None = None) -> dict[str, str]:
+        found = all_metrics(self.labels, self.calibrated, thresholds=thresholds)
+        return {self.prefix + name: reason for name, reason in undefined_metrics(self.labels, found).items()}
 
-    def intervals(self, thresholds: list[float], weights: NDArray[np.int16]) -> dict[str, Interval]:
-        compute = partial(all_metrics, self.labels, self.calibrated, thresholds=thresholds)
-        return {self.prefix + name: found for name, found in bootstrap_intervals(compute, weights).items()}
+    def intervals(self, thresholds: NDArray[np.float64], weights: NDArray[np.int16]) -> dict[str, Interval]:
+        found: dict[str, Interval] = {}
+        for compute in (
+            partial(all_metrics, self.labels, self.calibrated, thresholds=thresholds),
+            partial(_raw_metrics, self.labels, self.raw),
+        ):
+            values = compute()
+            for name, drawn in bootstrap_replicates(compute, weights).items():
+                shifted = centred(drawn, float(values[name])) if "ece" in name.split("/") else drawn
+                found[self.prefix + name] = percentile_interval(shifted)
+        return found
+
+
+def _raw_metrics(
+    labels: NDArray[np.float32], raw: NDArray[np.float32], weights: NDArray[np.int16] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    found = {"raw/log_loss": log_loss(labels, raw).mean()} if weights is None else {}
+    for name, measure in (("brier", brier), ("ece", calibration_error)):
+        per_class = measure(labels, raw, weights)
+        found[f"raw/{name}"] = per_class.mean(axis=-1)
+        found |= {f"raw/{name}/{label}": per_class[..., k] for k, label in enumerate(SUPERCLASSES)}
+    return found
+
+
+@dataclass(frozen=True)
+class _Reported:
+    metrics: dict[str, float]
+    intervals: dict[str, Interval]
+    undefined: dict[str, str]
+
+
+def _report(test: _Part, decision: Decision, weights: NDArray[np.int16]) -> _Reported:
+    """Figures of fold 10, on all rows and on the labelled ones."""
+    labelled = np.asarray(test.labels.any(axis=1))
+    thresholds = decision.limits()
+    found = _Reported({}, {}, {})
+    parts = [(test, np.ones(len(labelled), dtype=np.bool_))]
+    if labelled.any():
+        parts.append((test.only(labelled, "test/labelled/"), labelled))
+    for part, kept in parts:
+        found.metrics.update(part.metrics(thresholds))
+        found.undefined.update(part.undefined(thresholds))
+        found.intervals.update(part.intervals(thresholds, weights[:, kept]))
+    return found
+
+
+def _subgroups(store: Store, rows: NDArray[np.int64], test: _Part, weights: NDArray[np.int16]) -> list[SubgroupResult]:
+    records = store.records.iloc[rows]
+    groups = find_subgroups(records, signal_quality(store.folder, records["ecg_id"].tolist()))
+    return evaluate_subgroups(groups, test.labels, test.calibrated, records["patient_id"].to_numpy(), weights)
+
+
+def _statements(
+    store: Store,
+    rows: dict[str, NDArray[np.int64]],
+    answers: dict[str, dict[str, NDArray[np.float32]]],
+    weights: NDArray[np.int16],
+    seed: int,
+) -> StatementResults | None:
+    """The 71 statements, if the network answers them."""
+    if "statements" not in answers["test"]:
+        return None
+    labels = statement_labels(json.loads(codes) for codes in store.records["scp_codes"])
+    return evaluate_statements(
+        labels[rows["val"]],
+        answers["val"]["statements"],
+        labels[rows["test"]],
+        answers["test"]["statements"],
+        train_positives=labels[store.rows("train")].sum(axis=0),
+        weights=weights,
+        patients_val=store.records["patient_id"].to_numpy()[rows["val"]],
+        seed=seed,
+    )
+
+
+def _robustness(
+    trained: Trained, store: Store, rows: NDArray[np.int64], weights: NDArray[np.int16], seed: int, records: int
+) -> Robustness:
+    """Disturbed recordings of fold 10. They are read record by record: the store stays on disk."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:records])
+    signal_mv = store.signals[rows[chosen]].astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000)
+    return robustness_curves(
+        lambda signal, patients: trained.answers_of(signal, patients)["superclasses"],
+        signal_mv,
+        store.patients().iloc[rows[chosen]],
+        store.labels()[rows[chosen]],
+        seed=seed,
+        weights=weights[:, chosen],
+    )
 
 
 def _predictions(store: Store, rows: NDArray[np.int64], part: _Part) -> pd.DataFrame:
@@ -234,11 +228,3 @@ def _predictions(store: Store, rows: NDArray[np.int64], part: _Part) -> pd.DataF
     for prefix, values in (("p", part.calibrated), ("raw", part.raw), ("y", part.labels)):
         table[[f"{prefix}_{name}" for name in SUPERCLASSES]] = values.astype(np.float32)
     return table
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(file, json.dumps(content, indent=2, allow_nan=False) + "\n")

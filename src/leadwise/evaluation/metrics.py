@@ -5,16 +5,15 @@ often each record counts: ``None`` (once each), ``(record,)``, or ``(replicate, 
 The result then has a leading replicate axis, so a point estimate and its 1000 replicates are one code path.
 
 A record is positive for a class when its probability is at or above the threshold. A metric that is undefined, such as
-the AUROC of a class without positives, is NaN; ``undefined_metrics`` gives the reason.
+the AUROC of a class without positives, is NaN. ``named_metrics`` gives all of them by name, and the reason of a NaN.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import LeadwiseError
 
 Floats = NDArray[np.float64]
 
@@ -147,6 +146,32 @@ def exact_match(
     return _shaped(_mean((decide(p, thresholds) == y).all(axis=1)[:, None], w)[:, 0], weights)
 
 
+def decision_rates(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    thresholds: ArrayLike = DEFAULT_THRESHOLD,
+    weights: ArrayLike | None = None,
+) -> dict[str, Floats]:
+    """How good decisions are, as clinicians count it: name -> ``(..., class)``.
+
+    ``sensitivity``: of the records that have the class, the share that is reported; ``specificity``: of those that do
+    not, the share that is not; ``ppv`` and ``npv``: of the alarms and of the silences, the share that is right;
+    ``alarms``: the share of all records that is reported. NaN where there is nothing to take a share of.
+    """
+    y, p, w = validate(labels, probabilities, weights)
+    said = decide(p, thresholds)
+    true, alarms, positives, records = w.T @ (said * y), w.T @ said, w.T @ y, w.sum(axis=0)[:, None]
+    spared = records - positives - (alarms - true)
+    parts = {
+        "sensitivity": (true, positives),
+        "specificity": (spared, records - positives),
+        "ppv": (true, alarms),
+        "npv": (spared, records - alarms),
+        "alarms": (alarms, records),
+    }
+    return {name: _shaped(_ratio(part, whole), weights) for name, (part, whole) in parts.items()}
+
+
 def confusion_matrices(
     labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD
 ) -> NDArray[np.int64]:
@@ -164,53 +189,6 @@ def decide(probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD) 
     if limits.shape not in ((), p.shape[-1:]) or not ((limits >= 0) & (limits <= 1)).all():
         raise MetricError(f"thresholds: received {limits.tolist()}; allowed: one, or {p.shape[-1]}, from 0 to 1")
     return (p >= limits).astype(np.float64)
-
-
-def all_metrics(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    weights: ArrayLike | None = None,
-    *,
-    thresholds: ArrayLike | None = None,
-    classes: Sequence[str] = SUPERCLASSES,
-) -> dict[str, Floats]:
-    """Every metric by its name in the tracking UI, each ``()`` or ``(replicate,)``.
-
-    Args:
-        thresholds: one per class, chosen elsewhere; decisions with them are reported as ``chosen/...`` beside those
-            at 0.5.
-    """
-    area, precision = ranking(labels, probabilities, weights)
-    found = {"macro_auroc": area.mean(axis=-1), "macro_auprc": precision.mean(axis=-1)}
-    found |= _named("auroc", area, classes) | _named("auprc", precision, classes)
-    found["brier"] = brier(labels, probabilities, weights).mean(axis=-1)
-    found["ece"] = calibration_error(labels, probabilities, weights).mean(axis=-1)
-    found["floor/binary_accuracy"] = all_zero_accuracy(labels, weights).mean(axis=-1)
-    choices: list[tuple[str, ArrayLike]] = [("", DEFAULT_THRESHOLD)]
-    for prefix, limits in choices if thresholds is None else [*choices, ("chosen/", thresholds)]:
-        per_class = f1(labels, probabilities, limits, weights)
-        found[f"{prefix}binary_accuracy"] = binary_accuracy(labels, probabilities, limits, weights).mean(axis=-1)
-        found[f"{prefix}macro_f1"] = per_class.mean(axis=-1)
-        found[f"{prefix}exact_match"] = exact_match(labels, probabilities, limits, weights)
-        found |= _named(f"{prefix}f1", per_class, classes)
-    return found
-
-
-def undefined_metrics(labels: ArrayLike, *, classes: Sequence[str] = SUPERCLASSES) -> dict[str, str]:
-    """Why a metric of ``all_metrics`` is NaN on these labels: metric name -> reason; empty if all are defined."""
-    y, _, _ = validate(labels, labels)
-    reasons: dict[str, str] = {}
-    for name, positives in zip(classes, y.sum(axis=0).astype(int), strict=True):
-        reason = f"{name} has {positives} positives among {len(y)} records"
-        if positives in (0, len(y)):
-            reasons[f"auroc/{name}"] = reasons["macro_auroc"] = reason
-        if positives == 0:
-            reasons[f"auprc/{name}"] = reasons["macro_auprc"] = reason
-    return reasons
-
-
-def _named(metric: str, per_class: Floats, classes: Sequence[str]) -> dict[str, Floats]:
-    return {f"{metric}/{name}": per_class[..., k] for k, name in enumerate(classes)}
 
 
 def _mean(values: NDArray[Any], w: Floats) -> Floats:

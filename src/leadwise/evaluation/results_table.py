@@ -7,10 +7,8 @@ from typing import Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import MODEL_NAMES, TEST_FOLD
-from leadwise.evaluation.evaluate import HEADLINE, METRICS_FILE, EvaluationError
-
-SUMMARY_FILE = "summary.json"
-MARKDOWN_FILE = "summary.md"
+from leadwise.evaluation.evaluation import HEADLINE
+from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
 
 PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
 """Key in ``summary.json`` -> what it is called: all rows of fold 10 is the headline."""
@@ -53,7 +51,13 @@ def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
                 "value": evaluation["metrics"].get(prefix + name),
                 "interval": evaluation["intervals"].get(prefix + name, [None, None]),
             }
-            for name in (*HEADLINE, "brier", "ece", "floor/binary_accuracy")
+            for name in (
+                *HEADLINE,
+                "chosen/binary_accuracy",
+                "chosen/macro_f1",
+                "chosen/exact_match",
+                "floor/binary_accuracy",
+            )
         }
     return row
 

@@ -24,21 +24,26 @@ from leadwise.contract import (
 )
 from leadwise.data.simulator import simulate_record
 from leadwise.data.store import Store, open_store
+from leadwise.evaluation.files import STATEMENTS_FILE
 from leadwise.registry.candidates import Candidate, choose_candidates
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.payload import FACTS
 from leadwise.serving.scorer import DESCRIPTION_FILE, Network, Scorer
 from leadwise.training.prediction import TrainedModel, load_trained
 
+PACKAGE_FOLDER = "package"
 EXAMPLE_FILE = "input_example.json"
 CODE_FOLDER = "code"
 LARGEST_DIFFERENCE = 1e-5
 ROWS_COMPARED = 256
+REPORTED = ("macro_auroc", "binary_accuracy", "floor/binary_accuracy", "chosen/macro_f1", "ece")
+"""Figures of fold 10 that a package carries along."""
 EXAMPLE_SEED = 2
 
 SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
+    "calibration.py",
     "data/__init__.py",
     "data/metadata.py",
     "signals/*.py",
@@ -59,15 +64,31 @@ class Package:
         folder: where it lies.
         description: content of ``model.json``.
         example: one row of a request.
-        fusion: the fusion model inside.
-        metadata: the metadata model inside.
     """
 
     folder: Path
     description: Mapping[str, Any]
     example: Mapping[str, Any]
-    fusion: Candidate
-    metadata: Candidate
+
+    @classmethod
+    def read(cls, folder: Path) -> "Package":
+        """Open a package folder.
+
+        Raises:
+            PackagingError: a file is absent or unreadable.
+        """
+        try:
+            description, example = (
+                json.loads((folder / name).read_text(encoding="utf-8")) for name in (DESCRIPTION_FILE, EXAMPLE_FILE)
+            )
+        except (OSError, ValueError) as error:
+            raise PackagingError(f"{folder}: no whole package ({error}); run the register stage first") from None
+        return cls(folder, description, example)
+
+    @property
+    def model(self) -> str:
+        """The fusion model inside."""
+        return str(self.description["networks"]["fusion"]["name"])
 
     @property
     def simulated(self) -> bool:
@@ -89,7 +110,7 @@ def build_package(parameters: Parameters) -> Package:
     """
     fusion, metadata = choose_candidates(parameters)
     store = open_store(parameters.shared.workspace / "store")
-    folder = parameters.shared.workspace / "package"
+    folder = parameters.shared.workspace / PACKAGE_FOLDER
     description = _describe(fusion, metadata, store)
     example = example_row()
     with folder_written_atomically(folder) as target:
@@ -105,7 +126,7 @@ def build_package(parameters: Parameters) -> Package:
             (metadata, "metadata", scorer.metadata),
         ):
             _compare(candidate, trained[role], network, store)
-    return Package(folder, description, example, fusion, metadata)
+    return Package(folder, description, example)
 
 
 def _describe(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str, Any]:
@@ -117,7 +138,10 @@ def _describe(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str,
             "preprocessing": dict(model.preprocessing),
             "decision": dict(model.decision),
             "validation": dict(model.validation),
+            "test": {name: model.metrics[f"test/{name}"] for name in REPORTED if f"test/{name}" in model.metrics},
+            "recipe": dict(model.training["parameters"]),
             "run_id": model.training.get("run_id"),
+            "statements": read_statements(model.evaluation),
         }
         for role, model in (("fusion", fusion), ("metadata", metadata))
     }
@@ -133,6 +157,22 @@ def _describe(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str,
         "networks": networks,
         "disclaimer": DISCLAIMER,
     }
+
+
+def read_statements(evaluation: Path) -> list[dict[str, Any]]:
+    """What the evaluate stage found out about each SCP-ECG statement; nothing where the network does not answer them.
+
+    Raises:
+        PackagingError: ``statements.json`` is there and cannot be read.
+    """
+    file = evaluation / STATEMENTS_FILE
+    if not file.is_file():
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["statements"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackagingError(f"{file}: cannot be read ({error!r}); run the evaluate stage again") from None
+    return found
 
 
 def example_row() -> dict[str, Any]:
@@ -162,19 +202,27 @@ def _compare(candidate: Candidate, trained: TrainedModel, network: Network, stor
     """Score rows of fold 9 as requests are scored, and with Keras; the two must agree, and so must the evaluation.
 
     Raises:
-        PackagingError: they do not.
+        PackagingError: they do not, or the evaluation is of statements that the network does not answer.
     """
     validation = store.rows("validation")
     rows = validation[np.unique(np.linspace(0, len(validation) - 1, ROWS_COMPARED).round().astype(int))]
-    by_keras = trained.predict(store, rows)
-    by_onnx = np.stack([network.probabilities(record.patient, record) for record in stored_records(store, rows)])
-    if (difference := float(np.abs(by_keras - by_onnx).max())) > LARGEST_DIFFERENCE:
+    by_keras = trained.answers(store, rows)
+    if missing := set(network.outputs) - set(by_keras):
         raise PackagingError(
-            f"{candidate.name}: ONNX and Keras differ by {difference:.2g} on fold 9; {LARGEST_DIFFERENCE:g} is allowed"
+            f"{candidate.name}: does not answer {', '.join(sorted(missing))}, but {candidate.evaluation} says how good "
+            "they are; run the evaluate stage again"
         )
+    by_onnx = [network.answers(record.patient, record) for record in stored_records(store, rows)]
+    for output in network.outputs:
+        off = float(np.abs(by_keras[output] - np.stack([answer[output] for answer in by_onnx])).max())
+        if off > LARGEST_DIFFERENCE:
+            raise PackagingError(
+                f"{candidate.name}: {output} of ONNX and Keras differ by {off:.2g} on fold 9; "
+                f"{LARGEST_DIFFERENCE:g} is allowed"
+            )
     table = pd.read_parquet(candidate.evaluation / "predictions.parquet").set_index("ecg_id")
     evaluated = table.loc[store.records["ecg_id"].iloc[rows], [f"raw_{name}" for name in SUPERCLASSES]].to_numpy()
-    if (difference := float(np.abs(by_keras - evaluated).max())) > 10 * LARGEST_DIFFERENCE:
+    if (difference := float(np.abs(by_keras["superclasses"] - evaluated).max())) > 10 * LARGEST_DIFFERENCE:
         raise PackagingError(
             f"{candidate.name}: {candidate.evaluation} was made with other weights (probabilities differ by "
             f"{difference:.2g}); run the evaluate stage again"

@@ -10,9 +10,10 @@ from leadwise.atomic import write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import DISCLAIMER, LeadwiseError
 from leadwise.data.store import open_store
-from leadwise.registry.packaging import CODE_FOLDER, Package, build_package
+from leadwise.registry.packaging import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package
 from leadwise.registry.requirements import served_requirements
 from leadwise.registry.roundtrip import compare_answers, score_in_fresh_process
+from leadwise.registry.shipped import unpack_shipped
 from leadwise.registry.signature import served_signature
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
 
@@ -56,25 +57,40 @@ class Registered:
 
 
 def register_champion(parameters: Parameters) -> Registered:
-    """Package the better fusion model, register it, try the registered version, then make it the champion.
+    """Package the better fusion model, or take the pretrained package, and make it the champion.
 
     Leaves ``package/``, ``registered.json`` and ``request.json`` in the workspace.
 
     Raises:
         RegistrationError: weights from simulated data are to be registered as ``leadwise``.
         CandidateError: there is nothing that may be registered.
-        PackagingError: the package answers otherwise than the trained models.
+        PackagingError: the package answers otherwise than the trained models, or what was brought along is damaged.
+        RoundTripError: the registered version answers otherwise than the package; the alias is not moved.
+    """
+    workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
+    if parameters.registration.source == "pretrained":
+        return register_package(unpack_shipped(workspace / PACKAGE_FOLDER), asked, workspace)
+    # Refused before anything is exported.
+    registered_name(asked, simulated=bool(open_store(workspace / "store").manifest["simulated"]))
+    return register_package(build_package(parameters), asked, workspace)
+
+
+def register_package(package: Package, asked: str, workspace: Path) -> Registered:
+    """Register a package, try the registered version, then make it the champion.
+
+    Args:
+        package: what is registered.
+        asked: the name in the registry, or ``auto``.
+        workspace: gets ``registered.json`` and ``request.json``.
+
+    Raises:
+        RegistrationError: weights from simulated data are to be registered as ``leadwise``.
         RoundTripError: the registered version answers otherwise than the package; the alias is not moved.
     """
     import mlflow
 
-    workspace = parameters.shared.workspace
-    simulated = bool(open_store(workspace / "store").manifest["simulated"])
-    name = registered_name(parameters.registration.registered_model, simulated=simulated)
-    package = build_package(parameters)
-    if package.simulated:
-        # A model may have been trained on simulated data although the store now holds real ones.
-        name = registered_name(parameters.registration.registered_model, simulated=True)
+    # By the weights, not by the store, which may hold other data by now.
+    name = registered_name(asked, simulated=package.simulated)
     requirements = served_requirements()
     info = log_package(package, requirements)
     client = mlflow.MlflowClient()
@@ -89,7 +105,7 @@ def register_champion(parameters: Parameters) -> Registered:
         name=name,
         version=str(version.version),
         alias=CHAMPION,
-        model=package.fusion.name,
+        model=package.model,
         uri=f"models:/{name}@{CHAMPION}",
         run_id=str(info.run_id),
         simulated=package.simulated,
@@ -131,7 +147,7 @@ def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
         pip_requirements=requirements,
         signature=served_signature(),
         input_example=pd.DataFrame([dict(package.example)]),
-        metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.fusion.name},
+        metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
     )
 
 
@@ -144,9 +160,9 @@ def describe(package: Package) -> str:
         else "Trained on PTB-XL (Wagner et al. 2020, CC BY 4.0)."
     )
     rows = [
-        f"| {model.name} | {_figure(model.validation.get('val/macro_auroc'))} | "
-        f"{_figure(model.metrics.get('test/macro_auroc'))} | {_figure(model.metrics.get('test/binary_accuracy'))} |"
-        for model in (package.fusion, package.metadata)
+        f"| {network['name']} | {_figure(network['validation'].get('val/macro_auroc'))} | "
+        f"{_figure(network['test'].get('macro_auroc'))} | {_figure(network['test'].get('binary_accuracy'))} |"
+        for network in package.description["networks"].values()
     ]
     return "\n".join(
         [
@@ -156,7 +172,7 @@ def describe(package: Package) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"`{package.fusion.name}` answers a recording, `metadata` answers without one. {DISCLAIMER}",
+            f"`{package.model}` answers a recording, `metadata` answers without one. {DISCLAIMER}",
         ]
     )
 
@@ -166,15 +182,15 @@ def _figure(value: float | None) -> str:
 
 
 def _tags(package: Package) -> dict[str, str]:
-    data = package.description["data"]
+    data, validation = package.description["data"], package.description["networks"]["fusion"]["validation"]
     return {
         "leadwise.version": __version__,
-        "model": package.fusion.name,
+        "model": package.model,
         "feature_set": package.description["feature_set"],
         "data.digest": data["digest"],
         "data.release": str(data["release"]),
         "data.simulated": str(package.simulated).lower(),
-        **{key: f"{value:.6f}" for key, value in package.fusion.validation.items()},
+        **{key: f"{value:.6f}" for key, value in validation.items()},
     }
 
 

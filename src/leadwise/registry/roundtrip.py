@@ -12,6 +12,7 @@ import leadwise
 from leadwise.contract import LeadwiseError
 
 TIME_LIMIT_S = 300
+LARGEST_DIFFERENCE = 1e-5
 
 SCRIPT = """
 import json, sys
@@ -69,10 +70,19 @@ def compare_answers(expected: Mapping[str, Any], received: Mapping[str, Any], *,
     Raises:
         RoundTripError: they do not.
     """
-    for name in expected["probabilities"]:
-        difference = abs(expected["probabilities"][name] - received["probabilities"][name])
-        if difference > 1e-5:
+    probabilities, others = _probabilities(expected), _probabilities(received)
+    if set(probabilities) != set(others):
+        raise RoundTripError(f"{model_uri}: answers {list(others)}, its package {list(probabilities)}")
+    for name in probabilities:
+        difference = abs(probabilities[name] - others[name])
+        if difference > LARGEST_DIFFERENCE:
             raise RoundTripError(f"{model_uri}: answers {name} {difference:.2g} off its package")
     for name in ("model", "decisions", "thresholds"):
         if expected[name] != received[name]:
             raise RoundTripError(f"{model_uri}: answers {name} {received[name]}, its package {expected[name]}")
+
+
+def _probabilities(answer: Mapping[str, Any]) -> dict[str, float]:
+    """Of the superclasses and of the findings by their codes, those apart by what they are."""
+    findings = {f"finding {finding['code']}": finding["probability"] for finding in answer["findings"]}
+    return {**answer["probabilities"], **findings}

@@ -10,17 +10,35 @@ if TYPE_CHECKING:
 
 
 def served_signature() -> "ModelSignature":
-    """Columns of a request, each optional and of any JSON type, and columns of the answer.
+    """Columns of a request, each optional and of any JSON type, its parameter, and columns of the answer.
 
     MLflow's own check of a typed column answers with the whole request in its message, and reads nested lists slowly
     element by element: so ``leadwise.serving.payload`` alone checks.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Object, Property, Schema
+    from mlflow.types.schema import (
+        AnyType,
+        Array,
+        ColSpec,
+        DataType,
+        Object,
+        ParamSchema,
+        ParamSpec,
+        Property,
+        Schema,
+    )
 
     def by_class(kind: DataType) -> Object:
         return Object([Property(name, kind) for name in SUPERCLASSES])
 
+    finding = {
+        "code": DataType.string,
+        "description": DataType.string,
+        "group": DataType.string,
+        "probability": DataType.double,
+        "threshold": DataType.double,
+        "reported": DataType.boolean,
+    }
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
         outputs=Schema(
@@ -30,8 +48,10 @@ def served_signature() -> "ModelSignature":
                 ColSpec(by_class(DataType.double), "probabilities"),
                 ColSpec(by_class(DataType.boolean), "decisions"),
                 ColSpec(by_class(DataType.double), "thresholds"),
+                ColSpec(Array(Object([Property(name, kind) for name, kind in finding.items()])), "findings"),
                 ColSpec(Array(DataType.string), "warnings"),
                 ColSpec(DataType.string, "disclaimer"),
             ]
         ),
+        params=ParamSchema([ParamSpec("all_findings", DataType.boolean, False)]),
     )

@@ -14,6 +14,9 @@ from leadwise.serving.payload import FIELDS
 
 SCALAR_FIELDS: frozenset[str] = frozenset(FIELDS) - {"signal", "leads"}
 
+PARAMETERS: frozenset[str] = frozenset({"all_findings"})
+"""What ``params`` may hold; see ``Scorer.answer``."""
+
 Rows = list[dict[str, Any]]
 
 
@@ -21,11 +24,11 @@ class EnvelopeError(LeadwiseError):
     """The body of a request is not an envelope with rows; the message never repeats the body."""
 
 
-def rows_of_json(body: bytes | str) -> Rows:
-    """Rows of a JSON body.
+def rows_of_json(body: bytes | str) -> tuple[Rows, dict[str, bool]]:
+    """Rows of a JSON body, and its parameters: ``PARAMETERS`` that were given.
 
     Raises:
-        EnvelopeError: the body is not JSON, or not one of the four envelopes.
+        EnvelopeError: the body is not JSON, or not one of the four envelopes, or a parameter is not allowed.
     """
     try:
         content = json.loads(body)
@@ -35,15 +38,24 @@ def rows_of_json(body: bytes | str) -> Rows:
         raise EnvelopeError("body: not JSON in UTF-8, or nested too deeply, or with a number too long") from None
     if not isinstance(content, dict):
         raise EnvelopeError(f"body: an object is needed with one of {', '.join(_READERS)}")
-    if content.pop("params", None):
-        raise EnvelopeError("params: none are supported")
+    parameters = _parameters(content.pop("params", None))
     found = [name for name in _READERS if name in content]
     if len(found) != 1 or len(content) != 1:
         raise EnvelopeError(f"body: exactly one of {', '.join(_READERS)} is needed, and nothing else")
     rows = _READERS[found[0]](content[found[0]], found[0])
     if not rows:
         raise EnvelopeError(f"{found[0]}: received no rows")
-    return rows
+    return rows, parameters
+
+
+def _parameters(content: Any) -> dict[str, bool]:
+    if not content:
+        return {}
+    if not isinstance(content, dict) or not content.keys() <= PARAMETERS:
+        raise EnvelopeError(f"params: an object is needed; allowed: {', '.join(PARAMETERS)}")
+    if not all(value is None or isinstance(value, bool) for value in content.values()):
+        raise EnvelopeError(f"params: true or false is needed for each of {', '.join(PARAMETERS)}")
+    return {name: value for name, value in content.items() if value is not None}
 
 
 def rows_of_parquet(body: bytes) -> Rows:

@@ -51,8 +51,8 @@ def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int,
     if kind.strip() not in {JSON, *PARQUET_TYPES} or charset not in {"", "utf-8"}:
         return 415, _error("INVALID_PARAMETER_VALUE", f"Content-Type: {JSON} in UTF-8 or {PARQUET} is needed")
     try:
-        rows = rows_of_json(body) if kind.strip() == JSON else rows_of_parquet(body)
-        return 200, {"predictions": scorer.score(rows)}
+        rows, asked = rows_of_json(body) if kind.strip() == JSON else (rows_of_parquet(body), {})
+        return 200, {"predictions": scorer.score(rows, **asked)}
     except PayloadError as error:
         return 400, _error("INVALID_PARAMETER_VALUE", str(error), row=error.row, field=error.field)
     except LeadwiseError as error:

@@ -27,12 +27,17 @@ class LeadwiseModel(PythonModel):
     ) -> list[dict[str, Any]]:
         """One answer per row of the table; a column that is absent, ``None`` and NaN all mean not given.
 
+        Args:
+            context: MLflow's.
+            model_input: one row per request.
+            params: ``all_findings``: list every statement that is trusted, not only those that are reported.
+
         Raises:
             MlflowException: with the code INVALID_PARAMETER_VALUE; the message names row and field.
         """
         rows = [{str(name): value for name, value in row.items()} for row in model_input.to_dict(orient="records")]
         try:
-            return self.scorer.score(rows)
+            return self.scorer.score(rows, all_findings=bool((params or {}).get("all_findings", False)))
         except PayloadError as error:
             raise MlflowException.invalid_parameter_value(str(error), row=error.row, field=error.field) from None
         except LeadwiseError as error:

@@ -1,0 +1,174 @@
+"""Evaluated models against each other on the same rows: differences with intervals, patients resampled in pairs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leadwise.contract import MODEL_NAMES, SUPERCLASSES, TEST_FOLD, FeatureSet
+from leadwise.evaluation.bootstrap import bootstrap_replicates, patient_weights
+from leadwise.evaluation.estimate import Estimate
+from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
+from leadwise.evaluation.metrics import auroc, binary_accuracy, f1
+
+COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
+"""What a table of comparisons shows: accuracy of decisions at 0.5, F1 at the thresholds chosen on fold 9."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation left of one model on fold 10.
+
+    Attributes:
+        feature_set: ``clinical`` or ``original``.
+        model: its name.
+        folder: where the evaluation lies.
+        digest: of the data.
+        simulated: whether they are simulated.
+        ecg_ids: ``(record,)``.
+        patients: ``(record,)``.
+        labels: ``(record, 5)`` of 0 and 1.
+        probabilities: calibrated, same shape.
+        thresholds: ``(5,)`` chosen on fold 9.
+        workspace: name of the workspace, if it is not the one that is reported on.
+    """
+
+    feature_set: str
+    model: str
+    folder: Path
+    digest: str
+    simulated: bool
+    ecg_ids: NDArray[np.int64]
+    patients: NDArray[np.int64]
+    labels: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    workspace: str = ""
+
+    @classmethod
+    def read(cls, folder: Path, workspace: str = "") -> "Evaluated":
+        """Read an evaluation's folder.
+
+        Raises:
+            EvaluationError: a file is absent or unreadable.
+        """
+        try:
+            metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+            decision = json.loads((folder / DECISION_FILE).read_text(encoding="utf-8"))
+            table = pd.read_parquet(folder / PREDICTIONS_FILE, filters=[("strat_fold", "==", TEST_FOLD)])
+            thresholds = np.array([decision["thresholds"][name] for name in SUPERCLASSES])
+            y, p = (table[[f"{kind}_{name}" for name in SUPERCLASSES]].to_numpy(np.float64) for kind in "yp")
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(f"{folder}: no whole evaluation ({error}); run the evaluate stage again") from None
+        return cls(
+            feature_set=metrics["feature_set"],
+            model=metrics["model"],
+            folder=folder,
+            digest=metrics["digest"],
+            simulated=metrics["simulated"],
+            ecg_ids=table["ecg_id"].to_numpy(),
+            patients=table["patient_id"].to_numpy(),
+            labels=y,
+            probabilities=p,
+            thresholds=thresholds,
+            workspace=workspace,
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """Feature set and model, and the workspace where that is another one: ``clinical fusion``."""
+        return f"{self.feature_set} {self.model}" + (f" ({self.workspace})" if self.workspace else "")
+
+    def same_rows(self, other: "Evaluated") -> bool:
+        """Whether both were evaluated on the same records of the same data."""
+        return self.digest == other.digest and np.array_equal(self.ecg_ids, other.ecg_ids)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same rows.
+
+    Attributes:
+        first, second: what was evaluated of them.
+        differences: metric -> first minus second, with paired replicates.
+    """
+
+    first: Evaluated
+    second: Evaluated
+    differences: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``comparisons.json``."""
+        differences = {
+            name: {**found.to_dict(), "above_zero": finite(above_zero(found))}
+            for name, found in self.differences.items()
+        }
+        records = len(self.first.ecg_ids)
+        return {"first": self.first.name, "second": self.second.name, "records": records, "differences": differences}
+
+
+def find_evaluated(workspace: Path, *others: Path) -> list[Evaluated]:
+    """Every evaluated model of a workspace, then those of other workspaces."""
+    found = []
+    for place in dict.fromkeys((workspace, *others)):
+        for feature_set in get_args(FeatureSet):
+            for model in MODEL_NAMES:
+                folder = place / "evaluation" / feature_set / model
+                if (folder / METRICS_FILE).is_file():
+                    found.append(Evaluated.read(folder, "" if place == workspace else place.name))
+    return found
+
+
+def compare_all(models: Sequence[Evaluated], *, replicates: int, seed: int) -> list[Comparison]:
+    """Every pair of models that were evaluated on the same rows, in the order given.
+
+    Args:
+        models: what was evaluated.
+        replicates: of the bootstrap over patients.
+        seed: of the bootstrap; all models see the same draws.
+    """
+    found = [_estimates(one, replicates, seed) for one in models]
+    return [
+        Comparison(models[i], models[j], {name: found[i][name] - found[j][name] for name in found[i]})
+        for i, j in combinations(range(len(models)), 2)
+        if models[i].same_rows(models[j]) and _belong_together(models[i], models[j])
+    ]
+
+
+def _belong_together(one: Evaluated, other: Evaluated) -> bool:
+    """Every pair within this workspace; with another workspace only models of the same name."""
+    if one.workspace and other.workspace:
+        return False
+    return one.workspace == other.workspace or one.model == other.model
+
+
+def _estimates(model: Evaluated, replicates: int, seed: int) -> dict[str, Estimate]:
+    weights = patient_weights(model.patients, replicates, seed)
+    drawn = bootstrap_replicates(partial(compared_metrics, model), weights)
+    return {name: Estimate(float(value), drawn[name]) for name, value in compared_metrics(model, None).items()}
+
+
+def above_zero(difference: Estimate) -> float:
+    """Share of the replicates in which the first model has more; NaN where none is defined."""
+    defined = difference.replicates[np.isfinite(difference.replicates)]
+    return float((defined > 0).mean()) if len(defined) else math.nan
+
+
+def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
+    """What is compared, each ``()`` or ``(replicate,)``: AUROC, and accuracy and F1 at 0.5 and as chosen."""
+    y, p = model.labels, model.probabilities
+    areas = auroc(y, p, weights)
+    found = {"macro_auroc": areas.mean(axis=-1)}
+    found |= {f"auroc/{name}": areas[..., k] for k, name in enumerate(SUPERCLASSES)}
+    for prefix, thresholds in (("", np.full(len(SUPERCLASSES), 0.5)), ("chosen/", model.thresholds)):
+        found[f"{prefix}binary_accuracy"] = binary_accuracy(y, p, thresholds, weights).mean(axis=-1)
+        found[f"{prefix}macro_f1"] = f1(y, p, thresholds, weights).mean(axis=-1)
+    return found

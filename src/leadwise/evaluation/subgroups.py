@@ -1,0 +1,236 @@
+"""How well a model does in parts of the population: who it works less well for.
+
+A subgroup's AUROC also depends on how plain its diagnoses are and on what else its patients have, so a difference
+between two subgroups is a reason to look, not a verdict on the model.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.data.store import VALIDATION_FOLDER
+from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
+from leadwise.evaluation.metrics import auroc
+
+FEWEST_RECORDS = 50
+"""A smaller subgroup is named without figures."""
+FEWEST_CASES = 10
+"""A class with fewer positives or negatives in a subgroup gets no AUROC there, and the subgroup no mean of all five."""
+
+QUALITY_FILE = Path(VALIDATION_FOLDER) / "signals.parquet"
+
+AGE_BANDS: Mapping[str, tuple[float, float]] = {
+    "under 50": (0, 50),
+    "50 to 59": (50, 60),
+    "60 to 69": (60, 70),
+    "70 to 79": (70, 80),
+    "80 and over": (80, math.inf),
+}
+NOISE_UV: Mapping[str, tuple[float, float]] = {
+    "below 5 uV": (0, 5),
+    "5 to 15 uV": (5, 15),
+    "15 uV or more": (15, math.inf),
+}
+BASELINE_MV: Mapping[str, tuple[float, float]] = {
+    "below 0.3 mV": (0, 0.3),
+    "0.3 to 1 mV": (0.3, 1),
+    "1 mV or more": (1, math.inf),
+}
+"""Limits of noise and of baseline wander: about half, 40 % and the last tenth of the training folds."""
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Records that have something in common.
+
+    Attributes:
+        kind: what they are grouped by: ``sex``, ``age``, ``noise``, ...
+        name: what they share: ``female``.
+        members: ``(record,)`` bool over the evaluated rows.
+    """
+
+    kind: str
+    name: str
+    members: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SubgroupResult:
+    """Figures of one subgroup.
+
+    Attributes:
+        kind, name: see ``Subgroup``.
+        records: how many.
+        patients: how many.
+        positives: class -> records that have it.
+        values: ``macro_auroc`` and ``auroc/<class>``; what is suppressed is absent.
+        intervals: 95 % intervals of the same.
+        suppressed: name -> why there is no figure.
+    """
+
+    kind: str
+    name: str
+    records: int
+    patients: int
+    positives: Mapping[str, int]
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    suppressed: Mapping[str, str]
+
+    def metrics(self) -> dict[str, float]:
+        """``test/subgroup/sex/female/macro_auroc`` and ``.../records``, for the tracking UI."""
+        prefix = f"test/subgroup/{self.kind}/{self.name}"
+        found = {f"{prefix}/records": float(self.records)}
+        return found | {f"{prefix}/{name}": value for name, value in self.values.items() if name == "macro_auroc"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``subgroups.json``."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "records": self.records,
+            "patients": self.patients,
+            "positives": dict(self.positives),
+            "metrics": dict(self.values),
+            "intervals": {name: found.bounds() for name, found in self.intervals.items()},
+            "suppressed": dict(self.suppressed),
+        }
+
+
+def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[Subgroup]:
+    """The subgroups of some rows of a store; those without any member are left out.
+
+    Args:
+        records: rows of ``Store.records``.
+        quality: ``noise_uv`` and ``baseline_mv`` of the same rows, NaN where not measured; ``None``: nothing is known.
+    """
+    sex, age = records["sex"], records["age"]
+    height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in ("height_cm", "weight_kg"))
+    groups = [
+        Subgroup("sex", "male", (sex == 0).to_numpy()),
+        Subgroup("sex", "female", (sex == 1).to_numpy()),
+        Subgroup("sex", "unknown", sex.isna().to_numpy()),
+        *_bands("age", age, AGE_BANDS),
+        Subgroup("height and weight", "both known", height & weight),
+        Subgroup("height and weight", "weight only", ~height & weight),
+        Subgroup("height and weight", "height only", height & ~weight),
+        Subgroup("height and weight", "neither known", ~height & ~weight),
+    ]
+    if quality is not None:
+        groups += _bands("noise", quality["noise_uv"], NOISE_UV)
+        groups += _bands("baseline wander", quality["baseline_mv"], BASELINE_MV)
+    groups += _values("device", records["device"])
+    groups += _values("site", records["site"])
+    return [group for group in groups if group.members.any()]
+
+
+def _bands(kind: str, values: pd.Series, bands: Mapping[str, tuple[float, float]]) -> list[Subgroup]:
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    found = [
+        Subgroup(kind, name, np.asarray((numbers >= low) & (numbers < high))) for name, (low, high) in bands.items()
+    ]
+    return [*found, Subgroup(kind, "unknown", np.asarray(np.isnan(numbers)))]
+
+
+def _values(kind: str, values: pd.Series) -> list[Subgroup]:
+    """A subgroup per value, the most frequent first; those under ``FEWEST_RECORDS`` go together."""
+    text = np.array(["unknown" if pd.isna(value) else _plain(value) for value in values])
+    names, counts = np.unique(text, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    large = [str(names[k]) for k in order if counts[k] >= FEWEST_RECORDS]
+    rest = np.asarray(~np.isin(text, large))
+    small = len(names) - len(large)
+    others = [Subgroup(kind, f"{small} others" if small > 1 else "1 other", rest)] if small else []
+    return [*(Subgroup(kind, name, np.asarray(text == name)) for name in large), *others]
+
+
+def _plain(value: object) -> str:
+    """A device or site as short text that may stand in the name of a metric."""
+    text = f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    return "".join(letter if letter.isalnum() or letter in " .-_" else "-" for letter in text)
+
+
+def signal_quality(store_folder: Path, ecg_ids: Sequence[int]) -> pd.DataFrame | None:
+    """``noise_uv`` and ``baseline_mv`` of records, as ingestion measured them; ``None`` where it left none."""
+    if not (store_folder / QUALITY_FILE).is_file():
+        return None
+    table = pd.read_parquet(store_folder / QUALITY_FILE, columns=["ecg_id", "noise_uv", "baseline_mv"])
+    return table.drop_duplicates("ecg_id").set_index("ecg_id").reindex(list(ecg_ids)).reset_index(drop=True)
+
+
+def evaluate_subgroups(
+    groups: Sequence[Subgroup],
+    labels: NDArray[Any],
+    probabilities: NDArray[Any],
+    patients: NDArray[Any],
+    weights: NDArray[np.int16],
+) -> list[SubgroupResult]:
+    """AUROC of every subgroup with its interval.
+
+    Args:
+        groups: of the rows of ``labels``.
+        labels: ``(record, 5)`` of 0 and 1.
+        probabilities: same shape.
+        patients: ``(record,)``.
+        weights: ``(replicate, record)`` of ``patient_weights``: the same draws as for all rows.
+    """
+    return [_evaluate(group, labels, probabilities, patients, weights) for group in groups]
+
+
+def _evaluate(
+    group: Subgroup,
+    labels: NDArray[Any],
+    probabilities: NDArray[Any],
+    patients: NDArray[Any],
+    weights: NDArray[np.int16],
+) -> SubgroupResult:
+    inside = group.members
+    y = labels[inside]
+    counts = y.sum(axis=0).astype(int)
+    suppressed = _suppressed(len(y), counts)
+    shown = [k for k, name in enumerate(SUPERCLASSES) if f"auroc/{name}" not in suppressed]
+    values: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
+    if shown:
+        compute = partial(_areas, y[:, shown], probabilities[inside][:, shown], [SUPERCLASSES[k] for k in shown])
+        values = {name: float(value) for name, value in compute(None).items()}
+        intervals = bootstrap_intervals(compute, weights[:, inside])
+    return SubgroupResult(
+        group.kind,
+        group.name,
+        len(y),
+        len(np.unique(patients[inside])),
+        dict(zip(SUPERCLASSES, counts.tolist(), strict=True)),
+        values,
+        intervals,
+        suppressed,
+    )
+
+
+def _suppressed(records: int, positives: NDArray[np.int64]) -> dict[str, str]:
+    if records < FEWEST_RECORDS:
+        reason = f"{records} records; {FEWEST_RECORDS} are needed"
+        return dict.fromkeys(("macro_auroc", *(f"auroc/{label}" for label in SUPERCLASSES)), reason)
+    reasons = {}
+    for label, count in zip(SUPERCLASSES, positives.tolist(), strict=True):
+        if min(count, records - count) < FEWEST_CASES:
+            reason = f"{count} of {records} records have {label}; {FEWEST_CASES} with it and without it are needed"
+            reasons[f"auroc/{label}"] = reason
+            reasons.setdefault("macro_auroc", reason)
+    return reasons
+
+
+def _areas(
+    labels: NDArray[Any], probabilities: NDArray[Any], classes: Sequence[str], weights: NDArray[np.int16] | None
+) -> dict[str, NDArray[np.float64]]:
+    areas = auroc(labels, probabilities, weights)
+    found = {f"auroc/{name}": areas[..., k] for k, name in enumerate(classes)}
+    return found | ({"macro_auroc": areas.mean(axis=-1)} if len(classes) == len(SUPERCLASSES) else {})

@@ -1,0 +1,197 @@
+"""The pages open without a network, say what they are, and survive whatever fold 10 lacks."""
+
+import base64
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leadwise.contract import DISCLAIMER, SUPERCLASSES
+from leadwise.data.store import Store
+from leadwise.evaluation.evaluate import evaluate_model
+from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.files import EvaluationError, write_json
+from leadwise.evaluation.logged import logged
+from leadwise.evaluation.overview import Overview, write_overview
+from leadwise.evaluation.published import comparable
+from leadwise.evaluation.report_page import SIMULATED, Cell, estimate, number, signed
+
+PNG = b"\x89PNG\r\n\x1a\n"
+CLOSED_BY_THEMSELVES = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Text, pictures and addresses of a page; fails where a tag is not closed."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.text, self.addresses, self.open, self.tags = "", [], [], set()
+        self.feed(file.read_text(encoding="utf-8"))
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "action")]
+        if tag not in CLOSED_BY_THEMSELVES:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def workspace(
+    tmp_path_factory: pytest.TempPathFactory, store: Store, written: Path, guesser: Callable[..., Any]
+) -> Path:
+    """Two clinical models and a leaking one, evaluated."""
+    folder = tmp_path_factory.mktemp("report") / "evaluation"
+    shutil.copytree(written, folder / "clinical" / "fusion")
+    metadata = evaluate_model(guesser(store, "metadata", noise=4.0), store, bootstrap=100, seed=1)
+    metadata.write(folder / "clinical" / "metadata")
+    leaking = evaluate_model(guesser(store, feature_set="original", noise=4.0), store, bootstrap=100, seed=1)
+    leave(leaking, folder / "original" / "fusion")
+    return folder.parent
+
+
+def leave(evaluation: Evaluation, folder: Path) -> None:
+    """What a comparison needs of an evaluation, without its figures."""
+    folder.mkdir(parents=True)
+    write_json(folder / "metrics.json", evaluation.to_dict())
+    write_json(folder / "decision.json", evaluation.decision.to_dict())
+    evaluation.predictions.to_parquet(folder / "predictions.parquet")
+
+
+@pytest.fixture(scope="module")
+def overview(workspace: Path, store: Store) -> Overview:
+    return write_overview(workspace, "clinical", store, compare_with=None, bootstrap=100, seed=1)
+
+
+def test_a_page_loads_nothing_and_runs_nothing(workspace: Path, overview: Overview) -> None:
+    pages = [*workspace.rglob("report.html")]
+    assert len(pages) == 3
+    for file in pages:
+        page = Reader(file)
+        assert page.tags.isdisjoint({"script", "link", "iframe", "form"})
+        assert "url(" not in file.read_text()
+        for address in page.addresses:
+            assert address.startswith(("#", "data:image/png;base64,"))
+            if address.startswith("data:"):
+                assert base64.b64decode(address.partition(",")[2])[:8] == PNG
+        assert page.text.count(DISCLAIMER) == 2
+        assert SIMULATED in page.text
+        assert file.stat().st_size < 2_000_000
+
+
+def test_the_page_says_what_was_measured(workspace: Path, evaluation: Evaluation) -> None:
+    page = Reader(workspace / "evaluation" / "clinical" / "fusion" / "report.html")
+    text = re.sub(r"\s+", " ", page.text)
+    for title in ("Overall", "The five classes", "Calibration", "Thresholds and predictive values", "Saying uncertain"):
+        assert title in text
+    for title in ("Secondary findings", "Subgroups", "Robustness", "What it cannot say"):
+        assert title in text
+    for name in ("test/binary_accuracy", "test/floor/binary_accuracy", "test/brier", "test/chosen/macro_f1"):
+        assert number(evaluation.metrics[name]) in text
+    assert f"{evaluation.rows['test']} records of {evaluation.rows['test_patients']} patients" in text
+    assert "evaluated by run 0123abcd" in text
+    assert "20 records drawn from the fold" in text
+    assert "Published" not in text
+    targets = [address for address in page.addresses if address.startswith("#")]
+    assert len(targets) == len(set(targets)) == 9
+
+
+def test_sections_without_content_are_left_out(workspace: Path) -> None:
+    text = Reader(workspace / "evaluation" / "clinical" / "metadata" / "report.html").text
+    assert "Secondary findings" not in text
+    assert "Robustness" not in text
+    assert "robustness.json" not in text
+
+
+def test_all_models_side_by_side(workspace: Path, overview: Overview) -> None:
+    folder = workspace / "evaluation" / "clinical"
+    text = re.sub(r"\s+", " ", Reader(folder / "report.html").text)
+    assert [model["model"] for model in overview.summary["models"]] == ["metadata", "fusion"]
+    assert "clinical metadata − clinical fusion" in text
+    assert "clinical fusion − original fusion" in text
+    comparisons = json.loads((folder / "comparisons.json").read_text())
+    assert len(comparisons["pairs"]) == 3
+    leak = json.loads((folder / "leak.json").read_text())
+    assert [pair["second"] for pair in leak["clinical_and_original"]] == ["original fusion"]
+    assert leak["stadium_alone"]["auroc"] == pytest.approx(overview.stadium.auroc)
+    assert (folder / "robustness.png").is_file()
+
+
+def test_another_workspace_is_compared_by_name(workspace: Path, store: Store, overview: Overview) -> None:
+    there = workspace.with_name(f"{workspace.name}-there")
+    there.symlink_to(workspace)
+    found = write_overview(workspace, "clinical", store, compare_with=there, bootstrap=100, seed=1)
+    names = {(pair.first.name, pair.second.name) for pair in found.comparisons}
+    assert ("clinical fusion", f"clinical fusion ({there.name})") in names
+    assert len(found.comparisons) > len(overview.comparisons)
+
+
+def test_nothing_evaluated_is_said(tmp_path: Path, store: Store) -> None:
+    with pytest.raises(EvaluationError, match="run the evaluate stage first"):
+        write_overview(tmp_path, "clinical", store, compare_with=None, bootstrap=100, seed=1)
+
+
+def test_a_fold_with_one_class_only_still_gets_its_pages(
+    tmp_path: Path, store: Store, guesser: Callable[..., Any]
+) -> None:
+    records = store.records.copy()
+    test = records["strat_fold"] == 10
+    records.loc[test, list(SUPERCLASSES)] = False
+    records.loc[test & (np.arange(len(records)) % 2 == 0), "NORM"] = True
+    poor = dataclasses.replace(store, records=records)
+    found = evaluate_model(guesser(poor), poor, bootstrap=100, seed=1, robustness=5)
+    found.write(tmp_path / "evaluation" / "clinical" / "fusion")
+    write_overview(tmp_path, "clinical", poor, compare_with=None, bootstrap=100, seed=1)
+    text = Reader(tmp_path / "evaluation" / "clinical" / "fusion" / "report.html").text
+    assert "n/a" in text
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
+    assert "MI has 0 positives among" in text
+
+
+def test_charts_get_a_choice_and_the_files_everything(evaluation: Evaluation) -> None:
+    charts = evaluation.logged_metrics()
+    assert len(charts) < 330
+    for name in ("test/chosen/sensitivity/MI", "test/decision/target_sensitivity/ppv/MI", "test/ece/MI"):
+        assert name in charts
+    assert "test/robustness/mean_macro_auroc" in charts
+    for name in ("test/sensitivity/MI", "test/decision/youden/ppv/MI", "val/statements/auroc/AFIB", "test/alarms/MI"):
+        assert logged([name]) == []
+    assert {"test/sensitivity/MI", "test/labelled/chosen/npv/CD"} <= evaluation.metrics.keys()
+    for name in charts:
+        assert re.fullmatch(r"[/\w.\- :]+", name), name
+
+
+@pytest.mark.parametrize(
+    ("release", "simulated", "rows", "expected"),
+    [("1.0.3", False, 2198, True), ("1.0.3", False, 300, False), ("simulated", True, 2198, False)],
+)
+def test_published_figures_stand_beside_all_rows_of_ptbxl_only(
+    release: str, simulated: bool, rows: int, expected: bool
+) -> None:
+    assert comparable({"release": release, "simulated": simulated}, {"test": rows}) == expected
+
+
+def test_numbers_as_text() -> None:
+    assert number(None) == number(float("nan")) == signed(float("nan")) == "n/a"
+    assert (signed(0.00001), signed(-0.00001), signed(-0.0123), signed(0.5, 2)) == (
+        "0.0000",
+        "0.0000",
+        "−0.0123",
+        "+0.50",
+    )
+    assert estimate(0.9, [0.8, None]) == Cell("0.900")
+    assert estimate(0.9, [0.8, 0.95]) == Cell("0.900", "0.800 to 0.950")
+    assert estimate(None, [None, None]) == Cell("n/a")
