@@ -32,9 +32,7 @@ def unpack_shipped(folder: Path, shipped: Path = SHIPPED) -> Package:
         ShippedError: it is absent or damaged; the message names the file.
     """
     if not (shipped / SUMS_FILE).is_file():
-        raise ShippedError(
-            f"source: {shipped}: no pretrained package there; take another copy of Leadwise"
-        )
+        raise ShippedError(f"source: {shipped}: no pretrained package there; take another copy of Leadwise")
     sums = read_sha256sums(shipped / SUMS_FILE)
     for name, expected in sums.items():
         if not (shipped / name).is_file():
