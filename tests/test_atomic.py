@@ -11,6 +11,7 @@ import pytest
 
 from leadwise import atomic
 from leadwise.atomic import folder_written_atomically, one_at_a_time, write_atomically
+from leadwise.config import PROJECT_ROOT
 
 
 class Interrupted(Exception):
@@ -60,7 +61,7 @@ with {name}(Path(sys.argv[1])) as target:
 
 def killed_while(name: str, target: Path) -> None:
     """Use one of the context managers in a process that is killed inside it."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
     program = KILLED.format(name=name, makes_folder=name == "folder_written_atomically")
     done = subprocess.run([sys.executable, "-c", program, str(target)], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL

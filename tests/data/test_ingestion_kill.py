@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from leadwise.config import PROJECT_ROOT
 from leadwise.data.ingestion import ingest
 from leadwise.data.store import open_store, verify_digest
 
@@ -59,7 +60,7 @@ class Nursery:
     """
 
     def __init__(self, tree: Path, folder: Path) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
         self.program = subprocess.Popen(
             [sys.executable, "-c", NURSERY, str(tree), str(folder)],
             env=environment,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, StoredRate
 from leadwise.data.processes import ProcessDied, run_in_processes
 from leadwise.data.reading import BLOCK_RECORDS, MISSING, READ, UNREADABLE, Reading, read_signals
@@ -169,7 +170,7 @@ def wait_for_ever(folder):
 
 def test_the_processes_end_with_the_one_that_started_them_even_if_it_is_killed(tmp_path):
     (tmp_path / "waiter.py").write_text(WAITER)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT / "src"), str(tmp_path)])}
     program = subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)], env=environment)
     while len(working := sorted(tmp_path.glob("pid-*"))) < 2:
         assert program.poll() is None
@@ -203,7 +204,7 @@ def test_memory_does_not_grow_with_the_number_of_records(tmp_path):
     (tmp_path / "r.hea").write_text("\n".join(["r 12 500 5000", *lines, ""]))
     (tmp_path / "r.dat").write_bytes(signal.tobytes())
     command = [sys.executable, "-c", MEASURE, str(tmp_path), "r", str(tmp_path / "signals.npy")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     few, many, file_kib = map(int, done.stdout.split())
     # Eight times the records, 41 MB more of signals.

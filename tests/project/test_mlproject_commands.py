@@ -29,13 +29,14 @@ def choices(schema: dict[str, Any]) -> list[str]:
 
 def another(entry_point: str, name: str, value: Any) -> Any:
     """A value that is allowed and is not the default."""
+    allowed = choices(TypeAdapter(section_fields(entry_point)[name][2]).json_schema())
     if isinstance(value, bool):
         return not value
-    if isinstance(value, int):
+    if isinstance(value, int) and not allowed:
         return value + 1
     if isinstance(value, float):
         return value / 2 if value else 0.25
-    for candidate in choices(TypeAdapter(section_fields(entry_point)[name][2]).json_schema()) or TEXTS:
+    for candidate in allowed or TEXTS:
         try:
             load_parameters({name: candidate}, entry_point=entry_point)
         except ConfigError:

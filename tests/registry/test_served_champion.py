@@ -122,7 +122,10 @@ def test_every_envelope_gets_the_same_answer(server: Server, example: Row, expec
 
 def test_an_answer_reads_well(server: Server, example: Row) -> None:
     (answer,) = server.post({"inputs": [example]}).json()["predictions"]
-    assert list(answer) == ["id", "model", "probabilities", "decisions", "thresholds", "warnings", "disclaimer"]
+    named = ["id", "model", "probabilities", "decisions", "thresholds", "findings", "warnings", "disclaimer"]
+    assert list(answer) == named
+    assert {finding["code"] for finding in answer["findings"]} == {"AFIB", "IMI"}
+    assert all(isinstance(finding["reported"], bool) for finding in answer["findings"])
     assert answer["id"] == "example"
     assert answer["model"] == "fusion_augmented"
     assert list(answer["probabilities"]) == list(SUPERCLASSES)
@@ -132,6 +135,7 @@ def test_an_answer_reads_well(server: Server, example: Row) -> None:
 def test_without_a_recording_the_metadata_model_answers_and_says_so(server: Server) -> None:
     (answer,) = server.post({"inputs": [{"age": 63, "sex": "female"}]}).json()["predictions"]
     assert answer["model"] == "metadata"
+    assert answer["findings"] == []
     assert answer["warnings"][0].startswith("no recording")
 
 
