@@ -8,7 +8,7 @@ PYTHON ?= python3
 # Named on the command line only: a variable of the same name in the environment is someone else's.
 DATA =
 DEST = data/ptbxl
-CONFIG =
+CONFIG = $(if $(DATA),,demo)
 FEATURES =
 TUNE = $(if $(DATA),false,true)
 MODEL = leadwise-demo
@@ -30,7 +30,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=original; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
+run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=demo|champion|original; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
 	@if [ -n "$(DATA)" ] && [ ! -d "$(DATA)" ]; then echo "DATA=$(DATA): not a folder; expected a PTB-XL tree" >&2; exit 2; fi
 	$(WITH_ENV) mlflow run . --env-manager local --experiment-name leadwise \
 		$(if $(DATA),-P source="$(DATA)" -P workspace=workspace/ptbxl$(if $(CONFIG),-$(CONFIG))) \
