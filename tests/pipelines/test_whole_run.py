@@ -59,6 +59,7 @@ def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
         epochs_fusion=1,
         encoder_width=8,
         bootstrap=100,
+        robustness=20,
     )
     assert status == 0, output[-6000:]
     client = MlflowClient(checkout.tracking_uri)
