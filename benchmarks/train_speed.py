@@ -50,7 +50,7 @@ def measure_ours(folder: Path) -> dict[str, float]:
     store = open_store(folder)
     data = TrainingData.prepare(recipe, store, store.rows("train")[: STEPS * recipe.batch_size])
     batches = data.batches(recipe)
-    network = compile_network(recipe, data.metadata.width, len(batches))
+    network = compile_network(recipe, data, len(batches))
     ready = batches[0]
 
     def bare() -> None:

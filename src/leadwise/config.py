@@ -121,6 +121,11 @@ class Train(Section):
     mixup: float = Field(
         ge=0, le=2, description="fusion_augmented: both parameters of mixup's Beta distribution; 0: none"
     )
+    privileged_weight: float = Field(
+        ge=0,
+        le=100,
+        description="fusion models: weight of the loss on the report's words, axis, stages and likelihoods; 0: none",
+    )
     teachers: int = Field(
         ge=0, le=32, description="networks trained first, whose mean answers the fusion models learn from; 0: none"
     )

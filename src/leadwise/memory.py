@@ -14,8 +14,9 @@ def keep_freed_memory() -> bool:
 
     A training step frees and takes again hundreds of megabytes. By default glibc hands the larger blocks back and the
     kernel clears every page anew: on two cores half of the processor time of a training went into page faults (1.1
-    million in an epoch of 480 records of the fusion network, 27,000 with these settings). Must be called before
-    TensorFlow is imported; afterwards it has no effect.
+    million in an epoch of 480 records of the fusion network, 27,000 with these settings). On Python 3.11 TensorFlow
+    sets the threshold back when its first generator dataset is made, as Keras' ``fit`` does
+    (``tensorflow::data::ApplyPython311MemoryPatch`` in TensorFlow 2.21): call it again after the first batch.
 
     Returns:
         Whether the allocator took the settings.

@@ -57,6 +57,19 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(kept, abs=1e-4)
 
 
+def test_privileged_targets_are_learnt_and_leave_no_trace_in_the_model(store: Store, tmp_path: Path) -> None:
+    recipe = small("fusion", epochs=3, **{"privileged-weight": 4.0})
+    result = fit_model(recipe, store, tmp_path / "fusion", report=no_report)
+    losses = [metrics["train/privileged_loss"] for metrics in result["history"]]
+    assert losses[-1] < 0.9 * losses[0]
+    network = load_trained(tmp_path / "fusion").network
+    assert set(network.output_names) == {"superclasses", "statements"}
+    assert not [layer.name for layer in network.layers if "privileged" in layer.name]
+    assert fit_model(recipe, store, tmp_path / "fusion", report=no_report)["reused"]
+    without = small("fusion", epochs=3)
+    assert recipe.fingerprint(store.manifest) != without.fingerprint(store.manifest)
+
+
 def test_the_same_training_is_not_done_twice(store: Store, tmp_path: Path) -> None:
     first = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)
     second = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)

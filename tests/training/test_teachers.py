@@ -37,7 +37,7 @@ def test_the_teachers_differ_and_learn_from_nobody(parameters: Parameters) -> No
     recipes = teacher_recipes(parameters)
     seed = parameters.shared.seed
     assert list(recipes) == [f"fusion-{seed}", f"fusion_augmented-{seed}", f"fusion-{seed + 1}"]
-    assert len({recipe.fingerprint("data") for recipe in recipes.values()}) == TEACHERS
+    assert len({recipe.fingerprint({"digest": "data"}) for recipe in recipes.values()}) == TEACHERS
     assert {recipe.distillation for recipe in recipes.values()} == {0.0}
     alone = load_parameters({"epochs-fusion": 1, "encoder-width": 8})
     assert recipes[f"fusion-{seed}"] == recipe_for("fusion", alone)

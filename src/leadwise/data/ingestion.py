@@ -19,6 +19,7 @@ from leadwise.data.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading
 from leadwise.data.store import (
     INPUTS_FILE,
     MANIFEST_FILE,
+    PRIVILEGED_FILE,
     RECORDS_FILE,
     SIGNALS_FILE,
     SPLIT_FOLDS,
@@ -26,6 +27,7 @@ from leadwise.data.store import (
     StoreError,
     content_digest,
     open_store,
+    privileged_digest,
 )
 from leadwise.data.tables import (
     WITHDRAWN,
@@ -38,7 +40,7 @@ from leadwise.data.tables import (
     table_counts,
 )
 
-FORMAT = 2
+FORMAT = 3
 FAILED_FOLDER = "validation-failed"
 """Beside the store: the report of an ingestion that a critical expectation stopped."""
 
@@ -140,7 +142,8 @@ def _ingest(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - started, 2),
         }
-        table[reading.is_read].reset_index(drop=True).to_parquet(beside / RECORDS_FILE, index=False)
+        for name, rows in ((RECORDS_FILE, table), (PRIVILEGED_FILE, cleaned.privileged)):
+            rows[reading.is_read].reset_index(drop=True).to_parquet(beside / name, index=False)
         (beside / INPUTS_FILE).write_text(inputs.listing(), encoding="utf-8")
         validation.write_report(beside / VALIDATION_FOLDER, manifest)
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -183,6 +186,7 @@ def _manifest(
     return {
         "format": FORMAT,
         "digest": content_digest(records, reading.hashes),
+        "privileged_digest": privileged_digest(cleaned.privileged[reading.is_read]),
         "release": release,
         "simulated": tables.simulated,
         "source": str(tables.tree),

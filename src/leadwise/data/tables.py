@@ -19,7 +19,7 @@ from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.data.labels import LabelError, diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
 from leadwise.data.metadata import STADIUM_CODES
 from leadwise.data.relative_paths import path_problem
-from leadwise.data.store import RECORD_COLUMNS
+from leadwise.data.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS
 
 DATABASE_FILE = "ptbxl_database.csv"
 STATEMENTS_FILE = "scp_statements.csv"
@@ -29,7 +29,7 @@ SIMULATION_FILE = "simulation.json"
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
 TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
 FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
-OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site")
+OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", *PRIVILEGED_COLUMNS)
 
 AGE_OVER_89 = 300
 """How release 1.0.3 hides an age over 89; stored as 90."""
@@ -207,10 +207,12 @@ class Cleaned:
 
     Attributes:
         records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``.
+        privileged: columns ``PRIVILEGED_COLUMNS``, the same rows.
         repairs: one bool column per kind of repair, the same rows.
     """
 
     records: pd.DataFrame
+    privileged: pd.DataFrame
     repairs: pd.DataFrame
 
 
@@ -245,8 +247,11 @@ def clean(tables: Tables) -> Cleaned:
         }
     )
     order = records["ecg_id"].sort_values().index
-    records = records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True)
-    return Cleaned(records, pd.DataFrame(repairs).loc[order].reset_index(drop=True))
+    return Cleaned(
+        records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True),
+        text.loc[order, list(PRIVILEGED_COLUMNS)].reset_index(drop=True),
+        pd.DataFrame(repairs).loc[order].reset_index(drop=True),
+    )
 
 
 def _possible(numbers: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, pd.Series]]:

@@ -1,6 +1,5 @@
 """One trained model on folds 9 and 10: what is selected on fold 9, what is reported on fold 10."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -194,7 +193,7 @@ def _statements(
     """The 71 statements, if the network answers them."""
     if "statements" not in answers["test"]:
         return None
-    labels = statement_labels(json.loads(codes) for codes in store.records["scp_codes"])
+    labels = statement_labels(store.scp_codes(np.arange(len(store.records))))
     return evaluate_statements(
         labels[rows["val"]],
         answers["val"]["statements"],

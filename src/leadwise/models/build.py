@@ -42,6 +42,7 @@ class Architecture:
         encoder_width: its number of channels, in the encoder's own units.
         head: ``dense``: the original's two dense layers before the logits; ``linear``: none.
         statements: whether a second output gives the 71 SCP-ECG statements.
+        privileged: how many privileged targets a further output predicts while the network is trained; 0: none.
         dropout_branch: drop-out of the metadata branch.
         dropout_head: drop-out after the encoder and in the dense head.
     """
@@ -50,11 +51,15 @@ class Architecture:
     encoder_width: int = 64
     head: HeadName = "dense"
     statements: bool = False
+    privileged: int = 0
     dropout_branch: float = 0.3
     dropout_head: float = 0.5
 
 
 ORIGINAL = Architecture()
+
+PRIVILEGED_OUTPUT = "privileged"
+"""An output for training alone; ``without_privileged`` takes it away."""
 
 
 def build_model(
@@ -108,4 +113,16 @@ def build_model(
     outputs = {"superclasses": head(features, len(SUPERCLASSES), "superclasses")}
     if name != "metadata" and architecture.statements:
         outputs["statements"] = head(features, len(STATEMENTS), "statements")
+    if name != "metadata" and architecture.privileged:
+        outputs[PRIVILEGED_OUTPUT] = head(features, architecture.privileged, PRIVILEGED_OUTPUT)
     return keras.Model(inputs, outputs, name=name)
+
+
+def without_privileged(network: "keras.Model") -> "keras.Model":
+    """The network as it is evaluated and served: the same weights, without the privileged output."""
+    import keras
+
+    if PRIVILEGED_OUTPUT not in network.output_names:
+        return network
+    kept = {name: network.get_layer(name).output for name in network.output_names if name != PRIVILEGED_OUTPUT}
+    return keras.Model(network.input, kept, name=network.name)

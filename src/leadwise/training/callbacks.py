@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import LeadwiseError
+from leadwise.memory import keep_freed_memory
 from leadwise.training.checkpoints import Progress, save_checkpoint
 
 EpochReport = Callable[[int, dict[str, float]], None]
@@ -18,6 +19,15 @@ EpochReport = Callable[[int, dict[str, float]], None]
 
 class TrainingDiverged(LeadwiseError):
     """The loss has grown beyond all bounds."""
+
+
+class KeepFreedMemory(keras.callbacks.Callback):
+    """Keeps freed memory again after the first batch of each epoch: see ``keep_freed_memory``."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Repeat the settings."""
+        if batch == 0:
+            keep_freed_memory()
 
 
 class ValidationMetrics(keras.callbacks.Callback):
@@ -58,6 +68,7 @@ def epoch_metrics(logs: Mapping[str, Any]) -> dict[str, float]:
             "loss": "train/total_loss",
             "superclasses_loss": "train/loss",
             "statements_loss": "train/statements_loss",
+            "privileged_loss": "train/privileged_loss",
         }
     return {names.get(name, name): float(value) for name, value in logs.items()}
 

@@ -17,11 +17,12 @@ from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
 from leadwise.data.labels import statement_labels
 from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.privileged import PrivilegedTargets, privileged_targets
 from leadwise.data.store import Store
-from leadwise.models.build import build_model
+from leadwise.models.build import PRIVILEGED_OUTPUT, build_model, without_privileged
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
-from leadwise.training.callbacks import EpochKeeper, EpochReport, ValidationMetrics, validation_metrics
+from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import Progress, load_checkpoint
 from leadwise.training.history_figure import draw_history
 from leadwise.training.optimizer import AveragedWeights, optimizer_for
@@ -43,6 +44,7 @@ class TrainingData:
     signal: SignalPreprocessing | None
     metadata: MetadataTransformer
     targets: SoftTargets | None = None
+    privileged: PrivilegedTargets | None = None
 
     @classmethod
     def prepare(
@@ -67,7 +69,9 @@ class TrainingData:
                 store.signals, rows, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
             )
         feature_set = cast(FeatureSet, recipe.feature_set)
-        return cls(store, rows, signal, MetadataTransformer.fit(store.patients().iloc[rows], feature_set), targets)
+        metadata = MetadataTransformer.fit(store.patients().iloc[rows], feature_set)
+        privileged = privileged_targets(store, rows) if recipe.privileged_weight else None
+        return cls(store, rows, signal, metadata, targets, privileged)
 
     def batches(self, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
         """The training batches."""
@@ -89,12 +93,13 @@ class TrainingData:
         """
         labels = {"superclasses": self.store.labels()[self.rows]}
         if recipe.statement_weight:
-            codes = map(json.loads, self.store.records["scp_codes"].iloc[self.rows])
-            labels["statements"] = statement_labels(codes).astype(np.float32)
-        if self.targets is None:
-            return labels
-        share, answers = recipe.distillation, self.targets.answers
-        return {name: (1 - share) * values + share * answers[name] for name, values in labels.items()}
+            labels["statements"] = statement_labels(self.store.scp_codes(self.rows)).astype(np.float32)
+        if self.targets is not None:
+            share, answers = recipe.distillation, self.targets.answers
+            labels = {name: (1 - share) * values + share * answers[name] for name, values in labels.items()}
+        if self.privileged is not None:
+            labels[PRIVILEGED_OUTPUT] = self.privileged.values
+        return labels
 
     def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
         """The callback that measures on fold 9, with windows side by side: half the time of those that overlap."""
@@ -109,13 +114,14 @@ class TrainingData:
         return validation_metrics(self.store.labels()[rows], probabilities)
 
 
-def compile_network(recipe: Recipe, metadata_width: int, steps_per_epoch: int) -> keras.Model:
+def compile_network(recipe: Recipe, data: TrainingData, steps_per_epoch: int) -> keras.Model:
     """The recipe's network with its optimizer on binary cross-entropy."""
+    privileged = len(data.privileged.names) if data.privileged else 0
     network = build_model(
         recipe.model,
         SignalShape(),
-        metadata_width=metadata_width,
-        architecture=recipe.architecture,
+        metadata_width=data.metadata.width,
+        architecture=replace(recipe.architecture, privileged=privileged),
         seed=recipe.seed,
     )
     losses = {"superclasses": "binary_crossentropy"}
@@ -123,6 +129,9 @@ def compile_network(recipe: Recipe, metadata_width: int, steps_per_epoch: int) -
     if recipe.statement_weight:
         losses["statements"] = "binary_crossentropy"
         weights["statements"] = recipe.statement_weight
+    if privileged:
+        losses[PRIVILEGED_OUTPUT] = "binary_crossentropy"
+        weights[PRIVILEGED_OUTPUT] = recipe.privileged_weight
     network.compile(
         optimizer_for(recipe, steps_per_epoch),
         loss=losses,
@@ -147,7 +156,7 @@ def run_epochs(
         batches,
         epochs=epochs,
         initial_epoch=batches.epoch,
-        callbacks=list(callbacks),
+        callbacks=[KeepFreedMemory(), *callbacks],
         shuffle=False,
         verbose=1 if sys.stdout.isatty() else 0,
     )
@@ -179,7 +188,7 @@ def fit_model(
     Returns:
         The content of ``training.json``, with ``reused`` telling whether anything was trained.
     """
-    fingerprint = recipe.fingerprint(store.manifest["digest"], targets.digest if targets else None)
+    fingerprint = recipe.fingerprint(store.manifest, targets.digest if targets else None)
     if (finished := _finished(folder, fingerprint)) is not None:
         for epoch, metrics in enumerate(finished["history"], start=1):
             report(epoch, metrics)
@@ -198,7 +207,7 @@ def fit_model(
         if recipe.ema_epochs:
             AveragedWeights().resume(network)
     else:
-        network = compile_network(recipe, data.metadata.width, len(batches))
+        network = compile_network(recipe, data, len(batches))
     keeper = EpochKeeper(
         progress, monitor=recipe.monitor, patience=recipe.patience, checkpoints=checkpoints, report=report
     )
@@ -222,7 +231,7 @@ def _write(
 ) -> dict[str, Any]:
     """Write the model's folder from the best epoch of the last checkpoint."""
     best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
-    network = keras.saving.load_model(best, compile=False)
+    network = without_privileged(keras.saving.load_model(best, compile=False))
     training = {
         "model": recipe.model,
         "feature_set": recipe.feature_set,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Recipe:
     hum_mv: float
     silent_leads: int
     mixup: float
+    privileged_weight: float = 0.0
     teachers: int = 0
     distillation: float = 0.0
 
@@ -84,9 +86,15 @@ class Recipe:
         """The recipe by kebab-case name."""
         return {name.replace("_", "-"): value for name, value in asdict(self).items()}
 
-    def fingerprint(self, data_digest: str, targets_digest: str | None = None) -> str:
-        """What must be equal for a checkpoint or a finished training to be taken up again."""
-        content = json.dumps([self.parameters(), data_digest, targets_digest], sort_keys=True)
+    def fingerprint(self, manifest: Mapping[str, Any], targets_digest: str | None = None) -> str:
+        """What must be equal for a checkpoint or a finished training to be taken up again.
+
+        Args:
+            manifest: of the store.
+            targets_digest: of what the recipe's teachers say.
+        """
+        privileged = manifest["privileged_digest"] if self.privileged_weight else None
+        content = json.dumps([self.parameters(), manifest["digest"], privileged, targets_digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -127,6 +135,7 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         hum_mv=train.hum_mv if augmented else 0.0,
         silent_leads=train.silent_leads if augmented else 0,
         mixup=train.mixup if augmented else 0.0,
+        privileged_weight=0.0 if small else train.privileged_weight,
         teachers=0 if small else train.teachers,
         distillation=train.distillation if train.teachers and not small else 0.0,
     )

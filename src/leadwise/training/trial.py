@@ -21,7 +21,7 @@ def train_trial(trial: optuna.Trial, recipe: Recipe, store: Store, rows: np.ndar
     """
     data = TrainingData.prepare(recipe, store, rows)
     batches = data.batches(recipe)
-    network = compile_network(recipe, data.metadata.width, len(batches))
+    network = compile_network(recipe, data, len(batches))
     reached: list[float] = []
 
     def book(epoch: int, logs: dict[str, float]) -> None:

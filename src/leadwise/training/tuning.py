@@ -93,7 +93,7 @@ def _trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
 
 def _study_key(recipe: Recipe, parameters: Parameters, store: Store) -> str:
     """Trials may only be compared within one study: same data, budget and fixed parameters."""
-    content = json.dumps([recipe.fingerprint(store.manifest["digest"]), parameters.tune.tune_records])
+    content = json.dumps([recipe.fingerprint(store.manifest), parameters.tune.tune_records])
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
