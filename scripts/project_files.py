@@ -30,7 +30,8 @@ SUMMARIES: Mapping[str, str] = {
     "tune": "Search the hyperparameters of each model.",
     "train": "Fit the models; folds 1-8 train, fold 9 selects.",
     "evaluate": "Read fold 10 once per model.",
-    "register": "Package the better fusion model and give it the alias champion.",
+    "register": "Package the better fusion model, register it, and make it the champion if it passes the gate.",
+    "rollback": "Give the alias champion back to the version that had it before.",
 }
 
 

@@ -22,12 +22,22 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def ship_workspace(workspace: Path, command: str) -> None:
-    """Ship what the register stage packaged from a workspace."""
+def ship_workspace(workspace: Path, command: str, destination: Path | None = None) -> None:
+    """Ship what the register stage packaged from a workspace, and what the gate let pass.
+
+    Args:
+        workspace: where the register stage has left a package.
+        command: what made it.
+        destination: a folder; ``None``: the source tree.
+
+    Raises:
+        ShippedError: the package did not pass the gate, or must not be shipped.
+    """
     from leadwise.registry.model_card import Sources, model_card
     from leadwise.registry.packaging import PACKAGE_FOLDER, Package
-    from leadwise.registry.shipped import ship
+    from leadwise.registry.shipped import SHIPPED, require_passed, ship
 
+    require_passed(workspace)
     package = Package.read(workspace / PACKAGE_FOLDER)
     feature_set = package.description["feature_set"]
     sources = Sources(
@@ -39,8 +49,8 @@ def ship_workspace(workspace: Path, command: str) -> None:
         command=command,
         commit=commit(),
     )
-    for file in ship(package, model_card(sources)):
-        print(f"{file.relative_to(PROJECT_ROOT)}  {file.stat().st_size:,} bytes")
+    for file in ship(package, model_card(sources), destination or SHIPPED):
+        print(f"{file}  {file.stat().st_size:,} bytes")
 
 
 def main() -> None:
@@ -48,9 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True, help="where the register stage has left a package")
     parser.add_argument("--command", required=True, help="what made it, for the model card")
+    parser.add_argument("--destination", type=Path, help="another folder than that of the source tree")
     arguments = parser.parse_args()
     try:
-        ship_workspace(arguments.workspace, arguments.command)
+        ship_workspace(arguments.workspace, arguments.command, arguments.destination)
     except LeadwiseError as error:
         sys.exit(f"ship: error: {error}")
 

@@ -157,6 +157,41 @@ class Register(Section):
     )
 
 
+class Gate(Section):
+    """What a registered version must reach to become the champion.
+
+    What begins with ``simulated-`` holds for weights from simulated data in place of the parameter without it.
+    """
+
+    floor_macro_auroc: Share = Field(description="lowest macro AUROC on fold 10")
+    floor_class_auroc: Share = Field(description="lowest AUROC of each class on fold 10")
+    highest_ece: Share = Field(description="highest expected calibration error on fold 10, mean over the classes")
+    margin_macro_auroc: Share = Field(
+        description="macro AUROC by which a candidate may be worse than the champion: the lower bound of the paired "
+        "95 % interval of the difference must lie above minus this"
+    )
+    margin_class_auroc: Share = Field(description="the same for the AUROC of each class")
+    allow_other_data: bool = Field(description="a champion of other data, by their digest, may be replaced")
+    simulated_floor_macro_auroc: Share = Field(description="floor-macro-auroc for simulated data")
+    simulated_floor_class_auroc: Share = Field(description="floor-class-auroc for simulated data")
+    simulated_highest_ece: Share = Field(description="highest-ece for simulated data")
+    simulated_margin_macro_auroc: Share = Field(description="margin-macro-auroc for simulated data")
+    simulated_margin_class_auroc: Share = Field(description="margin-class-auroc for simulated data")
+    simulated_allow_other_data: bool = Field(description="allow-other-data for simulated data")
+    allow_uncompared: bool = Field(
+        description="a champion that cannot be compared may be replaced: for want of data, or because it does not load"
+    )
+    fewest_answered: Share = Field(description="lowest share of the recordings of fold 10 that are answered")
+    comparison_bootstrap: int = Field(ge=100, le=100_000, description="patient-level replicates of the comparison")
+    p95_latency_ms: float = Field(
+        gt=0, description="highest 95th percentile of the time of one answer, in a fresh process, in ms"
+    )
+    memory_mib: float = Field(gt=0, description="highest peak memory of that process, in MiB")
+    clean_environment: bool = Field(
+        description="answer the example also in a new environment of the version's own requirements"
+    )
+
+
 class Main(Section):
     """The whole pipeline."""
 
@@ -175,6 +210,7 @@ class Parameters(BaseModel):
     train: Train
     evaluate: Evaluate
     registration: Register = Field(alias="register")
+    gate: Gate
     main: Main
 
     def flat(self, entry_point: str) -> dict[str, Any]:
@@ -188,13 +224,14 @@ class Parameters(BaseModel):
 
 
 ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
-    "main": ("shared", "simulate", "ingest", "tune", "train", "evaluate", "registration", "main"),
+    "main": ("shared", "simulate", "ingest", "tune", "train", "evaluate", "registration", "gate", "main"),
     "simulate": ("shared", "simulate"),
     "ingest": ("shared", "simulate", "ingest"),
     "tune": ("shared", "train", "tune"),
     "train": ("shared", "train"),
     "evaluate": ("shared", "train", "evaluate"),
-    "register": ("shared", "registration"),
+    "register": ("shared", "registration", "gate"),
+    "rollback": ("shared", "registration"),
 }
 """The sections whose parameters each entry point takes, most general first."""
 

@@ -30,6 +30,9 @@ def stages_of(parameters: Parameters) -> list[str]:
 def run_pipeline(parameters: Parameters) -> dict[str, float]:
     """Run the stages one after another, each in a run below the active one.
 
+    A version that does not pass the promotion gate ends the register stage with an error, and this function without
+    one: there is a report to tell, see ``closing_report`` and ``gate_failed``.
+
     Returns:
         Seconds per stage.
 
@@ -58,10 +61,21 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
                 env_manager="local",
             )
         except ExecutionException as error:
-            raise StageFailed(f"the {stage} stage failed; its message stands above") from error
+            if stage != "register" or not gate_failed(parameters.shared.workspace):
+                raise StageFailed(f"the {stage} stage failed; its message stands above") from error
         seconds[stage] = round(time.monotonic() - started, 1)
         mlflow.log_metric(f"seconds/{stage}", seconds[stage])
     return seconds
+
+
+def gate_failed(workspace: Path) -> bool:
+    """Whether the register stage has ended, and its version has not become champion; it removes older reports."""
+    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.registry.registration import REGISTERED_FILE
+
+    if not all((workspace / name).is_file() for name in (JSON_FILE, REGISTERED_FILE)):
+        return False
+    return not json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["passed"]
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
@@ -109,9 +123,11 @@ def _tracking_lines(experiment: str) -> list[str]:
 
 
 def _serving_lines(workspace: Path) -> list[str]:
+    from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE
     from leadwise.registry.registration import REGISTERED_FILE, Registered, curl_example, serve_command
 
     registered = Registered(**json.loads((workspace / REGISTERED_FILE).read_text(encoding="utf-8")))
+    gate = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))
     return [
         "",
         f"Registered {registered.name} version {registered.version}, alias {registered.alias} ({registered.model}).",
@@ -119,6 +135,9 @@ def _serving_lines(workspace: Path) -> list[str]:
         f"  {_in_environment()}MLFLOW_TRACKING_URI={_store_uri()} {serve_command(registered, SERVER_PORT)}",
         "Ask it, from another terminal:",
         f"  {curl_example(SERVER_PORT, workspace.resolve())}",
+        "",
+        gate["verdict"],
+        f"  Every check: {(workspace / MARKDOWN_FILE).resolve()}",
     ]
 
 

@@ -1,13 +1,25 @@
-"""A workspace as the train and evaluate stages leave it, and a champion registered from it."""
+"""A workspace as the train and evaluate stages leave it, a champion registered from it, and packages made by hand."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from leadwise.config import Parameters, load_parameters
+from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.store import Store, open_store
+from leadwise.evaluation.decisions import Decision
+from leadwise.registry.candidates import Candidate
+from leadwise.registry.gate.rows import Rows
+from leadwise.registry.packaging import CODE_FOLDER, Package, describe_package, example_row, stage_code
 from leadwise.registry.registration import Registered, register_champion
+from leadwise.signals.preprocessing import SignalPreprocessing
 
 TOLD = ("AFIB", "IMI")
 """Statements that the registered champion tells, whatever their probabilities."""
@@ -28,7 +40,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     (workspace / "store").symlink_to(simulated_store, target_is_directory=True)
     # Fold 9 of so few patients lacks positives of some class, which leaves no macro AUROC to monitor.
     asked = {"monitor": "val/binary_accuracy", "epochs-metadata": 1, "epochs-fusion": 1, "encoder-width": 8}
-    parameters = load_parameters({"workspace": str(workspace), **asked})
+    # One epoch teaches such a network nothing.
+    floors = {"simulated-floor-macro-auroc": 0, "simulated-floor-class-auroc": 0, "simulated-highest-ece": 1}
+    parameters = load_parameters({"workspace": str(workspace), **asked, **floors})
     store = open_store(workspace / "store")
     for model in ("metadata", "fusion_augmented"):
         folder = workspace / "models" / "clinical" / model
@@ -65,3 +79,110 @@ def registered(trained: Parameters, tracking: str) -> Registered:
 
     with mlflow.start_run():
         return register_champion(trained)
+
+
+MakePackage = Callable[..., Package]
+RECORDS = 120
+"""Of the simulated store, in ``gate_rows``."""
+
+
+@pytest.fixture(scope="session")
+def gate_rows(simulated_store: Path) -> Rows:
+    """Simulated recordings with labels that a network of ``make_package`` can tell: how strong five leads are.
+
+    One label in twelve is wrong, so that nobody reaches an AUROC of 1.
+    """
+    store = open_store(simulated_store)
+    rows = Rows.read(replace(store, records=store.records.assign(strat_fold=10)))
+    strength = np.abs(rows.signals[:RECORDS].astype(np.float64)).mean(axis=1)[:, :5]
+    wrong = np.random.default_rng(3).random((RECORDS, 5)) < 1 / 12
+    return replace(
+        rows,
+        ecg_ids=rows.ecg_ids[:RECORDS],
+        patients=rows.patients[:RECORDS],
+        labels=((strength > np.median(strength, axis=0)) ^ wrong).astype(np.float64),
+        signals=rows.signals[:RECORDS],
+        facts=rows.facts[:RECORDS],
+    )
+
+
+@pytest.fixture(scope="session")
+def make_package(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path, gate_rows: Rows) -> MakePackage:
+    """``make_package(distraction=0.0, digest=..., simulated=True)``: a package whose networks are computed by hand.
+
+    The fusion network reads how strong the first five leads are, which is what the labels of ``gate_rows`` say, and
+    with a distraction also, and more and more, how strong five other leads are.
+    """
+    store = open_store(simulated_store)
+
+    def make(distraction: float = 0.0, digest: str = "", *, simulated: bool = True) -> Package:
+        folder = tmp_path_factory.mktemp("package")
+        manifest = store.manifest | {"simulated": simulated} | ({"digest": digest} if digest else {})
+        fusion, metadata = (_candidate(name, manifest, store) for name in ("fusion", "metadata"))
+        description = describe_package(fusion, metadata, replace(store, manifest=manifest))
+        signal = SignalPreprocessing.from_dict(fusion.preprocessing["signal"])
+        _save_networks(folder, signal, gate_rows, distraction)
+        example = example_row()
+        (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
+        (folder / "input_example.json").write_text(json.dumps(example), encoding="utf-8")
+        stage_code(folder / CODE_FOLDER)
+        return Package(folder, description, example, {"fusion": 3e-7, "metadata": 1e-7})
+
+    return make
+
+
+def _candidate(name: str, manifest: dict[str, Any], store: Store) -> Candidate:
+    """What the train and evaluate stages would have left of a network, as far as a package describes it."""
+    train = store.rows("train")
+    signal = SignalPreprocessing.fit(store.signals, train, window_samples=1000, stride_samples=1000)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (60, 5))
+    decision = Decision.choose(labels, np.clip(0.3 + 0.4 * labels + rng.normal(0, 0.2, labels.shape), 0.01, 0.99))
+    return Candidate(
+        name=name,
+        folder=Path(),
+        evaluation=Path("nowhere"),
+        training={
+            "digest": manifest["digest"],
+            "simulated": manifest["simulated"],
+            "feature_set": "clinical",
+            "parameters": {"seed": 1},
+        },
+        validation={"val/macro_auroc": 0.91},
+        preprocessing={
+            "signal": None if name == "metadata" else signal.to_dict(),
+            "metadata": MetadataTransformer.fit(store.patients().iloc[train], "clinical").to_dict(),
+        },
+        decision=decision.to_dict(),
+        metrics={"test/macro_auroc": 0.9, "test/binary_accuracy": 0.88, "test/ece": 0.02},
+    )
+
+
+def _save_networks(folder: Path, signal: SignalPreprocessing, rows: Rows, distraction: float) -> None:
+    """sigmoid(mean over time of the absolute signal @ weights + bias), and sigmoid(metadata @ weights)."""
+    strength = np.abs(signal.standardise_units(rows.signals)).mean(axis=1)
+    weights = np.zeros((12, 5), np.float32)
+    weights[range(5), range(5)] = 4
+    weights[range(6, 11), range(5)] = -4 * distraction
+    bias = -np.median(strength @ weights, axis=0).astype(np.float32)
+    of_facts = np.random.default_rng(1).normal(0, 0.3, (14, 5)).astype(np.float32)
+    metadata = helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", 14])
+    recording = helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12])
+    with_signal = [
+        helper.make_node("Abs", ["signal"], ["absolute"]),
+        helper.make_node("ReduceMean", ["absolute"], ["strength"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["strength", "weights"], ["weighted"]),
+        helper.make_node("Add", ["weighted", "bias"], ["logits"]),
+    ]
+    alone = [helper.make_node("MatMul", ["metadata", "of_facts"], ["logits"])]
+    networks = {
+        "fusion": ([metadata, recording], with_signal, {"weights": weights, "bias": bias}),
+        "metadata": ([metadata], alone, {"of_facts": of_facts}),
+    }
+    output = helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])
+    for role, (inputs, nodes, constants) in networks.items():
+        nodes.append(helper.make_node("Sigmoid", ["logits"], ["superclasses"]))
+        stored = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+        graph = helper.make_graph(nodes, role, inputs, [output], stored)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+        onnx.save(model, folder / f"{role}.onnx")

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,15 @@ import pytest
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
 from leadwise.registry.packaging import PackagingError, build_package
-from leadwise.registry.registration import Registered, RegistrationError, register_champion, registered_name
+from leadwise.registry.promotion import alias_of
+from leadwise.registry.registration import (
+    GateFailed,
+    Registered,
+    RegistrationError,
+    name_to_roll_back,
+    register_champion,
+    registered_name,
+)
 from leadwise.registry.roundtrip import RoundTripError, compare_answers
 from leadwise.serving.scorer import Scorer
 
@@ -35,6 +44,10 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
     assert version.tags["data.simulated"] == "true"
     assert "simulated" in version.description
     assert DISCLAIMER in version.description
+    assert version.description.startswith("**Gate passed: leadwise-demo version 1 (fusion_augmented), there was no")
+    assert "| ONNX against Keras, fusion_augmented |" in version.description
+    assert (version.tags["gate"], version.tags["gate.failed"]) == ("passed", "none")
+    assert alias_of("leadwise-demo", "challenger") is None
     on_disk = json.loads((trained.shared.workspace / "registered.json").read_text(encoding="utf-8"))
     assert {name: on_disk[name] for name in ("name", "version", "alias", "model", "uri", "run_id")} == {
         "name": "leadwise-demo",
@@ -44,6 +57,61 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
         "uri": "models:/leadwise-demo@champion",
         "run_id": registered.run_id,
     }
+
+
+def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
+    registered: Registered, trained: Parameters, tmp_path: Path
+) -> None:
+    import mlflow
+
+    workspace = tmp_path / "workspace"
+    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+    strict = trained.model_copy(
+        update={
+            "shared": trained.shared.model_copy(update={"workspace": workspace}),
+            "gate": trained.gate.model_copy(update={"simulated_floor_macro_auroc": 1.0}),
+        }
+    )
+    told: list[str] = []
+    with mlflow.start_run() as run, pytest.raises(GateFailed) as refused:
+        register_champion(strict, tell=told.append)
+    version = refused.value.registered.version
+    assert str(refused.value).startswith(f"Gate FAILED: leadwise-demo version {version} (fusion_augmented), compared")
+    assert str(refused.value).endswith(f"It is @challenger; version {registered.version} stays @champion.")
+    assert alias_of("leadwise-demo", "champion") == registered.version
+    assert alias_of("leadwise-demo", "challenger") == version
+    found = mlflow.MlflowClient().get_model_version("leadwise-demo", version)
+    assert found.description.startswith("**Gate FAILED: ")
+    assert len(found.description) <= 5000
+    assert (found.tags["gate"], found.tags["gate.failed"]) == ("failed", "macro AUROC")
+    assert found.tags["gate.compared-with"] == registered.version
+    assert "previous-champion" not in found.tags
+    report = json.loads((workspace / "gate.json").read_text(encoding="utf-8"))
+    assert (report["passed"], report["champion"]) == (False, registered.version)
+    # The same networks as the champion's: no difference on any draw.
+    (macro,) = [check for check in report["checks"] if check["name"] == "macro AUROC against the champion's"]
+    assert (macro["measured"], macro["passed"]) == ("+0.0000 [+0.0000, +0.0000]", True)
+    assert json.loads((workspace / "registered.json").read_text(encoding="utf-8"))["alias"] == "challenger"
+    assert told == [refused.value.report.to_text()]
+    logged = mlflow.get_run(run.info.run_id)
+    assert logged.data.tags["gate"] == "failed"
+    assert logged.data.metrics["gate/macro_AUROC"] == pytest.approx(report_value(report, "macro AUROC"))
+    names = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
+    assert {"gate.json", "gate.md"} <= names
+    assert name_to_roll_back(strict) == "leadwise-demo"
+
+
+def report_value(report: dict[str, Any], name: str) -> float:
+    (value,) = [check["value"] for check in report["checks"] if check["name"] == name]
+    return float(value)
+
+
+def test_rolling_back_needs_a_name_where_nothing_was_registered(tmp_path: Path) -> None:
+    here = load_parameters({"workspace": str(tmp_path)}, entry_point="rollback")
+    with pytest.raises(RegistrationError, match=r"registered-model: auto is what .*registered\.json is not there"):
+        name_to_roll_back(here)
+    named = load_parameters({"registered-model": "leadwise"}, entry_point="rollback")
+    assert name_to_roll_back(named) == "leadwise"
 
 
 def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folder: Path) -> None:

@@ -91,6 +91,9 @@ def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int,
             "test": len(rows["test"]),
             "test_labelled": int(labels[rows["test"]].any(axis=1).sum()),
             "test_patients": len(np.unique(patients[rows["test"]])),
+            "test_positives": {
+                name: int(count) for name, count in zip(SUPERCLASSES, labels[rows["test"]].sum(axis=0), strict=True)
+            },
         },
         bootstrap=bootstrap,
         seed=seed,

@@ -55,7 +55,7 @@ class Evaluation:
         subgroups: parts of fold 10.
         statements: the 71 statements; ``None`` where the network does not answer them.
         robustness: fold 10 disturbed; ``None`` where it was not asked for.
-        rows: records and patients behind the figures.
+        rows: records and patients behind the figures, and under ``test_positives`` the records of each class.
         bootstrap: replicates behind the intervals.
         seed: seed of the bootstrap.
         predictions: one row per record of folds 9 and 10: ``ecg_id``, ``patient_id``, ``strat_fold``, ``p_*``
@@ -74,7 +74,7 @@ class Evaluation:
     subgroups: Sequence[SubgroupResult]
     statements: StatementResults | None
     robustness: Robustness | None
-    rows: Mapping[str, int]
+    rows: Mapping[str, Any]
     bootstrap: int
     seed: int
     predictions: pd.DataFrame

@@ -1,20 +1,26 @@
-"""A package becomes a version in the MLflow registry, and the version the champion."""
+"""A package becomes a version in the MLflow registry, and, if it passes the gate, the champion."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadwise import __version__
-from leadwise.atomic import write_atomically
+from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.config import Parameters
-from leadwise.contract import DISCLAIMER, LeadwiseError
+from leadwise.contract import LeadwiseError
 from leadwise.data.store import open_store
+from leadwise.registry.gate.judge import Candidate, Gate
+from leadwise.registry.gate.leaks import Inputs
+from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
+from leadwise.registry.gate.rows import Rows
 from leadwise.registry.packaging import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package
+from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
 from leadwise.registry.requirements import served_requirements
-from leadwise.registry.roundtrip import compare_answers, score_in_fresh_process
 from leadwise.registry.shipped import unpack_shipped
 from leadwise.registry.signature import served_signature
+from leadwise.registry.version_text import publish_report, version_tags
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
 
 if TYPE_CHECKING:
@@ -22,13 +28,27 @@ if TYPE_CHECKING:
 
 REAL_NAME = "leadwise"
 SIMULATED_NAME = "leadwise-demo"
-CHAMPION = "champion"
 REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"
 
 
 class RegistrationError(LeadwiseError):
     """A model must not be registered under this name."""
+
+
+class GateFailed(LeadwiseError):
+    """A version did not pass the gate: it stays challenger, and the champion is who it was.
+
+    Attributes:
+        registered: the version.
+        report: why.
+    """
+
+    def __init__(self, registered: "Registered", report: GateReport) -> None:
+        champion = f"version {report.champion} stays @{CHAMPION}" if report.champion else f"nothing is @{CHAMPION}"
+        super().__init__(f"{report.verdict} It is @{CHALLENGER}; {champion}.")
+        self.registered = registered
+        self.report = report
 
 
 @dataclass(frozen=True)
@@ -38,7 +58,7 @@ class Registered:
     Attributes:
         name: the registered model.
         version: its version, as MLflow counts.
-        alias: the alias that now points at the version.
+        alias: the alias that now points at the version: ``champion``, or ``challenger`` where the gate let it not pass.
         model: the fusion model inside.
         uri: what ``mlflow models serve -m`` takes.
         run_id: the run that logged it.
@@ -56,64 +76,91 @@ class Registered:
     requirements: tuple[str, ...]
 
 
-def register_champion(parameters: Parameters) -> Registered:
-    """Package the better fusion model, or take the pretrained package, and make it the champion.
+def register_champion(parameters: Parameters, *, tell: Callable[[str], object] = lambda text: None) -> Registered:
+    """Package the better fusion model, or take the pretrained package; register it, and let the gate decide.
 
-    Leaves ``package/``, ``registered.json`` and ``request.json`` in the workspace.
+    Leaves ``package/``, ``registered.json``, ``request.json``, ``gate.json`` and ``gate.md`` in the workspace.
+
+    Args:
+        parameters: of the register stage.
+        tell: is called with the gate's report as text, once per judgement.
 
     Raises:
-        RegistrationError: weights from simulated data are to be registered as ``leadwise``.
+        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
         CandidateError: there is nothing that may be registered.
-        PackagingError: the package answers otherwise than the trained models, or what was brought along is damaged.
-        RoundTripError: the registered version answers otherwise than the package; the alias is not moved.
+        PackagingError: the evaluation is of other weights, or what was brought along is damaged.
+        GateFailed: the version is registered as challenger and does not become champion.
+        PromotionError: other registrations kept changing the champion meanwhile.
     """
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
-    if parameters.registration.source == "pretrained":
-        return register_package(unpack_shipped(workspace / PACKAGE_FOLDER), asked, workspace)
-    # Refused before anything is exported.
-    registered_name(asked, simulated=bool(open_store(workspace / "store").manifest["simulated"]))
-    return register_package(build_package(parameters), asked, workspace)
+    for name in (REGISTERED_FILE, JSON_FILE, MARKDOWN_FILE):
+        (workspace / name).unlink(missing_ok=True)
+    rows = None
+    # Another registration from this workspace would replace the package while it is logged.
+    with one_at_a_time(workspace / PACKAGE_FOLDER):
+        if parameters.registration.source == "pretrained":
+            package = unpack_shipped(workspace / PACKAGE_FOLDER)
+        else:
+            store = open_store(workspace / "store")
+            # Refused before anything is exported.
+            registered_name(asked, simulated=bool(store.manifest["simulated"]))
+            package = build_package(parameters)
+            rows = Rows.read(store)
+        candidate, registered = register_challenger(package, asked)
+        write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
+    gate = Gate(candidate, rows, parameters.gate, parameters.shared.seed)
+
+    def judge(champion: str | None) -> GateReport:
+        # Told before the alias moves: a champion never lacks its report.
+        report = gate.judge(champion)
+        publish_report(report, package, workspace)
+        tell(report.to_text())
+        return report
+
+    report = promote(candidate.name, candidate.version, judge)
+    registered = _with_alias(registered, CHAMPION if report.passed else CHALLENGER)
+    write_atomically(workspace / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
+    if not report.passed:
+        raise GateFailed(registered, report)
+    return registered
 
 
-def register_package(package: Package, asked: str, workspace: Path) -> Registered:
-    """Register a package, try the registered version, then make it the champion.
+def register_challenger(package: Package, asked: str) -> tuple[Candidate, Registered]:
+    """Register a package as a new version with the alias challenger.
 
     Args:
         package: what is registered.
         asked: the name in the registry, or ``auto``.
-        workspace: gets ``registered.json`` and ``request.json``.
 
     Raises:
-        RegistrationError: weights from simulated data are to be registered as ``leadwise``.
-        RoundTripError: the registered version answers otherwise than the package; the alias is not moved.
+        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
     """
     import mlflow
 
     # By the weights, not by the store, which may hold other data by now.
     name = registered_name(asked, simulated=package.simulated)
+    if problems := Inputs.read(package.folder).problems:
+        raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
     requirements = served_requirements()
     info = log_package(package, requirements)
-    client = mlflow.MlflowClient()
-    tags = _tags(package)
-    version = mlflow.register_model(info.model_uri, name, tags=tags)
-    client.update_model_version(name, version.version, description=describe(package))
-    expected = Scorer.load(package.folder).score([package.example])[0]
-    uri = f"models:/{name}/{version.version}"
-    compare_answers(expected, score_in_fresh_process(uri, package.example), model_uri=uri)
-    client.set_registered_model_alias(name, CHAMPION, version.version)
+    version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package)).version)
+    mlflow.MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
     registered = Registered(
         name=name,
-        version=str(version.version),
-        alias=CHAMPION,
+        version=version,
+        alias=CHALLENGER,
         model=package.model,
-        uri=f"models:/{name}@{CHAMPION}",
+        uri=f"models:/{name}@{CHALLENGER}",
         run_id=str(info.run_id),
         simulated=package.simulated,
         requirements=tuple(requirements),
     )
-    write_atomically(workspace / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
-    write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
-    return registered
+    expected = Scorer.load(package.folder).score([package.example])[0]
+    return Candidate(name, version, package, expected), registered
+
+
+def _with_alias(registered: Registered, alias: str) -> Registered:
+    return replace(registered, alias=alias, uri=f"models:/{registered.name}@{alias}")
 
 
 def registered_name(asked: str, *, simulated: bool) -> str:
@@ -130,6 +177,24 @@ def registered_name(asked: str, *, simulated: bool) -> str:
             "another name of yours"
         )
     return asked
+
+
+def name_to_roll_back(parameters: Parameters) -> str:
+    """The name in the registry: ``auto`` is the model that was last registered from the workspace.
+
+    Raises:
+        RegistrationError: nothing was registered from there.
+    """
+    asked, file = parameters.registration.registered_model, parameters.shared.workspace / REGISTERED_FILE
+    if asked != "auto":
+        return asked
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError):
+        raise RegistrationError(
+            f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
+            f"model, such as registered-model={REAL_NAME}"
+        ) from None
 
 
 def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
@@ -149,49 +214,6 @@ def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
         input_example=pd.DataFrame([dict(package.example)]),
         metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
     )
-
-
-def describe(package: Package) -> str:
-    """The description of a version, in Markdown: what it is, on which data, how good on fold 9 and fold 10."""
-    data = package.description["data"]
-    origin = (
-        "**Trained on simulated data: its answers say nothing about a patient.**"
-        if package.simulated
-        else "Trained on PTB-XL (Wagner et al. 2020, CC BY 4.0)."
-    )
-    rows = [
-        f"| {network['name']} | {_figure(network['validation'].get('val/macro_auroc'))} | "
-        f"{_figure(network['test'].get('macro_auroc'))} | {_figure(network['test'].get('binary_accuracy'))} |"
-        for network in package.description["networks"].values()
-    ]
-    return "\n".join(
-        [
-            f"{origin} Data release {data['release']}, digest `{data['digest'][:12]}`.",
-            "",
-            "| model | fold 9 macro AUROC | fold 10 macro AUROC | fold 10 mean binary accuracy |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"`{package.model}` answers a recording, `metadata` answers without one. {DISCLAIMER}",
-        ]
-    )
-
-
-def _figure(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
-
-
-def _tags(package: Package) -> dict[str, str]:
-    data, validation = package.description["data"], package.description["networks"]["fusion"]["validation"]
-    return {
-        "leadwise.version": __version__,
-        "model": package.model,
-        "feature_set": package.description["feature_set"],
-        "data.digest": data["digest"],
-        "data.release": str(data["release"]),
-        "data.simulated": str(package.simulated).lower(),
-        **{key: f"{value:.6f}" for key, value in validation.items()},
-    }
 
 
 def serve_command(registered: Registered, port: int) -> str:

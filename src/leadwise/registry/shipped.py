@@ -8,6 +8,7 @@ import leadwise
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LeadwiseError
 from leadwise.data.checksums import read_sha256sums, sha256_of
+from leadwise.registry.gate.report import JSON_FILE
 from leadwise.registry.packaging import CODE_FOLDER, EXAMPLE_FILE, Package, stage_code
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
@@ -47,6 +48,21 @@ def unpack_shipped(folder: Path, shipped: Path = SHIPPED) -> Package:
             shutil.copyfile(shipped / name, target / name)
         stage_code(target / CODE_FOLDER)
     return Package.read(folder)
+
+
+def require_passed(workspace: Path) -> None:
+    """Only what the gate let pass is brought along.
+
+    Raises:
+        ShippedError: it did not, or was not asked.
+    """
+    file = workspace / JSON_FILE
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ShippedError(f"{file}: no report of the gate ({error}); run the register stage first") from None
+    if not report["passed"]:
+        raise ShippedError(f"{file}: {report['verdict']}")
 
 
 def ship(package: Package, card: str, shipped: Path = SHIPPED) -> list[Path]:

@@ -1,0 +1,242 @@
+"""The gate: every check of one registered version against the champion of the moment."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadwise.config import Gate as Asked
+from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.comparison import NAME as COMPARISON
+from leadwise.registry.gate.comparison import Bootstrap, comparison_checks
+from leadwise.registry.gate.data import Champion, data_check
+from leadwise.registry.gate.environment import InstallationError, clean_environment
+from leadwise.registry.gate.floors import ECE, MACRO_AUROC, floor_checks
+from leadwise.registry.gate.leaks import leak_check
+from leadwise.registry.gate.limits import Limits
+from leadwise.registry.gate.parity import parity_checks
+from leadwise.registry.gate.report import GateReport
+from leadwise.registry.gate.rows import Rows
+from leadwise.registry.packaging import ROWS_COMPARED, Package
+from leadwise.registry.roundtrip import (
+    LARGEST_DIFFERENCE,
+    RoundTripError,
+    Served,
+    compare_answers,
+    serve_in_fresh_process,
+)
+
+NO_DATA = "source=pretrained: there is no store, so no row to score"
+ROUND_TRIP = "answer in a fresh process"
+CLEAN_ENVIRONMENT = "answer in a clean environment"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The version that is judged.
+
+    Attributes:
+        name: the registered model.
+        version: as MLflow counts.
+        package: what was registered.
+        expected: the package's answer to its example, in this process.
+    """
+
+    name: str
+    version: str
+    package: Package
+    expected: Mapping[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """What MLflow loads."""
+        return f"models:/{self.name}/{self.version}"
+
+
+class Gate:
+    """Judges one version; what does not depend on the champion is measured once."""
+
+    def __init__(self, candidate: Candidate, rows: Rows | None, asked: Asked, seed: int) -> None:
+        """Prepare; nothing is measured yet.
+
+        Args:
+            candidate: the version.
+            rows: fold 10 of the data that it was trained on; ``None``: only what needs no data is checked.
+            asked: the parameters.
+            seed: of the bootstrap.
+        """
+        self.candidate = candidate
+        self.rows = rows
+        self.asked = asked
+        self.limits = Limits.of(asked, simulated=candidate.package.simulated)
+        self.drawn = Bootstrap(asked.comparison_bootstrap, seed)
+        self._champions: dict[str, Served | str] = {}
+
+    def judge(self, champion: str | None) -> GateReport:
+        """Check everything, with the version that has the alias champion at this moment; ``None``: none has."""
+        return GateReport(
+            name=self.candidate.name,
+            version=self.candidate.version,
+            model=self.candidate.package.model,
+            champion=champion,
+            simulated=self.limits.simulated,
+            compared_on=self._compared_on(),
+            checks=[*self._own_checks, *self._checks_against(champion)],
+        )
+
+    def _compared_on(self) -> str:
+        if self.rows is None:
+            return NO_DATA + "."
+        of = "simulated data, which say nothing about patients" if self.limits.simulated else "PTB-XL"
+        return (
+            f"Figures: the {len(self.rows.facts):,} records of {len(np.unique(self.rows.patients)):,} patients of fold "
+            f"10 of {of}, data {self.rows.digest[:12]}, answered by the registered versions. Differences: "
+            f"{self.drawn.replicates:,} paired bootstrap replicates by patient, seed {self.drawn.seed}."
+        )
+
+    @cached_property
+    def _own_checks(self) -> list[Check]:
+        return [*self._checks_of_files(), *self._checks_of_serving(), *self._checks_of_floors()]
+
+    def _checks_of_files(self) -> Iterator[Check]:
+        with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
+            folder = download(self.candidate.uri, Path(name))
+            yield leak_check(folder / "artifacts")
+            yield from parity_checks(self.candidate.package.parity, ROWS_COMPARED)
+            yield self._in_clean_environment(folder / "requirements.txt")
+
+    def _in_clean_environment(self, requirements: Path) -> Check:
+        if not self.asked.clean_environment:
+            return Check.not_possible(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
+        try:
+            with clean_environment(requirements) as python:
+                served = serve_in_fresh_process(self.candidate.uri, self.candidate.package.example, python=python)
+        except (InstallationError, RoundTripError) as error:
+            return Check(CLEAN_ENVIRONMENT, "no answer", "the package's answer", False, str(error))
+        return self._same_answer(CLEAN_ENVIRONMENT, served)
+
+    def _same_answer(self, name: str, served: Served) -> Check:
+        allowed = f"the package's answer, within {LARGEST_DIFFERENCE:g}"
+        try:
+            off = compare_answers(self.candidate.expected, served.example, model_uri=self.candidate.uri)
+        except RoundTripError as error:
+            return Check(name, "another answer", allowed, False, str(error))
+        return Check(name, f"{off:.2g} off", allowed, True, f"ready after {served.load_s:.1f} s", off)
+
+    @cached_property
+    def _served(self) -> Served | str:
+        """What the candidate does in a fresh process, or why it does nothing."""
+        return serve(self.candidate.uri, self.candidate.package.example, self.rows)
+
+    def _checks_of_serving(self) -> Iterator[Check]:
+        served = self._served
+        latency, memory = "95th percentile of latency", "peak memory"
+        if isinstance(served, str):
+            yield Check(ROUND_TRIP, "no answer", "the package's answer", False, served)
+            yield from (Check.not_possible(name, "the version does not answer") for name in (latency, memory))
+            return
+        yield self._same_answer(ROUND_TRIP, served)
+        timed = f"{len(served.milliseconds)} recordings, one at a time"
+        yield Check.at_most(latency, served.p95_ms, self.asked.p95_latency_ms, shown="{:.1f} ms", note=timed)
+        yield Check.at_most(memory, served.peak_mib, self.asked.memory_mib, shown="{:.0f} MiB")
+
+    def _checks_of_floors(self) -> list[Check]:
+        answered = "recordings answered"
+        served = self._served
+        if self.rows is None or isinstance(served, str):
+            why = NO_DATA if self.rows is None else "the version does not answer"
+            return [
+                Check.not_possible(answered, why, f"at least {self.asked.fewest_answered:g}"),
+                Check.not_possible(f"{MACRO_AUROC}, AUROC of each class, {ECE}", why + self._recorded()),
+            ]
+        kept = answered_rows(served)
+        share = float(kept.mean()) if len(kept) else 0.0
+        return [
+            Check.at_least(answered, share, self.asked.fewest_answered, "; ".join(served.refusals)),
+            *floor_checks(self.rows.labels[kept], served.with_recording[kept], self.limits),
+        ]
+
+    def _recorded(self) -> str:
+        """What the package says of itself, where nothing can be measured."""
+        test = self.candidate.package.description["networks"]["fusion"].get("test", {})
+        said = [
+            f"{name} {test[key]:.4f}" for name, key in (("macro AUROC", "macro_auroc"), ("ECE", "ece")) if key in test
+        ]
+        return f"; its package says {', '.join(said)}" if said else ""
+
+    def _checks_against(self, version: str | None) -> list[Check]:
+        if version is None:
+            none = Check.not_possible(COMPARISON, "there is no champion yet")
+            return [data_check(self._digest, None, self.limits), none]
+        champion = read_champion(self.candidate.name, version)
+        return [data_check(self._digest, champion, self.limits), *self._compared(version)]
+
+    @property
+    def _digest(self) -> str:
+        return str(self.candidate.package.description["data"]["digest"])
+
+    def _compared(self, version: str) -> list[Check]:
+        uri = f"models:/{self.candidate.name}/{version}"
+        if isinstance(self._served, str):
+            return [Check.not_possible(COMPARISON, "the version does not answer")]
+        if self.rows is None:
+            if same_files(self.candidate.uri, uri):
+                return [Check(COMPARISON, "the same networks", "", True, f"version {version} holds the same files")]
+            return [self._uncompared(version, NO_DATA)]
+        if version not in self._champions:
+            self._champions[version] = serve(uri, self.candidate.package.example, self.rows)
+        champion = self._champions[version]
+        if isinstance(champion, str):
+            return [self._uncompared(version, champion)]
+        return comparison_checks(self._served, champion, self.rows, self.limits, self.drawn)
+
+    def _uncompared(self, version: str, why: str) -> Check:
+        said = f"version {version} is the champion and cannot be compared: {why}"
+        if self.asked.allow_uncompared:
+            return Check.not_possible(COMPARISON, f"{said}; allow-uncompared=true lets it be replaced")
+        return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
+
+
+def serve(uri: str, example: Mapping[str, Any], rows: Rows | None) -> Served | str:
+    """What a version does in a fresh process, or the message of its failure."""
+    try:
+        return serve_in_fresh_process(uri, example, rows)
+    except RoundTripError as error:
+        return str(error)
+
+
+def answered_rows(served: Served) -> NDArray[np.bool_]:
+    """``(record,)``: whether a recording was answered."""
+    return np.asarray(np.isfinite(served.with_recording).all(axis=1))
+
+
+def read_champion(name: str, version: str) -> Champion:
+    """What the tags of a version say of its data."""
+    import mlflow
+
+    tags = mlflow.MlflowClient().get_model_version(name, version).tags
+    simulated = {"true": True, "false": False}.get(tags.get("data.simulated", ""))
+    return Champion(version, tags.get("data.digest", ""), simulated)
+
+
+def download(uri: str, folder: Path) -> Path:
+    """The files of a registered version."""
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+
+
+def same_files(one: str, other: str) -> bool:
+    """Whether two versions hold the same networks and descriptions, byte by byte."""
+    with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
+        contents = []
+        for place, uri in (("one", one), ("other", other)):
+            (Path(name) / place).mkdir()
+            artifacts = download(uri, Path(name) / place) / "artifacts"
+            contents.append({file.name: file.read_bytes() for file in artifacts.iterdir()})
+    return contents[0] == contents[1]

@@ -1,0 +1,139 @@
+"""Which version is the champion: moved by whoever has compared with the champion of the moment, and moved back.
+
+MLflow's registry knows no "set this alias if it still points there". So on one machine a lock stands around looking and
+moving, and on any machine the alias is looked at again at the last moment: a champion that changed since the comparison
+is compared with anew. What remains is the moment between that look and the move, against another machine.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from leadwise.atomic import one_at_a_time
+from leadwise.contract import LeadwiseError
+from leadwise.registry.gate.report import GateReport
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+PREVIOUS_TAG = "previous-champion"
+ROLLED_BACK_TAG = "rolled-back"
+MOST_COMPARISONS = 5
+
+
+class PromotionError(LeadwiseError):
+    """The champion cannot be moved, or moved back; the message says why."""
+
+
+def promote(name: str, version: str, judge: Callable[[str | None], GateReport]) -> GateReport:
+    """Make a version the champion if ``judge`` lets it pass against whoever is champion at that moment.
+
+    The version remembers in a tag which champion it follows, for ``roll_back``.
+
+    Args:
+        name: the registered model.
+        version: the candidate.
+        judge: compares with a version, or with none; called again when another one has become champion meanwhile.
+
+    Returns:
+        The last report. The version is champion if it passed.
+
+    Raises:
+        PromotionError: the champion changed during each of ``MOST_COMPARISONS`` comparisons.
+    """
+    for _ in range(MOST_COMPARISONS):
+        champion = champion_of(name)
+        report = judge(champion)
+        if not report.passed:
+            return report
+        with one_at_a_time(_lock(name)):
+            if champion_of(name) == champion:
+                _move(name, version, champion)
+                return report
+    raise PromotionError(
+        f"{name} version {version}: the champion changed during each of {MOST_COMPARISONS} comparisons; it stays "
+        f"@{CHALLENGER}; register again when the others have ended"
+    )
+
+
+def roll_back(name: str) -> tuple[str, str]:
+    """Give the alias back to the version that was champion before.
+
+    Returns:
+        The version that lost the alias, and the one that has it now.
+
+    Raises:
+        PromotionError: there is no such model, no champion, or none before it.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    with one_at_a_time(_lock(name)):
+        current = champion_of(name)
+        if current is None:
+            raise PromotionError(f"registered-model: {name} has no champion; nothing is rolled back")
+        previous = client.get_model_version(name, current).tags.get(PREVIOUS_TAG)
+        if not previous:
+            raise PromotionError(
+                f"{name} version {current} is the first champion: there is none before it to go back to"
+            )
+        try:
+            client.get_model_version(name, previous)
+        except MlflowException:
+            raise PromotionError(
+                f"{name} version {current} followed version {previous}, which was deleted; nothing is rolled back"
+            ) from None
+        client.set_registered_model_alias(name, CHAMPION, previous)
+        client.set_model_version_tag(name, current, ROLLED_BACK_TAG, datetime.now(UTC).isoformat(timespec="seconds"))
+    return current, previous
+
+
+def champion_of(name: str) -> str | None:
+    """The version that has the alias champion now.
+
+    Raises:
+        PromotionError: no model of this name is registered.
+    """
+    return alias_of(name, CHAMPION)
+
+
+def alias_of(name: str, alias: str) -> str | None:
+    """The version that has an alias now."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = mlflow.MlflowClient().get_registered_model(name).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise PromotionError(
+            f"registered-model: no model {name} is registered at {mlflow.get_registry_uri()}"
+        ) from None
+    return None if found is None else str(found)
+
+
+def _move(name: str, version: str, champion: str | None) -> None:
+    """The tag first: a champion that was made can be rolled back, whenever this process ends."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if champion is not None:
+        client.set_model_version_tag(name, version, PREVIOUS_TAG, champion)
+    client.set_registered_model_alias(name, CHAMPION, version)
+    if alias_of(name, CHALLENGER) == version:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _lock(name: str) -> Path:
+    """What is locked: beside the registry's database, or, if that is on a server, among this user's temporary files."""
+    import mlflow
+
+    address = str(mlflow.get_registry_uri())
+    if address.startswith("sqlite:///"):
+        database = Path(address.removeprefix("sqlite:///").partition("?")[0]).resolve()
+        return database.with_name(f"{database.name}.{name}")
+    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"leadwise-{os.getuid()}-{digest}-{name}"

@@ -1,0 +1,77 @@
+"""Every input of the packaged networks is looked at by its name."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES
+from leadwise.registry.gate.leaks import leak_check
+from leadwise.registry.registration import RegistrationError, register_challenger
+
+
+@pytest.fixture
+def folder(make_package: Any, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(make_package().folder, tmp_path / "package"))
+
+
+def change(folder: Path, **metadata: Any) -> None:
+    """Change what model.json says of the fusion network's metadata."""
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    description["networks"]["fusion"]["preprocessing"]["metadata"] |= metadata
+    (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def test_clinical_networks_pass_and_their_inputs_are_listed(folder: Path) -> None:
+    check = leak_check(folder)
+    assert check.passed
+    assert check.measured == ", ".join(["signal", *CLINICAL_FEATURES])
+
+
+def test_a_feature_that_is_read_off_the_diagnosis_is_named(folder: Path) -> None:
+    change(folder, feature_set="original", features=list(ORIGINAL_FEATURES))
+    check = leak_check(folder)
+    assert check.passed is False
+    assert "fusion sees infarction_stadium1; fusion sees infarction_stadium2" in check.note
+
+
+def test_the_original_feature_set_is_refused_by_its_name_alone(folder: Path) -> None:
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(description | {"feature_set": "original"}), encoding="utf-8")
+    assert leak_check(folder).note == "feature set original, only clinical is served"
+
+
+def test_an_input_of_the_network_that_nothing_describes_is_named(folder: Path) -> None:
+    inputs = [
+        helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", 15]),
+        helper.make_tensor_value_info("report", TensorProto.FLOAT, ["batch", 15]),
+    ]
+    output = helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])
+    nodes = [
+        helper.make_node("Add", ["metadata", "report"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "weights"], ["superclasses"]),
+    ]
+    weights = numpy_helper.from_array(np.zeros((15, 5), np.float32), "weights")
+    graph = helper.make_graph(nodes, "leaking", inputs, [output], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.save(model, folder / "metadata.onnx")
+    check = leak_check(folder)
+    assert check.passed is False
+    assert check.note == "metadata sees report; metadata: takes 15 numbers of metadata, 14 of them have names"
+
+
+def test_such_a_package_is_never_registered(make_package: Any, folder: Path, tracking: str) -> None:
+    from dataclasses import replace
+
+    import mlflow
+
+    change(folder, feature_set="original", features=list(ORIGINAL_FEATURES))
+    package = replace(make_package(), folder=folder)
+    with pytest.raises(RegistrationError, match="fusion sees infarction_stadium1.*never registered"):
+        register_challenger(package, "leaking")
+    assert not mlflow.MlflowClient().search_registered_models("name = 'leaking'")

@@ -1,0 +1,132 @@
+"""The model card and scripts/ship.py, on the workspace of a trained, evaluated and registered model."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leadwise.config import PROJECT_ROOT, Parameters
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.registry.model_card import Sources, model_card
+from leadwise.registry.packaging import Package
+from leadwise.registry.registration import Registered
+from leadwise.registry.shipped import unpack_shipped
+
+# The first test waits until two networks are trained, packaged and registered.
+pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]
+
+MODEL = "fusion_augmented"
+
+
+def read(file: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture(scope="module")
+def card(registered: Registered, trained: Parameters) -> str:
+    workspace = trained.shared.workspace
+    package = Package.read(workspace / "package")
+    return model_card(
+        Sources(
+            description=package.description,
+            training=read(workspace / "models" / "clinical" / MODEL / "training.json"),
+            manifest=read(workspace / "store" / "manifest.json"),
+            evaluation=workspace / "evaluation" / "clinical" / MODEL,
+            onnx_bytes=3 * 2**20,
+            command="make run",
+            commit="0123456789ab",
+        )
+    )
+
+
+def table(card: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, without its head."""
+    lines = card[card.index(heading) :].splitlines()[1:]
+    start = next(k for k, line in enumerate(lines) if line.startswith("|---"))
+    found = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def test_figures_are_those_of_the_evaluation(card: str, trained: Parameters) -> None:
+    folder = trained.shared.workspace / "evaluation" / "clinical" / MODEL
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    decision = json.loads((folder / "decision.json").read_text(encoding="utf-8"))
+    rows = table(card, "## Figures per class")
+    assert [row[0] for row in rows] == [f"{name}: {SUPERCLASS_NAMES[name]}" for name in SUPERCLASSES]
+    for name, row in zip(SUPERCLASSES, rows, strict=True):
+        assert int(row[1]) == metrics["rows"]["test_positives"][name] > 0
+        low, high = metrics["intervals"][f"test/auroc/{name}"]
+        assert row[2] == f"{metrics['metrics'][f'test/auroc/{name}']:.3f} [{low:.3f}, {high:.3f}]"
+        assert row[-1] == f"{decision['thresholds'][name]:.3f}"
+    headline = dict(table(card, "# Model card"))
+    assert headline["macro AUROC"].startswith(f"{metrics['metrics']['test/macro_auroc']:.3f} [")
+    assert headline["its floor"].startswith(f"{metrics['metrics']['test/floor/binary_accuracy']:.3f}")
+    assert f"{metrics['rows']['test']} records of {metrics['rows']['test_patients']} patients" in card
+
+
+def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) -> None:
+    assert card.startswith("# Model card: Leadwise ")
+    assert DISCLAIMER in card
+    assert "**Trained on simulated data: its answers and these figures say nothing about patients.**" in card
+    development = dict(table(card, "## Development"))
+    assert development["network"].startswith("se_resnet of width 8")
+    assert development["parameters"].endswith("3.0 MiB with the metadata-only network")
+    assert development["made by"] == "`make run`"
+    assert development["code"].endswith("commit `0123456789ab`")
+    assert "encoder-width: 8" in card
+    assert len(table(card, "## Subgroups")) > 3
+    assert "AFIB" in card[card.index("## Secondary findings") : card.index("## Subgroups")]
+    assert "## Disturbed recordings" not in card, "this evaluation disturbed nothing"
+    assert not re.search(r"\{[{%]|\bNone\b|\bnan\b", card)
+
+
+def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROJECT_ROOT / "scripts" / "ship.py"), "--workspace", str(workspace)]
+    command += ["--command", "make run DATA=somewhere", "--destination", str(destination)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_ship_refuses_simulated_weights(registered: Registered, trained: Parameters, tmp_path: Path) -> None:
+    finished = ship(trained.shared.workspace, tmp_path / "pretrained")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("ship: error: ")
+    assert finished.stderr.endswith("trained on simulated data; only models of PTB-XL are shipped\n")
+    assert not (tmp_path / "pretrained").exists()
+
+
+def test_ship_refuses_what_did_not_pass_the_gate(registered: Registered, trained: Parameters, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    verdict = "Gate FAILED: leadwise version 7 (fusion), compared with version 6: macro AUROC 0.8000"
+    (workspace / "gate.json").write_text(json.dumps({"passed": False, "verdict": verdict}), encoding="utf-8")
+    finished = ship(workspace, tmp_path / "pretrained")
+    assert finished.returncode == 1
+    assert verdict in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_ship_writes_package_and_card_where_they_are_found(
+    registered: Registered, trained: Parameters, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+    description = read(workspace / "package" / "model.json")
+    # Only weights from PTB-XL are shipped; those would take an hour.
+    (workspace / "package" / "model.json").write_text(json.dumps(description | {"simulated": False}), encoding="utf-8")
+    finished = ship(workspace, tmp_path / "pretrained")
+    assert finished.returncode == 0, finished.stderr
+    assert "MODEL_CARD.md" in finished.stdout
+    package = unpack_shipped(tmp_path / "package", tmp_path / "pretrained")
+    assert package.description == description | {"simulated": False}
+    card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| made by | `make run DATA=somewhere` |" in card
+    assert "simulated" not in card

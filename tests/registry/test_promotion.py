@@ -1,0 +1,164 @@
+"""The alias champion: moved after a comparison with the champion of the moment, by one process at a time, and back."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from leadwise.atomic import one_at_a_time
+from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.report import GateReport
+from leadwise.registry.promotion import PromotionError, _lock, alias_of, champion_of, promote, roll_back
+
+pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+import mlflow
+from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.report import GateReport
+from leadwise.registry.promotion import promote
+
+uri, name, version, folder, parties, beats = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+seen = []
+
+def judge(champion):
+    seen.append(champion)
+    # Everybody has compared with the same champion before anybody moves the alias.
+    Path(folder, version).touch()
+    while len(list(Path(folder).iterdir())) < int(parties):
+        time.sleep(0.02)
+    passed = beats == "everybody" or champion == beats
+    return GateReport(name, version, "fusion", champion, True, "", [Check("not worse", "", "", passed)])
+
+report = promote(name, version, judge)
+print(json.dumps({"version": version, "seen": seen, "passed": report.passed}))
+"""
+
+NewModel = Callable[[str, int], list[str]]
+
+
+@pytest.fixture
+def new_model(tracking: str, tmp_path: Path) -> NewModel:
+    """A registered model with some versions; the first is champion."""
+
+    def make(name: str, count: int) -> list[str]:
+        client = mlflow.MlflowClient()
+        client.create_registered_model(name)
+        found = [str(client.create_model_version(name, str(tmp_path)).version) for _ in range(count)]
+        client.set_registered_model_alias(name, "champion", found[0])
+        return found
+
+    return make
+
+
+def verdict(name: str, version: str, champion: str | None, *, passed: bool) -> GateReport:
+    return GateReport(name, version, "fusion", champion, True, "", [Check("not worse", "", "", passed)])
+
+
+def start(tracking: str, name: str, version: str, folder: Path, parties: int, beats: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, tracking, name, version, str(folder), str(parties), beats]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, object]:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0
+    found: dict[str, object] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def test_a_version_that_passes_becomes_champion_and_remembers_who_was(new_model: NewModel) -> None:
+    first, second, third = new_model("chain", 3)
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias("chain", "challenger", second)
+    promote("chain", second, lambda champion: verdict("chain", second, champion, passed=True))
+    assert (champion_of("chain"), alias_of("chain", "challenger")) == (second, None)
+    report = promote("chain", third, lambda champion: verdict("chain", third, champion, passed=False))
+    assert (report.passed, report.champion, champion_of("chain")) == (False, second, second)
+    promote("chain", third, lambda champion: verdict("chain", third, champion, passed=True))
+    assert champion_of("chain") == third
+    assert roll_back("chain") == (third, second)
+    assert champion_of("chain") == second
+    assert "rolled-back" in client.get_model_version("chain", third).tags
+    assert roll_back("chain") == (second, first)
+    with pytest.raises(PromotionError, match=f"chain version {first} is the first champion: there is none before"):
+        roll_back("chain")
+    assert champion_of("chain") == first
+
+
+def test_rolling_back_refuses_what_is_not_there(new_model: NewModel) -> None:
+    client = mlflow.MlflowClient()
+    first, second = new_model("gone", 2)
+    promote("gone", second, lambda champion: verdict("gone", second, champion, passed=True))
+    client.delete_model_version("gone", first)
+    with pytest.raises(PromotionError, match=f"version {second} followed version {first}, which was deleted"):
+        roll_back("gone")
+    assert champion_of("gone") == second
+    client.delete_registered_model_alias("gone", "champion")
+    with pytest.raises(PromotionError, match="registered-model: gone has no champion"):
+        roll_back("gone")
+    with pytest.raises(PromotionError, match="registered-model: no model nobody is registered at sqlite"):
+        roll_back("nobody")
+
+
+def test_two_registrations_at_once_follow_one_another(new_model: NewModel, tracking: str, tmp_path: Path) -> None:
+    first, *rivals = new_model("rivals", 3)
+    met = tmp_path / "met"
+    met.mkdir()
+    found = [ended(one) for one in [start(tracking, "rivals", v, met, 2, "everybody") for v in rivals]]
+    quick, late = sorted(found, key=lambda one: len(str(one["seen"])))
+    assert quick["seen"] == [first]
+    assert late["seen"] == [first, quick["version"]], "whoever comes late is compared with the new champion"
+    assert champion_of("rivals") == late["version"]
+    client = mlflow.MlflowClient()
+    previous = {v: client.get_model_version("rivals", v).tags["previous-champion"] for v in rivals}
+    assert previous == {quick["version"]: first, late["version"]: quick["version"]}
+    assert not list(_lock("rivals").parent.glob(".*.lock"))
+
+
+def test_of_two_that_beat_only_the_old_champion_one_wins(new_model: NewModel, tracking: str, tmp_path: Path) -> None:
+    first, *rivals = new_model("one-wins", 3)
+    met = tmp_path / "met"
+    met.mkdir()
+    found = [ended(one) for one in [start(tracking, "one-wins", v, met, 2, first) for v in rivals]]
+    assert sorted(bool(one["passed"]) for one in found) == [False, True]
+    (winner,) = [one["version"] for one in found if one["passed"]]
+    assert champion_of("one-wins") == winner
+
+
+def test_nobody_moves_the_alias_while_another_holds_the_lock(
+    new_model: NewModel, tracking: str, tmp_path: Path
+) -> None:
+    first, second = new_model("locked", 2)
+    met = tmp_path / "met"
+    met.mkdir()
+    with one_at_a_time(_lock("locked")):
+        process = start(tracking, "locked", second, met, 1, "everybody")
+        while not list(met.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        assert champion_of("locked") == first
+    assert ended(process)["passed"]
+    assert champion_of("locked") == second
+
+
+def test_a_champion_that_never_holds_still_is_given_up(new_model: NewModel) -> None:
+    first, second, third = new_model("restless", 3)
+    client = mlflow.MlflowClient()
+
+    def judge(champion: str | None) -> GateReport:
+        client.set_registered_model_alias("restless", "champion", first if champion == second else second)
+        return verdict("restless", third, champion, passed=True)
+
+    with pytest.raises(PromotionError, match="the champion changed during each of 5 comparisons"):
+        promote("restless", third, judge)
+    assert champion_of("restless") in (first, second)
