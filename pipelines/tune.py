@@ -14,13 +14,20 @@ def tune_one(model: ModelName, parameters: Parameters) -> None:
 
     store = open_store(parameters.shared.workspace / "store")
     tags = {"stage": "tune", "model": model, "feature_set": parameters.shared.feature_set}
-    with child_run(f"tune/{model}", tags, {}):
+    settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
+    with child_run(f"tune/{model}", tags, settings):
         log_store(store.manifest, "tuning")
-        found = tune_model(model, parameters, store)
+        tuned = tune_model(model, parameters, store)
+        found = tuned.content
+        mlflow.set_tag("study", found["study"])
         mlflow.log_params({f"best/{name}": value for name, value in found["parameters"].items()})
         mlflow.log_metric(f"best/{found['monitor']}", found["value"])
+        if found["defaults"] is not None:
+            mlflow.log_metric(f"configured/{found['monitor']}", found["defaults"])
         mlflow.log_metrics({f"tune/trials/{state}": number for state, number in found["trials"].items()})
         mlflow.log_dict(found, "tuned.json")
+        for file in (tuned.page, tuned.table):
+            mlflow.log_artifact(str(file))
 
 
 def work(parameters: Parameters) -> None:

@@ -77,11 +77,22 @@ class Ingest(Section):
 class Tune(Section):
     """The Optuna study of each model."""
 
-    trials: int = Field(ge=1, description="trials per model")
-    timeout_min: float = Field(gt=0, description="minutes per model")
-    tune_epochs: int = Field(ge=1, description="epochs of one trial")
-    tune_records: int = Field(ge=100, description="training records of one trial")
-    study_storage: str = Field(description="Optuna storage address; empty: SQLite in the workspace")
+    trials: int = Field(ge=1, description="trials per model, all workers of the study together")
+    timeout_min: float = Field(gt=0, description="minutes per model and worker; a trial that has begun is ended")
+    tune_epochs: int = Field(ge=1, description="epochs of a trial that is not pruned; its schedule spans them")
+    tune_share: float = Field(gt=0, le=1, description="share of the training records that a trial is trained on")
+    sampler: Literal["tpe", "random"] = Field(
+        description="who proposes values: tpe learns from earlier trials; random, to be laid beside it, does not"
+    )
+    objectives: Literal["score", "score_and_cost"] = Field(
+        description="score: the monitored metric; score_and_cost: that and the multiply-adds of one answer"
+    )
+    study_storage: str = Field(
+        description="where the study is kept; empty: SQLite in the workspace; a path ending in .journal, or an address"
+    )
+    lost_after_s: int = Field(
+        ge=5, le=86_400, description="seconds without a sign of life after which another worker tries a trial again"
+    )
 
 
 class Train(Section):

@@ -1,16 +1,30 @@
-"""Tuning: the defaults come first, every trial is a run, an interrupted study goes on, the result is readable."""
+"""Tuning with real trainings: every trial is a run, the result is readable, what fails or is pruned says why."""
 
+import csv
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import keras
 import mlflow
+import numpy as np
 import optuna
 import pytest
+from mlflow.entities import Run
 
 from leadwise.config import Parameters, load_parameters
-from leadwise.data.store import open_store
+from leadwise.data.store import Store, open_store
+from leadwise.training import trial as trial_module
+from leadwise.training.fit import TrainingData
+from leadwise.training.halving import RUNG, cuts
 from leadwise.training.recipe import recipe_for, tuned_file
-from leadwise.training.tuning import tune_model
+from leadwise.training.study_storage import open_storage
+from leadwise.training.trial import million_multiply_adds, trial_recipe
+from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
+
+SMALL = {"trials": 3, "timeout-min": 10, "tune-epochs": 2, "tune-share": 0.3, "encoder-width": 8}
 
 
 @pytest.fixture
@@ -19,51 +33,173 @@ def parameters(simulated_store: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("tuning")
-    return load_parameters(
-        {"workspace": str(tmp_path), "trials": 3, "timeout-min": 5, "tune-epochs": 2, "tune-records": 100}
+    return load_parameters({"workspace": str(tmp_path), **SMALL})
+
+
+@pytest.fixture
+def store(simulated_store: Path) -> Store:
+    return open_store(simulated_store)
+
+
+def changed(parameters: Parameters, **values: Any) -> Parameters:
+    return parameters.model_copy(update={"tune": parameters.tune.model_copy(update=values)})
+
+
+def tuned(parameters: Parameters, store: Store, model: Any = "metadata") -> tuple[Tuned, list[Run]]:
+    """The result of a study in a run of its own, and the runs of its trials, oldest first."""
+    with mlflow.start_run() as run:
+        found = tune_model(model, parameters, store)
+    below = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    runs = mlflow.search_runs(filter_string=below, output_format="list")
+    return found, sorted(runs, key=lambda one: str(one.info.run_name))
+
+
+def study_of(parameters: Parameters, found: Tuned) -> optuna.Study:
+    folder = tuned_file("metadata", parameters).parent
+    return optuna.load_study(
+        study_name=found.content["study"], storage=open_storage("", folder, 60, lambda study, trial: None).storage
     )
 
 
-def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters) -> None:
-    store = open_store(parameters.shared.workspace / "store")
-    with mlflow.start_run() as run:
-        found = tune_model("metadata", parameters, store)
-    trials = mlflow.search_runs(filter_string=f"tags.mlflow.parentRunId = '{run.info.run_id}'", output_format="list")
-    assert sorted(trial.info.run_name for trial in trials) == [f"metadata/trial-00{number}" for number in range(3)]
-    assert {trial.data.tags["trial.state"] for trial in trials} <= {"complete", "pruned"}
-    first = min(trials, key=lambda trial: trial.info.run_name)
+def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters, store: Store) -> None:
+    found, runs = tuned(parameters, store)
+    assert [run.info.run_name for run in runs] == [f"metadata/trial-00{number}" for number in range(3)]
     defaults = recipe_for("metadata", parameters)
-    assert float(first.data.params["learning-rate"]) == defaults.learning_rate
-    assert found["digest"] == store.manifest["digest"]
-    assert found["value"] == pytest.approx(max(t.data.metrics.get("best/val/macro_auroc", 0) for t in trials))
+    assert float(runs[0].data.params["learning-rate"]) == defaults.learning_rate
+    assert found.content["digest"] == store.manifest["digest"]
+    complete = [run for run in runs if run.data.tags["trial.state"] == "complete"]
+    assert found.content["value"] == pytest.approx(max(run.data.metrics["best/val/macro_auroc"] for run in complete))
+    assert found.content["defaults"] == pytest.approx(runs[0].data.metrics["best/val/macro_auroc"])
+    courses = [len(mlflow.MlflowClient().get_metric_history(run.info.run_id, "val/macro_auroc")) for run in complete]
+    assert set(courses) == {2}
+    assert all(run.data.metrics["trial/seconds"] > 0 for run in runs)
+    assert json.loads(tuned_file("metadata", parameters).read_text()) == found.content
 
-    tuned = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
-    assert recipe_for("metadata", tuned).learning_rate == found["parameters"]["learning-rate"]
+    taken = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
+    assert recipe_for("metadata", taken).learning_rate == found.content["parameters"]["learning-rate"]
+    assert trial_recipe("metadata", taken).learning_rate == defaults.learning_rate, "a study starts from the defaults"
 
-    with mlflow.start_run() as again:
-        assert tune_model("metadata", parameters, store)["parameters"] == found["parameters"]
-    children = mlflow.search_runs(filter_string=f"tags.mlflow.parentRunId = '{again.info.run_id}'")
-    assert children.empty, "a finished study has nothing left to try"
-
-    more = parameters.model_copy(update={"tune": parameters.tune.model_copy(update={"trials": 4})})
-    with mlflow.start_run() as longer:
-        tune_model("metadata", more, store)
-    children = mlflow.search_runs(filter_string=f"tags.mlflow.parentRunId = '{longer.info.run_id}'")
-    assert list(children["tags.mlflow.runName"]) == ["metadata/trial-003"]
+    again, runs = tuned(parameters, store)
+    assert (again.content, runs) == (found.content, [])
+    _, runs = tuned(changed(parameters, trials=4), store)
+    assert [run.info.run_name for run in runs] == ["metadata/trial-003"]
 
 
-def test_a_trial_that_was_killed_is_tried_again(parameters: Parameters) -> None:
-    store = open_store(parameters.shared.workspace / "store")
-    one = parameters.model_copy(update={"tune": parameters.tune.model_copy(update={"trials": 1})})
-    with mlflow.start_run():
-        name = tune_model("metadata", one, store)["study"]
-    storage = f"sqlite:///{tuned_file('metadata', parameters).parent / 'studies.db'}"
-    study = optuna.load_study(study_name=name, storage=storage)
-    lost = study.ask({"learning-rate": optuna.distributions.FloatDistribution(3e-4, 1e-2, log=True)})
-    two = parameters.model_copy(update={"tune": parameters.tune.model_copy(update={"trials": 2})})
-    with mlflow.start_run():
-        tune_model("metadata", two, store)
-    trials = optuna.load_study(study_name=name, storage=storage).trials
-    assert [trial.state.name for trial in trials[1:2]] == ["FAIL"]
-    assert trials[2].params["learning-rate"] == lost.params["learning-rate"]
-    assert json.loads(tuned_file("metadata", parameters).read_text())["trials"]["running"] == 0
+def test_a_pruned_trial_says_when_and_against_what(parameters: Parameters, store: Store) -> None:
+    found, runs = tuned(changed(parameters, trials=8, tune_epochs=4, sampler="random"), store)
+    assert cuts(4) == [1, 2]
+    study = study_of(parameters, found)
+    pruned = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.PRUNED]
+    assert pruned, "of eight trials half end at the first cut"
+    for trial in pruned:
+        run = runs[trial.number]
+        reason = run.data.tags["trial.reason"]
+        assert (run.info.status, run.data.tags["trial.state"]) == ("KILLED", "pruned")
+        said = re.fullmatch(
+            r"after epoch (\d): val/macro_auroc ([\d.]+); to go on, it had to be among the best (\d) of the (\d) trials "
+            r"that got there, which had ([\d.]+) or more after epoch \1",
+            reason,
+        )
+        assert said, reason
+        assert int(said[1]) == max(trial.intermediate_values) < 4
+        assert float(said[2]) == pytest.approx(trial.intermediate_values[int(said[1])], abs=1e-4)
+        assert float(said[2]) < float(said[5])
+        rung = f"{RUNG}{cuts(4).index(int(said[1]))}"
+        before = [other.system_attrs[rung] for other in study.trials[: trial.number + 1] if rung in other.system_attrs]
+        assert int(said[4]) == len(before)
+    assert study.trials[0].state == optuna.trial.TrialState.COMPLETE
+
+    page = found.page.read_text(encoding="utf-8")
+    for heading in ("History", "Courses", "Importance", "Parallel coordinates", "Slices", "All 8 trials"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("<img src='data:image/svg+xml;base64,") == 5
+    assert "http" not in re.sub(r"base64,[^']*", "", page)
+    rows = list(csv.DictReader(found.table.open(encoding="utf-8")))
+    assert [row["state"] for row in rows] == [run.data.tags["trial.state"] for run in runs]
+    assert [row["run_id"] for row in rows] == [run.info.run_id for run in runs]
+
+
+def test_random_search_stands_beside_and_the_better_of_both_is_kept(parameters: Parameters, store: Store) -> None:
+    by_tpe, _ = tuned(parameters, store)
+    by_random, _ = tuned(changed(parameters, sampler="random"), store)
+    assert by_tpe.content["study"].removesuffix("/tpe") == by_random.content["study"].removesuffix("/random")
+    assert "Beside it, with the sampler <b>tpe</b>" in by_random.page.read_text(encoding="utf-8")
+    kept = json.loads(tuned_file("metadata", parameters).read_text())
+    assert kept["value"] == max(by_tpe.content["value"], by_random.content["value"])
+
+
+def too_large(*_: Any) -> np.ndarray:
+    return np.empty(1 << 55, np.uint8)
+
+
+def not_finite(recipe: Any, *arguments: Any) -> keras.Model:
+    network = trial_module_compile(recipe, *arguments)
+    network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
+    return network
+
+
+trial_module_compile = trial_module.compile_network
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "breaking", "reason"),
+    [
+        (TrainingData, "batches", too_large, "out of memory: _ArrayMemoryError: Unable to allocate"),
+        (trial_module, "compile_network", not_finite, "diverged: epoch 1: answers are not finite"),
+    ],
+)
+def test_a_trial_that_cannot_be_trained_fails_alone(
+    parameters: Parameters,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    place: object,
+    name: str,
+    breaking: Callable[..., Any],
+    reason: str,
+) -> None:
+    calls, whole = iter(range(99)), getattr(place, name)
+
+    def second_breaks(*arguments: Any) -> Any:
+        return (breaking if next(calls) == 1 else whole)(*arguments)
+
+    monkeypatch.setattr(place, name, second_breaks)
+    found, runs = tuned(changed(parameters, tune_epochs=1), store)
+    assert found.content["trials"] == {"complete": 2, "failed": 1}
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FINISHED"]
+    assert runs[1].data.tags["trial.reason"].startswith(reason)
+    assert study_of(parameters, found).trials[1].user_attrs["reason"] == runs[1].data.tags["trial.reason"]
+
+
+def test_a_study_of_which_nothing_comes_says_why(
+    parameters: Parameters, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingData, "batches", too_large)
+    with pytest.raises(NothingFoundError, match=r"clinical/metadata/.*: no trial was completed; out of memory"):
+        tuned(changed(parameters, trials=1), store)
+    assert not tuned_file("metadata", parameters).exists()
+
+
+def test_accuracy_against_cost(parameters: Parameters, store: Store) -> None:
+    asked = changed(parameters, tune_epochs=1, objectives="score_and_cost", trials=3)
+    found, runs = tuned(asked, store, "fusion")
+    costs = [run.data.metrics["trial/million_multiply_adds"] for run in runs]
+    assert costs[0] == million_multiply_adds(trial_recipe("fusion", asked), 14)
+    front = found.content["front"]
+    scores = [run.data.metrics["best/val/macro_auroc"] for run in runs]
+    for one in front:
+        cheaper = [score for score, cost in zip(scores, costs, strict=True) if cost <= one["million_multiply_adds"]]
+        assert one["value"] == max(cheaper)
+    assert found.content["value"] == front[-1]["value"] == max(scores)
+    assert found.content["trials"] == {"complete": 3}
+    assert "<h2>Accuracy against cost</h2>" in found.page.read_text(encoding="utf-8")
+
+
+def test_a_trial_is_the_real_training_scaled_down(parameters: Parameters) -> None:
+    whole = recipe_for("fusion", parameters)
+    short = trial_recipe("fusion", changed(parameters, tune_epochs=11))
+    assert (short.epochs, short.patience) == (11, 11)
+    assert short.ema_epochs == pytest.approx(whole.ema_epochs / 2)
+    assert short.schedule == whole.schedule == "one_cycle"
+    taught = load_parameters({"configuration": "champion"})
+    assert (trial_recipe("fusion", taught).teachers, trial_recipe("fusion", taught).distillation) == (0, 0.0)
+    assert trial_recipe("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs

@@ -1,37 +1,104 @@
-"""One trial of a study: a short training that reports every epoch, so that a hopeless one is pruned."""
+"""One trial of a study: a short training, scaled down from the real one, that reports every epoch."""
 
+from dataclasses import replace
+
+import keras
 import mlflow
 import numpy as np
 import optuna
 from keras.callbacks import LambdaCallback
-from optuna_integration import KerasPruningCallback
 
+from leadwise.config import Parameters
+from leadwise.contract import RECORD_SAMPLES, ModelName, SignalShape
 from leadwise.data.store import Store
-from leadwise.training.callbacks import epoch_metrics
+from leadwise.models.build import build_model
+from leadwise.models.cost import multiply_adds
+from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
-from leadwise.training.recipe import Recipe
+from leadwise.training.halving import HalvingReport
+from leadwise.training.recipe import Recipe, recipe_for
+from leadwise.training.study import TrialFailed
+
+MILLION = 1e6
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+"""Names of TensorFlow's and PyTorch's errors; JAX has the first word of TensorFlow's status code in its message."""
 
 
-def train_trial(trial: optuna.Trial, recipe: Recipe, store: Store, rows: np.ndarray) -> float:
-    """Train briefly on the given rows; the best value of the monitored metric on fold 9.
+def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
+    """The configured recipe with everything that is measured in epochs scaled to those of a trial.
+
+    The schedule of the learning rate spans the trial's own epochs and the running average of the weights the same part
+    of them as in the real training, so that a trial ends like a training and not like its beginning. What was found by
+    tuning before is left out, and so are teachers: a trial learns from the labels alone.
+    """
+    train = parameters.train.model_copy(update={"use_tuned": False, "teachers": 0})
+    recipe = recipe_for(model, parameters.model_copy(update={"train": train}))
+    epochs = min(parameters.tune.tune_epochs, recipe.epochs)
+    return replace(
+        recipe,
+        epochs=epochs,
+        patience=epochs,
+        ema_epochs=recipe.ema_epochs * epochs / recipe.epochs,
+    )
+
+
+def trial_rows(recipe: Recipe, store: Store, share: float) -> np.ndarray:
+    """The training records of every trial: the same share of them, drawn with the recipe's seed."""
+    rows = store.rows("train")
+    size = max(round(share * len(rows)), 1)
+    return np.sort(np.random.default_rng(recipe.seed).choice(rows, size, replace=False))
+
+
+def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
+    """What the answer for one recording costs: those of a window, times its windows as they are served."""
+    network = build_model(
+        recipe.model,
+        SignalShape(samples=recipe.window_samples),
+        metadata_width=metadata_width,
+        architecture=recipe.architecture,
+    )
+    windows = 1
+    if recipe.model != "metadata":
+        served = SignalPreprocessing(
+            0.0, 1.0, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
+        )
+        windows = len(served.window_starts(RECORD_SAMPLES))
+    return windows * multiply_adds(network) / MILLION
+
+
+def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
+    """Train briefly; the best value of the monitored metric on fold 9, as the train stage keeps the best epoch.
 
     Raises:
         optuna.TrialPruned: the trial lags behind those before it.
-        TrainingDiverged: the network's answers are not finite.
+        TrialFailed: the network's answers are not finite, or the memory does not hold it.
     """
-    data = TrainingData.prepare(recipe, store, rows)
-    batches = data.batches(recipe)
-    network = compile_network(recipe, data, len(batches))
-    reached: list[float] = []
+    try:
+        batches = data.batches(recipe)
+        network = compile_network(recipe, data, len(batches))
+        reached: list[float] = []
 
-    def book(epoch: int, logs: dict[str, float]) -> None:
-        reached.append(logs[recipe.monitor])
-        mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
+        def book(epoch: int, logs: dict[str, float]) -> None:
+            reached.append(logs[recipe.monitor])
+            mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
 
-    callbacks = [
-        data.validation(lambda: network),
-        LambdaCallback(on_epoch_end=book),
-        KerasPruningCallback(trial, recipe.monitor),
-    ]
-    run_epochs(network, batches, recipe.epochs, callbacks)
-    return max(reached)
+        callbacks = [data.validation(lambda: network), LambdaCallback(on_epoch_end=book)]
+        if len(trial.study.directions) == 1:
+            callbacks.append(HalvingReport(trial, recipe.monitor, recipe.epochs))
+        run_epochs(network, batches, recipe.epochs, callbacks)
+        return max(reached)
+    except TrainingDiverged as error:
+        raise TrialFailed(f"diverged: {error}") from error
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrialFailed(f"out of memory: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}") from error
+    finally:
+        # Keras keeps every network that it has built.
+        keras.utils.clear_session()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    named = isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY
+    return named or "RESOURCE_EXHAUSTED" in str(error)
