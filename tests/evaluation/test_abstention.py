@@ -11,9 +11,9 @@ from leadwise.evaluation.abstention import (
     aurc,
     choose_band,
     coverage_risk,
-    is_uncertain,
     margin,
 )
+from leadwise.policies import is_uncertain
 
 CLASSES = ("A", "B", "C")
 

@@ -10,8 +10,8 @@ import pytest
 from leadwise.contract import LEADS
 from leadwise.evaluation.deletion import CELL_S, Deletion, deletion_curve, random_attribution
 from leadwise.evaluation.explanation import METHODS, Explainable, ExplanationError, explain, probabilities
-from leadwise.evaluation.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
 from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.signals.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
 
 FS_HZ = 100.0
 WINDOWS = SignalPreprocessing(0.0, 1.0, window_samples=250, stride_samples=125)

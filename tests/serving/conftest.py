@@ -13,11 +13,24 @@ from onnx import TensorProto, helper, numpy_helper
 from leadwise.calibration import Calibration
 from leadwise.contract import STATEMENTS, SUPERCLASSES
 from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.simulator import simulate_record
 from leadwise.data.statements import STATEMENT_TABLE
 from leadwise.serving.scorer import Scorer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
 THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
+POLICIES = {
+    "best_f1": {
+        "rule": "highest expected F1",
+        "thresholds": THRESHOLDS,
+        "uncertain": {name: [limit - 0.05, limit + 0.05] for name, limit in THRESHOLDS.items()},
+    },
+    "target_sensitivity": {
+        "rule": "sensitivity 95 %",
+        "thresholds": dict.fromkeys(SUPERCLASSES, 0.01),
+        "uncertain": {name: [0.0, 1.0] for name in SUPERCLASSES},
+    },
+}
 TEMPERATURE = 1.7
 TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
 """Trusted statement -> slope, intercept and threshold; the others are silent."""
@@ -68,7 +81,7 @@ def package_folder(
                 "signal": preprocessing.to_dict() if preprocessing else None,
                 "metadata": transformer.to_dict(),
             },
-            "decision": Calibration.of_temperature(TEMPERATURE).to_dict() | {"thresholds": THRESHOLDS},
+            "decision": Calibration.of_temperature(TEMPERATURE).to_dict() | {"policy": "best_f1", "policies": POLICIES},
             "statements": statement_entries() if role == "fusion" else [],
         }
     (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
@@ -118,10 +131,14 @@ def scorer(package_folder: Path) -> Scorer:
     return Scorer.load(package_folder)
 
 
+@pytest.fixture(scope="session")
+def ecg_mv() -> np.ndarray:
+    """``(1000, 12)``: 10 s of a simulated ECG at 100 Hz, rounded to a microvolt."""
+    return np.round(simulate_record("MI", 2).signal_mv.astype(float), 3)
+
+
 @pytest.fixture
-def signal_mv() -> list[list[float]]:
-    """10 s at 100 Hz of 12 different leads, as JSON holds them."""
-    times = np.arange(1000)[:, np.newaxis] / 100
-    signal = 0.1 + np.sin(2 * np.pi * times * np.linspace(1, 3, 12)) * np.linspace(0.4, 1.2, 12)
-    values: list[list[float]] = np.round(signal, 3).tolist()
+def signal_mv(ecg_mv: np.ndarray) -> list[list[float]]:
+    """The same as JSON holds it."""
+    values: list[list[float]] = ecg_mv.tolist()
     return values

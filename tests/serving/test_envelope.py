@@ -1,5 +1,6 @@
 import io
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -7,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadwise.serving.envelope import EnvelopeError, rows_of_json, rows_of_parquet
+from leadwise.serving.envelope import rows_of_json
+from leadwise.serving.errors import RequestError
+from leadwise.serving.limits import MOST_LISTS, MOST_RECORDS, MOST_VALUES
+from leadwise.serving.parquet_rows import rows_of_parquet
 
 ROWS = [{"id": "a", "age": 50, "leads": ["I", "II"]}, {"id": "b", "age": 60, "leads": ["II", "I"]}]
 COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
@@ -28,23 +32,32 @@ COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
     ],
 )
 def test_every_envelope_gives_the_same_rows(body: dict[str, Any]) -> None:
-    assert rows_of_json(json.dumps(body)) == (ROWS, {})
+    rows, params = rows_of_json(json.dumps(body).encode())
+    assert rows == ROWS
+    assert not params
 
 
 def test_rows_that_state_different_facts_are_not_merged() -> None:
     rows = [{"age": 50}, {"weight_kg": 80}]
-    assert rows_of_json(json.dumps({"instances": rows})) == (rows, {})
+    assert rows_of_json(json.dumps({"instances": rows}).encode()) == (rows, None)
 
 
 def test_an_object_with_plain_values_is_one_row() -> None:
     row = {"age": 50, "leads": ["I", "II"], "id": None}
-    assert rows_of_json(json.dumps({"inputs": row})) == ([row], {})
+    assert rows_of_json(json.dumps({"inputs": row}).encode()) == ([row], None)
 
 
-@pytest.mark.parametrize("params", [{"all_findings": True}, {"all_findings": False}])
-def test_the_one_parameter_is_read(params: dict[str, bool]) -> None:
-    assert rows_of_json(json.dumps({"inputs": [{"age": 50}], "params": params})) == ([{"age": 50}], params)
-    assert rows_of_json('{"inputs": [{"age": 50}], "params": {"all_findings": null}}') == ([{"age": 50}], {})
+def test_nan_as_python_writes_it_is_taken() -> None:
+    ((row,), params) = rows_of_json(b'{"inputs": [{"age": NaN, "id": "a"}], "params": {"policy": "youden"}}')
+    assert math.isnan(row.pop("age"))
+    assert (row, params) == ({"id": "a"}, {"policy": "youden"})
+
+
+def test_a_signal_in_base64_is_one_row_or_a_column() -> None:
+    row = {"signal": "AAAA", "dtype": "int16", "shape": [1, 2], "leads": ["I", "II"]}
+    assert rows_of_json(json.dumps({"inputs": row}).encode())[0] == [row]
+    columns = {name: [value, value] for name, value in row.items()}
+    assert rows_of_json(json.dumps({"inputs": columns}).encode())[0] == [row, row]
 
 
 def test_a_parquet_table_gives_rows() -> None:
@@ -68,10 +81,6 @@ def test_a_parquet_table_gives_rows() -> None:
         ('{"inputs": [{}], "instances": [{}]}', "body: exactly one of"),
         ('{"inputs": [{}], "extra": 7.654321}', "body: exactly one of"),
         ('{"messages": [7.654321]}', "body: exactly one of"),
-        ('{"inputs": [{}], "params": {"a": 7.654321}}', "params: an object is needed; allowed: all_findings"),
-        ('{"inputs": [{}], "params": [7.654321]}', "params: an object is needed"),
-        ('{"inputs": [{}], "params": {"all_findings": 7.654321}}', "params: true or false is needed"),
-        ('{"inputs": [{}], "params": {"all_findings": 1}}', "params: true or false is needed"),
         ('{"inputs": 7.654321}', "inputs: a list of objects"),
         ('{"inputs": []}', "inputs: received no rows"),
         ('{"dataframe_records": {"age": [7.654321]}}', "dataframe_records: a list of objects"),
@@ -82,20 +91,74 @@ def test_a_parquet_table_gives_rows() -> None:
         ('{"dataframe_split": {"columns": ["age"]}}', "dataframe_split: an object with columns and data"),
         ('{"dataframe_split": {"columns": [1], "data": [[7.654321]]}}', "columns: a list of field names"),
         ('{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 7.654321]]}}', "columns: a field is named twice"),
-        ('{"dataframe_split": {"columns": ["age"], "data": [[1], [1, 7.654321]]}}', "row 1 is not a list of 1 values"),
-        ('{"dataframe_split": {"columns": ["age"], "data": 7.654321}}', "data: a list of rows"),
+        (
+            '{"dataframe_split": {"columns": ["age"], "data": [[1], [1, 7.654321]]}}',
+            "row 1 is not a list of 1 values",
+        ),
+        ('{"dataframe_split": {"columns": ["age"], "data": 7.654321}}', "data: a list of rows is needed"),
     ],
 )
 def test_a_body_that_is_no_envelope_is_refused_without_repeating_it(body: str | bytes, message: str) -> None:
-    with pytest.raises(EnvelopeError, match=message) as caught:
-        rows_of_json(body)
+    with pytest.raises(RequestError, match=message) as caught:
+        rows_of_json(body if isinstance(body, bytes) else body.encode())
     assert "7.654321" not in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"inputs": [' + b"{}," * MOST_RECORDS + b"{}]}", "too_many_records"),
+        (b'{"inputs": [' + b"0," * (MOST_VALUES + 1) + b"0]}", "too_many_values"),
+        (b"[" * (MOST_LISTS + 1), "too_many_values"),
+        (b" " * (64 * 2**20 + 1), "too_large"),
+    ],
+)
+def test_more_than_is_allowed_is_a_413(body: bytes, code: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        rows_of_json(body)
+    assert (caught.value.code, caught.value.status) == (code, 413)
+
+
 def test_what_is_no_parquet_table_is_refused() -> None:
-    with pytest.raises(EnvelopeError, match="body: not a Parquet table"):
+    with pytest.raises(RequestError, match="body: not a Parquet table"):
         rows_of_parquet(b"PAR1 7.654321 PAR1")
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    table.to_parquet(stream)
+    return stream.getvalue()
+
+
+def test_a_parquet_table_of_texts_bytes_and_gaps_gives_rows() -> None:
+    rows = [
+        {"id": "a", "signal": b"\x01\x02", "leads": ["I", "II"], "shape": [1, 2], "age": None},
+        {"id": None, "signal": None, "leads": None, "shape": None, "age": 60.0},
+        {"id": "c", "signal": b"\x03", "leads": ["II"], "shape": [3, 4], "age": 61.5},
+    ]
+    table = pd.DataFrame(rows, index=["x", "y", "z"])
+    found = rows_of_parquet(parquet(table))
+    for row in found:
+        row["shape"] = None if row["shape"] is None else list(row["shape"])
+        row["age"] = None if row["age"] is None or math.isnan(row["age"]) else row["age"]
+    assert found == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        (pd.DataFrame({"age": [50] * (MOST_RECORDS + 1)}), "too_many_records"),
+        (pd.DataFrame({"age": []}), "no_records"),
+        # Both are a few kilobytes of Parquet.
+        (pd.DataFrame({"signal": [[0.0] * (MOST_VALUES // 100)] * 101}), "too_many_values"),
+        (pd.DataFrame({"signal": ["A" * 10**6] * 100}), "too_large"),
+    ],
+)
+def test_a_parquet_table_that_holds_too_much_is_refused(table: pd.DataFrame, code: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        rows_of_parquet(parquet(table))
+    assert caught.value.code == code
 
 
 json_values = st.recursive(
@@ -107,13 +170,16 @@ names = st.sampled_from(["dataframe_split", "dataframe_records", "inputs", "inst
 
 
 @settings(max_examples=300, deadline=None)
-@given(body=st.dictionaries(names, json_values, max_size=3).map(json.dumps) | st.text(max_size=200) | st.binary())
-def test_any_body_gives_rows_or_an_envelope_error(body: str | bytes) -> None:
+@given(
+    body=st.dictionaries(names, json_values, max_size=3).map(json.dumps).map(str.encode)
+    | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass"))
+    | st.binary()
+)
+def test_any_body_gives_rows_or_a_request_error(body: bytes) -> None:
     try:
-        (rows, parameters), message = rows_of_json(body), ""
-    except EnvelopeError as error:
-        rows, parameters, message = [], {}, str(error)
+        rows, message = rows_of_json(body)[0], ""
+    except RequestError as error:
+        rows, message = [], str(error)
     assert bool(rows) != bool(message)
     assert all(isinstance(row, dict) for row in rows)
-    assert all(isinstance(value, bool) for value in parameters.values())
     assert len(message) < 300

@@ -95,17 +95,24 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
         ({"id": "x" * 201, "age": 3}, "id: received text of 201 characters"),
         ({"hieght_cm": 170}, "hieght_cm: unknown field; allowed: id, signal"),
         ({"infarction_stadium1": "Stadium I"}, "infarction_stadium1: unknown field"),
-        ({"x" * 5000: 1}, "a long name: unknown field"),
+        ({"x" * 5000: 1}, "a long or odd name: unknown field"),
         ({}, "signal: not given, nor any of age"),
         ({"id": "only"}, "signal: not given, nor any of age"),
         ({"signal": [[MARKER] * 12] * 1000}, "fs_hz: not given"),
         ({"signal": [[MARKER] * 12] * 1000, "fs_hz": "fast"}, "fs_hz: received 'fast'; a number is needed"),
         ({"signal": [[MARKER] * 12] * 999 + [[MARKER]], "fs_hz": 100}, "signal: received lists of different lengths"),
-        ({"signal": [[MARKER] * 11 + [None]] * 1000, "fs_hz": 100}, "signal: .* not a number"),
+        (
+            {"signal": [[MARKER] * 11 + [None]] * 1000, "fs_hz": 100},
+            "signal: 100% of the samples of lead V6",
+        ),
         ({"signal": [[str(MARKER)] * 12] * 1000, "fs_hz": 100}, "signal: .* not a number"),
         ({"signal": [[True] * 12] * 1000, "fs_hz": 100}, "signal: .* not a number"),
-        ({"signal": [[math.nan] * 12] * 1000, "fs_hz": 100}, "signal: sample 0 of lead 0 is not a finite"),
-        ({"signal": str(MARKER) * 100, "fs_hz": 100}, "signal: received text of 800 characters; nested lists"),
+        ({"signal": [[math.inf] * 12] * 1000, "fs_hz": 100}, "signal: sample 0 of lead I is not a finite"),
+        ({"signal": [[10**400] * 12] * 1000, "fs_hz": 100}, "signal: received a number that is too large"),
+        ({"signal": [[[MARKER]] * 12] * 1000, "fs_hz": 100}, "signal: received 3 dimensions or more"),
+        ({"signal": [MARKER] * 1000, "fs_hz": 100}, "signal: received a list of something else than lists"),
+        ({"signal": {"data": MARKER}, "fs_hz": 100}, "signal: received an object; nested lists"),
+        ({"signal": str(MARKER) * 100, "fs_hz": 100}, "dtype: not given; it is needed with a signal in base64"),
         ({"signal": [], "fs_hz": 100}, "signal: received no samples"),
         ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100}, "signal: is a flat line"),
         ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "leads": "all"}, "leads: received 'all'; a list"),
@@ -121,6 +128,20 @@ def test_a_wrong_field_is_named_and_never_repeated_at_length(row: Any, message: 
     assert caught.value.row == 4
     assert str(MARKER) not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_missing_samples_are_filled_along_a_line_and_counted(signal_mv: Signal) -> None:
+    with_gap: list[list[float | None]] = [list(row) for row in signal_mv]
+    for k in range(400, 420):
+        with_gap[k][7] = None
+    recording = parse_row({"signal": with_gap, "fs_hz": 100}).recording
+    assert recording is not None
+    assert recording.missing == {"V2": 20}
+    ends = signal_mv[399][7], signal_mv[420][7]
+    np.testing.assert_allclose(recording.record.signal_mv[399:421, 7], np.linspace(*ends, 22), atol=1e-6)
+    whole = parse_row({"signal": signal_mv, "fs_hz": 100}).recording
+    assert whole is not None
+    np.testing.assert_array_equal(recording.record.signal_mv[:, 6], whole.record.signal_mv[:, 6])
 
 
 json_values = st.recursive(

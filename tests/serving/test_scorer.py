@@ -1,3 +1,4 @@
+import base64
 import json
 import shutil
 import subprocess
@@ -12,16 +13,19 @@ import pandas as pd
 import pytest
 
 from leadwise.calibration import Calibration
-from leadwise.contract import DISCLAIMER, STATEMENTS, SUPERCLASSES
+from leadwise.contract import DISCLAIMER, LEADS, STATEMENTS, SUPERCLASSES
 from leadwise.data.metadata import MetadataTransformer
+from leadwise.data.simulator import simulate_record
 from leadwise.registry.packaging import stage_code
-from leadwise.serving.payload import PayloadError
+from leadwise.serving.registered import RegisteredVersion
 from leadwise.serving.scorer import Scorer
+from leadwise.signals.resampling import resample
 
 Signal = list[list[float]]
 
 PATIENT = {"age": 61.0, "sex": 1.0, "height_cm": 168.0, "weight_kg": 71.0, "pacemaker": 0.0}
 TEMPERATURE = 1.7
+LIMITS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
 TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
 
 
@@ -126,31 +130,138 @@ def test_simulated_weights_are_pointed_out(scorer: Scorer) -> None:
 
 @pytest.mark.parametrize("fs_hz", [250, 500, 1000])
 def test_the_sampling_rate_does_not_change_the_answer(scorer: Scorer, fs_hz: int) -> None:
-    def recording(rate: int) -> Signal:
-        times = np.arange(10 * rate)[:, np.newaxis] / rate
-        signal = np.sin(2 * np.pi * times * np.linspace(1, 3, 12)) * np.linspace(0.4, 1.2, 12)
-        values: Signal = signal.tolist()
-        return values
-
-    (expected,) = scorer.score([{"signal": recording(100), "fs_hz": 100, **PATIENT}])
-    (found,) = scorer.score([{"signal": recording(fs_hz), "fs_hz": fs_hz, **PATIENT}])
+    clean_mv = simulate_record("NORM", 3, noise=0).signal_mv
+    (expected,) = scorer.score([{"signal": clean_mv.tolist(), "fs_hz": 100, **PATIENT}])
+    at_rate = resample(clean_mv, 100, fs_hz)
+    (found,) = scorer.score([{"signal": at_rate.tolist(), "fs_hz": fs_hz, **PATIENT}])
     for name in SUPERCLASSES:
         assert found["probabilities"][name] == pytest.approx(expected["probabilities"][name], abs=2e-3)
 
 
-@pytest.mark.parametrize("seconds", [5, 7.9, 8, 33.3, 600])
-def test_recordings_of_any_allowed_length_are_answered(scorer: Scorer, seconds: float) -> None:
-    samples = round(seconds * 100)
-    signal = np.random.default_rng(1).normal(scale=0.3, size=(samples, 12))
-    (answer,) = scorer.score([{"signal": signal.tolist(), "fs_hz": 100, **PATIENT}])
-    assert all(0 < p < 1 for p in answer["probabilities"].values())
+def repeated(ecg_mv: np.ndarray, seconds: float) -> np.ndarray:
+    return np.tile(ecg_mv, (int(seconds / 10) + 1, 1))[: round(seconds * 100)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"),
+    [
+        (5, []),
+        (7.9, []),
+        (10, []),
+        (10.5, [0, 0.5]),
+        (20, [0, 10]),
+        (33.3, [0, 10, 20, 23.3]),
+        (600, range(0, 600, 10)),
+    ],
+)
+def test_a_long_recording_is_answered_per_ten_seconds_and_as_a_whole(
+    scorer: Scorer, ecg_mv: np.ndarray, seconds: float, starts: list[float]
+) -> None:
+    signal_mv = repeated(ecg_mv, seconds)
+    (answer,) = scorer.score([{"signal": signal_mv.tolist(), "fs_hz": 100, **PATIENT}])
+    assert [window["start_s"] for window in answer["windows"]] == list(starts)
+    for window in answer["windows"]:
+        first = round(window["start_s"] * 100)
+        part = signal_mv[first : first + 1000]
+        (alone,) = scorer.score([{"signal": part.tolist(), "fs_hz": 100, **PATIENT}])
+        assert window["end_s"] == pytest.approx(window["start_s"] + 10)
+        for field in ("probabilities", "decisions", "uncertain", "quality"):
+            assert window[field] == alone[field]
+    if len(starts) == 2:
+        assert answer["windows"][0]["probabilities"] != answer["windows"][1]["probabilities"] or seconds == 20
+        low, high = (bound(window["probabilities"]["MI"] for window in answer["windows"]) for bound in (min, max))
+        assert low <= answer["probabilities"]["MI"] <= high
+
+
+def test_what_is_no_ecg_is_left_out_of_a_long_recording(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    noise = np.random.default_rng(1).normal(scale=0.3, size=(1000, 12))
+    signal_mv = np.concatenate([ecg_mv, noise, 0 * noise])
+    (answer,) = scorer.score([{"signal": signal_mv.tolist(), "fs_hz": 100, **PATIENT}])
+    (alone,) = scorer.score([{"signal": ecg_mv.tolist(), "fs_hz": 100, **PATIENT}])
+    assert [window["probabilities"] is None for window in answer["windows"]] == [False, True, True]
+    assert answer["probabilities"] == alone["probabilities"]
+    assert answer["warnings"][0] == "10 to 20 s left out: shows no beats: it is as steep everywhere, as noise is"
+    assert answer["warnings"][1] == "20 to 30 s left out: is a flat line in every lead"
 
 
 def test_rows_keep_their_order_and_a_wrong_one_is_named(scorer: Scorer, signal_mv: Signal) -> None:
-    rows: list[dict[str, Any]] = [{"id": "a", "age": 40}, {"id": "b", "signal": signal_mv, "fs_hz": 100}]
-    assert [answer["id"] for answer in scorer.score(rows)] == ["a", "b"]
-    with pytest.raises(PayloadError, match="row 2: age: received 300"):
-        scorer.score([*rows, {"age": 300}])
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "age": 40},
+        {"id": "c", "age": 300},
+        {"id": "b", "signal": signal_mv, "fs_hz": 100},
+    ]
+    answers = scorer.score(rows)
+    assert [answer["id"] for answer in answers] == ["a", "c", "b"]
+    message = "row 1: age: received 300; 0 to 120 years is allowed"
+    assert answers[1] == {"id": "c", "error": {"code": "not_allowed", "field": "age", "message": message, "row": 1}}
+
+
+def test_the_policy_that_is_asked_for_decides(scorer: Scorer, signal_mv: Signal) -> None:
+    row = {"signal": signal_mv, "fs_hz": 100, **PATIENT}
+    for rows in ([row], [PATIENT]):
+        (usual,), (sensitive,) = scorer.score(rows), scorer.score(rows, policy="target_sensitivity")
+        assert (usual["policy"], sensitive["policy"]) == ("best_f1", "target_sensitivity")
+        assert usual["probabilities"] == sensitive["probabilities"]
+        for name, p in usual["probabilities"].items():
+            limit = LIMITS[name]
+            assert usual["decisions"][name] == (p >= limit)
+            assert usual["uncertain"][name] == (abs(p - limit) <= 0.05)
+            assert sensitive["decisions"][name] == (p >= 0.01)
+            assert sensitive["uncertain"][name]
+
+
+def test_the_registered_version_is_told(package_folder: Path) -> None:
+    (unknown,) = Scorer.load(package_folder).score([{"age": 61}])
+    (known,) = Scorer.load(package_folder, RegisteredVersion("leadwise", "7")).score([{"age": 61}])
+    assert (unknown["registered_model"], unknown["version"]) == (None, None)
+    assert (known["registered_model"], known["version"]) == ("leadwise", "7")
+
+
+def test_quality_is_told_with_its_leads(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    spoilt = ecg_mv.copy()
+    spoilt[:, LEADS.index("V5")] = 0.1
+    spoilt[:, LEADS.index("V2")] += np.random.default_rng(2).normal(scale=0.1, size=1000)
+    exchanged = simulate_record("NORM", 1).signal_mv
+    # Left and right arm: I is turned, II and III change places, and so do aVR and aVL.
+    exchanged[:, :6] = exchanged[:, [0, 2, 1, 4, 3, 5]] * [-1, 1, 1, 1, 1, 1]
+    signals = (ecg_mv, spoilt, exchanged, ecg_mv / 6)
+    rows = [{"signal": signal.tolist(), "fs_hz": 100, **PATIENT} for signal in signals]
+    clean, found, swapped, small = (
+        {flag["flag"]: (flag["leads"], flag["detail"]) for flag in answer["quality"]} for answer in scorer.score(rows)
+    )
+    assert clean == {}
+    assert {name: leads for name, (leads, _) in found.items()} == {"flat": ["V5"], "noisy": ["V2"]}
+    assert swapped["limb_leads_swapped"] == (list(LEADS[:6]), "the electrodes LA-RA look exchanged")
+    assert list(small) == ["units_suspected"]
+
+
+def test_an_explanation_adds_up_to_the_log_odds(scorer: Scorer, signal_mv: Signal) -> None:
+    row = {"signal": signal_mv, "fs_hz": 100, **PATIENT}
+    (answer,) = scorer.score([row], explain=["MI", "HYP"])
+    assert list(answer["explanations"]) == ["MI", "HYP"]
+    told = answer["explanations"]["MI"]
+    assert list(told["effects"]["QRS complex"]) == list(LEADS)
+    attribution = np.frombuffer(base64.b64decode(told["attribution"]["data"]), "<f4").reshape(
+        told["attribution"]["shape"]
+    )
+    total = sum(effect for leads in told["effects"].values() for effect in leads.values())
+    assert attribution.shape == (1000, 12)
+    assert attribution.sum() / 100 == pytest.approx(total, abs=0.01)
+    again = scorer.score([row], explain=["HYP"])[0]["explanations"]
+    assert again == {"HYP": answer["explanations"]["HYP"]}
+    assert scorer.score([row])[0]["explanations"] == {}
+
+
+def test_what_cannot_be_explained_is_said(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    rows = [PATIENT] + [{"signal": repeated(ecg_mv, s).tolist(), "fs_hz": 100, **PATIENT} for s in (5, 70)]
+    answers = scorer.score(rows, explain=["MI"])
+    assert [answer["explanations"] for answer in answers] == [{}, {}, {}]
+    reasons = [[warning for warning in answer["warnings"] if "not explained" in warning] for answer in answers]
+    assert reasons == [
+        ["not explained: only what a recording shows can be explained"],
+        ["not explained: shorter than the network's window of 8 s"],
+        ["not explained: longer than 60 s"],
+    ]
 
 
 def test_an_answer_is_plain_json(scorer: Scorer, signal_mv: Signal) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.evaluation.metrics import decide, validate
+from leadwise.policies import Band
 
 Floats = NDArray[np.float64]
-Band = tuple[float, float]
 
 COVERAGE = 0.9
 """Share of records that get a yes or a no, per class, where the band was chosen."""
@@ -58,12 +58,6 @@ def choose_band(probabilities: ArrayLike, threshold: float, coverage: float = CO
     # Halfway between two records, so that rounding elsewhere turns no answer.
     width = float(ordered[left_out - 1 : left_out + 1].mean()) if left_out else 0.0
     return threshold * (1 - width), threshold + width * (1 - threshold)
-
-
-def is_uncertain(probabilities: ArrayLike, bands: ArrayLike) -> NDArray[np.bool_]:
-    """``(..., class)`` calibrated probabilities inside their class's ``(class, 2)`` band."""
-    p, limits = np.asarray(probabilities, dtype=np.float64), np.asarray(bands, dtype=np.float64)
-    return (p >= limits[:, 0]) & (p <= limits[:, 1]) & (limits[:, 0] < limits[:, 1])
 
 
 @dataclass(frozen=True)

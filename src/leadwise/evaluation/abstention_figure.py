@@ -10,8 +10,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.abstention import RECORD, Band, CoverageRisk, coverage_risk, is_uncertain
+from leadwise.evaluation.abstention import RECORD, CoverageRisk, coverage_risk
 from leadwise.evaluation.curve_figures import CLASS_COLOURS
+from leadwise.policies import Band, is_uncertain
 
 _INK = "#222233"
 _LINE_STYLES = ("solid", (0, (6, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (2, 1)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
-from leadwise.evaluation.abstention import COVERAGE, Band, choose_band, is_uncertain
+from leadwise.evaluation.abstention import COVERAGE, choose_band
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.metrics import validate
 from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, Target, best_f1, reaching, youden
+from leadwise.policies import Band, Policy, is_uncertain
 
 Floats = NDArray[np.float64]
 PolicyName = Literal["best_f1", "target_sensitivity", "youden"]
@@ -25,26 +26,6 @@ POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
 
 class DecisionError(LeadwiseError):
     """A decision cannot be made or read; the message says what was received and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """One way to answer.
-
-    Attributes:
-        rule: in words, how the thresholds were chosen.
-        thresholds: class -> calibrated probability at and above which the class is reported.
-        uncertain: class -> interval of calibrated probability, ends included, in which the answer is "uncertain".
-    """
-
-    rule: str
-    thresholds: Mapping[str, float]
-    uncertain: Mapping[str, Band]
-
-    def to_dict(self) -> dict[str, Any]:
-        """One entry of ``policies`` in ``decision.json``."""
-        bands = {name: list(band) for name, band in self.uncertain.items()}
-        return {"rule": self.rule, "thresholds": dict(self.thresholds), "uncertain": bands}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from leadwise.evaluation.bootstrap import Interval, percentile_interval
 from leadwise.evaluation.explanation import Explainable, Patient, probabilities
-from leadwise.evaluation.waves import taken_out
+from leadwise.signals.waves import taken_out
 
 Removal = Literal["line", "median"]
 

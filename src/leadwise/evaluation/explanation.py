@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 
 from leadwise.calibration import logit
 from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
-from leadwise.evaluation.waves import Pieces, cut_into_pieces, taken_out
 from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.signals.waves import Pieces, cut_into_pieces, taken_out
 
 Floats = NDArray[np.float32]
 Patient = Mapping[str, float | None]
@@ -129,20 +129,60 @@ def explain(
         ExplanationError: the recording has another shape, is too short or not finite; the class or the method is
             unknown, there are no orders, or the network has no gradients.
     """
+    if method == "shapley":
+        (explained,) = explain_together(model, signal_mv, patient, [superclass], orders=orders, seed=seed)
+        return explained
     signal, k = _checked(model, signal_mv, superclass, method)
     pieces = cut_into_pieces(signal, model.preprocessing.fs_hz)
     starts = _covering_starts(model.preprocessing, len(signal))
-    base = _ask(model, _windows(model, signal, starts), patient, k)
-    if method == "shapley":
-        effects = _shapley(model, signal, patient, k, pieces, starts, _orders(pieces, orders, seed))
-        density = _spread(effects, pieces, signal, model.preprocessing.fs_hz)
-    else:
-        density = _integrate(model, signal, patient, k, starts)
-        effects = np.stack([density[piece].sum(axis=0) for piece in pieces.members]) / model.preprocessing.fs_hz
+    base = _ask(model, _windows(model, signal, starts), patient)[:, k]
+    density = _integrate(model, signal, patient, k, starts)
+    effects = np.stack([density[piece].sum(axis=0) for piece in pieces.members]) / model.preprocessing.fs_hz
+    return _explanation(model, superclass, method, float(base.mean()), density, pieces, effects)
+
+
+def explain_together(
+    model: Explainable,
+    signal_mv: np.ndarray,
+    patient: Patient,
+    superclasses: Sequence[str],
+    *,
+    orders: int = ORDERS,
+    seed: int = 0,
+) -> list[Explanation]:
+    """What ``explain`` says of each class by ``shapley``, for the price of one: the network answers all of them.
+
+    Raises:
+        ExplanationError: as ``explain``.
+    """
+    checked = [_checked(model, signal_mv, superclass, "shapley") for superclass in superclasses]
+    if not checked:
+        return []
+    signal, classes = checked[0][0], [k for _, k in checked]
+    pieces = cut_into_pieces(signal, model.preprocessing.fs_hz)
+    starts = _covering_starts(model.preprocessing, len(signal))
+    base = _ask(model, _windows(model, signal, starts), patient).mean(axis=0)
+    effects = _shapley(model, signal, patient, pieces, starts, _orders(pieces, orders, seed))
+    found = []
+    for superclass, k in zip(superclasses, classes, strict=True):
+        density = _spread(effects[..., k], pieces, signal, model.preprocessing.fs_hz)
+        found.append(_explanation(model, superclass, "shapley", float(base[k]), density, pieces, effects[..., k]))
+    return found
+
+
+def _explanation(
+    model: Explainable,
+    superclass: str,
+    method: Method,
+    probability: float,
+    density: NDArray[np.float64],
+    pieces: Pieces,
+    effects: NDArray[np.float64],
+) -> Explanation:
     return Explanation(
         superclass=superclass,
         method=method,
-        probability=float(base.mean()),
+        probability=probability,
         attribution=density.astype(np.float32),
         fs_hz=model.preprocessing.fs_hz,
         effects={
@@ -160,7 +200,7 @@ def probabilities(model: Explainable, signals_mv: np.ndarray, patient: Patient, 
     found = []
     for signal_mv in signals_mv:
         signal, k = _checked(model, signal_mv, superclass, "shapley")
-        found.append(_ask(model, _windows(model, signal, starts), patient, k).mean())
+        found.append(_ask(model, _windows(model, signal, starts), patient)[:, k].mean())
     return np.array(found)
 
 
@@ -198,10 +238,10 @@ def _windows(model: Explainable, signal: Floats, starts: Sequence[int]) -> Float
     return np.stack([signal[start : start + model.preprocessing.window_samples] for start in starts])
 
 
-def _ask(model: Explainable, windows: Floats, patient: Patient, k: int) -> NDArray[np.float64]:
-    """The class's probability, ``(window,)``."""
+def _ask(model: Explainable, windows: Floats, patient: Patient) -> NDArray[np.float64]:
+    """Probabilities, ``(window, class)``."""
     batches = [windows[first : first + WINDOWS_PER_BATCH] for first in range(0, len(windows), WINDOWS_PER_BATCH)]
-    return np.concatenate([np.asarray(model.answers(batch, patient), dtype=np.float64)[:, k] for batch in batches])
+    return np.concatenate([np.asarray(model.answers(batch, patient), dtype=np.float64) for batch in batches])
 
 
 def _orders(pieces: Pieces, count: int, seed: int) -> list[NDArray[np.intp]]:
@@ -217,25 +257,24 @@ def _shapley(
     model: Explainable,
     signal: Floats,
     patient: Patient,
-    k: int,
     pieces: Pieces,
     starts: Sequence[int],
     orders: Sequence[NDArray[np.intp]],
 ) -> NDArray[np.float64]:
-    """What each piece of each lead adds to the log-odds, ``(piece, lead)``: the mean over the orders."""
-    effects = np.zeros((len(pieces.names), len(LEADS)))
+    """What each piece of each lead adds to the log-odds, ``(piece, lead, class)``: the mean over the orders."""
+    effects = np.zeros((len(pieces.names) * len(LEADS), len(model.classes)))
     for order in orders:
         answers, windows = [], []
         for recording in _one_by_one(signal, pieces, order):
             windows.append(_windows(model, recording, starts))
             if len(windows) * len(starts) >= WINDOWS_PER_BATCH:
-                answers.append(_ask(model, np.concatenate(windows), patient, k))
+                answers.append(_ask(model, np.concatenate(windows), patient))
                 windows = []
         if windows:
-            answers.append(_ask(model, np.concatenate(windows), patient, k))
-        log_odds = logit(np.concatenate(answers).reshape(-1, len(starts)).mean(axis=1))
-        effects.flat[order] += (log_odds[:-1] - log_odds[1:]) / len(orders)
-    return effects
+            answers.append(_ask(model, np.concatenate(windows), patient))
+        log_odds = logit(np.concatenate(answers).reshape(-1, len(starts), len(model.classes)).mean(axis=1))
+        effects[order] += (log_odds[:-1] - log_odds[1:]) / len(orders)
+    return effects.reshape(len(pieces.names), len(LEADS), len(model.classes))
 
 
 def _one_by_one(signal: Floats, pieces: Pieces, order: NDArray[np.intp]) -> Iterator[Floats]:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.abstention import aurc, is_uncertain
+from leadwise.evaluation.abstention import aurc
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
 from leadwise.evaluation.decisions import Decision
 from leadwise.evaluation.metrics import decide, decision_rates, validate
+from leadwise.policies import is_uncertain
 
 Floats = NDArray[np.float64]
 

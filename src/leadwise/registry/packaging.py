@@ -27,8 +27,9 @@ from leadwise.data.store import Store, open_store
 from leadwise.evaluation.files import STATEMENTS_FILE
 from leadwise.registry.candidates import Candidate, choose_candidates
 from leadwise.registry.onnx_export import export_onnx
+from leadwise.serving.network import Network
 from leadwise.serving.payload import FACTS
-from leadwise.serving.scorer import DESCRIPTION_FILE, Network, Scorer
+from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
 from leadwise.training.prediction import TrainedModel, load_trained
 
 PACKAGE_FOLDER = "package"
@@ -46,9 +47,13 @@ SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
     "calibration.py",
+    "policies.py",
     "data/__init__.py",
     "data/metadata.py",
     "signals/*.py",
+    "signals/reversal.json",
+    "evaluation/__init__.py",
+    "evaluation/explanation.py",
     "serving/*.py",
 )
 """The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""

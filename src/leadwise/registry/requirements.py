@@ -14,6 +14,7 @@ SERVED_PACKAGES: tuple[str, ...] = (
     "pyarrow",
     "scipy",
     "onnxruntime",
+    "orjson",
     # Without these two the scoring server answers an order of magnitude slower when it has several workers.
     "uvloop",
     "httptools",

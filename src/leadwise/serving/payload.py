@@ -1,17 +1,19 @@
 """One row of a request: read, checked, and turned into a recording and the facts about the patient."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, LeadwiseError
-from leadwise.signals.leads import RecordingError
+from leadwise.serving.samples import ENCODING_FIELDS, read_samples
+from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
+from leadwise.signals.leads import RecordingCode, RecordingError
 from leadwise.signals.recording import MV_PER_UNIT, ORDERS, Recording, build_recording
 
-SIGNAL_FIELDS: tuple[str, ...] = ("signal", "leads", "fs_hz", "units", "order")
+SIGNAL_FIELDS: tuple[str, ...] = ("signal", *ENCODING_FIELDS, "order", "leads", "fs_hz", "units")
 FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
 """Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
@@ -19,8 +21,6 @@ FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
 SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
 
 LONGEST_ID = 200
-LONGEST_ECHO = 20
-"""A message repeats no more than this of a text that it received: a request's text may be a patient's."""
 
 
 class PayloadError(LeadwiseError):
@@ -30,13 +30,15 @@ class PayloadError(LeadwiseError):
         row: its position in the request, counted from 0.
         field: the field that is wrong.
         problem: what was received and what is allowed; never samples of a signal.
+        code: the kind of problem.
     """
 
-    def __init__(self, row: int, field: str, problem: str) -> None:
+    def __init__(self, row: int, field: str, problem: str, code: RecordingCode) -> None:
         super().__init__(f"row {row}: {field}: {problem}")
         self.row = row
         self.field = field
         self.problem = problem
+        self.code: RecordingCode = code
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Request:
     warnings: tuple[str, ...]
 
 
-def parse_row(row: Mapping[str, Any], number: int = 0) -> Request:
+def parse_row(row: Mapping[str, Any], position: int = 0) -> Request:
     """Read one row; ``None`` and NaN mean not given.
 
     Args:
         row: values by field name.
-        number: its position in the request.
+        position: its place in the request, counted from 0.
 
     Raises:
         PayloadError: a field is unknown, of a wrong type or out of range, or there is nothing to answer from.
@@ -72,18 +74,21 @@ def parse_row(row: Mapping[str, Any], number: int = 0) -> Request:
         patient = _facts(given)
         recording = _recording(given, patient, record_id or "")
         if recording is None and not patient:
-            raise RecordingError("signal", f"not given, nor any of {', '.join(FACTS)}; one of them is needed")
+            raise RecordingError(
+                "signal", f"not given, nor any of {', '.join(FACTS)}; one of them is needed", "missing_field"
+            )
     except RecordingError as error:
-        raise PayloadError(number, error.field, error.problem) from None
+        raise PayloadError(position, error.field, error.problem, error.code) from None
     return Request(record_id, recording, patient, _warnings(recording, patient))
 
 
 def _given_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(row, Mapping):
-        raise RecordingError("row", f"received {_described(row)}; fields by name are needed")
+        raise RecordingError("row", f"received {described(row)}; fields by name are needed", "wrong_type")
     if unknown := [name for name in row if name not in FIELDS]:
-        shown = unknown[0] if isinstance(unknown[0], str) and len(unknown[0]) <= LONGEST_ECHO else "a long name"
-        raise RecordingError(shown, f"unknown field; allowed: {', '.join(FIELDS)}")
+        shown = str(unknown[0])
+        shown = shown if len(shown) <= LONGEST_ECHO and shown.isprintable() else "a long or odd name"
+        raise RecordingError(shown, f"unknown field; allowed: {', '.join(FIELDS)}", "unknown_field")
     return {name: value for name, value in row.items() if not _absent(value)}
 
 
@@ -91,53 +96,30 @@ def _absent(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
-def _described(value: Any) -> str:
-    """What was received, without repeating anything long."""
-    match value:
-        case bool() | np.bool_():
-            return str(bool(value)).lower()
-        case str():
-            return repr(value) if len(value) <= LONGEST_ECHO else f"text of {len(value)} characters"
-        case int() if abs(value) >= 10**LONGEST_ECHO:
-            return "a huge number"
-        case int() | float() | np.integer() | np.floating():
-            return f"{value:.6g}"
-        case Mapping():
-            return "an object"
-        case Sequence() | np.ndarray():
-            return "a list"
-    return "something else"
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
-def _number(value: Any, field: str) -> float:
-    if _is_number(value):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf
-    raise RecordingError(field, f"received {_described(value)}; a number is needed")
-
-
 def _record_id(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, str) and len(value) <= LONGEST_ID:
         return value
-    if _is_number(value) and abs(value) < 2**53:
+    if is_number(value) and abs(value) < 2**53:
         # A table with gaps in it holds whole numbers as floats.
         return str(int(value)) if value == int(value) else str(value)
-    raise RecordingError("id", f"received {_described(value)}; text of at most {LONGEST_ID} characters is needed")
+    raise RecordingError("id", f"received {described(value)}; text of at most {LONGEST_ID} characters is needed")
+
+
+def record_id_of(row: Any) -> str | None:
+    """The caller's name of a row that may be wrong in any way; ``None`` where it has none that can be repeated."""
+    try:
+        return _record_id(row.get("id"))
+    except (AttributeError, RecordingError):
+        return None
 
 
 def _facts(given: Mapping[str, Any]) -> dict[str, float]:
     facts = {}
     for name, (low, high, unit) in FACT_RANGES.items():
         if name in given:
-            facts[name] = _number(given[name], name)
+            facts[name] = number(given[name], name)
             if not low <= facts[name] <= high:
                 raise RecordingError(name, f"received {facts[name]:.6g}; {low:g} to {high:g}{unit} is allowed")
     if "sex" in given:
@@ -149,58 +131,37 @@ def _facts(given: Mapping[str, Any]) -> dict[str, float]:
 
 def _either(value: Any, field: str, allowed: str, words: Mapping[str, float]) -> float:
     if isinstance(value, str):
-        number = words.get(value.strip().casefold())
+        meant = words.get(value.strip().casefold())
     elif isinstance(value, bool | np.bool_):
-        number = float(value) if field == "pacemaker" else None
+        meant = float(value) if field == "pacemaker" else None
     else:
-        number = float(value) if _is_number(value) and value in (0, 1) else None
-    if number is None:
-        raise RecordingError(field, f"received {_described(value)}; allowed: {allowed}")
-    return number
+        meant = float(value) if is_number(value) and value in (0, 1) else None
+    if meant is None:
+        raise RecordingError(field, f"received {described(value)}; allowed: {allowed}")
+    return meant
 
 
 def _recording(given: Mapping[str, Any], patient: Mapping[str, float], record_id: str) -> Recording | None:
     if "signal" not in given:
         return None
     if "fs_hz" not in given:
-        raise RecordingError("fs_hz", "not given; the sampling rate in Hz is needed with a signal")
+        raise RecordingError("fs_hz", "not given; the sampling rate in Hz is needed with a signal", "missing_field")
     return build_recording(
-        _samples(given["signal"]),
-        fs_hz=_number(given["fs_hz"], "fs_hz"),
+        read_samples(given),
+        fs_hz=number(given["fs_hz"], "fs_hz"),
         leads=_lead_names(given["leads"]) if "leads" in given else LEADS,
-        units=_word(given.get("units", "mV"), "units", tuple(MV_PER_UNIT)),
-        order=_word(given["order"], "order", ORDERS) if "order" in given else None,
+        units=word(given.get("units", "mV"), "units", tuple(MV_PER_UNIT)),
+        order=word(given["order"], "order", ORDERS) if "order" in given else None,
         patient=patient,
         record_id=record_id,
     )
 
 
-def _word(value: Any, field: str, allowed: tuple[str, ...]) -> str:
-    if isinstance(value, str) and value in allowed:
-        return value
-    raise RecordingError(field, f"received {_described(value)}; allowed: {', '.join(allowed)}")
-
-
 def _lead_names(value: Any) -> list[str]:
     names = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RecordingError("leads", f"received {_described(value)}; a list of lead names is needed")
+        raise RecordingError("leads", f"received {described(value)}; a list of lead names is needed", "wrong_type")
     return list(names)
-
-
-def _samples(value: Any) -> np.ndarray:
-    """``(rows, columns)`` float64 from nested lists, or from the arrays of arrays that a Parquet table holds."""
-    if not isinstance(value, list | tuple | np.ndarray):
-        raise RecordingError("signal", f"received {_described(value)}; nested lists of numbers are needed")
-    if len(value) == 0:
-        raise RecordingError("signal", "received no samples")
-    try:
-        array = np.asarray(list(value) if isinstance(value, np.ndarray) else value)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise RecordingError("signal", "received lists of different lengths; every row needs as many numbers") from None
-    if array.dtype.kind not in "fiu":
-        raise RecordingError("signal", "received something that is not a number, such as null, text or true")
-    return array.astype(np.float64)
 
 
 def _warnings(recording: Recording | None, patient: Mapping[str, float]) -> tuple[str, ...]:
@@ -210,8 +171,6 @@ def _warnings(recording: Recording | None, patient: Mapping[str, float]) -> tupl
     else:
         if recording.computed_leads:
             found.append(f"leads computed from I and II: {', '.join(recording.computed_leads)}")
-        if recording.flat_leads:
-            found.append(f"flat leads: {', '.join(recording.flat_leads)}")
         if recording.record.fs_hz < FS_HZ:
             found.append(
                 f"sampled at {recording.record.fs_hz:g} Hz: everything above {recording.record.fs_hz / 2:g} Hz is lost"

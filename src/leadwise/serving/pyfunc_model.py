@@ -8,9 +8,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from leadwise.contract import LeadwiseError
+from leadwise.serving.errors import RequestError
 from leadwise.serving.invocations import answer_in_scoring_server
-from leadwise.serving.payload import PayloadError
+from leadwise.serving.parameters import read_parameters
+from leadwise.serving.registered import registered_version
 from leadwise.serving.scorer import Scorer
 
 
@@ -19,7 +20,8 @@ class LeadwiseModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open the ONNX sessions."""
-        self.scorer = Scorer.load(Path(context.artifacts["description"]).parent)
+        folder = Path(context.artifacts["description"]).parent
+        self.scorer = Scorer.load(folder, registered_version(folder.parent))
         answer_in_scoring_server(self.scorer)
 
     def predict(
@@ -27,21 +29,25 @@ class LeadwiseModel(PythonModel):
     ) -> list[dict[str, Any]]:
         """One answer per row of the table; a column that is absent, ``None`` and NaN all mean not given.
 
+        A row that cannot be answered gets an ``error`` in its place.
+
         Args:
             context: MLflow's.
             model_input: one row per request.
-            params: ``all_findings``: list every statement that is trusted, not only those that are reported.
+            params: ``policy``, ``explain`` (a list of classes), ``all_findings``; see ``docs/serving.md``.
 
         Raises:
-            MlflowException: with the code INVALID_PARAMETER_VALUE; the message names row and field.
+            MlflowException: a parameter is not allowed; with the code INVALID_PARAMETER_VALUE.
         """
-        rows = [{str(name): value for name, value in row.items()} for row in model_input.to_dict(orient="records")]
         try:
-            return self.scorer.score(rows, all_findings=bool((params or {}).get("all_findings", False)))
-        except PayloadError as error:
-            raise MlflowException.invalid_parameter_value(str(error), row=error.row, field=error.field) from None
-        except LeadwiseError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
+            asked = read_parameters(params, self.scorer.policies)
+        except RequestError as error:
+            raise MlflowException.invalid_parameter_value(str(error), field=error.field) from None
+        rows = model_input.to_dict(orient="records")
+        return [
+            self.scorer.answer_row({str(name): value for name, value in row.items()}, number, asked)
+            for number, row in enumerate(rows)
+        ]
 
 
 set_model(LeadwiseModel())

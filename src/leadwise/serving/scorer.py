@@ -1,98 +1,25 @@
-"""The answer: probabilities, decisions and findings from ONNX sessions, with everything needed read from one folder."""
+"""The answer: probabilities, decisions, flags and findings, with everything needed read from one folder."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from leadwise.calibration import Calibration
-from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.serving.findings import Findings
-from leadwise.serving.payload import Request, parse_row
-from leadwise.signals.preprocessing import SignalPreprocessing
-from leadwise.signals.resampling import resample
-
-if TYPE_CHECKING:
-    import onnxruntime
+from leadwise.contract import DISCLAIMER, SUPERCLASSES
+from leadwise.policies import Policy, is_uncertain
+from leadwise.serving.explanations import explanations_of
+from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
+from leadwise.serving.parameters import Asked
+from leadwise.serving.payload import PayloadError, Request, parse_row, record_id_of
+from leadwise.serving.registered import RegisteredVersion
+from leadwise.signals.examination import Examination, examine
+from leadwise.signals.flags import Flag
+from leadwise.signals.leads import RecordingCode, RecordingError
 
 DESCRIPTION_FILE = "model.json"
-SUPERCLASS_OUTPUT, STATEMENT_OUTPUT = "superclasses", "statements"
-WINDOWS_PER_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Network:
-    """One ONNX network with what belongs to it.
-
-    Attributes:
-        name: ``metadata``, ``fusion`` or ``fusion_augmented``.
-        session: the ONNX Runtime session; safe to use from several threads.
-        signal: the signals' preprocessing; ``None`` for the metadata model.
-        metadata: the metadata's preprocessing.
-        calibration: of the superclasses.
-        thresholds: ``(5,)`` calibrated probabilities at and above which a class is reported.
-        findings: the statements that are told; ``None`` where there are none.
-    """
-
-    name: str
-    session: "onnxruntime.InferenceSession"
-    signal: SignalPreprocessing | None
-    metadata: MetadataTransformer
-    calibration: Calibration
-    thresholds: np.ndarray
-    findings: Findings | None
-
-    @classmethod
-    def load(cls, file: Path, description: Mapping[str, Any]) -> "Network":
-        """Load one network by its entry under ``networks`` in ``model.json``."""
-        signal, decision = description["preprocessing"]["signal"], description["decision"]
-        statements = Findings.from_entries(description.get("statements", []))
-        return cls(
-            name=description["name"],
-            session=open_session(file),
-            signal=SignalPreprocessing.from_dict(signal) if signal else None,
-            metadata=MetadataTransformer.from_dict(description["preprocessing"]["metadata"]),
-            calibration=Calibration.from_dict(decision),
-            thresholds=np.array([decision["thresholds"][name] for name in SUPERCLASSES]),
-            findings=statements if statements.codes else None,
-        )
-
-    @property
-    def outputs(self) -> list[str]:
-        """What is asked of the session: one call gives everything that an answer needs."""
-        return [SUPERCLASS_OUTPUT] if self.findings is None else [SUPERCLASS_OUTPUT, STATEMENT_OUTPUT]
-
-    def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
-        """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its windows."""
-        facts = self.metadata.transform_one(patient)
-        if self.signal is None or record is None:
-            found = self.session.run(self.outputs, {"metadata": facts})
-            return {name: values[0] for name, values in zip(self.outputs, found, strict=True)}
-        at_rate = resample(record.signal_mv, record.fs_hz, self.signal.fs_hz)
-        windows = self.signal.windows(self.signal.standardise(at_rate))
-        batches = []
-        for first in range(0, len(windows), WINDOWS_PER_BATCH):
-            part = windows[first : first + WINDOWS_PER_BATCH]
-            inputs = {"signal": part, "metadata": np.repeat(facts, len(part), axis=0)}
-            batches.append(self.session.run(self.outputs, inputs))
-        return {
-            name: np.concatenate([batch[k] for batch in batches]).mean(axis=0) for k, name in enumerate(self.outputs)
-        }
-
-
-def open_session(file: Path) -> "onnxruntime.InferenceSession":
-    """An ONNX Runtime session with one thread that does not spin: many requests share the cores."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)
@@ -103,60 +30,137 @@ class Scorer:
         fusion: answers rows with a recording.
         metadata: answers rows without one.
         simulated: whether the networks were trained on simulated data.
+        registered: the version in the registry; ``None`` where the package did not come from there.
     """
 
     fusion: Network
     metadata: Network
     simulated: bool
+    registered: RegisteredVersion | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> "Scorer":
+    def load(cls, folder: Path, registered: RegisteredVersion | None = None) -> "Scorer":
         """Load a package folder: ``model.json`` and the ONNX files that it names."""
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         networks = {
             role: Network.load(folder / entry["file"], entry) for role, entry in description["networks"].items()
         }
-        return cls(networks["fusion"], networks["metadata"], description["simulated"])
+        return cls(networks["fusion"], networks["metadata"], description["simulated"], registered)
 
-    def score(self, rows: Iterable[Mapping[str, Any]], *, all_findings: bool = False) -> list[dict[str, Any]]:
-        """One answer per row, ready for JSON. All rows are checked before the first is scored.
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """What ``policy`` may be: those that both networks know."""
+        return tuple(name for name in self.fusion.policies if name in self.metadata.policies)
+
+    def score(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        policy: str | None = None,
+        explain: Sequence[str] = (),
+        all_findings: bool = False,
+    ) -> list[dict[str, Any]]:
+        """One answer per row, ready for JSON; a row that cannot be answered gets an ``error`` in its place.
 
         Args:
-            rows: of a request.
-            all_findings: see ``answer``.
-
-        Raises:
-            PayloadError: a row cannot be answered; the message names row and field.
+            rows: of a request; each is read when those before it are answered.
+            policy: one of ``policies``; ``None``: the one that the network prefers.
+            explain: superclasses to explain.
+            all_findings: list every trusted statement, those below their threshold as well.
         """
-        requests = [parse_row(row, number) for number, row in enumerate(rows)]
-        return [self.answer(request, all_findings=all_findings) for request in requests]
+        asked = Asked(policy, tuple(explain), all_findings)
+        return [self.answer_row(row, number, asked) for number, row in enumerate(rows)]
 
-    def answer(self, request: Request, *, all_findings: bool = False) -> dict[str, Any]:
+    def answer_row(self, row: Mapping[str, Any], number: int, asked: Asked) -> dict[str, Any]:
+        """The answer to one row, or what is wrong with it."""
+        try:
+            return self.answer(parse_row(row, number), asked, number)
+        except PayloadError as error:
+            told = {"code": error.code, "field": error.field, "message": str(error), "row": error.row}
+            return {"id": record_id_of(row), "error": told}
+
+    def answer(self, request: Request, asked: Asked, number: int = 0) -> dict[str, Any]:
         """The answer to one checked row.
 
-        Args:
-            request: the row.
-            all_findings: list every trusted statement, those below their threshold as well.
+        Raises:
+            PayloadError: the recording is no ECG.
         """
         network = self.fusion if request.recording else self.metadata
         record = request.recording.record if request.recording else None
-        found = network.answers(request.patient, record)
-        calibrated = network.calibration.apply(found[SUPERCLASS_OUTPUT])
-        findings = network.findings.of(found[STATEMENT_OUTPUT], everything=all_findings) if network.findings else []
+        examined = examine(request.recording) if request.recording else None
         warnings = list(request.warnings)
+        if examined:
+            try:
+                warnings += _left_out(examined)
+            except RecordingError as error:
+                raise PayloadError(number, error.field, error.problem, error.code) from None
+        found = network.answers_by_stretch(request.patient, record, examined.kept if examined else None)
+        name = asked.policy or network.policy
+        policy = network.policies[name]
+        explanations, why_not = explanations_of(network, request.patient, record, asked.explain)
+        if why_not:
+            warnings.append(why_not)
         if self.simulated:
             warnings.append("trained on simulated data: says nothing about a patient")
+        calibrated = network.calibration.apply(found[SUPERCLASS_OUTPUT])
+        whole = network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0))
         return {
             "id": request.record_id,
             "model": network.name,
-            "probabilities": _by_class(np.round(calibrated, 6).tolist()),
-            "decisions": _by_class((calibrated >= network.thresholds).tolist()),
-            "thresholds": _by_class(np.round(network.thresholds, 6).tolist()),
-            "findings": findings,
+            "registered_model": self.registered.name if self.registered else None,
+            "version": self.registered.version if self.registered else None,
+            "policy": name,
+            **_decided(whole, policy),
+            "thresholds": _by_class(np.round(policy.limits(), 6)),
+            "findings": network.findings.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
+            if network.findings
+            else [],
+            "windows": _windows(examined, calibrated, policy) if examined and len(examined.times_s) > 1 else [],
+            "explanations": explanations,
+            "quality": _told(examined.flags) if examined else [],
             "warnings": warnings,
             "disclaimer": DISCLAIMER,
         }
 
 
-def _by_class(values: list[Any]) -> dict[str, Any]:
-    return dict(zip(SUPERCLASSES, values, strict=True))
+def _left_out(examined: Examination) -> list[str]:
+    """Warnings about stretches that are no ECG.
+
+    Raises:
+        RecordingError: none of them is one.
+    """
+    if not examined.kept:
+        code: RecordingCode = "flat_line" if "flat line" in examined.no_ecg[0] else "not_an_ecg"
+        raise RecordingError("signal", examined.no_ecg[0], code)
+    return [
+        f"{start:g} to {end:g} s left out: {reason}"
+        for (start, end), reason in zip(examined.times_s, examined.no_ecg, strict=True)
+        if reason
+    ]
+
+
+def _windows(examined: Examination, calibrated: np.ndarray, policy: Policy) -> list[dict[str, Any]]:
+    """The answer to each stretch of 10 s; one that is no ECG has ``None`` for its probabilities."""
+    answers = iter(calibrated)
+    told = []
+    for (start, end), reason, flags in zip(examined.times_s, examined.no_ecg, examined.stretch_flags, strict=True):
+        nothing = {"probabilities": None, "decisions": None, "uncertain": None}
+        decided = nothing if reason else _decided(next(answers), policy)
+        told.append({"start_s": start, "end_s": end, **decided, "quality": _told(flags)})
+    return told
+
+
+def _decided(calibrated: np.ndarray, policy: Policy) -> dict[str, Any]:
+    return {
+        "probabilities": _by_class(np.round(calibrated, 6)),
+        "decisions": _by_class(calibrated >= policy.limits()),
+        "uncertain": _by_class(is_uncertain(calibrated, policy.bands())),
+    }
+
+
+def _told(flags: Sequence[Flag]) -> list[dict[str, Any]]:
+    return [{"flag": flag.name, "leads": list(flag.leads), "detail": flag.detail} for flag in flags]
+
+
+def _by_class(values: np.ndarray) -> dict[str, Any]:
+    return dict(zip(SUPERCLASSES, values.tolist(), strict=True))

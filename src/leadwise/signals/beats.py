@@ -45,13 +45,25 @@ def beat_places(leads: np.ndarray, fs_hz: float) -> np.ndarray:
     Returns:
         ``(record, time)`` bool.
     """
-    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+    from scipy.ndimage import maximum_filter1d
 
-    steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)
-    if leads.shape[2] > 2:
-        steepness[:, 1:-1] = np.abs(leads[:, :, 2:] - leads[:, :, :-2]).sum(axis=1)
-    smooth = uniform_filter1d(steepness, max(1, round(SMOOTHING_S * fs_hz)), axis=1)
+    smooth = smooth_steepness(leads, fs_hz)
     highest = maximum_filter1d(smooth, 2 * round(REFRACTORY_S * fs_hz) + 1, axis=1)
     steepest = round(0.02 * leads.shape[2]) + 1
     least = LEAST_SHARE * np.partition(smooth, -steepest, axis=1)[:, -steepest, np.newaxis]
     return (smooth == highest) & (smooth > least)
+
+
+def smooth_steepness(leads: np.ndarray, fs_hz: float) -> np.ndarray:
+    """How steep all leads together are, averaged over ``SMOOTHING_S``: ``(record, time)``.
+
+    Args:
+        leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
+        fs_hz: sampling rate in Hz.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)
+    if leads.shape[2] > 2:
+        steepness[:, 1:-1] = np.abs(leads[:, :, 2:] - leads[:, :, :-2]).sum(axis=1)
+    return uniform_filter1d(steepness, max(1, round(SMOOTHING_S * fs_hz)), axis=1)

@@ -1,6 +1,7 @@
 """Lead names and lead order: from any order and case to the 12 standard leads, four of them computed if absent."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -20,18 +21,40 @@ LEADS_FROM_I_AND_II: dict[str, tuple[float, float]] = {
 _CANONICAL = {name.casefold(): name for name in LEADS}
 
 
+RecordingCode = Literal[
+    "unknown_field",
+    "missing_field",
+    "wrong_type",
+    "not_allowed",
+    "bad_base64",
+    "wrong_shape",
+    "wrong_length",
+    "not_finite",
+    "missing_samples",
+    "unknown_lead",
+    "repeated_lead",
+    "missing_lead",
+    "wrong_units",
+    "flat_line",
+    "not_an_ecg",
+]
+"""What can be wrong with one record, for programs; ``docs/serving.md`` says what each means."""
+
+
 class RecordingError(LeadwiseError):
     """A recording cannot be read; the message begins with the field that is wrong.
 
     Attributes:
         field: the field of the request or file that is wrong.
         problem: what was received and what is allowed.
+        code: the kind of problem.
     """
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, code: RecordingCode = "not_allowed") -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+        self.code: RecordingCode = code
 
 
 def canonical_leads(names: Sequence[str]) -> list[str]:
@@ -48,13 +71,17 @@ def canonical_leads(names: Sequence[str]) -> list[str]:
         canonical = _CANONICAL.get(name.strip().casefold())
         if canonical is None:
             shown = repr(name) if len(name) <= 10 else f"text of {len(name)} characters"
-            raise RecordingError("leads", f"position {position}: unknown lead {shown}; allowed: {', '.join(LEADS)}")
+            raise RecordingError(
+                "leads", f"position {position}: unknown lead {shown}; allowed: {', '.join(LEADS)}", "unknown_lead"
+            )
         if canonical in found:
-            raise RecordingError("leads", f"position {position}: lead {canonical} is named twice")
+            raise RecordingError("leads", f"position {position}: lead {canonical} is named twice", "repeated_lead")
         found.append(canonical)
     if missing := [name for name in INDEPENDENT_LEADS if name not in found]:
         raise RecordingError(
-            "leads", f"missing {', '.join(missing)}; needed: {', '.join(INDEPENDENT_LEADS)} (the others are computed)"
+            "leads",
+            f"missing {', '.join(missing)}; needed: {', '.join(INDEPENDENT_LEADS)} (the others are computed)",
+            "missing_lead",
         )
     return found
 
@@ -74,7 +101,9 @@ def arrange_leads(signal: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray,
     """
     given = canonical_leads(names)
     if signal.shape[1] != len(given):
-        raise RecordingError("leads", f"received {len(given)} names for {signal.shape[1]} leads of the signal")
+        raise RecordingError(
+            "leads", f"received {len(given)} names for {signal.shape[1]} leads of the signal", "wrong_shape"
+        )
     columns = {name: signal[:, column] for column, name in enumerate(given)}
     computed = tuple(name for name in LEADS if name not in columns)
     for name in computed:

@@ -195,12 +195,12 @@ def _at_extreme(leads: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> n
 def _below(leads: np.ndarray, fs_hz: float, limit_hz: float) -> np.ndarray:
     """The part below a frequency, at about 10 Hz: its first cosines (DCT-II), which a drift does not disturb."""
     coarse = _block_sums(leads, factor := max(1, round(fs_hz / 10))) / np.float32(factor)
-    waves = _cosines(coarse.shape[2], int(2 * limit_hz * coarse.shape[2] * factor / fs_hz))
+    waves = cosines(coarse.shape[2], int(2 * limit_hz * coarse.shape[2] * factor / fs_hz))
     return (coarse @ waves) @ waves.T
 
 
 @lru_cache(maxsize=8)
-def _cosines(time: int, count: int) -> np.ndarray:
+def cosines(time: int, count: int) -> np.ndarray:
     """``(time, count)``: the first cosines after the constant, each of norm 1."""
     waves = np.cos(np.pi / time * np.outer(np.arange(time) + 0.5, np.arange(1, count + 1)))
     return (waves * np.sqrt(2 / time)).astype(np.float32)

@@ -22,10 +22,10 @@ def resample(signal: np.ndarray, fs_hz: float, target_hz: float) -> np.ndarray:
     Returns:
         ``(ceil(time * target_hz / fs_hz), lead)``; the same array if the rates are equal.
     """
-    # Importing scipy.signal takes half a second, which a recording at the models' own rate need not wait for.
-    from scipy.signal import resample_poly
-
     ratio = Fraction(target_hz / fs_hz).limit_denominator(LARGEST_FACTOR)
     if ratio == 1:
         return signal
+    # Importing scipy.signal takes half a second, which a recording at the models' own rate need not wait for.
+    from scipy.signal import resample_poly
+
     return np.asarray(resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line"))
