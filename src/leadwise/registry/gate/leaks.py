@@ -9,7 +9,8 @@ from typing import Any
 from leadwise.contract import CLINICAL_FEATURES
 from leadwise.data.metadata import MetadataError, MetadataTransformer
 from leadwise.registry.gate.check import Check
-from leadwise.serving.scorer import DESCRIPTION_FILE, open_session
+from leadwise.serving.network import open_session
+from leadwise.serving.scorer import DESCRIPTION_FILE
 
 NAME = "no leaking input"
 NETWORK_INPUTS = frozenset({"signal", "metadata"})
