@@ -260,7 +260,7 @@ def test_what_cannot_be_explained_is_said(scorer: Scorer, ecg_mv: np.ndarray) ->
     assert reasons == [
         ["not explained: only what a recording shows can be explained"],
         ["not explained: shorter than the network's window of 8 s"],
-        ["not explained: longer than 60 s"],
+        ["not explained: longer than 30 s"],
     ]
 
 
