@@ -8,5 +8,5 @@ MOST_VALUES = 4_000_000
 MOST_LISTS = 400_000
 """Lists and objects in JSON; an empty one takes 25 times as many bytes in memory as in the body."""
 MOST_EXPLAINED = 8
-"""Records of a request that asks for explanations: 10 s cost about a thousand windows of a network, 1 to 2 s of work."""
+"""Records of a request that asks for explanations: each 10 s cost a thousand windows of a network, 1 to 2 s of work."""
 LONGEST_EXPLAINED_S = 30.0
