@@ -25,6 +25,11 @@ POLICIES = {
         "thresholds": THRESHOLDS,
         "uncertain": {name: [limit - 0.05, limit + 0.05] for name, limit in THRESHOLDS.items()},
     },
+    "youden": {
+        "rule": "highest sensitivity + specificity",
+        "thresholds": dict.fromkeys(SUPERCLASSES, 0.25),
+        "uncertain": {name: [0.2, 0.3] for name in SUPERCLASSES},
+    },
     "target_sensitivity": {
         "rule": "sensitivity 95 %",
         "thresholds": dict.fromkeys(SUPERCLASSES, 0.01),

@@ -120,7 +120,7 @@ def test_parameters_may_be_left_out(scorer: Scorer, params: object) -> None:
 
 
 def test_too_many_explanations_are_a_413(scorer: Scorer) -> None:
-    request = {"inputs": [{"age": 50}] * 17, "params": {"explain": True}}
+    request = {"inputs": [{"age": 50}] * 9, "params": {"explain": True}}
     status, content = respond(scorer, json.dumps(request).encode(), JSON)
     assert (status, content["error"]["code"]) == (413, "too_many_records")
 

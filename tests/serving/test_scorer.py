@@ -224,15 +224,15 @@ def test_quality_is_told_with_its_leads(scorer: Scorer, ecg_mv: np.ndarray) -> N
     exchanged = simulate_record("NORM", 1).signal_mv
     # Left and right arm: I is turned, II and III change places, and so do aVR and aVL.
     exchanged[:, :6] = exchanged[:, [0, 2, 1, 4, 3, 5]] * [-1, 1, 1, 1, 1, 1]
-    signals = (ecg_mv, spoilt, exchanged, ecg_mv / 6)
+    signals = (ecg_mv, spoilt, exchanged, ecg_mv * 15)
     rows = [{"signal": signal.tolist(), "fs_hz": 100, **PATIENT} for signal in signals]
-    clean, found, swapped, small = (
+    clean, found, swapped, large = (
         {flag["flag"]: (flag["leads"], flag["detail"]) for flag in answer["quality"]} for answer in scorer.score(rows)
     )
     assert clean == {}
     assert {name: leads for name, (leads, _) in found.items()} == {"flat": ["V5"], "noisy": ["V2"]}
     assert swapped["limb_leads_swapped"] == (list(LEADS[:6]), "the electrodes LA-RA look exchanged")
-    assert list(small) == ["units_suspected"]
+    assert "units_suspected" in large
 
 
 def test_an_explanation_adds_up_to_the_log_odds(scorer: Scorer, signal_mv: Signal) -> None:
@@ -260,7 +260,7 @@ def test_what_cannot_be_explained_is_said(scorer: Scorer, ecg_mv: np.ndarray) ->
     assert reasons == [
         ["not explained: only what a recording shows can be explained"],
         ["not explained: shorter than the network's window of 8 s"],
-        ["not explained: longer than 60 s"],
+        ["not explained: longer than 30 s"],
     ]
 
 

@@ -27,9 +27,9 @@ def average_beat(leads: np.ndarray, fs_hz: float, before_s: float, after_s: floa
     beats = np.zeros((*leads.shape[:2], before + after), dtype=np.float32)
     count = np.bincount(record, minlength=len(leads))
     if len(record):
-        windows = np.lib.stride_tricks.sliding_window_view(leads, before + after, axis=2)
-        first = np.flatnonzero(np.diff(record, prepend=-1))
-        total = np.add.reduceat(windows[record, :, start], first, axis=0)
+        first = np.flatnonzero(np.concatenate(([True], record[1:] != record[:-1])))
+        windows = leads[record[:, np.newaxis], :, start[:, np.newaxis] + np.arange(before + after)]
+        total = np.add.reduceat(windows, first, axis=0).transpose(0, 2, 1)
         found = record[first]
         beats[found] = total / count[found, np.newaxis, np.newaxis]
     return beats, count

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadwise.contract import LEADS
 from leadwise.signals.flags import Flag, quality_flags
 from leadwise.signals.no_ecg import why_no_ecg
-from leadwise.signals.quality import about_100_hz, lead_quality
+from leadwise.signals.quality import about_100_hz, measure_leads
 from leadwise.signals.recording import Recording
 from leadwise.signals.stretches import stretch_count, stretch_times, stretches
 
@@ -41,10 +42,9 @@ def examine(recording: Recording) -> Examination:
     record = recording.record
     count = stretch_count(len(record.signal_mv), record.fs_hz)
     parts = stretches(len(record.signal_mv), record.fs_hz, count)
-    signals_uv = np.stack([record.signal_mv[part] for part in parts]) * np.float32(1000)
-    slow, slow_hz = about_100_hz(np.ascontiguousarray(signals_uv.transpose(0, 2, 1)), record.fs_hz)
-    measured = lead_quality(signals_uv, record.fs_hz)
-    reasons = why_no_ecg(slow, slow_hz)
+    leads_uv = np.stack([record.signal_mv[part].T for part in parts]) * np.float32(1000)
+    measured = measure_leads(leads_uv, record.fs_hz, np.zeros((count, len(LEADS)), dtype=np.int64))
+    reasons = why_no_ecg(*about_100_hz(leads_uv, record.fs_hz))
     flags = quality_flags(measured, [k for k, reason in enumerate(reasons) if not reason] or range(count))
     if recording.missing:
         most = max(recording.missing.values())

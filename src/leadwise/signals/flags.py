@@ -5,6 +5,7 @@ How often each is raised in folds 1-8 of PTB-XL, as recorded, is in ``docs/signa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal, get_args
 
 import numpy as np
@@ -62,11 +63,11 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
         rows: the stretches that count.
     """
     found = []
-    spans_uv = np.median((measured.highest_uv - measured.lowest_uv)[rows], axis=0)
+    spans_uv = _typical(measured.highest_uv - measured.lowest_uv, rows)
     flat = np.asarray(measured.flat[rows].all(axis=0))
     if flat.any():
         found.append(Flag("flat", _names(flat), f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there"))
-    noise_uv, hum_uv = np.median(measured.noise_uv[rows], axis=0), np.median(measured.hum_uv[rows], axis=0)
+    noise_uv, hum_uv = _typical(measured.noise_uv, rows), _typical(measured.hum_uv, rows)
     sizes: tuple[tuple[FlagName, np.ndarray, float], ...] = (
         ("noisy", noise_uv, NOISY_UV),
         ("mains_hum", hum_uv, HUM_UV),
@@ -99,11 +100,16 @@ def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarr
             f"I + III - II or aVR + aVL + aVF reaches {off_uv / 1000:.2g} mV: leads misnamed, or scaled one by one?"
         )
         found.append(Flag("leads_disagree", LIMB_LEADS, detail))
-    typical = float(np.median(spans_mv)) if len(spans_mv) else SMALLEST_USUAL_SPAN_MV
+    typical = median(spans_mv.tolist()) if len(spans_mv) else SMALLEST_USUAL_SPAN_MV
     if not SMALLEST_USUAL_SPAN_MV <= typical <= LARGEST_USUAL_SPAN_MV:
         usual = f"{SMALLEST_USUAL_SPAN_MV:g} to {LARGEST_USUAL_SPAN_MV:g} mV is usual"
         found.append(Flag("units_suspected", (), f"the leads span {typical:.3g} mV in the median; {usual}"))
     return found
+
+
+def _typical(values: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """``(lead,)`` median over the stretches."""
+    return values[rows[0]] if len(rows) == 1 else np.median(values[rows], axis=0)
 
 
 def _names(marked: np.ndarray) -> tuple[str, ...]:

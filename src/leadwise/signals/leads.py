@@ -94,7 +94,8 @@ def arrange_leads(signal: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray,
         names: the leads of the columns, in any order and case.
 
     Returns:
-        ``(time, 12)`` in the order of ``LEADS``, and the names of the leads that were computed.
+        ``(time, 12)`` in the order of ``LEADS``, the same array if it is so already, and the names of the leads that
+        were computed.
 
     Raises:
         RecordingError: the names are not allowed, or are not as many as the columns.
@@ -104,6 +105,8 @@ def arrange_leads(signal: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray,
         raise RecordingError(
             "leads", f"received {len(given)} names for {signal.shape[1]} leads of the signal", "wrong_shape"
         )
+    if tuple(given) == LEADS:
+        return signal, ()
     columns = {name: signal[:, column] for column, name in enumerate(given)}
     computed = tuple(name for name in LEADS if name not in columns)
     for name in computed:

@@ -16,6 +16,8 @@ direction, and is round. Of a recording of 5 to 10 s at about 100 Hz, these are 
 None of these 17,418 records is taken for no ECG; of their first 5 s, 3 are.
 """
 
+from statistics import median
+
 import numpy as np
 
 from leadwise.contract import LEADS
@@ -77,9 +79,9 @@ def _reason(
         return f"shows something in {count} of the leads {', '.join(INDEPENDENT_LEADS)} only, the others are flat"
     if component > LARGEST_COMPONENT:
         return "shows the same curve in every lead"
-    if np.median(straight[showing]) > LARGEST_STRAIGHTNESS:
+    if median(straight[showing].tolist()) > LARGEST_STRAIGHTNESS:
         return "consists of straight lines"
-    typical = float(np.median(kurtosis[showing]))
+    typical = median(kurtosis[showing].tolist())
     if typical < LEAST_KURTOSIS:
         return "shows no short waves that stand out, as heart beats do"
     if steepness < LEAST_STEEPNESS:

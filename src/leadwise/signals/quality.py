@@ -135,6 +135,17 @@ def _measure(signals: np.ndarray, fs_hz: float) -> LeadQuality:
     missing = np.zeros(leads.shape[:2], dtype=np.int64)
     if np.issubdtype(signals.dtype, np.floating):
         leads, missing = _filled(leads)
+    return measure_leads(leads, fs_hz, missing)
+
+
+def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray) -> LeadQuality:
+    """Measure recordings that are in memory, as ``lead_quality`` does.
+
+    Args:
+        leads: ``(record, 12, time)`` float32 in microvolts without missing samples.
+        fs_hz: sampling rate in Hz.
+        missing: ``(record, 12)`` samples that were missing.
+    """
     slow, slow_hz = about_100_hz(leads, fs_hz)
     lowest, highest = leads.min(axis=2), leads.max(axis=2)
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
@@ -216,7 +227,8 @@ def _hum(leads: np.ndarray, fs_hz: float) -> np.ndarray:
         if mains_hz > fs_hz / 2:
             continue
         parts = by_second @ _windowed_waves(second, mains_hz / fs_hz)
-        largest = np.maximum(largest, np.median(np.hypot(parts[..., 0], parts[..., 1]), axis=2))
+        sizes = np.sort(np.hypot(parts[..., 0], parts[..., 1]), axis=2)
+        largest = np.maximum(largest, (sizes[..., (seconds - 1) // 2] + sizes[..., seconds // 2]) / 2)
     return largest
 
 

@@ -15,7 +15,7 @@ LARGEST_MV = 50.0
 SMALLEST_SPAN_MV = 0.05
 """A lead that spans less than half a millimetre on paper shows no heart beat."""
 
-SMALLEST_USUAL_SPAN_MV, LARGEST_USUAL_SPAN_MV = 0.3, 12.0
+SMALLEST_USUAL_SPAN_MV, LARGEST_USUAL_SPAN_MV = 0.2, 12.0
 """The median span of the leads is 0.38 to 9.5 mV in the 19,601 recordings of folds 1-9 of PTB-XL, 1.2 in the middle."""
 MOST_MISSING = 0.05
 """Share of a lead's samples that may be missing; the gaps are filled along straight lines."""

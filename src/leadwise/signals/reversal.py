@@ -140,9 +140,15 @@ def wave_moments(leads: np.ndarray, fs_hz: float) -> dict[str, np.ndarray]:
         samples = part(*span_s) - level
         if wave == "P":
             # The T wave before it is still on its way down: what counts is above the line through its ends.
-            ramp = np.linspace(0, 1, samples.shape[2], dtype=np.float32)
+            ramp = _ramp(samples.shape[2])
             samples = samples - samples[:, :, :1] - ramp * (samples[:, :, -1:] - samples[:, :, :1])
         moment = samples @ samples.transpose(0, 2, 1)
         size = np.trace(moment, axis1=1, axis2=2)[:, np.newaxis, np.newaxis]
         moments[wave] = np.divide(moment, size, out=np.zeros_like(moment), where=size > 0)
     return moments
+
+
+@cache
+def _ramp(samples: int) -> np.ndarray:
+    """From 0 to 1."""
+    return np.linspace(0, 1, samples, dtype=np.float32)

@@ -218,11 +218,10 @@ def test_a_table_that_cannot_be_read_says_where(table: pd.DataFrame, change: Cal
     assert message in str(caught.value)
 
 
-def test_an_empty_cell_is_missing_and_refused_as_a_recording(table: pd.DataFrame) -> None:
+def test_an_empty_cell_is_missing_and_filled_in_the_recording(table: pd.DataFrame) -> None:
     read = read_ecg(spoilt(table, "").to_csv(index=False).encode(), **RATE_AND_UNIT)
     assert read.notes == ("Samples are missing within the recording, most in 'aVR': 1.",)
-    with pytest.raises(ReaderError, match="sample 500 of lead 3 is not a finite number"):
-        read.recording()
+    assert read.recording().missing == {"aVR": 1}
 
 
 @pytest.mark.parametrize(

