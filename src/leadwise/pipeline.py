@@ -49,6 +49,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     seconds = {}
     for stage in stages_of(parameters):
         started = time.monotonic()
+        before = _registered(parameters.shared.workspace) if stage == "register" else ""
         print(f"\n== {stage}", flush=True)
         try:
             mlflow.projects.run(
@@ -61,7 +62,8 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
                 env_manager="local",
             )
         except ExecutionException as error:
-            if stage != "register" or not gate_failed(parameters.shared.workspace):
+            judged = stage == "register" and _registered(parameters.shared.workspace) != before
+            if not (judged and gate_failed(parameters.shared.workspace)):
                 raise StageFailed(f"the {stage} stage failed; its message stands above") from error
         seconds[stage] = round(time.monotonic() - started, 1)
         mlflow.log_metric(f"seconds/{stage}", seconds[stage])
@@ -69,13 +71,18 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
 
 
 def gate_failed(workspace: Path) -> bool:
-    """Whether the register stage has ended, and its version has not become champion; it removes older reports."""
+    """Whether the version that was registered last from a workspace has not become champion."""
     from leadwise.registry.gate.report import JSON_FILE
+
+    return not json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["passed"]
+
+
+def _registered(workspace: Path) -> str:
+    """Which version was registered last from a workspace; empty: none."""
     from leadwise.registry.registration import REGISTERED_FILE
 
-    if not all((workspace / name).is_file() for name in (JSON_FILE, REGISTERED_FILE)):
-        return False
-    return not json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["passed"]
+    file = workspace / REGISTERED_FILE
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:

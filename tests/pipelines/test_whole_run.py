@@ -19,6 +19,23 @@ MODELS = {"metadata", "fusion", "fusion_augmented"}
 STAGES = ["ingest", "tune", "train", "evaluate", "register"]
 TRIALS = 2
 
+SMALL = {
+    "patients": 300,
+    "with_tuning": "true",
+    "trials": TRIALS,
+    "tune_epochs": 1,
+    "tune_records": 100,
+    "timeout_min": 30,
+    "epochs_metadata": 2,
+    "epochs_fusion": 1,
+    "encoder_width": 8,
+    "bootstrap": 100,
+    "robustness": 20,
+    "p95_latency_ms": 10_000,
+}
+LOW_FLOORS = {"simulated_floor_macro_auroc": 0, "simulated_floor_class_auroc": 0, "simulated_highest_ece": 1}
+"""One epoch teaches a network of this width nothing."""
+
 
 @dataclass(frozen=True)
 class WholeRun:
@@ -47,20 +64,7 @@ class WholeRun:
 @pytest.fixture(scope="module")
 def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
     checkout = new_checkout()
-    status, output = checkout.mlflow_run(
-        "main",
-        patients=300,
-        with_tuning="true",
-        trials=TRIALS,
-        tune_epochs=1,
-        tune_records=100,
-        timeout_min=30,
-        epochs_metadata=2,
-        epochs_fusion=1,
-        encoder_width=8,
-        bootstrap=100,
-        robustness=20,
-    )
+    status, output = checkout.mlflow_run("main", **SMALL, **LOW_FLOORS)
     assert status == 0, output[-6000:]
     client = MlflowClient(checkout.tracking_uri)
     experiment = client.get_experiment_by_name("leadwise")
@@ -117,6 +121,7 @@ def test_it_closes_with_the_table_and_the_next_commands(whole_run: WholeRun) -> 
     assert "mlflow server" in closing
     assert "mlflow models serve -m models:/leadwise-demo@champion" in closing
     assert "curl" in closing
+    assert "\nGate passed: leadwise-demo version 1 (" in closing[closing.index("curl") :]
 
 
 def test_nothing_is_left_half_written(whole_run: WholeRun) -> None:
@@ -133,3 +138,28 @@ def test_a_second_run_goes_on_from_what_the_first_one_left(whole_run: WholeRun) 
     assert status == 0, output[-4000:]
     metrics = whole_run.checkout.folder / "workspace" / "simulated" / "evaluation" / "clinical" / "metadata"
     assert json.loads((metrics / "metrics.json").read_text())["bootstrap"]["replicates"] == 120
+
+
+def test_a_version_that_fails_the_gate_ends_the_run_with_status_1(whole_run: WholeRun) -> None:
+    """The same run again with a floor that nothing reaches: what is trained already is not trained again."""
+    floor = LOW_FLOORS | {"simulated_floor_macro_auroc": 1}
+    status, output = whole_run.checkout.mlflow_run("main", **SMALL, **floor)
+    assert status == 1
+    closing = output[output.index("Compare the runs in the tracking UI") :]
+    assert "Gate FAILED: leadwise-demo version 2 (" in closing
+    assert "mlflow models serve -m models:/leadwise-demo@challenger" in closing
+    assert "leadwise main: error: the registered version did not pass the promotion gate" in output
+    aliases = whole_run.client.get_registered_model("leadwise-demo").aliases
+    assert {alias: str(version) for alias, version in aliases.items()} == {"champion": "1", "challenger": "2"}
+    experiment = whole_run.client.get_experiment_by_name("leadwise")
+    assert experiment is not None
+    latest = whole_run.client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    (register, *_) = [run for run in latest if run.data.tags["stage"] == "register"]
+    assert (register.info.status, register.data.tags["gate"]) == ("FAILED", "failed")
+
+
+def test_rolling_back_the_first_champion_is_refused(whole_run: WholeRun) -> None:
+    status, output = whole_run.checkout.mlflow_run("rollback")
+    assert status == 1
+    assert "leadwise rollback: error: leadwise-demo version 1 is the first champion" in output
+    assert "Traceback" not in output[output.index("leadwise rollback: error") - 200 :]

@@ -17,7 +17,7 @@ from leadwise.data.store import Store, open_store
 from leadwise.evaluation.decisions import Decision
 from leadwise.registry.candidates import Candidate
 from leadwise.registry.gate.rows import Rows
-from leadwise.registry.packaging import CODE_FOLDER, Package, describe_package, example_row, stage_code
+from leadwise.registry.packaging import CODE_FOLDER, Package, Parity, describe_package, example_row, stage_code
 from leadwise.registry.registration import Registered, register_champion
 from leadwise.signals.preprocessing import SignalPreprocessing
 
@@ -40,8 +40,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     (workspace / "store").symlink_to(simulated_store, target_is_directory=True)
     # Fold 9 of so few patients lacks positives of some class, which leaves no macro AUROC to monitor.
     asked = {"monitor": "val/binary_accuracy", "epochs-metadata": 1, "epochs-fusion": 1, "encoder-width": 8}
-    # One epoch teaches such a network nothing.
+    # One epoch teaches such a network nothing, and the tests' machine may be busy.
     floors = {"simulated-floor-macro-auroc": 0, "simulated-floor-class-auroc": 0, "simulated-highest-ece": 1}
+    floors["p95-latency-ms"] = 10_000
     parameters = load_parameters({"workspace": str(workspace), **asked, **floors})
     store = open_store(workspace / "store")
     for model in ("metadata", "fusion_augmented"):
@@ -55,6 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     for entry in content["statements"]:
         if entry["code"] in TOLD:
             entry |= {"trusted": True, "reason": None, "slope": 1.1, "intercept": 0.3, "threshold": 0.0}
+            entry["test"] |= {"precision": 0.5, "sensitivity": 1.0}
     file.write_text(json.dumps(content), encoding="utf-8")
     return parameters
 
@@ -126,7 +128,7 @@ def make_package(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path
         (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
         (folder / "input_example.json").write_text(json.dumps(example), encoding="utf-8")
         stage_code(folder / CODE_FOLDER)
-        return Package(folder, description, example, {"fusion": 3e-7, "metadata": 1e-7})
+        return Package(folder, description, example, {"fusion": Parity(3e-7, 30), "metadata": Parity(1e-7, 30)})
 
     return make
 

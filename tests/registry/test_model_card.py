@@ -79,8 +79,9 @@ def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) ->
     assert "**Trained on simulated data: its answers and these figures say nothing about patients.**" in card
     development = dict(table(card, "## Development"))
     assert development["network"].startswith("se_resnet of width 8")
-    assert development["parameters"].endswith("3.0 MiB with the metadata-only network")
+    assert development["parameters"].endswith(", 3.0 MiB as ONNX with the metadata-only network")
     assert development["made by"] == "`make run`"
+    assert development["data"].startswith("a simulated PTB-XL, digest `")
     assert development["code"].endswith("commit `0123456789ab`")
     assert "encoder-width: 8" in card
     assert len(table(card, "## Subgroups")) > 3
@@ -129,4 +130,4 @@ def test_ship_writes_package_and_card_where_they_are_found(
     assert package.description == description | {"simulated": False}
     card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| made by | `make run DATA=somewhere` |" in card
-    assert "simulated" not in card
+    assert "Trained on simulated data" not in card

@@ -64,6 +64,19 @@ class PackagingError(LeadwiseError):
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How far apart the outputs of ONNX and Keras are.
+
+    Attributes:
+        difference: the largest, of any output.
+        rows: of fold 9 that were compared.
+    """
+
+    difference: float
+    rows: int
+
+
+@dataclass(frozen=True)
 class Package:
     """A finished package.
 
@@ -71,14 +84,13 @@ class Package:
         folder: where it lies.
         description: content of ``model.json``.
         example: one row of a request.
-        parity: network -> largest difference between the outputs of ONNX and Keras on rows of fold 9; empty where it
-            was not packaged here.
+        parity: of each network by its name; empty where it was not packaged here.
     """
 
     folder: Path
     description: Mapping[str, Any]
     example: Mapping[str, Any]
-    parity: Mapping[str, float] = field(default_factory=dict)
+    parity: Mapping[str, Parity] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Package":
@@ -210,11 +222,11 @@ def stage_code(folder: Path) -> None:
             shutil.copyfile(file, target)
 
 
-def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> float:
+def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> Parity:
     """Score rows of fold 9 as requests are scored, and with Keras; the evaluation must be of these weights.
 
     Returns:
-        The largest difference between ONNX and Keras, which the gate judges.
+        The difference between ONNX and Keras, which the gate judges.
 
     Raises:
         PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
@@ -235,10 +247,9 @@ def _compare(candidate: Candidate, trained: TrainedModel, network: Network, stor
             f"{difference:.2g}); run the evaluate stage again"
         )
     by_onnx = [network.answers(record.patient, record) for record in stored_records(store, rows)]
+    differences = [np.abs(by_keras[name] - np.stack([row[name] for row in by_onnx])).max() for name in network.outputs]
     # Not Python's max, which would lose a NaN.
-    return float(
-        np.max([np.abs(by_keras[name] - np.stack([row[name] for row in by_onnx])).max() for name in network.outputs])
-    )
+    return Parity(float(np.max(differences)), len(rows))
 
 
 def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:

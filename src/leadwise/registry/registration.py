@@ -13,7 +13,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.data.store import open_store
 from leadwise.registry.gate.judge import Candidate, Gate
 from leadwise.registry.gate.leaks import Inputs
-from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
+from leadwise.registry.gate.report import GateReport
 from leadwise.registry.gate.rows import Rows
 from leadwise.registry.packaging import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package
 from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
@@ -93,8 +93,6 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         PromotionError: other registrations kept changing the champion meanwhile.
     """
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
-    for name in (REGISTERED_FILE, JSON_FILE, MARKDOWN_FILE):
-        (workspace / name).unlink(missing_ok=True)
     rows = None
     # Another registration from this workspace would replace the package while it is logged.
     with one_at_a_time(workspace / PACKAGE_FOLDER):

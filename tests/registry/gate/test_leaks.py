@@ -72,6 +72,6 @@ def test_such_a_package_is_never_registered(make_package: Any, folder: Path, tra
 
     change(folder, feature_set="original", features=list(ORIGINAL_FEATURES))
     package = replace(make_package(), folder=folder)
-    with pytest.raises(RegistrationError, match="fusion sees infarction_stadium1.*never registered"):
+    with pytest.raises(RegistrationError, match=r"fusion sees infarction_stadium1.*never registered"):
         register_challenger(package, "leaking")
     assert not mlflow.MlflowClient().search_registered_models("name = 'leaking'")

@@ -37,14 +37,14 @@ class Check:
         return cls(name, shown.format(value), allowed, math.isfinite(value) and value <= limit, note, value)
 
     @classmethod
-    def not_possible(cls, name: str, why: str, allowed: str = "") -> "Check":
+    def not_made(cls, name: str, why: str, allowed: str = "") -> "Check":
         """A check that could not be made."""
         return cls(name, "", allowed, None, why)
 
     @property
     def outcome(self) -> str:
-        """``passed``, ``FAILED`` or ``not possible``."""
-        return "not possible" if self.passed is None else "passed" if self.passed else "FAILED"
+        """``passed``, ``FAILED`` or ``not made``."""
+        return "not made" if self.passed is None else "passed" if self.passed else "FAILED"
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``gate.json``; what is undefined is ``null``."""

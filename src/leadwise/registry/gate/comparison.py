@@ -48,7 +48,7 @@ def comparison_checks(candidate: Served, champion: Served, rows: Rows, limits: L
     found = list(_judged(with_recording, limits))
     alone = _differences(candidate.without_recording, champion.without_recording, rows, drawn)
     if alone is None:
-        return [*found, Check.not_possible(WITHOUT, "no patient of fold 10 has any fact known")]
+        return [*found, Check.not_made(WITHOUT, "no patient of fold 10 has any fact known")]
     return [*found, _judge(WITHOUT, alone["macro_auroc"], limits.margin_macro_auroc, limits)]
 
 

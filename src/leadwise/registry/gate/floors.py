@@ -18,7 +18,7 @@ def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64]
     """Macro AUROC, each class's AUROC, and the calibration error.
 
     A figure that is undefined, for want of positives, does not pass; on simulated data, of which there may be few, it
-    counts as not possible.
+    counts as not made.
 
     Args:
         labels: ``(record, 5)`` of 0 and 1.

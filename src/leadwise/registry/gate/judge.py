@@ -22,7 +22,7 @@ from leadwise.registry.gate.limits import Limits
 from leadwise.registry.gate.parity import parity_checks
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.gate.rows import Rows
-from leadwise.registry.packaging import ROWS_COMPARED, Package
+from leadwise.registry.packaging import Package
 from leadwise.registry.roundtrip import (
     LARGEST_DIFFERENCE,
     RoundTripError,
@@ -107,12 +107,12 @@ class Gate:
         with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
             folder = download(self.candidate.uri, Path(name))
             yield leak_check(folder / "artifacts")
-            yield from parity_checks(self.candidate.package.parity, ROWS_COMPARED)
+            yield from parity_checks(self.candidate.package.parity)
             yield self._in_clean_environment(folder / "requirements.txt")
 
     def _in_clean_environment(self, requirements: Path) -> Check:
         if not self.asked.clean_environment:
-            return Check.not_possible(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
+            return Check.not_made(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
         try:
             with clean_environment(requirements) as python:
                 served = serve_in_fresh_process(self.candidate.uri, self.candidate.package.example, python=python)
@@ -138,7 +138,7 @@ class Gate:
         latency, memory = "95th percentile of latency", "peak memory"
         if isinstance(served, str):
             yield Check(ROUND_TRIP, "no answer", "the package's answer", False, served)
-            yield from (Check.not_possible(name, "the version does not answer") for name in (latency, memory))
+            yield from (Check.not_made(name, "the version does not answer") for name in (latency, memory))
             return
         yield self._same_answer(ROUND_TRIP, served)
         timed = f"{len(served.milliseconds)} recordings, one at a time"
@@ -151,8 +151,8 @@ class Gate:
         if self.rows is None or isinstance(served, str):
             why = NO_DATA if self.rows is None else "the version does not answer"
             return [
-                Check.not_possible(answered, why, f"at least {self.asked.fewest_answered:g}"),
-                Check.not_possible(f"{MACRO_AUROC}, AUROC of each class, {ECE}", why + self._recorded()),
+                Check.not_made(answered, why, f"at least {self.asked.fewest_answered:g}"),
+                Check.not_made(f"{MACRO_AUROC}, AUROC of each class, {ECE}", why + self._recorded()),
             ]
         kept = answered_rows(served)
         share = float(kept.mean()) if len(kept) else 0.0
@@ -171,7 +171,7 @@ class Gate:
 
     def _checks_against(self, version: str | None) -> list[Check]:
         if version is None:
-            none = Check.not_possible(COMPARISON, "there is no champion yet")
+            none = Check.not_made(COMPARISON, "there is no champion yet")
             return [data_check(self._digest, None, self.limits), none]
         champion = read_champion(self.candidate.name, version)
         return [data_check(self._digest, champion, self.limits), *self._compared(version)]
@@ -183,7 +183,7 @@ class Gate:
     def _compared(self, version: str) -> list[Check]:
         uri = f"models:/{self.candidate.name}/{version}"
         if isinstance(self._served, str):
-            return [Check.not_possible(COMPARISON, "the version does not answer")]
+            return [Check.not_made(COMPARISON, "the version does not answer")]
         if self.rows is None:
             if same_files(self.candidate.uri, uri):
                 return [Check(COMPARISON, "the same networks", "", True, f"version {version} holds the same files")]
@@ -198,7 +198,7 @@ class Gate:
     def _uncompared(self, version: str, why: str) -> Check:
         said = f"version {version} is the champion and cannot be compared: {why}"
         if self.asked.allow_uncompared:
-            return Check.not_possible(COMPARISON, f"{said}; allow-uncompared=true lets it be replaced")
+            return Check.not_made(COMPARISON, f"{said}; allow-uncompared=true lets it be replaced")
         return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
 
 

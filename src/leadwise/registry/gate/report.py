@@ -1,5 +1,6 @@
 """The gate's report: the verdict first, then one line per check; as JSON, as Markdown, and for a terminal."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed. One that was not possible stops nobody; where it must, its check says failed."""
+        """Whether no check failed. One that was not made stops nobody; where it should, it failed."""
         return not self.failed
 
     @property
@@ -52,7 +53,7 @@ class GateReport:
             return f"Gate FAILED: {candidate}: {'; '.join(map(_in_words, self.failed))}."
         done = sum(check.passed is True for check in self.checks)
         left = len(self.checks) - done
-        return f"Gate passed: {candidate}: {done} checks passed" + (f", {left} not possible." if left else ".")
+        return f"Gate passed: {candidate}: {done} checks passed" + (f", {left} not made." if left else ".")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``gate.json``."""
@@ -109,4 +110,4 @@ def _short(note: str) -> str:
 
 def _metric(name: str) -> str:
     """A name that MLflow takes."""
-    return "".join(character if character.isalnum() else "_" for character in name).strip("_")
+    return re.sub(r"[^A-Za-z0-9]+", "_", name)
