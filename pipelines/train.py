@@ -1,6 +1,8 @@
 """Train the metadata, fusion and fusion_augmented networks, one run each, and leave their folders."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -14,12 +16,19 @@ if TYPE_CHECKING:
     from leadwise.training.teachers import SoftTargets
 
 
-def train_one(name: str, recipe: "Recipe", store: "Store", folder: Path, targets: "SoftTargets | None" = None) -> None:
-    """One network in a run of its own."""
+def train_one(
+    name: str,
+    recipe: "Recipe",
+    store: "Store",
+    folder: Path,
+    targets: "SoftTargets | None" = None,
+    tuned: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """One network in a run of its own, tagged with the study that its parameters come from."""
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
 
-    tags = {"stage": "train", "model": name, "feature_set": recipe.feature_set}
+    tags = {"stage": "train", "model": name, "feature_set": recipe.feature_set, **tuned}
     with child_run(name, tags, recipe.parameters()) as run:
         log_store(store.manifest, "training")
         table = EpochTable(recipe, name)
@@ -56,7 +65,7 @@ def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
 def work(parameters: Parameters) -> None:
     """Train what ``model`` asks for, and before it the teachers that it learns from."""
     from leadwise.data.store import open_store
-    from leadwise.training.recipe import recipe_for
+    from leadwise.training.recipe import recipe_for, tuned_from
 
     store = open_store(parameters.shared.workspace / "store")
     recipes = {model: recipe_for(model, parameters) for model in parameters.train.models}
@@ -64,7 +73,8 @@ def work(parameters: Parameters) -> None:
     targets = train_teachers(store, parameters) if taught else None
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
     for model, recipe in recipes.items():
-        train_one(model, recipe, store, folder / model, targets if recipe.teachers else None)
+        taken = tuned_from(model, parameters)
+        train_one(model, recipe, store, folder / model, targets if recipe.teachers else None, taken)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ SMALL = {
     "with_tuning": "true",
     "trials": TRIALS,
     "tune_epochs": 1,
-    "tune_records": 100,
+    "tune_share": 0.3,
     "timeout_min": 30,
     "epochs_metadata": 2,
     "epochs_fusion": 1,
@@ -89,7 +89,7 @@ def test_what_was_asked_of_main_reached_the_stages(whole_run: WholeRun) -> None:
     assert json.loads((folder / "store" / "manifest.json").read_text())["patients"] == 300
     assert whole_run.stage("train").data.params["use-tuned"] == "true"
     assert whole_run.stage("train").data.params["epochs-fusion"] == "1"
-    assert whole_run.stage("tune").data.params["tune-records"] == "100"
+    assert whole_run.stage("tune").data.params["tune-share"] == "0.3"
     assert whole_run.stage("evaluate").data.params["bootstrap"] == "100"
 
 

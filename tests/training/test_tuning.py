@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,14 @@ import optuna
 import pytest
 from mlflow.entities import Run
 
-from leadwise.config import Parameters, load_parameters
+from leadwise.config import PROJECT_ROOT, Parameters, load_parameters
 from leadwise.data.store import Store, open_store
 from leadwise.training import trial as trial_module
 from leadwise.training.fit import TrainingData
 from leadwise.training.halving import RUNG, cuts
-from leadwise.training.recipe import recipe_for, tuned_file
-from leadwise.training.study_storage import open_storage
+from leadwise.training.recipe import recipe_for, tuned_file, tuned_from
+from leadwise.training.search_space import SPACES, WIDTHS, Choice, Whole
+from leadwise.training.study_storage import WORKER, open_storage
 from leadwise.training.trial import million_multiply_adds, trial_recipe
 from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
 
@@ -77,6 +82,8 @@ def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters, 
 
     taken = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
     assert recipe_for("metadata", taken).learning_rate == found.content["parameters"]["learning-rate"]
+    assert tuned_from("metadata", taken)["tuned.study"] == found.content["study"]
+    assert tuned_from("metadata", parameters) == {}
     assert trial_recipe("metadata", taken).learning_rate == defaults.learning_rate, "a study starts from the defaults"
 
     again, runs = tuned(parameters, store)
@@ -96,8 +103,8 @@ def test_a_pruned_trial_says_when_and_against_what(parameters: Parameters, store
         reason = run.data.tags["trial.reason"]
         assert (run.info.status, run.data.tags["trial.state"]) == ("KILLED", "pruned")
         said = re.fullmatch(
-            r"after epoch (\d): val/macro_auroc ([\d.]+); to go on, it had to be among the best (\d) of the (\d) trials "
-            r"that got there, which had ([\d.]+) or more after epoch \1",
+            r"after epoch (\d): val/macro_auroc ([\d.]+), where the best (\d) of the (\d) trials that had got there "
+            r"had ([\d.]+) or more",
             reason,
         )
         assert said, reason
@@ -144,7 +151,7 @@ trial_module_compile = trial_module.compile_network
 @pytest.mark.parametrize(
     ("place", "name", "breaking", "reason"),
     [
-        (TrainingData, "batches", too_large, "out of memory: _ArrayMemoryError: Unable to allocate"),
+        (TrainingData, "batches", too_large, "out of memory: MemoryError: Unable to allocate"),
         (trial_module, "compile_network", not_finite, "diverged: epoch 1: answers are not finite"),
     ],
 )
@@ -179,8 +186,14 @@ def test_a_study_of_which_nothing_comes_says_why(
     assert not tuned_file("metadata", parameters).exists()
 
 
-def test_accuracy_against_cost(parameters: Parameters, store: Store) -> None:
-    asked = changed(parameters, tune_epochs=1, objectives="score_and_cost", trials=3)
+def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A space of the smallest networks: most of so short a trial is the making of its graph.
+    monkeypatch.setitem(WIDTHS, "original_cnn", Whole(4, 16, 4))  # type: ignore[misc]
+    monkeypatch.setitem(SPACES, "fusion", {"encoder": Choice(("original_cnn",))})  # type: ignore[misc]
+    small = parameters.train.model_copy(update={"encoder": "original_cnn"})
+    asked = changed(
+        parameters.model_copy(update={"train": small}), tune_epochs=1, objectives="score_and_cost", trials=3
+    )
     found, runs = tuned(asked, store, "fusion")
     costs = [run.data.metrics["trial/million_multiply_adds"] for run in runs]
     assert costs[0] == million_multiply_adds(trial_recipe("fusion", asked), 14)
@@ -203,3 +216,48 @@ def test_a_trial_is_the_real_training_scaled_down(parameters: Parameters) -> Non
     taught = load_parameters({"configuration": "champion"})
     assert (trial_recipe("fusion", taught).teachers, trial_recipe("fusion", taught).distillation) == (0, 0.0)
     assert trial_recipe("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs
+
+
+@pytest.mark.slow
+def test_two_workers_of_one_study_of_which_one_is_killed(parameters: Parameters, tmp_path: Path) -> None:
+    """As a user starts them: nothing that the killed one did is lost, nothing is counted twice."""
+    address, trials = str(tmp_path / "study.journal"), 4
+    command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "tune.py"), "--model", "metadata"]
+    command += ["--workspace", str(tmp_path), "--study-storage", address, "--trials", str(trials)]
+    command += ["--tune-epochs", "12", "--tune-share", "0.1", "--timeout-min", "10"]
+    environment = os.environ | {
+        "PYTHONPATH": str(PROJECT_ROOT / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+    }
+
+    def running() -> optuna.trial.FrozenTrial | None:
+        """A trial that has reported, of the worker that is to be killed."""
+        if not Path(address).is_file():
+            return None
+        storage = open_storage(address, tmp_path, 60, lambda study, trial: None).storage
+        for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+            for trial in optuna.load_study(study_name=study.study_name, storage=storage).trials:
+                if trial.intermediate_values and trial.user_attrs[WORKER]["pid"] == victim.pid:
+                    return trial if trial.state == optuna.trial.TrialState.RUNNING else None
+        return None
+
+    with (
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as victim,
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as survivor,
+    ):
+        while (lost := running()) is None:
+            assert victim.poll() is None
+            time.sleep(0.05)
+        victim.kill()
+        output, _ = survivor.communicate()
+        assert survivor.returncode == 0, output
+
+    found = json.loads(tuned_file("metadata", parameters).read_text())
+    counted = {state: number for state, number in found["trials"].items() if state != "lost"}
+    assert (sum(counted.values()), found["trials"]["lost"]) == (trials, 1)
+    rows = list(csv.DictReader(tuned_file("metadata", parameters).with_suffix(".trials.csv").open(encoding="utf-8")))
+    (again,) = [row for row in rows if row["reason"].startswith(f"tried again for trial {lost.number}")]
+    assert float(again["learning-rate"]) == lost.params["learning-rate"]
+    run = mlflow.get_run(lost.user_attrs["run_id"])
+    assert (run.info.status, run.data.tags["trial.state"]) == ("FAILED", "lost")
+    assert run.data.tags["trial.reason"] == "its process ended in the middle of the trial"

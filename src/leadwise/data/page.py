@@ -1,4 +1,4 @@
-"""The frame of every page that validation writes: one style sheet, nothing loaded from elsewhere."""
+"""The frame of the pages that validation and tuning write: one style sheet, nothing loaded from elsewhere."""
 
 from html import escape
 

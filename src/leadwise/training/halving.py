@@ -58,15 +58,15 @@ class HalvingReport(keras.callbacks.Callback):
         self._trial.report(value, step=reached)
         if reached >= self._epochs or not self._trial.should_prune() or DEFAULTS in self._trial.user_attrs:
             return
-        raise optuna.TrialPruned(f"after epoch {reached}: {self._monitor} {value:.4f}{self._against(reached)}")
+        raise optuna.TrialPruned(f"after epoch {reached}: {self._monitor} {value:.4f}{self._against()}")
 
-    def _against(self, reached: int) -> str:
+    def _against(self) -> str:
         found = self._trial.study.get_trials(deepcopy=False)
         own = found[self._trial.number].system_attrs
         rung = max(int(name.removeprefix(RUNG)) for name in own if name.startswith(RUNG))
         values = sorted(t.system_attrs[f"{RUNG}{rung}"] for t in found if f"{RUNG}{rung}" in t.system_attrs)
         better = max(len(values) // KEPT, 1)
         return (
-            f"; to go on, it had to be among the best {better} of the {len(values)} trials that got there, "
-            f"which had {values[-better]:.4f} or more after epoch {reached}"
+            f", where the best {better} of the {len(values)} trials that had got there "
+            f"had {values[-better]:.4f} or more"
         )

@@ -52,6 +52,9 @@ def _draw_slice(axes: "Axes", table: StudyTable, name: str) -> None:
             axes.plot(place, trial.score, mark, color=colour, markersize=10 if mark == "*" else 5, zorder=2)
     if scale.logarithmic:
         axes.set_xscale("log")
+        ticks = [10**place for place in scale.marks()]
+        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
     elif scale.names:
         axes.set_xticks(range(len(scale.names)), scale.names, fontsize="small", rotation=15)
         axes.set_xlim(-0.5, len(scale.names) - 0.5)
@@ -132,12 +135,14 @@ class _Scale:
         """Share of the axis and what stands there."""
         if self.names:
             return [(self.share(name), name) for name in self.names]
-        found = []
-        for share in (0.0, 0.5, 1.0) if self._high > self._low else (0.5,):
-            place = self._low + share * (self._high - self._low)
-            value = 10**place if self.logarithmic else place
-            found.append((share, f"{value:.0f}" if self._whole and value >= 1 else f"{value:.2g}"))
-        return found
+        shares = (0.0, 0.5, 1.0) if self._high > self._low else (0.5,)
+        values = [10**place if self.logarithmic else place for place in self.marks()]
+        texts = [f"{value:.0f}" if self._whole else f"{value:.2g}" for value in values]
+        return list(zip(shares, texts, strict=True))
+
+    def marks(self) -> list[float]:
+        """The lowest, the middle and the highest place."""
+        return [self._low, (self._low + self._high) / 2, self._high] if self._high > self._low else [self._low]
 
 
 def _searched(table: StudyTable) -> list[str]:

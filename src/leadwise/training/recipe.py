@@ -152,6 +152,14 @@ def tuned_file(model: ModelName, parameters: Parameters) -> Path:
     return parameters.shared.workspace / "tuned" / parameters.shared.feature_set / f"{model}.json"
 
 
+def tuned_from(model: ModelName, parameters: Parameters) -> dict[str, str]:
+    """The study whose parameters a training takes, and the data that it was made on, as tags; empty without tuning."""
+    if not parameters.train.use_tuned:
+        return {}
+    found = json.loads(tuned_file(model, parameters).read_text(encoding="utf-8"))
+    return {"tuned.study": found["study"], "tuned.digest": found["digest"], "tuned.trial": str(found["trial"])}
+
+
 def tuned_values(model: ModelName, parameters: Parameters) -> dict[str, Any]:
     """What tuning found for a model, by kebab-case name."""
     file = tuned_file(model, parameters)

@@ -147,5 +147,5 @@ def draw_front(table: StudyTable) -> "Figure":
     axes.set_xlabel("million multiply-adds of one answer")
     axes.set_ylabel(METRIC_NAMES.get(table.monitor, table.monitor))
     axes.grid(alpha=0.25, which="both")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False)
     return figure

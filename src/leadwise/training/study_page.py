@@ -24,7 +24,7 @@ body{max-width:74rem}.tiles{display:flex;flex-wrap:wrap;gap:.4rem 1.8rem;color:#
 .simulated{padding:.5rem .8rem;border-left:.35rem solid #b3261e;background:#fdf0ef;font-weight:600}
 figure{margin:.6rem 0;overflow-x:auto}figure img{max-width:100%;height:auto}figcaption{color:#5b6673;font-size:.9em}
 .wide{overflow-x:auto}.trials{font-size:.84em;width:auto}.trials td,.trials th{padding:.2rem .5rem;white-space:nowrap}
-.trials td.why{white-space:normal;min-width:22rem}.pruned td,.lost td{color:#5b6673}.failed td{color:#b3261e}
+.trials td.why{white-space:normal;min-width:19rem}.pruned td,.lost td{color:#5b6673}.failed td{color:#b3261e}
 tr.best td{font-weight:600;background:#eef4fb}tr.default td{background:#fdf3ec}table.found{width:auto}
 """
 SIMULATED = "Simulated data: what is best here says nothing about recordings of patients."
@@ -144,7 +144,7 @@ def _figure(figure: "Figure", says: str) -> str:
 def _trials(table: StudyTable) -> str:
     names = list(table.ranges)
     head = ["trial", "state", METRIC_NAMES.get(table.monitor, table.monitor), "epochs", "seconds", "M multiply-adds"]
-    heads = "".join(f"<th>{escape(name)}</th>" for name in [*head, *names, "why it ended"])
+    heads = "".join(f"<th>{escape(name)}</th>" for name in [*head, "why it ended", *names])
     rows = "".join(_trial(trial, table, names) for trial in table.trials)
     return f"<div class='wide'><table class='trials'><tr>{heads}</tr>{rows}</table></div>"
 
@@ -154,8 +154,8 @@ def _trial(trial: TrialRow, table: StudyTable, names: Sequence[str]) -> str:
     numbers = [_number(trial.score), str(len(trial.course) or ""), f"{trial.seconds:.0f}", _value(trial.cost)]
     cells = [f"<td class='n'>{trial.number}</td><td>{trial.state}</td>"]
     cells += [f"<td class='n'>{text}</td>" for text in numbers]
-    cells += [f"<td class='n'>{_value(trial.values.get(name))}</td>" for name in names]
     cells.append(f"<td class='why'>{escape(trial.reason)}</td>")
+    cells += [f"<td class='n'>{_value(trial.values.get(name))}</td>" for name in names]
     return f"<tr class='{' '.join(filter(None, kinds))}'>{''.join(cells)}</tr>"
 
 

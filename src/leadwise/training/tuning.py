@@ -145,7 +145,7 @@ class TrialRunner:
                 raise
             mlflow.log_metric(f"best/{recipe.monitor}", score)
             self._end(trial, "complete", "", began)
-        print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.0f} million multiply-adds, {_said(values)}", flush=True)
+        print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds, {_said(values)}", flush=True)
         return score if len(trial.study.directions) == 1 else (score, cost)
 
     def _measured(self, trial: optuna.Trial, recipe: Recipe) -> tuple[float, float]:
