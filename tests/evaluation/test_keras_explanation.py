@@ -17,7 +17,7 @@ from leadwise.evaluation.explanation import Explainable, ExplanationError, expla
 from leadwise.evaluation.keras_explanation import explainable
 from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
-from leadwise.serving.scorer import open_session
+from leadwise.serving.network import open_session
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.prediction import TrainedModel
 
