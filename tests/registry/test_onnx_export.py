@@ -6,7 +6,7 @@ import pytest
 from leadwise.contract import ENCODER_NAMES, MODEL_NAMES, EncoderName, ModelName, SignalShape
 from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
-from leadwise.serving.scorer import open_session
+from leadwise.serving.network import open_session
 
 CASES: list[tuple[ModelName, EncoderName]] = [(MODEL_NAMES[0], ENCODER_NAMES[0])]
 CASES += [("fusion", encoder) for encoder in ENCODER_NAMES]
