@@ -78,6 +78,19 @@ def ptbxl_tree(shared_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def whole_ptbxl(shared_folder: Path) -> Path:
+    """All of the real PTB-XL 1.0.3 at 100 Hz, half a gigabyte. Read only; skips where the data are absent."""
+    unpack = PTBXL / "unpack.py"
+    if not unpack.is_file():
+        pytest.skip(f"the real PTB-XL is not beside the repository ({unpack} does not exist)")
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, str(unpack), str(folder)], check=True, stdout=subprocess.DEVNULL)
+
+    return made_once(shared_folder / "ptbxl-whole", make)
+
+
+@pytest.fixture(scope="session")
 def ptbxl_store(shared_folder: Path, ptbxl_tree: Path) -> Path:
     """A store ingested from ``ptbxl_tree``. Read only."""
     return made_once(

@@ -1,0 +1,93 @@
+"""The champion that Leadwise brings along: what it says of textbook recordings and, where they are, of real ones."""
+
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from leadwise.contract import DISCLAIMER, SUPERCLASSES
+from leadwise.data.ingestion import ingest
+from leadwise.data.simulator import simulate_record
+from leadwise.data.store import open_store
+from leadwise.registry.gate.rows import Rows
+from leadwise.registry.packaging import Package
+from leadwise.registry.shipped import SHIPPED, unpack_shipped
+from leadwise.serving.scorer import Scorer
+
+MEBIBYTE = 2**20
+TEXTBOOK = {"NORM": "NORM", "AMI": "MI", "IMI": "MI", "CLBBB": "CD", "CRBBB": "CD", "LVH": "HYP", "ISC_": "STTC"}
+"""Statement that a recording is simulated with -> the superclass that must come out of it."""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return unpack_shipped(tmp_path_factory.mktemp("pretrained") / "package")
+
+
+@pytest.fixture(scope="module")
+def scorer(package: Package) -> Scorer:
+    return Scorer.load(package.folder)
+
+
+def test_it_is_small_comes_from_real_data_and_says_what_it_is(package: Package) -> None:
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 20 * MEBIBYTE
+    assert not package.simulated
+    assert package.description["feature_set"] == "clinical"
+    card = (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert DISCLAIMER in card
+    assert package.description["data"]["digest"] in card
+    assert re.search(r"\| made by \| `make run DATA=\S+", card)
+    (told,) = re.findall(r"^\| macro AUROC \| (\d\.\d{3}) \[", card, flags=re.MULTILINE)
+    published = package.description["networks"]["fusion"]["test"]["macro_auroc"]
+    assert float(told) == pytest.approx(published, abs=0.0005)
+
+
+@pytest.mark.parametrize(("statement", "superclass"), TEXTBOOK.items())
+def test_textbook_recordings_are_recognised(scorer: Scorer, statement: str, superclass: str) -> None:
+    """Simulated: nobody's ECG, yet drawn as textbooks draw the diagnosis. It has never seen one of them."""
+    answers = scorer.score([_row(statement, seed) for seed in range(8)])
+    mean = {name: np.mean([answer["probabilities"][name] for answer in answers]) for name in SUPERCLASSES}
+    assert mean[superclass] > answers[0]["thresholds"][superclass]
+    assert mean[superclass] > 0.6
+    if superclass != "NORM":
+        assert mean["NORM"] < 0.15
+
+
+def test_left_bundle_branch_block_and_atrial_fibrillation_are_among_the_findings(scorer: Scorer) -> None:
+    for code in ("CLBBB", "AFIB"):
+        answers = scorer.score([_row(code, seed) for seed in range(8)])
+        told = [code in {finding["code"] for finding in answer["findings"]} for answer in answers]
+        assert np.mean(told) > 0.7
+
+
+def _row(statement: str, seed: int) -> dict[str, object]:
+    record = simulate_record(statement, seed)
+    known = {name: value for name, value in record.patient.items() if value is not None}
+    return {"signal": record.signal_mv.tolist(), "fs_hz": record.fs_hz, **known}
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_published_figures_come_out_again_on_fold_10(
+    package: Package, scorer: Scorer, whole_ptbxl: Path, tmp_path: Path
+) -> None:
+    """Through the scorer, one request per record, as a user would; scikit-learn measures."""
+    ingest(whole_ptbxl, tmp_path / "store", max_unreadable_share=0.0)
+    rows = Rows.read(open_store(tmp_path / "store"))
+    assert rows.digest == package.description["data"]["digest"]
+    requests = [
+        {**facts, "signal": base64.b64encode(signal.tobytes()).decode(), "dtype": "int16", "shape": [*signal.shape],
+         "units": "uV", "units_per_count": 1, "fs_hz": 100}
+        for signal, facts in zip(rows.signals, rows.facts, strict=True)
+    ]  # fmt: skip
+    answers = [scorer.score([request])[0] for request in requests]
+    answered = np.array(["error" not in answer for answer in answers])
+    assert answered.mean() > 0.99
+    told = np.array([list(answer["probabilities"].values()) for answer in answers if "error" not in answer])
+    published = package.description["networks"]["fusion"]["test"]
+    labels = rows.labels[answered]
+    assert roc_auc_score(labels, told, average="macro") == pytest.approx(published["macro_auroc"], abs=0.001)
+    assert np.mean((told > 0.5) == (labels > 0.5)) == pytest.approx(published["binary_accuracy"], abs=0.002)
