@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.contract import DISCLAIMER, SUPERCLASSES
+from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.explanations import explanations_of
-from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
+from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network, Question
 from leadwise.serving.parameters import Asked
 from leadwise.serving.payload import PayloadError, Request, parse_row, record_id_of
 from leadwise.serving.registered import RegisteredVersion
@@ -73,31 +73,43 @@ class Scorer:
 
     def answer_row(self, row: Mapping[str, Any], number: int, asked: Asked) -> dict[str, Any]:
         """The answer to one row, or what is wrong with it."""
-        try:
-            return self.answer(parse_row(row, number), asked, number)
-        except PayloadError as error:
-            told = {"code": error.code, "field": error.field, "message": str(error), "row": error.row}
-            return {"id": record_id_of(row), "error": told}
+        return self.answer_rows([row], asked, number)[0]
 
-    def answer(self, request: Request, asked: Asked, number: int = 0) -> dict[str, Any]:
-        """The answer to one checked row.
+    def answer_rows(self, rows: Sequence[Mapping[str, Any]], asked: Asked, first: int = 0) -> list[dict[str, Any]]:
+        """The answers to some rows, or what is wrong with them, with as few calls of the networks as possible.
 
-        Raises:
-            PayloadError: the recording is no ECG.
+        Args:
+            rows: all of them are held in memory.
+            asked: what is asked beside the rows.
+            first: the position of the first row in the request.
         """
-        network = self.fusion if request.recording else self.metadata
-        record = request.recording.record if request.recording else None
-        examined = examine(request.recording) if request.recording else None
-        warnings = list(request.warnings)
-        if examined:
+        answers: list[dict[str, Any]] = [{} for _ in rows]
+        prepared: dict[int, _Prepared] = {}
+        for place, row in enumerate(rows):
             try:
-                warnings += _left_out(examined)
-            except RecordingError as error:
-                raise PayloadError(number, error.field, error.problem, error.code) from None
-        found = network.answers_by_stretch(request.patient, record, examined.kept if examined else None)
+                prepared[place] = _prepare(parse_row(row, first + place), first + place)
+            except PayloadError as error:
+                told = {"code": error.code, "field": error.field, "message": str(error), "row": error.row}
+                answers[place] = {"id": record_id_of(row), "error": told}
+        for network in (self.fusion, self.metadata):
+            places = [place for place, one in prepared.items() if (one.record is not None) is (network is self.fusion)]
+            if not places:
+                continue
+            for place, found in zip(
+                places, network.answers_of_many([prepared[place].question for place in places]), strict=True
+            ):
+                answers[place] = self._told(network, prepared[place], found, asked)
+        return answers
+
+    def _told(
+        self, network: Network, prepared: "_Prepared", found: Mapping[str, np.ndarray], asked: Asked
+    ) -> dict[str, Any]:
+        """What the network found as an answer."""
+        request, examined = prepared.request, prepared.examined
         name = asked.policy or network.policy
         policy = network.policies[name]
-        explanations, why_not = explanations_of(network, request.patient, record, asked.explain)
+        warnings = list(prepared.warnings)
+        explanations, why_not = explanations_of(network, request.patient, prepared.record, asked.explain)
         if why_not:
             warnings.append(why_not)
         if self.simulated:
@@ -121,6 +133,38 @@ class Scorer:
             "warnings": warnings,
             "disclaimer": DISCLAIMER,
         }
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A row that was read, and found to be an ECG if it has a recording."""
+
+    request: Request
+    examined: Examination | None
+    warnings: tuple[str, ...]
+
+    @property
+    def record(self) -> ECGRecord | None:
+        return self.request.recording.record if self.request.recording else None
+
+    @property
+    def question(self) -> Question:
+        return Question(self.request.patient, self.record, self.examined.kept if self.examined else None)
+
+
+def _prepare(request: Request, number: int) -> _Prepared:
+    """Look at the recording.
+
+    Raises:
+        PayloadError: it is no ECG.
+    """
+    if request.recording is None:
+        return _Prepared(request, None, request.warnings)
+    examined = examine(request.recording)
+    try:
+        return _Prepared(request, examined, (*request.warnings, *_left_out(examined)))
+    except RecordingError as error:
+        raise PayloadError(number, error.field, error.problem, error.code) from None
 
 
 def _left_out(examined: Examination) -> list[str]:
