@@ -39,6 +39,7 @@ def entries(source: Path) -> Iterator[Entry]:
     Raises:
         SourceError: the source does not exist, is no such table, or holds no recordings.
     """
+    found: Iterator[Entry]
     if source.is_dir():
         found = ({FILE: str(path)} for path in _recordings_below(source))
     elif source.is_file() and source.suffix.casefold() in TABLE_ENDINGS:
