@@ -1,6 +1,9 @@
 """A batch of real files through real small networks: folder and table, errors as rows, resumption, processes."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pandas as pd
 import pytest
 import wfdb
 
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.data.simulator import simulate_record
 from leadwise.serving.batch import parts
@@ -164,3 +168,26 @@ def test_records_of_all_lengths_together_get_the_answers_that_each_gets_alone(sc
         for name, value in alone.get("probabilities", {}).items():
             assert one["probabilities"][name] == pytest.approx(value, abs=2e-6)
         assert json.dumps(one.get("error")) == json.dumps(alone.get("error"))
+
+
+def test_the_entry_point_scores_and_says_where(folder: Path, package_folder: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | {
+        "PYTHONPATH": str(PROJECT_ROOT / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+    }
+
+    def score(model: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "score.py"), "--input", str(folder)]
+        command += ["--output", str(tmp_path / "answers.parquet"), "--model", str(model), "--workers", "1"]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    done = score(package_folder)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'answers.parquet'}: 6 records, 2 of them with an error" in done.stdout
+    assert "%|" not in done.stderr, "no progress bar where there is no terminal"
+    assert len(pd.read_parquet(tmp_path / "answers.parquet")) == 6
+    failed = score(tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("leadwise score: error: model: ")
