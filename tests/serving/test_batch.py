@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,6 @@ import wfdb
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.data.simulator import simulate_record
-from leadwise.serving.batch import parts
 from leadwise.serving.batch.run import BatchError, score_batch
 from leadwise.serving.batch.source import SourceError, entries
 from leadwise.serving.parameters import Asked
@@ -50,7 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_format_is_answered_as_the_scorer_answers_it(folder: Path, package_folder: Path, tmp_path: Path) -> None:
+def test_every_format_is_answered_as_the_scorer_answers_it(
+    folder: Path, package_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     done = score_batch(folder, tmp_path / "answers.parquet", package_folder, workers=1)
     assert (done.records, done.errors, done.scored) == (6, 2, 6)
     answers = pd.read_parquet(done.file)
@@ -70,6 +73,7 @@ def test_every_format_is_answered_as_the_scorer_answers_it(folder: Path, package
     assert answers.loc[["a.hea", "b.csv", "c.npz", "d.parquet"], "error"].isna().all()
     assert answers.loc["e.csv", [f"probability_{name}" for name in SUPERCLASSES]].isna().all()
     assert list(tmp_path.iterdir()) == [done.file]
+    assert capfd.readouterr().err == "", "no progress bar where there is no terminal"
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -104,27 +108,54 @@ def test_a_table_says_which_files_and_what_is_known_of_the_patients(
         assert answers.loc[place, "probability_MI"] == pytest.approx(expected["probabilities"]["MI"], abs=1e-5)
 
 
-def test_what_is_whole_is_not_scored_again(
-    folder: Path, package_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+KILLED_IN_MID_RUN = """
+import os, signal, sys
+from pathlib import Path
+from leadwise.serving.batch.run import score_batch
+
+replace = os.replace
+
+def die(beside, file):
+    if Path(file).name == "part-000001.parquet":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(beside, file)
+
+os.replace = die
+source, output, package = map(Path, sys.argv[1:])
+score_batch(source, output, package, workers=1, part_records=2)
+"""
+"""Killed when the second part is written and not yet renamed."""
+
+
+def test_a_killed_run_goes_on_where_it_was(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.parquet"
-    write = parts.write_atomically
-
-    def interrupted(file: Path, content: bytes) -> None:
-        if file.name == "part-000001.parquet":
-            raise KeyboardInterrupt
-        write(file, content)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(parts, "write_atomically", interrupted)
-        score_batch(folder, output, package_folder, workers=1, part_records=2)
+    command = [sys.executable, "-c", KILLED_IN_MID_RUN, str(folder), str(output), str(package_folder)]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
+    killed = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL, timeout=300)
+    assert killed.returncode == -signal.SIGKILL
     assert not output.exists()
-    again = score_batch(folder, output, package_folder, workers=1, part_records=2)
-    assert (again.records, again.scored) == (6, 4)
+    done = score_batch(folder, output, package_folder, workers=1, part_records=2)
+    assert (done.records, done.scored) == (6, 4)
+    whole = score_batch(folder, tmp_path / "whole.parquet", package_folder, workers=1).file
+    pd.testing.assert_frame_equal(pd.read_parquet(output), pd.read_parquet(whole))
+    assert {path.name for path in tmp_path.iterdir()} == {"answers.parquet", "whole.parquet"}
+
+
+def test_only_what_has_changed_is_scored_again(folder: Path, package_folder: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "recordings", tmp_path / "answers.parquet"
+    shutil.copytree(folder, source)
+
+    def scored(**settings: Any) -> int:
+        return score_batch(source, output, package_folder, workers=1, part_records=2, **settings).scored
+
+    assert scored() == 6
     before = output.stat().st_mtime_ns
-    assert score_batch(folder, output, package_folder, workers=1, part_records=2).scored == 0
+    assert scored() == 0
     assert output.stat().st_mtime_ns == before
-    assert score_batch(folder, output, package_folder, workers=1, part_records=2, policy="youden").scored == 6
+    # What a header leads to counts as much as the header.
+    os.utime(source / "a.dat", ns=(1, 1))
+    assert scored() == 6
+    assert scored(policy="youden") == 6
     assert set(pd.read_parquet(output)["policy"].dropna()) == {"youden"}
 
 
@@ -136,6 +167,13 @@ def test_two_processes_write_the_same_table_as_one(folder: Path, package_folder:
     pd.testing.assert_frame_equal(one, two)
 
 
+TABLES_REFUSED = {
+    "no-file.csv": "name,age\nb.csv,3\n",
+    "misspelt.csv": "file,hieght\nb.csv,3\n",
+    "commas.csv": "file,leads\na.csv,I\nb.csv,I,II,III\n",
+}
+
+
 def refused(work: Callable[[], object], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         work()
@@ -144,13 +182,26 @@ def refused(work: Callable[[], object], kind: type[Exception], message: str) -> 
 def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.parquet"
     (tmp_path / "empty").mkdir()
-    (tmp_path / "list.csv").write_text("name,age\nb.csv,3\n", encoding="utf-8")
-    (tmp_path / "more.csv").write_text("file,hieght\nb.csv,3\n", encoding="utf-8")
-    refused(lambda: score_batch(tmp_path / "gone", output, package_folder), SourceError, "is no folder and no table")
-    refused(lambda: score_batch(tmp_path / "empty", output, package_folder), SourceError, "holds no recordings")
-    refused(lambda: score_batch(tmp_path / "list.csv", output, package_folder), SourceError, "has no column file")
-    refused(lambda: score_batch(tmp_path / "more.csv", output, package_folder), SourceError, "'hieght'")
-    refused(lambda: score_batch(folder, tmp_path / "a.csv", package_folder), BatchError, "ends with .parquet")
+    for name, text in TABLES_REFUSED.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    dates = pd.DataFrame({"file": ["b.csv"], "age": [pd.Timestamp("1960-01-01")]})
+    dates.to_parquet(tmp_path / "dates.parquet")
+    for source, problem in (
+        ("gone", "is no folder and no table"),
+        ("empty", "holds no recordings"),
+        ("no-file.csv", "has no column file"),
+        ("misspelt.csv", "'hieght'"),
+        ("commas.csv", "line 3 has more cells"),
+        ("dates.parquet", "column age holds timestamp"),
+    ):
+        refused(lambda source=source: score_batch(tmp_path / source, output, package_folder), SourceError, problem)
+    for file, problem in (
+        (tmp_path / "a.csv", "ends with .parquet"),
+        (folder / "below" / "answers.parquet", "lies in the folder that is scored"),
+    ):
+        refused(lambda file=file: score_batch(folder, file, package_folder), BatchError, problem)
+    itself = tmp_path / "dates.parquet"
+    refused(lambda: score_batch(itself, itself, package_folder), BatchError, "is the input")
     refused(lambda: score_batch(folder, output, package_folder, policy="mine"), BatchError, "allowed: best_f1")
     assert not output.exists()
 
@@ -162,32 +213,35 @@ def test_records_of_all_lengths_together_get_the_answers_that_each_gets_alone(sc
         rows.append({"signal": simulate_record("MI", seed).signal_mv[:samples], "fs_hz": 100, "age": 40 + seed})
     rows.append({"signal": np.tile(simulate_record("MI", 5).signal_mv, (3, 1))[:2500], "fs_hz": 100})
     rng.shuffle(rows)
-    together = scorer.answer_rows(rows, Asked())
-    for one, alone in zip(together, scorer.score(rows), strict=True):
+    together = scorer.score(rows)
+    for number, one in enumerate(together):
+        alone = scorer.answer_row(rows[number], number, Asked())
         assert one.keys() == alone.keys()
         for name, value in alone.get("probabilities", {}).items():
             assert one["probabilities"][name] == pytest.approx(value, abs=2e-6)
         assert json.dumps(one.get("error")) == json.dumps(alone.get("error"))
 
 
-def test_the_entry_point_scores_and_says_where(folder: Path, package_folder: Path, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | {
-        "PYTHONPATH": str(PROJECT_ROOT / "src"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
-    }
+def test_a_name_that_is_no_text_is_scored_all_the_same(package_folder: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.csv")
+    (tmp_path / "in").mkdir()
+    try:
+        write_csv(tmp_path / "in" / name, simulate_record("MI", 1).signal_mv, "# fs: 100", "# units: mV")
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    done = score_batch(tmp_path / "in", tmp_path / "answers.parquet", package_folder, workers=1)
+    assert (done.records, done.errors) == (1, 0)
+    assert pd.read_parquet(done.file)["file"].tolist() == [f"{tmp_path}/in/caf\ufffd.csv"]
 
-    def score(model: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "score.py"), "--input", str(folder)]
-        command += ["--output", str(tmp_path / "answers.parquet"), "--model", str(model), "--workers", "1"]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
 
-    done = score(package_folder)
-    assert done.returncode == 0, done.stderr
-    assert f"{tmp_path / 'answers.parquet'}: 6 records, 2 of them with an error" in done.stdout
-    assert "%|" not in done.stderr, "no progress bar where there is no terminal"
-    assert len(pd.read_parquet(tmp_path / "answers.parquet")) == 6
-    failed = score(tmp_path)
-    assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("leadwise score: error: model: ")
+def test_rows_that_cannot_be_read_stay_in_their_places(folder: Path, package_folder: Path, tmp_path: Path) -> None:
+    names = ["gone-1.csv", "gone-2.csv", "b.csv", "gone-3.csv", "c.npz", "gone-4.csv"] * 9
+    listed = folder / "many.csv"
+    listed.write_text("\n".join(["file", *names]), encoding="utf-8")
+    try:
+        done = score_batch(listed, tmp_path / "answers.parquet", package_folder, workers=1)
+    finally:
+        listed.unlink()
+    answers = pd.read_parquet(done.file)
+    assert [Path(file).name for file in answers["file"]] == names
+    assert answers["error_code"].isna().tolist() == [not name.startswith("gone") for name in names]

@@ -150,6 +150,16 @@ def test_many_records_are_sent_in_batches_and_errors_come_back_in_place(
     assert server.sizes == [4, 4, 1]
 
 
+def test_a_record_that_no_request_can_hold_spoils_only_itself(client: Client, server: Server) -> None:
+    # 10 min at 2,000 Hz are allowed; as float32 they are 77 MB of text.
+    large = {"id": "large", "signal": np.zeros((1_200_000, 12), dtype=np.float32), "fs_hz": 2000}
+    refused, answered = client.score([large, {"age": 50}])
+    assert (refused["id"], refused["error"]["code"], refused["error"]["row"]) == ("large", "too_large", 0)
+    assert "64 MiB at most can be sent" in refused["error"]["message"]
+    assert answered["model"] == "metadata"
+    assert server.sizes == [1]
+
+
 def test_no_records_ask_nothing(client: Client, server: Server) -> None:
     assert client.score([]) == []
     assert server.sizes == []

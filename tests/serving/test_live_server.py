@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 import requests
 
+from leadwise.registry.champion import NoSuchModel, load_scorer
 from leadwise.registry.packaging import stage_code
 from leadwise.registry.signature import served_signature
+from leadwise.serving import Client
 from leadwise.serving.limits import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
@@ -187,3 +189,18 @@ def test_the_loaded_model_answers_tables_as_the_server_does(server: Server, ecg_
     (answer, error) = json.loads(finished.stdout.splitlines()[-1])
     assert answer == expected
     assert error == refused
+
+
+def test_the_registry_hands_out_what_the_server_answers_with(
+    server: Server, ecg_mv: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, server.tracking)
+    counts = np.round(ecg_mv * 1000).astype(np.int16)
+    record = {"id": "a", "signal": counts, "units": "uV", "fs_hz": 100, "age": 63, "sex": "female"}
+    (here,) = load_scorer(server.uri).score([counts_row(ecg_mv)])
+    with Client(f"http://127.0.0.1:{server.port}") as client:
+        assert client.score([record, record]) == [here, here]
+    with pytest.raises(NoSuchModel, match="models:/small@champion: cannot be fetched from the registry"):
+        load_scorer("models:/small@champion")

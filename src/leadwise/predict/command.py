@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -59,24 +60,25 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
         LeadwiseError: nothing can be answered: an option is not allowed, there is no model, or no server.
     """
     _check(options)
-    ask = _asker(options)
     told, failed = [], False
-    for file in options.files:
-        entry: dict[str, Any] = {"file": str(file)}
-        try:
-            read = read_ecg(file, **options.hints)
-            entry["understood"] = _understood(read)
-            answer = _answered(read, options.facts, ask)
-            if options.figure is not None:
-                _draw(options.figure, read, options, answer)
-        except (ReaderError, _RecordError) as error:
-            failed = True
-            print(f"leadwise predict: error: {error}", file=err)
-            told.append(entry | {"error": str(error)})
-            continue
-        told.append(entry | {"answer": answer})
-        if not options.as_json:
-            print(f"{understood_text(read)}\n{answer_text(answer)}\n", file=out)
+    with _asker(options) as ask:
+        for file in options.files:
+            entry: dict[str, Any] = {"file": str(file)}
+            told.append(entry)
+            try:
+                read = read_ecg(file, **options.hints)
+                entry["understood"] = _understood(read)
+                answer = _answered(read, options.facts, ask)
+                if options.figure is not None:
+                    _draw(options.figure, read, options, answer)
+            except (ReaderError, _RecordError) as error:
+                failed = True
+                print(f"leadwise predict: error: {error}", file=err)
+                entry["error"] = str(error)
+                continue
+            entry["answer"] = answer
+            if not options.as_json:
+                print(f"{understood_text(read)}\n{answer_text(answer)}\n", file=out)
     if options.as_json:
         print(json.dumps(told, indent=2), file=out)
     elif any("answer" in entry for entry in told):
@@ -101,26 +103,23 @@ def _check(options: Options) -> None:
         raise PredictError("--model: is for answers without a server; leave it out with --url")
 
 
-def _asker(options: Options) -> Ask:
+@contextmanager
+def _asker(options: Options) -> Iterator[Ask]:
     """One row of a request -> its answer; refuses what concerns every file, such as an unknown policy."""
-    if options.url is not None:
-        from leadwise.serving.client import Client, RequestRefused
+    if options.url is None:
+        yield _asker_here(options)
+        return
+    from leadwise.serving.client import Client
 
-        try:
-            client = Client(options.url, batch=1)
-        except ValueError as error:
-            raise PredictError(f"--url: {error}") from None
-        explain = list(options.explain) or None
+    try:
+        client = Client(options.url)
+    except ValueError as error:
+        raise PredictError(f"--url: {error}") from None
+    with client:
+        yield lambda row: client.score([row], policy=options.policy, explain=list(options.explain) or None)[0]
 
-        def ask(row: dict[str, Any]) -> Answer:
-            try:
-                return client.score([row], policy=options.policy, explain=explain)[0]
-            except RequestRefused as error:
-                if error.status != 413:
-                    raise
-                raise _RecordError(f"{row['id']}: {error}") from None
 
-        return ask
+def _asker_here(options: Options) -> Ask:
     from leadwise.registry.champion import load_scorer
     from leadwise.serving.parameters import Asked
 
@@ -132,10 +131,12 @@ def _asker(options: Options) -> Ask:
 
 
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
-    for question in read.questions:
-        option = OPTION_OF.get(question.field, "")
+    if read.questions:
+        question = read.questions[0]
         likely = f" (likely: {question.suggestion})" if question.suggestion is not None else ""
-        raise ReaderError(read.file, question.field, f"{question.text}{likely}; answer with {option}")
+        option = OPTION_OF.get(question.field)
+        how = f"; answer with {option}" if option else ""
+        raise ReaderError(read.file, question.field, f"{question.text}{likely}{how}")
     answer = ask(read.array_row() | dict(facts) | {"id": read.file[:200]})
     if "error" in answer:
         message = str(answer["error"]["message"]).removeprefix("row 0: ")

@@ -22,6 +22,10 @@ class ModelError(LeadwiseError):
     """A model cannot be loaded; the message names it and says what is allowed."""
 
 
+class NoSuchModel(ModelError):
+    """The registry can be asked, and knows no such model, version or alias."""
+
+
 @contextmanager
 def package_folder(model: str) -> Iterator[Path]:
     """The folder with ``model.json`` and its networks; what is fetched for it is removed at the end of the block.
@@ -49,7 +53,7 @@ def load_scorer(model: str | None = None) -> Scorer:
             the champion that was trained on simulated data.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: there is no such model, or the registry in use cannot be asked.
     """
     if model is not None:
         with package_folder(model) as folder:
@@ -62,7 +66,7 @@ def load_scorer(model: str | None = None) -> Scorer:
             continue
         try:
             return load_scorer(candidate)
-        except ModelError:
+        except NoSuchModel:
             continue
     raise ModelError(
         "model: no champion is registered here, and no pretrained package is shipped; register one (make run), name a "
@@ -85,8 +89,16 @@ def _fetched(model: str, folder: Path) -> Path:
 
     try:
         return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"model: {model}: cannot be fetched from {mlflow.get_registry_uri()}: {error}") from None
+    except MlflowException as error:
+        absent = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+        told = f"model: {model}: cannot be fetched from the registry: {_first_line(error)}"
+        raise (NoSuchModel if absent else ModelError)(told) from None
+    except OSError as error:
+        raise ModelError(f"model: {model}: cannot be fetched: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
 
 
 def _checked(folder: Path, model: str) -> Path:

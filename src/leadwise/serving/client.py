@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 from leadwise.contract import LeadwiseError
 from leadwise.serving.limits import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS
-from leadwise.serving.payload import PayloadError, record_id_of
+from leadwise.serving.payload import Answer, PayloadError, record_id_of
 from leadwise.serving.request_rows import request_row
 
 TIMEOUT_S = 60.0
@@ -26,10 +26,10 @@ BATCH = 64
 BACK_OFF_S = 0.2
 """Before the second retry; each one waits twice as long, up to ``LONGEST_WAIT_S``."""
 LONGEST_WAIT_S = 10
+LARGEST_ROW = LARGEST_BODY - 2**16
+"""Bytes of the rows of a request; the rest is for what stands around them."""
 RETRIED = (502, 503, 504)
 """What a proxy or a server that starts, stops or is busy answers."""
-
-Answer = dict[str, Any]
 
 
 class ClientError(LeadwiseError):
@@ -72,7 +72,7 @@ class Client:
         timeout_s: seconds to wait for a connection, and for the server to send something.
         retries: how often a request is sent again after a connection that failed or broke, or a 502, 503 or 504.
         batch: most records of one request, up to 1,024; fewer are sent at a time where the body would pass 64 MiB, and
-            8 with explanations.
+            8 with explanations. A record that passes it alone is not sent.
 
     Raises:
         ValueError: an argument is out of range.
@@ -222,20 +222,31 @@ def _batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterat
             # Numbers that JSON does not know are the server's to refuse.
             row = json.dumps(request_row(record, position)).encode()
         except PayloadError as error:
-            told = {"code": error.code, "field": error.field, "message": str(error), "row": position}
-            answers[position] = {"id": record_id_of(record), "error": told}
+            answers[position] = error.answer(record_id_of(record))
             continue
         except (TypeError, ValueError):
-            told = {"code": "wrong_type", "field": "record", "message": f"row {position}: a field is not JSON"}
-            answers[position] = {"id": record_id_of(record), "error": told | {"row": position}}
+            problem = PayloadError(position, "record", "a field holds what JSON does not know", "wrong_type")
+            answers[position] = problem.answer(record_id_of(record))
             continue
-        if batch and (len(batch) == most or size + len(row) > LARGEST_BODY - 2**16):
+        if len(row) > LARGEST_ROW:
+            answers[position] = _too_large(record_id_of(record), position, len(row))
+            continue
+        if batch and (len(batch) == most or size + len(row) > LARGEST_ROW):
             yield batch
             batch, size = [], 0
         batch.append((position, row))
         size += len(row) + 2
     if batch:
         yield batch
+
+
+def _too_large(record_id: str | None, position: int, size: int) -> Answer:
+    allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
+    message = f"row {position}: signal: is {size / 2**20:.1f} MiB as text; {allowed}"
+    return {
+        "id": record_id,
+        "error": {"code": "too_large", "field": "signal", "message": message, "row": position},
+    }
 
 
 def _at(answer: Answer, position: int) -> Answer:

@@ -25,7 +25,13 @@ WINDOWS_PER_BATCH = 64
 
 @dataclass(frozen=True)
 class Question:
-    """What a network is asked about one record; the fields are those of ``Network.answers_by_stretch``."""
+    """What a network is asked about one record.
+
+    Attributes:
+        patient: the facts.
+        record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
+        kept: which stretches (see ``leadwise.signals.stretches``) are asked for; ``None``: all.
+    """
 
     patient: Mapping[str, float | None]
     record: ECGRecord | None
@@ -85,22 +91,14 @@ class Network:
 
     def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
         """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its stretches."""
-        return {name: values.mean(axis=0) for name, values in self.answers_by_stretch(patient, record).items()}
+        (found,) = self.answers_of_many([Question(patient, record)])
+        return {name: values.mean(axis=0) for name, values in found.items()}
 
-    def answers_by_stretch(
-        self, patient: Mapping[str, float | None], record: ECGRecord | None, kept: Sequence[int] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Uncalibrated ``(stretch, class)`` float32 of one record by output, each averaged over its windows.
+    def answers_of_many(self, questions: Sequence[Question]) -> list[dict[str, np.ndarray]]:
+        """Of each record, uncalibrated ``(stretch, class)`` float32 by output, each averaged over its windows.
 
-        Args:
-            patient: the facts.
-            record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
-            kept: which stretches (see ``leadwise.signals.stretches``) are asked for; ``None``: all.
+        The windows of all records go through the session in as few calls as possible.
         """
-        return self.answers_of_many([Question(patient, record, kept)])[0]
-
-    def answers_of_many(self, questions: Sequence["Question"]) -> list[dict[str, np.ndarray]]:
-        """``answers_by_stretch`` of several records, with as few calls of the session as possible."""
         facts = [self.metadata.transform_one(question.patient) for question in questions]
         cut = [self._windows(question) for question in questions]
         answers: list[dict[str, np.ndarray]] = [{} for _ in questions]
@@ -108,18 +106,18 @@ class Network:
         for shape in {windows.shape[2:] for windows in cut}:
             places = [place for place, windows in enumerate(cut) if windows.shape[2:] == shape]
             counts = [cut[place].shape[0] * cut[place].shape[1] for place in places]
-            repeated = np.repeat(np.concatenate([facts[place] for place in places]), counts, axis=0)
             windows = [cut[place].reshape(count, *shape) for place, count in zip(places, counts, strict=True)]
-            found = self.ask(np.concatenate(windows), repeated)
+            found = self.ask(
+                np.concatenate(windows), np.repeat(np.concatenate([facts[place] for place in places]), counts, axis=0)
+            )
             for place, end, count in zip(places, np.cumsum(counts), counts, strict=True):
-                stretches_, windows_ = cut[place].shape[:2]
+                by_stretch = (*cut[place].shape[:2], -1)
                 answers[place] = {
-                    name: values[end - count : end].reshape(stretches_, windows_, -1).mean(axis=1)
-                    for name, values in found.items()
+                    name: values[end - count : end].reshape(by_stretch).mean(axis=1) for name, values in found.items()
                 }
         return answers
 
-    def _windows(self, question: "Question") -> np.ndarray:
+    def _windows(self, question: Question) -> np.ndarray:
         """``(stretch, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
         record = question.record
         if self.signal is None or record is None:

@@ -1,7 +1,9 @@
 """One part of a batch: some hundred recordings, read and scored by one process, written beside and renamed."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -12,14 +14,12 @@ from leadwise.atomic import write_atomically
 from leadwise.serving.batch.source import FILE, HINTS, Entry
 from leadwise.serving.batch.table import schema, table_row
 from leadwise.serving.parameters import Asked
-from leadwise.serving.registered import registered_version
+from leadwise.serving.registered import RegisteredVersion
 from leadwise.serving.scorer import Scorer
 from leadwise.signals.readers import ReaderError, read_ecg
 
 PART_KEY = b"leadwise.part"
 """In a part's metadata: the digest of what it is of and how it was scored."""
-SCORED_TOGETHER = 16
-"""Recordings whose windows go through the network together; more did not make it faster, and takes memory."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class PartTask:
         digest: of the lines and of how they are scored.
         file: where the answers go.
         package: folder of the networks.
+        registered: the version that they were fetched as.
         policy: which thresholds answer; ``None``: the package's.
         hints: what files that do not say it are taken to be, by name.
     """
@@ -43,6 +44,7 @@ class PartTask:
     digest: str
     file: Path
     package: Path
+    registered: RegisteredVersion | None
     policy: str | None
     hints: Mapping[str, Any]
 
@@ -52,37 +54,46 @@ def score_part(task: PartTask) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    scorer = _scorer(task.package)
-    asked = Asked(task.policy)
+    scorer = _scorer(task.package, task.registered)
     columns = schema().with_metadata({PART_KEY: task.digest.encode()})
     with task.list_file.open("rb") as stream:
         stream.seek(task.offset)
-        lines = (json.loads(line) for line in islice(stream, task.count))
-        rows = [row for some in _chunks(lines, SCORED_TOGETHER) for row in _answered(scorer, some, asked, task.hints)]
+        entries = (json.loads(line) for line in islice(stream, task.count))
+        rows = list(_answered(scorer, entries, Asked(task.policy), task.hints))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=columns), sink, compression="zstd")
     write_atomically(task.file, sink.getvalue().to_pybytes())
 
 
 @lru_cache(maxsize=1)
-def _scorer(package: Path) -> Scorer:
-    return Scorer.load(package, registered_version(package.parent))
-
-
-def _chunks(lines: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
-    while some := list(islice(lines, size)):
-        yield some
+def _scorer(package: Path, registered: RegisteredVersion | None) -> Scorer:
+    return Scorer.load(package, registered)
 
 
 def _answered(
-    scorer: Scorer, some: Sequence[Entry], asked: Asked, hints: Mapping[str, Any]
+    scorer: Scorer, entries: Iterable[Entry], asked: Asked, hints: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """A row of the table per recording."""
-    read = [read_entry(entry, hints) for entry in some]
-    rows = [row for row, _ in read if "error" not in row]
-    answers = iter(scorer.answer_rows(rows, asked))
-    for row, about in read:
-        yield table_row(row if "error" in row else _without_position(next(answers)), about)
+    """A row of the table per entry; files are read as the scorer asks for them."""
+    waiting: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
+
+    def read() -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            waiting.append(read_entry(entry, hints))
+            row, _ = waiting[-1]
+            if "error" not in row:
+                yield row
+
+    for answer in scorer.answers(read(), asked):
+        yield from _not_read(waiting)
+        _, about = waiting.popleft()
+        yield table_row(_without_position(answer), about)
+    yield from _not_read(waiting)
+
+
+def _not_read(waiting: deque[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """The rows of those that stand before the next one that was read."""
+    while waiting and "error" in waiting[0][0]:
+        yield table_row(*waiting.popleft())
 
 
 def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -92,7 +103,7 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
         entry: of a source; what it says of the patient counts more than what the file says.
         hints: for files that do not say it; what the entry says counts more.
     """
-    about: dict[str, Any] = {"file": entry.get(FILE)}
+    about: dict[str, Any] = {"file": _in_utf8(entry[FILE]) if FILE in entry else None}
     facts = {name: value for name, value in entry.items() if name != FILE and name not in HINTS}
     if FILE not in entry:
         return facts, about
@@ -106,6 +117,11 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
     except ReaderError as error:
         told = {"code": "not_read", "field": error.field, "message": str(error)}
         return {"id": facts.get("id"), "error": told}, about
+
+
+def _in_utf8(path: str) -> str:
+    """A path as a table can hold it: the name of a file may be any bytes."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
 
 
 def _without_position(answer: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leadwise import __version__
 from leadwise.atomic import one_at_a_time
 from leadwise.contract import LeadwiseError
 from leadwise.data.processes import run_in_processes
 from leadwise.serving.batch.parts import PART_KEY, PartTask, score_part
 from leadwise.serving.batch.source import FILE, entries
 from leadwise.serving.batch.table import schema
+from leadwise.serving.registered import RegisteredVersion, registered_version
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.signals.readers.read import SIGNAL_FILE_ENDINGS
 
 LIST_FILE = "recordings.jsonl"
 WHOLE_KEY = b"leadwise.batch"
@@ -71,14 +74,13 @@ def score_batch(
         SourceError: there is nothing to score.
         BatchError: ``policy`` or ``output`` is not allowed.
     """
-    if output.suffix != ".parquet":
-        raise BatchError(f"output: received {output.name}; a name that ends with .parquet is needed")
-    settings = {"policy": policy, "hints": dict(hints or {}), "package": _package_digest(package)}
+    _check_output(source, output)
     if policy is not None and policy not in (allowed := Scorer.load(package).policies):
         raise BatchError(f"policy: received {policy!r}; allowed: {', '.join(allowed)}")
+    how = How(package, registered_version(package.parent), policy, dict(hints or {}))
     parts = output.with_name(f"{output.name}.parts")
     with one_at_a_time(output):
-        tasks = _listed(source, parts, package, settings, part_records)
+        tasks = _listed(source, parts, how, part_records)
         whole = hashlib.sha256("".join(task.digest for task in tasks).encode()).hexdigest()
         missing: list[PartTask] = []
         if _digest_of(output, WHOLE_KEY) != whole:
@@ -91,27 +93,53 @@ def score_batch(
     return Done(output, records, errors, sum(task.count for task in missing))
 
 
-def _package_digest(package: Path) -> str:
-    """Of every file that decides an answer: an alias of the registry may move."""
-    description = json.loads((package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-    names = [DESCRIPTION_FILE, *(entry["file"] for entry in description["networks"].values())]
-    found = hashlib.sha256()
-    for name in sorted(names):
-        found.update(hashlib.sha256((package / name).read_bytes()).digest())
-    return found.hexdigest()
+def _check_output(source: Path, output: Path) -> None:
+    """The answers must not be taken for recordings by the next run, nor take the place of what is asked about."""
+    if output.suffix != ".parquet":
+        raise BatchError(f"output: received {output.name}; a name that ends with .parquet is needed")
+    if output.resolve() == source.resolve():
+        raise BatchError(f"output: {output}: is the input; another name is needed")
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise BatchError(f"output: {output}: lies in the folder that is scored; a place outside of it is needed")
 
 
-def _listed(source: Path, parts: Path, package: Path, settings: Mapping[str, Any], part_records: int) -> list[PartTask]:
+@dataclass(frozen=True)
+class How:
+    """Everything that decides an answer, beside the recordings.
+
+    Attributes:
+        package: folder of the networks.
+        registered: the version that they were fetched as.
+        policy: which thresholds answer.
+        hints: for files that do not say it.
+    """
+
+    package: Path
+    registered: RegisteredVersion | None
+    policy: str | None
+    hints: Mapping[str, Any]
+
+    def digest(self) -> bytes:
+        """Of the contents, not of where they lie: the networks are fetched to another place each time."""
+        description = json.loads((self.package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        names = [DESCRIPTION_FILE, *(entry["file"] for entry in description["networks"].values())]
+        networks = [hashlib.sha256((self.package / name).read_bytes()).hexdigest() for name in sorted(names)]
+        version = [self.registered.name, self.registered.version] if self.registered else None
+        told = [__version__, networks, version, self.policy, sorted(self.hints.items())]
+        return hashlib.sha256(json.dumps(told).encode()).digest()
+
+
+def _listed(source: Path, parts: Path, how: How, part_records: int) -> list[PartTask]:
     """Write the list of recordings and cut it into parts; a part is known by its lines and the state of its files."""
     parts.mkdir(parents=True, exist_ok=True)
     tasks: list[PartTask] = []
-    beginning = json.dumps(settings, sort_keys=True).encode()
+    beginning = how.digest()
     digest, offset, count, written = hashlib.sha256(beginning), 0, 0, 0
 
     def cut() -> None:
-        file = parts / f"part-{len(tasks):06d}.parquet"
-        hints, policy = settings["hints"], settings["policy"]
-        tasks.append(PartTask(parts / LIST_FILE, offset, count, digest.hexdigest(), file, package, policy, hints))
+        file, lines = parts / f"part-{len(tasks):06d}.parquet", parts / LIST_FILE
+        told = digest.hexdigest()
+        tasks.append(PartTask(lines, offset, count, told, file, how.package, how.registered, how.policy, how.hints))
 
     with (parts / LIST_FILE).open("wb") as stream:
         for entry in entries(source):
@@ -129,11 +157,19 @@ def _listed(source: Path, parts: Path, package: Path, settings: Mapping[str, Any
 
 
 def _state(entry: Mapping[str, Any]) -> bytes:
-    """Size and time of a file: one that was repaired meanwhile is scored again."""
-    try:
-        found = os.stat(entry[FILE])  # noqa: PTH116
-    except (KeyError, OSError, ValueError):
+    """Size and time of a file, and of the signals beside a header: what was repaired meanwhile is scored again."""
+    if FILE not in entry:
         return b""
+    stem, ending = os.path.splitext(entry[FILE])  # noqa: PTH122
+    beside = [f"{stem}{other}" for other in SIGNAL_FILE_ENDINGS] if ending.casefold() == ".hea" else []
+    return b" ".join(map(_size_and_time, (entry[FILE], *beside)))
+
+
+def _size_and_time(file: str) -> bytes:
+    try:
+        found = os.stat(file)  # noqa: PTH116
+    except (OSError, ValueError):
+        return b"-"
     return f"{found.st_size} {found.st_mtime_ns}".encode()
 
 

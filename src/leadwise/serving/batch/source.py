@@ -4,10 +4,13 @@ import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import LeadwiseError
 from leadwise.serving.payload import FACTS
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FILE = "file"
 HINTS = ("fs_hz", "units", "gain", "leads", "order")
@@ -89,7 +92,10 @@ def _csv_rows(table: Path) -> Iterator[Entry]:
             reader = csv.DictReader(stream)
             _check_columns(table, list(reader.fieldnames or ()))
             for row in reader:
-                yield {name: _number(name, value) for name, value in row.items() if name is not None}
+                if None in row:
+                    problem = "more cells than the first; a cell with commas in it stands in quotes"
+                    raise SourceError(f"input: {table}: line {reader.line_num} has {problem}")
+                yield {name: _number(name, value) for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"input: {table}: cannot be read as CSV in UTF-8: {error}") from None
 
@@ -111,10 +117,24 @@ def _parquet_rows(table: Path) -> Iterator[Entry]:
     try:
         with pyarrow.parquet.ParquetFile(table) as file:
             _check_columns(table, file.schema_arrow.names)
+            _check_types(table, file.schema_arrow)
             for block in file.iter_batches(ROWS_READ):
                 yield from block.to_pylist()
     except pyarrow.ArrowException as error:
         raise SourceError(f"input: {table}: cannot be read as Parquet: {type(error).__name__}") from None
+
+
+def _check_types(table: Path, columns: "pyarrow.Schema") -> None:
+    """Texts, numbers, truths and lists of texts can stand in a request."""
+    from pyarrow import types
+
+    for column in columns:
+        kind = column.type.value_type if types.is_dictionary(column.type) or types.is_list(column.type) else column.type
+        plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+        if not any(is_of(kind) for is_of in (*plain, types.is_null)):
+            raise SourceError(
+                f"input: {table}: column {column.name} holds {column.type}; texts, numbers or truths are needed"
+            )
 
 
 def _check_columns(table: Path, names: list[str]) -> None:
