@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import requests
+from process_memory import group_memory_mib
 from serving_models import EXPERIMENT, Served, log_both
 
 from leadwise.data.simulator import simulate_record
@@ -43,6 +44,7 @@ from leadwise.serving.scorer import Scorer
 CLIENTS = 4
 SIZES = (1, 4, 16, 64, 256)
 WARM_UP = 20
+LONGEST_START_S = 400
 JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 
 Body = tuple[bytes, str]
@@ -79,14 +81,8 @@ class Server:
     group: int
 
     def memory_mib(self) -> float:
-        """Proportional set size of all processes of the group: pages that they share count once."""
-        total = 0
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError, ValueError):
-                if entry.name.isdecimal() and os.getpgid(int(entry.name)) == self.group:
-                    lines = (entry / "smaps_rollup").read_text().splitlines()
-                    total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        return total / 1024
+        """Of all processes of the server, the ``mlflow`` command among them."""
+        return group_memory_mib(self.group)
 
 
 @contextmanager
@@ -108,7 +104,7 @@ def serving(uri: str, *, workers: int = 1) -> Iterator[Server]:
             with suppress(requests.ConnectionError):
                 if requests.get(f"{url}/ping", timeout=60).ok:
                     break
-            if process.poll() is not None or time.perf_counter() - started > 120:
+            if process.poll() is not None or time.perf_counter() - started > LONGEST_START_S:
                 raise SystemExit(f"{uri}: the server did not start")
             time.sleep(0.02)
         yield Server(url, time.perf_counter() - started, process.pid)

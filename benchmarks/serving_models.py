@@ -36,17 +36,14 @@ class Served:
     parameters: int
 
 
-def log_both(folder: Path, *, configuration: str) -> Served:
-    """Build the fusion network of a configuration, package it, and log both models to the tracking store in use."""
-    import mlflow
+def build_package(folder: Path, *, configuration: str) -> Any:
+    """Write a package with the networks of a configuration; returns the fusion network, in Keras."""
     import pandas as pd
 
     from leadwise.data.metadata import MetadataTransformer
     from leadwise.models.build import Architecture, build_model
     from leadwise.registry.onnx_export import export_onnx
-    from leadwise.registry.packaging import EXAMPLE_FILE, Package, example_row, stage_code
-    from leadwise.registry.registration import log_package
-    from leadwise.registry.requirements import served_requirements
+    from leadwise.registry.packaging import CODE_FOLDER, EXAMPLE_FILE, example_row, stage_code
 
     train = load_parameters({"configuration": configuration}).train
     rng = np.random.default_rng(0)
@@ -59,12 +56,11 @@ def log_both(folder: Path, *, configuration: str) -> Served:
     architecture = Architecture(
         encoder=train.encoder, encoder_width=train.encoder_width, head=train.head, statements=True
     )
-    package = folder / "package"
-    package.mkdir(parents=True)
-    networks, fusion = {}, None
+    folder.mkdir(parents=True)
+    networks, built = {}, {}
     for role in ("metadata", "fusion"):
         network = build_model(role, SignalShape(), metadata_width=transformer.width, architecture=architecture, seed=1)
-        export_onnx(network, package / f"{role}.onnx")
+        export_onnx(network, folder / f"{role}.onnx")
         of_signal = signal.to_dict() if role == "fusion" else None
         networks[role] = {
             "name": role,
@@ -73,16 +69,29 @@ def log_both(folder: Path, *, configuration: str) -> Served:
             "decision": _decision(),
             "statements": [_statement(code) for code in STATEMENTS] if role == "fusion" else [],
         }
-        fusion = network
-    assert fusion is not None
+        built[role] = network
     description = {"networks": networks, "simulated": True}
-    (package / DESCRIPTION_FILE).write_text(json.dumps(description), encoding="utf-8")
-    (package / EXAMPLE_FILE).write_text(json.dumps(example_row()), encoding="utf-8")
-    stage_code(package / "code")
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(description), encoding="utf-8")
+    (folder / EXAMPLE_FILE).write_text(json.dumps(example_row()), encoding="utf-8")
+    stage_code(folder / CODE_FOLDER)
+    return built["fusion"]
+
+
+def log_both(folder: Path, *, configuration: str) -> Served:
+    """Build a package, and log it and the same network in MLflow's Keras flavour to the tracking store in use."""
+    import mlflow
+
+    from leadwise.registry.packaging import Package
+    from leadwise.registry.registration import log_package
+    from leadwise.registry.requirements import served_requirements
+
+    package = folder / "package"
+    fusion = build_package(package, configuration=configuration)
+    width = next(int(tensor.shape[-1]) for tensor in fusion.inputs if tensor.name == "metadata")
     with mlflow.start_run():
         ours = log_package(Package.read(package), served_requirements()).model_uri
         stock = mlflow.tensorflow.log_model(
-            fusion, name="stock", signature=_tensors(transformer.width), pip_requirements=["mlflow"]
+            fusion, name="stock", signature=_tensors(width), pip_requirements=["mlflow"]
         ).model_uri
     return Served(package, ours, stock, int(fusion.count_params()))
 

@@ -91,7 +91,7 @@ def test_bad_files_are_a_sentence_each_and_the_others_are_answered(
     assert len(errors) == 3
     for error, name in zip(errors, ("gone.csv", "broken.edf", "bare.npy"), strict=True):
         assert error.startswith(f"leadwise predict: error: {name}: ")
-    assert "answer with --" in errors[2]
+    assert errors[2].endswith(" Answer with --fs-hz, likely --fs-hz 100.")
     assert ["answer" in entry for entry in json.loads(shown.out)] == [False, False, False, True]
     hints = ["--fs-hz", "100", "--units", "mV", "--leads", ",".join(LEADS)]
     assert main(["predict", files[2], "--model", str(package_folder), *hints]) == 1

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, LeadwiseError
 from leadwise.predict.text import answer_text, understood_text
-from leadwise.signals.readers import ReadECG, ReaderError, read_ecg
+from leadwise.signals.readers import Question, ReadECG, ReaderError, read_ecg
 
 OPTION_OF = {"fs_hz": "--fs-hz", "units": "--units", "gain": "--gain", "leads": "--leads", "order": "--order"}
 """Question of a reader -> the option that answers it."""
@@ -114,7 +114,7 @@ def _asker(options: Options) -> Iterator[Ask]:
     try:
         client = Client(options.url)
     except ValueError as error:
-        raise PredictError(f"--url: {error}") from None
+        raise PredictError(f"--{error}") from None
     with client:
         yield lambda row: client.score([row], policy=options.policy, explain=list(options.explain) or None)[0]
 
@@ -133,15 +133,27 @@ def _asker_here(options: Options) -> Ask:
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
     if read.questions:
         question = read.questions[0]
-        likely = f" (likely: {question.suggestion})" if question.suggestion is not None else ""
-        option = OPTION_OF.get(question.field)
-        how = f"; answer with {option}" if option else ""
-        raise ReaderError(read.file, question.field, f"{question.text}{likely}{how}")
+        raise ReaderError(read.file, question.field, f"{question.text}{_how_to_answer(question)}")
     answer = ask(read.array_row() | dict(facts) | {"id": read.file[:200]})
     if "error" in answer:
         message = str(answer["error"]["message"]).removeprefix("row 0: ")
         raise _RecordError(f"{read.file}: {message}")
     return answer
+
+
+def _how_to_answer(question: Question) -> str:
+    option = OPTION_OF.get(question.field)
+    if option is None:
+        return ""
+    match question.suggestion:
+        case None:
+            return f" Answer with {option}."
+        case float(value):
+            return f" Answer with {option}, likely {option} {value:g}."
+        case str(value):
+            return f" Answer with {option}, likely {option} {value}."
+        case names:
+            return f" Answer with {option}, likely {option} {','.join(names)}."
 
 
 def _draw(figure: Path, read: ReadECG, options: Options, answer: Answer) -> None:

@@ -75,8 +75,9 @@ def load_scorer(model: str | None = None) -> Scorer:
 
 
 def _has_registry() -> bool:
-    named = any(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
-    return named or Path(DEFAULT_TRACKING_URI.removeprefix("sqlite:///")).is_file()
+    named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
+    address = next(named, DEFAULT_TRACKING_URI)
+    return not address.startswith("sqlite:///") or Path(address.removeprefix("sqlite:///")).is_file()
 
 
 def _fetched(model: str, folder: Path) -> Path:
