@@ -114,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     sizes, patients, bare_s = sorted(options.sizes), PATIENTS, BARE_S
     if options.quick:
-        sizes, patients, bare_s = [20, 40], 20, 1.0
+        sizes, patients, bare_s = [20, 40], 100, 1.0
     cores = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cores)
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
