@@ -5,8 +5,8 @@ nothing but send the windows of the same recordings, ready in memory, through th
 costs, from the smallest to the largest batch, so that the start of the processes does not count; the table has the
 whole times as well. Memory is that of all processes, pages that they share counted once.
 
-    python benchmarks/batch.py                                         # 1,000 to 8,000 records: 3 minutes
-    python benchmarks/batch.py --sizes 1000 10000 50000 200000         # the long one: 40 minutes
+    python benchmarks/batch.py                                         # 1,000 to 8,000 records: some minutes
+    python benchmarks/batch.py --sizes 1000 10000 50000 200000         # the long one
     python benchmarks/batch.py --quick                                 # says nothing about speed
 """
 
@@ -117,7 +117,7 @@ def main() -> None:
         sizes, patients, bare_s = [20, 40], 100, 1.0
     cores = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cores)
-    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="leadwise-bench-") as temporary:
         folder = Path(temporary)
         build_package(folder / "package", configuration=options.configuration)

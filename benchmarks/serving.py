@@ -35,6 +35,7 @@ import numpy as np
 import requests
 from process_memory import group_memory_mib
 from serving_models import EXPERIMENT, Served, log_both
+from serving_tables import compared, markdown
 
 from leadwise.data.simulator import simulate_record
 from leadwise.serving.payload import parse_row
@@ -246,40 +247,6 @@ def measure_stock(served: Served, effort: Effort) -> dict[str, Any]:
         }
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """The tables of docs/serving.md."""
-    ours, stock = result["leadwise"], result["stock"]
-    lines = ["| server | p50 ms | p95 ms | p99 ms | four clients, records/s | ready s | memory MiB |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    servers = {f"Leadwise, {name}": found for name, found in ours.items() if name.startswith("workers")}
-    for name, found in (servers | {"MLflow's Keras flavour": stock}).items():
-        one = found["one record"]
-        cells = [one["p50_ms"], one["p95_ms"], one["p99_ms"], found["four clients, records/s"]]
-        lines.append(f"| {name} | {' | '.join(map(str, [*cells, found['ready_s'], found['memory_mib']]))} |")
-    lines += ["", "| | ratio or difference |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in result["compared"].items()]
-    lines += ["", "| payload, one record | bytes | p50 ms | p99 ms |", "|---|---|---|---|"]
-    for name, found in ours["payloads"].items():
-        lines.append(f"| {name} | {found['bytes']:,} | {found['p50_ms']} | {found['p99_ms']} |")
-    lines += ["", "| records in a request | ms | records/s |", "|---|---|---|"]
-    lines += [f"| {size} | {found['p50_ms']} | {found['records/s']} |" for size, found in ours["batches"].items()]
-    return "\n".join(lines)
-
-
-def compared(ours: Mapping[str, Any], stock: Mapping[str, Any]) -> dict[str, float]:
-    """What the issue asks: ratios to the Keras flavour, and milliseconds over the bare session."""
-    one = ours["workers 1"]
-    return {
-        "p50 of one record, Keras flavour / Leadwise": round(
-            stock["one record"]["p50_ms"] / one["one record"]["p50_ms"], 2
-        ),
-        "throughput of four clients, Leadwise / Keras flavour": round(
-            one["four clients, records/s"] / stock["four clients, records/s"], 2
-        ),
-        "ms over the bare session, p50, base64": round(one["one record"]["p50_ms"] - ours["bare session"]["p50_ms"], 3),
-    }
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -290,7 +257,8 @@ def main() -> None:
     effort = QUICK if options.quick else Effort()
     cores = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cores)
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     with tempfile.TemporaryDirectory(prefix="leadwise-bench-") as temporary:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
         import mlflow
