@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_csv(folder / "f.csv", np.full((1000, 12), 0.5), "# fs: 100", "# units: mV")
     (folder / "README").write_text("not a recording", encoding="utf-8")
     (folder / ".hidden.csv").write_text("not a recording", encoding="utf-8")
+    (folder / "below" / "again").symlink_to(folder, target_is_directory=True)
     return folder
 
 
@@ -143,7 +144,7 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, package_folder: Path, t
 
 def test_only_what_has_changed_is_scored_again(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "recordings", tmp_path / "answers.parquet"
-    shutil.copytree(folder, source)
+    shutil.copytree(folder, source, symlinks=True)
 
     def scored(**settings: Any) -> int:
         return score_batch(source, output, package_folder, workers=1, part_records=2, **settings).scored

@@ -36,8 +36,9 @@ class SourceError(LeadwiseError):
 def entries(source: Path) -> Iterator[Entry]:
     """One entry per recording, in an order that stays the same as long as the source does.
 
-    A folder is searched with everything below it; hidden files and folders are left out. File names in a table are
-    relative to the table. Nothing but the names of one folder, or one block of a table, is held in memory.
+    A folder is searched with everything below it; hidden files and folders, and links to folders, are left out. File
+    names in a table are relative to the table. Nothing but the names of one folder, or one block of a table, is held
+    in memory.
 
     Raises:
         SourceError: the source does not exist, is no such table, or holds no recordings.
@@ -60,13 +61,17 @@ def entries(source: Path) -> Iterator[Entry]:
 
 
 def _recordings_below(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as listed:
-        items = sorted((item for item in listed if not item.name.startswith(".")), key=lambda item: item.name)
+    try:
+        with os.scandir(folder) as listed:
+            items = sorted((item for item in listed if not item.name.startswith(".")), key=lambda item: item.name)
+    except OSError as error:
+        raise SourceError(f"input: {folder}: cannot be searched: {error.strerror}") from None
     names = {item.name for item in items}
     for item in items:
-        if item.is_dir():
+        # A link may lead back to where it lies.
+        if item.is_dir(follow_symlinks=False):
             yield from _recordings_below(Path(item.path))
-        elif Path(item.name).suffix.casefold() in ENDINGS and not _of_a_header(item.name, names):
+        elif Path(item.name).suffix.casefold() in ENDINGS and item.is_file() and not _of_a_header(item.name, names):
             yield Path(item.path)
 
 
