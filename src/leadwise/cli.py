@@ -46,6 +46,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         _tell(f"leadwise {options.command}: stopped", sys.stderr)
         return 128 + signal.SIGINT
+    if isinstance(result, int):
+        return result
     _tell(result, sys.stdout)
     return 0
 
@@ -69,7 +71,10 @@ def _drop_what_nobody_reads() -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All subcommands; each sets ``run``, a function of the parsed options whose result is printed."""
+    """All subcommands; each sets ``run``, a function of the parsed options.
+
+    Its result is printed, unless it is a whole number: then it has printed all there is, and this is the exit status.
+    """
     parser = argparse.ArgumentParser(
         prog="leadwise",
         description="12-lead ECGs to calibrated probabilities. For research and education only, no medical device.",
@@ -79,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_download(commands)
     _add_simulate(commands)
+    _add_predict(commands)
     return parser
 
 
@@ -176,6 +182,65 @@ def _simulate(options: argparse.Namespace) -> Path:
         patients = defaults.simulate.patients if patients is None else patients
         seed = defaults.shared.seed if seed is None else seed
     return write_simulated_tree(options.dest, patients=patients, seed=seed)
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="say what the champion makes of ECG files of any format",
+        description="Read ECG files (WFDB, CSV, NPY, NPZ, EDF, DICOM, HL7 aECG, GE MUSE XML, Parquet, zip), say what "
+        "was understood of each, and what the champion makes of it. Without --url the champion of the registry in use "
+        "answers, or the package that Leadwise brings along. Facts about the patient count more than those in a file.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one recording each; of WFDB the header")
+    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument(
+        "--explain", metavar="CLASS", action="append", default=[], help="say why; NORM, MI, STTC, CD, HYP; repeatable"
+    )
+    parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the one recording: .png, .pdf or .svg")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    facts = parser.add_argument_group("the patient, of every file")
+    facts.add_argument("--age", metavar="YEARS", type=float)
+    facts.add_argument("--sex", choices=("male", "female"))
+    facts.add_argument("--height-cm", metavar="CM", type=float)
+    facts.add_argument("--weight-kg", metavar="KG", type=float)
+    facts.add_argument("--pacemaker", action="store_true", default=None)
+    hints = parser.add_argument_group("what files do not say, or say wrongly")
+    hints.add_argument("--fs-hz", metavar="HZ", type=float, help="sampling rate")
+    hints.add_argument("--units", choices=("mV", "uV", "V", "nV"))
+    hints.add_argument("--gain", metavar="G", type=float, help="stored numbers per millivolt, in place of --units")
+    hints.add_argument("--leads", metavar="NAMES", help="of all signals, with commas: I,II,III,aVR,...")
+    hints.add_argument("--order", choices=("time_lead", "lead_time"), help="of an array")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from leadwise.predict.command import Options, predict
+
+    def given(*names: str) -> dict[str, object]:
+        return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+    hints = given("fs_hz", "units", "gain", "order")
+    if options.leads is not None:
+        hints["leads"] = [name.strip() for name in options.leads.split(",")]
+    return predict(
+        Options(
+            files=options.files,
+            url=options.url,
+            model=options.model,
+            policy=options.policy,
+            explain=options.explain,
+            figure=options.figure,
+            as_json=options.json,
+            facts=given("age", "sex", "height_cm", "weight_kg", "pacemaker"),
+            hints=hints,
+        ),
+        sys.stdout,
+        sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -203,6 +203,27 @@ class Gate(Section):
     )
 
 
+class Score(Section):
+    """Many recordings in files to one table of answers."""
+
+    input: Path = Field(description="a folder of recordings, or a CSV or Parquet table of their files with facts")
+    output: Path = Field(description="the Parquet table of answers to write")
+    model: str = Field(
+        description="models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings "
+        "along), or the folder of a package"
+    )
+    policy: str = Field(description="which thresholds answer; empty: those that the model was registered with")
+    workers: int = Field(ge=0, le=1024, description="processes that read and score; 0: one per processor")
+    part_records: int = Field(
+        ge=1, le=100_000, description="recordings of one part: what is lost by an interruption, and held in memory"
+    )
+    fs_hz: float = Field(ge=0, le=2000, description="sampling rate in Hz of files that do not say it; 0: not known")
+    units: Literal["stated", "mV", "uV", "V", "nV"] = Field(
+        description="of the numbers in all files; stated: what each file states"
+    )
+    leads: str = Field(description="names of the leads of all files, with commas; empty: what each file states")
+
+
 class Main(Section):
     """The whole pipeline."""
 
@@ -222,6 +243,7 @@ class Parameters(BaseModel):
     evaluate: Evaluate
     registration: Register = Field(alias="register")
     gate: Gate
+    score: Score
     main: Main
 
     def flat(self, entry_point: str) -> dict[str, Any]:
@@ -243,6 +265,7 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("shared", "train", "evaluate"),
     "register": ("shared", "registration", "gate"),
     "rollback": ("shared", "registration"),
+    "score": ("score",),
 }
 """The sections whose parameters each entry point takes, most general first."""
 

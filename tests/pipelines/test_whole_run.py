@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -130,6 +132,22 @@ def test_nothing_is_left_half_written(whole_run: WholeRun) -> None:
     assert hidden == []
     status = whole_run.checkout.run("git", "status", "--porcelain")
     assert status.stdout == "", "a run changes no file of the project"
+
+
+def test_the_champion_scores_a_folder(whole_run: WholeRun, tmp_path: Path) -> None:
+    recordings = whole_run.checkout.folder / "data" / "simulated" / "records100" / "00000"
+    output = tmp_path / "answers.parquet"
+    champion = "models:/leadwise-demo@champion"
+    status, printed = whole_run.checkout.mlflow_run("score", input=recordings, output=output, model=champion)
+    assert status == 0, printed[-4000:]
+    answers = pd.read_parquet(output)
+    assert [Path(file).suffix for file in answers["file"].unique()] == [".hea"] * len(answers)
+    assert answers["error"].isna().all()
+    assert set(answers["registered_model"] + answers["version"]) == {"leadwise-demo1"}
+    assert f"{output}: {len(answers)} records, 0 of them with an error" in printed
+    status, printed = whole_run.checkout.mlflow_run("score", input=recordings, output=output)
+    assert status == 1
+    assert "leadwise score: error: model: models:/leadwise@champion: cannot be fetched from the registry" in printed
 
 
 def test_a_second_run_goes_on_from_what_the_first_one_left(whole_run: WholeRun) -> None:

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -133,8 +134,8 @@ def test_another_content_type_is_a_415(scorer: Scorer, content_type: str | None)
 
 
 class Broken(Scorer):
-    def answer_row(self, row: object, number: int, asked: object) -> dict[str, object]:
-        raise ValueError(f"cannot score {row}")
+    def answers(self, rows: object, asked: object, first: int = 0) -> Iterator[dict[str, object]]:
+        raise ValueError(f"cannot score {rows}")
 
 
 def test_a_defect_is_a_500_that_tells_neither_caller_nor_log_what_was_sent(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 import requests
 
+from leadwise.registry.champion import NoSuchModel, load_scorer
 from leadwise.registry.packaging import stage_code
 from leadwise.registry.signature import served_signature
+from leadwise.serving import Client
 from leadwise.serving.limits import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
@@ -42,15 +44,23 @@ class Server:
         return requests.post(f"http://127.0.0.1:{self.port}/invocations", data=body, headers=JSON, timeout=120)
 
 
+@contextmanager
+def in_use(tracking: str) -> Iterator[None]:
+    """A tracking store, and the registry in it, for the length of a block."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
 @pytest.fixture(scope="module")
 def server(package_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("live")
     stage_code(folder / "code")
     tracking = f"sqlite:///{folder / 'mlflow.db'}"
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(tracking)
-    mlflow.set_registry_uri(tracking)
-    try:
+    with in_use(tracking):
         experiment = mlflow.create_experiment("small", artifact_location=(folder / "artifacts").as_uri())
         for _ in range(2):
             with mlflow.start_run(experiment_id=experiment):
@@ -70,9 +80,6 @@ def server(package_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
                     signature=served_signature(),
                     registered_model_name="small",
                 )
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -187,3 +194,14 @@ def test_the_loaded_model_answers_tables_as_the_server_does(server: Server, ecg_
     (answer, error) = json.loads(finished.stdout.splitlines()[-1])
     assert answer == expected
     assert error == refused
+
+
+def test_the_registry_hands_out_what_the_server_answers_with(server: Server, ecg_mv: np.ndarray) -> None:
+    counts = np.round(ecg_mv * 1000).astype(np.int16)
+    record = {"id": "a", "signal": counts, "units": "uV", "fs_hz": 100, "age": 63, "sex": "female"}
+    with in_use(server.tracking):
+        (here,) = load_scorer(server.uri).score([counts_row(ecg_mv)])
+        with pytest.raises(NoSuchModel, match="models:/small@champion: cannot be fetched from the registry"):
+            load_scorer("models:/small@champion")
+    with Client(f"http://127.0.0.1:{server.port}") as client:
+        assert client.score([record, record]) == [here, here]

@@ -101,7 +101,7 @@ def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int,
             raise RequestError(
                 "too_many_records", "params.explain", f"received {len(rows)} rows; {MOST_EXPLAINED} can be explained"
             )
-        answers = [scorer.answer_row(row, number, asked) for number, row in enumerate(rows)]
+        answers = list(scorer.answers(rows, asked))
     except RequestError as error:
         return _refused(error)
     except Exception as error:

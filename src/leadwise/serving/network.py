@@ -24,6 +24,21 @@ WINDOWS_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a network is asked about one record.
+
+    Attributes:
+        patient: the facts.
+        record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
+        kept: which stretches (see ``leadwise.signals.stretches``) are asked for; ``None``: all.
+    """
+
+    patient: Mapping[str, float | None]
+    record: ECGRecord | None
+    kept: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
 class Network:
     """One ONNX network with what belongs to it.
 
@@ -76,40 +91,55 @@ class Network:
 
     def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
         """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its stretches."""
-        return {name: values.mean(axis=0) for name, values in self.answers_by_stretch(patient, record).items()}
+        (found,) = self.answers_of_many([Question(patient, record)])
+        return {name: values.mean(axis=0) for name, values in found.items()}
 
-    def answers_by_stretch(
-        self, patient: Mapping[str, float | None], record: ECGRecord | None, kept: Sequence[int] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Uncalibrated ``(stretch, class)`` float32 of one record by output, each averaged over its windows.
+    def answers_of_many(self, questions: Sequence[Question]) -> list[dict[str, np.ndarray]]:
+        """Of each record, uncalibrated ``(stretch, class)`` float32 by output, each averaged over its windows.
 
-        Args:
-            patient: the facts.
-            record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
-            kept: which stretches (see ``leadwise.signals.stretches``) are asked for; ``None``: all.
+        The windows of all records go through the session in as few calls as possible.
         """
-        facts = self.metadata.transform_one(patient)
+        facts = [self.metadata.transform_one(question.patient) for question in questions]
+        cut = [self._windows(question) for question in questions]
+        answers: list[dict[str, np.ndarray]] = [{} for _ in questions]
+        # What is shorter than a window is one window of its own length, and takes a call of its own.
+        for shape in {windows.shape[2:] for windows in cut}:
+            places = [place for place, windows in enumerate(cut) if windows.shape[2:] == shape]
+            counts = [cut[place].shape[0] * cut[place].shape[1] for place in places]
+            windows = [cut[place].reshape(count, *shape) for place, count in zip(places, counts, strict=True)]
+            found = self.ask(
+                np.concatenate(windows), np.repeat(np.concatenate([facts[place] for place in places]), counts, axis=0)
+            )
+            for place, end, count in zip(places, np.cumsum(counts), counts, strict=True):
+                by_stretch = (*cut[place].shape[:2], -1)
+                answers[place] = {
+                    name: values[end - count : end].reshape(by_stretch).mean(axis=1) for name, values in found.items()
+                }
+        return answers
+
+    def _windows(self, question: Question) -> np.ndarray:
+        """``(stretch, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
+        record = question.record
         if self.signal is None or record is None:
-            return dict(zip(self.outputs, self.session.run(self.outputs, {"metadata": facts}), strict=True))
+            return np.empty((1, 1, 0), dtype=np.float32)
         at_rate = self.signal.standardise(resample(record.signal_mv, record.fs_hz, self.signal.fs_hz))
         count = stretch_count(len(record.signal_mv), record.fs_hz)
         parts = stretches(len(at_rate), self.signal.fs_hz, count)
-        by_stretch = [self.signal.windows(at_rate[parts[k]]) for k in (range(count) if kept is None else kept)]
-        found = self.ask(np.concatenate(by_stretch), facts)
-        windows = len(by_stretch[0])
-        return {name: values.reshape(-1, windows, values.shape[1]).mean(axis=1) for name, values in found.items()}
+        chosen = range(count) if question.kept is None else question.kept
+        return np.stack([self.signal.windows(at_rate[parts[k]]) for k in chosen])
 
     def ask(self, windows: np.ndarray, facts: np.ndarray) -> dict[str, np.ndarray]:
         """Uncalibrated ``(window, class)`` by output.
 
         Args:
-            windows: ``(window, time, 12)`` float32, standardised.
-            facts: ``(1, feature)`` float32, the same for all windows.
+            windows: ``(window, time, 12)`` float32, standardised; ``(window, 0)`` for a network without a signal.
+            facts: ``(window, feature)`` float32, or ``(1, feature)``, the same for all windows.
         """
+        facts = np.repeat(facts, len(windows), axis=0) if len(facts) == 1 else facts
         batches = []
         for first in range(0, len(windows), WINDOWS_PER_BATCH):
-            part = windows[first : first + WINDOWS_PER_BATCH]
-            inputs = {"signal": part, "metadata": np.repeat(facts, len(part), axis=0)}
+            part = slice(first, first + WINDOWS_PER_BATCH)
+            inputs = {"metadata": facts[part]} | ({"signal": windows[part]} if self.signal else {})
             batches.append(self.session.run(self.outputs, inputs))
         return {name: np.concatenate([batch[k] for batch in batches]) for k, name in enumerate(self.outputs)}
 

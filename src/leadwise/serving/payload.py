@@ -22,6 +22,9 @@ SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0
 
 LONGEST_ID = 200
 
+Answer = dict[str, Any]
+"""What comes back for one row, ready for JSON."""
+
 
 class PayloadError(LeadwiseError):
     """A row of a request cannot be answered.
@@ -39,6 +42,11 @@ class PayloadError(LeadwiseError):
         self.field = field
         self.problem = problem
         self.code: RecordingCode = code
+
+    def answer(self, record_id: str | None) -> Answer:
+        """What stands in the place of an answer."""
+        told = {"code": self.code, "field": self.field, "message": str(self), "row": self.row}
+        return {"id": record_id, "error": told}
 
 
 @dataclass(frozen=True)

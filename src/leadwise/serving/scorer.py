@@ -1,25 +1,23 @@
-"""The answer: probabilities, decisions, flags and findings, with everything needed read from one folder."""
+"""The scorer: rows of requests to answers, with everything needed read from one folder."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from leadwise.contract import DISCLAIMER, SUPERCLASSES
-from leadwise.policies import Policy, is_uncertain
-from leadwise.serving.explanations import explanations_of
-from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
+from leadwise.serving.answer import Case, answer_of
+from leadwise.serving.network import Network
 from leadwise.serving.parameters import Asked
-from leadwise.serving.payload import PayloadError, Request, parse_row, record_id_of
+from leadwise.serving.payload import Answer, PayloadError, Request, parse_row, record_id_of
 from leadwise.serving.registered import RegisteredVersion
-from leadwise.signals.examination import Examination, examine
-from leadwise.signals.flags import Flag
-from leadwise.signals.leads import RecordingCode, RecordingError
+from leadwise.signals.examination import examine_many
 
 DESCRIPTION_FILE = "model.json"
+ANSWERED_TOGETHER = 16
+"""Rows that go through the network together; more did not make it faster."""
+VALUES_TOGETHER = 2**20
+"""Samples of all leads that are held for it, one long recording more or less: 17 of 10 s at 500 Hz."""
 
 
 @dataclass(frozen=True)
@@ -59,108 +57,99 @@ class Scorer:
         policy: str | None = None,
         explain: Sequence[str] = (),
         all_findings: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Answer]:
         """One answer per row, ready for JSON; a row that cannot be answered gets an ``error`` in its place.
 
         Args:
-            rows: of a request; each is read when those before it are answered.
+            rows: of a request; a few are read at a time.
             policy: one of ``policies``; ``None``: the one that the network prefers.
             explain: superclasses to explain.
             all_findings: list every trusted statement, those below their threshold as well.
         """
-        asked = Asked(policy, tuple(explain), all_findings)
-        return [self.answer_row(row, number, asked) for number, row in enumerate(rows)]
+        return list(self.answers(rows, Asked(policy, tuple(explain), all_findings)))
 
-    def answer_row(self, row: Mapping[str, Any], number: int, asked: Asked) -> dict[str, Any]:
+    def answer_row(self, row: Mapping[str, Any], number: int, asked: Asked) -> Answer:
         """The answer to one row, or what is wrong with it."""
-        try:
-            return self.answer(parse_row(row, number), asked, number)
-        except PayloadError as error:
-            told = {"code": error.code, "field": error.field, "message": str(error), "row": error.row}
-            return {"id": record_id_of(row), "error": told}
+        return next(self.answers([row], asked, number))
 
-    def answer(self, request: Request, asked: Asked, number: int = 0) -> dict[str, Any]:
-        """The answer to one checked row.
+    def answers(self, rows: Iterable[Mapping[str, Any]], asked: Asked, first: int = 0) -> Iterator[Answer]:
+        """The answer to each row, or what is wrong with it; a few rows at a time are read and go through the network.
 
-        Raises:
-            PayloadError: the recording is no ECG.
+        Args:
+            rows: of one request or of many.
+            asked: what is asked beside the rows.
+            first: the place of the first row in its request.
         """
-        network = self.fusion if request.recording else self.metadata
-        record = request.recording.record if request.recording else None
-        examined = examine(request.recording) if request.recording else None
-        warnings = list(request.warnings)
-        if examined:
-            try:
-                warnings += _left_out(examined)
-            except RecordingError as error:
-                raise PayloadError(number, error.field, error.problem, error.code) from None
-        found = network.answers_by_stretch(request.patient, record, examined.kept if examined else None)
-        name = asked.policy or network.policy
-        policy = network.policies[name]
-        explanations, why_not = explanations_of(network, request.patient, record, asked.explain)
-        if why_not:
-            warnings.append(why_not)
+        for group in _groups(_read(row, number) for number, row in enumerate(rows, first)):
+            yield from self._answered(group, asked)
+
+    def _answered(self, group: Sequence["_Read"], asked: Asked) -> Iterator[Answer]:
+        cases = _cases(group)
+        found: dict[int, Answer] = {}
+        for network, has_recording in ((self.fusion, True), (self.metadata, False)):
+            theirs = {
+                place: case
+                for place, case in enumerate(cases)
+                if isinstance(case, Case) and (case.record is not None) is has_recording
+            }
+            given = network.answers_of_many([case.question for case in theirs.values()])
+            for (place, case), outputs in zip(theirs.items(), given, strict=True):
+                found[place] = self._signed(answer_of(case, network, outputs, asked))
+        for place, refused in enumerate(cases):
+            yield found[place] if isinstance(refused, Case) else refused
+
+    def _signed(self, answer: Answer) -> Answer:
+        """The answer with what is known of the networks as a whole."""
+        if self.registered:
+            answer |= {"registered_model": self.registered.name, "version": self.registered.version}
         if self.simulated:
-            warnings.append("trained on simulated data: says nothing about a patient")
-        calibrated = network.calibration.apply(found[SUPERCLASS_OUTPUT])
-        whole = network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0))
-        return {
-            "id": request.record_id,
-            "model": network.name,
-            "registered_model": self.registered.name if self.registered else None,
-            "version": self.registered.version if self.registered else None,
-            "policy": name,
-            **_decided(whole, policy),
-            "thresholds": _by_class(np.round(policy.limits(), 6)),
-            "findings": network.findings.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
-            if network.findings
-            else [],
-            "windows": _windows(examined, calibrated, policy) if examined and len(examined.times_s) > 1 else [],
-            "explanations": explanations,
-            "quality": _told(examined.flags) if examined else [],
-            "warnings": warnings,
-            "disclaimer": DISCLAIMER,
-        }
+            answer["warnings"].append("trained on simulated data: says nothing about a patient")
+        return answer
 
 
-def _left_out(examined: Examination) -> list[str]:
-    """Warnings about stretches that are no ECG.
+@dataclass(frozen=True)
+class _Read:
+    """A row that was read, or the error in its place."""
 
-    Raises:
-        RecordingError: none of them is one.
-    """
-    if not examined.kept:
-        code: RecordingCode = "flat_line" if "flat line" in examined.no_ecg[0] else "not_an_ecg"
-        raise RecordingError("signal", examined.no_ecg[0], code)
-    return [
-        f"{start:g} to {end:g} s left out: {reason}"
-        for (start, end), reason in zip(examined.times_s, examined.no_ecg, strict=True)
-        if reason
-    ]
+    number: int
+    row: Request | Answer
+
+    @property
+    def values(self) -> int:
+        """Samples of all leads."""
+        recording = self.row.recording if isinstance(self.row, Request) else None
+        return recording.record.signal_mv.size if recording else 0
 
 
-def _windows(examined: Examination, calibrated: np.ndarray, policy: Policy) -> list[dict[str, Any]]:
-    """The answer to each stretch of 10 s; one that is no ECG has ``None`` for its probabilities."""
-    answers = iter(calibrated)
-    told = []
-    for (start, end), reason, flags in zip(examined.times_s, examined.no_ecg, examined.stretch_flags, strict=True):
-        nothing = {"probabilities": None, "decisions": None, "uncertain": None}
-        decided = nothing if reason else _decided(next(answers), policy)
-        told.append({"start_s": start, "end_s": end, **decided, "quality": _told(flags)})
-    return told
+def _read(row: Mapping[str, Any], number: int) -> _Read:
+    try:
+        return _Read(number, parse_row(row, number))
+    except PayloadError as error:
+        return _Read(number, error.answer(record_id_of(row)))
 
 
-def _decided(calibrated: np.ndarray, policy: Policy) -> dict[str, Any]:
-    return {
-        "probabilities": _by_class(np.round(calibrated, 6)),
-        "decisions": _by_class(calibrated >= policy.limits()),
-        "uncertain": _by_class(is_uncertain(calibrated, policy.bands())),
-    }
+def _groups(rows: Iterable[_Read]) -> Iterator[list[_Read]]:
+    group: list[_Read] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == ANSWERED_TOGETHER or sum(one.values for one in group) >= VALUES_TOGETHER:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
-def _told(flags: Sequence[Flag]) -> list[dict[str, Any]]:
-    return [{"flag": flag.name, "leads": list(flag.leads), "detail": flag.detail} for flag in flags]
-
-
-def _by_class(values: np.ndarray) -> dict[str, Any]:
-    return dict(zip(SUPERCLASSES, values.tolist(), strict=True))
+def _cases(group: Sequence[_Read]) -> list[Case | Answer]:
+    """The recordings looked at; an error in the place of what is none."""
+    requests = [one.row for one in group if isinstance(one.row, Request)]
+    examined = iter(examine_many([request.recording for request in requests if request.recording]))
+    cases: list[Case | Answer] = []
+    for one in group:
+        if not isinstance(one.row, Request):
+            cases.append(one.row)
+            continue
+        try:
+            cases.append(Case.of(one.row, next(examined) if one.row.recording else None, one.number))
+        except PayloadError as error:
+            cases.append(error.answer(one.row.record_id))
+    return cases

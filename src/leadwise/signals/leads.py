@@ -66,6 +66,8 @@ def canonical_leads(names: Sequence[str]) -> list[str]:
     Raises:
         RecordingError: a name is unknown or given twice, or one of ``INDEPENDENT_LEADS`` is missing.
     """
+    if tuple(names) == LEADS:
+        return list(LEADS)
     found = []
     for position, name in enumerate(names):
         canonical = _CANONICAL.get(name.strip().casefold())

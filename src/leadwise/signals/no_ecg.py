@@ -123,4 +123,4 @@ def _likeness(leads: np.ndarray, fs_hz: float) -> float:
 def _straightness(leads: np.ndarray) -> np.ndarray:
     """``(record, lead)`` share of samples that lie on the line between their neighbours."""
     bend = leads[:, :, 2:] - 2 * leads[:, :, 1:-1] + leads[:, :, :-2]
-    return (np.abs(bend) < STRAIGHT_UV).mean(axis=2)
+    return (np.abs(bend) < STRAIGHT_UV).astype(np.float32).mean(axis=2)

@@ -103,8 +103,8 @@ def _head(content: bytes) -> str | None:
 
 def _is_text(head: str) -> bool:
     """Whether a beginning holds letters and digits only, such as a table."""
-    odd = sum(1 for letter in head if not letter.isprintable() and letter not in "\n\r\t\f")
-    return any(letter.isdigit() for letter in head) and odd == 0
+    without_breaks = head.replace("\n", "").replace("\r", "").replace("\t", "").replace("\f", "")
+    return without_breaks.isprintable() and any(letter.isdigit() for letter in head)
 
 
 def _xml_kind(head: str) -> Kind | str:

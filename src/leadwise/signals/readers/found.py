@@ -154,13 +154,22 @@ class ReadECG:
             raise ReaderError(self.file, error.field, error.problem) from None
 
     def request_row(self) -> dict[str, Any]:
-        """The recording and the facts as one row of a request: what ``leadwise.serving`` takes.
+        """The recording and the facts as one row of a request, ready for JSON: what ``leadwise.serving`` takes.
+
+        Raises:
+            ReaderError: a question is open.
+        """
+        row = self.array_row()
+        return row | {"signal": row["signal"].tolist()}
+
+    def array_row(self) -> dict[str, Any]:
+        """The same with the signal as an array, ``(time, lead)`` float32 in millivolts.
 
         Raises:
             ReaderError: a question is open.
         """
         signal_mv, fs_hz = self._answered()
-        row: dict[str, Any] = {"signal": signal_mv.tolist(), "leads": list(self.leads), "fs_hz": fs_hz}
+        row: dict[str, Any] = {"signal": signal_mv, "leads": list(self.leads), "fs_hz": fs_hz}
         return row | {"units": "mV", "order": "time_lead"} | dict(self.patient)
 
     def _answered(self) -> tuple[np.ndarray, float]:

@@ -6,6 +6,7 @@ that are there, and only a clean copy of it is given to the library.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_SAMPLES, ReaderError, shown_text
 
@@ -101,6 +102,8 @@ def looks_like_header(text: str) -> bool:
     return record is not None and (record["segments"] is not None or _SIGNAL.match(lines[1]) is not None)
 
 
+# A record is asked for its header three times on its way.
+@lru_cache(maxsize=2)
 def read_header(file: str, text: str) -> Header:
     """Read and check a header.
 

@@ -31,7 +31,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
     _check_files(file, header, files)
-    stored = _read_by_library(header, files)
+    stored = _read_directly(header, files) or _read_by_library(header, files)
     notes = _checksum_notes(header, stored)
     facts, oddities = facts_of(header.comment_facts())
     question = None
@@ -66,6 +66,20 @@ def _check_files(file: str, header: Header, files: Mapping[str, bytes]) -> None:
             raise ReaderError(
                 name, "signal file", f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
             )
+
+
+def _read_directly(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
+    """The stored numbers of a record as most are, PTB-XL's among them; nothing of any other.
+
+    One file of 16-bit numbers, a sample of every signal after the other: the library takes ten times as long for it.
+    """
+    plain = len(header.files) == 1 and all(
+        (line.format, line.samples_per_frame, line.skew, line.offset) == ("16", 1, 0, 0) for line in header.signals
+    )
+    if not plain or not header.samples:
+        return []
+    shape = (header.samples, len(header.signals))
+    return list(np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1]).reshape(shape).T)
 
 
 def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:

@@ -1,0 +1,289 @@
+"""How fast is the REST scorer? Against MLflow's own Keras flavour and the bare session, in one run on two cores.
+
+Both servers serve the same network, one after the other, each pinned to the two cores that the clients use too:
+
+- one record at a time (p50, p95, p99) and four clients at once (records/s), keep-alive; the Keras flavour gets the
+  windows of the record, standardised, and does nothing but predict
+- one record in base64 less the bare ONNX Runtime call on the same windows
+- forms of the payload: nested lists, base64 of float32 and int16, Parquet
+- batches of 1 to 256 records in one request; one worker and two
+- seconds until the server answers, and the memory of all its processes
+
+    python benchmarks/serving.py --json serving.json
+    python benchmarks/serving.py --quick        # every part once, in seconds: says nothing about speed
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from process_memory import group_memory_mib
+from serving_models import EXPERIMENT, Served, log_both
+from serving_tables import compared, markdown
+
+from leadwise.data.simulator import simulate_record
+from leadwise.serving.payload import parse_row
+from leadwise.serving.request_rows import request_row
+from leadwise.serving.scorer import Scorer
+
+CLIENTS = 4
+SIZES = (1, 4, 16, 64, 256)
+WARM_UP = 20
+LONGEST_START_S = 400
+JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
+
+Body = tuple[bytes, str]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        requests: of one client, one after the other.
+        together: of all four clients.
+        repeats: of each batch size.
+        sizes: of batches.
+        workers: of Leadwise's server.
+    """
+
+    requests: int = 300
+    together: int = 400
+    repeats: int = 5
+    sizes: tuple[int, ...] = SIZES
+    workers: tuple[int, ...] = (1, 2)
+
+
+QUICK = Effort(requests=3, together=4, repeats=1, sizes=(1, 4), workers=(1,))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A live scoring server: where, how long it took to answer, and its process group."""
+
+    url: str
+    ready_s: float
+    group: int
+
+    def memory_mib(self) -> float:
+        """Of all processes of the server, the ``mlflow`` command among them."""
+        return group_memory_mib(self.group)
+
+
+@contextmanager
+def serving(uri: str, *, workers: int = 1) -> Iterator[Server]:
+    """``mlflow models serve`` until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "-m", uri, "--env-manager", "local"]
+    command += ["--port", str(port), "--workers", str(workers)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            with suppress(requests.ConnectionError):
+                if requests.get(f"{url}/ping", timeout=60).ok:
+                    break
+            if process.poll() is not None or time.perf_counter() - started > LONGEST_START_S:
+                raise SystemExit(f"{uri}: the server did not start")
+            time.sleep(0.02)
+        yield Server(url, time.perf_counter() - started, process.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def post(session: requests.Session, url: str, body: Body) -> None:
+    """Send one request; ends the program if it is not answered."""
+    response = session.post(f"{url}/invocations", data=body[0], headers={"Content-Type": body[1]}, timeout=120)
+    if response.status_code != 200:
+        raise SystemExit(f"{url}: status {response.status_code}: {response.text[:300]}")
+
+
+def times_ms(work: Callable[[], object], count: int, warm_up: int) -> np.ndarray:
+    """Milliseconds of each of ``count`` calls."""
+    for _ in range(warm_up):
+        work()
+    found = []
+    for _ in range(count):
+        started = time.perf_counter()
+        work()
+        found.append((time.perf_counter() - started) * 1000)
+    return np.array(found)
+
+
+def quantiles(milliseconds: np.ndarray) -> dict[str, float]:
+    """p50, p95 and p99."""
+    return {f"p{q}_ms": round(float(np.percentile(milliseconds, q)), 3) for q in (50, 95, 99)}
+
+
+def alone(server: Server, body: Body, effort: Effort) -> dict[str, float]:
+    """One client, one request after the other, over one connection."""
+    with requests.Session() as session:
+        warm_up = min(WARM_UP, effort.requests)
+        return quantiles(times_ms(lambda: post(session, server.url, body), effort.requests, warm_up))
+
+
+def together(server: Server, body: Body, effort: Effort) -> float:
+    """Requests a second of four clients at once, each with its connection."""
+
+    def client(count: int) -> None:
+        with requests.Session() as session:
+            for _ in range(count):
+                post(session, server.url, body)
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(client, [1] * CLIENTS))
+        started = time.perf_counter()
+        list(clients.map(client, [effort.together // CLIENTS] * CLIENTS))
+        return round(effort.together // CLIENTS * CLIENTS / (time.perf_counter() - started), 1)
+
+
+def as_json(rows: list[dict[str, Any]]) -> Body:
+    return json.dumps({"inputs": rows}).encode(), JSON
+
+
+def payloads() -> Mapping[str, dict[str, Any]]:
+    """One record in every form; 10 s at 100 Hz."""
+    signal_mv = np.round(simulate_record("MI", 2).signal_mv.astype(float), 3)
+    row = {"id": "a", "fs_hz": 100, "age": 63, "sex": "female", "height_cm": 170, "weight_kg": 70}
+    counts = np.round(signal_mv * 1000).astype(np.int16)
+    return {
+        "nested lists": row | {"signal": signal_mv.tolist()},
+        "base64 float32": request_row(row | {"signal": signal_mv}),
+        "base64 int16": request_row(row | {"signal": counts, "units": "uV"}),
+    }
+
+
+def as_parquet(row: Mapping[str, Any]) -> Body:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row)]), sink)
+    return sink.getvalue(), PARQUET
+
+
+def windows_of(scorer: Scorer, row: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What the network sees of a record."""
+    request = parse_row(row)
+    network = scorer.fusion
+    assert request.recording and network.signal
+    windows = network.signal.windows(network.signal.standardise(request.recording.record.signal_mv))
+    facts = network.metadata.transform_one(request.patient)
+    return {"signal": windows, "metadata": np.repeat(facts, len(windows), axis=0)}
+
+
+def measure_leadwise(served: Served, effort: Effort) -> dict[str, Any]:
+    """All that is measured of Leadwise's server."""
+    rows = payloads()
+    base64_row = rows["base64 int16"]
+    found: dict[str, Any] = {}
+    for workers in effort.workers:
+        with serving(served.leadwise, workers=workers) as server:
+            one = alone(server, as_json([base64_row]), effort)
+            found[f"workers {workers}"] = {
+                "ready_s": round(server.ready_s, 2),
+                "one record": one,
+                "four clients, records/s": together(server, as_json([base64_row]), effort),
+                "memory_mib": round(server.memory_mib()),
+            }
+            if workers == 1:
+                forms = {name: as_json([row]) for name, row in rows.items()} | {"Parquet": as_parquet(base64_row)}
+                found["payloads"] = {
+                    name: {"bytes": len(body[0])} | alone(server, body, effort) for name, body in forms.items()
+                }
+                found["batches"] = batches(server, base64_row, effort)
+    scorer = Scorer.load(served.package)
+    inputs, session = windows_of(scorer, base64_row), scorer.fusion.session
+    bare = times_ms(lambda: session.run(scorer.fusion.outputs, inputs), effort.requests, min(WARM_UP, effort.requests))
+    found["bare session"] = quantiles(bare) | {"windows": len(inputs["signal"])}
+    return found
+
+
+def batches(server: Server, row: Mapping[str, Any], effort: Effort) -> dict[str, dict[str, float]]:
+    """Milliseconds of a request, and records a second, by its size."""
+    found = {}
+    with requests.Session() as session:
+        for size in effort.sizes:
+            body = as_json([dict(row)] * size)
+            median = float(np.median(times_ms(lambda body=body: post(session, server.url, body), effort.repeats, 1)))  # type: ignore[misc]
+            found[str(size)] = {"p50_ms": round(median, 2), "records/s": round(size / median * 1000, 1)}
+    return found
+
+
+def measure_stock(served: Served, effort: Effort) -> dict[str, Any]:
+    """MLflow's Keras flavour with the windows of the same record."""
+    inputs = windows_of(Scorer.load(served.package), payloads()["base64 int16"])
+    body = json.dumps({"inputs": {name: values.tolist() for name, values in inputs.items()}}).encode(), JSON
+    with serving(served.stock) as server:
+        return {
+            "ready_s": round(server.ready_s, 2),
+            "one record": alone(server, body, effort),
+            "four clients, records/s": together(server, body, effort),
+            "memory_mib": round(server.memory_mib()),
+        }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--configuration", default="default", help="whose network: default, demo, champion, original")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--quick", action="store_true", help="every part once")
+    options = parser.parse_args()
+    effort = QUICK if options.quick else Effort()
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, cores)
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    with tempfile.TemporaryDirectory(prefix="leadwise-bench-") as temporary:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
+        import mlflow
+
+        mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+        mlflow.set_experiment(
+            experiment_id=mlflow.create_experiment(EXPERIMENT, f"{Path(temporary).as_uri()}/artifacts")
+        )
+        served = log_both(Path(temporary), configuration=options.configuration)
+        ours, stock = measure_leadwise(served, effort), measure_stock(served, effort)
+    result = {
+        "cores": len(cores),
+        "python": platform.python_version(),
+        "configuration": options.configuration,
+        "parameters": served.parameters,
+        "quick": options.quick,
+        "compared": compared(ours, stock),
+        "leadwise": ours,
+        "stock": stock,
+    }
+    print(f"{served.parameters:,} parameters, {ours['bare session']['windows']} windows a record, {len(cores)} cores\n")
+    print(markdown(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

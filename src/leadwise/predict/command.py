@@ -1,0 +1,180 @@
+"""Read each file, have it answered here or by a server, and tell what came of it."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from leadwise.contract import DISCLAIMER, SUPERCLASSES, LeadwiseError
+from leadwise.predict.text import answer_text, understood_text
+from leadwise.signals.readers import Question, ReadECG, ReaderError, read_ecg
+
+OPTION_OF = {"fs_hz": "--fs-hz", "units": "--units", "gain": "--gain", "leads": "--leads", "order": "--order"}
+"""Question of a reader -> the option that answers it."""
+
+Answer = dict[str, Any]
+Ask = Callable[[dict[str, Any]], Answer]
+
+
+class PredictError(LeadwiseError):
+    """An option is not allowed; the message names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a call of ``predict`` asks for.
+
+    Attributes:
+        files: of one recording each.
+        url: of a scoring server; ``None``: answered here.
+        model: as ``leadwise.registry.champion.load_scorer`` takes it.
+        policy: which thresholds answer.
+        explain: classes to explain.
+        figure: where to draw the recording with its answer.
+        as_json: one JSON list in place of the text.
+        facts: of the patient, of every file; what a file says of itself counts less.
+        hints: what a file may not say: ``fs_hz``, ``units``, ``gain``, ``leads``, ``order``.
+    """
+
+    files: Sequence[Path]
+    url: str | None = None
+    model: str | None = None
+    policy: str | None = None
+    explain: Sequence[str] = ()
+    figure: Path | None = None
+    as_json: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+
+def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
+    """Answer every file; one that cannot be answered gets a sentence on ``err``.
+
+    Returns:
+        The exit status: 1 if a file was not answered, else 0.
+
+    Raises:
+        LeadwiseError: nothing can be answered: an option is not allowed, there is no model, or no server.
+    """
+    _check(options)
+    told, failed = [], False
+    with _asker(options) as ask:
+        for file in options.files:
+            entry: dict[str, Any] = {"file": str(file)}
+            told.append(entry)
+            try:
+                read = read_ecg(file, **options.hints)
+                entry["understood"] = _understood(read)
+                answer = _answered(read, options.facts, ask)
+                if options.figure is not None:
+                    _draw(options.figure, read, options, answer)
+            except (ReaderError, _RecordError) as error:
+                failed = True
+                print(f"leadwise predict: error: {error}", file=err)
+                entry["error"] = str(error)
+                continue
+            entry["answer"] = answer
+            if not options.as_json:
+                print(f"{understood_text(read)}\n{answer_text(answer)}\n", file=out)
+    if options.as_json:
+        print(json.dumps(told, indent=2), file=out)
+    elif any("answer" in entry for entry in told):
+        print(DISCLAIMER, file=out)
+    if options.figure is not None and not failed:
+        print(f"Figure: {options.figure.resolve()}", file=err)
+    return int(failed)
+
+
+class _RecordError(LeadwiseError):
+    """One file was read and not answered."""
+
+
+def _check(options: Options) -> None:
+    if unknown := [name for name in options.explain if name not in SUPERCLASSES]:
+        raise PredictError(f"--explain: received {unknown[0][:20]!r}; allowed: {', '.join(SUPERCLASSES)}")
+    if options.figure is not None and (len(options.files) > 1 or len(options.explain) > 1):
+        raise PredictError("--figure: is for one file, and for one class if it explains")
+    if options.figure is not None and options.figure.suffix.casefold() not in (".png", ".pdf", ".svg"):
+        raise PredictError(f"--figure: received {options.figure.name}; a name that ends with .png, .pdf or .svg")
+    if options.url is not None and options.model is not None:
+        raise PredictError("--model: is for answers without a server; leave it out with --url")
+
+
+@contextmanager
+def _asker(options: Options) -> Iterator[Ask]:
+    """One row of a request -> its answer; refuses what concerns every file, such as an unknown policy."""
+    if options.url is None:
+        yield _asker_here(options)
+        return
+    from leadwise.serving.client import Client
+
+    try:
+        client = Client(options.url)
+    except ValueError as error:
+        raise PredictError(f"--{error}") from None
+    with client:
+        yield lambda row: client.score([row], policy=options.policy, explain=list(options.explain) or None)[0]
+
+
+def _asker_here(options: Options) -> Ask:
+    from leadwise.registry.champion import load_scorer
+    from leadwise.serving.parameters import Asked
+
+    scorer = load_scorer(options.model)
+    if options.policy is not None and options.policy not in scorer.policies:
+        raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
+    asked = Asked(options.policy, tuple(name for name in SUPERCLASSES if name in options.explain))
+    return lambda row: scorer.answer_row(row, 0, asked)
+
+
+def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
+    if read.questions:
+        question = read.questions[0]
+        raise ReaderError(read.file, question.field, f"{question.text}{_how_to_answer(question)}")
+    answer = ask(read.array_row() | dict(facts) | {"id": read.file[:200]})
+    if "error" in answer:
+        message = str(answer["error"]["message"]).removeprefix("row 0: ")
+        raise _RecordError(f"{read.file}: {message}")
+    return answer
+
+
+def _how_to_answer(question: Question) -> str:
+    option = OPTION_OF.get(question.field)
+    if option is None:
+        return ""
+    match question.suggestion:
+        case None:
+            return f" Answer with {option}."
+        case float(value):
+            return f" Answer with {option}, likely {option} {value:g}."
+        case str(value):
+            return f" Answer with {option}, likely {option} {value}."
+        case names:
+            return f" Answer with {option}, likely {option} {','.join(names)}."
+
+
+def _draw(figure: Path, read: ReadECG, options: Options, answer: Answer) -> None:
+    from leadwise.predict.figure import write_figure
+
+    try:
+        write_figure(figure, read, options.facts, answer, options.explain)
+    except OSError as error:
+        raise PredictError(f"--figure: {figure}: cannot be written: {error.strerror}") from None
+
+
+def _understood(read: ReadECG) -> dict[str, Any]:
+    """What was understood of a file, ready for JSON."""
+    return {
+        "format": read.format,
+        "seconds": read.seconds,
+        "fs_hz": read.fs_hz,
+        "leads": list(read.leads),
+        "leads_found": list(read.leads_found),
+        "units_found": read.units_found,
+        "units_how": read.units_how,
+        "patient": dict(read.patient),
+        "notes": list(read.notes),
+    }

@@ -1,0 +1,114 @@
+"""The networks to answer with: of a registry, as they are shipped, or from a folder."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from leadwise.contract import LeadwiseError
+from leadwise.registry.shipped import SHIPPED, SUMS_FILE
+from leadwise.serving.registered import registered_version
+from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.stage import DEFAULT_TRACKING_URI
+
+PRETRAINED = "pretrained"
+CHAMPIONS = ("models:/leadwise@champion", "models:/leadwise-demo@champion")
+"""Asked for in this order where no model is named; what is shipped comes between the two."""
+
+
+class ModelError(LeadwiseError):
+    """A model cannot be loaded; the message names it and says what is allowed."""
+
+
+class NoSuchModel(ModelError):
+    """The registry can be asked, and knows no such model, version or alias."""
+
+
+@contextmanager
+def package_folder(model: str) -> Iterator[Path]:
+    """The folder with ``model.json`` and its networks; what is fetched for it is removed at the end of the block.
+
+    Args:
+        model: ``models:/NAME@ALIAS`` or another address that MLflow knows, ``pretrained``, or a folder.
+
+    Raises:
+        ModelError: there is no such model, or it is none of Leadwise's.
+    """
+    if model == PRETRAINED:
+        yield _checked(SHIPPED, model)
+    elif ":/" not in model:
+        yield _checked(Path(model), model)
+    else:
+        with tempfile.TemporaryDirectory(prefix="leadwise-") as fetched:
+            yield _checked(_fetched(model, Path(fetched)) / "artifacts", model)
+
+
+def load_scorer(model: str | None = None) -> Scorer:
+    """A scorer, with the code of this Leadwise.
+
+    Args:
+        model: as ``package_folder`` takes it; ``None``: the champion of the registry in use, or what is shipped, or
+            the champion that was trained on simulated data.
+
+    Raises:
+        ModelError: there is no such model, or the registry in use cannot be asked.
+    """
+    if model is not None:
+        with package_folder(model) as folder:
+            return Scorer.load(folder, registered_version(folder.parent))
+    real, simulated = CHAMPIONS
+    # Looking into a registry that is not there would make one.
+    candidates = [real, PRETRAINED, simulated] if _has_registry() else [PRETRAINED]
+    for candidate in candidates:
+        if candidate == PRETRAINED and not (SHIPPED / SUMS_FILE).is_file():
+            continue
+        try:
+            return load_scorer(candidate)
+        except NoSuchModel:
+            continue
+    raise ModelError(
+        "model: no champion is registered here, and no pretrained package is shipped; register one (make run), name a "
+        "folder or an address with --model, or ask a server with --url"
+    )
+
+
+def _has_registry() -> bool:
+    named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
+    address = next(named, DEFAULT_TRACKING_URI)
+    return not address.startswith("sqlite:///") or Path(address.removeprefix("sqlite:///")).is_file()
+
+
+def _fetched(model: str, folder: Path) -> Path:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
+    except MlflowException as error:
+        absent = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+        told = f"model: {model}: cannot be fetched from the registry: {_first_line(error)}"
+        raise (NoSuchModel if absent else ModelError)(told) from None
+    except OSError as error:
+        raise ModelError(f"model: {model}: cannot be fetched: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
+
+
+def _checked(folder: Path, model: str) -> Path:
+    try:
+        networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
+        files = [folder / entry["file"] for entry in networks.values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"model: {model}: no package of Leadwise ({DESCRIPTION_FILE}) is there") from None
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"model: {model}: {file.name} is absent")
+    return folder

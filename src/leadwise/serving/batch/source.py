@@ -1,0 +1,148 @@
+"""Which recordings a batch is of: a folder, or a table of file names with facts about the patients."""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadwise.contract import LeadwiseError
+from leadwise.serving.payload import FACTS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FILE = "file"
+HINTS = ("fs_hz", "units", "gain", "leads", "order")
+COLUMNS = (FILE, "id", *FACTS, *HINTS)
+"""Of a table: ``file`` is needed in it, and empty where a patient has no recording."""
+
+ENDINGS = frozenset(
+    {".hea", ".csv", ".tsv", ".tab", ".asc", ".npy", ".npz", ".edf", ".dcm", ".xml", ".parquet", ".zip"}
+)
+"""Files of a folder with other endings are left out; a table may name any file."""
+TABLE_ENDINGS = (".csv", ".parquet")
+NUMBERS = frozenset({"age", "height_cm", "weight_kg", "fs_hz", "gain"})
+ROWS_READ = 1024
+
+Entry = dict[str, Any]
+"""Of one recording: ``file`` as text, and whatever else is known under the names of ``COLUMNS``."""
+
+
+class SourceError(LeadwiseError):
+    """There is nothing to score; the message says what was received and what is allowed."""
+
+
+def entries(source: Path) -> Iterator[Entry]:
+    """One entry per recording, in an order that stays the same as long as the source does.
+
+    A folder is searched with everything below it; hidden files and folders, and links to folders, are left out. File
+    names in a table are relative to the table. Nothing but the names of one folder, or one block of a table, is held
+    in memory.
+
+    Raises:
+        SourceError: the source does not exist, is no such table, or holds no recordings.
+    """
+    found: Iterator[Entry]
+    if source.is_dir():
+        found = ({FILE: str(path)} for path in _recordings_below(source))
+    elif source.is_file() and source.suffix.casefold() in TABLE_ENDINGS:
+        found = _rows(source)
+    else:
+        raise SourceError(
+            f"input: {source}: is no folder and no table; a folder of recordings, or a table of their files that ends "
+            f"with {' or '.join(TABLE_ENDINGS)}, is needed"
+        )
+    first = next(found, None)
+    if first is None:
+        raise SourceError(f"input: {source}: holds no recordings")
+    yield first
+    yield from found
+
+
+def _recordings_below(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as listed:
+            items = sorted((item for item in listed if not item.name.startswith(".")), key=lambda item: item.name)
+    except OSError as error:
+        raise SourceError(f"input: {folder}: cannot be searched: {error.strerror}") from None
+    names = {item.name for item in items}
+    for item in items:
+        # A link may lead back to where it lies.
+        if item.is_dir(follow_symlinks=False):
+            yield from _recordings_below(Path(item.path))
+        elif Path(item.name).suffix.casefold() in ENDINGS and item.is_file() and not _of_a_header(item.name, names):
+            yield Path(item.path)
+
+
+def _of_a_header(name: str, names: set[str]) -> bool:
+    """Whether a file lies beside a WFDB header of its name: the header leads to it."""
+    stem, ending = os.path.splitext(name)  # noqa: PTH122
+    return ending.casefold() != ".hea" and ending.casefold() not in (".csv", ".npy") and f"{stem}.hea" in names
+
+
+def _rows(table: Path) -> Iterator[Entry]:
+    rows = _csv_rows(table) if table.suffix.casefold() == ".csv" else _parquet_rows(table)
+    for row in rows:
+        known = {name: value for name, value in row.items() if value is not None and value == value and value != ""}
+        file = known.get(FILE)
+        if file is not None:
+            known[FILE] = str(table.parent / str(file))
+        yield known
+
+
+def _csv_rows(table: Path) -> Iterator[Entry]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            _check_columns(table, list(reader.fieldnames or ()))
+            for row in reader:
+                if None in row:
+                    problem = "more cells than the first; a cell with commas in it stands in quotes"
+                    raise SourceError(f"input: {table}: line {reader.line_num} has {problem}")
+                yield {name: _number(name, value) for name, value in row.items()}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"input: {table}: cannot be read as CSV in UTF-8: {error}") from None
+
+
+def _number(name: str, value: Any) -> Any:
+    """Text of a CSV as a number where the field is one; what is none stays text, and is told with its record."""
+    if name not in NUMBERS and not (name in ("sex", "pacemaker") and value in ("0", "1")):
+        return value
+    try:
+        return float(value) if value else None
+    except (TypeError, ValueError):
+        return value
+
+
+def _parquet_rows(table: Path) -> Iterator[Entry]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(table) as file:
+            _check_columns(table, file.schema_arrow.names)
+            _check_types(table, file.schema_arrow)
+            for block in file.iter_batches(ROWS_READ):
+                yield from block.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise SourceError(f"input: {table}: cannot be read as Parquet: {type(error).__name__}") from None
+
+
+def _check_types(table: Path, columns: "pyarrow.Schema") -> None:
+    """Texts, numbers, truths and lists of texts can stand in a request."""
+    from pyarrow import types
+
+    for column in columns:
+        kind = column.type.value_type if types.is_dictionary(column.type) or types.is_list(column.type) else column.type
+        plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+        if not any(is_of(kind) for is_of in (*plain, types.is_null)):
+            raise SourceError(
+                f"input: {table}: column {column.name} holds {column.type}; texts, numbers or truths are needed"
+            )
+
+
+def _check_columns(table: Path, names: list[str]) -> None:
+    if FILE not in names or (unknown := [name for name in names if name not in COLUMNS]):
+        received = f"has no column {FILE}" if FILE not in names else f"has a column {unknown[0][:40]!r}"
+        raise SourceError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(COLUMNS)}")
