@@ -51,14 +51,22 @@ class SmallModel:
         }
 
 
+@contextmanager
+def in_use(tracking: str) -> Iterator[None]:
+    """A tracking store, and the registry in it, for the length of a block."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
 def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
     """Register a package twice in a store of its own."""
     stage_code(folder / "code")
     tracking = f"sqlite:///{folder / 'mlflow.db'}"
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(tracking)
-    mlflow.set_registry_uri(tracking)
-    try:
+    with in_use(tracking):
         experiment = mlflow.create_experiment("small", artifact_location=(folder / "artifacts").as_uri())
         for _ in range(2):
             with mlflow.start_run(experiment_id=experiment):
@@ -79,9 +87,6 @@ def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
                     registered_model_name="small",
                 )
         files = Path(mlflow.artifacts.download_artifacts(logged.model_uri))
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
     return SmallModel(folder, "models:/small/2", tracking, files)
 
 

@@ -1,5 +1,6 @@
 """Clients that are slow, silent, endless or many, against one live server with short limits."""
 
+import asyncio
 import json
 import socket
 import time
@@ -12,15 +13,16 @@ import requests
 from hostile_bodies import CHUNK, MARKER, VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, serving
 
+from leadwise.serving.intake import Intake
 from leadwise.serving.limits import LARGEST_BODY
-from leadwise.serving.server_limits import LARGEST_HEAD, ServerLimitError, ServerLimits
+from leadwise.serving.server_limits import LARGE_BODY, LARGEST_HEAD, ServerLimitError, ServerLimits
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 
-ARRIVAL_S, CONNECTIONS, REQUESTS = 2.0, 40, 12
+ARRIVAL_S, ANSWER_S, CONNECTIONS, REQUESTS = 2.0, 6.0, 40, 12
 LIMITS = {
     "LEADWISE_ARRIVAL_S": str(ARRIVAL_S),
-    "LEADWISE_ANSWER_S": "20",
+    "LEADWISE_ANSWER_S": str(ANSWER_S),
     "LEADWISE_CONNECTIONS": str(CONNECTIONS),
     "LEADWISE_REQUESTS": str(REQUESTS),
     "LEADWISE_HELD_BYTES": str(LARGEST_BODY + 2**20),
@@ -105,6 +107,36 @@ def test_a_client_that_sends_on_after_a_refusal_is_cut_off(server: LiveServer) -
         client.sendall(HEAD + f"Content-Length: {2**40}\r\n\r\n".encode())
         assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
         drip(client, b" " * 2**16, every_s=0.05)
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut_off(server: LiveServer) -> None:
+    body = json.dumps({"inputs": [{"age": 50}] * 1024}).encode()
+    request = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        with suppress(ConnectionResetError, BrokenPipeError, TimeoutError):
+            client.settimeout(ANSWER_S * 2)
+            client.sendall(request * 20)
+        time.sleep(ANSWER_S + 1)
+        _, said = closed_after(client, 5)
+    assert said.count(b"HTTP/1.1 200 ") < 20
+    assert server.post(GOOD).status_code == 200
+
+
+def test_large_requests_wait_for_each_other_and_small_ones_do_not() -> None:
+    async def try_both() -> None:
+        intake = Intake(ServerLimits(large_at_once=1))
+        async with intake.turn(LARGE_BODY + 1):
+            async with asyncio.timeout(5), intake.turn(LARGE_BODY):
+                pass
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), intake.turn(LARGE_BODY + 1):
+                    pass
+        async with asyncio.timeout(5), intake.turn(LARGE_BODY + 1):
+            pass
+
+    asyncio.run(try_both())
 
 
 def test_trailers_without_end_are_cut_off(server: LiveServer) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from live_server import SmallModel
+from live_server import SmallModel, in_use
 
 from leadwise.serving.scorer import Scorer
 
@@ -64,19 +64,12 @@ def test_two_workers_answer_as_the_scorer_does_and_a_bad_record_spoils_only_itse
     rows[3]["signal"] = "A" * 32000
     rows[5]["age"] = 300.0
     rows[7] = {"id": "7", "age": 50.0}
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(small_model.tracking)
-    mlflow.set_registry_uri(small_model.tracking)
-    try:
+    with in_use(small_model.tracking):
         score = mlflow.pyfunc.spark_udf(spark, small_model.uri, result_type="string", params={"as_json": True})
-        table = spark.createDataFrame(
-            [tuple(row.get(name.split()[0]) for name in COLUMNS.split(", ")) for row in rows], COLUMNS
-        )
+        names = [column.split()[0] for column in COLUMNS.split(", ")]
+        table = spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], COLUMNS)
         answered = table.repartition(4).select(score(F.struct(*table.columns)).alias("text"))
         found = answered.select("text", F.from_json("text", ANSWER).alias("answer")).collect()
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
     expected = {answer["id"]: answer for answer in scorer.score(rows)}
     assert {row.answer.id for row in found} == set(expected)
     for row in found:
