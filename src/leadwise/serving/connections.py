@@ -32,6 +32,7 @@ class Watch:
     def __init__(self, protocol: Any, limits: ServerLimits) -> None:
         self._protocol, self._limits = protocol, limits
         self._timer: TimerHandle | None = None
+        self._unanswered: list[Any] = []
         self.silent_bytes = 0
         self.arrived = False
 
@@ -50,6 +51,20 @@ class Watch:
         self.silent_bytes = 0
         self._close_after(self._limits.arrival_s + _GRACE_S)
 
+    def answers_with(self, cycle: Any) -> None:
+        """uvicorn's ``cycle`` will answer the request whose headers have arrived."""
+        self._unanswered = [*(other for other in self._unanswered if not other.response_complete), cycle]
+
+    def nobody_reads(self) -> None:
+        """No answer is sent any more: uvicorn itself tells only the last request of a connection that it is lost.
+
+        The others of its pipeline would write to a connection that is closed, and end in a stack trace.
+        """
+        for cycle in self._unanswered:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def request_arrived(self) -> None:
         """From now on it has to be answered, and the answer to be read."""
         self.arrived, self.silent_bytes = True, 0
@@ -63,7 +78,11 @@ class Watch:
 
     def _close_after(self, seconds: float) -> None:
         self.rest()
-        self._timer = self._protocol.loop.call_later(seconds, self._protocol.transport.abort)
+        self._timer = self._protocol.loop.call_later(seconds, self._cut_off)
+
+    def _cut_off(self) -> None:
+        self.nobody_reads()
+        self._protocol.transport.abort()
 
 
 def limit_connections(limits: ServerLimits) -> bool:
@@ -97,7 +116,9 @@ def _connection_made(original: Method, limits: ServerLimits) -> Method:
 
 def _connection_lost(original: Method, limits: ServerLimits) -> Method:
     def connection_lost(self: Any, exc: Exception | None) -> None:
-        getattr(self, _MARK).rest()
+        watch: Watch = getattr(self, _MARK)
+        watch.rest()
+        watch.nobody_reads()
         original(self, exc)
 
     return connection_lost
@@ -129,8 +150,11 @@ def _on_message_begin(original: Method, limits: ServerLimits) -> Method:
 
 def _on_headers_complete(original: Method, limits: ServerLimits) -> Method:
     def on_headers_complete(self: Any) -> None:
-        getattr(self, _MARK).headers_arrived()
+        watch: Watch = getattr(self, _MARK)
+        watch.headers_arrived()
         original(self)
+        if self.cycle is not None:
+            watch.answers_with(self.cycle)
 
     return on_headers_complete
 
