@@ -92,6 +92,9 @@ def limit_connections(limits: ServerLimits) -> bool:
     except ImportError:
         _logger.warning("httptools is not installed: connections are under no limits")
         return False
+    if not all(hasattr(HttpToolsProtocol, name) for name in _EXTENDED):
+        _logger.warning("this uvicorn is not the one that Leadwise knows: connections are under no limits")
+        return False
     if not hasattr(HttpToolsProtocol, _MARK):
         setattr(HttpToolsProtocol, _MARK, None)
         for name, extended in _EXTENDED.items():
