@@ -70,10 +70,13 @@ lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
 	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock $(LOCK_OPTIONS) -o requirements-dev.lock $(ARGS)
 	$(MAKE) files
+	for image in scorer tracking; do \
+		$(BIN)/uv pip compile deploy/$$image.in -c requirements-dev.lock $(LOCK_OPTIONS) -o deploy/$$image.lock $(ARGS); \
+	done
 
 LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
-files: env ## write MLproject, conda.yaml and docs/parameters.md anew
+files: env ## write MLproject, conda.yaml, docs/parameters.md and deploy/ anew
 	PYTHONPATH=src $(BIN)/python scripts/project_files.py
 
 readme: env ## make the README's results and picture again from workspace/ptbxl

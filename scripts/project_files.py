@@ -1,4 +1,4 @@
-"""Write the files that repeat what another file says: MLproject, conda.yaml, docs/parameters.md, docs/validation.md.
+"""Write the files that repeat what another file says: MLproject, conda.yaml, pages of docs/, deploy/.
 
 ``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
 versions, ``src/leadwise/data/suites`` the checks. ``make files`` writes the files from them; ``--check`` only compares,
@@ -8,11 +8,13 @@ and ends with status 1 if one of them is out of date.
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
 
+from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
 from leadwise.data.expectations import suites_as_markdown
 
@@ -143,6 +145,11 @@ def validation_page() -> str:
     return "\n".join(lines) + "\n" + suites_as_markdown()
 
 
+def deployment(write: Callable[[str], str]) -> Callable[[], str]:
+    """A file of deploy/, as a function without arguments."""
+    return lambda: write(NOTICE.format(sources="scripts/deployment_files.py and leadwise.registry.requirements"))
+
+
 def pins(lock: str) -> Iterator[str]:
     """The requirements of a lock file, each with its marker and without its hashes."""
     for line in lock.splitlines():
@@ -201,6 +208,10 @@ GENERATED = {
     "conda.yaml": conda_environment,
     "docs/parameters.md": parameter_table,
     "docs/validation.md": validation_page,
+    "deploy/Dockerfile": deployment(partial(dockerfile, PYTHON_VERSION)),
+    "deploy/compose.yaml": deployment(compose),
+    "deploy/scorer.in": deployment(scorer_packages),
+    "deploy/tracking.in": deployment(tracking_packages),
 }
 
 

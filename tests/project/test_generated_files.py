@@ -1,4 +1,4 @@
-"""conda.yaml, MLproject, docs/parameters.md and docs/validation.md say what lock, configuration and suites say."""
+"""conda.yaml, MLproject, deploy/ and pages of docs/ say what lock, configuration and suites say."""
 
 import os
 import re
@@ -15,7 +15,10 @@ from packaging.specifiers import SpecifierSet
 
 from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, section_fields
 
-GENERATED = ("MLproject", "conda.yaml", "docs/parameters.md", "docs/validation.md")
+GENERATED = (
+    *("MLproject", "conda.yaml", "docs/parameters.md", "docs/validation.md"),
+    *("deploy/Dockerfile", "deploy/compose.yaml", "deploy/scorer.in", "deploy/tracking.in"),
+)
 
 
 def pins(lock: Path) -> set[Requirement]:
@@ -27,7 +30,7 @@ def pins(lock: Path) -> set[Requirement]:
 @pytest.fixture
 def project_copy(tmp_path: Path) -> Path:
     """The parts of the project that the generator reads and writes."""
-    for name in ("src", "scripts", "pipelines", "docs"):
+    for name in ("src", "scripts", "pipelines", "docs", "deploy"):
         shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.lock", "MLproject", "conda.yaml"):
         shutil.copy(PROJECT_ROOT / name, tmp_path / name)

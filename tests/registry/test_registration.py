@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pickles import pickles_in
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
@@ -120,6 +121,7 @@ def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folde
     assert not any(name in line for line in requirements for name in ("tensorflow", "keras", "tf2onnx", "optuna"))
     files = [file.relative_to(model_folder).as_posix() for file in model_folder.rglob("*") if file.is_file()]
     assert not [file for file in files if file.endswith((".pkl", ".pickle", ".joblib", ".keras", ".h5"))]
+    assert pickles_in(model_folder) == []
     assert {"pyfunc_model.py", "artifacts/fusion.onnx", "artifacts/metadata.onnx", "artifacts/model.json"} <= set(files)
     packages = {Path(file).parts[2] for file in files if file.startswith("code/leadwise/")}
     assert packages - {"__pycache__"} == {

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from live_server import SmallModel, log_small_model
 from onnx import TensorProto, helper, numpy_helper
 
 from leadwise.calibration import Calibration
@@ -129,6 +130,12 @@ def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.Model
     constants = [numpy_helper.from_array(value, name) for name, value in used.items()]
     graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+
+
+@pytest.fixture(scope="session")
+def small_model(package_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
+    """The package in a registry of its own."""
+    return log_small_model(package_folder, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")

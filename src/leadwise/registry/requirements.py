@@ -18,6 +18,9 @@ SERVED_PACKAGES: tuple[str, ...] = (
     # Without these two the scoring server answers an order of magnitude slower when it has several workers.
     "uvloop",
     "httptools",
+    # What leadwise.serving.invocations and leadwise.serving.connections reach into.
+    "starlette",
+    "uvicorn",
 )
 """What scoring imports, and what makes the scoring server fast; no TensorFlow."""
 

@@ -93,6 +93,7 @@ def served_signature() -> "ModelSignature":
                 ParamSpec("policy", DataType.string, None),
                 ParamSpec("explain", DataType.string, [], (-1,)),
                 ParamSpec("all_findings", DataType.boolean, False),
+                ParamSpec("as_json", DataType.boolean, False),
             ]
         ),
     )

@@ -13,6 +13,8 @@ RequestCode = Literal[
     "too_many_records",
     "too_many_values",
     "content_type",
+    "too_slow",
+    "busy",
     "unknown_parameter",
     "wrong_type",
     "not_allowed",
@@ -22,6 +24,8 @@ STATUS: dict[RequestCode, int] = {
     "too_many_records": 413,
     "too_many_values": 413,
     "content_type": 415,
+    "too_slow": 408,
+    "busy": 503,
 }
 """HTTP status by code; 400 for the others."""
 

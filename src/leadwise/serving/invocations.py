@@ -8,17 +8,21 @@ route that does none of this.
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from leadwise.serving.connections import limit_connections
 from leadwise.serving.envelope import refuse_size, rows_of_json
 from leadwise.serving.errors import RequestError
+from leadwise.serving.intake import Intake
 from leadwise.serving.limits import MOST_EXPLAINED
 from leadwise.serving.parameters import read_parameters
 from leadwise.serving.parquet_rows import rows_of_parquet
 from leadwise.serving.scorer import Scorer
+from leadwise.serving.server_limits import ServerLimits
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 PARQUET_TYPES = frozenset({PARQUET, "application/x-parquet"})
+PATHS = frozenset({"/invocations", "/ping", "/health", "/version"})
 
 _logger = logging.getLogger(__name__)
 
@@ -33,16 +38,23 @@ Route = Callable[["Request"], Awaitable["Response"]]
 
 
 def answer_in_scoring_server(scorer: Scorer) -> bool:
-    """Take over POST /invocations if this process is MLflow's scoring server; tell whether it is."""
+    """Take over POST /invocations if this process is MLflow's scoring server; tell whether it is.
+
+    Raises:
+        ServerLimitError: a limit in the environment is not a number above 0.
+    """
     if "mlflow.pyfunc.scoring_server.app" not in sys.modules:
         return False
     from mlflow.pyfunc import scoring_server
 
-    scoring_server._async_catch_mlflow_exception = route_of(scorer)
+    limits = ServerLimits.of_environment(os.environ)
+    scoring_server._async_catch_mlflow_exception = route_of(scorer, limits)
+    limit_connections(limits)
+    logging.getLogger("uvicorn.access").addFilter(hide_what_clients_write)
     return True
 
 
-def route_of(scorer: Scorer) -> Callable[[Route], Route]:
+def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     """A decorator that puts a route in the place of MLflow's own, whose signature it keeps."""
     import asyncio
     from functools import wraps
@@ -50,40 +62,40 @@ def route_of(scorer: Scorer) -> Callable[[Route], Route]:
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
+    intake = Intake(limits)
+
     def instead_of(mlflows: Route) -> Route:
         @wraps(mlflows)
         async def route(request: "Request") -> "Response":
             try:
-                body = await _body(request)
+                with intake.admitted() as admitted:
+                    body = await admitted.body(request)
+                    kind = request.headers.get("content-type")
+                    async with intake.turn(len(body)):
+                        status, content = await asyncio.to_thread(respond, scorer, body, kind)
             except ClientDisconnect:
                 # Nobody is left to read an answer.
                 return Response(status_code=400)
             except RequestError as error:
                 status, content = _refused(error)
-            else:
-                kind = request.headers.get("content-type")
-                status, content = await asyncio.to_thread(respond, scorer, body, kind)
-            return Response(json.dumps(content, allow_nan=False), status, media_type=JSON)
+            text = json.dumps(content, allow_nan=False)
+            return Response(text, status, _HEADERS.get(status), media_type=JSON)
 
         return route
 
     return instead_of
 
 
-async def _body(request: "Request") -> bytes:
-    """The body, of which no more is kept than is allowed.
+_HEADERS = {408: {"Connection": "close"}, 503: {"Retry-After": "1"}}
 
-    Raises:
-        RequestError: it is too large.
-    """
-    announced = request.headers.get("content-length", "")
-    refuse_size(int(announced) if announced.isdecimal() and len(announced) < 20 else 0)
-    parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        refuse_size(size)
-    return b"".join(parts)
+
+def hide_what_clients_write(record: logging.LogRecord) -> bool:
+    """Leave in a line of uvicorn's access log nothing of an address that a client made up."""
+    if isinstance(record.args, tuple) and len(record.args) == 5:
+        client, method, address, *rest = record.args
+        path = str(address).partition("?")[0]
+        record.args = (client, method, path if path in PATHS else "/...", *rest)
+    return True
 
 
 def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int, dict[str, Any]]:

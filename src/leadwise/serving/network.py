@@ -148,6 +148,7 @@ def open_session(file: Path) -> "onnxruntime.InferenceSession":
     """An ONNX Runtime session with one thread that does not spin: many requests share the cores."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

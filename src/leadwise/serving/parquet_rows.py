@@ -1,16 +1,18 @@
-"""Rows of a Parquet table, one column per field, within the limits of a request even where it is packed tightly."""
+"""Rows of a Parquet table, one column per field."""
 
 from typing import TYPE_CHECKING, Any
 
 from leadwise.serving.envelope import Rows, refuse_count, refuse_size
 from leadwise.serving.errors import RequestError
-from leadwise.serving.limits import LARGEST_BODY, MOST_VALUES
+from leadwise.serving.limits import LARGEST_BODY
+from leadwise.serving.parquet_process import ParquetProcess
 
 if TYPE_CHECKING:
     import pyarrow
-    import pyarrow.parquet
 
 PANDAS_INDEX = "__index_level_"
+
+_process = ParquetProcess()
 
 
 def rows_of_parquet(body: bytes) -> Rows:
@@ -19,49 +21,21 @@ def rows_of_parquet(body: bytes) -> Rows:
     Raises:
         RequestError: the body is not a Parquet table, has no rows, or is too large.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     refuse_size(len(body))
+    table = _process.read(body)
     try:
-        metadata = pyarrow.parquet.read_metadata(pyarrow.BufferReader(body))
-        texts = _text_columns(metadata)
-        _refuse_many(metadata)
-        # A text that many rows share stays one text.
-        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(body), read_dictionary=texts)
-        table = file.read(use_threads=False)
         columns = {
             str(name): _values(table.column(place).combine_chunks())
             for place, name in enumerate(table.column_names)
             if not name.startswith(PANDAS_INDEX)
         }
-    except RequestError:
-        raise
     except Exception:
-        # Whatever the reader stumbles over, its message may hold parts of the table.
+        # Whatever Arrow stumbles over, its message may hold parts of the table.
         raise RequestError("not_parquet", "body", "not a Parquet table") from None
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     refuse_count(len(rows), "body")
     _refuse_long(rows)
     return rows
-
-
-def _refuse_many(metadata: "pyarrow.parquet.FileMetaData") -> None:
-    """Before anything is unpacked; the file's own summary says how much it holds."""
-    refuse_count(metadata.num_rows, "body")
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-    if sum(chunk.total_uncompressed_size for chunk in chunks) > LARGEST_BODY:
-        raise RequestError("too_large", "body", f"more than {LARGEST_BODY // 2**20} MiB when unpacked")
-    if sum(chunk.num_values for chunk in chunks) > MOST_VALUES:
-        raise RequestError(
-            "too_many_values", "body", f"more than {MOST_VALUES:,} values in lists; send signals in base64"
-        )
-
-
-def _text_columns(metadata: "pyarrow.parquet.FileMetaData") -> list[str]:
-    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
 
 def _values(array: "pyarrow.Array") -> list[Any]:

@@ -1,5 +1,6 @@
 """The script that MLflow runs to load a registered Leadwise (models from code); nothing is unpickled."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class LeadwiseModel(PythonModel):
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, Any]] | list[str]:
         """One answer per row of the table; a column that is absent, ``None`` and NaN all mean not given.
 
         A row that cannot be answered gets an ``error`` in its place.
@@ -34,20 +35,23 @@ class LeadwiseModel(PythonModel):
         Args:
             context: MLflow's.
             model_input: one row per request.
-            params: ``policy``, ``explain`` (a list of classes), ``all_findings``; see ``docs/serving.md``.
+            params: ``policy``, ``explain`` (a list of classes), ``all_findings``; see ``docs/serving.md``. With
+                ``as_json`` each answer is a text in JSON: a column of Spark cannot hold a structure in one row and
+                none in the next.
 
         Raises:
             MlflowException: a parameter is not allowed; with the code INVALID_PARAMETER_VALUE.
         """
+        given = dict(params or {})
+        as_json = bool(given.pop("as_json", False))
         try:
-            asked = read_parameters(params, self.scorer.policies)
+            asked = read_parameters(given, self.scorer.policies)
         except RequestError as error:
             raise MlflowException.invalid_parameter_value(str(error), field=error.field) from None
         rows = model_input.to_dict(orient="records")
-        return [
-            self.scorer.answer_row({str(name): value for name, value in row.items()}, number, asked)
-            for number, row in enumerate(rows)
-        ]
+        named = ({str(name): value for name, value in row.items()} for row in rows)
+        answers = list(self.scorer.answers(named, asked))
+        return [json.dumps(answer, allow_nan=False) for answer in answers] if as_json else answers
 
 
 set_model(LeadwiseModel())

@@ -27,5 +27,5 @@ def registered_version(model_folder: Path) -> RegisteredVersion | None:
     try:
         content = yaml.safe_load((model_folder / REGISTERED_FILE).read_text(encoding="utf-8"))
         return RegisteredVersion(str(content["model_name"]), str(content["model_version"]))
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return None

@@ -1,0 +1,143 @@
+"""The files of ``deploy/``: what the images hold, how they are built, and how they run together.
+
+The packages are those of ``leadwise.registry.requirements``, at the versions of the lock files; ``make lock`` writes
+``deploy/*.lock`` from ``deploy/*.in``.
+"""
+
+from textwrap import dedent
+
+from leadwise.registry.requirements import SERVED_PACKAGES
+
+DATABASE_IMAGE = "postgres:17.5-bookworm"
+TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")
+USER = "10001"
+
+COMMANDS = {
+    "tracking": (
+        "exec mlflow server --host 0.0.0.0 --port 5000 --workers 1"
+        ' --backend-store-uri "${DATABASE_URI:?postgresql+psycopg://USER@HOST/DATABASE is needed}"'
+        ' --artifacts-destination /artifacts --allowed-hosts "$ALLOWED_HOSTS"'
+    ),
+    "scorer": (
+        ': "${MLFLOW_TRACKING_URI:?the address of the tracking server is needed}";'
+        ' exec mlflow models serve --model-uri "$MODEL_URI" --env-manager local'
+        ' --host 0.0.0.0 --port 5001 --workers "$WORKERS"'
+    ),
+}
+"""What each image runs, in a shell that says which variable is missing."""
+
+
+def dockerfile(python_version: str, notice: str) -> str:
+    """deploy/Dockerfile: one image for the tracking server, one for the scorer; the scorer's code is in the model."""
+    base = f"""\
+        # {notice}
+
+        FROM python:{python_version}-slim-bookworm AS base
+        ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \\
+            MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
+        RUN groupadd --gid {USER} leadwise \\
+            && useradd --uid {USER} --gid {USER} --create-home --shell /usr/sbin/nologin leadwise
+        WORKDIR /home/leadwise
+        """
+    tracking = f"""\
+        FROM base AS tracking
+        COPY tracking.lock /opt/tracking.lock
+        RUN python -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r /opt/tracking.lock \\
+            && install --directory --owner {USER} --group {USER} /artifacts
+        ENV ALLOWED_HOSTS=tracking:5000,localhost:*,127.0.0.1:* MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+        USER {USER}:{USER}
+        EXPOSE 5000
+        HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(5000, "health")}
+        CMD {_shell("tracking")}
+        """
+    scorer = f"""\
+        FROM base AS scorer
+        COPY scorer.lock /opt/scorer.lock
+        RUN python -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r /opt/scorer.lock
+        ENV MODEL_URI=models:/leadwise@champion WORKERS=1
+        USER {USER}:{USER}
+        EXPOSE 5001
+        HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(5001, "ping")}
+        CMD {_shell("scorer")}
+        """
+    return "\n".join(map(dedent, (base, tracking, scorer)))
+
+
+def _health(port: int, path: str) -> str:
+    program = f"from urllib.request import urlopen; urlopen('http://127.0.0.1:{port}/{path}', timeout=4)"
+    return f'["python", "-c", "{program}"]'
+
+
+def _shell(image: str) -> str:
+    quoted = COMMANDS[image].replace("\\", "\\\\").replace('"', '\\"')
+    return f'["bash", "-c", "{quoted}"]'
+
+
+def compose(notice: str) -> str:
+    """deploy/compose.yaml: database, tracking server and scorer, reachable from this machine only."""
+    return dedent(f"""\
+        # {notice}
+
+        name: leadwise
+
+        services:
+          database:
+            image: {DATABASE_IMAGE}
+            environment:
+              POSTGRES_USER: leadwise
+              POSTGRES_DB: leadwise
+              POSTGRES_PASSWORD: ${{POSTGRES_PASSWORD:?set it in the environment or in deploy/.env}}
+            volumes: [database:/var/lib/postgresql/data]
+            healthcheck:
+              test: [CMD, pg_isready, --username=leadwise, --dbname=leadwise]
+              interval: 5s
+              timeout: 5s
+              retries: 12
+            restart: unless-stopped
+
+          tracking:
+            build: {{context: ., target: tracking}}
+            environment:
+              DATABASE_URI: postgresql+psycopg://leadwise@database/leadwise
+              PGPASSWORD: ${{POSTGRES_PASSWORD:?set it in the environment or in deploy/.env}}
+            volumes: [artifacts:/artifacts]
+            ports: ["127.0.0.1:${{TRACKING_PORT:-5000}}:5000"]
+            depends_on:
+              database: {{condition: service_healthy}}
+            init: true
+            cap_drop: [ALL]
+            security_opt: ["no-new-privileges:true"]
+            restart: unless-stopped
+
+          scorer:
+            build: {{context: ., target: scorer}}
+            environment:
+              MLFLOW_TRACKING_URI: http://tracking:5000
+              MODEL_URI: models:/${{MODEL:-leadwise}}@champion
+              WORKERS: ${{WORKERS:-1}}
+            ports: ["127.0.0.1:${{SCORER_PORT:-5001}}:5001"]
+            depends_on:
+              tracking: {{condition: service_healthy}}
+            init: true
+            read_only: true
+            tmpfs: [/tmp]
+            cap_drop: [ALL]
+            security_opt: ["no-new-privileges:true"]
+            mem_limit: 2g
+            pids_limit: 256
+            restart: unless-stopped
+
+        volumes:
+          database:
+          artifacts:
+        """)
+
+
+def scorer_packages(notice: str) -> str:
+    """deploy/scorer.in."""
+    return "\n".join([f"# {notice}", *SERVED_PACKAGES]) + "\n"
+
+
+def tracking_packages(notice: str) -> str:
+    """deploy/tracking.in."""
+    return "\n".join([f"# {notice}", *TRACKING_PACKAGES]) + "\n"

@@ -1,0 +1,229 @@
+"""Bodies of requests that nobody should send: a valid request changed in every way, and plain bytes."""
+
+import base64
+import datetime
+import decimal
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import strategies as st
+
+from leadwise.contract import LEADS
+from leadwise.data.simulator import simulate_record
+from leadwise.serving.invocations import JSON, PARQUET
+from leadwise.serving.payload import FACTS, FIELDS
+
+MARKER = "7.654321"
+"""A sample of the valid recording; with ``CHUNK``, of its base64, what no answer and no log may repeat."""
+
+_LEADS = [name for k, name in enumerate(LEADS) if k not in (2, 3, 4, 5)]
+_ECG = np.round(simulate_record("NORM", 1).signal_mv[:600, [LEADS.index(name) for name in _LEADS]].astype(float), 3)
+_ECG[300, 7] = float(MARKER)
+_COUNTS = base64.b64encode(np.round(_ECG * 1000).astype("<i2").tobytes()).decode("ascii")
+CHUNK = _COUNTS[4000:4020]
+
+FACTS_ROW: dict[str, Any] = {"id": "a", "age": 63, "sex": "female", "height_cm": 170, "weight_kg": 70, "pacemaker": 0}
+LISTS_ROW: dict[str, Any] = FACTS_ROW | {"signal": _ECG.tolist(), "leads": _LEADS, "fs_hz": 100, "units": "mV"}
+BASE64_ROW: dict[str, Any] = LISTS_ROW | {
+    "signal": _COUNTS,
+    "dtype": "int16",
+    "shape": [600, 8],
+    "units_per_count": 1,
+    "units": "uV",
+    "order": "time_lead",
+}
+
+_ODD_VALUES: list[Any] = [
+    *(math.nan, math.inf, -math.inf, -0.0, 5e-324, 1e308, 10**30, 10**4000, 2**63, -(2**63) - 1, 2**53 + 1),
+    *(
+        "",
+        "NaN",
+        "null",
+        "0",
+        "\x00",
+        "\ud800",
+        "A" * 5000,
+        "=" * 8,
+        _COUNTS[:-4],
+        _COUNTS + "AAAA",
+        _COUNTS[:-1] + "=",
+    ),
+    *([], {}, [[]], [[None]], [[], [1]], [[1, 2], [3]], [[[1.0]]], [["1.0"]], [[True]], [{}], [None] * 5000),
+    *([[0.0] * 8] * 600, [[math.nan] * 8] * 600, [[1e300] * 8] * 600, [[10**400] * 8] * 600, _ECG.T.tolist()),
+    *([600, 8.0], [8, 600], [0, 0], [-1, -1], [1e308, 1e308], [600, 8, 1], [2**31, 2**31], ["600", "8"]),
+    *([*_LEADS, "V7"], [*_LEADS[:7], "V1"], _LEADS[::-1], [name.lower() for name in _LEADS], ["I"] * 5000),
+]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+hostile_values = st.sampled_from(_ODD_VALUES) | json_values
+_numbers = st.integers(-2, 2100) | st.floats(-2, 2100, allow_nan=False)
+_changes = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=25), hostile_values | _numbers, max_size=4)
+
+
+@st.composite
+def hostile_rows(draw: st.DrawFn) -> Any:
+    """A valid row with some fields changed and others left out; or no row at all."""
+    if draw(st.integers(0, 15)) == 0:
+        return draw(json_values)
+    row = dict(draw(st.sampled_from([FACTS_ROW, LISTS_ROW, BASE64_ROW])))
+    for name in draw(st.lists(st.sampled_from(FIELDS), max_size=2)):
+        row.pop(name, None)
+    return row | draw(_changes)
+
+
+_params = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": st.sampled_from(["best_f1", "youden", "target_sensitivity"]) | hostile_values,
+        "explain": st.sampled_from([False, "HEART", [1], ["MI", None], {}])
+        | hostile_values.filter(lambda v: v is not True),
+        "all_findings": st.booleans() | hostile_values,
+        "other": json_values,
+    },
+)
+
+
+@st.composite
+def json_bodies(draw: st.DrawFn) -> bytes:
+    """An envelope of hostile rows, or something like one."""
+    rows = draw(st.lists(hostile_rows(), max_size=3))
+    kind = draw(st.sampled_from(["dataframe_records", "inputs", "instances", "columns", "split", "split", "odd"]))
+    content: dict[str, Any]
+    if kind == "columns":
+        names = {name for row in rows if isinstance(row, dict) for name in row}
+        content = {"inputs": {name: [row.get(name) for row in rows if isinstance(row, dict)] for name in names}}
+    elif kind == "split":
+        names_ = list(draw(st.sampled_from(rows))) if rows and all(isinstance(row, dict) for row in rows) else ["age"]
+        data = [[row.get(name) for name in names_] if isinstance(row, dict) else row for row in rows]
+        content = {"dataframe_split": {"columns": names_, "data": data}}
+    elif kind == "odd":
+        content = draw(st.dictionaries(st.sampled_from(["inputs", "dataframe_split", "x"]), hostile_values, max_size=2))
+    else:
+        content = {kind: rows}
+    if draw(st.booleans()):
+        content["params"] = draw(_params | json_values)
+    return json.dumps(content).encode()
+
+
+_TOKENS = (
+    b"NaN",
+    b"1e999",
+    b"-",
+    b"00",
+    b"[[[[",
+    b"}}",
+    b"\xff",
+    b'"\\ud800"',
+    b"," * 50,
+    b"1" * 5000,
+    b"\x00",
+    b" " * 999,
+)
+_NESTED = (b"[", b'{"a":', b'{"inputs":[{"signal":[[', b'{"inputs":', b'[{"a":[')
+_VALID = json.dumps({"inputs": [BASE64_ROW, LISTS_ROW]}).encode()
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """A body that was cut, or has something put in, or taken out, or changed."""
+    body = bytearray(draw(whole))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(body)))
+        match draw(st.integers(0, 3)):
+            case 0:
+                del body[place:]
+            case 1:
+                body[place:place] = draw(st.sampled_from(_TOKENS) | st.binary(max_size=8))
+            case 2:
+                del body[place : place + draw(st.integers(1, 100))]
+            case _:
+                body[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
+    return bytes(body)
+
+
+_deep = st.builds(lambda opened, times: opened * times, st.sampled_from(_NESTED), st.sampled_from([3, 900, 30_000]))
+
+
+def _table(columns: dict[str, Any]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+VALID_PARQUET = _table(
+    {
+        "signal": pa.array([_ECG.tolist(), None], pa.list_(pa.list_(pa.float32()))),
+        "leads": pa.array([_LEADS, None]),
+        "fs_hz": pa.array([100, None], pa.int16()),
+        "age": pa.array([63.0, 50.0]),
+        "sex": pa.array(["female", "m"]),
+        "id": pa.array(["a", "b"]),
+    }
+)
+_COLUMNS: list[Any] = [
+    pa.array([1, None], pa.uint8()),
+    pa.array([1.5, math.nan], pa.float16()),
+    pa.array(["x", None]),
+    pa.array([b"\x00\x01", None]),
+    pa.array(["x", "x"]).dictionary_encode(),
+    pa.array([[b"a"], None]),
+    pa.array([["x"], []]),
+    pa.array([_LEADS, []], pa.list_(pa.string())),
+    pa.array([[[1, 2], [3]], None]),
+    pa.array([{"a": 1}, None]),
+    pa.array([[{"a": [1]}], []]),
+    pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+    pa.array([datetime.datetime(2020, 1, 1), None]),
+    pa.array([datetime.time(1), None]),
+    pa.array([datetime.timedelta(1), None]),
+    pa.array([decimal.Decimal("1.5"), None]),
+    pa.array([True, None]),
+    pa.nulls(2),
+    pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)),
+    pa.array([[[1.0] * 8] * 600, [[1.0] * 7]], pa.list_(pa.list_(pa.float64()))),
+    pa.array([_COUNTS, "AAAA"]),
+    pa.array([[600, 8], [1]]),
+    pa.array(["int16", "float32"]),
+    pa.array([100, 50], pa.int64()),
+]
+_tables = st.dictionaries(
+    st.sampled_from(FIELDS) | st.text(max_size=5), st.sampled_from(_COLUMNS), min_size=1, max_size=5
+)
+parquet_bodies = _tables.map(_table) | damaged(_tables.map(_table)) | damaged(st.just(VALID_PARQUET))
+
+_kinds = st.sampled_from(
+    [
+        None,
+        "",
+        "text/csv",
+        "application/octet-stream",
+        "application/json; charset=latin-1",
+        "application/json;;",
+        "\xff",
+    ]
+)
+json_requests = st.tuples(
+    json_bodies() | damaged(st.just(_VALID)) | damaged(json_bodies()) | _deep | st.binary(max_size=300), st.just(JSON)
+)
+parquet_requests = st.tuples(
+    parquet_bodies | st.binary(max_size=300), st.sampled_from([PARQUET, "application/x-parquet"])
+)
+requests_of_another_kind = st.tuples(json_bodies() | parquet_bodies, _kinds | st.sampled_from([JSON, PARQUET]))
+hostile_requests = st.one_of(json_requests, json_requests, json_requests, parquet_requests, requests_of_another_kind)
+"""A body and its content type."""
+
+VALID_BODIES = {
+    "base64": (json.dumps({"inputs": [BASE64_ROW]}).encode(), JSON),
+    "lists": (json.dumps({"inputs": [LISTS_ROW]}).encode(), JSON),
+    "facts": (json.dumps({"inputs": [FACTS_ROW]}).encode(), JSON),
+    "Parquet": (VALID_PARQUET, PARQUET),
+}
+assert set(FACTS_ROW) - {"id"} == set(FACTS)

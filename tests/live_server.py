@@ -1,0 +1,172 @@
+"""A small package in a registry, and `mlflow models serve` of it: for every test that needs a live server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import requests
+
+from leadwise.registry.packaging import stage_code
+from leadwise.registry.signature import served_signature
+
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """Version 2 of the registered model ``small``.
+
+    Attributes:
+        folder: where everything lies.
+        uri: of the version.
+        tracking: of store and registry.
+        files: the folder of the logged model.
+    """
+
+    folder: Path
+    uri: str
+    tracking: str
+    files: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a process that is to use it, and none of the tests' own code."""
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return inherited | {
+            "MLFLOW_TRACKING_URI": self.tracking,
+            "MLFLOW_REGISTRY_URI": self.tracking,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+
+
+@contextmanager
+def in_use(tracking: str) -> Iterator[None]:
+    """A tracking store, and the registry in it, for the length of a block."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
+    """Register a package twice in a store of its own."""
+    stage_code(folder / "code")
+    tracking = f"sqlite:///{folder / 'mlflow.db'}"
+    with in_use(tracking):
+        experiment = mlflow.create_experiment("small", artifact_location=(folder / "artifacts").as_uri())
+        for _ in range(2):
+            with mlflow.start_run(experiment_id=experiment):
+                logged = mlflow.pyfunc.log_model(
+                    name="package",
+                    python_model=str(folder / "code" / "leadwise" / "serving" / "pyfunc_model.py"),
+                    artifacts={
+                        name: str(package_folder / file)
+                        for name, file in (
+                            ("fusion", "fusion.onnx"),
+                            ("metadata", "metadata.onnx"),
+                            ("description", "model.json"),
+                        )
+                    },
+                    code_paths=[str(folder / "code" / "leadwise")],
+                    pip_requirements=["mlflow"],
+                    signature=served_signature(),
+                    registered_model_name="small",
+                )
+        files = Path(mlflow.artifacts.download_artifacts(logged.model_uri))
+    return SmallModel(folder, "models:/small/2", tracking, files)
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """A scoring server that runs.
+
+    Attributes:
+        port: of 127.0.0.1.
+        log: what it and its workers say.
+        group: its process group.
+    """
+
+    port: int
+    log: Path
+    group: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, content: Any, headers: Mapping[str, str] = JSON) -> requests.Response:
+        """Send a request: bytes as they are, anything else as JSON."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return requests.post(f"{self.url}/invocations", data=body, headers=dict(headers), timeout=120)
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def processes(self) -> dict[int, int]:
+        """Process number -> resident memory in MiB, of the whole group."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                if entry.name.isdecimal() and os.getpgid(int(entry.name)) == self.group:
+                    pages = int((entry / "statm").read_text().split()[1])
+                    found[int(entry.name)] = pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+        return found
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def serving(model: SmallModel, log: Path, extra: Mapping[str, str] | None = None) -> Iterator[LiveServer]:
+    """``mlflow models serve`` until the block ends; ``extra`` is added to its environment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    environment = model.environment | dict(extra or {})
+    command = shutil.which("mlflow", path=environment["PATH"])
+    assert command
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [command, "models", "serve", "-m", model.uri, "--env-manager", "local", "--port", str(port)],
+            cwd=model.folder,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = LiveServer(port, log, process.pid)
+    try:
+        _wait_for(server, process)
+        yield server
+    finally:
+        # The command starts uvicorn as a child of its own session.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait_for(server: LiveServer, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(480):
+        try:
+            requests.get(f"{server.url}/ping", timeout=60).raise_for_status()
+        except requests.ConnectionError:
+            assert process.poll() is None, server.said()
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail(f"the server did not start:\n{server.said()}", pytrace=False)
