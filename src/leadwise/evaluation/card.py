@@ -1,7 +1,7 @@
 """The cards of the evaluate stage: of one model, and of all of them side by side."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,19 @@ from leadwise.evaluation.files import (
 )
 from leadwise.evaluation.report_sections import METHOD_NAMES
 from leadwise.pages.card import Card
-from leadwise.pages.report_page import Cell, Pictures, Row, Table, Tile, duration, estimate, named, number, picture
+from leadwise.pages.report_page import (
+    Beside,
+    Cell,
+    Pictures,
+    Row,
+    Table,
+    Tile,
+    duration,
+    estimate,
+    named,
+    number,
+    picture,
+)
 
 HEADLINE = {
     "macro AUROC": "macro_auroc",
@@ -99,11 +111,8 @@ def overview_card(folder: Path, release: str) -> Card:
         )
         for model in models
     ]
-    curves = [
-        picture(folder / model["model"] / FIGURES_FOLDER / "roc_curves.png", f"{model['model']}: ROC curves")
-        for model in models
-    ]
     best = max(models, key=lambda model: model["test"]["macro_auroc"]["value"] or 0)
+    of_best = picture(folder / best["model"] / FIGURES_FOLDER / "roc_curves.png", f"ROC curves of {best['model']}")
     data = _data({"simulated": summary["simulated"], "release": release})
     return Card(
         title="The models side by side",
@@ -121,9 +130,22 @@ def overview_card(folder: Path, release: str) -> Card:
             ("highest macro AUROC", best["model"]),
             ("accuracy of saying nothing", number(models[0]["test"]["floor/binary_accuracy"]["value"])),
         ],
-        shown=[Table(("model", *HEADLINE, "parameters", "trained in"), table), Pictures(curves)],
+        shown=[
+            Table(("model", *HEADLINE, "parameters", "trained in"), table),
+            Beside(_by_class(folder, [model["model"] for model in models]), of_best),
+        ],
         footer=[f"Paired comparisons, and what a leaking input is worth: {REPORT_FILE} of this run."],
     )
+
+
+def _by_class(folder: Path, models: Sequence[str]) -> Table:
+    """AUROC of every class, the models beside each other."""
+    found = [_read(folder / model / METRICS_FILE) for model in models]
+    rows = [
+        Row([Cell(name), *(named(one["metrics"], one["intervals"], f"test/auroc/{name}") for one in found)])
+        for name in SUPERCLASSES
+    ]
+    return Table(("AUROC", *models), rows)
 
 
 def _bounds(metric: Mapping[str, Any]) -> dict[str, Any]:
