@@ -57,9 +57,7 @@ def ingest_card(manifest: Mapping[str, Any], validation: Path, *, unchanged: boo
             ("files", f"{inputs['files']:,}"),
             ("sampling rate", f"{manifest['fs_hz']:g} Hz"),
             ("SHA-256 of all files", inputs["sha256"][:12]),
-            ("not as listed", f"{len(inputs['not_as_listed']):,} of {inputs['as_listed']:,} in SHA256SUMS.txt")
-            if inputs["listed"]
-            else ("SHA256SUMS.txt", "not there"),
+            ("as SHA256SUMS.txt lists them", _listed(inputs)),
         ],
         came_out=[
             ("digest", manifest["digest"][:12]),
@@ -84,14 +82,24 @@ def _classes(manifest: Mapping[str, Any]) -> Part:
 
 
 def _failed(content: Mapping[str, Any]) -> list[Part]:
-    failed = [one for one in content["outcomes"] if not one["success"]]
     rows = [
-        Row([Cell(one["says"], note=one["why"]), Cell(f"{one['unexpected']:,} of {one['rows']:,}")])
-        if one["unexpected"] is not None
-        else Row([Cell(one["says"], note=one["why"]), Cell(str(one["observed"]))])
-        for one in failed
+        Row([Cell(one["says"], note=one["why"]), Cell(_found(one))])
+        for one in content["outcomes"]
+        if not one["success"]
     ]
     return [Table(("warning", "rows that do not fit"), rows, "Expected, and not so in every record")] if rows else []
+
+
+def _found(outcome: Mapping[str, Any]) -> str:
+    if outcome["unexpected"] is None:
+        return str(outcome["observed"])
+    return f"{outcome['unexpected']:,} of {outcome['rows']:,}"
+
+
+def _listed(inputs: Mapping[str, Any]) -> str:
+    if not inputs["listed"]:
+        return "there is no such list"
+    return f"{inputs['as_listed']:,} of {inputs['as_listed'] + len(inputs['not_as_listed']):,}"
 
 
 def _repairs(manifest: Mapping[str, Any]) -> list[Part]:
