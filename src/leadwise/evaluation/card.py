@@ -17,7 +17,6 @@ from leadwise.evaluation.files import (
 from leadwise.evaluation.report_sections import METHOD_NAMES
 from leadwise.pages.card import Card
 from leadwise.pages.report_page import (
-    Beside,
     Cell,
     Pictures,
     Row,
@@ -132,7 +131,8 @@ def overview_card(folder: Path, release: str) -> Card:
         ],
         shown=[
             Table(("model", *HEADLINE, "parameters", "trained in"), table),
-            Beside(_by_class(folder, [model["model"] for model in models]), of_best),
+            _by_class(folder, [model["model"] for model in models]),
+            Pictures([of_best]),
         ],
         footer=[f"Paired comparisons, and what a leaking input is worth: {REPORT_FILE} of this run."],
     )
