@@ -9,7 +9,7 @@ from leadwise.stage import run_stage
 def work(parameters: Parameters) -> None:
     import mlflow
 
-    from leadwise.data.card import simulate_card
+    from leadwise.data.simulator.card import simulate_card
 
     section = parameters.simulate
     tree = write_simulated_tree(section.tree, patients=section.patients, seed=parameters.shared.seed)

@@ -1,4 +1,4 @@
-"""The cards of the simulate and ingest stages."""
+"""The card of the ingest stage."""
 
 import json
 from collections.abc import Mapping
@@ -8,23 +8,8 @@ from typing import Any
 from leadwise.contract import SUPERCLASS_NAMES
 from leadwise.data.ingest_metrics import RESULTS_FILE
 from leadwise.data.report import REPAIRS
-from leadwise.data.simulator import MARKER
 from leadwise.pages.card import Card
 from leadwise.pages.report_page import Bars, Cell, Part, Row, Table, Tile
-
-
-def simulate_card(tree: Path) -> Card:
-    """The card of a simulated tree."""
-    made = json.loads((tree / MARKER).read_text(encoding="utf-8"))
-    return Card(
-        title="A simulated PTB-XL",
-        subtitle=made["what"],
-        simulated=True,
-        tiles=[Tile("patients", Cell(f"{made['patients']:,}")), Tile("recordings", Cell(f"{made['records']:,}"))],
-        went_in=[("seed", str(made["seed"])), ("patients", f"{made['patients']:,}")],
-        came_out=[("tree", tree.name), ("layout", "as PhysioNet publishes PTB-XL, with SHA256SUMS.txt")],
-        footer=["The ingest stage reads this tree as it reads the real one."],
-    )
 
 
 def ingest_card(manifest: Mapping[str, Any], validation: Path, *, unchanged: bool) -> Card:
