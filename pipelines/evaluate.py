@@ -1,12 +1,17 @@
 """Evaluate the trained models: choose on fold 9, report on fold 10, one run each, and the table of them all."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
+from leadwise.pages.card import log_card
 from leadwise.stage import child_run, log_folder, log_store, run_stage
+
+if TYPE_CHECKING:
+    from leadwise.data.store import Store
 
 
 def trained_folders(parameters: Parameters) -> list[Path]:
@@ -18,19 +23,17 @@ def trained_folders(parameters: Parameters) -> list[Path]:
     return found
 
 
-def evaluate_one(trained_folder: Path, parameters: Parameters) -> None:
+def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -> None:
     """One model in a run of its own."""
-    from leadwise.data.store import open_store
+    from leadwise.evaluation.card import evaluation_card
     from leadwise.evaluation.evaluate import evaluate_model
     from leadwise.training.prediction import load_trained
 
-    store = open_store(parameters.shared.workspace / "store")
     trained = load_trained(trained_folder)
     feature_set = parameters.shared.feature_set
-    tags = {"stage": "evaluate", "model": trained.name, "feature_set": feature_set}
     section = parameters.evaluate
     settings = {"bootstrap": section.bootstrap, "seed": parameters.shared.seed, "robustness": section.robustness}
-    with child_run(f"evaluate/{trained.name}", tags, settings) as run:
+    with child_run(f"evaluate/{trained.name}", "model", {"model": trained.name}, settings) as run:
         log_store(store.manifest, "evaluation")
         if trained.training.get("run_id"):
             mlflow.set_tag("trained_by", trained.training["run_id"])
@@ -39,22 +42,26 @@ def evaluate_one(trained_folder: Path, parameters: Parameters) -> None:
         evaluation.write(folder, run.info.run_id)
         mlflow.log_metrics(evaluation.logged_metrics())
         log_folder(folder, "evaluation")
+        log_card(evaluation_card(folder))
 
 
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
     from leadwise.data.store import open_store
+    from leadwise.evaluation.card import overview_card
     from leadwise.evaluation.files import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
     from leadwise.evaluation.overview import write_overview
     from leadwise.evaluation.results_table import terminal_table
 
     shared, section = parameters.shared, parameters.evaluate
+    store = open_store(shared.workspace / "store")
+    log_store(store.manifest, "evaluation")
     for folder in trained_folders(parameters):
-        evaluate_one(folder, parameters)
+        evaluate_one(folder, store, parameters)
     overview = write_overview(
         shared.workspace,
         shared.feature_set,
-        open_store(shared.workspace / "store"),
+        store,
         compare_with=Path(section.compare_with) if section.compare_with else None,
         bootstrap=section.bootstrap,
         seed=shared.seed,
@@ -64,6 +71,7 @@ def work(parameters: Parameters) -> None:
     print(f"Report: {(folder / REPORT_FILE).resolve()}")
     for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))
+    log_card(overview_card(folder, str(store.manifest["release"])))
 
 
 if __name__ == "__main__":

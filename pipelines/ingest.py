@@ -6,10 +6,12 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
+from leadwise.data.card import ingest_card
 from leadwise.data.ingest_metrics import manifest_metrics, validation_metrics, validation_tags, validation_warnings
 from leadwise.data.ingestion import Ingested, ingest
 from leadwise.data.store import MANIFEST_FILE, VALIDATION_FOLDER
 from leadwise.data.validation import ValidationFailed
+from leadwise.pages.card import log_card
 from leadwise.stage import log_folder, log_store, run_stage
 
 HOW_TO_GET_IT = (
@@ -41,6 +43,7 @@ def log_outcome(ingested: Ingested) -> None:
     mlflow.log_artifact(str(ingested.folder / MANIFEST_FILE))
     log_report(ingested.folder / VALIDATION_FOLDER)
     log_store(manifest, "ingestion")
+    log_card(ingest_card(manifest, ingested.folder / VALIDATION_FOLDER, unchanged=ingested.unchanged))
 
 
 def log_report(folder: Path) -> None:

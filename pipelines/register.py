@@ -1,12 +1,14 @@
 """Package the better fusion model, or take the pretrained one; register it, and make it champion if the gate allows."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.stage import log_store, run_stage
+from leadwise.pages.card import log_card
+from leadwise.stage import log_store, run_stage, tag_data
 
 if TYPE_CHECKING:
     from leadwise.registry.registration import Registered
@@ -23,19 +25,24 @@ def work(parameters: Parameters) -> None:
     try:
         registered = register_champion(parameters, tell=print)
     except GateFailed as failed:
-        log_registered(failed.registered)
+        log_registered(failed.registered, workspace)
         raise
-    log_registered(registered)
+    log_registered(registered, workspace)
     print(f"{registered.name} version {registered.version} is @{registered.alias}: {registered.model}")
     print(serve_command(registered, 5001))
     print(curl_example(5001, workspace))
 
 
-def log_registered(registered: "Registered") -> None:
+def log_registered(registered: "Registered", workspace: Path) -> None:
     """What the run tells of the version that it registered."""
+    from leadwise.registry.card import register_card
+
     where = f"{registered.name} version {registered.version} @{registered.alias}"
     mlflow.set_tags({"model": registered.model, "registered": where})
     mlflow.log_dict(asdict(registered), "registered.json")
+    version = mlflow.MlflowClient().get_model_version(registered.name, registered.version)
+    tag_data({name: value for name, value in version.tags.items() if name.startswith("data.")})
+    log_card(register_card(registered, workspace))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,21 @@
 
 from leadwise.config import Parameters
 from leadwise.data.simulator import MARKER, write_simulated_tree
+from leadwise.pages.card import log_card
 from leadwise.stage import run_stage
 
 
 def work(parameters: Parameters) -> None:
     import mlflow
 
+    from leadwise.data.simulator.card import simulate_card
+
     section = parameters.simulate
     tree = write_simulated_tree(section.tree, patients=section.patients, seed=parameters.shared.seed)
     mlflow.set_tag("data.simulated", "true")
     mlflow.log_artifact(str(tree / MARKER))
     mlflow.log_artifact(str(tree / "ptbxl_database.csv"))
+    log_card(simulate_card(tree))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
+from leadwise.pages.card import log_card
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ def train_one(
     tuned: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """One network in a run of its own, tagged with the study that its parameters come from."""
+    from leadwise.training.card import train_card
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
 
-    tags = {"stage": "train", "model": name, "feature_set": recipe.feature_set, **tuned}
-    with child_run(name, tags, recipe.parameters()) as run:
+    tags = {"model": name, "seed": str(recipe.seed), **tuned}
+    with child_run(name, "model", tags, recipe.parameters(), long=True) as run:
         log_store(store.manifest, "training")
         table = EpochTable(recipe, name)
 
@@ -46,6 +48,7 @@ def train_one(
         )
         mlflow.set_tags({"backend": training["backend"], "reused": str(training["reused"]).lower()})
         log_folder(folder, "model")
+        log_card(train_card(name, training, store.manifest, folder))
 
 
 def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
@@ -68,6 +71,7 @@ def work(parameters: Parameters) -> None:
     from leadwise.training.recipe import recipe_for, tuned_from
 
     store = open_store(parameters.shared.workspace / "store")
+    log_store(store.manifest, "training")
     recipes = {model: recipe_for(model, parameters) for model in parameters.train.models}
     targets = train_teachers(store, parameters) if any(recipe.teachers for recipe in recipes.values()) else None
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set

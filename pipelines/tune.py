@@ -6,6 +6,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import ModelName
+from leadwise.pages.card import log_card
 from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
     from leadwise.training.tuning import tune_model
 
-    tags = {"stage": "tune", "model": model, "feature_set": parameters.shared.feature_set}
     settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
-    with child_run(f"tune/{model}", tags, settings):
+    with child_run(f"tune/{model}", "model", {"model": model}, settings, long=True):
         log_store(store.manifest, "tuning")
         tuned = tune_model(model, parameters, store)
         found = tuned.content
@@ -31,6 +31,7 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
         mlflow.log_dict(found, "tuned.json")
         for file in (tuned.page, tuned.table):
             mlflow.log_artifact(str(file))
+        log_card(tuned.card)
 
 
 def work(parameters: Parameters) -> None:
@@ -38,6 +39,7 @@ def work(parameters: Parameters) -> None:
     from leadwise.data.store import open_store
 
     store = open_store(parameters.shared.workspace / "store")
+    log_store(store.manifest, "tuning")
     for model in parameters.train.models:
         tune_one(model, parameters, store)
 

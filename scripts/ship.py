@@ -5,21 +5,11 @@ python scripts/ship.py --workspace workspace/ptbxl-champion --command "make run 
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from leadwise.config import PROJECT_ROOT
+from leadwise.code_version import commit
 from leadwise.contract import LeadwiseError
-
-
-def commit() -> str:
-    """The commit of the code, with a mark where files differ from it; empty outside of a checkout."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return found.stdout.strip()
 
 
 def ship_workspace(workspace: Path, command: str, destination: Path | None = None) -> None:

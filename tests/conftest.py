@@ -1,13 +1,17 @@
 """Data that many tests share: a simulated PTB-XL tree, the store ingested from it, and a part of the real one."""
 
+import importlib.util
 import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
@@ -19,6 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PTBXL = REPOSITORY.parent / "shared" / "ptbxl"
 PATIENTS = 300
 SEED = 20
+POSTGRESQL_USER = "postgres"
+"""PostgreSQL refuses to run as root; Debian's packages make this user for it."""
 
 
 @pytest.fixture(scope="session")
@@ -115,3 +121,44 @@ def ptbxl_tables(shared_folder: Path) -> Callable[[str], Path]:
         return made_once(shared_folder / f"ptbxl-tables-{release}", make)
 
     return of_release
+
+
+@pytest.fixture(scope="session")
+def postgresql_folder() -> Iterator[Path]:
+    """A PostgreSQL server that is reached through a socket in this folder; skips where it or its driver is absent."""
+    found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if found is None:
+        pytest.skip("PostgreSQL is not installed (on Debian and Ubuntu: the package postgresql)")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("psycopg, the driver for PostgreSQL, is not installed")
+    programs = Path(found).resolve().parent
+    folder = Path(tempfile.mkdtemp(prefix="leadwise-postgresql-"))
+    user = POSTGRESQL_USER if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(programs / program), *arguments]
+        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    try:
+        run("initdb", "--auth=trust", f"--username={POSTGRESQL_USER}", f"--pgdata={folder / 'data'}")
+        # Nothing of a test has to survive the machine.
+        run("pg_ctl", "start", "-w", f"--pgdata={folder / 'data'}", f"--options=-k {folder} -h '' -F")
+        try:
+            yield folder
+        finally:
+            run("pg_ctl", "stop", "-w", "--mode=immediate", f"--pgdata={folder / 'data'}")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgresql_address(postgresql_folder: Path) -> str:
+    """SQLAlchemy's address of an empty data base."""
+    import psycopg
+
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(host=str(postgresql_folder), user=POSTGRESQL_USER, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://{POSTGRESQL_USER}@/{name}?host={quote(str(postgresql_folder), safe='')}"

@@ -1,20 +1,146 @@
 """What every stage's run holds, whoever else writes to the tracking store at the same time."""
 
+import socket
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
+import keras
 import mlflow
+import pytest
 
-from leadwise.stage import log_store
+from leadwise import stage
+from leadwise.config import load_parameters
+from leadwise.contract import LeadwiseError
+from leadwise.run_tags import keras_backend
+from leadwise.stage import child_run, log_store, run_stage, stage_run
+from leadwise.tracking_server import RETRIES
 
 WORKERS = 4
+MANIFEST = {"source": "/data", "simulated": True, "digest": "0123456789abcdef", "release": "1.0.3"}
+INHERITED = {"feature_set", "seed", "backend", "host", "leadwise.version", "leadwise.commit"}
+DATA = {"data.digest": "0123456789abcdef", "data.release": "1.0.3", "data.simulated": "true"}
 
 
-def test_workers_that_log_a_new_data_set_at_once_all_have_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With one tracking store for all tests: making one takes longer than using it."""
+    return tmp_path_factory.mktemp("tracking")
+
+
+@pytest.fixture
+def tracking_uri(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(RETRIES, "1")
+    monkeypatch.chdir(folder)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+def tags_of(run: mlflow.ActiveRun) -> dict[str, str]:
+    return dict(mlflow.get_run(run.info.run_id).data.tags)
+
+
+def test_runs_at_every_level_carry_what_a_person_filters_by(tracking_uri: str) -> None:
+    parameters = load_parameters({"seed": 7})
+    with stage_run("tune", parameters) as top:
+        with child_run("before", "model", {"model": "fusion"}, {}) as before:
+            pass
+        with (
+            child_run("study", "model", {"model": "fusion"}, {}) as study,
+            child_run("taught", "model", {"seed": "8"}, {}),
+        ):
+            log_store(MANIFEST, "tuning")
+        log_store(MANIFEST, "tuning")
+        with (
+            child_run("study", "model", {"model": "metadata"}, {}) as study,
+            child_run("trial", "trial", {"trial.state": "running"}, {}) as trial,
+        ):
+            pass
+    found = {run.info.run_name: tags_of(run) for run in (top, before, study, trial)}
+    for tags in found.values():
+        assert tags.keys() >= INHERITED
+        assert (tags["stage"], tags["seed"], tags["host"]) == ("tune", "7", socket.gethostname())
+    assert [tags["level"] for tags in found.values()] == ["stage", "model", "model", "trial"]
+    assert [found[name]["model"] for name in ("before", "study", "trial")] == ["fusion", "metadata", "metadata"]
+    assert found["before"].keys().isdisjoint(DATA), "nothing was known of the data yet"
+    assert found["trial"].items() >= DATA.items()
+
+
+def test_a_run_that_failed_tells_why_and_one_that_was_ended_on_purpose_does_not(tracking_uri: str) -> None:
+    runs = []
+    with (
+        pytest.raises(LeadwiseError),
+        stage_run("train", load_parameters()) as top,
+        child_run("failing", "model", {}, {}) as failing,
+    ):
+        runs += [top, failing]
+        with pytest.raises(ValueError, match="pruned"), child_run("pruned", "trial", {}, {}) as pruned:
+            runs.append(pruned)
+            mlflow.end_run("KILLED")
+            raise ValueError("pruned")
+        raise LeadwiseError("the reason")
+    assert [tags_of(run).get("failure") for run in runs] == ["the reason", "the reason", None]
+    assert [mlflow.get_run(run.info.run_id).info.status for run in runs] == ["FAILED", "FAILED", "KILLED"]
+
+
+def test_the_backend_is_found_as_keras_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert keras_backend() == keras.backend.backend()
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert keras_backend() == "jax"
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert keras_backend() == "torch"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_long_run_logs_the_load_of_the_machine_in_silence(
+    tracking_uri: str, installed: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", raising=False)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    if not installed:
+        monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    stage._quieten_libraries()
+    with stage_run("train", load_parameters()):
+        capfd.readouterr()
+        with child_run("fusion", "model", {}, {}, long=True) as run:
+            until = time.monotonic() + (30 if installed else 0.5)
+            while time.monotonic() < until and not mlflow.get_run(run.info.run_id).data.metrics:
+                time.sleep(0.1)
+        assert capfd.readouterr().err == ""
+    logged = mlflow.get_run(run.info.run_id).data.metrics
+    assert ("system/cpu_utilization_percentage" in logged) is installed
+
+
+def test_a_server_that_never_answers_ends_the_stage_with_a_sentence(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv(RETRIES, "2")
+    monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])
+
+    def work(parameters: Any) -> None:
+        raise AssertionError("it began without a run")
+
+    with pytest.raises(SystemExit, match=f"leadwise train: error: the tracking server {address} did not answer"):
+        run_stage("train", work)
+    assert "Connection refused" in capsys.readouterr().err
+
+
+def test_workers_that_log_a_new_data_set_at_once_all_have_it(tracking_uri: str, tmp_path: Path) -> None:
     """MLflow alone fails here in a third of the cases, as two workers insert the same data set."""
-    address = f"sqlite:///{tmp_path}/mlflow.db"
-    mlflow.set_tracking_uri(address)
+    mlflow.set_tracking_uri(tracking_uri)
     experiment = mlflow.create_experiment("race", artifact_location=(tmp_path / "artifacts").as_uri())
 
     def work(digest: str, barrier: Barrier) -> str:

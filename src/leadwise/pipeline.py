@@ -7,6 +7,8 @@ from typing import Any
 
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, LeadwiseError
+from leadwise.run_tags import data_tags
+from leadwise.stage import tag_data
 
 UI_PORT = 5000
 SERVER_PORT = 5001
@@ -42,6 +44,8 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     import mlflow
     from mlflow.exceptions import ExecutionException
 
+    from leadwise.data.store import MANIFEST_FILE
+
     parent = mlflow.active_run()
     assert parent is not None
     if parameters.main.with_tuning:
@@ -67,6 +71,9 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
                 raise StageFailed(f"the {stage} stage failed; its message stands above") from error
         seconds[stage] = round(time.monotonic() - started, 1)
         mlflow.log_metric(f"seconds/{stage}", seconds[stage])
+        if stage == "ingest":
+            manifest = (parameters.shared.workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8")
+            tag_data(data_tags(json.loads(manifest)))
     return seconds
 
 

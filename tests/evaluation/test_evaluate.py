@@ -16,7 +16,8 @@ from leadwise.data.store import Store
 from leadwise.evaluation.evaluate import evaluate_model
 from leadwise.evaluation.evaluation import Evaluation
 from leadwise.evaluation.files import EvaluationError
-from leadwise.evaluation.results_table import duration, results_markdown, terminal_table, write_summary
+from leadwise.evaluation.results_table import results_markdown, terminal_table, write_summary
+from leadwise.pages.report_page import duration
 
 MakeGuesser = Callable[..., Any]
 

@@ -21,7 +21,7 @@ from leadwise.evaluation.files import EvaluationError, write_json
 from leadwise.evaluation.logged import logged
 from leadwise.evaluation.overview import Overview, write_overview
 from leadwise.evaluation.published import comparable
-from leadwise.evaluation.report_page import SIMULATED, Cell, estimate, number, signed
+from leadwise.pages.report_page import SIMULATED, Cell, estimate, number, signed
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CLOSED_BY_THEMSELVES = {"meta", "img", "br", "hr", "link", "input"}

@@ -1,6 +1,7 @@
 """The main entry point on a small simulated PTB-XL, as `mlflow run` starts it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from leadwise.config import PROJECT_ROOT
+from leadwise.pages.card import CARD_FILE
+from leadwise.pages.report_page import SIMULATED
 
 if TYPE_CHECKING:
     from conftest import Checkout
@@ -52,6 +57,10 @@ class WholeRun:
         """The runs below a run, oldest first; below none: the top of the tree."""
         parent_id = parent.info.run_id if parent else None
         return [run for run in self.runs if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent_id]
+
+    def artifact(self, run: Run, name: str) -> Path:
+        """A file that a run has logged."""
+        return Path(self.client.download_artifacts(run.info.run_id, name))
 
     @property
     def main(self) -> Run:
@@ -109,6 +118,40 @@ def test_every_run_over_data_names_them_by_our_digest(whole_run: WholeRun) -> No
         for run in whole_run.children(whole_run.stage(stage)):
             assert run.data.tags["data.digest"] == digest
             assert digest.startswith(run.inputs.dataset_inputs[0].dataset.digest)
+
+
+def test_every_run_carries_what_a_person_filters_by(whole_run: WholeRun) -> None:
+    known = {"level", "stage", "model", "feature_set", "seed", "backend", "host", "leadwise.version", "leadwise.commit"}
+    manifest = whole_run.checkout.folder / "workspace" / "simulated" / "store" / "manifest.json"
+    digest = json.loads(manifest.read_text())["digest"]
+    for run in whole_run.runs:
+        name, tags = run.info.run_name, run.data.tags
+        assert known - tags.keys() <= ({"model"} if tags["stage"] == "ingest" else set()), name
+        assert (tags["data.digest"], tags["data.simulated"], tags["seed"]) == (digest, "true", "20"), name
+        grouped = {metric for metric in run.data.metrics if "/" in metric}
+        assert run.data.metrics.keys() == grouped, name
+
+
+def test_the_documented_filters_find_runs(whole_run: WholeRun) -> None:
+    text = (PROJECT_ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
+    filters = text.partition("```sql\n")[2].partition("```")[0].splitlines()
+    assert filters
+    ids = [whole_run.main.info.experiment_id]
+    for one in filters:
+        assert whole_run.client.search_runs(ids, one), one
+    names = {run.info.run_name for run in whole_run.client.search_runs(ids, filters[0])}
+    assert names == {f"evaluate/{model}" for model in MODELS}
+
+
+def test_every_stage_and_every_model_has_a_card(whole_run: WholeRun) -> None:
+    stages = [whole_run.stage(name) for name in ("ingest", "evaluate", "register")]
+    models = [run for stage in ("tune", "train", "evaluate") for run in whole_run.children(whole_run.stage(stage))]
+    for run in (*stages, *models):
+        page = whole_run.artifact(run, CARD_FILE).read_text(encoding="utf-8")
+        assert "What went in" in page, run.info.run_name
+        assert SIMULATED in page
+        assert "<script" not in page
+        assert not re.search(r"(src|href)=[\"'](?!data:)", page), "loads something from elsewhere"
 
 
 def test_simulated_weights_become_the_champion_of_the_demo_only(whole_run: WholeRun) -> None:

@@ -20,7 +20,11 @@ from leadwise.evaluation.files import (
 )
 from leadwise.evaluation.leak import STADIUM_COLUMNS, StadiumLeak, stadium_alone
 from leadwise.evaluation.published import comparable, published_line
-from leadwise.evaluation.report_page import (
+from leadwise.evaluation.results_table import write_summary
+from leadwise.evaluation.robustness import RobustnessError
+from leadwise.evaluation.robustness_figure import robustness_figure
+from leadwise.evaluation.robustness_file import read_robustness
+from leadwise.pages.report_page import (
     Cell,
     Page,
     Part,
@@ -30,16 +34,13 @@ from leadwise.evaluation.report_page import (
     Table,
     Text,
     Tile,
+    duration,
     estimate,
     number,
     picture,
     signed,
     write_page,
 )
-from leadwise.evaluation.results_table import duration, write_summary
-from leadwise.evaluation.robustness import RobustnessError
-from leadwise.evaluation.robustness_figure import robustness_figure
-from leadwise.evaluation.robustness_file import read_robustness
 
 ROBUSTNESS_FIGURE = "robustness.png"
 LEAK_METRICS = ("macro_auroc", "auroc/MI", "binary_accuracy")

@@ -15,7 +15,16 @@ from leadwise.evaluation.files import (
     SUBGROUPS_FILE,
 )
 from leadwise.evaluation.published import comparable, published_line
-from leadwise.evaluation.report_page import (
+from leadwise.evaluation.report_robustness import robustness_section
+from leadwise.evaluation.report_sections import (
+    calibration_section,
+    classes_section,
+    statements_section,
+    subgroups_section,
+    thresholds_section,
+    uncertain_section,
+)
+from leadwise.pages.report_page import (
     Cell,
     Lines,
     Page,
@@ -27,15 +36,6 @@ from leadwise.evaluation.report_page import (
     estimate,
     number,
     write_page,
-)
-from leadwise.evaluation.report_robustness import robustness_section
-from leadwise.evaluation.report_sections import (
-    calibration_section,
-    classes_section,
-    statements_section,
-    subgroups_section,
-    thresholds_section,
-    uncertain_section,
 )
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadwise.evaluation.report_page import Cell, More, Pictures, Row, Section, Table, Text, estimate, picture, signed
 from leadwise.evaluation.robustness import MACRO
+from leadwise.pages.report_page import Cell, More, Pictures, Row, Section, Table, Text, estimate, picture, signed
 
 if TYPE_CHECKING:
     from leadwise.evaluation.estimate import Estimate

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
 from leadwise.evaluation.abstention import RECORD
 from leadwise.evaluation.published import STATEMENTS_MACRO_AUROC, comparable
-from leadwise.evaluation.report_page import (
+from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+from leadwise.pages.report_page import (
     Beside,
     Cell,
     More,
@@ -23,7 +24,6 @@ from leadwise.evaluation.report_page import (
     picture,
     signed,
 )
-from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 
 if TYPE_CHECKING:
     from leadwise.evaluation.evaluation import Evaluation

@@ -9,6 +9,7 @@ from leadwise.atomic import write_atomically
 from leadwise.contract import MODEL_NAMES, TEST_FOLD
 from leadwise.evaluation.evaluation import HEADLINE
 from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
+from leadwise.pages.report_page import SIMULATED, duration
 
 PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
 """Key in ``summary.json`` -> what it is called: all rows of fold 10 is the headline."""
@@ -16,7 +17,6 @@ PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
 _COLUMNS = ("macro AUROC", "accuracy", "floor", "macro F1", "exact match")
 _COST_COLUMNS = ("trained in", "parameters")
 _TEXT_COLUMNS = ("features", "model", "run")
-_SIMULATED = "Simulated data: these figures say nothing about patients."
 
 
 def write_summary(folder: Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def terminal_table(summary: Mapping[str, Any]) -> str:
         blocks.append(
             f"{summary['feature_set'].capitalize()} features, {name}: {_rows(summary, protocol)}\n{_aligned(rows)}"
         )
-    notes = [_note(summary), _SIMULATED] if summary["simulated"] else [_note(summary)]
+    notes = [_note(summary), SIMULATED] if summary["simulated"] else [_note(summary)]
     return "\n\n".join([*blocks, "\n".join(notes)]) + "\n"
 
 
@@ -103,17 +103,8 @@ def results_markdown(summaries: Mapping[str, Path]) -> str:
         parts += [f"**{name.capitalize()}**: {_rows(first, protocol)}.", _markdown(rows)]
     parts.append(_note(first))
     if any(summary["simulated"] for summary in loaded.values()):
-        parts.append(f"**{_SIMULATED}**")
+        parts.append(f"**{SIMULATED}**")
     return "\n\n".join(parts) + "\n"
-
-
-def duration(seconds: float) -> str:
-    """Wall time as people say it: ``42 s``, ``3 min 05 s``, ``1 h 20 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _rows(summary: Mapping[str, Any], protocol: str) -> str:

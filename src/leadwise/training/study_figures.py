@@ -1,5 +1,7 @@
 """A study's course as figures: what was found when, which parameters mattered, and what accuracy costs."""
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -149,3 +151,10 @@ def draw_front(table: StudyTable) -> "Figure":
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
     return figure
+
+
+def svg_address(figure: "Figure") -> str:
+    """A figure as a data address for a page that loads nothing."""
+    image = io.BytesIO()
+    figure.savefig(image, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode('ascii')}"

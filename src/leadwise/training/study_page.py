@@ -1,7 +1,5 @@
 """One page that says what a study found, how, and what every trial of it did; it loads nothing from elsewhere."""
 
-import base64
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -11,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from leadwise.atomic import write_atomically
 from leadwise.data.page import page
 from leadwise.training.parameter_figures import draw_parallel, draw_slices
-from leadwise.training.study_figures import METRIC_NAMES, draw_courses, draw_front, draw_history, draw_importances
+from leadwise.training.study_figures import (
+    METRIC_NAMES,
+    draw_courses,
+    draw_front,
+    draw_history,
+    draw_importances,
+    svg_address,
+)
 from leadwise.training.study_importance import FEWEST, importances_of
 from leadwise.training.study_table import StudyTable, TrialRow
 
@@ -132,11 +137,8 @@ def _figures(table: StudyTable, beside: Sequence[StudyTable]) -> Iterator[str]:
 
 
 def _figure(figure: "Figure", says: str) -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="svg", metadata={"Date": None})
-    data = base64.b64encode(image.getvalue()).decode("ascii")
     return (
-        f"<figure><img src='data:image/svg+xml;base64,{data}' alt='{escape(says, quote=True)}'>"
+        f"<figure><img src='{svg_address(figure)}' alt='{escape(says, quote=True)}'>"
         f"<figcaption>{escape(says)}</figcaption></figure>"
     )
 

@@ -20,12 +20,15 @@ from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError, ModelName
 from leadwise.data.store import Store
+from leadwise.pages.card import Card
 from leadwise.stage import child_run
+from leadwise.tracking_server import given_up
 from leadwise.training.fit import TrainingData, require_measurable
 from leadwise.training.halving import halving
 from leadwise.training.recipe import Recipe, tuned_file, with_values
 from leadwise.training.search_space import SearchSpace, space_of
 from leadwise.training.study import ERROR, REASON, RETRY_OF, Direction, TrialFailed, open_study, try_again, work_on
+from leadwise.training.study_card import study_card
 from leadwise.training.study_page import write_study_page
 from leadwise.training.study_sampler import NumberedSampler
 from leadwise.training.study_storage import StudyStorage, open_storage
@@ -50,11 +53,13 @@ class Tuned:
         content: of the file that the train stage reads, or would read if an earlier study had not found better.
         page: the report.
         table: one line per trial.
+        card: the short form of the report.
     """
 
     content: dict[str, Any]
     page: Path
     table: Path
+    card: Card
 
 
 def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
@@ -127,7 +132,7 @@ class TrialRunner:
         if RETRY_OF in trial.user_attrs:
             tags["trial.retry_of"] = str(trial.user_attrs[RETRY_OF])
         began = time.monotonic()
-        with child_run(name, tags | {"study": trial.study.study_name}, values) as run:
+        with child_run(name, "trial", tags | {"study": trial.study.study_name}, values) as run:
             trial.set_user_attr(RUN, run.info.run_id)
             try:
                 score, cost = self._measured(trial, recipe)
@@ -137,11 +142,11 @@ class TrialRunner:
             except TrialFailed as failed:
                 self._end(trial, "failed", str(failed), began)
                 raise
-            except KeyboardInterrupt:
-                self._break(trial, "interrupted; its values are tried again")
+            except KeyboardInterrupt as error:
+                self._break(trial, "interrupted; its values are tried again", error)
                 raise
             except Exception as error:
-                self._break(trial, f"{type(error).__name__}: {error}")
+                self._break(trial, f"{type(error).__name__}: {error}", error)
                 raise
             mlflow.log_metric(f"best/{recipe.monitor}", score)
             self._end(trial, "complete", "", began)
@@ -165,11 +170,12 @@ class TrialRunner:
             # Not a failure: MLflow's own storage for Optuna marks it the same way.
             mlflow.end_run("KILLED")
 
-    def _break(self, trial: optuna.Trial, reason: str) -> None:
+    def _break(self, trial: optuna.Trial, reason: str, error: BaseException) -> None:
         """The whole program ends: the trial does not count."""
-        _tell_why("failed", reason)
         with suppress(UpdateFinishedTrialError):
             trial.set_user_attr(ERROR, reason)
+        if not given_up(error):
+            _tell_why("failed", reason)
 
 
 def _tell_why(state: str, reason: str) -> None:
@@ -225,7 +231,7 @@ def _write(
     page, trials = file.with_suffix(".html"), file.with_suffix(".trials.csv")
     write_atomically(trials, table.as_csv())
     write_study_page(page, table, beside, store.manifest)
-    return Tuned(content, page, trials)
+    return Tuned(content, page, trials, study_card(table, beside, store.manifest))
 
 
 def _found_better(file: Path, content: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER
@@ -95,6 +96,15 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """Shares of one whole, or of the largest, as a bar each: name, number as text, share from 0 to 1."""
+
+    caption: str
+    rows: Sequence[tuple[str, str, float]]
+    kind: str = "bars"
+
+
+@dataclass(frozen=True)
 class Beside:
     """A table with a figure beside it, where there is room."""
 
@@ -103,7 +113,7 @@ class Beside:
     kind: str = "beside"
 
 
-Part = Beside | Table | More | Text | Lines | Pictures
+Part = Beside | Table | More | Text | Lines | Pictures | Bars
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,21 @@ class Page:
 
 def write_page(page: Page, file: Path) -> None:
     """Render a report and write it beside, then rename."""
+    text = render(
+        "report.html",
+        title=page.title,
+        subtitle=page.subtitle,
+        simulated=page.simulated,
+        tiles=page.tiles,
+        published=page.published,
+        sections=page.sections,
+        footer=page.footer,
+    )
+    write_atomically(file, text)
+
+
+def render(template: str, *, simulated: bool, **content: Any) -> str:
+    """A template as HTML, filled; what is undefined in it is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -148,17 +173,8 @@ def write_page(page: Page, file: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("report.html").render(
-        title=page.title,
-        subtitle=page.subtitle,
-        simulated=SIMULATED if page.simulated else "",
-        disclaimer=DISCLAIMER,
-        tiles=page.tiles,
-        published=page.published,
-        sections=page.sections,
-        footer=page.footer,
-    )
-    write_atomically(file, text)
+    shown = SIMULATED if simulated else ""
+    return environment.get_template(template).render(simulated=shown, disclaimer=DISCLAIMER, **content)
 
 
 def picture(file: Path, says: str) -> Picture:
@@ -172,6 +188,15 @@ def picture(file: Path, says: str) -> Picture:
     small.save(packed, "PNG", optimize=True)
     data = base64.b64encode(packed.getvalue()).decode("ascii")
     return Picture(f"data:image/png;base64,{data}", says, width)
+
+
+def duration(seconds: float) -> str:
+    """Wall time as people say it: ``42 s``, ``3 min 05 s``, ``1 h 20 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -1,0 +1,53 @@
+"""The tags that every run carries, so that a person finds it in the tracking UI."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from leadwise import __version__
+from leadwise.code_version import commit
+from leadwise.config import Parameters
+
+Level = Literal["pipeline", "stage", "model", "trial"]
+"""What a run is of; a study is of a model."""
+
+
+def stage_tags(stage: str, parameters: Parameters) -> dict[str, str]:
+    """What is known of a stage when it begins."""
+    level: Level = "pipeline" if stage == "main" else "stage"
+    tags = {
+        "level": level,
+        "stage": stage,
+        "feature_set": parameters.shared.feature_set,
+        "seed": str(parameters.shared.seed),
+        "backend": keras_backend(),
+        "host": socket.gethostname(),
+        "leadwise.version": __version__,
+        "leadwise.commit": commit(),
+    }
+    if "model" in parameters.flat(stage):
+        tags["model"] = parameters.train.model
+    return {name: value for name, value in tags.items() if value}
+
+
+def data_tags(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Which data a run is about, from the store's manifest."""
+    return {
+        "data.digest": str(manifest["digest"]),
+        "data.release": str(manifest["release"]),
+        "data.simulated": str(manifest["simulated"]).lower(),
+    }
+
+
+def keras_backend() -> str:
+    """The backend that Keras takes, found as Keras finds it, but without the seconds that importing it takes."""
+    if given := os.environ.get("KERAS_BACKEND"):
+        return given
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"

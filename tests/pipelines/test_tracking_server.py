@@ -1,0 +1,153 @@
+"""The whole pipeline against an MLflow server with PostgreSQL behind it, which goes away in mid-training."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+import requests
+from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+if TYPE_CHECKING:
+    from conftest import Checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("tracking-server")]
+
+MODELS = {"metadata", "fusion", "fusion_augmented"}
+STAGES = {"ingest", "tune", "train", "evaluate", "register"}
+EPOCHS = 10
+AWAY_S = 20
+SMALL = {
+    "with_tuning": "true",
+    "trials": 1,
+    "tune_epochs": 1,
+    "tune_share": 0.3,
+    "epochs_metadata": 2,
+    "epochs_fusion": EPOCHS,
+    "patience_fusion": EPOCHS,
+    "encoder": "original_cnn",
+    "encoder_width": 8,
+    "bootstrap": 100,
+    "robustness": 0,
+    "p95_latency_ms": 10_000,
+    "simulated_floor_macro_auroc": 0,
+    "simulated_floor_class_auroc": 0,
+    "simulated_highest_ece": 1,
+}
+
+
+class TrackingServer:
+    """`mlflow server` as a user starts it, in a process group of its own; it can be stopped and started again."""
+
+    def __init__(self, folder: Path, backend: str) -> None:
+        self._folder, self._backend = folder, backend
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1", "--workers", "1"]
+        command += ["--port", str(self._port), "--backend-store-uri", self._backend]
+        command += ["--serve-artifacts", "--artifacts-destination", str(self._folder / "artifacts")]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env=inherited | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _ in range(1200):
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()[-3000:]
+            try:
+                if requests.get(f"{self.address}/health", timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                time.sleep(0.1)
+        raise AssertionError("the tracking server does not answer")
+
+    def stop(self) -> None:
+        """Kill it with everything that it has started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path, postgresql_address: str) -> Iterator[TrackingServer]:
+    server = TrackingServer(tmp_path, postgresql_address)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def go_away_during(training: Path, server: TrackingServer, still_running: Callable[[], bool]) -> None:
+    """Stop the server when a training has ended its first epoch, and start it again later."""
+    first_epoch = training.with_name(f"{training.name}-checkpoints") / "epoch-0001"
+    while not first_epoch.exists():
+        if not still_running():
+            return
+        time.sleep(0.02)
+    server.stop()
+    assert not training.exists(), "the training was over before the server went away"
+    time.sleep(AWAY_S)
+    server.start()
+
+
+def test_the_pipeline_survives_a_server_that_goes_away(
+    checkout: "Checkout", simulated_tree: Path, server: TrackingServer
+) -> None:
+    models = checkout.folder / "workspace" / "simulated" / "models" / "clinical"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(checkout.mlflow_run, "main", tracking_uri=server.address, source=simulated_tree, **SMALL)
+        go_away_during(models / "fusion", server, lambda: not running.done())
+        status, output = running.result()
+    assert status == 0, output[-6000:]
+    assert "no answer from the tracking server" in output
+
+    client = MlflowClient(server.address)
+    experiment = client.get_experiment_by_name("leadwise")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    names = sorted(str(run.info.run_name) for run in runs)
+    studies = [f"tune/{model}" for model in MODELS] + [f"{model}/trial-000" for model in MODELS]
+    assert names == sorted(["main", *STAGES, *studies, *MODELS, *(f"evaluate/{model}" for model in MODELS)])
+    assert [run.info.run_name for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags] == ["main"]
+
+    for run in runs:
+        if run.info.run_name not in MODELS:
+            continue
+        training = json.loads((models / run.info.run_name / "training.json").read_text())
+        for name in training["history"][0]:
+            logged = client.get_metric_history(run.info.run_id, name)
+            expected = list(enumerate((epoch[name] for epoch in training["history"]), start=1))
+            assert [(one.step, one.value) for one in logged] == expected, name
+        # Written by the server, not into a folder that this process sees.
+        assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"card.html", "model"} <= files
+        weights = f"{run.info.artifact_uri}/model/model.keras"
+        kept = Path(mlflow.artifacts.download_artifacts(weights, tracking_uri=server.address))
+        assert kept.read_bytes() == (models / run.info.run_name / "model.keras").read_bytes()
+    version = client.get_model_version_by_alias("leadwise-demo", "champion")
+    assert version.tags["gate"] == "passed"
