@@ -13,11 +13,11 @@ from leadwise.app.words import POLICY_WORDS, headline
 def choose_policy(model: ModelSource) -> str | None:
     """Draw the choice of a policy; ``None``: the model's own."""
     policies = list(model.policies)
-    preferred = model.preferred or policies[0]
+    if st.session_state.get("policy") not in policies:
+        st.session_state["policy"] = model.preferred or policies[0]
     chosen = st.selectbox(
         "Thresholds",
         policies,
-        index=policies.index(preferred) if preferred in policies else 0,
         format_func=lambda name: POLICY_WORDS.get(name, name),
         key="policy",
         help="How the probabilities become decisions; every policy was chosen on fold 9.",

@@ -13,7 +13,7 @@ LABELS = {"height_cm": "Height", "weight_kg": "Weight"}
 
 def facts_of_patient(case: Case) -> dict[str, float | None]:
     """Draw the form, filled with what the recording brings along; what was typed stays with its recording."""
-    low, high, _ = FACT_RANGES["age"]
+    low, high = (float(bound) for bound in FACT_RANGES["age"][:2])
     columns = st.columns(5)
     with columns[0]:
         age = st.number_input(
@@ -58,7 +58,6 @@ def _measure(case: Case, fact: str) -> float | None:
         f"Unit of {LABELS[fact].lower()}",
         list(UNITS[fact]),
         key=f"unit-{fact}",
-        default=next(iter(UNITS[fact])),
         required=True,
         label_visibility="collapsed",
     )

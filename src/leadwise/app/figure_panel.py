@@ -22,7 +22,6 @@ def choose_explained() -> str | None:
         "Show behind the trace what speaks for and against",
         [PLAIN, *SUPERCLASSES],
         key="explained",
-        default=PLAIN,
         required=True,
         help="; ".join(f"{name}: {words}" for name, words in SUPERCLASS_NAMES.items()),
     )
@@ -50,4 +49,4 @@ def show_figure(case: Case, answer: Mapping[str, Any] | None, explained: str | N
     svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     st.html(framed(svg, SIZES[size], words))
-    st.segmented_control("Size of the paper", list(SIZES), key="size", default="Fit", required=True)
+    st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)

@@ -10,8 +10,8 @@ from leadwise.app.case import Case, case_of_file, case_of_record, case_without_r
 from leadwise.app.examples import simulated_example
 from leadwise.app.memory import remembered
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.signals.leads import INDEPENDENT_LEADS
 from leadwise.signals.readers import FORMATS_READ, LARGEST_FILE, Question, ReadECG, ReaderError, read_ecg
-from leadwise.signals.readers.lead_names import INDEPENDENT_LEADS
 
 EXAMPLE, UPLOAD, NOTHING = "Example", "My own file", "No recording"
 CONVERTER = "a converter's numbers"
@@ -21,7 +21,7 @@ OTHER_ORDER = "another order"
 def choose_case() -> Case | None:
     """Draw the choice of a recording; ``None`` as long as nothing can be asked about."""
     source = st.segmented_control(
-        "Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", default=EXAMPLE, required=True, width="stretch"
+        "Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch"
     )
     if source == UPLOAD:
         return _uploaded()
@@ -33,7 +33,6 @@ def _example() -> Case:
         "Simulated examples, no patients",
         SUPERCLASSES,
         key="example",
-        default="MI",
         required=True,
         format_func=lambda name: SUPERCLASS_NAMES[name],
     )

@@ -10,16 +10,24 @@ from leadwise.app.answer_panel import choose_policy, show_answer
 from leadwise.app.case import Case, facts_row
 from leadwise.app.export_panel import show_export
 from leadwise.app.facts_form import facts_of_patient
-from leadwise.app.figure_panel import choose_explained, choose_part, show_figure
-from leadwise.app.input_panel import choose_case
+from leadwise.app.figure_panel import PLAIN, choose_explained, choose_part, show_figure
+from leadwise.app.input_panel import EXAMPLE, choose_case
 from leadwise.app.memory import remembered
 from leadwise.app.model_source import ModelSource, ModelSourceError, open_model
 from leadwise.app.settings import Settings
 from leadwise.app.style import CSS
 from leadwise.app.words import error_sentence
 
-KEPT_CHOICES = ("source", "example", "explained", "size", "policy", "unit-height_cm", "unit-weight_kg")
-"""Widgets whose value outlives a rerun in which they are not drawn."""
+FIRST_CHOICES = {
+    "source": EXAMPLE,
+    "example": "MI",
+    "explained": PLAIN,
+    "size": "Fit",
+    "policy": None,
+    "unit-height_cm": "cm",
+    "unit-weight_kg": "kg",
+}
+"""Choices that outlive a rerun in which they are not drawn, and what they are at first."""
 
 
 @st.cache_resource(show_spinner="Loading the model")
@@ -31,9 +39,9 @@ def _model(settings: Settings) -> ModelSource:
 def main() -> None:
     """Draw the page once."""
     st.set_page_config(page_title="Leadwise", page_icon=":material/cardiology:", layout="wide")
-    for name in KEPT_CHOICES:
-        if name in st.session_state:
-            st.session_state[name] = st.session_state[name]
+    for name, first in FIRST_CHOICES.items():
+        # Streamlit forgets what belongs to a widget that is not drawn, unless it is set again.
+        st.session_state[name] = st.session_state.get(name, first)
     st.html(CSS)
     st.html(foot_html())
     try:
