@@ -30,16 +30,16 @@ def _class_item(answer: Mapping[str, Any], name: str, *, small: bool) -> str:
     full = SUPERCLASS_NAMES[name]
     line = (
         f'<span class="lw-name">{full[0].upper()}{full[1:]}</span>'
-        + ("" if small else f'<span class="lw-faint">{name}: {CLASS_WORDS[name]}</span>')
         + f'<span class="lw-percent">{percent(probability)}</span>'
     )
     bar = (
         f'<div class="lw-bar" aria-hidden="true"><div class="lw-fill" style="width:{100 * probability:.1f}%"></div>'
         f'<div class="lw-mark" style="left:{100 * answer["thresholds"][name]:.1f}%"></div></div>'
     )
+    about = "" if small else f'<div class="lw-faint">{name}: {CLASS_WORDS[name]}</div>'
     told = f'<span class="lw-verdict">{SIGNS[kind]} {VERDICT_WORDS[kind]}</span>'
     words = f'<div class="lw-faint">{told}{"" if small else f": {reason(answer, name)}"}</div>'
-    return f'<li class="lw-{kind} lw-{name}"><div class="lw-line">{line}</div>{bar}{words}</li>'
+    return f'<li class="lw-{kind} lw-{name}"><div class="lw-line">{line}</div>{about}{bar}{words}</li>'
 
 
 def understood_html(read: ReadECG) -> str:

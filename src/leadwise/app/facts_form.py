@@ -39,7 +39,7 @@ def _known(case: Case, fact: str) -> float | None:
 
 
 def _choice(label: str, options: dict[str, float], case: Case, fact: str) -> float | None:
-    known = list(options.values()).index(case.facts[fact]) if case.facts.get(fact) in options.values() else None
+    known = next((number for number, value in enumerate(options.values()) if value == case.facts.get(fact)), None)
     word = st.selectbox(label, list(options), index=known, placeholder="unknown", key=f"{fact}-{case.key}")
     return None if word is None else options[word]
 

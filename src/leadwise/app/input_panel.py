@@ -20,9 +20,7 @@ OTHER_ORDER = "another order"
 
 def choose_case() -> Case | None:
     """Draw the choice of a recording; ``None`` as long as nothing can be asked about."""
-    source = st.segmented_control(
-        "Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch"
-    )
+    source = st.segmented_control("Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch")
     if source == UPLOAD:
         return _uploaded()
     return case_without_recording() if source == NOTHING else _example()

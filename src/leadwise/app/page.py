@@ -18,6 +18,7 @@ from leadwise.app.settings import Settings
 from leadwise.app.style import CSS
 from leadwise.app.words import error_sentence
 
+# Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {
     "source": EXAMPLE,
     "example": "MI",
@@ -27,7 +28,6 @@ FIRST_CHOICES = {
     "unit-height_cm": "cm",
     "unit-weight_kg": "kg",
 }
-"""Choices that outlive a rerun in which they are not drawn, and what they are at first."""
 
 
 @st.cache_resource(show_spinner="Loading the model")

@@ -2,7 +2,7 @@
 
 CSS = """
 <style>
-.block-container {padding-top: 2.2rem; padding-bottom: 6.5rem; max-width: 1180px}
+[data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 6.5rem; max-width: 1180px}
 .lw-title {font-size: 1.9rem; font-weight: 700; margin: 0; line-height: 1.2}
 .lw-faint {opacity: .72; font-size: .9rem; overflow-wrap: anywhere}
 .lw-note {border-left: 5px solid #E69F00; background: color-mix(in srgb, #E69F00 14%, transparent);
@@ -14,8 +14,8 @@ CSS = """
 .lw-paper:focus-visible {outline: 3px solid #0072B2}
 .lw-ecg {display: block; max-width: none; height: auto}
 .lw-fit {min-width: 640px}
-.lw-classes {list-style: none; margin: 0; padding: 0}
-.lw-classes li {margin: 0; padding: .55rem 0;
+.lw-classes {list-style: none; margin: 0 !important; padding: 0 !important}
+.lw-classes li {margin: 0 !important; padding: .55rem 0;
   border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent)}
 .lw-line {display: flex; flex-wrap: wrap; gap: .1rem .7rem; align-items: baseline}
 .lw-name {font-weight: 600; font-size: 1.06rem}
@@ -45,7 +45,7 @@ CSS = """
   padding: .45rem 1.2rem; font-size: .8rem; line-height: 1.35; text-align: center}
 @media (max-width: 640px) {
   .lw-foot {font-size: .68rem; padding: .35rem .6rem}
-  .block-container {padding-left: .8rem; padding-right: .8rem; padding-bottom: 8rem}
+  [data-testid="stMainBlockContainer"] {padding-left: .8rem; padding-right: .8rem; padding-bottom: 8rem}
   .lw-facts {grid-template-columns: 1fr}
   .lw-facts dt {margin-top: .3rem}
 }
