@@ -35,7 +35,8 @@ def opened(page_package: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
 
 
 def text_of(page: "testing.AppTest") -> str:
-    return "\n".join(str(element.proto.body) for element in page.get("html"))
+    bodies = (str(element.proto.body) for element in page.get("html"))
+    return "\n".join(body for body in bodies if "<style>" not in body)
 
 
 def csv(signal: np.ndarray) -> bytes:

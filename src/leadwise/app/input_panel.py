@@ -69,13 +69,14 @@ def _case_of(files: list[tuple[str, bytes]]) -> Case | None:
         if len({name for name, _ in files}) < len(files):
             raise ReaderError(files[0][0], "files", "received two files of this name")
         read = _read(files, {})
+        understood = st.expander("What was understood", expanded=True)
         answers = _ask(read)
         if answers:
             read = _read(files, answers)
     except ReaderError as error:
         st.error(f"This cannot be read. {error}", icon=":material/error:")
         return None
-    with st.expander("What was understood", expanded=True):
+    with understood:
         st.html(understood_html(read))
     if read.questions:
         return None

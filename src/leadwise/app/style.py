@@ -34,9 +34,9 @@ CSS = """
 .lw-small .lw-bar {height: 7px; margin: .2rem 0}
 .lw-small .lw-name {font-size: .92rem; font-weight: 500}
 .lw-small .lw-percent {font-size: .95rem}
-.lw-facts {display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0}
+.lw-facts {display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0 !important}
 .lw-facts dt {opacity: .72}
-.lw-facts dd {margin: 0; overflow-wrap: anywhere}
+.lw-facts dd {margin: 0 !important; overflow-wrap: anywhere}
 .lw-scroll {overflow-x: auto}
 .lw-table {border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums}
 .lw-table th, .lw-table td {text-align: left; padding: .25rem .6rem .25rem 0; white-space: nowrap;
