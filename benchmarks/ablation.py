@@ -21,6 +21,7 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "default": {},
     "without the 71 statements": {"statement-weight": 0},
     "statements at a third of the weight": {"statement-weight": 2},
+    "privileged targets": {"privileged-weight": 4},
     "without the average of the weights": {"ema-epochs": 0},
     "without decoupled decay": {"weight-decay": 0},
     "cosine instead of one-cycle": {"schedule": "cosine"},

@@ -69,12 +69,11 @@ def work(parameters: Parameters) -> None:
 
     store = open_store(parameters.shared.workspace / "store")
     recipes = {model: recipe_for(model, parameters) for model in parameters.train.models}
-    taught = any(recipe.teachers for recipe in recipes.values())
-    targets = train_teachers(store, parameters) if taught else None
+    targets = train_teachers(store, parameters) if any(recipe.teachers for recipe in recipes.values()) else None
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
     for model, recipe in recipes.items():
-        taken = tuned_from(model, parameters)
-        train_one(model, recipe, store, folder / model, targets if recipe.teachers else None, taken)
+        taught_by = targets if recipe.teachers else None
+        train_one(model, recipe, store, folder / model, taught_by, tuned_from(model, parameters))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """Search the parameters of each model with Optuna; the train stage takes what was found when use-tuned is set."""
 
+from typing import TYPE_CHECKING
+
 import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import ModelName
 from leadwise.stage import child_run, log_store, run_stage
 
+if TYPE_CHECKING:
+    from leadwise.data.store import Store
 
-def tune_one(model: ModelName, parameters: Parameters) -> None:
+
+def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
-    from leadwise.data.store import open_store
     from leadwise.training.tuning import tune_model
 
-    store = open_store(parameters.shared.workspace / "store")
     tags = {"stage": "tune", "model": model, "feature_set": parameters.shared.feature_set}
     settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
     with child_run(f"tune/{model}", tags, settings):
@@ -32,8 +35,11 @@ def tune_one(model: ModelName, parameters: Parameters) -> None:
 
 def work(parameters: Parameters) -> None:
     """Tune what ``model`` asks for."""
+    from leadwise.data.store import open_store
+
+    store = open_store(parameters.shared.workspace / "store")
     for model in parameters.train.models:
-        tune_one(model, parameters)
+        tune_one(model, parameters, store)
 
 
 if __name__ == "__main__":

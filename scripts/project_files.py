@@ -50,14 +50,31 @@ def mlproject() -> str:
         lines.append(f"  {section}: &{section}")
         for name, schema in schemas.items():
             lines.append(f"    # {described(schema)}")
-            lines.append(f"    {name}: {{type: {mlflow_type(schema)}, default: {FROM_FILE}}}")
+            lines.append(f"    {name}: {declaration(schema)}")
     lines += ["", "entry_points:"]
     for entry_point in ENTRY_POINTS:
-        groups = ", ".join(f"*{section}" for section in sections(entry_point))
-        lines += [f"  # {SUMMARIES[entry_point]}", f"  {entry_point}:", f"    parameters: {{<<: [{groups}]}}"]
+        lines += [f"  # {SUMMARIES[entry_point]}", f"  {entry_point}:", f"    parameters: {declared(entry_point)}"]
         lines += ["    command: >-", f"      PYTHONPATH=src python pipelines/{entry_point}.py"]
         lines += [f"      --{name} {{{name}}}" for name in section_fields(entry_point)]
     return "\n".join(lines) + "\n"
+
+
+def declared(entry_point: str) -> str:
+    """The parameters of an entry point: whole sections by their anchors, parameters of another section one by one."""
+    taken, schemas = section_fields(entry_point), section_schemas()
+    whole, single = [], []
+    for section in sections(entry_point):
+        names = [name for name in schemas[section] if name in taken and taken[name][0] == section]
+        if names == list(schemas[section]):
+            whole.append(f"*{section}")
+        else:
+            single += [f"{name}: {declaration(schemas[section][name])}" for name in names]
+    return "{" + ", ".join([f"<<: [{', '.join(whole)}]", *single]) + "}"
+
+
+def declaration(schema: Mapping[str, Any]) -> str:
+    """One parameter of MLproject."""
+    return f"{{type: {mlflow_type(schema)}, default: {FROM_FILE}}}"
 
 
 def conda_environment() -> str:

@@ -94,10 +94,18 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
     import mlflow
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.data.sources import LocalArtifactDatasetSource
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import IntegrityError
 
     source = LocalArtifactDatasetSource(str(manifest["source"]))
     name = "ptbxl-simulated" if manifest["simulated"] else "ptbxl"
-    mlflow.log_input(MetaDataset(source, name=name, digest=manifest["digest"][:12]), context=context)
+    data = MetaDataset(source, name=name, digest=manifest["digest"][:12])
+    try:
+        mlflow.log_input(data, context=context)
+    except (MlflowException, IntegrityError):
+        # MLflow looks whether the data set is known, then inserts it: of two workers that begin at once, one loses.
+        # Now that the row is there, the loser finds it.
+        mlflow.log_input(data, context=context)
     mlflow.set_tags(
         {
             "data.digest": manifest["digest"],

@@ -127,23 +127,28 @@ def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folde
         "calibration.py",
         "contract.py",
         "data",
+        "evaluation",
+        "policies.py",
         "serving",
         "signals",
     }
+    served = [file for file in files if file.startswith("code/leadwise/evaluation/") and file.endswith(".py")]
+    assert {Path(file).name for file in served} == {"__init__.py", "explanation.py"}
 
 
-def test_a_table_is_answered_in_a_notebook_and_a_wrong_one_refused(registered: Registered, trained: Parameters) -> None:
+def test_a_table_is_answered_in_a_notebook_and_a_wrong_row_or_policy_named(
+    registered: Registered, trained: Parameters
+) -> None:
     import mlflow
 
     model = mlflow.pyfunc.load_model(registered.uri)
     example = json.loads((trained.shared.workspace / "package" / "input_example.json").read_text(encoding="utf-8"))
-    answers = model.predict(pd.DataFrame([example, {"id": "facts", "age": 50}]))
-    assert [(answer["id"], answer["model"]) for answer in answers] == [
-        ("example", "fusion_augmented"),
-        ("facts", "metadata"),
-    ]
-    with pytest.raises(mlflow.MlflowException, match="row 0: age: received 300") as caught:
-        model.predict(pd.DataFrame([{"age": 300}]))
+    example_answer, facts, wrong = model.predict(pd.DataFrame([example, {"id": "facts", "age": 50}, {"age": 300}]))
+    assert (example_answer["id"], example_answer["model"]) == ("example", "fusion_augmented")
+    assert (facts["id"], facts["model"]) == ("facts", "metadata")
+    assert wrong["error"]["message"].startswith("row 2: age: received 300")
+    with pytest.raises(mlflow.MlflowException, match=r"params\.policy: received") as caught:
+        model.predict(pd.DataFrame([example]), params={"policy": "none"})
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 

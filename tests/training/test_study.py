@@ -31,7 +31,7 @@ from leadwise.training.study_sampler import NumberedSampler, SamplerName
 from leadwise.training.study_storage import WORKER, StudyStorage, StudyStorageError, open_storage
 
 NAME = "clinical/fusion/abc/tpe"
-STORAGES = ("", "study.journal")
+STORAGES = ("sqlite", "journal", "postgresql")
 LONG_S = 600
 
 WORKER_PROGRAM = """
@@ -58,7 +58,7 @@ work_on(study, objective, trials=trials, seconds=600, turn=kept.turn)
 def opened(folder: Path, address: str, sampler: SamplerName = "tpe") -> tuple[optuna.Study, StudyStorage]:
     """A study of one parameter whose configured value is 0.5."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    kept = open_storage(str(folder / address) if address else "", folder, 5, try_again)
+    kept = open_storage(address, folder, 5, try_again)
     study = open_study(
         NAME,
         kept,
@@ -80,9 +80,11 @@ def states(study: optuna.Study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-@pytest.fixture(params=STORAGES, ids=["sqlite", "journal"])
-def address(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=STORAGES)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql_address"))
+    return {"sqlite": "", "journal": str(tmp_path / "study.journal")}[request.param]
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def start(tmp_path: Path, address: str) -> Iterator[Callable[..., subprocess.Pop
         command = [sys.executable, "-c", WORKER_PROGRAM, str(Path(__file__).parent), str(tmp_path), address]
         process = subprocess.Popen(
             [*command, str(trials), str(seconds_a_trial)],
-            env=os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT / "src"), *sys.path])},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -263,7 +265,7 @@ def test_a_mark_tells_whether_its_process_has_ended() -> None:
     own = mark_of_this_process()
     child = subprocess.Popen(
         [sys.executable, "-c", MARK],
-        env=os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT / "src"), *sys.path])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -26,7 +26,9 @@ def histogram_svg(values: np.ndarray, limits: Sequence[float], unit: str, captio
     end = min(max(largest, 1.25 * highest), MOST_LIMITS * highest)
     width = highest / max(1, round(BINS * highest / end))
     edges = np.arange(int(np.ceil(end / width - 1e-9)) + 1) * width
-    counts, _ = np.histogram(np.clip(values, 0, edges[-1]), bins=edges)
+    # A value at the limit is allowed: it belongs to the bar before it, while numpy's bins begin with their edge.
+    placed = np.where(values <= highest, np.minimum(values, highest - width / 2), values)
+    counts, _ = np.histogram(np.clip(placed, 0, edges[-1]), bins=edges)
     heights = (FLOOR - 14) * np.log10(counts + 1) / np.log10(counts.max() + 1)
     step = WIDTH / len(counts)
     bars = "".join(

@@ -118,6 +118,7 @@ def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str,
         finished = subprocess.run(
             [python, "-I", fresh_process.__file__, str(folder)],
             env=environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=limit_s,

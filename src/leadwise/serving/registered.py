@@ -22,10 +22,10 @@ class RegisteredVersion:
 
 def registered_version(model_folder: Path) -> RegisteredVersion | None:
     """The version that a model's folder was fetched as; ``None`` where it did not come from the registry."""
+    import yaml
+
     try:
-        lines = (model_folder / REGISTERED_FILE).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        content = yaml.safe_load((model_folder / REGISTERED_FILE).read_text(encoding="utf-8"))
+        return RegisteredVersion(str(content["model_name"]), str(content["model_version"]))
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
         return None
-    content = {key.strip(): value.strip().strip("'\"") for key, _, value in (line.partition(":") for line in lines)}
-    name, version = content.get("model_name"), content.get("model_version")
-    return RegisteredVersion(name, version) if name and version else None

@@ -35,6 +35,21 @@ class ValidationFoldError(LeadwiseError):
     """Fold 9 cannot tell one epoch from another by the monitored metric."""
 
 
+def require_measurable(recipe: Recipe, store: Store) -> None:
+    """Stop before anything is trained if the monitored metric is undefined.
+
+    Raises:
+        ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
+    """
+    positives = store.labels()[store.rows("validation")].mean(axis=0)
+    one_sided = [name for name, share in zip(SUPERCLASSES, positives, strict=True) if share in (0, 1)]
+    if one_sided and recipe.monitor == "val/macro_auroc":
+        raise ValidationFoldError(
+            f"monitor: received {recipe.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
+            "ingest more records, or monitor val/binary_accuracy"
+        )
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Training and validation records as one recipe wants them; both scales are fitted on the training rows."""
@@ -55,13 +70,7 @@ class TrainingData:
         Raises:
             ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
         """
-        positives = store.labels()[store.rows("validation")].mean(axis=0)
-        one_sided = [name for name, share in zip(SUPERCLASSES, positives, strict=True) if share in (0, 1)]
-        if one_sided and recipe.monitor == "val/macro_auroc":
-            raise ValidationFoldError(
-                f"monitor: received {recipe.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
-                "ingest more records, or monitor val/binary_accuracy"
-            )
+        require_measurable(recipe, store)
         rows = store.rows("train") if rows is None else rows
         signal = None
         if recipe.model != "metadata":

@@ -21,7 +21,7 @@ from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError, ModelName
 from leadwise.data.store import Store
 from leadwise.stage import child_run
-from leadwise.training.fit import TrainingData
+from leadwise.training.fit import TrainingData, require_measurable
 from leadwise.training.halving import halving
 from leadwise.training.recipe import Recipe, tuned_file, with_values
 from leadwise.training.search_space import SearchSpace, space_of
@@ -67,8 +67,8 @@ def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     tune, recipe = parameters.tune, trial_recipe(model, parameters)
+    require_measurable(recipe, store)
     rows = trial_rows(recipe, store, tune.tune_share)
-    TrainingData.prepare(recipe, store, rows)
     space = space_of(recipe)
     file = tuned_file(model, parameters)
     kept = open_storage(tune.study_storage, file.parent, tune.lost_after_s, _lost)

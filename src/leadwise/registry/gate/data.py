@@ -39,7 +39,7 @@ def data_check(digest: str, champion: Champion | None, limits: Limits) -> Check:
     if digest == champion.digest:
         return Check(NAME, digest[:12], allowed, True)
     change = f"version {champion.version} was trained on other data; it is compared on the candidate's fold 10"
-    if limits.other_data:
+    if limits.allow_other_data:
         return Check(NAME, digest[:12], "any", True, f"{change}, as the parameters allow")
     parameter = "simulated-allow-other-data" if limits.simulated else "allow-other-data"
     return Check(NAME, digest[:12], allowed, False, f"{change}; {parameter}=true allows the change")

@@ -37,7 +37,9 @@ def clean_environment(requirements: Path) -> Iterator[str]:
 
 def _uv(*command: str) -> None:
     try:
-        finished = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
+        finished = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         raise InstallationError(f"{' '.join(command[1:3])}: not done within {TIME_LIMIT_S} s") from None
     if finished.returncode != 0:

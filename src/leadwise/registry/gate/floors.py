@@ -38,11 +38,11 @@ def _checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], lim
         for name, count, area in zip(SUPERCLASSES, labels.sum(axis=0), areas, strict=True)
         if math.isnan(area)
     ]
-    yield _floor(MACRO_AUROC, float(areas.mean()), limits.macro_auroc, limits, "; ".join(lacking))
+    yield _floor(MACRO_AUROC, float(areas.mean()), limits.floor_macro_auroc, limits, "; ".join(lacking))
     for name, area in zip(SUPERCLASSES, areas, strict=True):
         of_class = next((reason for reason in lacking if reason.startswith(f"{name} ")), "")
-        yield _floor(f"AUROC {name}", float(area), limits.class_auroc, limits, of_class)
-    yield Check.at_most(ECE, float(calibration_error(labels, probabilities).mean()), limits.ece)
+        yield _floor(f"AUROC {name}", float(area), limits.floor_class_auroc, limits, of_class)
+    yield Check.at_most(ECE, float(calibration_error(labels, probabilities).mean()), limits.highest_ece)
 
 
 def _floor(name: str, value: float, floor: float, limits: Limits, undefined: str) -> Check:

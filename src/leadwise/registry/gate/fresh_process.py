@@ -76,7 +76,8 @@ def _tried(model: Any, row: Mapping[str, Any], classes: list[str]) -> tuple[list
     except Exception as error:
         return None, 1000 * (time.perf_counter() - started), f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
     if not answer.get("probabilities"):
-        return None, took, str(answer.get("error", "no probabilities"))[:LONGEST_MESSAGE]
+        problem = answer.get("error") or {"message": "an answer without probabilities"}
+        return None, took, str(problem["message"])[:LONGEST_MESSAGE]
     return [answer["probabilities"][name] for name in classes], took, ""
 
 
