@@ -32,6 +32,7 @@ SUMMARIES: Mapping[str, str] = {
     "evaluate": "Read fold 10 once per model.",
     "register": "Package the better fusion model, register it, and make it the champion if it passes the gate.",
     "rollback": "Give the alias champion back to the version that had it before.",
+    "app": "Open the page, until it is stopped.",
 }
 
 

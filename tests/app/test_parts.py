@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from leadwise.app.attribution import explanation_of
+
 from leadwise.app.body_units import UNITS, from_model, limits, to_model
 from leadwise.app.case import case_of_record
 from leadwise.app.examples import simulated_example

@@ -11,8 +11,8 @@ from dvc.repo import Repo
 
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, section_fields
 
-STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback")]
-"""`rollback` makes nothing: it moves an alias."""
+STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "app")]
+"""`rollback` makes nothing: it moves an alias. `app` is the page."""
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 """Decides no result: a stage need not run again when it changes."""

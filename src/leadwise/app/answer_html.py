@@ -5,10 +5,34 @@ from html import escape
 from typing import Any
 
 from leadwise.app.model_source import Rates
-from leadwise.app.words import CLASS_WORDS, NOT_COVERED, SIGNS, VERDICT_WORDS, flag_sentence, reason, verdict
+from leadwise.app.words import (
+    CLASS_WORDS,
+    NOT_COVERED,
+    SIGNS,
+    VERDICT_WORDS,
+    facts_words,
+    flag_sentence,
+    reason,
+    verdict,
+)
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.probability_panel import percent
 from leadwise.signals.readers import ReadECG
+
+
+def heading(text: str, level: int = 2) -> str:
+    """A headline of the page; ``level`` as HTML counts them."""
+    return f'<h{level} class="lw-h{level}">{escape(text)}</h{level}>'
+
+
+def alert_html(sentence: str) -> str:
+    """What went wrong; read out at once."""
+    return f'<div class="lw-error" role="alert">✕ {escape(sentence)}</div>'
+
+
+def aside_html(sentence: str) -> str:
+    """What matters less."""
+    return f'<div class="lw-faint">{escape(sentence)}</div>'
 
 
 def quality_html(answer: Mapping[str, Any]) -> str:
@@ -55,24 +79,13 @@ def understood_html(read: ReadECG) -> str:
         "Length": f"{read.samples:,} samples" + (f", {read.seconds:.3g} s" if read.seconds else ""),
         "Leads": ", ".join(map(escape, read.leads)) or asked,
         "Units": units,
-        "Patient": escape(_patient(read.patient)) or "nothing in the file",
+        "Patient": escape(facts_words(read.patient)) or "nothing in the file",
     }
     if read.leads_found and read.leads_found != read.leads:
         lines["Leads"] += f' <span class="lw-faint">(in the file: {", ".join(map(escape, read.leads_found))})</span>'
     facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in lines.items())
     notes = "".join(f'<div class="lw-note">{escape(note)}</div>' for note in read.notes)
     return f'<dl class="lw-facts">{facts}</dl>{notes}'
-
-
-def _patient(facts: Mapping[str, float]) -> str:
-    words = {
-        "age": lambda value: f"{value:g} years",
-        "sex": lambda value: "female" if value else "male",
-        "height_cm": lambda value: f"{value:g} cm",
-        "weight_kg": lambda value: f"{value:g} kg",
-        "pacemaker": lambda value: "pacemaker" if value else "no pacemaker",
-    }
-    return ", ".join(words[name](value) for name, value in facts.items() if name in words)
 
 
 def rates_html(rates: Rates, policy: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from leadwise.app.answer_html import classes_html, findings_html, rates_html, windows_html
+from leadwise.app.answer_html import aside_html, classes_html, findings_html, heading, rates_html, windows_html
 from leadwise.app.model_source import ModelSource
 from leadwise.app.words import POLICY_WORDS, headline
 
@@ -29,17 +29,17 @@ def show_answer(answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | Non
     """Draw the classes of the recording and, beside them, those of the facts alone."""
     first, second = st.columns([3, 2], gap="large")
     with first:
-        st.subheader(f"Answer: {headline(answer)}")
+        st.html(heading(f"Answer: {headline(answer)}"))
         st.html(classes_html(answer))
     with second:
         if answer["model"] != "metadata":
-            st.markdown("**From the facts about the patient alone**")
+            st.html(heading("From the facts about the patient alone", level=3))
             if facts_answer and "error" not in facts_answer:
                 st.html(classes_html(facts_answer, small=True))
             else:
-                st.caption("No facts are given, so there is no such answer. The recording alone was read.")
-        with st.expander("How often these thresholds are right", expanded=False):
-            st.html(rates_html(model.rates, answer["policy"]))
+                st.html(aside_html("No facts are given, so there is no such answer. The recording alone was read."))
+        with st.expander("How often these thresholds are right", expanded=True):
+            st.html(rates_html(model.rates.get(answer["model"], {}), answer["policy"]))
     if answer["findings"]:
         with st.expander(f"Statements that cardiologists use ({len(answer['findings'])})"):
             st.html(findings_html(answer))
@@ -47,4 +47,4 @@ def show_answer(answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | Non
         with st.expander("Each ten seconds"):
             st.html(windows_html(answer))
     for warning in answer["warnings"]:
-        st.caption(f"Note: {warning}.")
+        st.html(aside_html(f"Note: {warning}."))

@@ -3,11 +3,12 @@
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from leadwise.app.examples import Example
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.serving.payload import FACTS
 from leadwise.signals.readers import ReadECG
@@ -25,7 +26,6 @@ class Case:
         record: what is drawn; ``None`` where there is no recording.
         signal: the fields of a request row that describe the recording.
         facts: what is known of the patient before anybody fills in the form.
-        simulated: whether the recording is.
     """
 
     key: str
@@ -33,11 +33,14 @@ class Case:
     record: ECGRecord | None = None
     signal: Mapping[str, Any] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
-    simulated: bool = False
 
     def row(self, facts: Facts) -> dict[str, Any]:
         """The row of a request: recording and facts."""
         return {**self.signal, **facts_row(facts)}
+
+    def drawn(self, facts: Facts) -> ECGRecord | None:
+        """The recording with the facts that the form holds now."""
+        return None if self.record is None else replace(self.record, patient=dict(facts))
 
 
 def facts_row(facts: Facts) -> dict[str, Any]:
@@ -45,10 +48,11 @@ def facts_row(facts: Facts) -> dict[str, Any]:
     return {name: value for name in FACTS if (value := facts.get(name)) is not None}
 
 
-def case_of_record(record: ECGRecord, title: str, *, simulated: bool) -> Case:
-    """An example: twelve leads in standard order."""
+def case_of_example(example: Example) -> Case:
+    """Twelve leads in standard order."""
+    record = example.record
     signal = _signal_fields(record.signal_mv, LEADS, record.fs_hz)
-    return Case(_key(signal, title), title, record, signal, dict(record.patient), simulated)
+    return Case(_key(signal, example.title), example.title, record, signal, dict(record.patient))
 
 
 def case_of_file(read: ReadECG) -> Case:
@@ -57,12 +61,11 @@ def case_of_file(read: ReadECG) -> Case:
     Raises:
         ReaderError: a question is open, or the recording cannot be an ECG.
     """
-    recording = read.recording()
-    if read.signal_mv is None or read.fs_hz is None:
-        raise AssertionError("a recording was made of what is not known")
+    record = read.recording().record
     # As the file gives it, so that the answer tells of missing samples and computed leads.
-    signal = _signal_fields(read.signal_mv, read.leads, read.fs_hz)
-    return Case(_key(signal, read.file), read.file, recording.record, signal, dict(read.patient))
+    signal_mv = record.signal_mv if read.signal_mv is None else read.signal_mv
+    signal = _signal_fields(signal_mv, read.leads, record.fs_hz)
+    return Case(_key(signal, read.file), read.file, record, signal, dict(read.patient))
 
 
 def case_without_recording() -> Case:

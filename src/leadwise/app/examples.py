@@ -1,19 +1,50 @@
-"""What there is to look at without a recording of one's own: one example per class."""
+"""What there is to look at without a recording of one's own: one simulated example per class."""
 
-from leadwise.contract import SUPERCLASSES, ECGRecord
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-EXAMPLE_SEEDS = {"NORM": 4, "MI": 2, "STTC": 3, "CD": 5, "HYP": 7}
-"""Of the simulator, chosen by eye: clean tracings that a teacher would show."""
+from leadwise.contract import ECGRecord
+
+SIMULATED: Mapping[str, tuple[str, int]] = {
+    "NORM": ("NORM", 4),
+    "MI": ("AMI", 4),
+    "STTC": ("ISCAL", 3),
+    "CD": ("CLBBB", 5),
+    "HYP": ("LVH", 7),
+}
+"""Class -> statement and seed of the simulator."""
 
 
-def simulated_example(superclass: str) -> ECGRecord:
-    """A simulated recording of a class; no patient stands behind it.
+@dataclass(frozen=True)
+class Example:
+    """A recording to look at.
 
-    Raises:
-        ValueError: the class is none of ``SUPERCLASSES``.
+    Attributes:
+        record: the recording.
+        title: its headline.
+        about: where it comes from and what it shows, in a sentence.
     """
+
+    record: ECGRecord
+    title: str
+    about: str
+
+
+def simulated_examples() -> dict[str, Example]:
+    """Class -> a simulated recording; no patient stands behind it."""
     from leadwise.data.simulator import simulate_record
 
-    if superclass not in SUPERCLASSES:
-        raise ValueError(f"superclass: received {superclass!r}; allowed: {', '.join(SUPERCLASSES)}")
-    return simulate_record(superclass, EXAMPLE_SEEDS[superclass])
+    found = {}
+    for superclass, (code, seed) in SIMULATED.items():
+        name = statement_names([code])
+        about = f"Simulated, no patient: {name}, as the simulator draws it."
+        found[superclass] = Example(simulate_record(code, seed), f"Simulated: {name}", about)
+    return found
+
+
+def statement_names(codes: Iterable[str]) -> str:
+    """The statements in plain English, with commas."""
+    from leadwise.data.statements import STATEMENT_TABLE
+
+    names = {statement.code: statement.name for statement in STATEMENT_TABLE}
+    return ", ".join(names.get(code, code) for code in codes)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from leadwise.contract import ECGRecord
-from leadwise.evaluation.ecg_figure import STRIP_S, draw_ecg
+from leadwise.evaluation.ecg_figure import STRIP_S, draw_ecg, ten_seconds
 from leadwise.evaluation.explanation import Explanation
 from leadwise.evaluation.explanation_figure import draw_explanation
 
@@ -16,14 +16,8 @@ SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
 """Name -> scale; 0 fits the window. At 1, 25 mm of CSS are one second; how long these are on a screen is its matter."""
 
 
-def shown_part(record: ECGRecord, start_s: float) -> ECGRecord:
-    """Ten seconds of a recording from a time on."""
-    first = round(start_s * record.fs_hz)
-    return replace(record, signal_mv=record.signal_mv[first : first + round(STRIP_S * record.fs_hz)])
-
-
 def explained_part(explanation: Explanation, start_s: float) -> Explanation:
-    """The same ten seconds of an explanation."""
+    """Ten seconds of an explanation from a time on."""
     first = round(start_s * explanation.fs_hz)
     part = explanation.attribution[first : first + round(STRIP_S * explanation.fs_hz)]
     return replace(explanation, attribution=np.ascontiguousarray(part))
@@ -31,7 +25,7 @@ def explained_part(explanation: Explanation, start_s: float) -> Explanation:
 
 def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = None, start_s: float = 0.0) -> str:
     """The figure as SVG text, 282 mm wide."""
-    part = shown_part(record, start_s)
+    part = ten_seconds(record, start_s)
     if explanation is None:
         figure = draw_ecg(part, title=title, disclaimer="")
     else:

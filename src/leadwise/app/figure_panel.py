@@ -5,13 +5,14 @@ from typing import Any
 
 import streamlit as st
 
-from leadwise.app.attribution import explanation_of
-from leadwise.app.case import Case
+from leadwise.app.answer_html import aside_html
+from leadwise.app.case import Case, Facts, facts_row
 from leadwise.app.figure import SIZES, ecg_svg, framed
 from leadwise.app.memory import remembered
 from leadwise.app.words import headline
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.ecg_figure import STRIP_S
+from leadwise.serving.explanations import explanation_told
 
 PLAIN = "Nothing"
 
@@ -38,14 +39,19 @@ def choose_part(case: Case) -> float:
     return float(st.slider("Ten seconds from second", 0.0, float(latest), 0.0, 0.5, key=f"start-{case.key}"))
 
 
-def show_figure(case: Case, answer: Mapping[str, Any] | None, explained: str | None, start_s: float) -> None:
+def show_figure(
+    case: Case, facts: Facts, answer: Mapping[str, Any] | None, explained: str | None, start_s: float
+) -> None:
     """Draw the recording, with the explanation behind it where the answer brings one."""
-    if case.record is None:
+    record = case.drawn(facts)
+    if record is None:
         return
     size = st.session_state.get("size") or "Fit"
-    explanation = explanation_of(answer, explained) if answer and explained else None
-    key = (case.key, start_s, explained if explanation else None, answer and tuple(answer["probabilities"].values()))
-    record = case.record
+    explanation = explanation_told(answer, explained) if answer and explained else None
+    if answer and explained and explanation is None:
+        why_not = [warning for warning in answer["warnings"] if warning.startswith("not explained")]
+        st.html(aside_html(f"{explained}: {'; '.join(why_not) or 'not explained'}."))
+    key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None)
     svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     st.html(framed(svg, SIZES[size], words))

@@ -5,13 +5,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 KEPT = 12
+RECORDINGS_KEPT = 4
+"""A recording of ten minutes takes up to 60 MB."""
 
 
-def remembered(state: MutableMapping[str, Any], name: str, key: Hashable, make: Callable[[], T]) -> T:
-    """What ``make`` gave for a key, the last ``KEPT`` of each name."""
-    kept: dict[Hashable, T] = state.setdefault(f"remembered-{name}", {})
-    if key not in kept:
-        kept[key] = make()
-        while len(kept) > KEPT:
-            del kept[next(iter(kept))]
-    return kept[key]
+def remembered(
+    state: MutableMapping[Any, Any], name: str, key: Hashable, make: Callable[[], T], *, kept: int = KEPT
+) -> T:
+    """What ``make`` gave for a key; of each name the last ``kept``."""
+    known: dict[Hashable, T] = state.setdefault(f"remembered-{name}", {})
+    if key not in known:
+        known[key] = make()
+        while len(known) > kept:
+            del known[next(iter(known))]
+    return known[key]

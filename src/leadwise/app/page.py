@@ -1,22 +1,26 @@
 """The page that Streamlit runs: the parts in their order."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from leadwise.app.answer_html import foot_html, quality_html
+from leadwise.app.answer_html import alert_html, aside_html, foot_html, heading, quality_html
 from leadwise.app.answer_panel import choose_policy, show_answer
 from leadwise.app.case import Case, facts_row
+from leadwise.app.examples import Example, simulated_examples
 from leadwise.app.export_panel import show_export
 from leadwise.app.facts_form import facts_of_patient
 from leadwise.app.figure_panel import PLAIN, choose_explained, choose_part, show_figure
+from leadwise.app.find_model import find_model
 from leadwise.app.input_panel import EXAMPLE, choose_case
 from leadwise.app.memory import remembered
-from leadwise.app.model_source import ModelSource, ModelSourceError, open_model
+from leadwise.app.model_source import ModelSource, ModelSourceError
 from leadwise.app.settings import Settings
 from leadwise.app.style import CSS
 from leadwise.app.words import error_sentence
+from leadwise.contract import LeadwiseError
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {
@@ -33,7 +37,17 @@ FIRST_CHOICES = {
 @st.cache_resource(show_spinner="Loading the model")
 def _model(settings: Settings) -> ModelSource:
     """One for all sessions: it holds no patient."""
-    return open_model(settings)
+    return find_model(settings)
+
+
+@st.cache_resource(show_spinner="Looking for examples")
+def _examples(tree: str) -> Mapping[str, Example]:
+    """The same for all sessions: simulated, or out of a published data set."""
+    if not tree:
+        return simulated_examples()
+    from leadwise.app.ptbxl_examples import ptbxl_examples
+
+    return ptbxl_examples(Path(tree))
 
 
 def main() -> None:
@@ -44,13 +58,14 @@ def main() -> None:
         st.session_state[name] = st.session_state.get(name, first)
     st.html(CSS)
     st.html(foot_html())
+    settings = Settings.from_environment()
     try:
-        model = _model(Settings.from_environment())
+        model = _model(settings)
     except ModelSourceError as error:
         _show_no_model(error)
         return
     _show_title(model)
-    case = choose_case()
+    case = choose_case(_examples_or_simulated(settings.tree))
     if case is None:
         return
     with st.expander("Patient facts, all optional", expanded=case.record is None):
@@ -58,9 +73,17 @@ def main() -> None:
     _show_case(model, case, facts)
 
 
+def _examples_or_simulated(tree: str) -> Mapping[str, Example]:
+    try:
+        return _examples(tree)
+    except LeadwiseError as error:
+        st.html(alert_html(f"No real examples. {error}"))
+        return _examples("")
+
+
 def _show_title(model: ModelSource) -> None:
     st.html('<h1 class="lw-title">Leadwise: what a 12-lead ECG shows</h1>')
-    st.caption(f"Answers come from {model.title}.")
+    st.html(aside_html(f"Answers come from {model.title}."))
     if model.simulated:
         st.html(
             '<div class="lw-note">⚠ This model was trained on simulated data: it says nothing about a patient.</div>'
@@ -69,7 +92,7 @@ def _show_title(model: ModelSource) -> None:
 
 def _show_no_model(error: ModelSourceError) -> None:
     st.html('<h1 class="lw-title">Leadwise: no model to ask</h1>')
-    st.error("Leadwise found nobody who could answer.", icon=":material/error:")
+    st.html(alert_html("Leadwise found nobody who could answer."))
     st.markdown("Any one of these gives it a model; reload the page afterwards:")
     st.code(
         "make run                        # trains one on simulated data\nleadwise app --url http://127.0.0.1:5001",
@@ -97,19 +120,19 @@ def _show_case(model: ModelSource, case: Case, facts: Mapping[str, float | None]
         answer = _ask(model, case.key, row, known, policy, explained)
         facts_answer = _ask(model, "facts", known, known, policy, None) if known and case.record is not None else None
     except ModelSourceError as error:
-        st.error(str(error), icon=":material/error:")
-        show_figure(case, None, None, start_s)
+        st.html(alert_html(str(error)))
+        show_figure(case, facts, None, None, start_s)
         return
     if "error" in answer:
-        st.error(f"No answer. {error_sentence(answer)}", icon=":material/error:")
-        show_figure(case, None, None, start_s)
+        st.html(alert_html(f"No answer. {error_sentence(answer)}"))
+        show_figure(case, facts, None, None, start_s)
         return
     if case.record is not None:
         st.html(quality_html(answer))
-        show_figure(case, answer, explained, start_s)
+        show_figure(case, facts, answer, explained, start_s)
     show_answer(answer, facts_answer, model)
-    st.subheader("Take it along")
-    show_export(case, row, answer, facts_answer, policy=policy, explained=explained, start_s=start_s, url=model.url)
+    st.html(heading("Take it along"))
+    show_export(case, facts, answer, facts_answer, policy=policy, explained=explained, start_s=start_s, url=model.url)
 
 
 def _ask(

@@ -1,60 +1,31 @@
-"""The one-page report: the ECG to scale, the probabilities, and below them the answer in words."""
+"""The one-page report: the ECG to scale, the answer in words, and the probabilities, on A4 across."""
 
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leadwise.app.figure import explained_part, shown_part
-from leadwise.app.words import NOT_COVERED, SIGNS, VERDICT_WORDS, flag_sentence, headline, reason, verdict
-from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
-from leadwise.evaluation.ecg_figure import Strip, Underlay, draw_ecg
+from leadwise.app.case import Facts
+from leadwise.app.figure import explained_part
+from leadwise.app.report_notes import NotesBelow, draw_notes, notes_height_mm
+from leadwise.app.words import NOT_COVERED, SIGNS, VERDICT_WORDS, facts_words, flag_sentence, headline, reason, verdict
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
+from leadwise.evaluation.ecg_figure import PNG_DPI, draw_ecg, ten_seconds
 from leadwise.evaluation.explanation import Explanation
 from leadwise.evaluation.explanation_figure import explanation_underlay
-from leadwise.evaluation.probability_panel import percent
+from leadwise.evaluation.probability_panel import PANEL_HEIGHT_MM, draw_probabilities, percent
 
 COLUMN_CHARACTERS = 92
-LINE_MM = 3.7
-GAP_MM = 4.0
-_INK = "#1B1B2B"
-
-
-@dataclass(frozen=True)
-class NotesBelow:
-    """An ``ecg_figure.Underlay`` that adds two columns of text below the legend of another one."""
-
-    columns: tuple[Sequence[str], Sequence[str]]
-    inner: Underlay | None = None
-
-    @property
-    def _text_mm(self) -> float:
-        return max(map(len, self.columns)) * LINE_MM + GAP_MM
-
-    @property
-    def legend_height_mm(self) -> float:
-        return self._text_mm + (self.inner.legend_height_mm if self.inner else 0)
-
-    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
-        """What the other one draws."""
-        if self.inner:
-            self.inner.draw_strip(paper, strip, baseline)
-
-    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
-        """The other one's legend, and the text below it."""
-        if self.inner:
-            self.inner.draw_legend(page, left, bottom + self._text_mm, width)
-        for k, lines in enumerate(self.columns):
-            for number, line in enumerate(lines):
-                y = bottom + self._text_mm - GAP_MM / 2 - (number + 1) * LINE_MM + 1
-                page.text(left + k * width / 2, y, line, fontsize=8, color=_INK, family="DejaVu Sans")
+A4_MM = (297.0, 210.0)
+_MM_PER_INCH = 25.4
+_MARGIN_MM, _HEADER_MM, _FOOTER_MM = 12.0, 24.0, 16.0
 
 
 def report_figure(
-    record: ECGRecord,
+    record: ECGRecord | None,
+    facts: Facts,
     title: str,
     answer: Mapping[str, Any],
     metadata_answer: Mapping[str, Any] | None,
@@ -64,23 +35,65 @@ def report_figure(
 ) -> Figure:
     """The report of one answer; printed at 100 %, the ECG is true to scale.
 
+    A recording so tall that it does not fit A4 with all that is said of it gets a higher page.
+
     Args:
-        record: the recording.
+        record: the recording; ``None`` where there is none.
+        facts: about the patient, as they were asked with.
         title: the headline.
-        answer: to the recording, as ``docs/serving.md`` describes it.
-        metadata_answer: to the facts alone; ``None`` where there are none.
+        answer: as ``docs/serving.md`` describes it.
+        metadata_answer: to the facts alone; ``None`` where there are none, or where that is ``answer``.
         explanation: drawn behind the traces.
         start_s: the first of the ten seconds that are drawn.
     """
-    part = shown_part(record, start_s)
+    columns = _answer_lines(answer), _other_lines(answer, facts, metadata_answer)
+    if record is None:
+        return _without_ecg(title, answer, columns)
     inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
-    return draw_ecg(
-        part,
-        title=title,
+    figure = draw_ecg(
+        ten_seconds(record, start_s),
+        title=f"{title}, from {start_s:g} s" if start_s else title,
         probabilities=answer["probabilities"],
         thresholds=answer["thresholds"],
-        underlay=NotesBelow((_answer_lines(answer), _other_lines(answer, metadata_answer)), inner),
+        underlay=NotesBelow(columns, inner),
     )
+    return _on_a4(figure)
+
+
+def _on_a4(figure: Figure) -> Figure:
+    """The same millimetres in the middle of a page, from its upper edge where it is higher."""
+    width, height = (float(inches) * _MM_PER_INCH for inches in figure.get_size_inches())
+    page_width, page_height = max(A4_MM[0], width), max(A4_MM[1], height)
+    left, bottom = (page_width - width) / 2, (page_height - height) / 2
+    for axes in figure.axes:
+        box = axes.get_position(original=True)
+        axes.set_position(
+            (
+                (left + box.x0 * width) / page_width,
+                (bottom + box.y0 * height) / page_height,
+                box.width * width / page_width,
+                box.height * height / page_height,
+            )
+        )
+    figure.set_size_inches(page_width / _MM_PER_INCH, page_height / _MM_PER_INCH)
+    return figure
+
+
+def _without_ecg(title: str, answer: Mapping[str, Any], columns: tuple[list[str], list[str]]) -> Figure:
+    """The probabilities and the words alone."""
+    width, height = A4_MM
+    figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
+    page = figure.add_axes((0, 0, 1, 1), label="page")
+    page.set(xlim=(0, width), ylim=(0, height))
+    page.set_axis_off()
+    inside = width - 2 * _MARGIN_MM
+    top = height - _HEADER_MM
+    page.text(_MARGIN_MM, top + 6, title, fontsize=14, fontweight="bold", family="DejaVu Sans")
+    panel = top - PANEL_HEIGHT_MM - 4
+    draw_probabilities(page, answer["probabilities"], answer["thresholds"], _MARGIN_MM, panel, inside)
+    draw_notes(page, columns, _MARGIN_MM, panel - notes_height_mm(columns) - 6, inside)
+    page.text(_MARGIN_MM, _FOOTER_MM / 2, DISCLAIMER, fontsize=7.5, color="#70707E", family="DejaVu Sans")
+    return figure
 
 
 def _answer_lines(answer: Mapping[str, Any]) -> list[str]:
@@ -94,9 +107,12 @@ def _answer_lines(answer: Mapping[str, Any]) -> list[str]:
     return _wrapped(lines)
 
 
-def _other_lines(answer: Mapping[str, Any], metadata_answer: Mapping[str, Any] | None) -> list[str]:
+def _other_lines(answer: Mapping[str, Any], facts: Facts, metadata_answer: Mapping[str, Any] | None) -> list[str]:
+    lines = [f"Quality: {flag_sentence(flag)}" for flag in answer["quality"]]
+    if not lines and answer["model"] != "metadata":
+        lines = ["Quality: nothing wrong was found."]
+    lines.append(f"Patient: {facts_words(facts) or 'nothing is known'}.")
     version = f"{answer['registered_model']} version {answer['version']}, " if answer.get("version") else ""
-    lines = [f"Quality: {flag_sentence(flag)}" for flag in answer["quality"]] or ["Quality: nothing wrong was found."]
     lines.append(f"Model: {version}{answer['model']}; policy {answer['policy']}.")
     if metadata_answer:
         told = ", ".join(f"{name} {percent(metadata_answer['probabilities'][name])}" for name in SUPERCLASSES)

@@ -2,13 +2,17 @@
 
 CSS = """
 <style>
-[data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 6.5rem; max-width: 1180px}
+[data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 6.5rem; max-width: 1340px}
 .lw-title {font-size: 1.9rem; font-weight: 700; margin: 0; line-height: 1.2}
 .lw-faint {opacity: .72; font-size: .9rem; overflow-wrap: anywhere}
 .lw-note {border-left: 5px solid #E69F00; background: color-mix(in srgb, #E69F00 14%, transparent);
   padding: .45rem .8rem; margin: .25rem 0; border-radius: 4px; overflow-wrap: anywhere}
 .lw-good {border-left: 5px solid #009E73; background: color-mix(in srgb, #009E73 12%, transparent);
   padding: .45rem .8rem; margin: .25rem 0; border-radius: 4px}
+.lw-error {border-left: 5px solid #C1272D; background: color-mix(in srgb, #C1272D 12%, transparent);
+  padding: .45rem .8rem; margin: .25rem 0; border-radius: 4px; overflow-wrap: anywhere}
+.lw-h2 {font-size: 1.45rem; font-weight: 700; line-height: 1.25; margin: .4rem 0 .2rem; padding: 0}
+.lw-h3 {font-size: 1.02rem; font-weight: 600; margin: .5rem 0 .2rem; padding: 0}
 .lw-paper {overflow: auto; max-height: 88vh; border: 1px solid color-mix(in srgb, currentColor 25%, transparent);
   border-radius: 6px; background: #fff}
 .lw-paper:focus-visible {outline: 3px solid #0072B2}

@@ -67,6 +67,18 @@ def headline(answer: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def facts_words(facts: Mapping[str, float | None]) -> str:
+    """What is known of a patient, with units."""
+    words = {
+        "age": lambda value: f"{value:g} years",
+        "sex": lambda value: "female" if value else "male",
+        "height_cm": lambda value: f"{value:g} cm",
+        "weight_kg": lambda value: f"{value:g} kg",
+        "pacemaker": lambda value: "pacemaker" if value else "no pacemaker",
+    }
+    return ", ".join(words[name](value) for name, value in facts.items() if name in words and value is not None)
+
+
 def flag_sentence(flag: Mapping[str, Any]) -> str:
     """A quality flag as a sentence, with its figures."""
     return f"{FLAG_WORDS.get(flag['flag'], flag['flag'].replace('_', ' '))} ({flag['detail']})."
