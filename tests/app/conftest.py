@@ -1,7 +1,13 @@
 """A package folder for the page: two small networks in real ONNX files, with the rates of their policies."""
 
+import importlib.util
+import io
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,16 +15,45 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper, save
 
 from leadwise.calibration import Calibration
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
-RATES = {
-    "best_f1": {
-        measure: {name: [0.8 + 0.01 * k, 0.7, 0.9] for k, name in enumerate(SUPERCLASSES)}
-        for measure in ("sensitivity", "specificity")
-    }
-}
+
+
+def rates(middle: float) -> dict[str, Any]:
+    """What a package tells of one policy."""
+    classes = {name: [middle + 0.01 * k, 0.1, 0.9] for k, name in enumerate(SUPERCLASSES)}
+    return {"best_f1": {"sensitivity": classes, "specificity": classes}}
+
+
+RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
+
+
+@pytest.fixture(scope="session")
+def ecg_files() -> ModuleType:
+    """The writers of ECG files that the tests of the readers use."""
+    path = Path(__file__).parents[1] / "signals" / "readers" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("ecg_files", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def npz_of(record: ECGRecord, **facts: float) -> bytes:
+    """A recording as an NPZ file that leaves no question open."""
+    stream = io.BytesIO()
+    np.savez(stream, signal=record.signal_mv, fs_hz=record.fs_hz, units="mV", leads=np.array(LEADS), **facts)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def npz() -> Callable[..., bytes]:
+    return npz_of
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +91,7 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "metadata": transformer.to_dict(),
             },
             "decision": Calibration.of_temperature(1.5).to_dict() | {"policy": "best_f1", "policies": policies},
-            "policy_rates": RATES,
+            "policy_rates": RATES[role],
         }
     (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
     return folder

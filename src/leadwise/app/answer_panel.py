@@ -7,7 +7,7 @@ import streamlit as st
 
 from leadwise.app.answer_html import aside_html, classes_html, findings_html, heading, rates_html, windows_html
 from leadwise.app.model_source import ModelSource
-from leadwise.app.words import POLICY_WORDS, headline
+from leadwise.app.words import POLICY_WORDS, headline, warning_sentence
 
 
 def choose_policy(model: ModelSource) -> str | None:
@@ -47,4 +47,4 @@ def show_answer(answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | Non
         with st.expander("Each ten seconds"):
             st.html(windows_html(answer))
     for warning in answer["warnings"]:
-        st.html(aside_html(f"Note: {warning}."))
+        st.html(aside_html(warning_sentence(warning)))

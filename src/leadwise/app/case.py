@@ -70,7 +70,7 @@ def case_of_file(read: ReadECG) -> Case:
 
 def case_without_recording() -> Case:
     """Nothing but the facts about the patient."""
-    return Case("none", "No recording")
+    return Case("none", "From the facts about the patient alone")
 
 
 def _signal_fields(signal_mv: np.ndarray, leads: tuple[str, ...], fs_hz: float) -> dict[str, Any]:

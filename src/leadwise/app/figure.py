@@ -23,13 +23,21 @@ def explained_part(explanation: Explanation, start_s: float) -> Explanation:
     return replace(explanation, attribution=np.ascontiguousarray(part))
 
 
+def part_title(record: ECGRecord, title: str, start_s: float) -> str:
+    """The headline, and which ten seconds of a longer recording are shown."""
+    lasts = len(record.signal_mv) / record.fs_hz
+    if lasts <= STRIP_S + 1 / record.fs_hz:
+        return title
+    return f"{title}, {start_s:g} to {start_s + STRIP_S:g} s of {lasts:.4g} s"
+
+
 def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = None, start_s: float = 0.0) -> str:
     """The figure as SVG text, 282 mm wide."""
-    part = ten_seconds(record, start_s)
+    part, headline = ten_seconds(record, start_s), part_title(record, title, start_s)
     if explanation is None:
-        figure = draw_ecg(part, title=title, disclaimer="")
+        figure = draw_ecg(part, title=headline, disclaimer="")
     else:
-        figure = draw_explanation(part, explained_part(explanation, start_s), title=title)
+        figure = draw_explanation(part, explained_part(explanation, start_s), title=headline)
     target = io.StringIO()
     figure.savefig(target, format="svg", metadata={"Date": None})
     text = target.getvalue()

@@ -36,7 +36,9 @@ def choose_part(case: Case) -> float:
     latest = len(case.record.signal_mv) / case.record.fs_hz - STRIP_S
     if latest <= 1 / case.record.fs_hz:
         return 0.0
-    return float(st.slider("Ten seconds from second", 0.0, float(latest), 0.0, 0.5, key=f"start-{case.key}"))
+    return float(
+        st.slider("Ten seconds from second", 0.0, float(latest), 0.0, 0.5, format="%g", key=f"start-{case.key}")
+    )
 
 
 def show_figure(

@@ -48,7 +48,7 @@ def named_model(name: str) -> LocalModel:
         return _registered(name)
     if name == PRETRAINED:
         return _shipped()
-    return LocalModel.load(Path(name), f"the package {Path(name).name}")
+    return LocalModel.load(Path(name), f"the package in {name}")
 
 
 def _registered(uri: str) -> LocalModel:

@@ -8,16 +8,26 @@ from typing import Any, Literal
 from matplotlib.figure import Figure
 
 from leadwise.app.case import Facts
-from leadwise.app.figure import explained_part
+from leadwise.app.figure import explained_part, part_title
 from leadwise.app.report_notes import NotesBelow, draw_notes, notes_height_mm
-from leadwise.app.words import NOT_COVERED, SIGNS, VERDICT_WORDS, facts_words, flag_sentence, headline, reason, verdict
+from leadwise.app.words import (
+    NOT_COVERED,
+    SIGNS,
+    VERDICT_WORDS,
+    facts_words,
+    flag_sentence,
+    headline,
+    reason,
+    verdict,
+    warning_sentence,
+)
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.evaluation.ecg_figure import PNG_DPI, draw_ecg, ten_seconds
 from leadwise.evaluation.explanation import Explanation
 from leadwise.evaluation.explanation_figure import explanation_underlay
 from leadwise.evaluation.probability_panel import PANEL_HEIGHT_MM, draw_probabilities, percent
 
-COLUMN_CHARACTERS = 92
+COLUMN_CHARACTERS = 86
 A4_MM = (297.0, 210.0)
 _MM_PER_INCH = 25.4
 _MARGIN_MM, _HEADER_MM, _FOOTER_MM = 12.0, 24.0, 16.0
@@ -52,7 +62,7 @@ def report_figure(
     inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
         ten_seconds(record, start_s),
-        title=f"{title}, from {start_s:g} s" if start_s else title,
+        title=part_title(record, title, start_s),
         probabilities=answer["probabilities"],
         thresholds=answer["thresholds"],
         underlay=NotesBelow(columns, inner),
@@ -117,7 +127,7 @@ def _other_lines(answer: Mapping[str, Any], facts: Facts, metadata_answer: Mappi
     if metadata_answer:
         told = ", ".join(f"{name} {percent(metadata_answer['probabilities'][name])}" for name in SUPERCLASSES)
         lines.append(f"From the facts about the patient alone: {told}.")
-    lines += [f"Note: {warning}." for warning in answer["warnings"]]
+    lines += [warning_sentence(warning) for warning in answer["warnings"]]
     lines.append(NOT_COVERED)
     return _wrapped(lines)
 

@@ -38,9 +38,10 @@ CSS = """
 .lw-small .lw-bar {height: 7px; margin: .2rem 0}
 .lw-small .lw-name {font-size: .92rem; font-weight: 500}
 .lw-small .lw-percent {font-size: .95rem}
-.lw-facts {display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0 !important}
-.lw-facts dt {opacity: .72}
-.lw-facts dd {margin: 0 !important; overflow-wrap: anywhere}
+.lw-facts {display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem}
+.lw-facts, .lw-facts dt, .lw-facts dd {padding: 0 !important; margin: 0 !important}
+.lw-facts dt {opacity: .72; font-weight: 400}
+.lw-facts dd {overflow-wrap: anywhere}
 .lw-scroll {overflow-x: auto}
 .lw-table {border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums}
 .lw-table th, .lw-table td {text-align: left; padding: .25rem .6rem .25rem 0; white-space: nowrap;
@@ -51,7 +52,7 @@ CSS = """
   .lw-foot {font-size: .68rem; padding: .35rem .6rem}
   [data-testid="stMainBlockContainer"] {padding-left: .8rem; padding-right: .8rem; padding-bottom: 8rem}
   .lw-facts {grid-template-columns: 1fr}
-  .lw-facts dt {margin-top: .3rem}
+  .lw-facts dt {margin-top: .3rem !important}
 }
 </style>
 """

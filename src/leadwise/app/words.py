@@ -84,6 +84,11 @@ def flag_sentence(flag: Mapping[str, Any]) -> str:
     return f"{FLAG_WORDS.get(flag['flag'], flag['flag'].replace('_', ' '))} ({flag['detail']})."
 
 
+def warning_sentence(warning: str) -> str:
+    """A warning of an answer, with the names of fields as words."""
+    return f"Note: {warning.replace('height_cm', 'height').replace('weight_kg', 'weight')}."
+
+
 def error_sentence(answer: Mapping[str, Any]) -> str:
     """What is wrong with a row, without its number."""
     error = answer["error"]
