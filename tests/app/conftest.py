@@ -20,7 +20,6 @@ from leadwise.data.metadata import MetadataTransformer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
 
-
 def rates(middle: float) -> dict[str, Any]:
     """What a package tells of one policy."""
     classes = {name: [middle + 0.01 * k, 0.1, 0.9] for k, name in enumerate(SUPERCLASSES)}
