@@ -124,8 +124,8 @@ def test_the_ecg_is_drawn_grows_and_is_panned_by_keyboard(page: "Page") -> None:
     assert figure.evaluate("image => image.naturalWidth") > 0
     assert "12-lead ECG" in (figure.get_attribute("alt") or "")
     page.get_by_text("True size", exact=True).click()
-    page.wait_for_function("document.querySelector('img.lw-ecg').style.width.includes('282mm')")
-    assert figure.evaluate("image => image.getBoundingClientRect().width") == pytest.approx(282 / 25.4 * 96, abs=1)
+    # A millimetre of CSS is 96 pixels / 25.4, and the figure 282 mm wide.
+    page.wait_for_function("Math.abs(document.querySelector('img.lw-ecg').getBoundingClientRect().width - 1065.8) < 1")
     page.get_by_text("200 %", exact=True).click()
     page.wait_for_function("document.querySelector('img.lw-ecg').getBoundingClientRect().width > 2000")
     paper.focus()
@@ -162,7 +162,13 @@ def test_what_speaks_for_a_class_lies_behind_the_trace(page: "Page") -> None:
     page.wait_for_function("before => document.querySelector('img.lw-ecg').src === before", arg=before)
 
 
+def settled(page: "Page") -> None:
+    """Wait until everything that the page is to show is there."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
 def downloaded(page: "Page", button: str) -> bytes:
+    settled(page)
     with page.expect_download() as download:
         page.get_by_text(button, exact=True).click()
     return Path(download.value.path()).read_bytes()

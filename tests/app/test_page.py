@@ -202,6 +202,14 @@ def test_what_is_no_ecg_gets_no_answer(opened: Open, npz: Callable[..., bytes]) 
     assert "data:image/svg+xml" in text_of(page), "what was refused is shown"
 
 
+def test_a_flat_lead_is_named(opened: Open, npz: Callable[..., bytes]) -> None:
+    page = opened()
+    record = simulate_record("NORM", 4)
+    record.signal_mv[:, LEADS.index("V2")] = 0
+    upload(page, "flat.npz", npz(record))
+    assert "A lead is flat: its electrode may be off (V2, " in text_of(page)
+
+
 def test_markup_and_formulas_in_a_file_name_are_shown_as_text(opened: Open, npz: Callable[..., bytes]) -> None:
     page = opened()
     upload(page, "<b onclick=x>$\\frac$.npz", npz(simulate_record("NORM", 4)))

@@ -12,6 +12,8 @@ from leadwise.evaluation.ecg_figure import STRIP_S, draw_ecg, ten_seconds
 from leadwise.evaluation.explanation import Explanation
 from leadwise.evaluation.explanation_figure import draw_explanation
 
+FIGURE_MM = 282
+"""Width of ``draw_ecg``'s figure."""
 SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
 """Name -> scale; 0 fits the window. At 1, 25 mm of CSS are one second; how long these are on a screen is its matter."""
 
@@ -46,7 +48,7 @@ def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = Non
 
 def framed(svg: str, scale: float, label: str) -> str:
     """HTML of a picture that can be scrolled by wheel, touch and keyboard; as an image, it can run no script."""
-    width = "100%" if not scale else f"calc({282 * scale:g}mm)"
+    width = "100%" if not scale else f"{FIGURE_MM * scale:g}mm"
     data = base64.b64encode(svg.encode()).decode("ascii")
     return (
         f'<div class="lw-paper" tabindex="0" role="region" aria-label="ECG, scrollable">'

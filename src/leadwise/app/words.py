@@ -1,5 +1,6 @@
 """What the page says of an answer, in words for a student."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -76,12 +77,14 @@ def facts_words(facts: Mapping[str, float | None]) -> str:
         "weight_kg": lambda value: f"{value:g} kg",
         "pacemaker": lambda value: "pacemaker" if value else "no pacemaker",
     }
-    return ", ".join(words[name](value) for name, value in facts.items() if name in words and value is not None)
+    return ", ".join(say(value) for name, say in words.items() if (value := facts.get(name)) is not None)
 
 
 def flag_sentence(flag: Mapping[str, Any]) -> str:
-    """A quality flag as a sentence, with its figures."""
-    return f"{FLAG_WORDS.get(flag['flag'], flag['flag'].replace('_', ' '))} ({flag['detail']})."
+    """A quality flag as a sentence, with its leads and figures."""
+    words = FLAG_WORDS.get(flag["flag"], flag["flag"].replace("_", " "))
+    unnamed = [lead for lead in flag["leads"] if lead not in re.findall(r"\w+", flag["detail"])]
+    return f"{words} ({', '.join([*unnamed, flag['detail']])})."
 
 
 def warning_sentence(warning: str) -> str:
