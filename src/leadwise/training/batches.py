@@ -38,7 +38,9 @@ class TrainingBatches(keras.utils.PyDataset):
         preprocessing: SignalPreprocessing | None,
         first_epoch: int = 0,
     ) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        # With one worker Keras leaves reading ahead to tf.data, whose tuning thread now and then sleeps on when an epoch
+        # has ended, for as long as that epoch took (TensorFlow 2.21); with two it has threads of its own.
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.recipe = recipe
         self.signals, self.rows = signals, rows
         self.metadata, self.hidden = metadata, hidden
