@@ -12,6 +12,7 @@ CONFIG = $(if $(DATA),,demo)
 FEATURES =
 TUNE = false
 MODEL = leadwise-demo
+URL =
 PORT =
 ARGS =
 
@@ -25,7 +26,7 @@ BIN := $(VENV)/bin
 WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run download test lint format env repro ui serve lock files readme
+.PHONY: help run download test lint format env repro ui serve app lock files readme
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -65,6 +66,9 @@ ui: env ## the tracking UI; PORT=5000
 
 serve: env ## REST answers of the champion; MODEL=leadwise: trained on real data; PORT=5001
 	$(WITH_ENV) mlflow models serve -m models:/$(MODEL)@champion --env-manager local --port $(or $(PORT),5001)
+
+app: env ## the page at http://127.0.0.1:8501; DATA=DIR: examples of a PTB-XL tree; URL=http://...: ask that server; PORT=8501
+	$(WITH_ENV) leadwise app $(if $(URL),--url "$(URL)") $(if $(DATA),--tree "$(DATA)") $(if $(PORT),--port $(PORT)) $(ARGS)
 
 lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
 	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock $(ARGS)

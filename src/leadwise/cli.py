@@ -85,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_simulate(commands)
     _add_predict(commands)
+    _add_plot(commands)
+    _add_app(commands)
     return parser
 
 
@@ -208,12 +210,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     facts.add_argument("--height-cm", metavar="CM", type=float)
     facts.add_argument("--weight-kg", metavar="KG", type=float)
     facts.add_argument("--pacemaker", action="store_true", default=None)
-    hints = parser.add_argument_group("what files do not say, or say wrongly")
-    hints.add_argument("--fs-hz", metavar="HZ", type=float, help="sampling rate")
-    hints.add_argument("--units", choices=("mV", "uV", "V", "nV"))
-    hints.add_argument("--gain", metavar="G", type=float, help="stored numbers per millivolt, in place of --units")
-    hints.add_argument("--leads", metavar="NAMES", help="of all signals, with commas: I,II,III,aVR,...")
-    hints.add_argument("--order", choices=("time_lead", "lead_time"), help="of an array")
+    _add_hints(parser)
     parser.set_defaults(run=_predict)
 
 
@@ -241,6 +238,70 @@ def _predict(options: argparse.Namespace) -> int:
         sys.stdout,
         sys.stderr,
     )
+
+
+def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "plot",
+        help="draw an ECG file of any format on paper",
+        description="Draw ten seconds of an ECG file (WFDB, CSV, NPY, NPZ, EDF, DICOM, HL7 aECG, GE MUSE XML, Parquet, "
+        "zip) on paper, 25 mm/s and 10 mm/mV. PDF and SVG are true to scale when printed at 100 %.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="one recording; of WFDB the header")
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=".png, .pdf or .svg")
+    parser.add_argument(
+        "--start", metavar="S", type=float, default=0.0, help="the first of the ten seconds (default: 0)"
+    )
+    _add_hints(parser)
+    parser.set_defaults(run=_plot)
+
+
+def _add_hints(parser: argparse.ArgumentParser) -> None:
+    hints = parser.add_argument_group("what a file does not say, or says wrongly")
+    hints.add_argument("--fs-hz", metavar="HZ", type=float, help="sampling rate")
+    hints.add_argument("--units", choices=("mV", "uV", "V", "nV"))
+    hints.add_argument("--gain", metavar="G", type=float, help="stored numbers per millivolt, in place of --units")
+    hints.add_argument("--leads", metavar="NAMES", help="of all signals, with commas: I,II,III,aVR,...")
+    hints.add_argument("--order", choices=("time_lead", "lead_time"), help="of an array")
+
+
+def _plot(options: argparse.Namespace) -> Path:
+    from leadwise.evaluation.plot import plot_file
+
+    hints = {name: getattr(options, name) for name in ("fs_hz", "units", "gain", "order")}
+    hints["leads"] = options.leads and [name.strip() for name in options.leads.split(",")]
+    return plot_file(options.file, options.output, start_s=options.start, hints=hints)
+
+
+def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "app",
+        help="open the page: an ECG in, its picture, the answer and why",
+        description="Open the page in a browser, until Ctrl-C. The champion of the registry in use answers, else the "
+        "package that Leadwise brings along, else the champion trained on simulated data.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
+    parser.add_argument("--port", metavar="N", type=int, help="default: params.yaml")
+    parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in (default: params.yaml)")
+    parser.set_defaults(run=_app)
+
+
+def _app(options: argparse.Namespace) -> None:
+    from leadwise.app.launch import launch
+    from leadwise.app.settings import Settings
+
+    port, address = options.port, options.address
+    if port is None or address is None:
+        from leadwise.config import load_parameters
+
+        defaults = load_parameters(entry_point="app").app
+        port = defaults.port if port is None else port
+        address = defaults.address if address is None else address
+    launch(Settings(options.url or "", options.model or "", options.tree or ""), port, address)
 
 
 if __name__ == "__main__":

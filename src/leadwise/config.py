@@ -224,6 +224,19 @@ class Score(Section):
     leads: str = Field(description="names of the leads of all files, with commas; empty: what each file states")
 
 
+class App(Section):
+    """The page."""
+
+    url: str = Field(description="of a scoring server that answers; empty: a model in the page's own process")
+    model: str = Field(
+        description="models:/NAME@ALIAS of the registry, pretrained (what Leadwise brings along), or the folder of a "
+        "package; empty: the champion leadwise, else pretrained, else the champion leadwise-demo"
+    )
+    tree: str = Field(description="a PTB-XL tree, for real examples; empty: simulated ones")
+    port: int = Field(ge=1, le=65535, description="where the page listens")
+    address: str = Field(description="of the network interface; 0.0.0.0 lets other machines in")
+
+
 class Main(Section):
     """The whole pipeline."""
 
@@ -244,6 +257,7 @@ class Parameters(BaseModel):
     registration: Register = Field(alias="register")
     gate: Gate
     score: Score
+    app: App
     main: Main
 
     def flat(self, entry_point: str) -> dict[str, Any]:
@@ -266,6 +280,7 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "register": ("shared", "registration", "gate"),
     "rollback": ("shared", "registration"),
     "score": ("score",),
+    "app": ("app",),
 }
 """The sections whose parameters each entry point takes, most general first."""
 

@@ -22,6 +22,7 @@ TARGETS = {
     "repro",
     "ui",
     "serve",
+    "app",
     "lock",
     "files",
 }

@@ -5,7 +5,7 @@ ten pixels a millimetre, so that the grid falls on whole pixels. Save it without
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -36,6 +36,9 @@ _TRACE_LEFT_MM = 15
 _PAPER_WIDTH_MM = 270
 _ROW_MM = (25, 60)
 """Least and most distance of two rows; in between, rows make room for tall complexes."""
+
+_TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
+"""Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
 
 _PAPER, _SMALL_LINE, _LARGE_LINE = "#FFFAF8", "#F8DCD6", "#EDAFA5"
 _INK, _FAINT = "#1B1B2B", "#70707E"
@@ -88,6 +91,12 @@ class Underlay(Protocol):
     def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
         """Draw the legend into ``width`` x ``legend_height_mm`` millimetres of the page."""
         ...
+
+
+def ten_seconds(record: ECGRecord, start_s: float) -> ECGRecord:
+    """What ``draw_ecg`` shows of a recording from a time on."""
+    first = round(start_s * record.fs_hz)
+    return replace(record, signal_mv=record.signal_mv[first : first + round(STRIP_S * record.fs_hz)])
 
 
 def draw_ecg(
@@ -239,13 +248,17 @@ def _label_height(strip: Strip) -> float:
 
 
 def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> None:
-    page.text(_MARGIN_MM, bottom + 4, title or record.record_id or "12-lead ECG", **_text(14, fontweight="bold"))
     duration = len(record.signal_mv) / record.fs_hz
     facts = [*_patient_facts(record.patient), f"{record.fs_hz:g} Hz", f"{duration:.3g} s"]
     if duration > STRIP_S + 1 / record.fs_hz:
         facts[-1] += f", first {STRIP_S:g} s shown"
     right = _MARGIN_MM + _PAPER_WIDTH_MM
-    page.text(right, bottom + 4, "  ·  ".join(facts), ha="right", **_text(9.5, _FAINT))
+    beside = "  ·  ".join(facts)
+    page.text(right, bottom + 4, beside, ha="right", **_text(9.5, _FAINT))
+    headline = title or record.record_id or "12-lead ECG"
+    room = _PAPER_WIDTH_MM - len(beside) * _FACTS_MM - 5
+    size = min(_TITLE_SIZE, _TITLE_SIZE * room / (len(headline) * _TITLE_MM))
+    page.text(_MARGIN_MM, bottom + 4, headline, **_text(size, fontweight="bold"))
 
 
 def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
@@ -261,4 +274,6 @@ def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
 def _text(size: float, colour: str = _INK, *, halo: bool = False, **more: str) -> dict[str, Any]:
     """Text properties; a halo in the paper's colour keeps a label legible on grid and trace."""
     effects = [withStroke(linewidth=2.2, foreground=_PAPER)] if halo else []
-    return {"fontsize": size, "color": colour, "family": "DejaVu Sans", "path_effects": effects, "zorder": 6, **more}
+    # A title may be the name of a file, in which dollars mean no formula.
+    plain = {"fontsize": size, "color": colour, "family": "DejaVu Sans", "parse_math": False}
+    return {**plain, "path_effects": effects, "zorder": 6, **more}

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
-from leadwise.evaluation.ecg_figure import ECGFigureError, Strip, draw_ecg
+from leadwise.evaluation.ecg_figure import ECGFigureError, Strip, Underlay, draw_ecg
 from leadwise.evaluation.explanation import Explanation, Method
 from leadwise.evaluation.probability_panel import percent
 
@@ -77,8 +77,13 @@ def draw_explanation(
         title=f"{title or record.record_id}  ·  {headline}" if title or record.record_id else headline,
         probabilities=probabilities,
         thresholds=thresholds,
-        underlay=_Shading(explanation, record.fs_hz, _strength(explanation)),
+        underlay=explanation_underlay(explanation, record.fs_hz),
     )
+
+
+def explanation_underlay(explanation: Explanation, fs_hz: float) -> Underlay:
+    """What ``draw_explanation`` puts behind the traces of a recording sampled at ``fs_hz``, and its legend."""
+    return _Shading(explanation, fs_hz, _strength(explanation))
 
 
 def _strength(explanation: Explanation) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from leadwise.data.store import Store, open_store
 from leadwise.evaluation.files import STATEMENTS_FILE
 from leadwise.registry.candidates import Candidate, choose_candidates
 from leadwise.registry.onnx_export import export_onnx
+from leadwise.registry.policy_rates import read_policy_rates
 from leadwise.serving.network import Network
 from leadwise.serving.payload import FACTS
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
@@ -163,6 +164,7 @@ def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> di
             "decision": dict(model.decision),
             "validation": dict(model.validation),
             "test": {name: model.metrics[f"test/{name}"] for name in REPORTED if f"test/{name}" in model.metrics},
+            "policy_rates": read_policy_rates(model.evaluation),
             "recipe": dict(model.training["parameters"]),
             "run_id": model.training.get("run_id"),
             "statements": read_statements(model.evaluation),

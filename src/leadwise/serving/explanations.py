@@ -1,7 +1,7 @@
 """Why a served network gave a class its probability, ready for JSON."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,3 +72,14 @@ def _as_json(explanation: Explanation) -> dict[str, Any]:
             "fs_hz": explanation.fs_hz,
         },
     }
+
+
+def explanation_told(answer: Mapping[str, Any], superclass: str) -> Explanation | None:
+    """The explanation of a class out of an answer, for drawing; ``None`` where the answer holds none."""
+    told = answer.get("explanations", {}).get(superclass)
+    if told is None:
+        return None
+    coded = told["attribution"]
+    attribution = np.frombuffer(base64.b64decode(coded["data"]), "<f4").reshape(coded["shape"])
+    probability = float(answer["probabilities"][superclass])
+    return Explanation(superclass, told["method"], probability, attribution, float(coded["fs_hz"]), told["effects"])

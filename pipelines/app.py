@@ -1,0 +1,23 @@
+"""Open the page, until it is stopped with Ctrl-C: ``python pipelines/app.py --tree data/ptbxl``."""
+
+import sys
+from collections.abc import Sequence
+
+from leadwise.config import parse_arguments
+from leadwise.contract import LeadwiseError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Become the page; nothing is logged, as nothing is computed."""
+    from leadwise.app.launch import launch
+    from leadwise.app.settings import Settings
+
+    section = parse_arguments("app", arguments).app
+    try:
+        launch(Settings(section.url, section.model, section.tree), section.port, section.address)
+    except LeadwiseError as error:
+        sys.exit(f"leadwise app: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

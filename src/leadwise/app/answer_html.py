@@ -1,0 +1,154 @@
+"""The answer as HTML: quality first, then the classes. Everything that came from outside is escaped."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from leadwise.app.model_source import Rates
+from leadwise.app.words import (
+    CLASS_WORDS,
+    NOT_COVERED,
+    SIGNS,
+    VERDICT_WORDS,
+    facts_words,
+    flag_sentence,
+    reason,
+    verdict,
+)
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.evaluation.probability_panel import percent
+from leadwise.signals.readers import ReadECG
+
+
+def heading(text: str, level: int = 2) -> str:
+    """A headline of the page; ``level`` as HTML counts them."""
+    return f'<h{level} class="lw-h{level}">{escape(text)}</h{level}>'
+
+
+def alert_html(sentence: str) -> str:
+    """What went wrong; read out at once."""
+    return f'<div class="lw-error" role="alert">✕ {escape(sentence)}</div>'
+
+
+def aside_html(sentence: str) -> str:
+    """What matters less."""
+    return f'<div class="lw-faint">{escape(sentence)}</div>'
+
+
+def quality_html(answer: Mapping[str, Any]) -> str:
+    """What is wrong with the recording, or that nothing is."""
+    if not answer["quality"]:
+        return '<div class="lw-good" role="status">✓ Quality: nothing wrong was found in this recording.</div>'
+    notes = "".join(f'<div class="lw-note">⚠ {escape(flag_sentence(flag))}</div>' for flag in answer["quality"])
+    return f'<div role="status" aria-label="Quality">{notes}</div>'
+
+
+def classes_html(answer: Mapping[str, Any], *, small: bool = False) -> str:
+    """The five classes: probability, threshold and decision, by bar, sign and word."""
+    items = "".join(_class_item(answer, name, small=small) for name in SUPERCLASSES)
+    return f'<div class="{"lw-small" if small else ""}"><ul class="lw-classes">{items}</ul></div>'
+
+
+def _class_item(answer: Mapping[str, Any], name: str, *, small: bool) -> str:
+    kind, probability = verdict(answer, name), answer["probabilities"][name]
+    full = SUPERCLASS_NAMES[name]
+    line = (
+        f'<span class="lw-name">{full[0].upper()}{full[1:]}</span>'
+        + f'<span class="lw-percent">{percent(probability)}</span>'
+    )
+    bar = (
+        f'<div class="lw-bar" aria-hidden="true"><div class="lw-fill" style="width:{100 * probability:.1f}%"></div>'
+        f'<div class="lw-mark" style="left:{100 * answer["thresholds"][name]:.1f}%"></div></div>'
+    )
+    about = "" if small else f'<div class="lw-faint">{name}: {CLASS_WORDS[name]}</div>'
+    told = f'<span class="lw-verdict">{SIGNS[kind]} {VERDICT_WORDS[kind]}</span>'
+    words = f'<div class="lw-faint">{told}{"" if small else f": {reason(answer, name)}"}</div>'
+    return f'<li class="lw-{kind} lw-{name}"><div class="lw-line">{line}</div>{about}{bar}{words}</li>'
+
+
+def understood_html(read: ReadECG) -> str:
+    """What was understood of a file; what is in question says so."""
+    asked = "<b>asked below</b>"
+    units = escape(read.units_how) or asked
+    gains = sorted(set(read.gain_per_mv or ()))
+    if gains:
+        units += f" Gain: {', '.join(f'{gain:g}' for gain in gains[:3])} per mV."
+    lines = {
+        "File": f"{escape(read.file)}, read as {escape(read.format)}",
+        "Rate": f"{read.fs_hz:g} Hz" if read.fs_hz else asked,
+        "Length": f"{read.samples:,} samples" + (f", {read.seconds:.3g} s" if read.seconds else ""),
+        "Leads": ", ".join(map(escape, read.leads)) or asked,
+        "Units": units,
+        "Patient": escape(facts_words(read.patient)) or "nothing in the file",
+    }
+    if read.leads_found and read.leads_found != read.leads:
+        lines["Leads"] += f' <span class="lw-faint">(in the file: {", ".join(map(escape, read.leads_found))})</span>'
+    facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in lines.items())
+    notes = "".join(f'<div class="lw-note">{escape(note)}</div>' for note in read.notes)
+    return f'<dl class="lw-facts">{facts}</dl>{notes}'
+
+
+def rates_html(rates: Rates, policy: str) -> str:
+    """Sensitivity and specificity of a policy on fold 10, by class; a sentence where they are not known."""
+    measured = rates.get(policy, {})
+    if not measured:
+        return '<p class="lw-faint">This model does not tell its sensitivity and specificity.</p>'
+    rows = "".join(
+        f'<tr><th scope="row">{name}</th>'
+        + "".join(
+            f"<td>{_rate(measured.get(measure, {}).get(name))}</td>" for measure in ("sensitivity", "specificity")
+        )
+        + "</tr>"
+        for name in SUPERCLASSES
+    )
+    head = '<tr><th scope="col">Class</th><th scope="col">Sensitivity</th><th scope="col">Specificity</th></tr>'
+    return (
+        f'<div class="lw-scroll"><table class="lw-table">{head}{rows}</table></div>'
+        '<p class="lw-faint">On fold 10, which no choice has seen; in brackets 95 % intervals.</p>'
+    )
+
+
+def _rate(value: Any) -> str:
+    if not value or value[0] is None:
+        return "unknown"
+    middle, *bounds = value
+    if len(bounds) == 2 and None not in bounds:
+        return f"{100 * middle:.0f} % [{100 * bounds[0]:.0f}, {100 * bounds[1]:.0f}]"
+    return f"{100 * middle:.0f} %"
+
+
+def findings_html(answer: Mapping[str, Any]) -> str:
+    """The statements that are reported beside the classes."""
+    rows = "".join(
+        f"<tr><td>{escape(str(one['description']))}</td><td>{escape(str(one['code']))}</td>"
+        f"<td>{percent(one['probability'])}</td></tr>"
+        for one in answer["findings"]
+    )
+    head = '<tr><th scope="col">Statement</th><th scope="col">Code</th><th scope="col">Probability</th></tr>'
+    return f'<div class="lw-scroll"><table class="lw-table">{head}{rows}</table></div>'
+
+
+def windows_html(answer: Mapping[str, Any]) -> str:
+    """Of a recording longer than 10 s, the probabilities of each 10 s."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in SUPERCLASSES)
+    rows = "".join(_window_row(window) for window in answer["windows"])
+    return (
+        f'<div class="lw-scroll"><table class="lw-table"><tr><th scope="col">Seconds</th>{head}'
+        f'<th scope="col">Quality</th></tr>{rows}</table></div>'
+    )
+
+
+def _window_row(window: Mapping[str, Any]) -> str:
+    times = f"<td>{window['start_s']:g} to {window['end_s']:g}</td>"
+    if window["probabilities"] is None:
+        return f'<tr>{times}<td colspan="{len(SUPERCLASSES)}">no ECG, left out</td><td></td></tr>'
+    cells = "".join(
+        f"<td>{SIGNS[verdict(window, name)]} {percent(window['probabilities'][name])}</td>" for name in SUPERCLASSES
+    )
+    flags = ", ".join(escape(flag["flag"].replace("_", " ")) for flag in window["quality"])
+    return f"<tr>{times}{cells}<td>{flags}</td></tr>"
+
+
+def foot_html() -> str:
+    """What is always in sight."""
+    return f'<div class="lw-foot" role="contentinfo"><b>{escape(DISCLAIMER)}</b> {escape(NOT_COVERED)}</div>'

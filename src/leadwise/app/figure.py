@@ -1,0 +1,57 @@
+"""The ECG on paper as SVG, with or without an explanation behind it, in a frame that scrolls."""
+
+import base64
+import io
+from dataclasses import replace
+from html import escape
+
+import numpy as np
+
+from leadwise.contract import ECGRecord
+from leadwise.evaluation.ecg_figure import STRIP_S, draw_ecg, ten_seconds
+from leadwise.evaluation.explanation import Explanation
+from leadwise.evaluation.explanation_figure import draw_explanation
+
+FIGURE_MM = 282
+"""Width of ``draw_ecg``'s figure."""
+SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
+"""Name -> scale; 0 fits the window. At 1, 25 mm of CSS are one second; how long these are on a screen is its matter."""
+
+
+def explained_part(explanation: Explanation, start_s: float) -> Explanation:
+    """Ten seconds of an explanation from a time on."""
+    first = round(start_s * explanation.fs_hz)
+    part = explanation.attribution[first : first + round(STRIP_S * explanation.fs_hz)]
+    return replace(explanation, attribution=np.ascontiguousarray(part))
+
+
+def part_title(record: ECGRecord, title: str, start_s: float) -> str:
+    """The headline, and which ten seconds of a longer recording are shown."""
+    lasts = len(record.signal_mv) / record.fs_hz
+    if lasts <= STRIP_S + 1 / record.fs_hz:
+        return title
+    return f"{title}, {start_s:g} to {start_s + STRIP_S:g} s of {lasts:.4g} s"
+
+
+def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = None, start_s: float = 0.0) -> str:
+    """The figure as SVG text, 282 mm wide."""
+    part, headline = ten_seconds(record, start_s), part_title(record, title, start_s)
+    if explanation is None:
+        figure = draw_ecg(part, title=headline, disclaimer="")
+    else:
+        figure = draw_explanation(part, explained_part(explanation, start_s), title=headline)
+    target = io.StringIO()
+    figure.savefig(target, format="svg", metadata={"Date": None})
+    text = target.getvalue()
+    return text[text.index("<svg") :]
+
+
+def framed(svg: str, scale: float, label: str) -> str:
+    """HTML of a picture that can be scrolled by wheel, touch and keyboard; as an image, it can run no script."""
+    width = "100%" if not scale else f"{FIGURE_MM * scale:g}mm"
+    data = base64.b64encode(svg.encode()).decode("ascii")
+    return (
+        f'<div class="lw-paper" tabindex="0" role="region" aria-label="ECG, scrollable">'
+        f'<img class="lw-ecg{"" if scale else " lw-fit"}" style="width:{width}" alt="{escape(label)}" '
+        f'src="data:image/svg+xml;base64,{data}"></div>'
+    )

@@ -1,0 +1,158 @@
+"""The page that Streamlit runs: the parts in their order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from leadwise.app.answer_html import alert_html, aside_html, foot_html, heading, quality_html
+from leadwise.app.answer_panel import choose_policy, show_answer
+from leadwise.app.case import Case, facts_row
+from leadwise.app.examples import Example, simulated_examples
+from leadwise.app.export_panel import show_export
+from leadwise.app.facts_form import facts_of_patient
+from leadwise.app.figure_panel import PLAIN, choose_explained, choose_part, show_figure
+from leadwise.app.find_model import find_model
+from leadwise.app.input_panel import EXAMPLE, choose_case
+from leadwise.app.memory import remembered
+from leadwise.app.model_source import ModelSource, ModelSourceError
+from leadwise.app.settings import Settings
+from leadwise.app.style import CSS
+from leadwise.app.words import error_sentence
+from leadwise.contract import LeadwiseError
+
+# Choices that outlive a rerun in which they are not drawn, and what they are at first.
+FIRST_CHOICES = {
+    "source": EXAMPLE,
+    "example": "MI",
+    "explained": PLAIN,
+    "size": "Fit",
+    "policy": None,
+    "unit-height_cm": "cm",
+    "unit-weight_kg": "kg",
+}
+
+
+@st.cache_resource(show_spinner="Loading the model")
+def _model(settings: Settings) -> ModelSource:
+    """One for all sessions: it holds no patient."""
+    return find_model(settings)
+
+
+@st.cache_resource(show_spinner="Looking for examples")
+def _examples(tree: str) -> Mapping[str, Example]:
+    """The same for all sessions: simulated, or out of a published data set."""
+    if not tree:
+        return simulated_examples()
+    from leadwise.app.ptbxl_examples import ptbxl_examples
+
+    return ptbxl_examples(Path(tree))
+
+
+def main() -> None:
+    """Draw the page once."""
+    st.set_page_config(page_title="Leadwise", page_icon=":material/cardiology:", layout="wide")
+    for name, first in FIRST_CHOICES.items():
+        # Streamlit forgets what belongs to a widget that is not drawn, unless it is set again.
+        st.session_state[name] = st.session_state.get(name, first)
+    st.html(CSS)
+    st.html(foot_html())
+    settings = Settings.from_environment()
+    try:
+        model = _model(settings)
+    except ModelSourceError as error:
+        _show_no_model(error)
+        return
+    _show_title(model)
+    case = choose_case(_examples_or_simulated(settings.tree))
+    if case is None:
+        return
+    with st.expander("Patient facts, all optional", expanded=case.record is None):
+        facts = facts_of_patient(case)
+    _show_case(model, case, facts)
+
+
+def _examples_or_simulated(tree: str) -> Mapping[str, Example]:
+    try:
+        return _examples(tree)
+    except LeadwiseError as error:
+        st.html(alert_html(f"No real examples. {error}"))
+        return _examples("")
+
+
+def _show_title(model: ModelSource) -> None:
+    st.html('<h1 class="lw-title">Leadwise: what a 12-lead ECG shows</h1>')
+    st.html(aside_html(f"Answers come from {model.title}."))
+    if model.simulated:
+        st.html(
+            '<div class="lw-note">⚠ This model was trained on simulated data: it says nothing about a patient.</div>'
+        )
+
+
+def _show_no_model(error: ModelSourceError) -> None:
+    st.html('<h1 class="lw-title">Leadwise: no model to ask</h1>')
+    st.html(alert_html("Leadwise found nobody who could answer."))
+    st.markdown("Any one of these gives it a model; reload the page afterwards:")
+    st.code(
+        "make run                        # trains one on simulated data\nleadwise app --url http://127.0.0.1:5001",
+        "bash",
+    )
+    with st.expander("What was tried"):
+        st.text(str(error))
+
+
+def _show_case(model: ModelSource, case: Case, facts: Mapping[str, float | None]) -> None:
+    row, known = case.row(facts), facts_row(facts)
+    if not row:
+        st.info("Without a recording, fill in at least one fact about the patient.", icon=":material/edit:")
+        return
+    if case.record is not None:
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
+        with left:
+            explained = choose_explained()
+        with right:
+            policy = choose_policy(model)
+        start_s = choose_part(case)
+    else:
+        explained, start_s, policy = None, 0.0, choose_policy(model)
+    try:
+        answer = _ask(model, case.key, row, known, policy, explained)
+        facts_answer = _ask(model, "facts", known, known, policy, None) if known and case.record is not None else None
+    except ModelSourceError as error:
+        st.html(alert_html(str(error)))
+        show_figure(case, facts, None, None, start_s)
+        return
+    if "error" in answer:
+        st.html(alert_html(f"No answer. {error_sentence(answer)}"))
+        show_figure(case, facts, None, None, start_s)
+        return
+    if case.record is not None:
+        st.html(quality_html(answer))
+        show_figure(case, facts, answer, explained, start_s)
+    show_answer(answer, facts_answer, model)
+    st.html(heading("Take it along"))
+    show_export(case, facts, answer, facts_answer, policy=policy, explained=explained, start_s=start_s, url=model.url)
+
+
+def _ask(
+    model: ModelSource,
+    name: str,
+    row: Mapping[str, Any],
+    known: Mapping[str, Any],
+    policy: str | None,
+    explained: str | None,
+) -> dict[str, Any]:
+    """The answer, asked for once; an explanation takes a second or two."""
+    key = (name, tuple(known.items()), policy, explained)
+
+    def ask() -> dict[str, Any]:
+        if explained is None:
+            return model.ask(row, policy)
+        with st.spinner("Looking for what speaks for and against"):
+            return model.ask(row, policy, [explained])
+
+    return remembered(st.session_state, "answer", key, ask)
+
+
+main()

@@ -1,0 +1,57 @@
+"""What the page was started with. The environment carries it, as Streamlit starts the page itself."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from leadwise.contract import LeadwiseError
+
+PREFIX = "LEADWISE_APP_"
+
+
+class SettingsError(LeadwiseError):
+    """The page cannot be started like this; the message names the setting."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the answers and the examples come from; empty where nothing was said.
+
+    Attributes:
+        url: of a scoring server.
+        model: ``models:/NAME@ALIAS``, ``pretrained``, or a package folder.
+        tree: a PTB-XL tree, for real examples.
+    """
+
+    url: str = ""
+    model: str = ""
+    tree: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read ``LEADWISE_APP_URL``, ``LEADWISE_APP_MODEL`` and ``LEADWISE_APP_TREE``."""
+        given = os.environ if environment is None else environment
+        return cls(**{field.name: given.get(PREFIX + field.name.upper(), "").strip() for field in fields(cls)})
+
+    def to_environment(self) -> dict[str, str]:
+        """The inverse of ``from_environment``; a folder becomes absolute."""
+        folders = {name for name in ("model", "tree") if Path(getattr(self, name)).is_dir() and getattr(self, name)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            PREFIX + name.upper(): str(Path(value).resolve()) if name in folders else value
+            for name, value in values.items()
+        }
+
+    def check(self) -> None:
+        """Refuse what can be seen to be wrong before a page is open.
+
+        Raises:
+            SettingsError: the address is none, two are to answer, or the tree is no folder.
+        """
+        if self.url and self.model:
+            raise SettingsError("model: is for answers without a server; leave it out with url")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise SettingsError(f"url: received {self.url[:60]!r}; http:// or https:// is needed")
+        if self.tree and not Path(self.tree).is_dir():
+            raise SettingsError(f"tree: {self.tree}: no such folder; a PTB-XL tree is needed")

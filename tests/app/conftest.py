@@ -1,0 +1,117 @@
+"""A package folder for the page: two small networks in real ONNX files, with the rates of their policies."""
+
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper, save
+
+from leadwise.calibration import Calibration
+from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
+from leadwise.data.metadata import MetadataTransformer
+from leadwise.signals.preprocessing import SignalPreprocessing
+
+
+def rates(middle: float) -> dict[str, Any]:
+    """What a package tells of one policy."""
+    classes = {name: [middle + 0.01 * k, 0.1, 0.9] for k, name in enumerate(SUPERCLASSES)}
+    return {"best_f1": {"sensitivity": classes, "specificity": classes}}
+
+
+RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
+
+
+@pytest.fixture(scope="session")
+def ecg_files() -> ModuleType:
+    """The writers of ECG files that the tests of the readers use."""
+    path = Path(__file__).parents[1] / "signals" / "readers" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("ecg_files", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def npz_of(record: ECGRecord, **facts: float) -> bytes:
+    """A recording as an NPZ file that leaves no question open."""
+    stream = io.BytesIO()
+    np.savez(stream, signal=record.signal_mv, fs_hz=record.fs_hz, units="mV", leads=np.array(LEADS), **facts)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def npz() -> Callable[..., bytes]:
+    return npz_of
+
+
+@pytest.fixture(scope="session")
+def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """sigmoid(mean over time @ weights + metadata @ weights), and the same without the signal."""
+    rng = np.random.default_rng(1)
+    patients = pd.DataFrame(
+        {
+            "age": rng.uniform(20, 90, 50),
+            "sex": rng.integers(0, 2, 50).astype(float),
+            "height_cm": rng.normal(170, 10, 50),
+            "weight_kg": rng.normal(75, 12, 50),
+            "pacemaker": rng.integers(0, 2, 50).astype(float),
+        }
+    )
+    transformer = MetadataTransformer.fit(patients, "clinical")
+    folder = tmp_path_factory.mktemp("page-package")
+    signal = SignalPreprocessing(0.01, 0.25, window_samples=250, stride_samples=125)
+    policies = {
+        name: {
+            "rule": name,
+            "thresholds": dict.fromkeys(SUPERCLASSES, limit),
+            "uncertain": {one: [limit - 0.03, limit + 0.03] for one in SUPERCLASSES},
+        }
+        for name, limit in (("best_f1", 0.5), ("youden", 0.2), ("target_sensitivity", 0.05))
+    }
+    networks = {}
+    for role, name, preprocessing in (("fusion", "fusion", signal), ("metadata", "metadata", None)):
+        save(_network(rng, transformer.width, with_signal=preprocessing is not None), folder / f"{role}.onnx")
+        networks[role] = {
+            "name": name,
+            "file": f"{role}.onnx",
+            "preprocessing": {
+                "signal": preprocessing.to_dict() if preprocessing else None,
+                "metadata": transformer.to_dict(),
+            },
+            "decision": Calibration.of_temperature(1.5).to_dict() | {"policy": "best_f1", "policies": policies},
+            "policy_rates": RATES[role],
+        }
+    (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
+    return folder
+
+
+def _network(rng: np.random.Generator, width: int, *, with_signal: bool) -> ModelProto:
+    weights = {"of_metadata": rng.normal(size=(width, 5)).astype(np.float32)}
+    inputs = [helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", width])]
+    nodes = [helper.make_node("MatMul", ["metadata", "of_metadata"], ["facts"])]
+    total = "facts"
+    if with_signal:
+        weights["of_signal"] = rng.normal(size=(12, 5)).astype(np.float32)
+        inputs.append(helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12]))
+        nodes += [
+            helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
+            helper.make_node("Add", ["facts", "waves"], ["logits"]),
+        ]
+        total = "logits"
+    nodes.append(helper.make_node("Sigmoid", [total], ["superclasses"]))
+    outputs = [helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])]
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)

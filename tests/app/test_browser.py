@@ -1,0 +1,272 @@
+"""The page in a real browser: uploads of each format, figure, exports, errors, ten people, a narrow screen."""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.data.simulator import simulate_record
+from leadwise.evaluation.probability_panel import percent
+from leadwise.serving.scorer import Scorer
+
+pytest.importorskip("streamlit")
+sync_api = pytest.importorskip("playwright.sync_api")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+READY_S = 180
+PATIENCE_MS = 60_000
+PEOPLE = 10
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.xdist_group("page"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(page_package: Path) -> Iterator[str]:
+    """A running page, started as a user starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "STREAMLIT_SERVER_HEADLESS": "true"}
+    command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(page_package), "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--address", "127.0.0.1"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ends = time.monotonic() + READY_S
+        while time.monotonic() < ends and server.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.2)
+        assert server.poll() is None, "the page did not start"
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def open_page(browser: "Browser", address: str, width: int = 1280) -> "Page":
+    """A new session."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.goto(address)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", address: str) -> "Page":
+    """A session on the example of an infarction, which the tests leave as they found it."""
+    opened = open_page(browser, address)
+    opened.wait_for_selector(".lw-classes")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def desk(browser: "Browser", address: str) -> "Page":
+    """A session that waits for a file; whoever uploads one takes it away again."""
+    opened = open_page(browser, address)
+    opened.get_by_text("My own file", exact=True).click()
+    opened.wait_for_selector("input[type=file]", state="attached")
+    return opened
+
+
+def upload(page: "Page", *files: tuple[str, bytes]) -> None:
+    payload: list[Any] = [
+        {"name": name, "mimeType": "application/octet-stream", "buffer": content} for name, content in files
+    ]
+    page.locator("input[type=file]").set_input_files(payload)
+
+
+def take_away(page: "Page") -> None:
+    """Remove what was uploaded by the cross beside it."""
+    crosses = page.locator("button[aria-label^='Remove ']")
+    for left in range(crosses.count(), 0, -1):
+        crosses.first.click()
+        sync_api.expect(crosses).to_have_count(left - 1)
+    page.get_by_text("Drag a file into the field above").wait_for()
+
+
+def test_the_ecg_is_drawn_grows_and_is_panned_by_keyboard(page: "Page") -> None:
+    figure, paper = page.locator("img.lw-ecg"), page.locator(".lw-paper")
+    assert figure.evaluate("image => image.naturalWidth") > 0
+    assert "12-lead ECG" in (figure.get_attribute("alt") or "")
+    page.get_by_text("True size", exact=True).click()
+    # A millimetre of CSS is 96 pixels / 25.4, and the figure 282 mm wide.
+    page.wait_for_function("Math.abs(document.querySelector('img.lw-ecg').getBoundingClientRect().width - 1065.8) < 1")
+    page.get_by_text("200 %", exact=True).click()
+    page.wait_for_function("document.querySelector('img.lw-ecg').getBoundingClientRect().width > 2000")
+    paper.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.lw-paper').scrollLeft > 0")
+    page.get_by_text("Fit", exact=True).click()
+    page.wait_for_function("document.querySelector('img.lw-ecg').getBoundingClientRect().width < 1300")
+
+
+def test_everything_to_operate_has_a_name_and_the_keyboard_reaches_it(page: "Page") -> None:
+    assert page.locator("h1").count() == 1
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, input:not([type=file]), select, [tabindex="0"]')]
+        .filter(e => e.getClientRects().length && !e.closest('[aria-hidden=true]'))
+        .filter(e => !(e.innerText || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.title
+                       || (e.labels && e.labels.length) || e.closest('[aria-label]')))
+        .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+    page.locator("h1").click()
+    reached = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
+    assert {"ECG, scrollable"} <= reached
+    assert any("infarction" in name for name in reached)
+
+
+def test_what_speaks_for_a_class_lies_behind_the_trace(page: "Page") -> None:
+    before = page.locator("img.lw-ecg").get_attribute("src")
+    page.get_by_text("STTC", exact=True).first.click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg').src !== before", arg=before)
+    page.get_by_text("Nothing", exact=True).click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg').src === before", arg=before)
+
+
+def settled(page: "Page") -> None:
+    """Wait until everything that the page is to show is there."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def downloaded(page: "Page", button: str) -> bytes:
+    settled(page)
+    with page.expect_download() as download:
+        page.get_by_text(button, exact=True).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_what_can_be_taken_along(page: "Page", page_package: Path) -> None:
+    pdf = downloaded(page, "Report, PDF")
+    assert pdf.startswith(b"%PDF")
+    assert b"/MediaBox [ 0 0 841.8" in pdf, "A4 across"
+    png = Image.open(io.BytesIO(downloaded(page, "Report, PNG")))
+    assert png.size == pytest.approx((2970, 2100), abs=1)
+    answer = json.loads(downloaded(page, "Answer, JSON"))
+    request = json.loads(downloaded(page, "Request, JSON"))
+    (again,) = Scorer.load(page_package).score(request["inputs"], policy=request["params"]["policy"])
+    assert again == answer
+    assert "curl -s http://127.0.0.1:5001/invocations" in page.locator("code").last.inner_text()
+
+
+FORMATS = ("wfdb", "zip", "csv", "npz", "edf", "dicom", "hl7", "muse", "parquet")
+ENDINGS = {"hl7": "xml", "muse": "xml", "dicom": "dcm"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_of_each_format_is_understood_and_answered(
+    desk: "Page", ecg_files: ModuleType, tmp_path: Path, kind: str
+) -> None:
+    microvolts = np.round(simulate_record("CD", 5).signal_mv.astype(float) * 1000)
+    one = ecg_files.Ecg(microvolts, 100)
+    if kind in ("wfdb", "zip"):
+        files = ecg_files.wfdb_files(one, tmp_path / "record")
+        given = files.items() if kind == "wfdb" else [("rec.zip", ecg_files.WRITERS["zip"](files))]
+    else:
+        given = [(f"walk-in.{ENDINGS.get(kind, kind)}", ecg_files.WRITERS[kind](one))]
+    upload(desk, *given)
+    desk.wait_for_selector(".lw-classes")
+    understood = desk.locator(".lw-facts").inner_text()
+    assert "100 Hz" in understood
+    assert ", ".join(LEADS) in understood
+    assert desk.locator("img.lw-ecg").count() == 1
+    if kind in ("edf", "dicom", "hl7", "muse"):
+        assert "58 years, female" in understood
+        assert "Secret" not in desk.content()
+    take_away(desk)
+    assert desk.locator(".lw-classes").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scan.pdf", b"%PDF-1.7 nothing"),
+        ("rec.dat", bytes(24_000)),
+        ("bomb.xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><AnnotatedECG>&b;</AnnotatedECG>"),
+        ("<img src=x onerror=document.title='pwned'>.csv", b"\0\1\2"),
+    ],
+)
+def test_a_wrong_file_gives_a_sentence_and_no_traceback(desk: "Page", name: str, content: bytes) -> None:
+    upload(desk, (name, content))
+    said = desk.locator(".lw-error").inner_text()
+    assert "This cannot be read" in said
+    assert "Traceback" not in desk.content()
+    assert desk.title() == "Leadwise"
+    assert desk.locator(".lw-classes").count() == 0
+    take_away(desk)
+
+
+def test_ten_people_at_once_get_their_own_answers(
+    browser: "Browser", address: str, page_package: Path, npz: Callable[..., bytes]
+) -> None:
+    names = [f"person-{number}" for number in range(PEOPLE)]
+    records = [simulate_record(SUPERCLASSES[number % 5], 30 + number) for number in range(PEOPLE)]
+    pages = [open_page(browser, address) for _ in names]
+    for one in pages:
+        one.get_by_text("My own file", exact=True).click()
+    for number, (one, name, record) in enumerate(zip(pages, names, records, strict=True)):
+        upload(one, (f"{name}.npz", npz(record, age=40.0 + number)))
+    scorer = Scorer.load(page_package)
+    for number, (one, name, record) in enumerate(zip(pages, names, records, strict=True)):
+        one.locator(".lw-classes").first.wait_for()
+        understood = one.locator(".lw-facts").inner_text()
+        assert f"{name}.npz" in understood
+        assert f"{40 + number} years" in understood
+        (answer,) = scorer.score([{"signal": record.signal_mv, "fs_hz": 100.0, "age": 40.0 + number}])
+        shown = one.locator(".lw-classes").first.locator(".lw-percent").all_inner_texts()
+        assert shown == [percent(answer["probabilities"][superclass]) for superclass in SUPERCLASSES]
+        assert not any(other in one.content() for other in names if other != name)
+    for one in pages:
+        one.context.close()
+
+
+def test_a_narrow_screen_scrolls_down_only(browser: "Browser", address: str) -> None:
+    narrow = open_page(browser, address, width=390)
+    narrow.wait_for_selector(".lw-classes")
+    overflow = narrow.evaluate(
+        "(() => {const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth})()"
+    )
+    assert overflow <= 1
+    foot = narrow.locator(".lw-foot").bounding_box()
+    assert foot is not None
+    assert foot["height"] < 0.15 * 900
+    assert foot["y"] + foot["height"] == pytest.approx(900, abs=2)
+    narrow.context.close()

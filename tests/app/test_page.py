@@ -1,0 +1,252 @@
+"""What a user of the page sees and gets, by Streamlit's own simulation of a browser."""
+
+import html
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import leadwise.app
+from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASSES, VALIDATION_FOLD
+from leadwise.data.simulator import simulate_record
+
+testing = pytest.importorskip("streamlit.testing.v1")
+
+PAGE = Path(leadwise.app.__file__).parent / "page.py"
+Open = Callable[..., "testing.AppTest"]
+pytestmark = pytest.mark.xdist_group("page")
+
+
+@pytest.fixture
+def opened(page_package: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """A new session of the page; keywords are settings."""
+
+    def open_page(**settings: str) -> "testing.AppTest":
+        named = {"model": str(page_package)} | settings
+        for name in ("url", "model", "tree"):
+            monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", named.get(name, ""))
+        page = testing.AppTest.from_file(str(PAGE), default_timeout=120).run()
+        assert not page.exception
+        return page
+
+    return open_page
+
+
+def text_of(page: "testing.AppTest") -> str:
+    bodies = (str(element.proto.body) for element in page.get("html"))
+    return "\n".join(body for body in bodies if "<style>" not in body)
+
+
+def alert_of(page: "testing.AppTest") -> str:
+    """What the page says went wrong; there is one such sentence."""
+    (body,) = [line for line in text_of(page).splitlines() if 'role="alert"' in line]
+    return html.unescape(body)
+
+
+def csv(signal: np.ndarray) -> bytes:
+    target = io.StringIO()
+    np.savetxt(target, signal, fmt="%.6g", delimiter=",", header=",".join(LEADS), comments="")
+    return target.getvalue().encode()
+
+
+def choose(page: "testing.AppTest", key: str, value: str) -> None:
+    page.segmented_control(key=key).set_value(value).run()
+    assert not page.exception
+
+
+def upload(page: "testing.AppTest", name: str, content: bytes) -> None:
+    choose(page, "source", "My own file")
+    page.file_uploader(key="upload").set_value((name, content, "application/octet-stream")).run()
+    assert not page.exception
+
+
+def test_opens_on_an_example_with_its_ecg_and_answer(opened: Open) -> None:
+    page = opened()
+    shown = text_of(page)
+    assert "data:image/svg+xml;base64," in shown
+    assert shown.index("Quality") < shown.index("data:image/svg+xml"), "quality first"
+    for name in SUPERCLASSES:
+        assert f"lw-{name}" in shown
+    assert "From the facts about the patient alone" in shown
+    assert DISCLAIMER in shown
+    assert "no rhythm" in shown
+    assert "trained on simulated data" in shown
+    assert "Simulated, no patient" in page.caption[0].value
+
+
+def test_every_class_has_an_example(opened: Open) -> None:
+    page = opened()
+    seen = set()
+    for superclass in SUPERCLASSES:
+        page.pills(key="example").set_value(superclass).run()
+        assert not page.exception
+        assert "lw-classes" in text_of(page)
+        seen.add(page.caption[0].value)
+    assert len(seen) == len(SUPERCLASSES)
+
+
+def test_examples_of_a_tree(opened: Open, simulated_tree: Path, tmp_path: Path) -> None:
+    page = opened(tree=str(simulated_tree))
+    assert f"fold {VALIDATION_FOLD}" in page.caption[0].value
+    assert "lw-NORM" in text_of(page)
+    empty = opened(tree=str(tmp_path))
+    assert "ptbxl_database.csv: does not exist" in alert_of(empty)
+    assert "lw-NORM" in text_of(empty)
+
+
+def test_policy_changes_thresholds_and_survives_a_rerun(opened: Open) -> None:
+    page = opened()
+    assert "threshold of 50 %" in text_of(page)
+    assert "80 % [10, 90]" in text_of(page)
+    page.selectbox(key="policy").set_value("youden").run()
+    assert "threshold of 20 %" in text_of(page)
+    assert "does not tell its sensitivity" in text_of(page)
+    choose(page, "source", "No recording")
+    choose(page, "source", "Example")
+    assert page.selectbox(key="policy").value == "youden"
+    assert "threshold of 20 %" in text_of(page)
+
+
+def test_an_explanation_is_drawn_behind_the_trace(opened: Open) -> None:
+    page = opened()
+
+    def figure() -> str:
+        return next(line for line in text_of(page).splitlines() if "data:image/svg+xml" in line)
+
+    plain = figure()
+    choose(page, "explained", "MI")
+    explained = figure()
+    assert explained != plain
+    choose(page, "explained", "HYP")
+    assert figure() not in (plain, explained)
+    choose(page, "explained", "Nothing")
+    assert figure() == plain
+
+
+def test_without_a_recording_the_facts_alone_are_answered_with_the_rates_of_their_own_network(opened: Open) -> None:
+    page = opened()
+    choose(page, "source", "No recording")
+    assert "at least one fact" in page.info[0].value
+    page.number_input(key="age-none").set_value(71).run()
+    assert "data:image" not in text_of(page)
+    assert "lw-NORM" in text_of(page)
+    assert "30 % [10, 90]" in text_of(page)
+    assert '"age": 71' in page.code[0].value
+
+
+def test_inches_and_pounds_are_the_same_patient(opened: Open) -> None:
+    page = opened()
+    choose(page, "source", "No recording")
+    choose(page, "unit-height_cm", "in")
+    page.number_input(key="height_cm-in-none").set_value(70.0).run()
+    assert '"height_cm": 177.8' in page.code[0].value
+    choose(page, "unit-height_cm", "cm")
+    assert page.number_input(key="height_cm-cm-none").value == pytest.approx(177.8)
+    assert '"height_cm": 177.8' in page.code[0].value
+
+
+def test_a_bare_csv_is_asked_for_its_rate_and_units_before_any_answer(opened: Open) -> None:
+    page = opened()
+    upload(page, "walk-in.csv", csv(np.round(simulate_record("CD", 5).signal_mv * 1000)))
+    assert "asked below" in text_of(page)
+    assert "lw-NORM" not in text_of(page)
+    next(box for box in page.number_input if "sampling rate" in box.label).set_value(100.0).run()
+    assert "lw-NORM" not in text_of(page)
+    next(radio for radio in page.radio if "what are its numbers" in radio.label).set_value("uV").run()
+    assert not page.exception
+    shown = text_of(page)
+    assert "100 Hz" in shown
+    assert "lw-NORM" in shown
+
+
+def test_a_rate_that_cannot_be_gives_a_sentence_and_can_be_mended(opened: Open) -> None:
+    page = opened()
+    upload(page, "walk-in.csv", csv(simulate_record("CD", 5).signal_mv))
+
+    def rate() -> "testing.element_tree.NumberInput":
+        return next(box for box in page.number_input if "sampling rate" in box.label)
+
+    rate().set_value(3.0).run()
+    assert "50 to 2000 Hz is allowed" in alert_of(page)
+    rate().set_value(100.0).run()
+    assert 'role="alert"' not in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + b"x" * 50),
+        ("a.xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>"),
+        ("![x](http://127.0.0.1:9/x.png).csv", b"no numbers"),
+    ],
+)
+def test_a_wrong_file_gives_a_sentence(opened: Open, name: str, content: bytes) -> None:
+    page = opened()
+    upload(page, name, content)
+    assert name.rpartition("/")[2] in alert_of(page)
+    assert "lw-NORM" not in text_of(page)
+    assert not page.error
+
+
+def test_what_is_no_ecg_gets_no_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+    from dataclasses import replace
+
+    page = opened()
+    noise = np.random.default_rng(0).normal(size=(1000, 12))
+    upload(page, "noise.npz", npz(replace(simulate_record("NORM", 4), signal_mv=noise)))
+    assert "No answer" in alert_of(page)
+    assert "lw-NORM" not in text_of(page)
+    assert "data:image/svg+xml" in text_of(page), "what was refused is shown"
+
+
+def test_a_flat_lead_is_named(opened: Open, npz: Callable[..., bytes]) -> None:
+    page = opened()
+    record = simulate_record("NORM", 4)
+    record.signal_mv[:, LEADS.index("V2")] = 0
+    upload(page, "flat.npz", npz(record))
+    assert "A lead is flat: its electrode may be off (V2, " in text_of(page)
+
+
+def test_markup_and_formulas_in_a_file_name_are_shown_as_text(opened: Open, npz: Callable[..., bytes]) -> None:
+    page = opened()
+    upload(page, "<b onclick=x>$\\frac$.npz", npz(simulate_record("NORM", 4)))
+    assert "<b onclick" not in text_of(page)
+    assert "lw-NORM" in text_of(page)
+
+
+def test_a_file_stays_until_it_is_forgotten(opened: Open, npz: Callable[..., bytes]) -> None:
+    page = opened()
+    upload(page, "walk-in.npz", npz(simulate_record("NORM", 4), age=66.0))
+    choose(page, "source", "Example")
+    choose(page, "source", "My own file")
+    assert "walk-in.npz" in text_of(page)
+    next(button for button in page.button if "Forget" in button.label).click().run()
+    assert "walk-in.npz" not in text_of(page)
+    assert "lw-NORM" not in text_of(page)
+
+
+def test_two_sessions_do_not_see_each_other(opened: Open) -> None:
+    first, second = opened(), opened()
+    choose(first, "source", "No recording")
+    first.number_input(key="age-none").set_value(33).run()
+    second.pills(key="example").set_value("HYP").run()
+    choose(second, "source", "No recording")
+    assert second.number_input(key="age-none").value is None
+    first.run()
+    assert '"age": 33' in first.code[0].value
+
+
+def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) -> None:
+    page = opened(model=str(tmp_path))
+    assert "nobody who could answer" in alert_of(page)
+    assert "make run" in page.code[0].value
+    assert DISCLAIMER in text_of(page)
+
+
+def test_a_server_that_is_not_there_gives_a_sentence_and_the_ecg(opened: Open) -> None:
+    page = opened(url="http://127.0.0.1:9", model="")
+    assert "does not answer" in alert_of(page)
+    assert "data:image/svg+xml" in text_of(page)

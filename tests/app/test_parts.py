@@ -1,0 +1,237 @@
+"""The parts of the page that need no browser: units, requests, reports, who answers, examples."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadwise.app.answer_html import rates_html
+from leadwise.app.body_units import UNITS, from_model, limits, to_model
+from leadwise.app.case import Case, case_of_example
+from leadwise.app.escaping import plain
+from leadwise.app.examples import simulated_examples
+from leadwise.app.export import curl_command, request_body
+from leadwise.app.figure import explained_part
+from leadwise.app.find_model import find_model, named_model
+from leadwise.app.model_source import LocalModel, ModelSourceError
+from leadwise.app.ptbxl_examples import ExampleError, ptbxl_examples
+from leadwise.app.report import A4_MM, as_file, report_figure
+from leadwise.app.rest_model import RestModel
+from leadwise.app.settings import Settings, SettingsError
+from leadwise.contract import FACT_RANGES, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.serving.envelope import rows_of_json
+from leadwise.serving.explanations import explanation_told
+
+
+@pytest.fixture(scope="module")
+def model(page_package: Path) -> LocalModel:
+    return named_model(str(page_package))
+
+
+def example_case(superclass: str) -> Case:
+    return case_of_example(simulated_examples()[superclass])
+
+
+@given(st.data())
+def test_whatever_the_form_takes_is_allowed_in_a_request(data: st.DataObject) -> None:
+    fact = data.draw(st.sampled_from(sorted(UNITS)))
+    unit = data.draw(st.sampled_from(sorted(UNITS[fact])))
+    low, high = limits(fact, unit)
+    value = data.draw(st.floats(low, high))
+    taken = to_model(fact, value, unit)
+    assert taken is not None
+    assert FACT_RANGES[fact][0] <= taken <= FACT_RANGES[fact][1]
+    assert from_model(fact, taken, unit) == pytest.approx(value, abs=0.06)
+
+
+@given(st.text())
+def test_markdown_of_a_foreign_text_has_no_sign_that_means_something(text: str) -> None:
+    shown = plain(text)
+    assert shown.replace("\\", "") == text.replace("\\", "")
+    unescaped = shown.replace("\\\\", "")
+    for sign in "[]()!`*_<:$":
+        assert unescaped.count(sign) == unescaped.count(f"\\{sign}")
+
+
+@pytest.mark.parametrize("superclass", SUPERCLASSES)
+def test_the_exported_request_gets_the_pages_answer(model: LocalModel, superclass: str) -> None:
+    case = example_case(superclass)
+    row = case.row(case.facts)
+    (sent,), params = rows_of_json(json.dumps(request_body(row, "youden", ["MI"])).encode())
+    assert model.ask(sent, params["policy"], params["explain"]) == model.ask(row, "youden", ["MI"])
+
+
+def test_curl_of_facts_alone_holds_the_whole_request() -> None:
+    command = curl_command(request_body({"age": 71}, None, []), "http://127.0.0.1:5001")
+    assert command.endswith("""'{"inputs": [{"age": 71}]}'""")
+
+
+def size_mm(figure: "object") -> tuple[float, float]:
+    width, height = figure.get_size_inches() * 25.4  # type: ignore[attr-defined]
+    return width, height
+
+
+@pytest.mark.parametrize("with_recording", [True, False])
+def test_report_is_one_a4_page_in_both_formats(model: LocalModel, with_recording: bool) -> None:
+    case = example_case("MI")
+    record = case.record if with_recording else None
+    row = case.row(case.facts) if with_recording else {"age": 71}
+    answer = model.ask(row, None, ["MI"] if with_recording else [])
+    explanation = explanation_told(answer, "MI")
+    assert (explanation is not None) == with_recording
+    figure = report_figure(record, case.facts, case.title, answer, None, explanation=explanation)
+    assert size_mm(figure) == pytest.approx(A4_MM)
+    pdf = as_file(figure, "pdf")
+    assert pdf.startswith(b"%PDF")
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
+    assert as_file(figure, "png").startswith(b"\x89PNG")
+
+
+def test_the_ecg_of_a_report_is_true_to_scale_and_one_that_is_too_tall_gets_a_higher_page(model: LocalModel) -> None:
+    case = example_case("HYP")
+    record = case.record
+    assert record is not None
+    answer = model.ask(case.row(case.facts), None)
+    for gain in (1, 6):
+        higher = ECGRecord(record.signal_mv * gain, record.fs_hz, {}, "")
+        figure = report_figure(higher, case.facts, "x", answer, None)
+        paper = next(axes for axes in figure.axes if axes.get_label() == "paper")
+        box, (width, height) = paper.get_position(), size_mm(figure)
+        assert box.width * width == pytest.approx(paper.get_xlim()[1])
+        assert box.height * height == pytest.approx(paper.get_ylim()[1])
+        assert (height > A4_MM[1] + 1) == (gain > 1)
+
+
+def test_ten_seconds_of_an_explanation_are_those_of_the_trace(model: LocalModel) -> None:
+    case = example_case("MI")
+    assert case.record is not None
+    twice = ECGRecord(np.tile(case.record.signal_mv, (2, 1)), case.record.fs_hz, {}, "")
+    row = case.row({}) | {"signal": twice.signal_mv.tolist(), "shape": None, "dtype": None}
+    explanation = explanation_told(model.ask(row, None, ["MI"]), "MI")
+    assert explanation is not None
+    part = explained_part(explanation, 7.0)
+    np.testing.assert_array_equal(part.attribution, explanation.attribution[700:1700])
+    assert explanation_told({"explanations": {}}, "MI") is None
+
+
+def test_rates_that_are_not_known_are_not_invented() -> None:
+    unknown = {"best_f1": {"sensitivity": {"MI": [0.5, None, None]}, "specificity": {}}}
+    shown = rates_html(unknown, "best_f1")
+    assert shown.count("unknown") == 2 * len(SUPERCLASSES) - 1
+    assert "<td>50 %</td>" in shown
+    assert "does not tell" in rates_html({}, "best_f1")
+
+
+def test_settings_survive_the_environment(tmp_path: Path) -> None:
+    settings = Settings(url="http://a:1", model="models:/a@b", tree=str(tmp_path))
+    assert Settings.from_environment(settings.to_environment()) == settings
+    relative = Settings(model=os.path.relpath(tmp_path)).to_environment()
+    assert Settings.from_environment(relative).model == str(tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(url="ftp://a"), "url"),
+        (Settings(url="http://a", model="pretrained"), "model"),
+        (Settings(tree="/nowhere/at/all"), "tree"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, named: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{named}: "):
+        settings.check()
+
+
+def test_looking_for_a_champion_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with pytest.raises(ModelSourceError, match="does not exist"):
+        named_model("models:/leadwise@champion")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_package_gives_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"networks": {}}')
+    with pytest.raises(ModelSourceError, match="no package that can be read"):
+        named_model(str(tmp_path))
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[int, bytes], str]]:
+    """``server(status, body)``: the address of a server that answers so to everything."""
+    started: list[HTTPServer] = []
+
+    def start(status: int, body: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        one = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        started.append(one)
+        return f"http://127.0.0.1:{one.server_port}"
+
+    yield start
+    for one in started:
+        one.shutdown()
+        one.server_close()
+
+
+def test_a_servers_answer_is_the_pages(server: Callable[[int, bytes], str]) -> None:
+    address = server(200, b'{"predictions": [{"model": "fusion"}]}')
+    model = find_model(Settings(url=f"{address}/invocations"))
+    assert model.url == address
+    assert model.ask({"age": 71}, None) == {"model": "fusion"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, b"<html>", "answered 500 and no JSON"),
+        (307, b"{}", "sent no prediction"),
+        (400, b'{"message": "params.policy: received x"}', "params.policy"),
+        (200, b"[]", "sent no prediction"),
+        (200, b'{"predictions": ["x"]}', "sent no prediction"),
+    ],
+)
+def test_a_server_of_another_kind_gives_a_sentence(
+    server: Callable[[int, bytes], str], status: int, body: bytes, said: str
+) -> None:
+    with pytest.raises(ModelSourceError, match=said):
+        RestModel(server(status, body)).ask({"age": 71}, None)
+
+
+def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simulated_tree: Path) -> None:
+    from leadwise.data.tables import clean, read_tables
+
+    records = clean(read_tables(simulated_tree)).records.set_index("ecg_id")
+    for superclass, example in ptbxl_examples(simulated_tree).items():
+        row = records.loc[int(example.record.record_id.removeprefix("ptb-xl-"))]
+        assert row["strat_fold"] == VALIDATION_FOLD
+        assert [name for name in SUPERCLASSES if row[name]] == [superclass]
+        assert example.record.signal_mv.shape == (1000, 12)
+        assert example.record.patient["age"] == row["age"]
+        assert "simulated" in example.about
+
+
+def test_a_tree_without_an_example_of_a_class_is_refused(simulated_tree: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("scp_statements.csv", "ptbxl_database.csv"):
+        shutil.copy(simulated_tree / name, tmp_path)
+    with pytest.raises(ExampleError, match="no undisturbed record of NORM alone"):
+        ptbxl_examples(tmp_path)
