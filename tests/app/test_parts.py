@@ -19,7 +19,7 @@ from leadwise.app.escaping import plain
 from leadwise.app.examples import simulated_examples
 from leadwise.app.export import curl_command, request_body
 from leadwise.app.figure import explained_part
-from leadwise.app.find_model import find_model, named_model
+from leadwise.app.find_model import find_model, local_model
 from leadwise.app.model_source import LocalModel, ModelSourceError
 from leadwise.app.ptbxl_examples import ExampleError, ptbxl_examples
 from leadwise.app.report import A4_MM, as_file, report_figure
@@ -32,7 +32,7 @@ from leadwise.serving.explanations import explanation_told
 
 @pytest.fixture(scope="module")
 def model(page_package: Path) -> LocalModel:
-    return named_model(str(page_package))
+    return local_model(str(page_package))
 
 
 def example_case(superclass: str) -> Case:
@@ -152,14 +152,14 @@ def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, nam
 def test_looking_for_a_champion_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     with pytest.raises(ModelSourceError, match="does not exist"):
-        named_model("models:/leadwise@champion")
+        local_model("models:/leadwise@champion")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_package_gives_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"networks": {}}')
     with pytest.raises(ModelSourceError, match="no package that can be read"):
-        named_model(str(tmp_path))
+        local_model(str(tmp_path))
 
 
 @pytest.fixture
@@ -201,11 +201,11 @@ def test_a_servers_answer_is_the_pages(server: Callable[[int, bytes], str]) -> N
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (500, b"<html>", "answered 500 and no JSON"),
-        (307, b"{}", "sent no prediction"),
+        (500, b"<html>", "status 500: says nothing"),
+        (307, b"{}", "status 307: says nothing"),
         (400, b'{"message": "params.policy: received x"}', "params.policy"),
-        (200, b"[]", "sent no prediction"),
-        (200, b'{"predictions": ["x"]}', "sent no prediction"),
+        (200, b"[]", "status 200: says nothing"),
+        (200, b'{"predictions": ["x"]}', "status 200: says nothing"),
     ],
 )
 def test_a_server_of_another_kind_gives_a_sentence(

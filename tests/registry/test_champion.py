@@ -1,7 +1,6 @@
 """Which networks answer: a folder, what is shipped, or the champion of the registry in use."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from leadwise.registry import champion
 from leadwise.registry.champion import ModelError, NoSuchModel, load_scorer, package_folder
 from leadwise.registry.packaging import Package
+from leadwise.registry.shipped import ship
 
 
 @pytest.fixture
@@ -22,13 +22,12 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_registry_what_is_shipped_answers(
-    nowhere: Path, make_package: Callable[[], Package], monkeypatch: pytest.MonkeyPatch
+    nowhere: Path, make_package: Callable[..., Package], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(champion, "SHIPPED", nowhere / "shipped")
     with pytest.raises(ModelError, match="no champion is registered here, and no pretrained package is shipped"):
         load_scorer()
-    shutil.copytree(make_package().folder, nowhere / "shipped")
-    (nowhere / "shipped" / champion.SUMS_FILE).write_text("", encoding="utf-8")
+    ship(make_package(simulated=False), "# Card\n", nowhere / "shipped")
     for model in (None, "pretrained", str(nowhere / "shipped")):
         assert load_scorer(model).score([{"age": 50}])[0]["model"] == "metadata"
     assert [path.name for path in nowhere.iterdir()] == ["shipped"], "looking for a registry must not make one"

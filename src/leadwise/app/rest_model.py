@@ -26,30 +26,11 @@ class RestModel:
         return f"the server at {self.url}"
 
     def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
-        import requests
+        from leadwise.serving.client import Client, ClientError
 
-        params = {"explain": list(explain)} | ({"policy": policy} if policy else {})
         try:
-            # A redirection would send a patient's recording to someone whom nobody named.
-            reply = requests.post(
-                f"{self.url}/invocations",
-                json={"inputs": [dict(row)], "params": params},
-                timeout=TIMEOUT_S,
-                allow_redirects=False,
-            )
-            content = reply.json()
-        except requests.exceptions.JSONDecodeError:
-            raise ModelSourceError(
-                f"{self.url}: answered {reply.status_code} and no JSON; is it `make serve`?"
-            ) from None
-        except requests.RequestException as error:
-            raise ModelSourceError(
-                f"{self.url}: does not answer ({type(error).__name__}); start one with `make serve`"
-            ) from None
-        try:
-            answer = content["predictions"][0]
-            answer.get("error")
-        except (AttributeError, IndexError, KeyError, TypeError):
-            told = content.get("message") if isinstance(content, dict) else None
-            raise ModelSourceError(f"{self.url}: {str(told or 'sent no prediction')[:300]}") from None
-        return dict(answer)
+            with Client(self.url, timeout_s=TIMEOUT_S, retries=1) as client:
+                (answer,) = client.score([row], policy=policy, explain=list(explain) or None)
+        except ClientError as error:
+            raise ModelSourceError(f"{error}; `make serve` starts a server that answers the page") from None
+        return answer

@@ -4,11 +4,11 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from leadwise.contract import LeadwiseError
-from leadwise.registry.shipped import SHIPPED, SUMS_FILE
+from leadwise.registry.shipped import SHIPPED, SUMS_FILE, shipped_files
 from leadwise.serving.registered import registered_version
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
 from leadwise.stage import DEFAULT_TRACKING_URI
@@ -27,6 +27,38 @@ class NoSuchModel(ModelError):
 
 
 @contextmanager
+def found_package(model: str | None = None) -> Iterator[tuple[Path, str]]:
+    """The folder with ``model.json`` and its networks, and its name; what is fetched is removed after the block.
+
+    Args:
+        model: as ``package_folder`` takes it; ``None``: the champion of the registry in use, or what is shipped, or
+            the champion that was trained on simulated data.
+
+    Raises:
+        LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
+    """
+    with ExitStack() as stack:
+        yield _entered(stack, model)
+
+
+def _entered(stack: ExitStack, model: str | None) -> tuple[Path, str]:
+    if model is not None:
+        return stack.enter_context(package_folder(model)), model
+    real, simulated = CHAMPIONS
+    for candidate in (real, PRETRAINED, simulated):
+        if candidate == PRETRAINED and not (SHIPPED / SUMS_FILE).is_file():
+            continue
+        try:
+            return stack.enter_context(package_folder(candidate)), candidate
+        except NoSuchModel:
+            continue
+    raise ModelError(
+        "model: no champion is registered here, and no pretrained package is shipped; register one (make run), name a "
+        "folder or an address with --model, or ask a server with --url"
+    )
+
+
+@contextmanager
 def package_folder(model: str) -> Iterator[Path]:
     """The folder with ``model.json`` and its networks; what is fetched for it is removed at the end of the block.
 
@@ -34,9 +66,10 @@ def package_folder(model: str) -> Iterator[Path]:
         model: ``models:/NAME@ALIAS`` or another address that MLflow knows, ``pretrained``, or a folder.
 
     Raises:
-        ModelError: there is no such model, or it is none of Leadwise's.
+        LeadwiseError: there is no such model, it is damaged, or it is none of Leadwise's.
     """
     if model == PRETRAINED:
+        shipped_files(SHIPPED)
         yield _checked(SHIPPED, model)
     elif ":/" not in model:
         yield _checked(Path(model), model)
@@ -46,41 +79,26 @@ def package_folder(model: str) -> Iterator[Path]:
 
 
 def load_scorer(model: str | None = None) -> Scorer:
-    """A scorer, with the code of this Leadwise.
-
-    Args:
-        model: as ``package_folder`` takes it; ``None``: the champion of the registry in use, or what is shipped, or
-            the champion that was trained on simulated data.
+    """A scorer, with the code of this Leadwise; ``model`` as ``found_package`` takes it.
 
     Raises:
-        ModelError: there is no such model, or the registry in use cannot be asked.
+        LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
     """
-    if model is not None:
-        with package_folder(model) as folder:
-            return Scorer.load(folder, registered_version(folder.parent))
-    real, simulated = CHAMPIONS
-    # Looking into a registry that is not there would make one.
-    candidates = [real, PRETRAINED, simulated] if _has_registry() else [PRETRAINED]
-    for candidate in candidates:
-        if candidate == PRETRAINED and not (SHIPPED / SUMS_FILE).is_file():
-            continue
-        try:
-            return load_scorer(candidate)
-        except NoSuchModel:
-            continue
-    raise ModelError(
-        "model: no champion is registered here, and no pretrained package is shipped; register one (make run), name a "
-        "folder or an address with --model, or ask a server with --url"
-    )
+    with found_package(model) as (folder, _):
+        return Scorer.load(folder, registered_version(folder.parent))
 
 
-def _has_registry() -> bool:
+def _absent_registry() -> str | None:
+    """The address of the registry in use if it is a file that is not there: MLflow would make an empty one."""
     named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
     address = next(named, DEFAULT_TRACKING_URI)
-    return not address.startswith("sqlite:///") or Path(address.removeprefix("sqlite:///")).is_file()
+    file = address.removeprefix("sqlite:///").partition("?")[0]
+    return address if address.startswith("sqlite:///") and not Path(file).is_file() else None
 
 
 def _fetched(model: str, folder: Path) -> Path:
+    if model.startswith("models:/") and (address := _absent_registry()):
+        raise NoSuchModel(f"model: {model}: the registry {address} does not exist")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)

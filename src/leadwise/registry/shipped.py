@@ -22,12 +22,8 @@ class ShippedError(LeadwiseError):
     """The pretrained package is absent, damaged, or must not be shipped."""
 
 
-def unpack_shipped(folder: Path, shipped: Path = SHIPPED) -> Package:
-    """Check the pretrained package and write it to a folder, with the code that scores.
-
-    Args:
-        folder: where; replaced if it is there.
-        shipped: where the package comes from.
+def shipped_files(shipped: Path = SHIPPED) -> list[str]:
+    """The names of the pretrained package's files, every one checked against its SHA-256.
 
     Raises:
         ShippedError: it is absent or damaged; the message names the file.
@@ -43,8 +39,22 @@ def unpack_shipped(folder: Path, shipped: Path = SHIPPED) -> Package:
                 f"{shipped / name}: SHA-256 is {received[:12]}, expected {expected[:12]}: the file was changed; "
                 "take another copy of Leadwise"
             )
+    return list(sums)
+
+
+def unpack_shipped(folder: Path, shipped: Path = SHIPPED) -> Package:
+    """Check the pretrained package and write it to a folder, with the code that scores.
+
+    Args:
+        folder: where; replaced if it is there.
+        shipped: where the package comes from.
+
+    Raises:
+        ShippedError: it is absent or damaged; the message names the file.
+    """
+    names = shipped_files(shipped)
     with folder_written_atomically(folder) as target:
-        for name in sums:
+        for name in names:
             shutil.copyfile(shipped / name, target / name)
         stage_code(target / CODE_FOLDER)
     return Package.read(folder)

@@ -151,7 +151,11 @@ class Client:
             raise ServerUnreachable(f"{self.url}: no connection ({_bottom(error)})") from None
         content = _content(response)
         predictions = content.get("predictions")
-        whole = isinstance(predictions, list) and len(predictions) == len(rows)
+        whole = (
+            isinstance(predictions, list)
+            and len(predictions) == len(rows)
+            and all(isinstance(answer, dict) for answer in predictions)
+        )
         if whole and response.status_code in (200, 400):
             return list(predictions or [])
         raise self._refused(response.status_code, content)
