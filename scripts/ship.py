@@ -12,13 +12,14 @@ from leadwise.code_version import commit
 from leadwise.contract import LeadwiseError
 
 
-def ship_workspace(workspace: Path, command: str, destination: Path | None = None) -> None:
+def ship_workspace(workspace: Path, command: str, destination: Path | None = None, trained_by: str = "") -> None:
     """Ship what the register stage packaged from a workspace, and what the gate let pass.
 
     Args:
         workspace: where the register stage has left a package.
         command: what made it.
         destination: a folder; ``None``: the source tree.
+        trained_by: the commit whose code trained it; empty: that of this checkout.
 
     Raises:
         ShippedError: the package did not pass the gate, or must not be shipped.
@@ -37,7 +38,7 @@ def ship_workspace(workspace: Path, command: str, destination: Path | None = Non
         evaluation=workspace / "evaluation" / feature_set / package.model,
         onnx_bytes=sum(file.stat().st_size for file in package.network_files.values()),
         command=command,
-        commit=commit(),
+        commit=trained_by or commit(),
     )
     for file in ship(package, model_card(sources), destination or SHIPPED):
         print(f"{file}  {file.stat().st_size:,} bytes")
@@ -49,9 +50,10 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, required=True, help="where the register stage has left a package")
     parser.add_argument("--command", required=True, help="what made it, for the model card")
     parser.add_argument("--destination", type=Path, help="another folder than that of the source tree")
+    parser.add_argument("--commit", default="", help="whose code trained it (default: of this checkout)")
     arguments = parser.parse_args()
     try:
-        ship_workspace(arguments.workspace, arguments.command, arguments.destination)
+        ship_workspace(arguments.workspace, arguments.command, arguments.destination, arguments.commit)
     except LeadwiseError as error:
         sys.exit(f"ship: error: {error}")
 
