@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.registry.signature import served_signature
 from leadwise.serving import limits
 from leadwise.serving.errors import RequestCode
 from leadwise.serving.invocations import respond
@@ -58,7 +59,9 @@ def test_every_envelope_of_the_page_is_answered(scorer: Scorer) -> None:
 
 
 def test_the_page_names_every_field_parameter_code_and_flag() -> None:
-    assert first_column("A request") == {*FIELDS, *PARAMETERS}
+    in_python = {parameter.name for parameter in served_signature().params}
+    assert in_python > {*PARAMETERS}
+    assert first_column("A request") == {*FIELDS, *in_python}
     assert first_column("Errors") == {*get_args(RecordingCode), *get_args(RequestCode), "internal"}
     assert all(f"`{flag}`" in PAGE for flag in FLAGS)
 
