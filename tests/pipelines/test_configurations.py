@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow]
 
-SMALL = {"epochs-fusion": 1, "encoder": "resnet1d_wang", "encoder-width": 8, "model": "fusion"}
+SMALL = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 8, "model": "fusion"}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def changed(checkout: "Checkout") -> set[str]:
 
 def test_only_what_changed_is_run_again(checkout: "Checkout") -> None:
     # The encoder with the fewest layers: most of so short a training is the making of its graph.
-    checkout.set_parameters(encoder="resnet1d_wang", encoder_width=8, epochs_metadata=1, epochs_fusion=1)
+    checkout.set_parameters(encoder="original_cnn", encoder_width=8, epochs_metadata=1, epochs_fusion=1)
     checkout.set_parameters(patients=300, bootstrap=100, robustness=0)
     # One epoch teaches a network of this width nothing.
     checkout.set_parameters(simulated_floor_macro_auroc=0, simulated_floor_class_auroc=0, simulated_highest_ece=1)

@@ -35,6 +35,7 @@ SMALL = {
     "timeout_min": 30,
     "epochs_metadata": 2,
     "epochs_fusion": 1,
+    "encoder": "original_cnn",
     "encoder_width": 8,
     "bootstrap": 100,
     "robustness": 20,

@@ -78,7 +78,7 @@ def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) ->
     assert DISCLAIMER in card
     assert "**Trained on simulated data: its answers and these figures say nothing about patients.**" in card
     development = dict(table(card, "## Development"))
-    assert development["network"].startswith("se_resnet of width 8")
+    assert development["network"].startswith("original_cnn of width 8")
     assert development["parameters"].endswith(", 3.0 MiB as ONNX with the metadata-only network")
     assert development["made by"] == "`make run`"
     assert development["data"].startswith("a simulated PTB-XL, digest `")

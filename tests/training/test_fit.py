@@ -58,7 +58,7 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
 
 
 def test_privileged_targets_are_learnt_and_leave_no_trace_in_the_model(store: Store, tmp_path: Path) -> None:
-    recipe = small("fusion", epochs=3, **{"privileged-weight": 4.0})
+    recipe = small("fusion", encoder="original_cnn", epochs=3, **{"privileged-weight": 4.0})
     result = fit_model(recipe, store, tmp_path / "fusion", report=no_report)
     losses = [metrics["train/privileged_loss"] for metrics in result["history"]]
     assert losses[-1] < 0.9 * losses[0]
@@ -66,7 +66,7 @@ def test_privileged_targets_are_learnt_and_leave_no_trace_in_the_model(store: St
     assert set(network.output_names) == {"superclasses", "statements"}
     assert not [layer.name for layer in network.layers if "privileged" in layer.name]
     assert fit_model(recipe, store, tmp_path / "fusion", report=no_report)["reused"]
-    without = small("fusion", epochs=3)
+    without = small("fusion", encoder="original_cnn", epochs=3)
     assert recipe.fingerprint(store.manifest) != without.fingerprint(store.manifest)
 
 
@@ -83,7 +83,9 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
     answers = []
     for run, seed in enumerate((5, 5, 6)):
         folder = tmp_path / str(run)
-        fit_model(small("fusion_augmented", seed=seed, epochs=1), store, folder, report=no_report)
+        fit_model(
+            small("fusion_augmented", seed=seed, epochs=1, encoder="original_cnn"), store, folder, report=no_report
+        )
         answers.append(load_trained(folder).predict(store, rows))
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
     assert np.abs(answers[0] - answers[2]).max() > 1e-2
@@ -143,6 +145,7 @@ def test_a_killed_training_goes_on_where_it_was(simulated_store: Path, tmp_path:
     (tmp_path / "workspace" / "store").symlink_to(simulated_store)
     command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "train.py"), "--model", "fusion"]
     command += ["--workspace", str(tmp_path / "workspace"), "--epochs-fusion", "4", "--patience-fusion", "4"]
+    command += ["--encoder", "original_cnn", "--encoder-width", "8"]
     environment = os.environ | {
         "PYTHONPATH": str(PROJECT_ROOT / "src"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",

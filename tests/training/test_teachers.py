@@ -22,7 +22,9 @@ def store(simulated_store: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def parameters() -> Parameters:
-    return load_parameters({"epochs-fusion": 1, "encoder-width": 8, "teachers": TEACHERS, "distillation": 0.4})
+    return load_parameters(
+        {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 8, "teachers": TEACHERS, "distillation": 0.4}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_the_teachers_differ_and_learn_from_nobody(parameters: Parameters) -> No
     assert list(recipes) == [f"fusion-{seed}", f"fusion_augmented-{seed}", f"fusion-{seed + 1}"]
     assert len({recipe.fingerprint({"digest": "data"}) for recipe in recipes.values()}) == TEACHERS
     assert {recipe.distillation for recipe in recipes.values()} == {0.0}
-    alone = load_parameters({"epochs-fusion": 1, "encoder-width": 8})
+    alone = load_parameters({"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 8})
     assert recipes[f"fusion-{seed}"] == recipe_for("fusion", alone)
 
 
