@@ -127,6 +127,24 @@ class LiveServer:
                     found[int(entry.name)] = pages * os.sysconf("SC_PAGE_SIZE") // 2**20
         return found
 
+    def busy_s(self) -> float:
+        """Processor time that the whole group has taken."""
+        spent = 0
+        for number in self.processes():
+            with suppress(OSError):
+                # Fields 14 and 15 of proc(5), counted behind the name, which may hold spaces.
+                fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+                spent += int(fields[11]) + int(fields[12])
+        return spent / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_idle_for(self, seconds: float) -> None:
+        """Wait until the server has done next to nothing for so long."""
+        since, spent = time.perf_counter(), self.busy_s()
+        while time.perf_counter() - since < seconds:
+            time.sleep(0.2)
+            if (now := self.busy_s()) - spent > 0.1:
+                since, spent = time.perf_counter(), now
+
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 

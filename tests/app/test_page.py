@@ -248,5 +248,6 @@ def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) 
 
 def test_a_server_that_is_not_there_gives_a_sentence_and_the_ecg(opened: Open) -> None:
     page = opened(url="http://127.0.0.1:9", model="")
-    assert "does not answer" in alert_of(page)
+    assert "no connection" in alert_of(page)
+    assert "make serve" in alert_of(page)
     assert "data:image/svg+xml" in text_of(page)
