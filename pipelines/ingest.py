@@ -55,14 +55,11 @@ def log_report(folder: Path) -> None:
 
 def work(parameters: Parameters) -> None:
     """Write ``<workspace>/store`` from the source."""
-    store = parameters.shared.workspace / "store"
+    asked, store = parameters.ingest, parameters.shared.workspace / "store"
+    unreadable = asked.max_unreadable_share
     try:
         ingested = ingest(
-            find_source(parameters),
-            store,
-            max_unreadable_share=parameters.ingest.max_unreadable_share,
-            rate=parameters.ingest.rate,
-            workers=parameters.ingest.workers,
+            find_source(parameters), store, max_unreadable_share=unreadable, rate=asked.rate, workers=asked.workers
         )
     except ValidationFailed as failure:
         log_report(failure.report)

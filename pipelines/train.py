@@ -1,8 +1,6 @@
 """Train the metadata, fusion and fusion_augmented networks, one run each, and leave their folders."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -18,20 +16,15 @@ if TYPE_CHECKING:
 
 
 def train_one(
-    name: str,
-    recipe: "Recipe",
-    store: "Store",
-    folder: Path,
-    targets: "SoftTargets | None" = None,
-    tuned: Mapping[str, str] = MappingProxyType({}),
+    name: str, recipe: "Recipe", store: "Store", folder: Path, targets: "SoftTargets | None", tuned: dict[str, str]
 ) -> None:
     """One network in a run of its own, tagged with the study that its parameters come from."""
     from leadwise.training.card import train_card
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
 
-    tags = {"model": name, "seed": str(recipe.seed), **tuned}
-    with child_run(name, "model", tags, recipe.parameters(), long=True) as run:
+    tags = {"model": name, "seed": str(recipe.seed)}
+    with child_run(name, "model", tags | tuned, recipe.parameters(), long=True) as run:
         log_store(store.manifest, "training")
         table = EpochTable(recipe, name)
 
@@ -41,9 +34,9 @@ def train_one(
 
         training = fit_model(recipe, store, folder, report=report, run_id=run.info.run_id, targets=targets)
         table.close(training)
-        mlflow.log_metrics({f"best/{name}": value for name, value in training["validation"].items()})
         mlflow.log_metrics(
-            {f"train/{name}": training[name] for name in ("best_epoch", "epochs", "count_params")}
+            {f"best/{name}": value for name, value in training["validation"].items()}
+            | {f"train/{name}": training[name] for name in ("best_epoch", "epochs", "count_params")}
             | {"train/total_seconds": training["seconds"]}
         )
         mlflow.set_tags({"backend": training["backend"], "reused": str(training["reused"]).lower()})
@@ -58,7 +51,7 @@ def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set / "teachers"
     recipes = teacher_recipes(parameters)
     for name, recipe in recipes.items():
-        train_one(f"teacher/{name}", recipe, store, folder / name)
+        train_one(f"teacher/{name}", recipe, store, folder / name, None, {})
     targets = teach([folder / name for name in recipes], store)
     mlflow.log_metrics({f"teachers/{name}": value for name, value in targets.validation.items()})
     print(f"mean of {len(recipes)} teachers: fold 9 macro AUROC {targets.validation['val/macro_auroc']:.4f}")

@@ -61,12 +61,18 @@ def simulated_store(shared_folder: Path, simulated_tree: Path) -> Path:
     )
 
 
+def of_ptbxl(name: str) -> Path:
+    """A file of the real PTB-XL; without it the test is skipped."""
+    file = PTBXL / name
+    if not file.is_file():
+        pytest.skip(f"the real PTB-XL is not beside the repository ({file} does not exist)")
+    return file
+
+
 @pytest.fixture(scope="session")
 def ptbxl_tree(shared_folder: Path) -> Path:
     """440 records of the real PTB-XL 1.0.3, out of 5 of its 22 folders. Read only; skips where the data are absent."""
-    unpack = PTBXL / "unpack.py"
-    if not unpack.is_file():
-        pytest.skip(f"the real PTB-XL is not beside the repository ({unpack} does not exist)")
+    unpack = of_ptbxl("unpack.py")
 
     def make(folder: Path) -> None:
         # The script unpacks whatever lies beside it, and a folder as a whole or not at all, which takes a second each.
@@ -86,9 +92,7 @@ def ptbxl_tree(shared_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def whole_ptbxl(shared_folder: Path) -> Path:
     """All of the real PTB-XL 1.0.3 at 100 Hz, half a gigabyte. Read only; skips where the data are absent."""
-    unpack = PTBXL / "unpack.py"
-    if not unpack.is_file():
-        pytest.skip(f"the real PTB-XL is not beside the repository ({unpack} does not exist)")
+    unpack = of_ptbxl("unpack.py")
 
     def make(folder: Path) -> None:
         subprocess.run([sys.executable, str(unpack), str(folder)], check=True, stdout=subprocess.DEVNULL)
@@ -109,9 +113,7 @@ def ptbxl_tables(shared_folder: Path) -> Callable[[str], Path]:
     """The tables of a release, all rows, without waveforms; skips where the data are absent."""
 
     def of_release(release: str) -> Path:
-        packed = PTBXL / f"ptbxl_database_{release}.csv.xz"
-        if not packed.is_file():
-            pytest.skip(f"the real PTB-XL is not beside the repository ({packed} does not exist)")
+        packed = of_ptbxl(f"ptbxl_database_{release}.csv.xz")
 
         def make(folder: Path) -> None:
             with folder_written_atomically(folder) as beside:

@@ -217,12 +217,6 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _predict(options: argparse.Namespace) -> int:
     from leadwise.predict.command import Options, predict
 
-    def given(*names: str) -> dict[str, object]:
-        return {name: value for name in names if (value := getattr(options, name)) is not None}
-
-    hints = given("fs_hz", "units", "gain", "order")
-    if options.leads is not None:
-        hints["leads"] = [name.strip() for name in options.leads.split(",")]
     return predict(
         Options(
             files=options.files,
@@ -232,8 +226,8 @@ def _predict(options: argparse.Namespace) -> int:
             explain=options.explain,
             figure=options.figure,
             as_json=options.json,
-            facts=given("age", "sex", "height_cm", "weight_kg", "pacemaker"),
-            hints=hints,
+            facts=_given(options, "age", "sex", "height_cm", "weight_kg", "pacemaker"),
+            hints=_hints(options),
         ),
         sys.stdout,
         sys.stderr,
@@ -266,12 +260,21 @@ def _add_hints(parser: argparse.ArgumentParser) -> None:
     hints.add_argument("--order", choices=("time_lead", "lead_time"), help="of an array")
 
 
+def _hints(options: argparse.Namespace) -> dict[str, object]:
+    hints = _given(options, "fs_hz", "units", "gain", "order")
+    if options.leads is not None:
+        hints["leads"] = [name.strip() for name in options.leads.split(",")]
+    return hints
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
 def _plot(options: argparse.Namespace) -> Path:
     from leadwise.evaluation.plot import plot_file
 
-    hints = {name: getattr(options, name) for name in ("fs_hz", "units", "gain", "order")}
-    hints["leads"] = options.leads and [name.strip() for name in options.leads.split(",")]
-    return plot_file(options.file, options.output, start_s=options.start, hints=hints)
+    return plot_file(options.file, options.output, start_s=options.start, hints=_hints(options))
 
 
 def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -10,13 +10,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper, save
+from small_package import small_network, transformer_of
 
 from leadwise.calibration import Calibration
 from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
-from leadwise.data.metadata import MetadataTransformer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
 
@@ -59,16 +58,7 @@ def npz() -> Callable[..., bytes]:
 def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """sigmoid(mean over time @ weights + metadata @ weights), and the same without the signal."""
     rng = np.random.default_rng(1)
-    patients = pd.DataFrame(
-        {
-            "age": rng.uniform(20, 90, 50),
-            "sex": rng.integers(0, 2, 50).astype(float),
-            "height_cm": rng.normal(170, 10, 50),
-            "weight_kg": rng.normal(75, 12, 50),
-            "pacemaker": rng.integers(0, 2, 50).astype(float),
-        }
-    )
-    transformer = MetadataTransformer.fit(patients, "clinical")
+    transformer = transformer_of(rng)
     folder = tmp_path_factory.mktemp("page-package")
     signal = SignalPreprocessing(0.01, 0.25, window_samples=250, stride_samples=125)
     policies = {
@@ -81,7 +71,10 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     networks = {}
     for role, name, preprocessing in (("fusion", "fusion", signal), ("metadata", "metadata", None)):
-        save(_network(rng, transformer.width, with_signal=preprocessing is not None), folder / f"{role}.onnx")
+        weights = {"of_metadata": rng.normal(size=(transformer.width, 5)).astype(np.float32)}
+        if preprocessing is not None:
+            weights["of_signal"] = rng.normal(size=(12, 5)).astype(np.float32)
+        onnx.save(small_network(weights), folder / f"{role}.onnx")
         networks[role] = {
             "name": name,
             "file": f"{role}.onnx",
@@ -94,24 +87,3 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
     return folder
-
-
-def _network(rng: np.random.Generator, width: int, *, with_signal: bool) -> ModelProto:
-    weights = {"of_metadata": rng.normal(size=(width, 5)).astype(np.float32)}
-    inputs = [helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", width])]
-    nodes = [helper.make_node("MatMul", ["metadata", "of_metadata"], ["facts"])]
-    total = "facts"
-    if with_signal:
-        weights["of_signal"] = rng.normal(size=(12, 5)).astype(np.float32)
-        inputs.append(helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12]))
-        nodes += [
-            helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
-            helper.make_node("Add", ["facts", "waves"], ["logits"]),
-        ]
-        total = "logits"
-    nodes.append(helper.make_node("Sigmoid", [total], ["superclasses"]))
-    outputs = [helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])]
-    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)

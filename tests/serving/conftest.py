@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from live_server import SmallModel, log_small_model
-from onnx import TensorProto, helper, numpy_helper
+from small_package import small_network, transformer_of
 
 from leadwise.calibration import Calibration
-from leadwise.contract import STATEMENTS, SUPERCLASSES
+from leadwise.contract import SUPERCLASSES
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.simulator import simulate_record
 from leadwise.data.statements import STATEMENT_TABLE
@@ -44,17 +43,7 @@ TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35
 
 @pytest.fixture(scope="session")
 def transformer() -> MetadataTransformer:
-    rng = np.random.default_rng(0)
-    patients = pd.DataFrame(
-        {
-            "age": rng.uniform(20, 90, 50),
-            "sex": rng.integers(0, 2, 50).astype(float),
-            "height_cm": rng.normal(170, 10, 50),
-            "weight_kg": rng.normal(75, 12, 50),
-            "pacemaker": rng.integers(0, 2, 50).astype(float),
-        }
-    )
-    return MetadataTransformer.fit(patients, "clinical")
+    return transformer_of(np.random.default_rng(0))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +68,8 @@ def package_folder(
     signal = SignalPreprocessing(0.01, 0.25, window_samples=800, stride_samples=100)
     networks: dict[str, Any] = {}
     for role, name, preprocessing in (("fusion", "fusion_augmented", signal), ("metadata", "metadata", None)):
-        onnx.save(_network(weights, with_signal=preprocessing is not None), folder / f"{role}.onnx")
+        used = weights if preprocessing is not None else {"of_metadata": weights["of_metadata"]}
+        onnx.save(small_network(used), folder / f"{role}.onnx")
         networks[role] = {
             "name": name,
             "file": f"{role}.onnx",
@@ -105,31 +95,6 @@ def statement_entries() -> list[dict[str, Any]]:
             entry |= dict(zip(("slope", "intercept", "threshold"), TOLD[statement.code], strict=True))
         entries.append(entry)
     return entries
-
-
-def _network(weights: dict[str, np.ndarray], *, with_signal: bool) -> onnx.ModelProto:
-    width = weights["of_metadata"].shape[0]
-    inputs = [helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", width])]
-    nodes = [helper.make_node("MatMul", ["metadata", "of_metadata"], ["facts"])]
-    total = "facts"
-    if with_signal:
-        inputs.append(helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12]))
-        nodes += [
-            helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
-            helper.make_node("Add", ["facts", "waves"], ["logits"]),
-            helper.make_node("MatMul", ["mean", "to_statements"], ["statement_logits"]),
-            helper.make_node("Sigmoid", ["statement_logits"], ["statements"]),
-        ]
-        total = "logits"
-    nodes.append(helper.make_node("Sigmoid", [total], ["superclasses"]))
-    outputs = [helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])]
-    if with_signal:
-        outputs.append(helper.make_tensor_value_info("statements", TensorProto.FLOAT, ["batch", len(STATEMENTS)]))
-    used = weights if with_signal else {"of_metadata": weights["of_metadata"]}
-    constants = [numpy_helper.from_array(value, name) for name, value in used.items()]
-    graph = helper.make_graph(nodes, "small", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
 
 
 @pytest.fixture(scope="session")

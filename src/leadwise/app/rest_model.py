@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leadwise.app.model_source import ModelSourceError, Rates
+from leadwise.evaluation.decisions import POLICIES
 
-POLICIES: tuple[str, ...] = ("best_f1", "target_sensitivity", "youden")
-"""Those of every package; a server does not tell its own."""
 TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class RestModel:
-    """A server, which says no more of itself than its answers do."""
+    """A server, which says no more of itself than its answers do: every package has all policies."""
 
     url: str
     policies: tuple[str, ...] = POLICIES

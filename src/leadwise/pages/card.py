@@ -34,17 +34,7 @@ class Card:
 
     def html(self) -> str:
         """A page that loads nothing and runs nothing."""
-        return render(
-            "card.html",
-            title=self.title,
-            subtitle=self.subtitle,
-            simulated=self.simulated,
-            tiles=self.tiles,
-            went_in=self.went_in,
-            came_out=self.came_out,
-            shown=self.shown,
-            footer=self.footer,
-        )
+        return render("card.html", **vars(self))
 
 
 def log_card(card: Card) -> None:

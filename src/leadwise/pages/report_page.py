@@ -149,17 +149,7 @@ class Page:
 
 def write_page(page: Page, file: Path) -> None:
     """Render a report and write it beside, then rename."""
-    text = render(
-        "report.html",
-        title=page.title,
-        subtitle=page.subtitle,
-        simulated=page.simulated,
-        tiles=page.tiles,
-        published=page.published,
-        sections=page.sections,
-        footer=page.footer,
-    )
-    write_atomically(file, text)
+    write_atomically(file, render("report.html", **vars(page)))
 
 
 def render(template: str, *, simulated: bool, **content: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from leadwise.contract import LeadwiseError
 
@@ -40,7 +41,7 @@ class ServerLimits:
         Raises:
             ServerLimitError: one is not a number above 0.
         """
-        given: dict[str, float] = {}
+        given: dict[str, Any] = {}
         for field in fields(cls):
             name = f"{PREFIX}{field.name.upper()}"
             if not (text := environment.get(name)):
@@ -53,7 +54,7 @@ class ServerLimits:
             if not 0 < given[field.name] < 2**40:
                 what = "a whole number" if kind is int else "a number"
                 raise ServerLimitError(f"{name}: received {text!r}; {what} above 0 is needed")
-        return cls(**given)  # type: ignore[arg-type]
+        return cls(**given)
 
 
 LARGE_BODY = 2**20
