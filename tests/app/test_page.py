@@ -2,11 +2,13 @@
 
 import html
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from live_server import log_small_model, serving
 
 import leadwise.app
 from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASSES, VALIDATION_FOLD
@@ -43,6 +45,16 @@ def alert_of(page: "testing.AppTest") -> str:
     """What the page says went wrong; there is one such sentence."""
     (body,) = [line for line in text_of(page).splitlines() if 'role="alert"' in line]
     return html.unescape(body)
+
+
+def figure_of(page: "testing.AppTest") -> str:
+    """The ECG as it is drawn."""
+    return next(line for line in text_of(page).splitlines() if "data:image/svg+xml" in line)
+
+
+def probabilities_of(page: "testing.AppTest") -> list[tuple[str, str]]:
+    """As they are shown, with their thresholds."""
+    return re.findall(r'class="lw-percent">([^<]+)<|(threshold of [^ <]+)', text_of(page))
 
 
 def csv(signal: np.ndarray) -> bytes:
@@ -112,17 +124,14 @@ def test_policy_changes_thresholds_and_survives_a_rerun(opened: Open) -> None:
 def test_an_explanation_is_drawn_behind_the_trace(opened: Open) -> None:
     page = opened()
 
-    def figure() -> str:
-        return next(line for line in text_of(page).splitlines() if "data:image/svg+xml" in line)
-
-    plain = figure()
+    plain = figure_of(page)
     choose(page, "explained", "MI")
-    explained = figure()
+    explained = figure_of(page)
     assert explained != plain
     choose(page, "explained", "HYP")
-    assert figure() not in (plain, explained)
+    assert figure_of(page) not in (plain, explained)
     choose(page, "explained", "Nothing")
-    assert figure() == plain
+    assert figure_of(page) == plain
 
 
 def test_without_a_recording_the_facts_alone_are_answered_with_the_rates_of_their_own_network(opened: Open) -> None:
@@ -244,6 +253,24 @@ def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) 
     assert "nobody who could answer" in alert_of(page)
     assert "make run" in page.code[0].value
     assert DISCLAIMER in text_of(page)
+
+
+def test_a_live_server_gives_the_answer_of_its_own_package(
+    opened: Open, page_package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("served")
+    with serving(log_small_model(page_package, folder), folder / "server.log") as server:
+        there, here = opened(url=f"{server.url}/invocations", model=""), opened()
+        assert f"the server at {server.url}" in text_of(there)
+        for page in (there, here):
+            page.selectbox(key="policy").set_value("youden").run()
+            choose(page, "explained", "MI")
+        assert len(probabilities_of(there)) >= 2 * len(SUPERCLASSES)
+        assert probabilities_of(there) == probabilities_of(here)
+        assert figure_of(there) == figure_of(here)
+        for page in (there, here):
+            choose(page, "source", "No recording")
+        assert probabilities_of(there) == probabilities_of(here)
 
 
 def test_a_server_that_is_not_there_gives_a_sentence_and_the_ecg(opened: Open) -> None:

@@ -19,7 +19,7 @@ from leadwise.app.escaping import plain
 from leadwise.app.examples import simulated_examples
 from leadwise.app.export import curl_command, request_body
 from leadwise.app.figure import explained_part
-from leadwise.app.find_model import find_model, local_model
+from leadwise.app.find_model import local_model
 from leadwise.app.model_source import LocalModel, ModelSourceError
 from leadwise.app.ptbxl_examples import ExampleError, ptbxl_examples
 from leadwise.app.report import A4_MM, as_file, report_figure
@@ -189,13 +189,6 @@ def server() -> Iterator[Callable[[int, bytes], str]]:
     for one in started:
         one.shutdown()
         one.server_close()
-
-
-def test_a_servers_answer_is_the_pages(server: Callable[[int, bytes], str]) -> None:
-    address = server(200, b'{"predictions": [{"model": "fusion"}]}')
-    model = find_model(Settings(url=f"{address}/invocations"))
-    assert model.url == address
-    assert model.ask({"age": 71}, None) == {"model": "fusion"}
 
 
 @pytest.mark.parametrize(
