@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadwise.contract import LEADS, RECORD_SAMPLES, STATEMENTS, SUPERCLASSES, LeadwiseError
+from leadwise.registry.image_form import image_form
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +41,7 @@ def export_onnx(network: "keras.Model", file: Path) -> None:
     inputs = {"metadata": np.zeros((1, metadata_width), np.float32)}
     if "signal" in network.input:
         inputs["signal"] = np.zeros((1, RECORD_SAMPLES, len(LEADS)), np.float32)
+    network = image_form(network)
     # Keras exports a model only after its first call.
     network(inputs)
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ import numpy as np
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.explanations import explanations_of
-from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network, Question
+from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
 from leadwise.serving.parameters import Asked
 from leadwise.serving.payload import Answer, PayloadError, Request
 from leadwise.signals.examination import Examination
@@ -47,12 +47,13 @@ class Case:
     @property
     def record(self) -> ECGRecord | None:
         """The recording."""
-        return self.request.recording.record if self.request.recording else None
+        return self.request.record
 
-    @property
-    def question(self) -> Question:
-        """What its network is asked."""
-        return Question(self.request.patient, self.record, self.examined.kept if self.examined else None)
+    def scored(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Of ``(stretch, class)`` by output the stretches that are an ECG."""
+        if not self.examined or len(self.examined.kept) == len(self.examined.no_ecg):
+            return outputs
+        return {name: values[self.examined.kept] for name, values in outputs.items()}
 
 
 def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], asked: Asked) -> Answer:
@@ -61,7 +62,7 @@ def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], ask
     Args:
         case: the row.
         network: the one that was asked.
-        found: uncalibrated ``(stretch, class)`` by output.
+        found: uncalibrated ``(stretch, class)`` by output, of the stretches that are an ECG.
         asked: what was asked beside the rows.
     """
     name = asked.policy or network.policy

@@ -30,12 +30,10 @@ class Question:
     Attributes:
         patient: the facts.
         record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
-        kept: which stretches (see ``leadwise.signals.stretches``) are asked for; ``None``: all.
     """
 
     patient: Mapping[str, float | None]
     record: ECGRecord | None
-    kept: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,10 +121,8 @@ class Network:
         if self.signal is None or record is None:
             return np.empty((1, 1, 0), dtype=np.float32)
         at_rate = self.signal.standardise(resample(record.signal_mv, record.fs_hz, self.signal.fs_hz))
-        count = stretch_count(len(record.signal_mv), record.fs_hz)
-        parts = stretches(len(at_rate), self.signal.fs_hz, count)
-        chosen = range(count) if question.kept is None else question.kept
-        return np.stack([self.signal.windows(at_rate[parts[k]]) for k in chosen])
+        parts = stretches(len(at_rate), self.signal.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
+        return np.stack([self.signal.windows(at_rate[part]) for part in parts])
 
     def ask(self, windows: np.ndarray, facts: np.ndarray) -> dict[str, np.ndarray]:
         """Uncalibrated ``(window, class)`` by output.

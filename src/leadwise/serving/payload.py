@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, LeadwiseError
+from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord, LeadwiseError
 from leadwise.serving.samples import ENCODING_FIELDS, read_samples
 from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
 from leadwise.signals.leads import RecordingCode, RecordingError
@@ -64,6 +64,11 @@ class Request:
     recording: Recording | None
     patient: Mapping[str, float]
     warnings: tuple[str, ...]
+
+    @property
+    def record(self) -> ECGRecord | None:
+        """The recording as a record, without what was noticed on the way."""
+        return self.recording.record if self.recording else None
 
 
 def parse_row(row: Mapping[str, Any], position: int = 0) -> Request:

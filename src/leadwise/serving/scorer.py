@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from leadwise.serving.answer import Case, answer_of
-from leadwise.serving.network import Network
+from leadwise.serving.network import Network, Question
 from leadwise.serving.parameters import Asked
 from leadwise.serving.payload import Answer, PayloadError, Request, parse_row, record_id_of
 from leadwise.serving.registered import RegisteredVersion
@@ -29,12 +32,14 @@ class Scorer:
         metadata: answers rows without one.
         simulated: whether the networks were trained on simulated data.
         registered: the version in the registry; ``None`` where the package did not come from there.
+        threads: in which the networks work.
     """
 
     fusion: Network
     metadata: Network
     simulated: bool
     registered: RegisteredVersion | None = None
+    threads: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: Path, registered: RegisteredVersion | None = None) -> "Scorer":
@@ -84,19 +89,26 @@ class Scorer:
             yield from self._answered(group, asked)
 
     def _answered(self, group: Sequence["_Read"], asked: Asked) -> Iterator[Answer]:
+        # A session lets go of Python's lock: while a network works, the recordings are looked at.
+        working = self.threads.submit(self._outputs, [one.row for one in group if isinstance(one.row, Request)])
         cases = _cases(group)
-        found: dict[int, Answer] = {}
+        outputs = iter(working.result())
+        for one, case in zip(group, cases, strict=True):
+            found = next(outputs) if isinstance(one.row, Request) else {}
+            if isinstance(case, Case):
+                network = self.fusion if case.record else self.metadata
+                yield self._signed(answer_of(case, network, case.scored(found), asked))
+            else:
+                yield case
+
+    def _outputs(self, requests: Sequence[Request]) -> list[Mapping[str, np.ndarray]]:
+        """Of each row, uncalibrated ``(stretch, class)`` by output."""
+        found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
-            theirs = {
-                place: case
-                for place, case in enumerate(cases)
-                if isinstance(case, Case) and (case.record is not None) is has_recording
-            }
-            given = network.answers_of_many([case.question for case in theirs.values()])
-            for (place, case), outputs in zip(theirs.items(), given, strict=True):
-                found[place] = self._signed(answer_of(case, network, outputs, asked))
-        for place, refused in enumerate(cases):
-            yield found[place] if isinstance(refused, Case) else refused
+            theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
+            questions = [Question(requests[place].patient, requests[place].record) for place in theirs]
+            found.update(zip(theirs, network.answers_of_many(questions), strict=True))
+        return [found[place] for place in range(len(requests))]
 
     def _signed(self, answer: Answer) -> Answer:
         """The answer with what is known of the networks as a whole."""
@@ -117,8 +129,8 @@ class _Read:
     @property
     def values(self) -> int:
         """Samples of all leads."""
-        recording = self.row.recording if isinstance(self.row, Request) else None
-        return recording.record.signal_mv.size if recording else 0
+        record = self.row.record if isinstance(self.row, Request) else None
+        return record.signal_mv.size if record else 0
 
 
 def _read(row: Mapping[str, Any], number: int) -> _Read:
