@@ -83,9 +83,10 @@ class Server:
     ready_s: float
     group: int
 
-    def memory_mib(self) -> float:
-        """Of all processes of the server, the ``mlflow`` command among them."""
-        return group_memory_mib(self.group)
+    def memory(self) -> dict[str, int]:
+        """Of all processes of the server, and of the ``mlflow`` command among them."""
+        whole, answering = group_memory_mib(self.group), group_memory_mib(self.group, without_leader=True)
+        return {"memory_mib": round(whole), "command_mib": round(whole - answering)}
 
 
 @contextmanager
@@ -222,8 +223,7 @@ def measure_leadwise(served: Served, effort: Effort) -> dict[str, Any]:
                 "ready_s": round(server.ready_s, 2),
                 "one record": one,
                 "four clients, records/s": together(server, as_json([base64_row]), effort),
-                "memory_mib": round(server.memory_mib()),
-            }
+            } | server.memory()
             if workers == 1:
                 forms = {name: as_json([row]) for name, row in rows.items()} | {"Parquet": as_parquet(base64_row)}
                 found["payloads"] = {
@@ -257,8 +257,7 @@ def measure_stock(served: Served, effort: Effort) -> dict[str, Any]:
             "ready_s": round(server.ready_s, 2),
             "one record": alone(server, body, effort),
             "four clients, records/s": together(server, body, effort),
-            "memory_mib": round(server.memory_mib()),
-        }
+        } | server.memory()
 
 
 def main() -> None:
