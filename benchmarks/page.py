@@ -125,7 +125,9 @@ def main() -> None:
             times = by_page(page, f"recording-{number}.npz", content), without_page(model, f"{number}.npz", content)
             if number >= WARM_UP:
                 (first, last), alone = times
-                answered.append(first), whole.append(last), bare.append(alone)
+                answered.append(first)
+                whole.append(last)
+                bare.append(alone)
         browser.close()
     reference = statistics.median(bare)
     print(f"{options.uploads} recordings of 10 s, one after another\n")

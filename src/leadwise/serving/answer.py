@@ -51,9 +51,10 @@ class Case:
 
     def scored(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Of ``(stretch, class)`` by output the stretches that are an ECG."""
-        if not self.examined or len(self.examined.kept) == len(self.examined.no_ecg):
+        if not self.examined:
             return outputs
-        return {name: values[self.examined.kept] for name, values in outputs.items()}
+        kept = self.examined.kept
+        return {name: values[kept] for name, values in outputs.items()}
 
 
 def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], asked: Asked) -> Answer:
