@@ -50,7 +50,7 @@ class Shared(Section):
 
     configuration: Literal["default", "demo", "champion", "original"] = Field(
         description="named values that replace some of params.yaml; demo: small, for simulated data; champion: the "
-        "most accurate network, taught by others; original: the networks that Leadwise grew from"
+        "default's network, taught by others; original: the networks that Leadwise grew from"
     )
     workspace: Path = Field(description="folder for everything the stages write")
     feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
