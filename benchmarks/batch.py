@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from process_memory import group_memory_mib
+from process_memory import memory_mib
 from serving_models import build_package
 
 SIZES = (1000, 8000)
@@ -66,7 +66,7 @@ def score(source: Path, output: Path, package: Path, workers: int) -> dict[str, 
     def watch() -> None:
         nonlocal most
         while not over.wait(1.0):
-            most = max(most, group_memory_mib(process.pid))
+            most = max(most, sum(memory_mib(process.pid).values()))
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -9,25 +9,19 @@ and no growth of memory.
 """
 
 import argparse
-import base64
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import requests
-
-from leadwise.data.simulator import simulate_record
+from payload_forms import as_json, payloads
+from process_memory import memory_mib
+from scoring_server import serving
 
 CLIENTS = 4
 WARM_UP_S, CAPACITY_S = 3.0, 10.0
@@ -39,57 +33,6 @@ class Outcome:
 
     milliseconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-
-
-def body() -> bytes:
-    """One record of 10 s in base64."""
-    counts = np.round(simulate_record("MI", 2).signal_mv * 1000).astype("<i2")
-    row = {"signal": base64.b64encode(counts.tobytes()).decode("ascii"), "dtype": "int16", "shape": list(counts.shape)}
-    row |= {"units": "uV", "units_per_count": 1, "fs_hz": 100, "age": 63, "sex": "female", "id": "a"}
-    return json.dumps({"inputs": [row]}).encode()
-
-
-@contextmanager
-def serving(uri: str, workers: int) -> Iterator[tuple[str, int]]:
-    """``mlflow models serve`` until the block ends: its address and process group."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    programs = Path(sys.executable).parent
-    command = [str(programs / "mlflow"), "models", "serve", "-m", uri, "--env-manager", "local"]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", str(workers)],
-        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while True:
-            with suppress(requests.ConnectionError):
-                requests.get(f"{url}/ping", timeout=60).raise_for_status()
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"{uri}: the server did not start; try: {' '.join(command)}")
-            time.sleep(0.1)
-        yield url, process.pid
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def memory_mib(group: int) -> dict[int, float]:
-    """Process -> unique and shared memory (proportional set size) of each process of a group."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            if entry.name.isdecimal() and os.getpgid(int(entry.name)) == group:
-                lines = (entry / "smaps_rollup").read_text().splitlines()
-                found[int(entry.name)] = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    return found
 
 
 def ask(session: requests.Session, url: str, data: bytes) -> str | None:
@@ -155,13 +98,13 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    data = body()
-    with serving(options.model, options.workers) as (url, group):
-        capacity(url, data, WARM_UP_S)
-        most = capacity(url, data, CAPACITY_S)
-        before = memory_mib(group)
-        outcome = load(url, data, most * options.share, options.minutes * 60)
-        after = memory_mib(group)
+    data, _ = as_json([payloads()["base64 int16"]])
+    with serving(options.model, workers=options.workers) as server:
+        capacity(server.url, data, WARM_UP_S)
+        most = capacity(server.url, data, CAPACITY_S)
+        before = memory_mib(server.group)
+        outcome = load(server.url, data, most * options.share, options.minutes * 60)
+        after = memory_mib(server.group)
     p50, p99, longest = np.percentile(outcome.milliseconds, [50, 99, 100])
     result = {
         "workers": options.workers,

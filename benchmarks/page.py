@@ -11,7 +11,6 @@ import argparse
 import io
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from free_port import free_port
 from playwright.sync_api import Page, expect, sync_playwright
 
 from leadwise.app.case import case_of_file
@@ -50,9 +50,7 @@ def recordings(count: int) -> list[bytes]:
 @contextmanager
 def served(model: str) -> Iterator[str]:
     """The address of a page, started as a user starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "leadwise.cli", "app", "--model", model, "--port", str(port)]
     environment = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true"}
     server = subprocess.Popen([*command, "--address", "127.0.0.1"], env=environment, stdout=subprocess.DEVNULL)

@@ -14,19 +14,14 @@ Both servers serve the same network, one after the other, each pinned to the two
 """
 
 import argparse
-import io
 import json
 import os
 import platform
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -34,23 +29,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
-from process_memory import group_memory_mib
+from payload_forms import JSON, Body, as_json, as_parquet, payloads
+from scoring_server import Server, serving
 from serving_models import EXPERIMENT, Served, log_both
 from serving_tables import compared, markdown
 
-from leadwise.data.simulator import simulate_record
 from leadwise.serving.payload import parse_row
-from leadwise.serving.request_rows import request_row
 from leadwise.serving.scorer import Scorer
 
 CLIENTS = 4
 SIZES = (1, 4, 16, 64, 256)
 WARM_UP = 20
-LONGEST_START_S = 400
-JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
-
-Body = tuple[bytes, str]
 
 
 @dataclass(frozen=True)
@@ -73,49 +62,6 @@ class Effort:
 
 
 QUICK = Effort(requests=3, together=4, repeats=1, sizes=(1, 4), workers=(1,))
-
-
-@dataclass(frozen=True)
-class Server:
-    """A live scoring server: where, how long it took to answer, and its process group."""
-
-    url: str
-    ready_s: float
-    group: int
-
-    def memory(self) -> dict[str, int]:
-        """Of all processes of the server, and of the ``mlflow`` command among them."""
-        whole, answering = group_memory_mib(self.group), group_memory_mib(self.group, without_leader=True)
-        return {"memory_mib": round(whole), "command_mib": round(whole - answering)}
-
-
-@contextmanager
-def serving(uri: str, *, workers: int = 1) -> Iterator[Server]:
-    """``mlflow models serve`` until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "-m", uri, "--env-manager", "local"]
-    command += ["--port", str(port), "--workers", str(workers)]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        while True:
-            with suppress(requests.ConnectionError):
-                if requests.get(f"{url}/ping", timeout=60).ok:
-                    break
-            if process.poll() is not None or time.perf_counter() - started > LONGEST_START_S:
-                raise SystemExit(f"{uri}: the server did not start")
-            time.sleep(0.02)
-        yield Server(url, time.perf_counter() - started, process.pid)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
 
 
 @contextmanager
@@ -174,31 +120,6 @@ def together(server: Server, body: Body, effort: Effort) -> float:
         started = time.perf_counter()
         list(clients.map(client, [effort.together // CLIENTS] * CLIENTS))
         return round(effort.together // CLIENTS * CLIENTS / (time.perf_counter() - started), 1)
-
-
-def as_json(rows: list[dict[str, Any]]) -> Body:
-    return json.dumps({"inputs": rows}).encode(), JSON
-
-
-def payloads() -> Mapping[str, dict[str, Any]]:
-    """One record in every form; 10 s at 100 Hz."""
-    signal_mv = np.round(simulate_record("MI", 2).signal_mv.astype(float), 3)
-    row = {"id": "a", "fs_hz": 100, "age": 63, "sex": "female", "height_cm": 170, "weight_kg": 70}
-    counts = np.round(signal_mv * 1000).astype(np.int16)
-    return {
-        "nested lists": row | {"signal": signal_mv.tolist()},
-        "base64 float32": request_row(row | {"signal": signal_mv}),
-        "base64 int16": request_row(row | {"signal": counts, "units": "uV"}),
-    }
-
-
-def as_parquet(row: Mapping[str, Any]) -> Body:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row)]), sink)
-    return sink.getvalue(), PARQUET
 
 
 def windows_of(scorer: Scorer, row: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from free_port import free_port
 
 from leadwise.registry.packaging import stage_code
 from leadwise.registry.signature import served_signature
@@ -152,9 +153,7 @@ class LiveServer:
 @contextmanager
 def serving(model: SmallModel, log: Path, extra: Mapping[str, str] | None = None) -> Iterator[LiveServer]:
     """``mlflow models serve`` until the block ends; ``extra`` is added to its environment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     environment = model.environment | dict(extra or {})
     command = shutil.which("mlflow", path=environment["PATH"])
     assert command

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import mlflow
 import pytest
+from free_port import free_port
 
 from leadwise import stage
 from leadwise.config import load_parameters
@@ -123,9 +124,7 @@ def test_a_long_run_logs_the_load_of_the_machine_in_silence(
 def test_a_server_that_never_answers_ends_the_stage_with_a_sentence(
     tracking_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv(RETRIES, "2")
     monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from free_port import free_port
 from PIL import Image
 
 from leadwise.contract import LEADS, SUPERCLASSES
@@ -42,9 +42,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def address(page_package: Path) -> Iterator[str]:
     """A running page, started as a user starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "STREAMLIT_SERVER_HEADLESS": "true"}
     command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(page_package), "--port", str(port)]
     server = subprocess.Popen(

@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import requests
+from free_port import free_port
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -45,13 +45,6 @@ class Server:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         address = f"http://127.0.0.1:{self.port}/invocations"
         return requests.post(address, data=body, headers={"Content-Type": kind}, timeout=120)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture(scope="module")

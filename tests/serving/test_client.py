@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_port import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -195,9 +196,7 @@ def test_trouble_that_stays_is_told_after_the_retries(client: Client, server: Se
 
 
 def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with Client(f"http://127.0.0.1:{port}", retries=1) as client, pytest.raises(ServerUnreachable) as told:
         client.score([{"age": 50}])
     assert "no connection (" in str(told.value)

@@ -2,13 +2,13 @@
 
 import shlex
 import shutil
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from free_port import free_port
 
 from leadwise.cli import main
 from leadwise.config import load_parameters
@@ -267,9 +267,7 @@ def test_a_connection_that_always_breaks_is_left_for_the_mirror_or_named(
 
 def nobody() -> str:
     """An address where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/"
+    return f"http://127.0.0.1:{free_port()}/"
 
 
 def test_no_source_can_be_reached(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path) -> None:

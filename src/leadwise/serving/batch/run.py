@@ -86,7 +86,7 @@ def score_batch(
         if _digest_of(output, WHOLE_KEY) != whole:
             missing = [task for task in tasks if _digest_of(task.file, PART_KEY) != task.digest]
             sizes = [task.count for task in missing]
-            run_in_processes(score_part, missing, workers or os.cpu_count() or 1, sizes=sizes)
+            run_in_processes(score_part, missing, workers or len(os.sched_getaffinity(0)), sizes=sizes)
             _join(tasks, output, whole)
         shutil.rmtree(parts, ignore_errors=True)
     records, errors = _counts(output)

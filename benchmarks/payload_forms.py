@@ -1,0 +1,43 @@
+"""One simulated record in every form in which a scoring server takes it."""
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from leadwise.data.simulator import simulate_record
+from leadwise.serving.request_rows import request_row
+
+JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
+
+Body = tuple[bytes, str]
+"""What is sent, and its content type."""
+
+
+def payloads() -> Mapping[str, dict[str, Any]]:
+    """Form -> one record of 10 s at 100 Hz."""
+    signal_mv = np.round(simulate_record("MI", 2).signal_mv.astype(float), 3)
+    row = {"id": "a", "fs_hz": 100, "age": 63, "sex": "female", "height_cm": 170, "weight_kg": 70}
+    counts = np.round(signal_mv * 1000).astype(np.int16)
+    return {
+        "nested lists": row | {"signal": signal_mv.tolist()},
+        "base64 float32": request_row(row | {"signal": signal_mv}),
+        "base64 int16": request_row(row | {"signal": counts, "units": "uV"}),
+    }
+
+
+def as_json(rows: list[dict[str, Any]]) -> Body:
+    """A request with these records."""
+    return json.dumps({"inputs": rows}).encode(), JSON
+
+
+def as_parquet(row: Mapping[str, Any]) -> Body:
+    """A request with this record as a Parquet table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row)]), sink)
+    return sink.getvalue(), PARQUET
