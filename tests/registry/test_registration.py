@@ -21,6 +21,7 @@ from leadwise.registry.registration import (
     registered_name,
 )
 from leadwise.registry.roundtrip import RoundTripError, compare_answers
+from leadwise.registry.version_text import introduce
 from leadwise.serving.scorer import Scorer
 
 # The first test waits until two networks are trained, packaged and registered.
@@ -49,6 +50,10 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
     assert "| ONNX against Keras, fusion_augmented |" in version.description
     assert (version.tags["gate"], version.tags["gate.failed"]) == ("passed", "none")
     assert alias_of("leadwise-demo", "challenger") is None
+    model = mlflow.MlflowClient().get_registered_model("leadwise-demo")
+    assert "models:/leadwise-demo@champion" in model.description
+    assert "simulated" in model.description
+    assert DISCLAIMER in model.description
     on_disk = json.loads((trained.shared.workspace / "registered.json").read_text(encoding="utf-8"))
     assert {name: on_disk[name] for name in ("name", "version", "alias", "model", "uri", "run_id")} == {
         "name": "leadwise-demo",
@@ -105,6 +110,15 @@ def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
 def report_value(report: dict[str, Any], name: str) -> float:
     (value,) = [check["value"] for check in report["checks"] if check["name"] == name]
     return float(value)
+
+
+def test_what_a_person_wrote_of_a_model_stays(tracking: str) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.create_registered_model("described", description="Ours.")
+    introduce("described", simulated=False)
+    assert client.get_registered_model("described").description == "Ours."
 
 
 def test_rolling_back_needs_a_name_where_nothing_was_registered(tmp_path: Path) -> None:

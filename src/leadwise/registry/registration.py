@@ -20,7 +20,7 @@ from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
 from leadwise.registry.requirements import served_requirements
 from leadwise.registry.shipped import unpack_shipped
 from leadwise.registry.signature import served_signature
-from leadwise.registry.version_text import publish_report, version_tags
+from leadwise.registry.version_text import introduce, publish_report, version_tags
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def register_challenger(package: Package, asked: str) -> tuple[Candidate, Regist
     requirements = served_requirements()
     info = log_package(package, requirements)
     version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package)).version)
+    introduce(name, simulated=package.simulated)
     mlflow.MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
     registered = Registered(
         name=name,

@@ -1,16 +1,18 @@
-"""What a version in the registry says of itself: tags, and a description with the gate's verdict first."""
+"""What a model and its versions say of themselves in the registry; of a version, the gate's verdict first."""
 
 import json
 from pathlib import Path
 
 from leadwise import __version__
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER
+from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.packaging import Package
 
 LONGEST_DESCRIPTION = 5000
 """Of a version, in MLflow's database."""
+
+SIMULATED = " **Trained on simulated data: its answers say nothing about a patient.**"
 
 
 def version_tags(package: Package) -> dict[str, str]:
@@ -27,14 +29,27 @@ def version_tags(package: Package) -> dict[str, str]:
     }
 
 
+def introduce(name: str, *, simulated: bool) -> None:
+    """Describe a registered model, unless somebody has: what it answers, and which of its versions is in use."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if client.get_registered_model(name).description:
+        return
+    client.update_registered_model(
+        name,
+        f"A 12-lead ECG and a few facts about the patient in; calibrated probabilities of {', '.join(SUPERCLASSES)} "
+        f"out.{SIMULATED if simulated else ''}\n\n"
+        "`@champion` is in use, `@challenger` has yet to pass the promotion gate or did not; each version begins with "
+        f"the gate's verdict. `mlflow models serve -m models:/{name}@champion --env-manager local` answers over REST."
+        f"\n\n{DISCLAIMER}",
+    )
+
+
 def describe(package: Package, report: GateReport) -> str:
     """The description of a version, in Markdown: the verdict, what it is, how good on fold 9 and 10, every check."""
     data = package.description["data"]
-    origin = (
-        "**Trained on simulated data: its answers say nothing about a patient.**"
-        if package.simulated
-        else "Trained on PTB-XL (Wagner et al. 2020, CC BY 4.0)."
-    )
+    origin = SIMULATED.strip() if package.simulated else "Trained on PTB-XL (Wagner et al. 2020, CC BY 4.0)."
     rows = [
         f"| {network['name']} | {_figure(network['validation'].get('val/macro_auroc'))} | "
         f"{_figure(network['test'].get('macro_auroc'))} | {_figure(network['test'].get('binary_accuracy'))} |"
