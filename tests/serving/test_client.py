@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from leadwise.contract import ECGRecord
 from leadwise.serving import Client
-from leadwise.serving.client import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable
+from leadwise.serving.client_errors import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable
 from leadwise.serving.invocations import respond
 from leadwise.serving.payload import parse_row
 from leadwise.serving.request_rows import request_row

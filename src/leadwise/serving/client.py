@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:5001") as client:
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import requests
@@ -15,10 +15,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from leadwise.contract import LeadwiseError
-from leadwise.serving.limits import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS
-from leadwise.serving.payload import Answer, PayloadError, record_id_of
-from leadwise.serving.request_rows import request_row
+from leadwise.serving.client_batches import at_its_place, batches
+from leadwise.serving.client_errors import ClientError, RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable
+from leadwise.serving.limits import MOST_EXPLAINED, MOST_RECORDS
+from leadwise.serving.payload import Answer
 
 TIMEOUT_S = 60.0
 RETRIES = 3
@@ -26,42 +26,8 @@ BATCH = 64
 BACK_OFF_S = 0.2
 """Before the second retry; each one waits twice as long, up to ``LONGEST_WAIT_S``."""
 LONGEST_WAIT_S = 10
-LARGEST_ROW = LARGEST_BODY - 2**16
-"""Bytes of the rows of a request; the rest is for what stands around them."""
 RETRIED = (502, 503, 504)
 """What a proxy or a server that starts, stops or is busy answers."""
-
-
-class ClientError(LeadwiseError):
-    """The server gave no answers."""
-
-
-class ServerUnreachable(ClientError):
-    """No server answers at the address, or it answered 502, 503 or 504 until the retries were used up."""
-
-
-class ServerTimeout(ClientError):
-    """The server sent nothing for longer than ``timeout_s``. Not tried again: it may still be at work on it."""
-
-
-class RequestRefused(ClientError):
-    """The server refused the request as a whole, such as for an unknown policy.
-
-    Attributes:
-        status: of HTTP, 400 to 499.
-        code: as ``docs/serving.md`` lists them; empty where the answer is not Leadwise's.
-        field: the part of the request that is wrong.
-    """
-
-    def __init__(self, message: str, status: int, code: str, field: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.field = field
-
-
-class ServerFailed(ClientError):
-    """The server has a defect, or what answers is no scoring server of Leadwise."""
 
 
 class Client:
@@ -134,10 +100,10 @@ class Client:
             params["all_findings"] = True
         most = min(self.batch, MOST_EXPLAINED) if explain else self.batch
         answers: list[Answer] = []
-        for batch in _batches(records, most, answers):
+        for batch in batches(records, most, answers):
             predictions = self._ask([row for _, row in batch], params)
             for (position, _), answer in zip(batch, predictions, strict=True):
-                answers[position] = _at(answer, position)
+                answers[position] = at_its_place(answer, position)
         return answers
 
     def _ask(self, rows: list[bytes], params: dict[str, Any]) -> list[Answer]:
@@ -211,56 +177,6 @@ def _retries(count: int) -> Retry:
         raise_on_status=False,
         redirect=False,
     )
-
-
-def _batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterator[list[tuple[int, bytes]]]:
-    """Rows as JSON with their positions, as many at a time as one request may hold.
-
-    ``answers`` grows by one entry per record; what cannot be sent has its error there.
-    """
-    batch: list[tuple[int, bytes]] = []
-    size = 0
-    for position, record in enumerate(records):
-        answers.append({})
-        try:
-            # Numbers that JSON does not know are the server's to refuse.
-            row = json.dumps(request_row(record, position)).encode()
-        except PayloadError as error:
-            answers[position] = error.answer(record_id_of(record))
-            continue
-        except (TypeError, ValueError):
-            problem = PayloadError(position, "record", "a field holds what JSON does not know", "wrong_type")
-            answers[position] = problem.answer(record_id_of(record))
-            continue
-        if len(row) > LARGEST_ROW:
-            answers[position] = _too_large(record_id_of(record), position, len(row))
-            continue
-        if batch and (len(batch) == most or size + len(row) > LARGEST_ROW):
-            yield batch
-            batch, size = [], 0
-        batch.append((position, row))
-        size += len(row) + 2
-    if batch:
-        yield batch
-
-
-def _too_large(record_id: str | None, position: int, size: int) -> Answer:
-    allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
-    message = f"row {position}: signal: is {size / 2**20:.1f} MiB as text; {allowed}"
-    return {
-        "id": record_id,
-        "error": {"code": "too_large", "field": "signal", "message": message, "row": position},
-    }
-
-
-def _at(answer: Answer, position: int) -> Answer:
-    """An error tells the record's place among all, not in its request."""
-    error = answer.get("error")
-    if not isinstance(error, dict):
-        return answer
-    old, message = error.get("row"), str(error.get("message"))
-    renamed = message.replace(f"row {old}:", f"row {position}:", 1) if message.startswith(f"row {old}:") else message
-    return answer | {"error": error | {"row": position, "message": renamed}}
 
 
 def _content(response: requests.Response) -> dict[str, Any]:

@@ -5,6 +5,7 @@ scheme ``SCPECG`` as ``5.6.3-9-n`` with the lead numbers of EN 1064).
 """
 
 import re
+from functools import lru_cache
 
 from leadwise.contract import LEADS
 
@@ -34,6 +35,8 @@ _INVERTED = re.compile(r"(?:-|minus[ _]|inverted[ _])(avr)")
 """Cabrera's order shows aVR upside down."""
 
 
+# The same few names come again with every file.
+@lru_cache(maxsize=256)
 def standard_lead(name: str) -> tuple[str, float] | None:
     """The standard lead that a name or code of a file means.
 

@@ -90,11 +90,13 @@ def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> Question:
 def lead_spans(signal: np.ndarray) -> np.ndarray:
     """``(lead,)`` largest minus smallest number of each lead that has one."""
     finite = np.isfinite(signal)
-    with_values = finite.any(axis=0)
-    low = np.min(signal, axis=0, where=finite, initial=np.inf)[with_values]
-    high = np.max(signal, axis=0, where=finite, initial=-np.inf)[with_values]
     # Two huge numbers of different sign are further apart than any number.
     with np.errstate(over="ignore"):
+        if finite.all():
+            return np.ptp(signal, axis=0)
+        with_values = finite.any(axis=0)
+        low = np.min(signal, axis=0, where=finite, initial=np.inf)[with_values]
+        high = np.max(signal, axis=0, where=finite, initial=-np.inf)[with_values]
         return high - low
 
 

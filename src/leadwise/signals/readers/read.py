@@ -149,7 +149,7 @@ def _bytes_at(path: Path) -> bytes:
 
 def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     """Find the recording among the files and read it."""
-    kinds = {name: kind_of(name, content) for name, content in files.items()}
+    kinds = _kinds(files)
     for name in [name for name, kind in kinds.items() if kind is Kind.ZIP]:
         members = unpack(name, files.pop(name))
         if "[Content_Types].xml" in members:
@@ -175,6 +175,21 @@ def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     if left := [name for name in files if name not in used]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read
+
+
+def _kinds(files: Mapping[str, bytes]) -> dict[str, Kind | str]:
+    """What each file is; one that a header names is its signal file, whatever its numbers look like."""
+    headers = {name: kind_of(name, content) for name, content in files.items() if name.casefold().endswith(".hea")}
+    named = {
+        signal_file
+        for name, kind in headers.items()
+        if kind is Kind.WFDB
+        for signal_file in read_header(name, files[name].decode("utf-8", errors="replace")).files
+    }
+    return {
+        name: Kind.OTHER_FILE if name in named else headers.get(name) or kind_of(name, content)
+        for name, content in files.items()
+    }
 
 
 def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Kind | str]) -> str:

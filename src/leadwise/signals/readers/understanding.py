@@ -1,6 +1,8 @@
 """From what a reader found to a recording in millivolts: hints applied, questions asked, oddities noted."""
 
+import math
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 
@@ -175,6 +177,8 @@ def _lead_question(count: int) -> Question:
 
 def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
     """Cut off the beginning and end where every lead is missing."""
+    if not (np.isnan(signal_mv[0]).all() or np.isnan(signal_mv[-1]).all()):
+        return signal_mv
     present = np.flatnonzero(~np.isnan(signal_mv).all(axis=1))
     if len(present) == 0:
         raise ReaderError(file, "signal", "holds no sample that is a number")
@@ -193,7 +197,7 @@ def _note_oddities(signal_mv: np.ndarray, names: Sequence[str], notes: list[str]
         worst = int(missing.argmax())
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
     spans = lead_spans(signal_mv)
-    typical = float(np.median(spans)) if spans.size else np.nan
+    typical = median(spans.tolist()) if spans.size else math.nan
     if typical < SMALLEST_USUAL_SPAN_MV:
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")
     elif typical > LARGEST_USUAL_SPAN_MV:

@@ -6,7 +6,7 @@ that are there, and only a clean copy of it is given to the library.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_SAMPLES, ReaderError, shown_text
 
@@ -67,7 +67,7 @@ class Header:
     signals: tuple[SignalLine, ...]
     comments: tuple[str, ...]
 
-    @property
+    @cached_property
     def files(self) -> tuple[str, ...]:
         """Names of the signal files, each once."""
         return tuple(dict.fromkeys(line.file for line in self.signals))

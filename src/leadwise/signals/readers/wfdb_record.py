@@ -79,7 +79,8 @@ def _read_directly(header: Header, files: Mapping[str, bytes]) -> list[np.ndarra
     if not plain or not header.samples:
         return []
     shape = (header.samples, len(header.signals))
-    return list(np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1]).reshape(shape).T)
+    by_time = np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1]).reshape(shape)
+    return list(np.ascontiguousarray(by_time.T))
 
 
 def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
