@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leadwise.serving.scorer import ANSWERED_TOGETHER, Scorer
+from leadwise.serving.batch.parts import READ_TOGETHER
+from leadwise.serving.scorer import Scorer
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     network = Scorer.load(package).fusion
     with np.load(file) as content:
         windows, facts, of_a_record = content["windows"], content["facts"], int(content["of_a_record"])
-    size = ANSWERED_TOGETHER * of_a_record
+    size = READ_TOGETHER * of_a_record
     parts = [slice(first, first + size) for first in range(0, len(windows) - size + 1, size)]
 
     def run(limit_s: float) -> float:
@@ -29,7 +30,7 @@ def main() -> None:
             part = parts[done % len(parts)]
             network.ask(windows[part], facts[part])
             done += 1
-        return done * ANSWERED_TOGETHER / passed
+        return done * READ_TOGETHER / passed
 
     run(min(1.0, seconds))
     print(run(seconds))

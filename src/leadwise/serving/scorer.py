@@ -18,7 +18,7 @@ from leadwise.signals.examination import examine_many
 
 DESCRIPTION_FILE = "model.json"
 ANSWERED_TOGETHER = 16
-"""Rows that go through the network together; more did not make it faster."""
+"""Rows of a request that go through the network together; more did not make it faster."""
 VALUES_TOGETHER = 2**20
 """Samples of all leads that are held for it, one long recording more or less: 17 of 10 s at 500 Hz."""
 
@@ -32,14 +32,17 @@ class Scorer:
         metadata: answers rows without one.
         simulated: whether the networks were trained on simulated data.
         registered: the version in the registry; ``None`` where the package did not come from there.
-        threads: in which the networks work.
+        together: most rows that go through the network together.
+        threads: in which the networks work while recordings are looked at; ``None``: one after the other, which is
+            faster where a process per processor scores.
     """
 
     fusion: Network
     metadata: Network
     simulated: bool
     registered: RegisteredVersion | None = None
-    threads: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor, repr=False, compare=False)
+    together: int = ANSWERED_TOGETHER
+    threads: ThreadPoolExecutor | None = field(default_factory=ThreadPoolExecutor, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: Path, registered: RegisteredVersion | None = None) -> "Scorer":
@@ -85,14 +88,18 @@ class Scorer:
             asked: what is asked beside the rows.
             first: the place of the first row in its request.
         """
-        for group in _groups(_read(row, number) for number, row in enumerate(rows, first)):
+        for group in _groups((_read(row, number) for number, row in enumerate(rows, first)), self.together):
             yield from self._answered(group, asked)
 
     def _answered(self, group: Sequence["_Read"], asked: Asked) -> Iterator[Answer]:
-        # A session lets go of Python's lock: while a network works, the recordings are looked at.
-        working = self.threads.submit(self._outputs, [one.row for one in group if isinstance(one.row, Request)])
-        cases = _cases(group)
-        outputs = iter(working.result())
+        requests = [one.row for one in group if isinstance(one.row, Request)]
+        if self.threads is None:
+            cases, outputs = _cases(group), iter(self._outputs(requests))
+        else:
+            # A session lets go of Python's lock: while a network works, the recordings are looked at.
+            working = self.threads.submit(self._outputs, requests)
+            cases = _cases(group)
+            outputs = iter(working.result())
         for one, case in zip(group, cases, strict=True):
             found = next(outputs) if isinstance(one.row, Request) else {}
             if isinstance(case, Case):
@@ -140,11 +147,11 @@ def _read(row: Mapping[str, Any], number: int) -> _Read:
         return _Read(number, error.answer(record_id_of(row)))
 
 
-def _groups(rows: Iterable[_Read]) -> Iterator[list[_Read]]:
+def _groups(rows: Iterable[_Read], most: int) -> Iterator[list[_Read]]:
     group: list[_Read] = []
     for row in rows:
         group.append(row)
-        if len(group) == ANSWERED_TOGETHER or sum(one.values for one in group) >= VALUES_TOGETHER:
+        if len(group) == most or sum(one.values for one in group) >= VALUES_TOGETHER:
             yield group
             group = []
     if group:

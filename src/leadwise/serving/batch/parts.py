@@ -4,7 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,9 @@ from leadwise.serving.registered import RegisteredVersion
 from leadwise.serving.scorer import Scorer
 from leadwise.signals.readers import ReaderError, read_ecg
 
+READ_TOGETHER = 64
+"""Recordings that are read, looked at, and go through the network together: four times as many as of a request, where
+memory counts, are 4 % faster."""
 PART_KEY = b"leadwise.part"
 """In a part's metadata: the digest of what it is of and how it was scored."""
 
@@ -67,7 +70,7 @@ def score_part(task: PartTask) -> None:
 
 @lru_cache(maxsize=1)
 def _scorer(package: Path, registered: RegisteredVersion | None) -> Scorer:
-    return Scorer.load(package, registered)
+    return replace(Scorer.load(package, registered), together=READ_TOGETHER, threads=None)
 
 
 def _answered(
