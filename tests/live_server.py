@@ -128,23 +128,12 @@ class LiveServer:
                     found[int(entry.name)] = pages * os.sysconf("SC_PAGE_SIZE") // 2**20
         return found
 
-    def busy_s(self) -> float:
-        """Processor time that the whole group has taken."""
-        spent = 0
-        for number in self.processes():
-            with suppress(OSError):
-                # Fields 14 and 15 of proc(5), counted behind the name, which may hold spaces.
-                fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-                spent += int(fields[11]) + int(fields[12])
-        return spent / os.sysconf("SC_CLK_TCK")
-
-    def wait_until_idle_for(self, seconds: float) -> None:
-        """Wait until the server has done next to nothing for so long."""
-        since, spent = time.perf_counter(), self.busy_s()
-        while time.perf_counter() - since < seconds:
-            time.sleep(0.2)
-            if (now := self.busy_s()) - spent > 0.1:
-                since, spent = time.perf_counter(), now
+    def holds(self, client: socket.socket) -> bool:
+        """Whether the server has kept its end of a connection open; see /proc/net/tcp in proc(5)."""
+        ends = f":{self.port:04X}", f":{client.getsockname()[1]:04X}"
+        connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        states = [state for _, local, remote, state, *_ in connections if (local[-5:], remote[-5:]) == ends]
+        return states == ["01"]
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
