@@ -69,7 +69,6 @@ def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], ask
     name = asked.policy or network.policy
     policy = network.policies[name]
     explanations, why_not = explanations_of(network, case.request.patient, case.record, asked.explain)
-    calibrated = network.calibration.apply(found[SUPERCLASS_OUTPUT])
     whole = network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0))
     statements = network.findings
     return {
@@ -83,7 +82,7 @@ def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], ask
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
         else [],
-        "windows": _windows(case.examined, calibrated, policy)
+        "windows": _windows(case.examined, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
         if case.examined and len(case.examined.times_s) > 1
         else [],
         "explanations": explanations,

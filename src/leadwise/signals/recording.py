@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
-from leadwise.signals.leads import RecordingError, arrange_leads, canonical_leads
+from leadwise.signals.leads import RecordingError, arrange_leads, canonical_leads, lead_extremes
 
 LOWEST_FS_HZ, HIGHEST_FS_HZ = 50.0, 2000.0
 SHORTEST_S, LONGEST_S = 5.0, 600.0
@@ -140,7 +140,7 @@ def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray
 
 def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
     """Refuse what cannot be an ECG in the stated units; return the names of flat leads."""
-    lowest, highest = signal_mv.min(axis=0), signal_mv.max(axis=0)
+    lowest, highest = lead_extremes(signal_mv)
     largest = float(max(highest.max(), -lowest.min()))
     # Leads that are computed from infinite ones are no number.
     if not largest <= LARGEST_MV:

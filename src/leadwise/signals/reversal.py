@@ -35,6 +35,7 @@ CHEST_EXCHANGES: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6",
 EXCHANGES = LIMB_EXCHANGES + CHEST_EXCHANGES
 LIMB_THRESHOLD, CHEST_THRESHOLD = 4.0, 6.0
 """Scores above which an exchange is likely: few recordings have exchanged electrodes, so even odds are not enough."""
+_LIMB_NAMES, _CHEST_NAMES = (np.array(["", *some], dtype=object) for some in (LIMB_EXCHANGES, CHEST_EXCHANGES))
 
 _I_AND_II_AFTER = {
     "LA-RA": {"I": (-1.0, 0.0), "II": LEADS_FROM_I_AND_II["III"]},
@@ -90,13 +91,12 @@ def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     limb = len(LIMB_EXCHANGES)
     return (
-        _likeliest(scores[:, :limb], LIMB_EXCHANGES, LIMB_THRESHOLD),
-        _likeliest(scores[:, limb:], CHEST_EXCHANGES, CHEST_THRESHOLD),
+        _likeliest(scores[:, :limb], _LIMB_NAMES, LIMB_THRESHOLD),
+        _likeliest(scores[:, limb:], _CHEST_NAMES, CHEST_THRESHOLD),
     )
 
 
-def _likeliest(scores: np.ndarray, exchanges: tuple[str, ...], threshold: float) -> np.ndarray:
-    names = np.array(["", *exchanges], dtype=object)
+def _likeliest(scores: np.ndarray, names: np.ndarray, threshold: float) -> np.ndarray:
     return names[np.where(scores.max(axis=1) > threshold, scores.argmax(axis=1) + 1, 0)]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadwise.signals.leads import lead_extremes
 from leadwise.signals.readers.errors import ReaderError, shown_text
 from leadwise.signals.readers.found import Channel, Hints, Question
 from leadwise.signals.readers.units import MV_PER_UNIT, likely_unit, unit_of
@@ -93,7 +94,8 @@ def lead_spans(signal: np.ndarray) -> np.ndarray:
     # Two huge numbers of different sign are further apart than any number.
     with np.errstate(over="ignore"):
         if finite.all():
-            return np.ptp(signal, axis=0)
+            low, high = lead_extremes(signal)
+            return high - low
         with_values = finite.any(axis=0)
         low = np.min(signal, axis=0, where=finite, initial=np.inf)[with_values]
         high = np.max(signal, axis=0, where=finite, initial=-np.inf)[with_values]

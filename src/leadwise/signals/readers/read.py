@@ -18,7 +18,9 @@ from leadwise.signals.readers.muse_xml import read_muse_xml
 from leadwise.signals.readers.numpy_arrays import read_npy, read_npz
 from leadwise.signals.readers.parquet_table import read_parquet
 from leadwise.signals.readers.understanding import understand
+from leadwise.signals.readers.wfdb_alike import learn, read_alike
 from leadwise.signals.readers.wfdb_header import read_header
+from leadwise.signals.readers.wfdb_record import FORMAT as WFDB
 from leadwise.signals.readers.wfdb_record import read_wfdb
 from leadwise.signals.readers.zip_archive import unpack
 
@@ -73,6 +75,8 @@ def read_ecg(
     hints = Hints(fs_hz, units, gain, None if leads is None else tuple(leads), order)
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
+        if isinstance(source, Path | str):
+            return _read_at(Path(source), label, hints)
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
@@ -84,10 +88,21 @@ def read_ecg(
         raise ReaderError(label, "content", "is broken, cut off, or not what it seems to be") from None
 
 
-def _files(source: Source, name: str) -> dict[str, bytes]:
+def _read_at(path: Path, label: str, hints: Hints) -> ReadECG:
+    if hints != Hints():
+        return _read(_files_at(path), label, hints)
+    if (alike := read_alike(path, _bytes_at)) is not None:
+        return alike
+    files = _files_at(path)
+    header = files.get(path.name, b"")
+    read = _read(files, label, hints)
+    if read.format == WFDB:
+        learn(path, header, read)
+    return read
+
+
+def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
     """The files by name, each no larger than allowed."""
-    if isinstance(source, Path | str):
-        return _files_at(Path(source))
     files = {name or UNNAMED: source} if isinstance(source, bytes) else _without_folders(source)
     if not 1 <= len(files) <= MOST_FILES:
         raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {MOST_FILES} are allowed")
@@ -136,13 +151,13 @@ def _is_read_alone(path: Path, content: bytes) -> bool:
 def _bytes_at(path: Path) -> bytes:
     try:
         # Without waiting: a pipe, of which nobody writes the other end, is no file either.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as stream:
             state = os.fstat(stream.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise ReaderError(path.name, "file", "is no regular file")
             if state.st_size > LARGEST_FILE:
                 raise ReaderError(path.name, "size", _too_large(state.st_size))
-            return stream.read(LARGEST_FILE + 1)[:LARGEST_FILE]
+            return stream.read()[:LARGEST_FILE]
     except OSError as error:
         raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 

@@ -47,7 +47,7 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     signal_mv = None
     if named is not None and converted is not None:
         signal_mv = _without_missing_ends(file, converted.signal_mv, notes)
-        _note_oddities(signal_mv, [channel.name for channel in chosen], notes)
+        notes += oddities(signal_mv, [channel.name for channel in chosen])
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     return ReadECG(
         file=shown_name(file),
@@ -191,9 +191,17 @@ def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) ->
     return signal_mv[first:last]
 
 
-def _note_oddities(signal_mv: np.ndarray, names: Sequence[str], notes: list[str]) -> None:
-    missing = np.isnan(signal_mv).sum(axis=0)
-    if missing.any():
+def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Notes on samples that are missing and on leads that span more or less than those of any usual ECG.
+
+    Args:
+        signal_mv: ``(time, lead)`` in millivolts, NaN where a sample is missing.
+        names: of the leads, as the file spells them.
+    """
+    notes = []
+    gone = np.isnan(signal_mv)
+    if gone.any():
+        missing = gone.sum(axis=0)
         worst = int(missing.argmax())
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
     spans = lead_spans(signal_mv)
@@ -202,3 +210,4 @@ def _note_oddities(signal_mv: np.ndarray, names: Sequence[str], notes: list[str]
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")
     elif typical > LARGEST_USUAL_SPAN_MV:
         notes.append(f"The leads span {typical:.3g} mV, more than in any usual ECG: check the units.")
+    return notes

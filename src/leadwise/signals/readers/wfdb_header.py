@@ -5,6 +5,7 @@ that are there, and only a clean copy of it is given to the library.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -59,7 +60,7 @@ class Header:
         fs_hz: frames per second.
         samples: frames, if the header says it.
         signals: one per signal.
-        comments: texts of the comment lines.
+        comments: the lines of comment.
     """
 
     fs_hz: float
@@ -88,9 +89,10 @@ class Header:
             lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
         return "\n".join(lines) + "\n"
 
-    def comment_facts(self) -> list[tuple[str, str]]:
-        """Pairs of a name and a text from comments such as ``Age: 56`` or ``<age>: 56 <sex>: F``."""
-        return [(match[1], match[2]) for text in self.comments for match in _COMMENT_FACT.finditer(text)]
+
+def comment_facts(comments: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of a name and a text from comments such as ``# Age: 56`` or ``# <age>: 56 <sex>: F``."""
+    return [(match[1], match[2]) for text in comments for match in _COMMENT_FACT.finditer(text.lstrip("# \t"))]
 
 
 def looks_like_header(text: str) -> bool:
@@ -113,7 +115,7 @@ def read_header(file: str, text: str) -> Header:
     lines = [line.rstrip("\r") for line in text[:LONGEST_HEADER].split("\n")]
     if len(text) > LONGEST_HEADER or max(map(len, lines)) > LONGEST_LINE:
         raise ReaderError(file, "header", f"is longer than {LONGEST_HEADER} characters, or a line than {LONGEST_LINE}")
-    comments = tuple(line.lstrip("# \t") for line in lines if line.startswith("#"))
+    comments = tuple(line for line in lines if line.startswith("#"))
     lines = [line for line in lines if line.strip() and not line.startswith("#")]
     record = _RECORD.match(lines[0]) if lines else None
     if record is None:

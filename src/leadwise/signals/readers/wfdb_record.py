@@ -9,9 +9,10 @@ import numpy as np
 from leadwise.signals.readers.errors import ReaderError, shown_name
 from leadwise.signals.readers.found import Channel, Found, Hints, Question
 from leadwise.signals.readers.patient_facts import facts_of
-from leadwise.signals.readers.wfdb_header import Header, SignalLine, read_header
+from leadwise.signals.readers.wfdb_header import Header, SignalLine, comment_facts, read_header
 
 FORMAT = "WFDB"
+MISSING_16_BIT = -(2**15)
 USUAL_GAIN = 200.0
 """Units per millivolt that the header specification assumes where a header states none."""
 PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12, "310": 10, "311": 10}
@@ -33,7 +34,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     _check_files(file, header, files)
     stored = _read_directly(header, files) or _read_by_library(header, files)
     notes = _checksum_notes(header, stored)
-    facts, oddities = facts_of(header.comment_facts())
+    facts, oddities = facts_of(comment_facts(header.comments))
     question = None
     if any(line.gain is None for line in header.signals):
         question = Question(
@@ -71,16 +72,20 @@ def _check_files(file: str, header: Header, files: Mapping[str, bytes]) -> None:
 def _read_directly(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
     """The stored numbers of a record as most are, PTB-XL's among them; nothing of any other.
 
-    One file of 16-bit numbers, a sample of every signal after the other: the library takes ten times as long for it.
+    The library takes ten times as long for it.
     """
-    plain = len(header.files) == 1 and all(
-        (line.format, line.samples_per_frame, line.skew, line.offset) == ("16", 1, 0, 0) for line in header.signals
-    )
-    if not plain or not header.samples:
+    if not is_plain(header) or not header.samples:
         return []
-    shape = (header.samples, len(header.signals))
-    by_time = np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1]).reshape(shape)
+    shape, offset = (header.samples, len(header.signals)), header.signals[0].offset
+    by_time = np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1], offset).reshape(shape)
     return list(np.ascontiguousarray(by_time.T))
+
+
+def is_plain(header: Header) -> bool:
+    """Whether the samples are 16-bit numbers in one file, one of every signal after the other."""
+    layouts = {(line.format, line.samples_per_frame, line.skew) for line in header.signals}
+    offsets = {line.offset for line in header.signals}
+    return len(header.files) == len(offsets) == 1 and layouts == {("16", 1, 0)}
 
 
 def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
