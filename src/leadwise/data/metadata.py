@@ -3,7 +3,8 @@
 It ships inside the served model as JSON, so it needs numpy and pandas only.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,14 +112,19 @@ class MetadataTransformer:
         return self._scaled(_values(patients, self.feature_set))
 
     def transform_one(self, patient: Mapping[str, float | None]) -> np.ndarray:
-        """``(1, width)`` float32 of one patient: ``transform`` of a table with this row, at a tenth of the time.
+        """``(1, width)`` float32 of one patient."""
+        return self.transform_many([patient])
+
+    def transform_many(self, patients: Sequence[Mapping[str, float | None]]) -> np.ndarray:
+        """``(patient, width)`` float32: ``transform`` of a table with these rows, of a few at a tenth of the time.
 
         Raises:
             MetadataError: as ``transform``.
         """
         if self.feature_set != "clinical":
-            return self.transform(pd.DataFrame([dict(patient)]))
-        return self._scaled(_clinical({name: np.array([_number(patient.get(name), name)]) for name in NUMBERS}))
+            return self.transform(pd.DataFrame([dict(patient) for patient in patients]))
+        known = {name: np.array([_number(patient.get(name), name) for patient in patients]) for name in NUMBERS}
+        return self._scaled(_clinical(known))
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         unknown = np.isnan(values)
@@ -195,7 +201,7 @@ def _number(value: float | None, name: str) -> float:
         number = np.nan if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise MetadataError(f"{name}: received something that is not a number: {error}") from None
-    if np.isinf(number):
+    if math.isinf(number):
         raise MetadataError(f"{name}: received an infinite number; a finite number or nothing is allowed")
     return number
 

@@ -97,7 +97,7 @@ class Network:
 
         The windows of all records go through the session in as few calls as possible.
         """
-        facts = [self.metadata.transform_one(question.patient) for question in questions]
+        facts = self.metadata.transform_many([question.patient for question in questions])
         cut = [self._windows(question) for question in questions]
         answers: list[dict[str, np.ndarray]] = [{} for _ in questions]
         # What is shorter than a window is one window of its own length, and takes a call of its own.
@@ -105,9 +105,7 @@ class Network:
             places = [place for place, windows in enumerate(cut) if windows.shape[2:] == shape]
             counts = [cut[place].shape[0] * cut[place].shape[1] for place in places]
             windows = [cut[place].reshape(count, *shape) for place, count in zip(places, counts, strict=True)]
-            found = self.ask(
-                np.concatenate(windows), np.repeat(np.concatenate([facts[place] for place in places]), counts, axis=0)
-            )
+            found = self.ask(np.concatenate(windows), np.repeat(facts[places], counts, axis=0))
             for place, end, count in zip(places, np.cumsum(counts), counts, strict=True):
                 by_stretch = (*cut[place].shape[:2], -1)
                 answers[place] = {
@@ -122,7 +120,8 @@ class Network:
             return np.empty((1, 1, 0), dtype=np.float32)
         at_rate = self.signal.standardise(resample(record.signal_mv, record.fs_hz, self.signal.fs_hz))
         parts = stretches(len(at_rate), self.signal.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
-        return np.stack([self.signal.windows(at_rate[part]) for part in parts])
+        cut = [self.signal.windows(at_rate[part]) for part in parts]
+        return np.stack(cut) if len(cut) > 1 else cut[0][np.newaxis]
 
     def ask(self, windows: np.ndarray, facts: np.ndarray) -> dict[str, np.ndarray]:
         """Uncalibrated ``(window, class)`` by output.
