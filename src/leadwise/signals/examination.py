@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadwise.signals.flags import Flag, quality_flags
+from leadwise.signals.flags import Flag, quality_flags, without_flags
 from leadwise.signals.no_ecg import why_no_ecg
 from leadwise.signals.quality import LeadQuality, about_100_hz, measure_leads
 from leadwise.signals.recording import Recording
@@ -74,16 +74,20 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     fs_hz = recordings[0].record.fs_hz
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64))
     reasons = why_no_ecg(*about_100_hz(leads_uv, fs_hz))
+    plain = without_flags(measured)
     ends = np.cumsum([len(part) for part in cut]).tolist()
     return [
-        _examination(recording, measured, reasons, range(end - len(part), end))
+        _examination(recording, measured, reasons, plain, range(end - len(part), end))
         for recording, part, end in zip(recordings, cut, ends, strict=True)
     ]
 
 
-def _examination(recording: Recording, measured: LeadQuality, reasons: Sequence[str], rows: range) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured."""
-    flags = quality_flags(measured, [row for row in rows if not reasons[row]] or rows)
+def _examination(
+    recording: Recording, measured: LeadQuality, reasons: Sequence[str], plain: np.ndarray, rows: range
+) -> Examination:
+    """Of the recording whose stretches are some rows of what was measured; ``plain`` are those without flags."""
+    counted = [row for row in rows if not reasons[row]] or rows
+    flags = () if len(counted) == 1 and plain[counted[0]] else quality_flags(measured, counted)
     if recording.missing:
         most = max(recording.missing.values())
         detail = f"{most} samples at most, filled along straight lines"

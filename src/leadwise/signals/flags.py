@@ -92,6 +92,21 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
     return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
 
 
+def without_flags(measured: LeadQuality) -> np.ndarray:
+    """``(stretch,)`` bool: those of which ``quality_flags`` finds none, as of most recordings, all at a glance."""
+    spans_uv = measured.highest_uv - measured.lowest_uv
+    typical_mv = np.median((spans_uv / 1000).astype(np.float64), axis=1)
+    limb, chest = likely_reversals(measured.reversal_score)
+    return np.asarray(
+        ~(measured.flat | measured.clipped | (measured.noise_uv > NOISY_UV) | (measured.hum_uv > HUM_UV)).any(axis=1)
+        & (limb == "")
+        & (chest == "")
+        & (np.maximum(measured.limb_leads_uv, measured.augmented_leads_uv) <= DISAGREEING_UV)
+        & (typical_mv >= SMALLEST_USUAL_SPAN_MV)
+        & (typical_mv <= LARGEST_USUAL_SPAN_MV)
+    )
+
+
 def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarray) -> list[Flag]:
     found = []
     off_uv = np.maximum(measured.limb_leads_uv[rows], measured.augmented_leads_uv[rows]).max()
