@@ -13,7 +13,16 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from leadwise.contract import MODEL_NAMES, EncoderName, FeatureSet, HeadName, LeadwiseError, ModelName, StoredRate
+from leadwise.contract import (
+    MODEL_NAMES,
+    EncoderName,
+    FeatureSet,
+    HeadName,
+    LeadwiseError,
+    ModelName,
+    Precision,
+    StoredRate,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
@@ -105,6 +114,10 @@ class Train(Section):
     weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay; 0: plain Adam")
     ema_epochs: float = Field(ge=0, le=100, description="epochs over which weights are averaged; 0: not at all")
     batch_size: int = Field(ge=1, le=4096, description="records per batch")
+    precision: Precision = Field(
+        description="fusion models: of the arithmetic in training; bfloat16 keeps the weights in float32, and pays on "
+        "processors that have it (avx512_bf16, amx_bf16)"
+    )
     epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
     epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
     patience_metadata: int = Field(ge=1, description="epochs without gain before the metadata model stops")

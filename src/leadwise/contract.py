@@ -58,6 +58,7 @@ ModelName = Literal["metadata", "fusion", "fusion_augmented"]
 MODEL_NAMES: tuple[ModelName, ...] = ("metadata", "fusion", "fusion_augmented")
 EncoderName = Literal["original_cnn", "resnet1d_wang", "se_resnet", "convnext"]
 HeadName = Literal["linear", "dense"]
+Precision = Literal["float32", "bfloat16"]
 ENCODER_NAMES: tuple[EncoderName, ...] = ("original_cnn", "resnet1d_wang", "se_resnet", "convnext")
 FUSION_MODELS: tuple[ModelName, ...] = ("fusion", "fusion_augmented")
 

@@ -1,5 +1,7 @@
 """The networks: the original's layers and counts, and what every encoder owes to the rest of the house."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from leadwise.contract import (
     ModelName,
     SignalShape,
 )
-from leadwise.models.build import ENCODERS, Architecture, build_model
+from leadwise.models.build import ENCODERS, Architecture, as_served, build_model
 
 SHAPE = SignalShape()
 
@@ -84,6 +86,28 @@ def test_every_lead_and_the_metadata_matter(encoder: EncoderName) -> None:
         assert np.abs(changed - answer).max() > 1e-5, lead
     other = np.asarray(network(inputs | {"metadata": -inputs["metadata"]}, training=False)["superclasses"])
     assert np.abs(other - answer).max() > 1e-5
+
+
+@pytest.mark.parametrize("encoder", ENCODER_NAMES)
+def test_bfloat16_is_for_training_alone(encoder: EncoderName) -> None:
+    architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
+    exact = build_model("fusion", SHAPE, metadata_width=14, architecture=architecture, seed=5)
+    rough = build_model(
+        "fusion", SHAPE, metadata_width=14, architecture=replace(architecture, precision="bfloat16"), seed=5
+    )
+    assert {layer.compute_dtype for layer in rough.layers if "conv" in layer.name} == {"bfloat16"}
+    assert {weight.dtype for weight in rough.weights} == {"float32"}
+    inputs = inputs_of("fusion", 250)
+    expected = exact(inputs, training=False)
+    served = as_served(rough)
+    assert {layer.compute_dtype for layer in served.layers} == {"float32"}
+    assert [layer.name for layer in served.layers] == [layer.name for layer in exact.layers]
+    for output, answers in served(inputs, training=False).items():
+        np.testing.assert_array_equal(answers, expected[output])
+    differences = [
+        np.abs(np.asarray(rough(inputs, training=False)[output]) - expected[output]).max() for output in expected
+    ]
+    assert 0 < max(differences) < 0.05
 
 
 def test_same_seed_same_weights() -> None:

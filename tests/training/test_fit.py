@@ -70,6 +70,20 @@ def test_privileged_targets_are_learnt_and_leave_no_trace_in_the_model(store: St
     assert recipe.fingerprint(store.manifest) != without.fingerprint(store.manifest)
 
 
+def test_a_network_that_is_trained_in_bfloat16_is_kept_in_float32(store: Store, tmp_path: Path) -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        recipe = small("fusion", encoder="original_cnn", precision=precision)
+        result = fit_model(recipe, store, tmp_path / precision, report=no_report)
+        assert not result["reused"]
+        assert result["parameters"]["precision"] == precision
+        losses[precision] = [metrics["train/loss"] for metrics in result["history"]]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.03)
+    assert losses["bfloat16"] != losses["float32"]
+    network = load_trained(tmp_path / "bfloat16").network
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+
+
 def test_the_same_training_is_not_done_twice(store: Store, tmp_path: Path) -> None:
     first = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)
     second = fit_model(small("metadata"), store, tmp_path / "metadata", report=no_report)

@@ -27,8 +27,11 @@ def dense_layers(features: "keras.KerasTensor", dropout: float) -> "keras.KerasT
 
 
 def head(features: "keras.KerasTensor", classes: int, name: str) -> "keras.KerasTensor":
-    """Logits and sigmoid, ``(batch, features)`` to ``(batch, classes)``, in the layers ``name`` and ``name_logits``."""
+    """Logits and sigmoid, ``(batch, features)`` to ``(batch, classes)``, in the layers ``name`` and ``name_logits``.
+
+    In float32, whatever the layers before compute in: bfloat16 has eight bits for a logit, and ties where order counts.
+    """
     from keras import layers
 
-    logits = layers.Dense(classes, name=f"{name}_logits")(features)
+    logits = layers.Dense(classes, dtype="float32", name=f"{name}_logits")(features)
     return layers.Activation("sigmoid", dtype="float32", name=name)(logits)

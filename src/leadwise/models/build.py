@@ -1,6 +1,7 @@
 """The networks: metadata alone, or fused with what an encoder makes of the recording."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from leadwise.contract import (
     HeadName,
     LeadwiseError,
     ModelName,
+    Precision,
     SignalShape,
 )
 from leadwise.models.branches import dense_layers, head, metadata_branch
@@ -45,6 +47,8 @@ class Architecture:
         privileged: how many privileged targets a further output predicts while the network is trained; 0: none.
         dropout_branch: drop-out of the metadata branch.
         dropout_head: drop-out after the encoder and in the dense head.
+        precision: what layers compute in; weights, batch norm's statistics and answers are float32 in any case
+            (Micikevicius et al. 2018, Mixed Precision Training; bfloat16 needs no scaling of the loss).
     """
 
     encoder: EncoderName = "original_cnn"
@@ -54,12 +58,13 @@ class Architecture:
     privileged: int = 0
     dropout_branch: float = 0.3
     dropout_head: float = 0.5
+    precision: Precision = "float32"
 
 
 ORIGINAL = Architecture()
 
 PRIVILEGED_OUTPUT = "privileged"
-"""An output for training alone; ``without_privileged`` takes it away."""
+"""An output for training alone; ``as_served`` takes it away."""
 
 
 def build_model(
@@ -99,6 +104,13 @@ def build_model(
         raise LeadwiseError(f"encoder: received {architecture.encoder!r}; allowed: {', '.join(ENCODER_NAMES)}")
     if seed is not None:
         keras.utils.set_random_seed(seed)
+    with _layers_compute_in(architecture.precision):
+        return _connect(name, shape, metadata_width, architecture)
+
+
+def _connect(name: ModelName, shape: SignalShape, metadata_width: int, architecture: Architecture) -> "keras.Model":
+    import keras
+
     metadata = keras.Input((metadata_width,), name="metadata")
     inputs = {"metadata": metadata}
     features = metadata_branch(metadata, architecture.dropout_branch)
@@ -118,8 +130,36 @@ def build_model(
     return keras.Model(inputs, outputs, name=name)
 
 
-def without_privileged(network: "keras.Model") -> "keras.Model":
-    """The network as it is evaluated and served: the same weights, without the privileged output."""
+@contextmanager
+def _layers_compute_in(precision: Precision) -> Iterator[None]:
+    """Layers that are made inside compute in this precision."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def as_served(network: "keras.Model") -> "keras.Model":
+    """The network as it is evaluated and served: the same weights, in float32, without the privileged output."""
+    import keras
+
+    network = _without_privileged(network)
+    if all(layer.compute_dtype == "float32" for layer in network.layers):
+        return network
+    copy = keras.models.clone_model(network, clone_function=_in_float32)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _in_float32(layer: "keras.Layer") -> "keras.Layer":
+    return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+
+def _without_privileged(network: "keras.Model") -> "keras.Model":
     import keras
 
     if PRIVILEGED_OUTPUT not in network.output_names:

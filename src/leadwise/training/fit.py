@@ -19,7 +19,7 @@ from leadwise.data.labels import statement_labels
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.privileged import PrivilegedTargets, privileged_targets
 from leadwise.data.store import Store
-from leadwise.models.build import PRIVILEGED_OUTPUT, build_model, without_privileged
+from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
@@ -240,7 +240,7 @@ def _write(
 ) -> dict[str, Any]:
     """Write the model's folder from the best epoch of the last checkpoint."""
     best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
-    network = without_privileged(keras.saving.load_model(best, compile=False))
+    network = as_served(keras.saving.load_model(best, compile=False))
     training = {
         "model": recipe.model,
         "feature_set": recipe.feature_set,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.config import Parameters
-from leadwise.contract import EncoderName, HeadName, LeadwiseError, ModelName
+from leadwise.contract import EncoderName, HeadName, LeadwiseError, ModelName, Precision
 from leadwise.models.build import Architecture
 from leadwise.signals.augmentation import Augmentation
 
@@ -51,6 +51,7 @@ class Recipe:
     privileged_weight: float = 0.0
     teachers: int = 0
     distillation: float = 0.0
+    precision: Precision = "float32"
 
     @property
     def stride_samples(self) -> int:
@@ -67,6 +68,7 @@ class Recipe:
             statements=self.statement_weight > 0,
             dropout_branch=self.dropout_branch,
             dropout_head=self.dropout_head,
+            precision=self.precision,
         )
 
     @property
@@ -138,6 +140,8 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         privileged_weight=0.0 if small else train.privileged_weight,
         teachers=0 if small else train.teachers,
         distillation=train.distillation if train.teachers and not small else 0.0,
+        # Three small dense layers have nothing to gain.
+        precision="float32" if small else train.precision,
     )
     return with_values(recipe, tuned_values(model, parameters)) if train.use_tuned else recipe
 
