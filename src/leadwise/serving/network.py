@@ -106,11 +106,13 @@ class Network:
             counts = [cut[place].shape[0] * cut[place].shape[1] for place in places]
             windows = [cut[place].reshape(count, *shape) for place, count in zip(places, counts, strict=True)]
             found = self.ask(np.concatenate(windows), np.repeat(facts[places], counts, axis=0))
-            for place, end, count in zip(places, np.cumsum(counts), counts, strict=True):
-                by_stretch = (*cut[place].shape[:2], -1)
-                answers[place] = {
-                    name: values[end - count : end].reshape(by_stretch).mean(axis=1) for name, values in found.items()
-                }
+            stretches_of = [cut[place].shape[0] for place in places]
+            by_stretch = {
+                name: _means(values, np.repeat([cut[place].shape[1] for place in places], stretches_of))
+                for name, values in found.items()
+            }
+            for place, end, count in zip(places, np.cumsum(stretches_of).tolist(), stretches_of, strict=True):
+                answers[place] = {name: values[end - count : end] for name, values in by_stretch.items()}
         return answers
 
     def _windows(self, question: Question) -> np.ndarray:
@@ -137,6 +139,14 @@ class Network:
             inputs = {"metadata": facts[part]} | ({"signal": windows[part]} if self.signal else {})
             batches.append(self.session.run(self.outputs, inputs))
         return {name: np.concatenate([batch[k] for batch in batches]) for k, name in enumerate(self.outputs)}
+
+
+def _means(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Means ``(part, class)`` of the rows ``(row, class)``, of which each part has the next ``sizes[part]``."""
+    if (sizes == sizes[0]).all():
+        return np.asarray(values.reshape(len(sizes), sizes[0], -1).mean(axis=1))
+    ends = np.cumsum(sizes)
+    return np.stack([values[end - size : end].mean(axis=0) for end, size in zip(ends, sizes, strict=True)])
 
 
 def open_session(file: Path) -> "onnxruntime.InferenceSession":

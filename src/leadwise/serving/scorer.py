@@ -149,11 +149,13 @@ def _read(row: Mapping[str, Any], number: int) -> _Read:
 
 def _groups(rows: Iterable[_Read], most: int) -> Iterator[list[_Read]]:
     group: list[_Read] = []
+    values = 0
     for row in rows:
         group.append(row)
-        if len(group) == most or sum(one.values for one in group) >= VALUES_TOGETHER:
+        values += row.values
+        if len(group) == most or values >= VALUES_TOGETHER:
             yield group
-            group = []
+            group, values = [], 0
     if group:
         yield group
 

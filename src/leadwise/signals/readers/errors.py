@@ -38,7 +38,7 @@ class ReaderError(LeadwiseError):
 def shown_name(name: str) -> str:
     """A file's name as a message shows it: without its folder, printable, not too long."""
     base = name.replace("\\", "/").rpartition("/")[2]
-    printable = "".join(letter if letter.isprintable() else "?" for letter in base)
+    printable = base if base.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in base)
     return printable if len(printable) <= LONGEST_NAME else f"{printable[: LONGEST_NAME - 3]}..."
 
 

@@ -76,7 +76,7 @@ def read_ecg(
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
         if isinstance(source, Path | str):
-            return _read_at(Path(source), label, hints)
+            return _read_at(source if isinstance(source, Path) else Path(source), label, hints)
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise

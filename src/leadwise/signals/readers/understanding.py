@@ -204,7 +204,12 @@ def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
         missing = gone.sum(axis=0)
         worst = int(missing.argmax())
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
-    spans = lead_spans(signal_mv)
+    return notes + unusual_spans(lead_spans(signal_mv))
+
+
+def unusual_spans(spans: np.ndarray) -> list[str]:
+    """A note where leads span more or less than those of any usual ECG; ``spans`` is ``(lead,)`` in millivolts."""
+    notes = []
     typical = median(spans.tolist()) if spans.size else math.nan
     if typical < SMALLEST_USUAL_SPAN_MV:
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from leadwise.signals.leads import lead_extremes
 from leadwise.signals.readers.errors import shown_name
 from leadwise.signals.readers.found import ReadECG
 from leadwise.signals.readers.patient_facts import facts_of
-from leadwise.signals.readers.understanding import oddities
+from leadwise.signals.readers.understanding import unusual_spans
 from leadwise.signals.readers.units import MV_PER_UNIT, unit_of
 from leadwise.signals.readers.wfdb_header import LONGEST_HEADER, LONGEST_LINE, comment_facts, read_header
 from leadwise.signals.readers.wfdb_record import MISSING_16_BIT, is_plain
@@ -57,6 +58,14 @@ class _Kind:
     gain: np.ndarray | float
     factor: np.ndarray | float
 
+    def in_mv(self, values: np.ndarray) -> np.ndarray:
+        """Stored numbers ``(..., lead)`` float64, which are changed, in millivolts, float32."""
+        # In this order, as rounding depends on it.
+        values -= self.baseline
+        values /= self.gain
+        values *= self.factor
+        return values.astype(np.float32)
+
 
 _KINDS: dict[Key, _Kind] = {}
 
@@ -84,15 +93,13 @@ def read_alike(path: Path, bytes_at: Callable[[Path], bytes]) -> ReadECG | None:
     values = stored.astype(np.float64)
     # A product with ones adds up a narrow array ten times as fast, and whole numbers of this size exactly.
     differences = (np.ones(shape[0]) @ values).astype(np.int64) - told.checksums
-    if (differences % 65536).any() or stored.min() == MISSING_16_BIT:
+    # Of the stored numbers, which are half as large as what they become: in a third of the time.
+    lowest, highest = lead_extremes(stored)
+    if (differences % 65536).any() or MISSING_16_BIT in lowest:
         return None
-    # In this order, as rounding depends on it.
-    values -= kind.baseline
-    values /= kind.gain
-    values *= kind.factor
-    signal_mv = values.astype(np.float32)
     patient, notes = facts_of(comment_facts(told.comments))
-    notes += oddities(signal_mv, kind.read.leads_found)
+    notes += unusual_spans(np.abs(kind.in_mv(highest.astype(np.float64)) - kind.in_mv(lowest.astype(np.float64))))
+    signal_mv = kind.in_mv(values)
     return replace(kind.read, file=shown_name(path.name), signal_mv=signal_mv, patient=patient, notes=tuple(notes))
 
 
