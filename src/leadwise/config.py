@@ -134,6 +134,9 @@ class Train(Section):
     window_samples: int = Field(ge=100, le=1000, description="fusion: samples of one random window")
     window_samples_augmented: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
     gain: Rate = Field(description="fusion models: amplitudes vary by up to this share")
+    time_stretch: float = Field(
+        ge=0, le=0.5, description="fusion models: time runs faster or slower by up to this share, as heart rates do"
+    )
     white_noise_mv: float = Field(
         ge=0, le=1, description="fusion_augmented: white noise in every record and lead, mV root mean square"
     )

@@ -53,6 +53,17 @@ def test_windows_lie_inside_their_record_with_noise_of_the_asked_size(store: Sto
         assert any(np.array_equal(window, record[start : start + 800]) for start in range(201))
 
 
+def test_time_is_stretched_without_leaving_the_record(store: Store) -> None:
+    recipe = recipe_for("fusion", load_parameters({"gain": 0}))
+    plain = batches_of(store, recipe)[0][0]["signal"]
+    stretched = batches_of(store, with_values(recipe, {"time-stretch": 0.05}))[0][0]["signal"]
+    assert stretched.shape == plain.shape
+    assert np.isfinite(stretched).all()
+    assert stretched.std() == pytest.approx(plain.std(), rel=0.15)
+    again = batches_of(store, with_values(recipe, {"time-stretch": 0.05}))[0][0]["signal"]
+    np.testing.assert_array_equal(stretched, again)
+
+
 def test_metadata_is_hidden_for_the_asked_share(store: Store) -> None:
     recipe = with_values(recipe_for("fusion", load_parameters()), {"metadata-dropout": 0.5, "batch-size": 500})
     batches = batches_of(store, recipe)

@@ -6,6 +6,7 @@ import numpy as np
 from leadwise.contract import MICROVOLTS_PER_UNIT
 from leadwise.signals.augmentation import mix_weights
 from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.signals.time_stretch import random_speeds, stretched_windows
 from leadwise.training.recipe import Recipe
 
 
@@ -83,12 +84,19 @@ class TrainingBatches(keras.utils.PyDataset):
     def _signal(
         self, chosen: np.ndarray, generator: np.random.Generator, preprocessing: SignalPreprocessing
     ) -> np.ndarray:
-        window = self.recipe.window_samples
-        starts = generator.integers(0, self.signals.shape[1] - window + 1, len(chosen))
-        windows = [
-            self.signals[row, start : start + window] for row, start in zip(self.rows[chosen], starts, strict=True)
-        ]
-        signal_mv = np.stack(windows).astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000)
+        window, samples = self.recipe.window_samples, self.signals.shape[1]
+        if self.recipe.time_stretch:
+            speeds, begins = random_speeds(len(chosen), samples, window, self.recipe.time_stretch, generator)
+            windows = stretched_windows(self.signals[self.rows[chosen]], begins, speeds, window)
+        else:
+            starts = generator.integers(0, samples - window + 1, len(chosen))
+            windows = np.stack(
+                [
+                    self.signals[row, start : start + window]
+                    for row, start in zip(self.rows[chosen], starts, strict=True)
+                ]
+            ).astype(np.float32)
+        signal_mv = windows * np.float32(MICROVOLTS_PER_UNIT / 1000)
         return preprocessing.standardise(self.recipe.augmentation.apply(signal_mv, generator, preprocessing.fs_hz))
 
 

@@ -52,6 +52,7 @@ class Recipe:
     teachers: int = 0
     distillation: float = 0.0
     precision: Precision = "float32"
+    time_stretch: float = 0.0
 
     @property
     def stride_samples(self) -> int:
@@ -142,6 +143,7 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         distillation=train.distillation if train.teachers and not small else 0.0,
         # Three small dense layers have nothing to gain.
         precision="float32" if small else train.precision,
+        time_stretch=train.time_stretch,
     )
     return with_values(recipe, tuned_values(model, parameters)) if train.use_tuned else recipe
 
