@@ -7,15 +7,18 @@ Each training has its folder below ``--out``: what is finished is not done again
 last epoch, and the table is printed from whatever is there (``--table`` trains nothing). ``--set`` changes the default
 that all variants start from: ``--set encoder-width=24 epochs-fusion=8`` asks the same questions of a small network.
 The table has the macro AUROC on fold 9, mean and standard deviation over the seeds, the difference from the default on
-the same seeds, and the minutes of one training. Nothing here reads fold 10.
+the same seeds with its standard error, and the minutes of one training. Two rows are made of the default's networks:
+the mean of their answers, and a network that learns from it. Nothing here reads fold 10.
 """
 
 import argparse
 import json
 import os
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 VARIANTS: Mapping[str, Mapping[str, object]] = {
     "default": {},
@@ -29,36 +32,82 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "the whole recording": {"window-samples": 1000},
     "without varying amplitudes": {"gain": 0},
     "without hiding metadata": {"metadata-dropout": 0},
+    "without drop-out": {"dropout-head": 0, "dropout-branch": 0},
+    "time stretched by up to 5 %": {"time-stretch": 0.05},
     "dense head": {"head": "dense"},
     "mixup": {"model": "fusion_augmented", "disturbed-share": 0},
     "noise, wander, hum, silent leads": {"model": "fusion_augmented", "mixup": 0},
     "all augmentation": {"model": "fusion_augmented"},
-    "resnet1d_wang": {"encoder": "resnet1d_wang", "encoder-width": 96},
+    "in float32": {"precision": "float32"},
+    "in bfloat16": {"precision": "bfloat16"},
+    "resnet1d_wang": {"encoder": "resnet1d_wang"},
     "convnext": {"encoder": "convnext"},
-    "original_cnn": {"encoder": "original_cnn", "encoder-width": 64},
+    "original_cnn": {"encoder": "original_cnn"},
 }
 """Name -> what differs from the default; ``model`` chooses between both fusion recipes."""
+
+WIDTH_OF_DEFAULT: Mapping[str, float] = {"resnet1d_wang": 2, "convnext": 1, "original_cnn": 4 / 3}
+"""Encoder -> its width over that of the default: every encoder counts its channels in units of its own."""
+
+MEAN, DISTILLED = "mean of the default's networks", "learning from that mean"
+"""What is made of the default's trainings with all seeds: an ensemble, and a network that learns from it."""
 
 
 def folder_of(out: Path, variant: str, seed: int) -> Path:
     """Where one training lies."""
-    return out / variant.replace(" ", "-").replace(",", "") / str(seed)
+    return out / re.sub(r"[^a-z0-9_]+", "-", variant.casefold()) / str(seed)
 
 
-def train(variant: str, seed: int, base: Mapping[str, str], store_folder: Path, out: Path) -> None:
-    """One training, unless it is there."""
+def recipe_of(variant: str, seed: int, base: Mapping[str, str]) -> Any:
+    """The recipe of one training."""
     from leadwise.config import load_parameters
+    from leadwise.training.recipe import recipe_for
+
+    changes = {"model": "fusion", **base, **VARIANTS.get(variant, {}), "seed": seed}
+    if variant in WIDTH_OF_DEFAULT:
+        width = load_parameters(base, entry_point="train").train.encoder_width
+        changes["encoder-width"] = round(WIDTH_OF_DEFAULT[variant] * width)
+    parameters = load_parameters(changes, entry_point="train")
+    return recipe_for(parameters.train.models[0], parameters)
+
+
+def train(
+    variant: str, seed: int, seeds: Sequence[int], base: Mapping[str, str], store_folder: Path, out: Path
+) -> None:
+    """One training, unless it is there."""
+    from dataclasses import replace
+
     from leadwise.data.store import open_store
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
-    from leadwise.training.recipe import recipe_for
+    from leadwise.training.teachers import teach
 
-    changes = {"model": "fusion", **base, **VARIANTS[variant], "seed": seed}
-    parameters = load_parameters(changes, entry_point="train")
-    recipe = recipe_for(parameters.train.models[0], parameters)
+    recipe, store, targets = recipe_of(variant, seed, base), open_store(store_folder), None
+    if variant == DISTILLED:
+        targets = teach([folder_of(out, "default", one) for one in seeds], store)
+        recipe = replace(recipe, teachers=len(seeds), distillation=0.5)
     table = EpochTable(recipe, f"{variant}, seed {seed}")
     folder = folder_of(out, variant, seed)
-    table.close(fit_model(recipe, open_store(store_folder), folder, report=table.row))
+    table.close(fit_model(recipe, store, folder, report=table.row, targets=targets))
+
+
+def average(seeds: Sequence[int], store_folder: Path, out: Path) -> None:
+    """Macro AUROC on fold 9 of the mean of the default's networks, as a ``training.json`` of its own."""
+    import numpy as np
+
+    from leadwise.data.store import open_store
+    from leadwise.training.callbacks import validation_metrics
+    from leadwise.training.prediction import load_trained
+
+    store = open_store(store_folder)
+    rows = store.rows("validation")
+    networks = [load_trained(folder_of(out, "default", seed)) for seed in seeds]
+    answers = np.mean([network.predict(store, rows) for network in networks], axis=0)
+    seconds = sum(network.training["seconds"] for network in networks)
+    content = {"validation": validation_metrics(store.labels()[rows], answers), "seconds": seconds}
+    file = folder_of(out, MEAN, len(seeds)) / "training.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def finished(out: Path, variant: str, seeds: Sequence[int]) -> dict[int, dict[str, float]]:
@@ -76,19 +125,22 @@ def table(out: Path, seeds: Sequence[int]) -> str:
     """The Markdown table of all that is finished."""
     reference = finished(out, "default", seeds)
     lines = ["| variant | seeds | macro AUROC, fold 9 | against the default | minutes |", "|---|--:|--:|--:|--:|"]
-    for variant in VARIANTS:
-        found = finished(out, variant, seeds)
+    for variant in (*VARIANTS, MEAN, DISTILLED):
+        # An ensemble of all seeds has none of its own.
+        found = finished(out, variant, seeds[-1:] if variant == MEAN else seeds)
         if not found:
             continue
         scores = [result["auroc"] for result in found.values()]
         spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
         common = [result["auroc"] - reference[seed]["auroc"] for seed, result in found.items() if seed in reference]
+        if variant == MEAN:
+            common = [scores[0] - statistics.mean(result["auroc"] for result in reference.values())]
         difference = "" if variant == "default" or not common else f"{statistics.mean(common):+.4f}"
         if difference and len(common) > 1:
             difference += f" ± {statistics.stdev(common) / len(common) ** 0.5:.4f}"
         minutes = statistics.mean(result["minutes"] for result in found.values())
         lines.append(
-            f"| {variant} | {len(scores)} | {statistics.mean(scores):.4f}{spread} | {difference} | {minutes:.1f} |"
+            f"| {variant} | {len(seeds) if variant == MEAN else len(scores)} | {statistics.mean(scores):.4f}{spread} | {difference} | {minutes:.1f} |"
         )
     return "\n".join(lines)
 
@@ -99,7 +151,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("workspace/ptbxl/store"), help="an ingested store")
     parser.add_argument("--out", type=Path, default=Path("workspace/ablation"), help="folder of the trainings")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
-    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT", help="these variants")
+    parser.add_argument("--only", nargs="+", choices=[*VARIANTS, DISTILLED], metavar="VARIANT", help="these variants")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="the default that all start from")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
@@ -111,9 +163,14 @@ def main() -> None:
         keep_freed_memory()
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         base = dict(pair.split("=", 1) for pair in arguments.set)
-        for seed in seeds:
-            for variant in arguments.only or VARIANTS:
-                train(variant, seed, base, arguments.store, arguments.out)
+        chosen = arguments.only or [*VARIANTS, DISTILLED]
+        # What learns from the default's networks comes after all of them.
+        for variant, seed in [(one, seed) for seed in seeds for one in chosen if one != DISTILLED]:
+            train(variant, seed, seeds, base, arguments.store, arguments.out)
+        if finished(arguments.out, "default", seeds).keys() == set(seeds):
+            average(seeds, arguments.store, arguments.out)
+            for seed in seeds if DISTILLED in chosen else ():
+                train(DISTILLED, seed, seeds, base, arguments.store, arguments.out)
     print(table(arguments.out, seeds))
 
 
