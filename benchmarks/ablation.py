@@ -139,9 +139,8 @@ def table(out: Path, seeds: Sequence[int]) -> str:
         if difference and len(common) > 1:
             difference += f" ± {statistics.stdev(common) / len(common) ** 0.5:.4f}"
         minutes = statistics.mean(result["minutes"] for result in found.values())
-        lines.append(
-            f"| {variant} | {len(seeds) if variant == MEAN else len(scores)} | {statistics.mean(scores):.4f}{spread} | {difference} | {minutes:.1f} |"
-        )
+        count = len(seeds) if variant == MEAN else len(scores)
+        lines.append(f"| {variant} | {count} | {statistics.mean(scores):.4f}{spread} | {difference} | {minutes:.1f} |")
     return "\n".join(lines)
 
 
