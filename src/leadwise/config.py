@@ -145,16 +145,15 @@ class Train(Section):
     wander_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much baseline wander, mV rms")
     hum_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much 50 Hz hum, mV at 500 Hz")
     silent_leads: int = Field(ge=0, le=11, description="fusion_augmented: up to so many silent leads")
-    mixup: float = Field(
-        ge=0, le=2, description="fusion_augmented: both parameters of mixup's Beta distribution; 0: none"
-    )
+    mixup: float = Field(ge=0, le=2, description="fusion: both parameters of mixup's Beta distribution; 0: none")
+    mixup_augmented: float = Field(ge=0, le=2, description="fusion_augmented: the same")
     privileged_weight: float = Field(
         ge=0,
         le=100,
         description="fusion models: weight of the loss on the report's words, axis, stages and likelihoods; 0: none",
     )
     teachers: int = Field(
-        ge=0, le=32, description="networks trained first, whose mean answers the fusion models learn from; 0: none"
+        ge=0, le=32, description="fusion networks trained first, whose mean the fusion models learn from; 0: none"
     )
     distillation: Rate = Field(description="share of the teachers' answers in what the fusion models learn from")
 

@@ -137,7 +137,7 @@ def recipe_for(model: ModelName, parameters: Parameters) -> Recipe:
         wander_mv=train.wander_mv if augmented else 0.0,
         hum_mv=train.hum_mv if augmented else 0.0,
         silent_leads=train.silent_leads if augmented else 0,
-        mixup=train.mixup if augmented else 0.0,
+        mixup=0.0 if small else train.mixup_augmented if augmented else train.mixup,
         privileged_weight=0.0 if small else train.privileged_weight,
         teachers=0 if small else train.teachers,
         distillation=train.distillation if train.teachers and not small else 0.0,

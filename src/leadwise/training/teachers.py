@@ -1,7 +1,7 @@
 """Distillation: networks that are trained first, and the mean of their answers as what another learns from.
 
-Hinton et al. 2015; for networks of the same size, Furlanello et al. 2018 (born-again networks). The teachers differ in
-their seed and, in turn, in their recipe; the network that learns from them is the only one that is served.
+Hinton et al. 2015; for networks of the same size, Furlanello et al. 2018 (born-again networks). The teachers are
+networks of the ``fusion`` recipe that differ in their seed; the one that learns from them is the only one served.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.config import Parameters
-from leadwise.contract import FUSION_MODELS
 from leadwise.data.store import Store
 from leadwise.training.callbacks import validation_metrics
 from leadwise.training.prediction import TrainedModel, load_trained
@@ -42,13 +41,10 @@ class SoftTargets:
 
 
 def teacher_recipes(parameters: Parameters) -> dict[str, Recipe]:
-    """Folder name -> recipe of each teacher: those of the fusion models in turn, every pair with a seed of its own."""
-    recipes = {}
-    for number in range(parameters.train.teachers):
-        model = FUSION_MODELS[number % len(FUSION_MODELS)]
-        seed = parameters.shared.seed + number // len(FUSION_MODELS)
-        recipes[f"{model}-{seed}"] = replace(recipe_for(model, parameters), seed=seed, teachers=0, distillation=0.0)
-    return recipes
+    """Folder name -> recipe of each teacher, with one seed after the other from the configured one on."""
+    recipe, first = recipe_for("fusion", parameters), parameters.shared.seed
+    seeds = range(first, first + parameters.train.teachers)
+    return {f"fusion-{seed}": replace(recipe, seed=seed, teachers=0, distillation=0.0) for seed in seeds}
 
 
 def teach(folders: Sequence[Path], store: Store) -> SoftTargets:
