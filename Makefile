@@ -65,7 +65,7 @@ ui: env ## the tracking UI; PORT=5000
 		--backend-store-uri "$$MLFLOW_TRACKING_URI" --port $(or $(PORT),5000)
 
 serve: env ## REST answers of the champion; MODEL=leadwise: trained on real data; PORT=5001
-	$(WITH_ENV) mlflow models serve -m models:/$(MODEL)@champion --env-manager local --port $(or $(PORT),5001)
+	$(WITH_ENV) leadwise serve --model models:/$(MODEL)@champion --port $(or $(PORT),5001)
 
 app: env ## the page at http://127.0.0.1:8501; DATA=DIR: examples of a PTB-XL tree; URL=http://...: ask that server; PORT=8501
 	$(WITH_ENV) leadwise app $(if $(URL),--url "$(URL)") $(if $(DATA),--tree "$(DATA)") $(if $(PORT),--port $(PORT)) $(ARGS)

@@ -1,4 +1,4 @@
-"""``mlflow models serve`` for the benchmarks that ask it."""
+"""``mlflow models serve``, or ``leadwise serve``, for the benchmarks that ask it."""
 
 import os
 import signal
@@ -24,25 +24,36 @@ class Server:
     Attributes:
         url: where it answers.
         ready_s: seconds from the command until it did.
-        group: its process group, which has the number of the ``mlflow`` command.
+        group: its process group, which has the number of the command.
+        waits: whether the command waits beside the server.
     """
 
     url: str
     ready_s: float
     group: int
+    waits: bool
 
     def memory(self) -> dict[str, int]:
-        """MiB of all processes of the server, and of the ``mlflow`` command among them."""
+        """MiB of all processes of the server, and of the command that waits among them."""
         found = memory_mib(self.group)
-        return {"memory_mib": round(sum(found.values())), "command_mib": round(found[self.group])}
+        command = round(found[self.group]) if self.waits else 0
+        return {"memory_mib": round(sum(found.values())), "command_mib": command}
 
 
 @contextmanager
-def serving(uri: str, *, workers: int = 1) -> Iterator[Server]:
-    """The server of a model until the block ends; ends the program if it does not start."""
+def serving(uri: str, *, workers: int = 1, without_command: bool = False) -> Iterator[Server]:
+    """The server of a model until the block ends; ends the program if it does not start.
+
+    Args:
+        uri: of the model.
+        workers: processes that answer.
+        without_command: started by ``leadwise serve`` in place of ``mlflow models serve``.
+    """
     port = free_port()
     programs = Path(sys.executable).parent
     command = [str(programs / "mlflow"), "models", "serve", "-m", uri, "--env-manager", "local"]
+    if without_command:
+        command = [str(programs / "leadwise"), "serve", "--model", uri]
     command += ["--port", str(port), "--workers", str(workers)]
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
     started = time.perf_counter()
@@ -58,7 +69,7 @@ def serving(uri: str, *, workers: int = 1) -> Iterator[Server]:
             if process.poll() is not None or time.perf_counter() - started > LONGEST_START_S:
                 raise SystemExit(f"{uri}: the server did not start; try: {' '.join(command)}")
             time.sleep(0.02)
-        yield Server(url, time.perf_counter() - started, process.pid)
+        yield Server(url, time.perf_counter() - started, process.pid, not without_command)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

@@ -6,7 +6,7 @@ Both servers serve the same network, one after the other, each pinned to the two
   windows of the record, standardised, and does nothing but predict
 - one record in base64 less the bare ONNX Runtime call on the same windows
 - forms of the payload: nested lists, base64 of float32 and int16, Parquet
-- batches of 1 to 256 records in one request; one worker and two
+- batches of 1 to 256 records in one request; one worker and two, and ``leadwise serve`` in place of MLflow's command
 - seconds until the server answers, and the memory of all its processes
 
     python benchmarks/serving.py --json serving.json
@@ -137,18 +137,20 @@ def measure_leadwise(served: Served, effort: Effort) -> dict[str, Any]:
     rows = payloads()
     base64_row = rows["base64 int16"]
     found: dict[str, Any] = {}
-    for workers in effort.workers:
-        with serving(served.leadwise, workers=workers) as server:
+    servers = {f"workers {workers}": partial(serving, workers=workers) for workers in effort.workers}
+    servers["`leadwise serve`"] = partial(serving, without_command=True)
+    for name, started in servers.items():
+        with started(served.leadwise) as server:
             one = alone(server, as_json([base64_row]), effort)
-            found[f"workers {workers}"] = {
+            found[name] = {
                 "ready_s": round(server.ready_s, 2),
                 "one record": one,
                 "four clients, records/s": together(server, as_json([base64_row]), effort),
             } | server.memory()
-            if workers == 1:
-                forms = {name: as_json([row]) for name, row in rows.items()} | {"Parquet": as_parquet(base64_row)}
+            if name == "workers 1":
+                forms = {form: as_json([row]) for form, row in rows.items()} | {"Parquet": as_parquet(base64_row)}
                 found["payloads"] = {
-                    name: {"bytes": len(body[0])} | alone(server, body, effort) for name, body in forms.items()
+                    form: {"bytes": len(body[0])} | alone(server, body, effort) for form, body in forms.items()
                 }
                 found["batches"] = batches(server, base64_row, effort)
     scorer = Scorer.load(served.package)

@@ -1,4 +1,4 @@
-"""A small package in a registry, and `mlflow models serve` of it: for every test that needs a live server."""
+"""A small package in a registry, and a scoring server of it: for every test that needs a live one."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,16 +139,22 @@ class LiveServer:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
+MLFLOWS_OWN = ("mlflow", "models", "serve", "--env-manager", "local", "-m")
+"""Command of a scoring server; the address of the model and ``--port`` follow."""
+
+
 @contextmanager
-def serving(model: SmallModel, log: Path, extra: Mapping[str, str] | None = None) -> Iterator[LiveServer]:
-    """``mlflow models serve`` until the block ends; ``extra`` is added to its environment."""
+def serving(
+    model: SmallModel, log: Path, extra: Mapping[str, str] | None = None, command: Sequence[str] = MLFLOWS_OWN
+) -> Iterator[LiveServer]:
+    """A scoring server until the block ends; ``extra`` is added to its environment."""
     port = free_port()
     environment = model.environment | dict(extra or {})
-    command = shutil.which("mlflow", path=environment["PATH"])
-    assert command
+    program = shutil.which(command[0], path=environment["PATH"])
+    assert program
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [command, "models", "serve", "-m", model.uri, "--env-manager", "local", "--port", str(port)],
+            [program, *command[1:], model.uri, "--port", str(port)],
             cwd=model.folder,
             env=environment,
             stdout=stream,

@@ -87,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_plot(commands)
     _add_app(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -305,6 +306,41 @@ def _app(options: argparse.Namespace) -> None:
         port = defaults.port if port is None else port
         address = defaults.address if address is None else address
     launch(Settings(options.url or "", options.model or "", options.tree or ""), port, address)
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="answer over REST, until Ctrl-C",
+        description="Answer POST /invocations with a registered model, until Ctrl-C: MLflow's scoring server, as "
+        "`mlflow models serve --env-manager local` starts it, but sooner and without a second process that waits.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        default="models:/leadwise@champion",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a logged model (default: %(default)s)",
+    )
+    parser.add_argument("--port", metavar="N", type=int, default=5001, help="default: %(default)s")
+    parser.add_argument(
+        "--address",
+        metavar="IP",
+        default="127.0.0.1",
+        help="to listen at; 0.0.0.0: let others in (default: %(default)s)",
+    )
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes (default: %(default)s)")
+    parser.set_defaults(run=_serve, parser=parser)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    if not 1 <= options.port <= 65535:
+        options.parser.error(f"--port: received {options.port}; 1 to 65535 is allowed")
+    if options.workers < 1:
+        options.parser.error(f"--workers: received {options.workers}; 1 or more is needed")
+    from leadwise.registry.scoring_server import become_scoring_server
+
+    become_scoring_server(options.model, options.address, options.port, options.workers)
 
 
 if __name__ == "__main__":

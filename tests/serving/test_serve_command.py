@@ -1,0 +1,86 @@
+"""``leadwise serve``: the server that `mlflow models serve` starts, in one process, and errors in one line."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_server import LiveServer, SmallModel, serving
+
+from leadwise.cli import main
+
+pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(300)]
+
+COMMAND = ("leadwise", "serve", "--model")
+
+
+@pytest.fixture(scope="module")
+def server(small_model: SmallModel) -> Iterator[LiveServer]:
+    with serving(small_model, small_model.folder / "serve.log", command=COMMAND) as server:
+        yield server
+
+
+def row_of(ecg_mv: np.ndarray) -> dict[str, object]:
+    return {"id": "a", "signal": ecg_mv.tolist(), "fs_hz": 100, "age": 63, "sex": "female"}
+
+
+def test_it_answers_with_the_registered_version_in_one_process(server: LiveServer, ecg_mv: np.ndarray) -> None:
+    response = server.post({"inputs": [row_of(ecg_mv)], "params": {"explain": ["MI"]}})
+    (answer,) = response.json()["predictions"]
+    assert (answer["registered_model"], answer["version"]) == ("small", "2")
+    assert list(answer["explanations"]) == ["MI"]
+    assert list(server.processes()) == [server.group]
+
+
+def test_bad_requests_are_told_as_by_mlflows_command(server: LiveServer) -> None:
+    response = server.post(b"{broken 7.654321")
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "not_json"
+    assert "7.654321" not in response.text + server.said()
+    assert "Traceback" not in server.said()
+
+
+def test_the_model_answers_with_the_code_that_it_was_registered_with(small_model: SmallModel, tmp_path: Path) -> None:
+    # Another Leadwise than that of the model, which fails as soon as it is imported.
+    (tmp_path / "leadwise").mkdir(parents=True)
+    script = Path(sys.modules["leadwise.cli"].__file__ or "").with_name("registry") / "scoring_process.py"
+    (tmp_path / "leadwise" / "__init__.py").write_text("raise RuntimeError('the wrong Leadwise')")
+    command = (sys.executable, "-P", str(script))
+    log = tmp_path / "log"
+    environment = small_model.environment | {"PYTHONPATH": str(tmp_path)}
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*command, small_model.uri, "127.0.0.1", "0", "1"],
+            cwd=small_model.folder, env=environment, stdout=stream, stderr=stream,
+        )  # fmt: skip
+        try:
+            for _ in range(1200):
+                if "Uvicorn running" in log.read_text() or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            assert "Uvicorn running" in log.read_text(), log.read_text()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) in (0, -signal.SIGINT)
+
+
+def test_a_model_that_is_not_there_is_one_line(small_model: SmallModel) -> None:
+    done = subprocess.run(
+        [*COMMAND, "models:/small@nobody"], cwd=small_model.folder, env=small_model.environment, check=False,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("leadwise serve: error: models:/small@nobody: cannot be served: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--port", "0"), ("--port", "70000"), ("--workers", "0")])
+def test_a_number_that_cannot_be_is_named(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", option, value])
+    assert f"{option}: received {value}; " in capsys.readouterr().err
