@@ -33,7 +33,8 @@ def random_speeds(
 def stretched_windows(signals: np.ndarray, begins: np.ndarray, speeds: np.ndarray, window: int) -> NDArray[np.float32]:
     """Windows ``(record, window, lead)`` float32, in the unit of ``signals``, read between the samples.
 
-    By cubic convolution (Keys 1981): straight lines between samples would take a quarter of what lies at 25 Hz.
+    By cubic convolution (Keys 1981): straight lines would take three tenths of what lies at 25 Hz, halfway between two
+    samples.
 
     Args:
         signals: ``(record, time, lead)``.
