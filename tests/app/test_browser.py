@@ -18,6 +18,7 @@ import pytest
 from free_port import free_port
 from PIL import Image
 
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.data.simulator import simulate_record
 from leadwise.evaluation.probability_panel import percent
@@ -43,7 +44,7 @@ pytestmark = [
 def address(page_package: Path) -> Iterator[str]:
     """A running page, started as a user starts it."""
     port = free_port()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "STREAMLIT_SERVER_HEADLESS": "true"}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "STREAMLIT_SERVER_HEADLESS": "true"}
     command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(page_package), "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--address", "127.0.0.1"],

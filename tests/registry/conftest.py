@@ -1,6 +1,7 @@
 """A workspace as the train and evaluate stages leave it, a champion registered from it, and packages made by hand."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,14 @@ from leadwise.signals.preprocessing import SignalPreprocessing
 
 TOLD = ("AFIB", "IMI")
 """Statements that the registered champion tells, whatever their probabilities."""
+
+
+@pytest.fixture(autouse=True)
+def _search_path_as_before() -> Iterator[None]:
+    """``load_model`` puts the model's own Leadwise, which is a part of it, before the one that later tests want."""
+    before = sys.path[:]
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")
