@@ -1,13 +1,14 @@
 """How fast is batch scoring? Files on disk to a table of answers, against the bare ONNX Runtime session.
 
 The same network on the same two cores: `score_batch` with two processes, of WFDB files; and two processes that do
-nothing but send the windows of the same recordings, ready in memory, through the session. Speed is what a record more
-costs, from the smallest to the largest batch, so that the start of the processes does not count; the table has the
-whole times as well. Memory is that of all processes, pages that they share counted once.
+nothing but send the windows of the same recordings, ready in memory, through the session. The network is the one that
+Leadwise brings along; that of a configuration, untrained, reports half of all statements, which takes longer to word.
+Speed is what a record more costs, from the smallest to the largest batch, so that the start of the processes does not
+count; the table has the whole times as well. Memory is that of all processes, pages that they share counted once.
 
-    python benchmarks/batch.py                                         # 1,000 to 8,000 records: some minutes
-    python benchmarks/batch.py --sizes 1000 10000 50000 200000         # the long one
-    python benchmarks/batch.py --quick                                 # says nothing about speed
+    python benchmarks/batch.py                                                   # 1,000 to 8,000 records: a minute
+    python benchmarks/batch.py --network demo --sizes 1000 10000 50000 200000    # the long one
+    python benchmarks/batch.py --quick                                           # says nothing about speed
 """
 
 import argparse
@@ -25,6 +26,9 @@ import numpy as np
 from process_memory import memory_mib
 from serving_models import build_package
 
+from leadwise.registry.shipped import unpack_shipped
+
+PRETRAINED = "pretrained"
 SIZES = (1000, 8000)
 PATIENTS = 500
 BARE_S = 20.0
@@ -107,7 +111,9 @@ def bare(package: Path, windows: Path, workers: int, seconds: float) -> float:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--configuration", default="default", help="whose network: default, demo, champion, original")
+    parser.add_argument(
+        "--network", default=PRETRAINED, help="pretrained, or an untrained one of a configuration: default, demo, ..."
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="records of the batches, two or more")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--quick", action="store_true", help="as few as possible")
@@ -120,7 +126,10 @@ def main() -> None:
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="leadwise-bench-") as temporary:
         folder = Path(temporary)
-        build_package(folder / "package", configuration=options.configuration)
+        if options.network == PRETRAINED:
+            unpack_shipped(folder / "package")
+        else:
+            build_package(folder / "package", configuration=options.network)
         headers = simulate(folder / "tree", patients)
         windows = windows_of(headers[:256], folder / "package", folder / "windows.npz")
         sessions = [bare(folder / "package", windows, len(cores), bare_s)]

@@ -16,7 +16,7 @@ import numpy as np
 from leadwise.contract import SUPERCLASSES
 from leadwise.data.store import Store, open_store
 from leadwise.signals import reversal
-from leadwise.signals.quality import about_100_hz
+from leadwise.signals.coarse import Coarse
 from leadwise.signals.reversal import (
     EXCHANGES,
     ReversalModel,
@@ -31,8 +31,8 @@ def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
     """The second moments of every recording of a store."""
     parts = []
     for start in range(0, len(store.signals), block):
-        leads, fs_hz = about_100_hz(store.signals[start : start + block].transpose(0, 2, 1).astype(np.float32), 100.0)
-        parts.append(reversal.wave_moments(leads, fs_hz))
+        leads = np.ascontiguousarray(store.signals[start : start + block].transpose(0, 2, 1), dtype=np.float32)
+        parts.append(reversal.wave_moments(Coarse(leads, 100.0)))
     return {wave: np.concatenate([part[wave] for part in parts]) for wave in reversal.WAVES_S}
 
 

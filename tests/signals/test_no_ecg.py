@@ -7,6 +7,7 @@ import pytest
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.data.simulator import simulate_record
+from leadwise.signals.coarse import Coarse
 from leadwise.signals.electrodes import lead_potentials
 from leadwise.signals.no_ecg import why_no_ecg
 from leadwise.signals.noise import baseline_wander, muscle_noise, white_noise
@@ -17,7 +18,7 @@ Signal = Callable[[np.random.Generator], np.ndarray]
 
 
 def reason(signal_uv: np.ndarray, fs_hz: float = 100) -> str:
-    return why_no_ecg(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz)[0]
+    return why_no_ecg(Coarse(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
 
 
 def sine(hertz: float) -> Signal:

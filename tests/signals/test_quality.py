@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy import signal as sp
 
 from leadwise.contract import LEADS
+from leadwise.signals.coarse import Coarse
 from leadwise.signals.quality import (
     CLIPPED_UV,
     FLAT_UV,
     LeadQuality,
-    about_100_hz,
     lead_quality,
     quality_summary,
 )
@@ -167,7 +167,8 @@ def test_noise_is_the_deviation_of_white_noise_in_the_quiet_part(sd_uv: float) -
 @pytest.mark.parametrize(("fs_hz", "rate"), [(100, 100), (500, 100), (250, 125), (360, 90), (128, 128)])
 def test_other_rates_are_averaged_to_about_100_hz(fs_hz: int, rate: float) -> None:
     leads = np.random.default_rng(2).normal(size=(2, 12, 10 * fs_hz)).astype(np.float32)
-    slow, slow_hz = about_100_hz(leads, fs_hz)
+    coarse = Coarse.of(leads, fs_hz)
+    slow, slow_hz = coarse.leads, coarse.fs_hz
     factor = round(fs_hz / slow_hz)
     assert slow_hz == rate
     expected = leads[:, :, : slow.shape[2] * factor].reshape(2, 12, -1, factor).mean(axis=3)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadwise.signals.coarse import Coarse
 from leadwise.signals.flags import Flag, quality_flags, without_flags
 from leadwise.signals.no_ecg import why_no_ecg
-from leadwise.signals.quality import LeadQuality, about_100_hz, measure_leads
+from leadwise.signals.quality import LeadQuality, measure_leads
 from leadwise.signals.recording import Recording
 from leadwise.signals.stretches import stretch_count, stretch_times, stretches
 
@@ -72,8 +73,9 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     """Of recordings that have the same rate and stretches of the same length."""
     leads_uv = np.concatenate(cut) if len(cut) > 1 else cut[0]
     fs_hz = recordings[0].record.fs_hz
-    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64))
-    reasons = why_no_ecg(*about_100_hz(leads_uv, fs_hz))
+    coarse = Coarse.of(leads_uv, fs_hz)
+    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
+    reasons = why_no_ecg(coarse)
     plain = without_flags(measured)
     ends = np.cumsum([len(part) for part in cut]).tolist()
     return [

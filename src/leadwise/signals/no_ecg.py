@@ -20,8 +20,8 @@ from statistics import median
 
 import numpy as np
 
-from leadwise.contract import LEADS
-from leadwise.signals.beats import beat_places, smooth_steepness
+from leadwise.signals.beats import beat_places
+from leadwise.signals.coarse import INDEPENDENT, Coarse
 from leadwise.signals.leads import INDEPENDENT_LEADS
 from leadwise.signals.quality import FLAT_UV, WANDER_HZ, cosines
 
@@ -37,30 +37,21 @@ STRAIGHT_UV = 0.5
 BEAT_S = 0.1
 """To either side of the steepest place."""
 
-_INDEPENDENT = np.array([LEADS.index(name) for name in INDEPENDENT_LEADS])
 
-
-def why_no_ecg(leads: np.ndarray, fs_hz: float) -> list[str]:
-    """For each recording why it cannot be an ECG, in words; empty where it can.
-
-    Args:
-        leads: ``(record, 12, time)`` float32 in microvolts without missing samples, about 100 Hz.
-        fs_hz: sampling rate in Hz.
-    """
-    independent = leads[:, _INDEPENDENT]
-    independent = independent - independent.mean(axis=2, keepdims=True)
+def why_no_ecg(coarse: Coarse) -> list[str]:
+    """For each recording, in microvolts, why it cannot be an ECG, in words; empty where it can."""
+    independent, smooth, fs_hz = coarse.independent, coarse.steepness, coarse.fs_hz
     showing = np.ptp(independent, axis=2) >= FLAT_UV
-    smooth = smooth_steepness(independent, fs_hz)
     steep = max(1, round(0.02 * smooth.shape[1]))
     middle = smooth.shape[1] // 2
     ordered = np.partition(smooth, (middle, smooth.shape[1] - steep), axis=1)
     steepness = ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)
     kurtosis = _kurtosis(independent, fs_hz)
     component = _first_component(independent)
-    straight = _straightness(independent)
+    straight = _straightness(coarse)
     return [
         _reason(independent[k], fs_hz, showing[k], float(steepness[k]), kurtosis[k], float(component[k]), straight[k])
-        for k in range(len(leads))
+        for k in range(len(independent))
     ]
 
 
@@ -120,7 +111,7 @@ def _likeness(leads: np.ndarray, fs_hz: float) -> float:
     return float((explained - chance) / (1 - chance))
 
 
-def _straightness(leads: np.ndarray) -> np.ndarray:
+def _straightness(coarse: Coarse) -> np.ndarray:
     """``(record, lead)`` share of samples that lie on the line between their neighbours."""
-    bend = leads[:, :, 2:] - 2 * leads[:, :, 1:-1] + leads[:, :, :-2]
-    return (np.abs(bend) < STRAIGHT_UV).astype(np.float32).mean(axis=2)
+    straight = (coarse.bends < STRAIGHT_UV).astype(np.float32)
+    return straight.mean(axis=2)[:, INDEPENDENT]

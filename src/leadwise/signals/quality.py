@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
+from leadwise.signals.coarse import Coarse, block_sums
 from leadwise.signals.recording import SMALLEST_SPAN_MV
 from leadwise.signals.reversal import (
     EXCHANGES,
@@ -135,18 +136,18 @@ def _measure(signals: np.ndarray, fs_hz: float) -> LeadQuality:
     missing = np.zeros(leads.shape[:2], dtype=np.int64)
     if np.issubdtype(signals.dtype, np.floating):
         leads, missing = _filled(leads)
-    return measure_leads(leads, fs_hz, missing)
+    return measure_leads(leads, fs_hz, missing, Coarse.of(leads, fs_hz))
 
 
-def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray) -> LeadQuality:
+def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: Coarse) -> LeadQuality:
     """Measure recordings that are in memory, as ``lead_quality`` does.
 
     Args:
         leads: ``(record, 12, time)`` float32 in microvolts without missing samples.
         fs_hz: sampling rate in Hz.
         missing: ``(record, 12)`` samples that were missing.
+        coarse: the same recordings at about 100 Hz.
     """
-    slow, slow_hz = about_100_hz(leads, fs_hz)
     lowest, highest = leads.min(axis=2), leads.max(axis=2)
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
@@ -156,12 +157,12 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray) -> LeadQ
         highest_uv=highest,
         steepest_uv_per_ms=np.maximum(slopes.max(axis=2), -slopes.min(axis=2)) * np.float32(fs_hz / 1000),
         at_extreme_s=_at_extreme(leads, lowest, highest) / fs_hz,
-        wander_uv=np.ptp(_below(slow, slow_hz, WANDER_HZ), axis=2),
+        wander_uv=np.ptp(_below(coarse, WANDER_HZ), axis=2),
         hum_uv=_hum(leads, fs_hz),
-        noise_uv=_noise(slopes if slow is leads else np.diff(slow, axis=2), slow_hz),
+        noise_uv=_noise(coarse),
         limb_leads_uv=np.abs(leads[:, 0] + leads[:, 2] - leads[:, 1]).max(axis=1),
         augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
-        reversal_score=reversal_scores(wave_moments(slow, slow_hz), shipped_model())
+        reversal_score=reversal_scores(wave_moments(coarse), shipped_model())
         if has_signal
         else np.zeros((0, len(EXCHANGES))),
     )
@@ -177,22 +178,6 @@ def _filled(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(missing, total[:, :, np.newaxis], leads).astype(np.float32), count
 
 
-def about_100_hz(leads: np.ndarray, fs_hz: float) -> tuple[np.ndarray, float]:
-    """``(record, lead, time)`` averaged over as many samples as bring the rate nearest to 100 Hz; and that rate."""
-    factor = max(1, round(fs_hz / 100))
-    return (leads if factor == 1 else _block_sums(leads, factor) / np.float32(factor)), fs_hz / factor
-
-
-def _block_sums(values: np.ndarray, size: int) -> np.ndarray:
-    """Sums of ``size`` neighbours along the last axis; what is left over at the end is dropped."""
-    end = values.shape[2] // size * size
-    # Adding strided slices is several times faster than reducing a short last axis.
-    total = values[:, :, 0:end:size].copy()
-    for offset in range(1, size):
-        total += values[:, :, offset:end:size]
-    return total
-
-
 def _at_extreme(leads: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> np.ndarray:
     """Samples exactly at the largest or smallest value, where that is far from the mean."""
     mean = leads.mean(axis=2)
@@ -204,11 +189,11 @@ def _at_extreme(leads: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> n
     return count
 
 
-def _below(leads: np.ndarray, fs_hz: float, limit_hz: float) -> np.ndarray:
+def _below(coarse: Coarse, limit_hz: float) -> np.ndarray:
     """The part below a frequency, at about 10 Hz: its first cosines (DCT-II), which a drift does not disturb."""
-    coarse = _block_sums(leads, factor := max(1, round(fs_hz / 10))) / np.float32(factor)
-    waves = cosines(coarse.shape[2], int(2 * limit_hz * coarse.shape[2] * factor / fs_hz))
-    return (coarse @ waves) @ waves.T
+    slow = block_sums(coarse.leads, factor := max(1, round(coarse.fs_hz / 10))) / np.float32(factor)
+    waves = cosines(slow.shape[2], int(2 * limit_hz * slow.shape[2] * factor / coarse.fs_hz))
+    return (slow @ waves) @ waves.T
 
 
 @lru_cache(maxsize=8)
@@ -244,12 +229,10 @@ def _windowed_waves(samples: int, cycles_per_sample: float) -> np.ndarray:
     return waves.astype(np.float32)
 
 
-def _noise(slopes: np.ndarray, fs_hz: float) -> np.ndarray:
+def _noise(coarse: Coarse) -> np.ndarray:
     """From the mean size of the differences of neighbouring slopes, in the blocks where it is smallest."""
-    rough = np.diff(slopes, axis=2)
-    np.abs(rough, out=rough)
-    size = max(1, round(NOISE_BLOCK_S * fs_hz))
-    means = _block_sums(rough, size) / np.float32(size)
+    size = max(1, round(NOISE_BLOCK_S * coarse.fs_hz))
+    means = block_sums(coarse.bends, size) / np.float32(size)
     place = int(QUIET_SHARE * means.shape[2])
     quiet = np.partition(means, place, axis=2)[:, :, place]
     # White noise of standard deviation 1 has second differences of mean size sqrt(6 * 2 / pi).

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.contract import LEADS
 from leadwise.signals.beats import average_beat
+from leadwise.signals.coarse import Coarse
 from leadwise.signals.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
 
 MODEL_FILE = "reversal.json"
@@ -121,18 +121,12 @@ def misfit_ratios(moment: np.ndarray, forms: np.ndarray) -> np.ndarray:
     return np.log(misfits[:, :1] / misfits[:, 1:])
 
 
-def wave_moments(leads: np.ndarray, fs_hz: float) -> dict[str, np.ndarray]:
-    """Wave -> ``(record, 8, 8)`` second moments of ``INDEPENDENT_LEADS``, each divided by its trace.
-
-    Args:
-        leads: ``(record, 12, time)`` without missing samples, about 100 Hz, leads in the order of ``LEADS``.
-        fs_hz: sampling rate in Hz.
-    """
-    independent = leads[:, [LEADS.index(lead) for lead in INDEPENDENT_LEADS]]
-    beat, _ = average_beat(independent, fs_hz, BEFORE_S, AFTER_S)
+def wave_moments(coarse: Coarse) -> dict[str, np.ndarray]:
+    """Wave -> ``(record, 8, 8)`` second moments of ``INDEPENDENT_LEADS``, each divided by its trace."""
+    beat, _ = average_beat(coarse.independent, coarse.fs_hz, BEFORE_S, AFTER_S, coarse.steepness)
 
     def part(from_s: float, to_s: float) -> np.ndarray:
-        return beat[:, :, round((BEFORE_S + from_s) * fs_hz) : round((BEFORE_S + to_s) * fs_hz)]
+        return beat[:, :, round((BEFORE_S + from_s) * coarse.fs_hz) : round((BEFORE_S + to_s) * coarse.fs_hz)]
 
     level = part(*LEVEL_S).mean(axis=2, keepdims=True)
     moments = {}
