@@ -12,7 +12,8 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.data.simulator import SimulatorError, simulate_record
 from leadwise.data.simulator.recording import draw_body, simulate
 from leadwise.data.simulator.statements import CODES_OF, STATEMENTS
-from leadwise.data.simulator.waveform import INDEPENDENT_LEADS, LEAD_FIELD
+from leadwise.data.simulator.waveform import LEAD_FIELD
+from leadwise.signals.leads import INDEPENDENT_COLUMNS
 
 EDENBRANDT_PAHLM_1988 = np.array(
     [
@@ -37,7 +38,7 @@ def clean(code: str, seed: int, *, stage: str = "", rate_bpm: float = 70) -> np.
 
 
 def steepness(signal: np.ndarray) -> np.ndarray:
-    independent = signal[:, [LEADS.index(lead) for lead in INDEPENDENT_LEADS]].astype(float)
+    independent = signal[:, INDEPENDENT_COLUMNS].astype(float)
     return np.linalg.norm(np.gradient(independent, axis=0), axis=1)
 
 

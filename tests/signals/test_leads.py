@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.signals.leads import INDEPENDENT_LEADS, RecordingError, arrange_leads, canonical_leads
+from leadwise.signals.leads import (
+    INDEPENDENT_COLUMNS,
+    INDEPENDENT_LEADS,
+    RecordingError,
+    arrange_leads,
+    canonical_leads,
+)
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def twelve(electrodes: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_four_leads_are_computed_as_electrodes_define_them(twelve: np.ndarray) -> None:
-    eight = twelve[:, [LEADS.index(name) for name in INDEPENDENT_LEADS]]
+    eight = twelve[:, INDEPENDENT_COLUMNS]
     arranged, computed = arrange_leads(eight, INDEPENDENT_LEADS)
     np.testing.assert_allclose(arranged, twelve, atol=1e-12)
     assert computed == ("III", "aVR", "aVL", "aVF")

@@ -8,7 +8,7 @@ from leadwise.data.store import open_store
 from leadwise.data.tables import read_tables
 from leadwise.data.waveforms import read_record
 from leadwise.signals.beats import average_beat
-from leadwise.signals.leads import INDEPENDENT_LEADS, arrange_leads
+from leadwise.signals.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
 from leadwise.signals.quality import quality_summary
 from leadwise.signals.reversal import (
     CHEST_EXCHANGES,
@@ -23,8 +23,7 @@ ELECTRODES = ("RA", "LA", "LL")
 
 def exchanged(signals: np.ndarray, exchange: str) -> np.ndarray:
     """``(record, time, 12)`` as recorded with two electrodes exchanged."""
-    columns = [LEADS.index(name) for name in INDEPENDENT_LEADS]
-    recorded = signals[:, :, columns].astype(float) @ exchange_matrix(exchange).T
+    recorded = signals[:, :, INDEPENDENT_COLUMNS].astype(float) @ exchange_matrix(exchange).T
     return np.stack([arrange_leads(record, INDEPENDENT_LEADS)[0] for record in recorded])
 
 

@@ -5,12 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from leadwise.contract import LEADS
 from leadwise.signals.beats import smooth_steepness
-from leadwise.signals.leads import INDEPENDENT_LEADS
-
-INDEPENDENT = np.array([LEADS.index(name) for name in INDEPENDENT_LEADS])
-"""Where ``INDEPENDENT_LEADS`` stand among ``LEADS``."""
+from leadwise.signals.leads import INDEPENDENT_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Coarse:
     @cached_property
     def independent(self) -> np.ndarray:
         """``(record, 8, time)``: ``INDEPENDENT_LEADS``, each without its mean."""
-        leads = self.leads[:, INDEPENDENT]
+        leads = self.leads[:, INDEPENDENT_COLUMNS]
         leads -= leads.mean(axis=2, keepdims=True)
         return leads
 

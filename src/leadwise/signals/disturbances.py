@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from leadwise.contract import FS_HZ, LEADS, LeadwiseError
 from leadwise.signals.beats import average_beat
 from leadwise.signals.electrodes import ELECTRODES, lead_noise
-from leadwise.signals.leads import INDEPENDENT_LEADS, arrange_leads
+from leadwise.signals.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
 from leadwise.signals.noise import baseline_wander, muscle_noise, white_noise
 from leadwise.signals.resampling import resample
 from leadwise.signals.reversal import EXCHANGES, exchange_matrix
@@ -122,9 +122,8 @@ def exchange_electrodes(signal_mv: Signals, exchange: str) -> Signals:
     """
     if exchange not in EXCHANGES:
         raise DisturbanceError(f"exchange: received {exchange!r}; allowed: {', '.join(EXCHANGES)}")
-    places = [LEADS.index(lead) for lead in INDEPENDENT_LEADS]
     matrix = exchange_matrix(exchange).astype(np.float32)
-    recorded = signal_mv[:, :, places].reshape(-1, len(places)) @ matrix.T
+    recorded = signal_mv[:, :, INDEPENDENT_COLUMNS].reshape(-1, len(matrix)) @ matrix.T
     return np.asarray(arrange_leads(recorded, INDEPENDENT_LEADS)[0].reshape(signal_mv.shape), dtype=np.float32)
 
 

@@ -9,6 +9,8 @@ from leadwise.contract import LEADS, LeadwiseError
 
 INDEPENDENT_LEADS: tuple[str, ...] = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 """The leads that hold all the information of a 12-lead ECG: the other four are sums of leads I and II."""
+INDEPENDENT_COLUMNS = np.array([LEADS.index(name) for name in INDEPENDENT_LEADS])
+"""Where they stand among ``LEADS``."""
 
 LEADS_FROM_I_AND_II: dict[str, tuple[float, float]] = {
     "III": (-1.0, 1.0),

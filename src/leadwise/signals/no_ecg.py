@@ -21,8 +21,8 @@ from statistics import median
 import numpy as np
 
 from leadwise.signals.beats import beat_places
-from leadwise.signals.coarse import INDEPENDENT, Coarse
-from leadwise.signals.leads import INDEPENDENT_LEADS
+from leadwise.signals.coarse import Coarse
+from leadwise.signals.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS
 from leadwise.signals.quality import FLAT_UV, WANDER_HZ, cosines
 
 LEAST_STEEPNESS, USUAL_STEEPNESS = 2.0, 10.0
@@ -114,4 +114,4 @@ def _likeness(leads: np.ndarray, fs_hz: float) -> float:
 def _straightness(coarse: Coarse) -> np.ndarray:
     """``(record, lead)`` share of samples that lie on the line between their neighbours."""
     straight = (coarse.bends < STRAIGHT_UV).astype(np.float32)
-    return straight.mean(axis=2)[:, INDEPENDENT]
+    return straight.mean(axis=2)[:, INDEPENDENT_COLUMNS]

@@ -69,7 +69,7 @@ def draw_levels(rng: np.random.Generator) -> NoiseLevels:
 
 
 def render_noise(levels: NoiseLevels, rng: np.random.Generator) -> np.ndarray:
-    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``waveform.INDEPENDENT_LEADS``."""
+    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``."""
     spectrum = rng.standard_normal((len(ELECTRODES), 2 * len(_FREQUENCY_HZ))).view(np.complex128) * _MUSCLE
     fast = np.fft.irfft(spectrum, RECORD_SAMPLES) * (RECORD_SAMPLES / 2 * levels.muscle_mv[:, None])
     weights = rng.standard_normal((2, len(ELECTRODES), len(_WANDER))) * _WANDER * levels.wander_mv[:, None]

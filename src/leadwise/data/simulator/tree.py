@@ -13,7 +13,8 @@ from leadwise.data.simulator.population import draw_patients
 from leadwise.data.simulator.recording import SimulatorError, draw_body, simulate
 from leadwise.data.simulator.statements import STATEMENTS
 from leadwise.data.simulator.tables import Visit, database_row, draw_visits
-from leadwise.data.simulator.waveform import INDEPENDENT_LEADS, twelve_leads
+from leadwise.data.simulator.waveform import twelve_leads
+from leadwise.signals.leads import INDEPENDENT_COLUMNS
 
 MARKER = "simulation.json"
 """The file whose presence says that a tree is simulated."""
@@ -120,7 +121,7 @@ def five_times_finer(units: np.ndarray) -> np.ndarray:
     """``(time, 12)`` int16 microvolts at five times the sampling rate, band-limited; the limb leads still add up."""
     from scipy.signal import resample_poly
 
-    independent = units[:, [LEADS.index(name) for name in INDEPENDENT_LEADS]]
+    independent = units[:, INDEPENDENT_COLUMNS]
     return twelve_leads(resample_poly(independent / 1000, 5, 1, axis=0, padtype="line"))
 
 

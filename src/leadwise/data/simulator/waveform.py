@@ -12,9 +12,6 @@ import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES
 
-INDEPENDENT_LEADS: tuple[str, ...] = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The eight leads that the lead field gives; the other four limb leads follow from I and II."""
-
 LEAD_FIELD = np.array(
     [
         [0.632, -0.235, 0.059],
@@ -27,7 +24,7 @@ LEAD_FIELD = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-"""Dower's matrix, ``(lead, axis)``: mV in each of ``INDEPENDENT_LEADS`` per mV of dipole along x, y, z."""
+"""Dower's matrix, ``(lead, axis)``: mV in each of ``leads.INDEPENDENT_LEADS`` per mV of dipole along x, y, z."""
 
 VectorLike = np.ndarray | tuple[float, float, float]
 
@@ -158,7 +155,7 @@ def twelve_leads(independent_mv: np.ndarray) -> np.ndarray:
     Goldberger's to the rounding of half a microvolt.
 
     Args:
-        independent_mv: ``(time, 8)`` in mV, leads in the order of ``INDEPENDENT_LEADS``.
+        independent_mv: ``(time, 8)`` in mV, leads in the order of ``leads.INDEPENDENT_LEADS``.
 
     Returns:
         ``(time, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
