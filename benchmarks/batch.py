@@ -26,9 +26,9 @@ import numpy as np
 from process_memory import memory_mib
 from serving_models import build_package
 
+from leadwise.registry.champion import PRETRAINED
 from leadwise.registry.shipped import unpack_shipped
 
-PRETRAINED = "pretrained"
 SIZES = (1000, 8000)
 PATIENTS = 500
 BARE_S = 20.0
