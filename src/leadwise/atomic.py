@@ -77,6 +77,17 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
 
 
 @contextmanager
+def staging_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a folder in ``parent`` for files that are not whole yet; after the block, or a kill, it goes."""
+    beside, held = _begin_folder(parent / name)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
 def one_at_a_time(target: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Hold a lock beside ``target``; whoever comes second waits, after calling ``waiting``."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from leadwise.data.download.published import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+    from leadwise.data.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
 
     newest = next(iter(RELEASES))
     parser = commands.add_parser(
@@ -119,18 +119,18 @@ def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _download(options: argparse.Namespace) -> str:
-    from leadwise.data.download.published import SOURCES
+    from leadwise.data.releases import SOURCES
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
         options.parser.error("--source and --jobs are for the network: leave them out with --from-zip")
     with _stopped_cleanly():
         if options.from_zip is not None:
-            from leadwise.data.download.zip_archive import unpack_zip
+            from leadwise.data.zip_archive import unpack_zip
 
             arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
         else:
-            from leadwise.data.download.network import JOBS, download
-            from leadwise.data.download.published import RELEASES
+            from leadwise.data.download import JOBS, download
+            from leadwise.data.releases import RELEASES
 
             arrived = download(
                 options.dest,

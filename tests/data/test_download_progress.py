@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a download is: a bar on a terminal."""
 
 import os
 import pty
@@ -9,23 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import leadwise
-from leadwise.data.download.progress import Progress
-
-
-def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("fetching", 43_601, line_every_s=0.0) as progress:
-        progress.update(1)
-        progress.update(1233, 5_000_000)
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "fetching: 1 of 43,601 files"
-    assert second.startswith("fetching: 1,234 of 43,601 files, ")
-    assert second.endswith(" MB/s")
-    with Progress("fetching", 2) as progress:
-        progress.update(2)
-    assert capsys.readouterr().err == ""
 
 
 def test_a_bar_on_a_terminal(serve: Callable[[Path], Any], published: Path, tmp_path: Path) -> None:

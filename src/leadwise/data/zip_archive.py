@@ -13,11 +13,9 @@ from pathlib import Path
 
 from leadwise.contract import LeadwiseError
 from leadwise.data.checksums import SUMS_FILE, content_problem, parse_sha256sums, read_sha256sums
-from leadwise.data.download.arrival import Arrival, Arrived
-from leadwise.data.download.landing import DownloadError, Landing, NotPlaced
-from leadwise.data.download.progress import Progress
-from leadwise.data.download.published import LARGEST_FILE, RATES_HZ, REQUIRED_TABLES, listing_problem
 from leadwise.data.relative_paths import path_problem, shortened
+from leadwise.data.releases import LARGEST_FILE, RATES_HZ, REQUIRED_TABLES, listing_problem
+from leadwise.data.tree_writer import Arrived, FileError, Tree, tree_written_to
 
 MOST_ENTRIES = 500_000
 """PhysioNet's archive has 87,300."""
@@ -70,14 +68,10 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
         listed = parse_sha256sums(raw, f"{archive}: {SUMS_FILE}")
         if problem := listing_problem(listed, rate_hz, release):
             raise ArchiveError(f"{archive}: its {SUMS_FILE} {problem}; PTB-XL's is expected")
-        with Landing(dest) as landing:
-            arrival = Arrival.begin(
-                landing, raw, listed, rate_hz, lambda name: _size(members.get(name)), started, go_on=_GO_ON
-            )
-            with Progress("unpacking", len(arrival.missing)) as progress:
-                for name in arrival.missing:
-                    progress.update(1, _unpack(opened, members.get(name), name, arrival))
-            return arrival.finish()
+        with tree_written_to(dest, _GO_ON) as tree:
+            tree.begin(raw, rate_hz, lambda name: _size(members.get(name)))
+            tree.fill(((name, _unpack(opened, members.get(name), name, tree)) for name in tree.missing), "unpacking")
+            return tree.finish(started)
 
 
 def tree_members(opened: zipfile.ZipFile, archive: Path) -> Members:
@@ -157,26 +151,20 @@ def _size(member: zipfile.ZipInfo | None) -> int:
     return 0 if member is None else -(-min(member.file_size, LARGEST_FILE) // 4096) * 4096
 
 
-def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo | None, name: str, arrival: Arrival) -> int:
-    """Put one file into the tree, or say why not; returns the bytes that were written."""
+def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo | None, name: str, tree: Tree) -> int | LeadwiseError:
+    """Put one file into the tree; its size, or why it is not there."""
     if member is None:
-        arrival.failed(name, "not in the archive")
-        return 0
+        return FileError("not in the archive")
     try:
         content = _read(opened, member)
     except _UNREADABLE as error:
-        arrival.failed(name, f"cannot be read from the archive: {_plain(error)}")
-        return 0
-    if problem := content_problem(content, arrival.sums[name]):
-        arrival.failed(name, problem)
-        return 0
+        return FileError(f"cannot be read from the archive: {_plain(error)}")
+    if problem := content_problem(content, tree.sums[name]):
+        return FileError(problem)
     try:
-        return arrival.place(name, content)
-    except NotPlaced as error:
-        arrival.failed(name, error.reason)
-        return 0
-    except DownloadError as error:
-        raise arrival.ended_early(error) from error
+        return tree.place(name, content)
+    except LeadwiseError as error:
+        return error
 
 
 def _read(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -54,7 +54,7 @@ def hold_after(server: Any, files: int) -> threading.Event:
 def whole_files(dest: Path, needed: dict[str, bytes]) -> set[str]:
     """The names that stand in the tree; each of them must be whole. Half files have other names."""
     there = {file.relative_to(dest).as_posix() for file in dest.rglob("*") if file.is_file()}
-    there = {name for name in there if not name.startswith(".leadwise-download-")}
+    there = {name for name in there if not name.startswith(".download.partial-")}
     for name in there:
         assert (dest / name).read_bytes() == needed[name], name
     return there
@@ -81,7 +81,7 @@ def test_killed(serve: Serve, published: Path, needed: dict[str, bytes], tmp_pat
     there = whole_files(dest, needed)
     assert len(there) <= files
     assert len(there) >= files - 4, "what had come was kept"
-    assert list(dest.glob(".leadwise-download-*"))
+    assert list(dest.glob(".download.partial-*"))
     complete(dest, server, needed, there)
 
 

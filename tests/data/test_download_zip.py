@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
-from leadwise.data.download.landing import DownloadError
-from leadwise.data.download.zip_archive import ArchiveError, unpack_zip
+from leadwise.data.tree_writer import DownloadError
+from leadwise.data.zip_archive import ArchiveError, unpack_zip
 
 SUMS = "SHA256SUMS.txt"
 SIGNAL = "records100/00000/00007_lr.dat"
