@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -218,6 +219,21 @@ def test_a_flat_lead_is_named(opened: Open, npz: Callable[..., bytes]) -> None:
     record.signal_mv[:, LEADS.index("V2")] = 0
     upload(page, "flat.npz", npz(record))
     assert "A lead is flat: its electrode may be off (V2, " in text_of(page)
+
+
+def test_what_the_reader_noticed_is_told_with_the_quality(opened: Open, ecg_files: ModuleType, tmp_path: Path) -> None:
+    record = simulate_record("NORM", 4)
+    one = ecg_files.Ecg(np.round(record.signal_mv * 1000), 100, unit="mV")
+    files = dict(ecg_files.wfdb_files(one, tmp_path / "in"))
+    damaged = np.frombuffer(files["rec.dat"], "<i2").reshape(-1, 12).copy()
+    damaged[300:350, LEADS.index("V2")] += 1
+    page = opened()
+    choose(page, "source", "My own file")
+    page.file_uploader(key="upload").set_value(
+        [("rec.hea", files["rec.hea"], "text/plain"), ("rec.dat", damaged.tobytes(), "application/octet-stream")]
+    ).run()
+    assert "The file may be damaged (V2, the checksum in the file does not fit" in text_of(page)
+    assert "lw-NORM" in text_of(page)
 
 
 def test_markup_and_formulas_in_a_file_name_are_shown_as_text(opened: Open, npz: Callable[..., bytes]) -> None:

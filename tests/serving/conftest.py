@@ -1,6 +1,9 @@
 """A package folder with two networks small enough to be computed by hand, in real ONNX files."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.simulator import simulate_record
 from leadwise.data.statements import STATEMENT_TABLE
+from leadwise.serving.invocations import respond
 from leadwise.serving.scorer import Scorer
 from leadwise.signals.preprocessing import SignalPreprocessing
 
@@ -119,3 +123,27 @@ def signal_mv(ecg_mv: np.ndarray) -> list[list[float]]:
     """The same as JSON holds it."""
     values: list[list[float]] = ecg_mv.tolist()
     return values
+
+
+@pytest.fixture
+def url(scorer: Scorer) -> Iterator[str]:
+    """Where a server answers with the package."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, content = respond(scorer, body, self.headers["Content-Type"])
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join(10)

@@ -1,9 +1,6 @@
 """``leadwise predict`` as a user types it, answered by a small real package and by a server."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +9,6 @@ from PIL import Image
 
 from leadwise.cli import main
 from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASSES
-from leadwise.serving.invocations import respond
-from leadwise.serving.scorer import Scorer
 
 Captured = pytest.CaptureFixture[str]
 
@@ -25,28 +20,6 @@ def walk_in(tmp_path: Path, ecg_mv: np.ndarray) -> Path:
     lines += [",".join(f"{value:.3f}" for value in sample) for sample in ecg_mv]
     file.write_text("\n".join(lines), encoding="utf-8")
     return file
-
-
-@pytest.fixture
-def url(scorer: Scorer) -> Iterator[str]:
-    class Answering(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, content = respond(scorer, body, self.headers["Content-Type"])
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
 
 
 def test_a_file_is_understood_and_answered(walk_in: Path, package_folder: Path, capsys: Captured) -> None:

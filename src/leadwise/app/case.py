@@ -65,6 +65,8 @@ def case_of_file(read: ReadECG) -> Case:
     # As the file gives it, so that the answer tells of missing samples and computed leads.
     signal_mv = record.signal_mv if read.signal_mv is None else read.signal_mv
     signal = _signal_fields(signal_mv, read.leads, record.fs_hz)
+    if read.noticed:
+        signal["noticed"] = {name: list(leads) for name, leads in read.noticed.items()}
     return Case(_key(signal, read.file), read.file, record, signal, dict(read.patient))
 
 
@@ -87,5 +89,5 @@ def _signal_fields(signal_mv: np.ndarray, leads: tuple[str, ...], fs_hz: float) 
 
 
 def _key(signal: Mapping[str, Any], title: str) -> str:
-    content = f"{title}|{signal['leads']}|{signal['fs_hz']}|{signal['signal']}"
+    content = f"{title}|{signal['leads']}|{signal['fs_hz']}|{signal['signal']}|{signal.get('noticed')}"
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()

@@ -29,6 +29,12 @@ FLAG_WORDS: Mapping[str, str] = {
     "chest_leads_swapped": "Chest electrodes look exchanged",
     "leads_disagree": "The limb leads contradict each other",
     "units_suspected": "The amplitude is unusual: are the units right?",
+    "ends_cut": "The ends hold nothing and were cut off",
+    "checksum_mismatch": "The file may be damaged",
+    "file_incomplete": "The file may be cut off",
+    "rate_suspected": "Is the sampling rate right?",
+    "electrode_off": "An electrode may be off",
+    "baseline_sway": "The baseline sways",
 }
 POLICY_WORDS: Mapping[str, str] = {
     "best_f1": "Balanced: best F1",

@@ -40,11 +40,14 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
         likely = f" (likely: {question.suggestion})" if question.suggestion is not None else ""
         option = f"--{question.field.replace('_', '-')}"
         raise ReaderError(read.file, question.field, f"{question.text}{likely} Answer with {option}")
-    record = read.recording(record_id=read.file).record
+    recording = read.recording(record_id=read.file)
+    record = recording.record
     lasts = len(record.signal_mv) / record.fs_hz
     if not 0 <= start_s < lasts - 1:
         raise PlotError(f"--start: received {start_s:g}; 0 to {max(lasts - 1, 0):g} s is allowed")
     title = f"{read.file}, from {start_s:g} s" if start_s else read.file
+    if any(recording.ends_cut):
+        title += ", without its empty ends"
     drawn = io.BytesIO()
     figure = draw_ecg(ten_seconds(record, start_s) if start_s else record, title=title)
     figure.savefig(drawn, format=figure_file.suffix[1:].casefold())

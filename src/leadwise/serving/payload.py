@@ -11,9 +11,10 @@ from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord, LeadwiseErro
 from leadwise.serving.samples import ENCODING_FIELDS, read_samples
 from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
 from leadwise.signals.leads import RecordingCode, RecordingError
+from leadwise.signals.reader_flags import READER_FLAGS, ReaderFlag
 from leadwise.signals.recording import MV_PER_UNIT, ORDERS, Recording, build_recording
 
-SIGNAL_FIELDS: tuple[str, ...] = ("signal", *ENCODING_FIELDS, "order", "leads", "fs_hz", "units")
+SIGNAL_FIELDS: tuple[str, ...] = ("signal", *ENCODING_FIELDS, "order", "leads", "fs_hz", "units", "noticed")
 FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
 """Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
@@ -167,13 +168,27 @@ def _recording(given: Mapping[str, Any], patient: Mapping[str, float], record_id
         order=word(given["order"], "order", ORDERS) if "order" in given else None,
         patient=patient,
         record_id=record_id,
+        noticed=_noticed(given["noticed"]) if "noticed" in given else None,
     )
 
 
-def _lead_names(value: Any) -> list[str]:
+def _noticed(value: Any) -> dict[ReaderFlag, tuple[str, ...]]:
+    """Flags with their leads; in a table, one without leads is ``None`` and was not noticed."""
+    if not isinstance(value, Mapping):
+        raise RecordingError("noticed", f"received {described(value)}; leads by flag are needed", "wrong_type")
+    if any(name not in READER_FLAGS for name in value):
+        raise RecordingError("noticed", f"received another flag; allowed: {', '.join(READER_FLAGS)}")
+    return {
+        name: tuple(word(lead, "noticed", LEADS) for lead in _lead_names(value[name], "noticed"))
+        for name in READER_FLAGS
+        if value.get(name) is not None
+    }
+
+
+def _lead_names(value: Any, field: str = "leads") -> list[str]:
     names = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RecordingError("leads", f"received {described(value)}; a list of lead names is needed", "wrong_type")
+        raise RecordingError(field, f"received {described(value)}; a list of lead names is needed", "wrong_type")
     return list(names)
 
 

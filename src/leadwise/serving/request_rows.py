@@ -37,7 +37,8 @@ def _fields(record: Any, position: int) -> dict[str, Any]:
     if isinstance(record, Mapping):
         return dict(record)
     if isinstance(record, Recording):
-        record = record.record
+        noticed = dict(record.noticed) | ({"ends_cut": ()} if any(record.ends_cut) else {})
+        return _fields(record.record, position) | {"noticed": noticed or None}
     if isinstance(record, ECGRecord):
         row = {"id": record.record_id or None, "signal": record.signal_mv, "fs_hz": record.fs_hz}
         return row | {"units": "mV", "order": "time_lead"} | dict(record.patient)

@@ -9,13 +9,11 @@ import numpy as np
 
 from leadwise.serving.values import described, number, word
 from leadwise.signals.leads import RecordingError
-from leadwise.signals.recording import HIGHEST_FS_HZ, LONGEST_S
+from leadwise.signals.recording import HIGHEST_FS_HZ, LONGEST_S, MISSING_COUNT
 
 ENCODING_FIELDS: tuple[str, ...] = ("dtype", "shape", "units_per_count")
 DTYPES: Mapping[str, str] = {"int16": "<i2", "float32": "<f4"}
 """What base64 may hold, both little-endian."""
-MISSING_COUNT = -32768
-"""Of int16: the value that WFDB, too, keeps for a sample that is missing."""
 MOST_SAMPLES = int(LONGEST_S * HIGHEST_FS_HZ)
 
 

@@ -12,6 +12,7 @@ from leadwise.signals.coarse import Coarse
 from leadwise.signals.flags import Flag, quality_flags, without_flags
 from leadwise.signals.no_ecg import why_no_ecg
 from leadwise.signals.quality import LeadQuality, measure_leads
+from leadwise.signals.reader_flags import READER_FLAGS
 from leadwise.signals.recording import Recording
 from leadwise.signals.stretches import stretch_count, stretch_times, stretches
 
@@ -90,10 +91,7 @@ def _examination(
     """Of the recording whose stretches are some rows of what was measured; ``plain`` are those without flags."""
     counted = [row for row in rows if not reasons[row]] or rows
     flags = () if len(counted) == 1 and plain[counted[0]] else quality_flags(measured, counted)
-    if recording.missing:
-        most = max(recording.missing.values())
-        detail = f"{most} samples at most, filled along straight lines"
-        flags = (*flags, Flag("missing", tuple(recording.missing), detail))
+    flags = (*flags, *_known_before(recording))
     seconds = len(recording.record.signal_mv) / recording.record.fs_hz
     return Examination(
         times_s=tuple(stretch_times(seconds, len(rows))),
@@ -101,3 +99,18 @@ def _examination(
         stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
     )
+
+
+def _known_before(recording: Recording) -> list[Flag]:
+    """What was noticed when the recording was read and put in order."""
+    found = []
+    if recording.missing:
+        most = max(recording.missing.values())
+        detail = f"{most} samples at most, filled along straight lines"
+        found.append(Flag("missing", tuple(recording.missing), detail))
+    noticed = {name: Flag(name, leads, READER_FLAGS[name]) for name, leads in recording.noticed.items()}
+    if any(recording.ends_cut):
+        before, after = (f"{cut} samples ({cut / recording.record.fs_hz:.3g} s)" for cut in recording.ends_cut)
+        detail = f"{before} at the beginning, {after} at the end, where every lead stands still or is missing"
+        noticed["ends_cut"] = Flag("ends_cut", (), detail)
+    return [*found, *noticed.values()]

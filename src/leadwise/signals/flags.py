@@ -25,6 +25,12 @@ FlagName = Literal[
     "chest_leads_swapped",
     "leads_disagree",
     "units_suspected",
+    "ends_cut",
+    "checksum_mismatch",
+    "file_incomplete",
+    "rate_suspected",
+    "electrode_off",
+    "baseline_sway",
 ]
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)
 

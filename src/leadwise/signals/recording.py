@@ -1,12 +1,14 @@
 """One recording from whatever device: units, shape, rate, leads; checked, and brought to what the models expect."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
+from leadwise.signals.ends import empty_ends
 from leadwise.signals.leads import RecordingError, arrange_leads, canonical_leads, lead_extremes
+from leadwise.signals.reader_flags import ReaderFlag
 
 LOWEST_FS_HZ, HIGHEST_FS_HZ = 50.0, 2000.0
 SHORTEST_S, LONGEST_S = 5.0, 600.0
@@ -19,6 +21,9 @@ SMALLEST_USUAL_SPAN_MV, LARGEST_USUAL_SPAN_MV = 0.2, 12.0
 """The median span of the leads is 0.38 to 9.5 mV in the 19,601 recordings of folds 1-9 of PTB-XL, 1.2 in the middle."""
 MOST_MISSING = 0.05
 """Share of a lead's samples that may be missing; the gaps are filled along straight lines."""
+
+MISSING_COUNT, LARGEST_COUNT = -(2**15), 2**15 - 1
+"""Of 16-bit numbers: the smallest is kept for a sample that is missing, by WFDB and many devices; and the largest."""
 
 MV_PER_UNIT: Mapping[str, float] = {"mV": 1.0, "uV": 0.001}
 ORDERS: tuple[str, ...] = ("time_lead", "lead_time")
@@ -33,12 +38,16 @@ class Recording:
         computed_leads: leads that were computed from leads I and II.
         flat_leads: leads without any signal; not all of them.
         missing: lead -> samples that were missing and have been filled.
+        ends_cut: samples at the beginning and at the end that were none of the recording (``ends.empty_ends``).
+        noticed: what the reader of the file noticed -> its leads; none where it is the whole recording.
     """
 
     record: ECGRecord
     computed_leads: tuple[str, ...]
     flat_leads: tuple[str, ...]
     missing: Mapping[str, int]
+    ends_cut: tuple[int, int] = (0, 0)
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
 
 
 def build_recording(
@@ -50,17 +59,19 @@ def build_recording(
     order: str | None = None,
     patient: Mapping[str, float | None] | None = None,
     record_id: str = "",
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] | None = None,
 ) -> Recording:
     """Check a raw recording and bring it to millivolts and standard lead order.
 
     Args:
-        values: ``(time, lead)`` or ``(lead, time)`` numbers; NaN where a sample is missing.
+        values: ``(time, lead)`` or ``(lead, time)`` numbers; NaN, or ``MISSING_COUNT``, where a sample is missing.
         fs_hz: sampling rate in Hz.
         leads: names of the leads in the order of the array.
         units: ``mV`` or ``uV``.
         order: ``time_lead`` or ``lead_time``; ``None`` tells the two apart by the number of leads.
         patient: what is known of the patient.
         record_id: the caller's name for the recording.
+        noticed: as ``Recording.noticed``.
 
     Raises:
         RecordingError: the message names the field (``signal``, ``fs_hz``, ``leads``, ``units``, ``order``).
@@ -69,13 +80,15 @@ def build_recording(
         raise RecordingError("fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
     if units not in MV_PER_UNIT:
         raise RecordingError("units", f"received another unit; allowed: {', '.join(MV_PER_UNIT)}")
-    by_time = _time_first(values, len(leads), order)
+    by_time = without_marks(_time_first(values, len(leads), order))
+    before, after = empty_ends(by_time, fs_hz)
+    by_time = by_time[before : len(by_time) - after]
     seconds = len(by_time) / fs_hz
     if not SHORTEST_S <= seconds <= LONGEST_S:
         raise RecordingError(
             "signal",
-            f"received {len(by_time)} samples, {seconds:.1f} s at {fs_hz:g} Hz; {SHORTEST_S:g} s to {LONGEST_S:g} s is "
-            "allowed",
+            f"received {len(by_time)} samples, {seconds:.1f} s at {fs_hz:g} Hz{_beside(before + after)}; "
+            f"{SHORTEST_S:g} s to {LONGEST_S:g} s is allowed",
             "wrong_length",
         )
     names = canonical_leads(leads)
@@ -86,7 +99,24 @@ def build_recording(
         arranged, computed = arrange_leads(signal_mv, names)
     flat = _check_amplitude(arranged, units)
     record = ECGRecord(arranged, float(fs_hz), dict(patient or {}), record_id)
-    return Recording(record, computed, flat, missing)
+    return Recording(record, computed, flat, missing, (before, after), dict(noticed or {}))
+
+
+def without_marks(by_time: np.ndarray) -> np.ndarray:
+    """NaN in place of ``MISSING_COUNT``, but in leads with numbers that 16 bits do not hold, which can be that small.
+
+    Args:
+        by_time: ``(time, lead)`` or ``(time,)`` numbers of any type, as they were given.
+    """
+    marks = by_time == MISSING_COUNT
+    if not marks.any():
+        return by_time
+    wider = ((by_time < MISSING_COUNT) | (by_time > LARGEST_COUNT)).any(axis=0)
+    return np.where(marks & ~wider, np.nan, by_time)
+
+
+def _beside(cut: int) -> str:
+    return f", without {cut} at the ends in which every lead stands still or is missing" if cut else ""
 
 
 def _time_first(values: np.ndarray, lead_count: int, order: str | None) -> np.ndarray:

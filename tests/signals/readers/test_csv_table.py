@@ -175,6 +175,10 @@ def test_times_and_a_stated_rate_that_differ_are_noted(table: pd.DataFrame) -> N
     read = read_ecg(f"# fs: 200\n{with_times.to_csv(index=False)}".encode(), units="mV")
     assert read.fs_hz == 200
     assert read.notes == ("The time column fits 100 Hz, the file says 200 Hz, which was taken.",)
+    assert read.noticed == {"rate_suspected": ()}
+    overruled = read_ecg(with_times.to_csv(index=False).encode(), units="mV", fs_hz=200)
+    assert overruled.noticed == {"rate_suspected": ()}
+    assert read_ecg(with_times.to_csv(index=False).encode(), units="mV", fs_hz=100).noticed == {}
 
 
 def test_columns_that_are_no_leads_are_left_out_with_a_note(table: pd.DataFrame, mv: np.ndarray) -> None:

@@ -40,6 +40,7 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes_and_noted(content: byt
     read = read_ecg(content[: len(content) - 2 * 12 * 500 * 2])
     assert read.samples == 8 * 500
     assert read.notes == ("10 data records are announced, 8 are there: the file may be cut off.",)
+    assert read.noticed == {"file_incomplete": ()}
 
 
 def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Callable[..., Any]) -> None:

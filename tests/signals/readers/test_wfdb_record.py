@@ -171,6 +171,7 @@ def test_missing_samples_at_both_ends_are_cut_off(
     assert read.samples == 850
     np.testing.assert_allclose(read.signal_mv, one.mv[100:-50], atol=2e-6)
     assert read.notes == ("Cut off, as no lead has a value there: 100 samples at the beginning, 50 at the end.",)
+    assert read.noticed == {"ends_cut": ()}
 
 
 def test_missing_samples_within_are_noted_and_filled_where_they_are_few(
@@ -192,6 +193,7 @@ def test_a_wrong_checksum_is_noted(record: Files) -> None:
     damaged[2 * 12 * 50] ^= 0x40
     read = read_ecg(record | {"rec.dat": bytes(damaged)})
     assert read.notes == ("The checksum in the header does not fit the samples of I: the file may be damaged.",)
+    assert read.noticed == {"checksum_mismatch": ("I",)}
 
 
 def test_a_lead_upside_down_is_turned_and_a_strange_one_left(record: Files) -> None:

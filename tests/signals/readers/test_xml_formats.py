@@ -159,6 +159,12 @@ def test_muse_notes_of_the_device_are_told(eight: Ecg, write: Callable[..., byte
     assert "The device noted that the electrode of lead 'I' was off." in read_ecg(off).notes
     miscounted = content[:rhythm] + content[rhythm:].replace(b"Total>5000", b"Total>4999", 1)
     assert "Lead 'I' holds 5000 samples, other than the file says." in read_ecg(miscounted).notes
+    assert read_ecg(off).noticed == {"electrode_off": ("I",)}
+    assert read_ecg(miscounted).noticed == {"file_incomplete": ("I",)}
+    swaying = content[:rhythm] + content[rhythm:].replace(
+        b"<LeadOff>", b"<BaselineSway>TRUE</BaselineSway><LeadOff>", 2
+    )
+    assert read_ecg(swaying).noticed == {"baseline_sway": ("I", "II")}
 
 
 def test_muse_rate_with_an_exponent_and_plain_numbers(eight: Ecg, write: Callable[..., bytes]) -> None:

@@ -1,5 +1,6 @@
 """European Data Format: EDF (Kemp et al., Electroenceph Clin Neurophysiol 1992; 82:391-393), continuous EDF+ (2003)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,8 @@ def read_edf(file: str, content: bytes, hints: Hints) -> Found:
         _channel(file, signal) if read else Channel(signal.label, np.empty(0), None)
         for signal, read in zip(edf.signals, wanted, strict=True)
     ]
+    if notes:
+        channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
     facts, oddities = _patient(content)
     return Found("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
 

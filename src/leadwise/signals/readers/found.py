@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from leadwise.signals.leads import RecordingError
+from leadwise.signals.reader_flags import ReaderFlag
 from leadwise.signals.readers.errors import ReaderError
 from leadwise.signals.recording import Recording, build_recording
 
@@ -40,6 +41,7 @@ class Channel:
         fs_hz: sampling rate in Hz, if the file says it.
         unit: as the file spells it; empty where it says none.
         gain: how many stored numbers make one ``unit``, where the file stores whole numbers and says so.
+        noticed: what is wrong with it that its samples do not show; a note of the file says more.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Channel:
     fs_hz: float | None
     unit: str = ""
     gain: float | None = None
+    noticed: tuple[ReaderFlag, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class ReadECG:
             ``pacemaker`` (0 or 1).
         notes: everything odd, in plain sentences.
         questions: what only the owner of the file can say; without an answer there is no recording.
+        noticed: what becomes a flag of the answer -> its leads; none where it is the whole recording.
     """
 
     file: str
@@ -120,6 +124,7 @@ class ReadECG:
     patient: Mapping[str, float]
     notes: tuple[str, ...]
     questions: tuple[Question, ...]
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:
@@ -149,6 +154,7 @@ class ReadECG:
                 order="time_lead",
                 patient=self.patient if patient is None else patient,
                 record_id=record_id,
+                noticed=self.noticed,
             )
         except RecordingError as error:
             raise ReaderError(self.file, error.field, error.problem) from None
@@ -170,7 +176,10 @@ class ReadECG:
         """
         signal_mv, fs_hz = self._answered()
         row: dict[str, Any] = {"signal": signal_mv, "leads": list(self.leads), "fs_hz": fs_hz}
-        return row | {"units": "mV", "order": "time_lead"} | dict(self.patient)
+        row |= {"units": "mV", "order": "time_lead"}
+        if self.noticed:
+            row["noticed"] = {name: list(leads) for name, leads in self.noticed.items()}
+        return row | dict(self.patient)
 
     def _answered(self) -> tuple[np.ndarray, float]:
         """The signal and its rate, if nothing is in question."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadwise.signals.reader_flags import ReaderFlag
 from leadwise.signals.readers.errors import MOST_SAMPLES, ReaderError, shown_text
 from leadwise.signals.readers.found import Channel, Found, Hints
 from leadwise.signals.readers.lead_names import standard_lead
@@ -70,21 +71,26 @@ def _lead(file: str, lead: "Element", fs_hz: float | None, notes: list[str]) -> 
     if size and size != str(SAMPLE_BYTES):
         raise ReaderError(file, "LeadSampleSize", f"lead {shown}: {SAMPLE_BYTES} bytes a sample is allowed")
     stored = _samples(file, shown, text_of(lead, "WaveFormData"))
+    noticed: list[ReaderFlag] = []
     count = text_of(lead, "LeadSampleCountTotal")
     if count and number_of(file, "LeadSampleCountTotal", count) != len(stored):
         notes.append(f"Lead {shown} holds {len(stored)} samples, other than the file says.")
+        noticed.append("file_incomplete")
     if standard_lead(name) is not None:
         if text_of(lead, "LeadOff").casefold() == "true":
             notes.append(f"The device noted that the electrode of lead {shown} was off.")
+            noticed.append("electrode_off")
         if text_of(lead, "BaselineSway").casefold() == "true":
             notes.append(f"The device noted a swaying baseline in lead {shown}.")
+            noticed.append("baseline_sway")
     per_bit = text_of(lead, "LeadAmplitudeUnitsPerBit")
     if not per_bit:
-        return Channel(name, stored, fs_hz)
+        return Channel(name, stored, fs_hz, noticed=tuple(noticed))
     scale = number_of(file, "LeadAmplitudeUnitsPerBit", per_bit)
     if scale <= 0:
         raise ReaderError(file, "LeadAmplitudeUnitsPerBit", f"lead {shown}: received {scale:g}; above 0 is allowed")
-    return Channel(name, stored * scale, fs_hz, text_of(lead, "LeadAmplitudeUnits"), 1 / scale)
+    unit = text_of(lead, "LeadAmplitudeUnits")
+    return Channel(name, stored * scale, fs_hz, unit, 1 / scale, tuple(noticed))
 
 
 def _samples(file: str, shown: str, text: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadwise.signals.reader_flags import ReaderFlag
 from leadwise.signals.readers.errors import MOST_CHANNELS, ReaderError
 from leadwise.signals.readers.found import Channel
 from leadwise.signals.readers.time_column import Clock, is_index_name, is_time_name, read_clock, steps_evenly
@@ -41,6 +42,7 @@ def channels_of(
         raise ReaderError(file, "table", f"received {len(columns)} columns; at most {MOST_CHANNELS} are read")
     notes: list[str] = []
     kept: list[tuple[str, str, np.ndarray]] = []
+    noticed: tuple[ReaderFlag, ...] = ()
     for position, column in enumerate(columns):
         name, own_unit = name_and_unit(column.name)
         own_unit = own_unit or column.unit
@@ -53,7 +55,8 @@ def channels_of(
             fs_hz = clock.fs_hz
         elif clock.fs_hz is not None and abs(clock.fs_hz - fs_hz) > 1e-3 * fs_hz:
             notes.append(f"The time column fits {clock.fs_hz:g} Hz, the file says {fs_hz:g} Hz, which was taken.")
-    return [Channel(name, values, fs_hz, own) for name, own, values in kept], notes
+            noticed = ("rate_suspected",)
+    return [Channel(name, values, fs_hz, own, noticed=noticed) for name, own, values in kept], notes
 
 
 def _clock(file: str, name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
 
 from leadwise.contract import LEADS
+from leadwise.signals.ends import missing_ends
 from leadwise.signals.leads import INDEPENDENT_LEADS, RecordingError, canonical_leads
+from leadwise.signals.reader_flags import ReaderFlag
 from leadwise.signals.readers.errors import MOST_SAMPLES, ReaderError, shown_name, shown_text
 from leadwise.signals.readers.found import Channel, Found, Hints, Question, ReadECG
 from leadwise.signals.readers.lead_names import standard_lead
@@ -17,10 +20,13 @@ from leadwise.signals.recording import (
     LARGEST_USUAL_SPAN_MV,
     LOWEST_FS_HZ,
     SMALLEST_USUAL_SPAN_MV,
+    without_marks,
 )
 
 COMMON_FS_HZ = (100, 125, 128, 180, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 800, 960, 1000, 1024, 2000)
 USUAL_SECONDS = 10
+OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspected"})
+"""Flags that name no leads where all have them."""
 
 
 def understand(file: str, found: Found, hints: Hints) -> ReadECG:
@@ -35,11 +41,17 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
         ReaderError: leads are missing, differ in length or rate, or a hint does not fit the file.
     """
     notes = list(found.notes)
-    named = _named(file, found.channels, hints, notes)
-    chosen = _standard_leads(file, named, notes) if named is not None else list(found.channels)
+    # What states a gain marks its missing samples in a way of its own.
+    given = [one if one.gain else replace(one, values=without_marks(one.values)) for one in found.channels]
+    named = _named(file, given, hints, notes)
+    chosen = _standard_leads(file, named, notes) if named is not None else given
     samples = _common_length(file, chosen)
     questions: list[Question] = []
     fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions)
+    leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
+    noticed = _noticed(chosen, leads)
+    if fs_hz is not None and any(channel.fs_hz and channel.fs_hz != fs_hz for channel in chosen):
+        noticed["rate_suspected"] = ()
     if named is None:
         questions.append(_lead_question(len(found.channels)))
     signal = np.stack([channel.values for channel in chosen], axis=1)
@@ -47,8 +59,9 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     signal_mv = None
     if named is not None and converted is not None:
         signal_mv = _without_missing_ends(file, converted.signal_mv, notes)
+        if len(signal_mv) < samples:
+            noticed["ends_cut"] = ()
         notes += oddities(signal_mv, [channel.name for channel in chosen])
-    leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     return ReadECG(
         file=shown_name(file),
         format=found.format,
@@ -63,6 +76,7 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
         patient=dict(found.patient),
         notes=tuple(notes),
         questions=tuple(questions),
+        noticed=noticed,
     )
 
 
@@ -78,15 +92,21 @@ def _named(file: str, channels: Sequence[Channel], hints: Hints, notes: list[str
         )
     if any(channel.name.strip() for channel in channels):
         notes.append("The leads are named as given, not as in the file.")
-    return [
-        Channel(name, channel.values, channel.fs_hz, channel.unit, channel.gain)
-        for name, channel in zip(hints.leads, channels, strict=True)
-    ]
+    return [replace(channel, name=name) for name, channel in zip(hints.leads, channels, strict=True)]
 
 
 def _lead_of(channel: Channel) -> str:
     known = standard_lead(channel.name)
     return known[0] if known is not None else ""
+
+
+def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFlag, tuple[str, ...]]:
+    """What was noticed of the leads that are used -> these; none where it is all of them and they need no names."""
+    found: dict[ReaderFlag, tuple[str, ...]] = {}
+    for name in dict.fromkeys(flag for channel in channels for flag in channel.noticed):
+        theirs = tuple(lead for channel, lead in zip(channels, leads, strict=False) if name in channel.noticed)
+        found[name] = () if name in OF_THE_WHOLE and len(theirs) == len(leads) else theirs
+    return found
 
 
 def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) -> list[Channel]:
@@ -105,7 +125,7 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
                 continue
         if sign < 0:
             notes.append(f"The file holds {lead} upside down ({shown_text(channel.name)}); it was turned back.")
-            channel = Channel(channel.name, -channel.values, channel.fs_hz, channel.unit, channel.gain)
+            channel = replace(channel, values=-channel.values)
         chosen[lead] = channel
     try:
         canonical_leads(list(chosen))
@@ -177,18 +197,12 @@ def _lead_question(count: int) -> Question:
 
 def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
     """Cut off the beginning and end where every lead is missing."""
-    if not (np.isnan(signal_mv[0]).all() or np.isnan(signal_mv[-1]).all()):
-        return signal_mv
-    present = np.flatnonzero(~np.isnan(signal_mv).all(axis=1))
-    if len(present) == 0:
+    before, after = missing_ends(signal_mv)
+    if before or after:
+        notes.append(f"Cut off, as no lead has a value there: {before} samples at the beginning, {after} at the end.")
+    elif np.isnan(signal_mv[0]).all():
         raise ReaderError(file, "signal", "holds no sample that is a number")
-    first, last = int(present[0]), int(present[-1]) + 1
-    if last - first < len(signal_mv):
-        notes.append(
-            f"Cut off, as no lead has a value there: {first} samples at the beginning, {len(signal_mv) - last} at the "
-            "end."
-        )
-    return signal_mv[first:last]
+    return signal_mv[before : len(signal_mv) - after]
 
 
 def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:

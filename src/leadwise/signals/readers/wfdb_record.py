@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
     _check_files(file, header, files)
     stored = _read_directly(header, files) or _read_by_library(header, files)
-    notes = _checksum_notes(header, stored)
+    damaged = _damaged(header, stored)
     facts, oddities = facts_of(comment_facts(header.comments))
     question = None
     if any(line.gain is None for line in header.signals):
@@ -42,10 +43,10 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
             "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
             suggestion=USUAL_GAIN,
         )
-    channels = tuple(
-        _channel(line, numbers, header.fs_hz) for line, numbers in zip(header.signals, stored, strict=True)
-    )
-    return Found(FORMAT, channels, facts, (*notes, *oddities), question)
+    channels = [_channel(line, numbers, header.fs_hz) for line, numbers in zip(header.signals, stored, strict=True)]
+    for place in damaged:
+        channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
+    return Found(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
 
 
 def _check_files(file: str, header: Header, files: Mapping[str, bytes]) -> None:
@@ -120,15 +121,20 @@ def _missing_mark(stored_format: str) -> int:
     return -(2 ** (bits.get(stored_format, 16) - 1))
 
 
-def _checksum_notes(header: Header, signals: Sequence[np.ndarray]) -> list[str]:
-    """What the header says of its samples and does not hold."""
+def _damaged(header: Header, signals: Sequence[np.ndarray]) -> list[int]:
+    """The signals whose samples do not fit their checksum in the header."""
     wrong = []
-    for line, stored in zip(header.signals, signals, strict=True):
+    for place, (line, stored) in enumerate(zip(header.signals, signals, strict=True)):
         if line.checksum is None or line.skew or len(stored) == 0:
             continue
         difference = int(np.sum(stored, dtype=np.int64)) - line.checksum
         if difference % 65536:
-            wrong.append(line.description or "one without a name")
+            wrong.append(place)
+    return wrong
+
+
+def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
+    wrong = [header.signals[place].description or "one without a name" for place in damaged]
     if not wrong:
         return []
     return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]

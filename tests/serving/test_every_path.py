@@ -1,0 +1,332 @@
+"""One recording along every path: what is missing, where its ends hold nothing, and what its reader noticed.
+
+Every path has to give the same answer, and tell the same in its flags.
+"""
+
+import base64
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+from live_server import SmallModel, in_use
+
+from leadwise.cli import main
+from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.serving import Client
+from leadwise.serving.batch.run import score_batch
+from leadwise.serving.invocations import respond
+from leadwise.serving.scorer import Scorer
+from leadwise.signals.readers import read_ecg
+
+Answer = dict[str, Any]
+FS_HZ = 100
+UV = {"fs_hz": FS_HZ, "units": "uV"}
+HINTS = ("--fs-hz", "100", "--units", "uV")
+
+
+@pytest.fixture
+def whole_uv(ecg_mv: np.ndarray) -> np.ndarray:
+    """``(1000, 12)`` whole microvolts."""
+    return np.round(ecg_mv * 1000).astype(np.int16)
+
+
+@pytest.fixture
+def loaded(small_model: SmallModel) -> Iterator[Any]:
+    """The registered model, as a notebook loads it; the search path is put back after it."""
+    import mlflow
+
+    before = sys.path[:]
+    with in_use(small_model.tracking):
+        yield mlflow.pyfunc.load_model(small_model.uri)
+    sys.path[:] = before
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Whole microvolts ``(time, 12)`` along each path, and what is answered."""
+
+    scorer: Scorer
+    package: Path
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def lists(self, samples: np.ndarray) -> Answer:
+        return self._posted({"signal": samples.tolist(), **UV})
+
+    def in_base64(self, samples: np.ndarray, **how: Any) -> Answer:
+        packed = base64.b64encode(samples.tobytes()).decode()
+        return self._posted({"signal": packed, "shape": list(samples.shape), **how, **UV})
+
+    def table_of_requests(self, uv: np.ndarray) -> Answer:
+        body = io.BytesIO()
+        pd.DataFrame([{"signal": uv.tolist(), **UV}]).to_parquet(body)
+        return dict(respond(self.scorer, body.getvalue(), "application/vnd.apache.parquet")[1]["predictions"][0])
+
+    def npy(self, samples: np.ndarray) -> Answer:
+        np.save(self.folder / "rec.npy", samples)
+        return self._predicted("rec.npy", *HINTS, "--leads", ",".join(LEADS))
+
+    def npz(self, uv: np.ndarray) -> Answer:
+        np.savez(self.folder / "rec.npz", signal=uv, fs_hz=FS_HZ, units="uV", leads=list(LEADS))
+        return self._predicted("rec.npz")
+
+    def csv(self, uv: np.ndarray) -> Answer:
+        pd.DataFrame(uv, columns=list(LEADS)).to_csv(self.folder / "rec.csv", index=False)
+        return self._predicted("rec.csv", *HINTS)
+
+    def parquet(self, uv: np.ndarray) -> Answer:
+        pd.DataFrame(uv, columns=list(LEADS)).to_parquet(self.folder / "rec.parquet")
+        return self._predicted("rec.parquet", *HINTS)
+
+    def wfdb(self, uv: np.ndarray) -> Answer:
+        write_wfdb(self.folder, "rec", np.where(uv == -32768, np.nan, uv) / 1000)
+        return self._predicted("rec.hea")
+
+    def batch(self, uv: np.ndarray) -> Answer:
+        (source := self.folder / "batch").mkdir()
+        np.savez(source / "rec.npz", signal=uv, fs_hz=FS_HZ, units="uV", leads=list(LEADS))
+        table = pd.read_parquet(score_batch(source, self.folder / "a.parquet", self.package, workers=1).file)
+        assert table["error"].isna().all()
+        flags = [dict(flag) | {"leads": list(flag["leads"])} for flag in table["quality"][0]]
+        return {"probabilities": {name: table[f"probability_{name}"][0] for name in SUPERCLASSES}, "quality": flags}
+
+    def _posted(self, row: Answer) -> Answer:
+        _, content = respond(self.scorer, json.dumps({"inputs": [row]}).encode(), "application/json")
+        return dict(content["predictions"][0])
+
+    def _predicted(self, file: str, *hints: str) -> Answer:
+        assert main(["predict", str(self.folder / file), "--model", str(self.package), "--json", *hints]) == 0
+        return dict(json.loads(self.capsys.readouterr().out)[0]["answer"])
+
+
+PATHS: dict[str, Callable[[Paths, np.ndarray], Answer]] = {
+    "lists": Paths.lists,
+    "lists, a lead each": lambda paths, uv: paths.lists(uv.T),
+    "lists of floats": lambda paths, uv: paths.lists(uv.astype(float)),
+    "base64 of int16": lambda paths, uv: paths.in_base64(uv, dtype="int16", units_per_count=1),
+    "base64 of float32": lambda paths, uv: paths.in_base64(uv.astype("<f4"), dtype="float32"),
+    "table of requests": Paths.table_of_requests,
+    "NPY": Paths.npy,
+    "NPY of floats": lambda paths, uv: paths.npy(uv.astype(np.float32)),
+    "NPZ": Paths.npz,
+    "CSV": Paths.csv,
+    "Parquet": Paths.parquet,
+    "WFDB": Paths.wfdb,
+    "batch": Paths.batch,
+}
+
+
+def write_wfdb(folder: Path, name: str, signal_mv: np.ndarray) -> None:
+    wfdb.wrsamp(
+        name, fs=FS_HZ, units=["mV"] * 12, sig_name=list(LEADS), p_signal=signal_mv.astype(float), fmt=["16"] * 12,
+        adc_gain=[1000.0] * 12, baseline=[0] * 12, write_dir=str(folder),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def paths(scorer: Scorer, package_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Paths:
+    return Paths(scorer, package_folder, tmp_path, capsys)
+
+
+def flags(answer: Answer) -> dict[str, list[str]]:
+    return {flag["flag"]: flag["leads"] for flag in answer["quality"]}
+
+
+def close(answer: Answer, expected: Answer) -> bool:
+    return bool(answer["probabilities"] == pytest.approx(expected["probabilities"], abs=2e-6))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_smallest_16_bit_number_is_a_missing_sample(
+    paths: Paths, scorer: Scorer, whole_uv: np.ndarray, path: str
+) -> None:
+    marked = whole_uv.copy()
+    marked[400:440, LEADS.index("aVR")] = -32768
+    (expected,) = scorer.score([{"signal": np.where(marked == -32768, np.nan, marked), **UV}])
+    answer = PATHS[path](paths, marked)
+    assert flags(answer) == {"missing": ["aVR"]} == flags(expected)
+    assert answer["quality"][0]["detail"] == "40 samples at most, filled along straight lines"
+    assert close(answer, expected)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_ends_filled_up_with_zeros_are_cut_off_and_said(
+    paths: Paths, scorer: Scorer, whole_uv: np.ndarray, path: str
+) -> None:
+    alone = whole_uv[:700]
+    (expected,) = scorer.score([{"signal": alone, **UV}])
+    answer = PATHS[path](paths, np.pad(alone, ((150, 174), (0, 0))))
+    assert flags(answer) == flags(expected) | {"ends_cut": []}
+    (told,) = [flag["detail"] for flag in answer["quality"] if flag["flag"] == "ends_cut"]
+    assert "150 samples (1.5 s) at the beginning, 174 samples (1.74 s) at the end" in told
+    assert close(answer, expected)
+
+
+def test_a_table_of_a_notebook_is_read_alike(loaded: Any, scorer: Scorer, whole_uv: np.ndarray) -> None:
+    marked = whole_uv.copy()
+    marked[400:420, 3] = -32768
+    padded = np.pad(marked[:700], ((0, 300), (0, 0)))
+    noticed = {"checksum_mismatch": ["V2"]}
+    rows = pd.DataFrame(
+        [{"signal": signal, "noticed": told, **UV} for signal, told in ((marked, None), (padded.tolist(), noticed))]
+    )
+    first, second = loaded.predict(rows)
+    assert flags(first) == {"missing": ["aVR"]}
+    assert flags(second) == {"missing": ["aVR"], "checksum_mismatch": ["V2"], "ends_cut": []}
+    (expected,) = scorer.score([{"signal": marked[:700], **UV}])
+    assert close(second, expected)
+
+
+ENDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "zeros before": lambda mv: np.pad(mv, ((300, 0), (0, 0))),
+    "zeros behind": lambda mv: np.pad(mv, ((0, 24), (0, 0))),
+    "another value for each lead": lambda mv: np.concatenate([np.tile(np.linspace(-2, 2, 12), (50, 1)), mv]),
+    "the last sample again and again": lambda mv: np.pad(mv, ((0, 200), (0, 0)), mode="edge"),
+    "the first sample again and again": lambda mv: np.pad(mv, ((200, 0), (0, 0)), mode="edge"),
+    "nothing": lambda mv: np.pad(mv, ((70, 90), (0, 0)), constant_values=np.nan),
+    "nothing, and zeros before it": lambda mv: np.pad(
+        np.pad(mv, ((0, 90), (0, 0))), ((0, 70), (0, 0)), constant_values=np.nan
+    ),
+    "zeros, and nothing in one lead": lambda mv: np.concatenate(
+        [mv, np.where(np.arange(12) == 4, np.nan, np.zeros((90, 12)))]
+    ),
+    "more than ten seconds of zeros": lambda mv: np.pad(mv, ((1200, 2000), (0, 0))),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_whatever_the_ends_hold_the_answer_is_that_of_the_recording(
+    scorer: Scorer, ecg_mv: np.ndarray, ends: str
+) -> None:
+    alone = ecg_mv[:742]
+    (expected,) = scorer.score([{"signal": alone, "fs_hz": 100}])
+    (answer,) = scorer.score([{"signal": ENDS[ends](alone), "fs_hz": 100}])
+    assert flags(answer) == flags(expected) | {"ends_cut": []}
+    assert {name: answer[name] for name in answer if name != "quality"} == {
+        name: expected[name] for name in expected if name != "quality"
+    }
+
+
+def test_short_quiet_ends_are_the_recordings_own(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    quiet = ecg_mv.copy()
+    quiet[:15] = quiet[15]
+    quiet[-15:] = quiet[-16]
+    (answer,) = scorer.score([{"signal": quiet, "fs_hz": 100}])
+    assert "ends_cut" not in flags(answer)
+
+
+@pytest.mark.parametrize(
+    ("signal_of", "code"),
+    [
+        (lambda mv: 0 * mv, "flat_line"),
+        (lambda mv: 0 * mv + np.linspace(-1, 1, 12), "flat_line"),
+        (lambda mv: np.full_like(mv, np.nan), "missing_samples"),
+        (lambda mv: np.full_like(mv, np.inf), "not_finite"),
+        (lambda mv: np.concatenate([mv[:400], 0 * mv]), "wrong_length"),
+        (lambda mv: np.concatenate([mv, np.full((100, 12), np.inf)]), "not_finite"),
+        (lambda mv: np.tile(mv, (61, 1)), "wrong_length"),
+    ],
+)
+def test_what_is_left_is_judged_as_ever(
+    scorer: Scorer, ecg_mv: np.ndarray, signal_of: Callable[[np.ndarray], np.ndarray], code: str
+) -> None:
+    (answer,) = scorer.score([{"signal": signal_of(ecg_mv), "fs_hz": 100}])
+    assert answer["error"]["code"] == code
+    if "4.0 s" in answer["error"]["message"]:
+        assert "without 1000 at the ends" in answer["error"]["message"]
+
+
+def test_numbers_beyond_16_bits_have_no_mark_for_missing_samples(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    """Nanovolts as 32-bit converters give them pass through that number."""
+    nv = np.round(ecg_mv * 1e6).astype(np.int32)
+    nv[500, 0] = -32768
+    content = io.BytesIO()
+    np.save(content, nv)
+    read = read_ecg(content.getvalue(), name="rec.npy", fs_hz=100, units="nV", leads=LEADS)
+    assert read.signal_mv is not None
+    assert read.signal_mv[500, 0] == pytest.approx(-0.032768)
+    wide = nv * 10
+    wide[500, 0] = -32768
+    (answer,) = scorer.score([{"signal": wide.tolist(), "fs_hz": 100, "units": "uV"}])
+    assert answer["error"]["code"] == "wrong_units"
+
+
+def test_a_mark_in_a_lead_that_is_upside_down_or_has_a_gain_is_one_too(whole_uv: np.ndarray) -> None:
+    whole_uv[400:440, LEADS.index("aVR")] = -32768
+    table = pd.DataFrame(whole_uv, columns=["-aVR" if name == "aVR" else name for name in LEADS])
+    read = read_ecg(table.to_csv(index=False).encode(), name="a.csv", fs_hz=100, gain=1000)
+    assert read.recording().missing == {"aVR": 40}
+
+
+@pytest.fixture
+def damaged(ecg_mv: np.ndarray, tmp_path: Path) -> Path:
+    """A WFDB record of which lead V2 does not fit its checksum."""
+    (tmp_path / "in").mkdir()
+    write_wfdb(tmp_path / "in", "damaged", ecg_mv)
+    file = tmp_path / "in" / "damaged.dat"
+    samples = np.frombuffer(file.read_bytes(), "<i2").reshape(-1, 12).copy()
+    samples[300:350, LEADS.index("V2")] = 1
+    file.write_bytes(samples.tobytes())
+    return file.with_suffix(".hea")
+
+
+DAMAGED = {"flag": "checksum_mismatch", "leads": ["V2"]}
+
+
+def noticed(answer: Answer) -> Answer:
+    (flag,) = [flag for flag in answer["quality"] if flag["flag"] == "checksum_mismatch"]
+    assert "may be damaged" in flag["detail"]
+    return {"flag": flag["flag"], "leads": list(flag["leads"])}
+
+
+def test_a_wrong_checksum_is_a_flag_wherever_it_is_asked(
+    damaged: Path, package_folder: Path, tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for who in (["--model", str(package_folder)], ["--url", url]):
+        assert main(["predict", str(damaged), *who]) == 0
+        assert "quality: checksum mismatch in V2: " in capsys.readouterr().out
+        assert main(["predict", str(damaged), "--json", *who]) == 0
+        assert noticed(json.loads(capsys.readouterr().out)[0]["answer"]) == DAMAGED
+    read = read_ecg(damaged)
+    with Client(url) as client:
+        for answer in client.score([read, read.recording(), read.array_row(), read.request_row()]):
+            assert noticed(answer) == DAMAGED
+    done = score_batch(damaged.parent, tmp_path / "answers.parquet", package_folder, workers=1)
+    assert noticed({"quality": pd.read_parquet(done.file)["quality"][0]}) == DAMAGED
+
+
+def test_a_table_of_requests_carries_what_was_noticed(scorer: Scorer, damaged: Path, ecg_mv: np.ndarray) -> None:
+    body = io.BytesIO()
+    rows = [read_ecg(damaged).request_row(), {"signal": ecg_mv.tolist(), "fs_hz": 100.0}]
+    rows[1]["noticed"] = {"rate_suspected": []}
+    pd.DataFrame(rows).to_parquet(body)
+    status, content = respond(scorer, body.getvalue(), "application/vnd.apache.parquet")
+    assert status == 200
+    first, second = content["predictions"]
+    assert noticed(first) == DAMAGED
+    assert flags(second) == {"rate_suspected": []}
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (["checksum_mismatch"], "wrong_type"),
+        ("V2", "wrong_type"),
+        ({"flat": ["V2"]}, "not_allowed"),
+        ({"checksum_mismatch": ["<b>"]}, "not_allowed"),
+        ({"checksum_mismatch": "V2"}, "wrong_type"),
+        ({"checksum_mismatch": [2]}, "wrong_type"),
+    ],
+)
+def test_what_cannot_have_been_noticed_is_refused(scorer: Scorer, ecg_mv: np.ndarray, told: Any, code: str) -> None:
+    row = {"signal": ecg_mv.tolist(), "fs_hz": 100, "noticed": told}
+    _, content = respond(scorer, json.dumps({"inputs": [row]}).encode(), "application/json")
+    assert (content["error"]["code"], content["error"]["field"]) == (code, "noticed")
