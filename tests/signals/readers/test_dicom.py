@@ -67,6 +67,91 @@ def test_leads_spread_over_groups_of_the_same_time(ecg: Callable[..., Any], writ
         read_ecg(write("dicom", one, groups=groups, change=one_after_another))
 
 
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.9.1.2", "general ECG"),
+        ("1.2.840.10008.5.1.4.1.1.9.1.3", "ambulatory ECG"),
+        ("1.2.840.10008.5.1.4.1.1.9.2.1", "hemodynamic waveform"),
+        ("1.2.840.10008.5.1.4.1.1.9.3.1", "electrophysiology waveform"),
+    ],
+)
+def test_an_ecg_beside_a_pressure_in_other_classes(
+    ecg: Callable[..., Any], write: Callable[..., bytes], uid: str, name: str
+) -> None:
+    one = ecg(500)
+    pressure = type(one)(np.column_stack([one.microvolts, np.full(5000, 7)]), 500, names=[*LEADS, "Aortic pressure"])
+
+    def other_class(dataset: Any) -> None:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid
+        last = dataset.WaveformSequence[0].ChannelDefinitionSequence[12]
+        last.ChannelSensitivity, last.ChannelSensitivityUnitsSequence[0].CodeValue = 0, "mm[Hg]"
+
+    read = read_ecg(write("dicom", pressure, scheme="NAME", change=other_class))
+    assert (read.format, read.questions) == (f"DICOM {name}", ())
+    assert "Not used, as they are no standard leads: 'Lead Aortic pressure'." in read.notes
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+@pytest.mark.parametrize("left", ["DICM", "file meta information"])
+def test_without_a_preamble(ecg: Callable[..., Any], write: Callable[..., bytes], syntax: str, left: str) -> None:
+    one = ecg(500)
+    content = write("dicom", one, syntax=syntax)
+    bare = content[{"DICM": 128, "file meta information": 132}[left] :]
+    for name in ("", "a.dcm", "ecg"):
+        np.testing.assert_allclose(read_ecg(bare, name=name).signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "taken"), [(IMPLICIT, "implicit VR, little endian"), (EXPLICIT, "explicit VR, little endian")]
+)
+@pytest.mark.parametrize("preamble", [b"", bytes(128) + b"DICM"])
+def test_without_file_meta_information_the_encoding_is_assumed_and_said(
+    ecg: Callable[..., Any], write: Callable[..., bytes], syntax: str, taken: str, preamble: bytes
+) -> None:
+    one = ecg(500)
+    content = write("dicom", one, syntax=syntax)
+    (length,) = struct.unpack_from("<I", content, 140)
+    read = read_ecg(preamble + content[144 + length :])
+    assert f"The file names no transfer syntax: {taken} was taken, as its first element is written." in read.notes
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        (
+            "ChannelSensitivityCorrectionFactor",
+            0,
+            "ChannelSensitivityCorrectionFactor: lead '2:2': received 0; a number",
+        ),
+        ("ChannelSensitivity", 0, "ChannelSensitivity: lead '2:2': received 0; a number other than 0 is needed"),
+    ],
+)
+def test_a_factor_of_0_is_refused_by_its_name_unless_the_gain_is_given(
+    ecg: Callable[..., Any], write: Callable[..., bytes], keyword: str, value: float, message: str
+) -> None:
+    one = ecg(500)
+
+    def put(dataset: Any) -> None:
+        setattr(dataset.WaveformSequence[0].ChannelDefinitionSequence[1], keyword, value)
+
+    content = write("dicom", one, change=put)
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(content)
+    np.testing.assert_allclose(read_ecg(content, gain=1000).signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [b"x.5", b"inf", b"nan"])
+def test_a_sensitivity_that_is_no_number_is_refused_by_its_name(
+    ecg: Callable[..., Any], write: Callable[..., bytes], number: bytes
+) -> None:
+    content = write("dicom", ecg(500), sensitivity=0.5).replace(b"0.5 ", number.ljust(4), 1)
+    with pytest.raises(ReaderError, match=f"ChannelSensitivity: lead '2:1': received '{number.decode()}'; a number is"):
+        read_ecg(content)
+
+
 def test_without_a_sensitivity_the_units_are_asked_for(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
     one = ecg(500)
 
@@ -97,6 +182,11 @@ def test_padding_is_missing(ecg: Callable[..., Any], write: Callable[..., bytes]
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
+        ({"PatientAge": "000Y"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000Y", "PatientBirthDate": ""}, {"sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000D"}, {"age": 0, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "old"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
         ({"PatientAge": "018M"}, {"age": 1.5, "sex": 1, "height_cm": 165, "weight_kg": 68}),
         ({"PatientSex": "O", "PatientSize": 0, "PatientWeight": None}, {"age": 58}),
         ({"PatientBirthDate": "", "StudyDate": "", "PatientSize": 165}, {"sex": 1, "weight_kg": 68}),
@@ -126,6 +216,14 @@ def test_an_invalid_value_of_a_patient_is_not_repeated_in_a_warning(
     recwarn.clear()
     read = read_ecg(content)
     assert "SECRET" not in repr(read) + caplog.text + "".join(str(warning.message) for warning in recwarn)
+
+
+def test_an_age_that_is_none_is_said(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    def put(dataset: Any) -> None:
+        dataset.PatientAge, dataset.PatientBirthDate = "000Y", ""
+
+    read = read_ecg(write("dicom", ecg(), change=put))
+    assert "The file gives age in a way that is not understood; it is taken as unknown." in read.notes
 
 
 def setting(**values: object) -> Callable[[Any], None]:

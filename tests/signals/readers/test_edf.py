@@ -76,6 +76,30 @@ def test_the_age_is_that_on_the_day_of_the_recording(
     assert read_ecg(write("edf", ecg(), sex=sex, start=start)).patient == facts
 
 
+def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Callable[..., Any]) -> None:
+    fields = {252: 4, 236: 8, 244: 8} | {256 + 12 * before + 8 * n: 8 for n in range(12) for before in (104, 112, 216)}
+    with_comma = content
+    for start, length in fields.items():
+        text = content[start : start + length].decode().strip()
+        changed = text.replace(".", ",") if "." in text else f"{text},0"
+        with_comma = patched(with_comma, start, changed if len(changed) <= length else text, length)
+    assert with_comma.count(b",") > 12
+    read = read_ecg(with_comma)
+    assert (read.fs_hz, read.notes, read.gain_per_mv) == (500, (), pytest.approx((1000,) * 12))
+    np.testing.assert_allclose(read.signal_mv, ecg(500).mv, atol=1e-5)
+    of_half_a_second = patched(content, 244, "0,5")
+    assert read_ecg(of_half_a_second).fs_hz == 1000
+
+
+def test_a_broken_number_of_a_signal_that_is_no_lead_does_no_harm(
+    ecg: Callable[..., Any], write: Callable[..., bytes]
+) -> None:
+    one = ecg(500)
+    content = write("edf", one, rate_of_last=25)
+    broken = patched(content, 256 + 13 * 104 + 8 * 12, "none")
+    np.testing.assert_allclose(read_ecg(broken).signal_mv, one.mv, atol=1e-5)
+
+
 def test_a_plain_header_tells_no_facts(content: bytes) -> None:
     read = read_ecg(patched(content, 8, "Mona Secret, born 1962", 80))
     assert read.patient == {}
@@ -91,7 +115,17 @@ def test_a_plain_header_tells_no_facts(content: bytes) -> None:
         (lambda c: patched(c, 236, "many"), "number of data records: received no whole number"),
         (lambda c: patched(c, 256 + 12 * 216, "-1"), "samples in a data record: received none, or fewer"),
         (lambda c: patched(c, 256 + 12 * 216, "x"), "samples in a data record: received no whole number"),
-        (lambda c: patched(c, 244, "0"), "is broken, cut off, or not what it seems to be"),
+        (lambda c: patched(c, 244, "0"), "record duration: received '0'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "0,0"), "record duration: received '0.0'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "-1"), "record duration: received '-1'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "soon"), "record duration: received 'soon'; a number is needed"),
+        (lambda c: patched(c, 244, "nan"), "record duration: received 'nan'; a number is needed"),
+        (lambda c: patched(c, 244, ""), "record duration: received ''; a number is needed"),
+        (lambda c: patched(c, 244, "1e9"), "record duration: received '1e9'; .* at most 600, is allowed"),
+        (lambda c: patched(c, 256 + 12 * 104, "1.000,5"), "physical minimum of signal 'EKG I': received '1.000,5'"),
+        (lambda c: patched(c, 256 + 12 * 112, "inf"), "physical maximum of signal 'EKG I': received 'inf'"),
+        (lambda c: patched(c, 256 + 12 * 120, "low"), "digital minimum of signal 'EKG I': .* 'low'"),
+        (lambda c: patched(c, 256 + 12 * 128, "1e99"), "digital maximum of signal 'EKG I': .* '1e99'"),
         (lambda c: c[:1000], "header: is cut off: 1000 bytes, and 12 signals are announced"),
         (lambda c: c[: 256 * 13 + 10], "signal: is cut off: a data record has 12000 bytes, 10 follow"),
         (lambda c: patched(c, 256 + 12 * 104, "32767"), "header: signal 'EKG I' has no range"),

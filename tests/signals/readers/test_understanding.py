@@ -111,6 +111,7 @@ def test_numbers_beyond_all_measure_are_refused_as_a_recording(write: Callable[.
         (b"\xff\xd8\xff\xe0", "is a picture of an ECG"),
         (bytes(16) + b"SCPECG" + bytes(100), r"is SCP-ECG \(EN 1064\), for which no well-kept reader"),
         (b"MATLAB 5.0 MAT-file, made", "is a MATLAB file; save the samples as CSV or NPY"),
+        (b"MATLAB 7.3 MAT-file, made", r"is MATLAB 7.3 \(HDF5\); save the samples as CSV or NPY"),
         (b"\x89HDF\r\n\x1a\n", "is HDF5"),
         (b"\x1f\x8b\x08", "is compressed with gzip"),
         (b"\x80\x04\x95", "is a Python pickle, which is never opened"),

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -239,6 +239,87 @@ def test_a_broken_header_is_refused_by_its_line(record: Files, old: str, new: st
     with pytest.raises(ReaderError) as caught:
         read_ecg(changed(record, old, new))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "folder"),
+    [
+        ("rec.dat", "rec", ""),
+        ("rec 12", "data/rec 12", ""),
+        ("rec 12", "a/b/rec 12", ""),
+        ("rec.dat", "data/rec.dat", "data"),
+        ("rec.dat", "data/more/rec.dat", "data/more"),
+        ("rec.dat", "data/rec", "data"),
+        ("rec.dat", "data/rec.dat", ""),
+    ],
+)
+def test_a_signal_file_without_its_ending_or_in_a_folder_below(
+    record: Files, tmp_path: Path, old: str, new: str, folder: str
+) -> None:
+    expected = read_ecg(record).signal_mv
+    files = changed(record, old, new)
+    np.testing.assert_array_equal(read_ecg(files).signal_mv, expected)
+    (tmp_path / "set" / folder).mkdir(parents=True)
+    (tmp_path / "set" / "rec.hea").write_bytes(files["rec.hea"])
+    (tmp_path / "set" / folder / "rec.dat").write_bytes(files["rec.dat"])
+    for source in (tmp_path / "set" / "rec.hea", tmp_path / "set" / "rec"):
+        read = read_ecg(source)
+        assert read.notes == ()
+        np.testing.assert_array_equal(read.signal_mv, expected)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("rec.hea", files["rec.hea"])
+        archive.writestr(str(PurePosixPath(folder, "rec.dat")), files["rec.dat"])
+    np.testing.assert_array_equal(read_ecg(tmp_path / "a.zip").signal_mv, expected)
+
+
+def test_a_signal_file_that_really_has_no_ending(record: Files, tmp_path: Path) -> None:
+    files = changed(record, "rec.dat", "rec")
+    (tmp_path / "rec.hea").write_bytes(files["rec.hea"])
+    (tmp_path / "rec").write_bytes(files["rec.dat"])
+    (tmp_path / "rec.dat").write_bytes(bytes(len(files["rec.dat"])))
+    np.testing.assert_array_equal(read_ecg(tmp_path / "rec.hea").signal_mv, read_ecg(record).signal_mv)
+
+
+def test_a_numbered_record_of_a_folder_is_not_one_of_segments(record: Files) -> None:
+    header = changed(record, "rec 12", "data/100 12")["rec.hea"]
+    read = read_ecg({"100.hea": header, "rec.dat": record["rec.dat"]})
+    np.testing.assert_array_equal(read.signal_mv, read_ecg(record).signal_mv)
+    with pytest.raises(ReaderError, match="record line: is of a record of several segments"):
+        read_ecg({"100.hea": header.replace(b"data/100", b"100/100"), "rec.dat": record["rec.dat"]})
+
+
+def test_a_header_chooses_no_file_outside_of_its_folder(record: Files, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "rec.dat").write_bytes(record["rec.dat"])
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "data").symlink_to(tmp_path / "secret")
+    for name in ("data/../../secret/rec.dat", "./rec.dat", "//secret/rec.dat", "data//rec.dat", "../secret/rec"):
+        (tmp_path / "set" / "rec.hea").write_bytes(changed(record, "rec.dat", name)["rec.hea"])
+        with pytest.raises(ReaderError, match=r"signal line 1: names .*; a file beside the header is needed"):
+            read_ecg(tmp_path / "set" / "rec.hea")
+    (tmp_path / "set" / "rec.hea").write_bytes(changed(record, "rec.dat", "data/rec.dat")["rec.hea"])
+    with pytest.raises(ReaderError, match=r"signal file: names rec.dat, which is missing"):
+        read_ecg(tmp_path / "set" / "rec.hea")
+
+
+def test_signal_files_of_the_same_name_in_two_folders_are_refused(record: Files, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rec.dat").write_bytes(record["rec.dat"])
+    header = changed(changed(record, "rec.dat", "a/rec.dat"), "a/rec.dat", "b/rec.dat", 6)["rec.hea"]
+    (tmp_path / "rec.hea").write_bytes(header)
+    with pytest.raises(ReaderError, match="signal file: names two files that differ in folder or ending only"):
+        read_ecg(tmp_path / "rec.hea")
+
+
+def test_a_compressed_signal_file_that_is_damaged_names_file_and_format(
+    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = write("wfdb", ecg(), tmp_path / "made", fmt="516")
+    with pytest.raises(
+        ReaderError, match=r"rec.hea: signal file: cannot be decoded \(.*\); .* rec_1.dat of format 516"
+    ):
+        read_ecg(files | {"rec_1.dat": bytes(len(files["rec_1.dat"]))})
 
 
 def test_half_a_record_says_what_is_missing(record: Files, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """HL7 aECG and GE MUSE XML after their published layouts, and XML that means harm."""
 
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,86 @@ def test_muse_notes_of_the_device_are_told(eight: Ecg, write: Callable[..., byte
     assert read_ecg(swaying).noticed == {"baseline_sway": ("I", "II")}
 
 
+def per_lead(content: bytes, field: str, values: list[object]) -> bytes:
+    """The file with a field in every lead of its rhythm."""
+    start = content.index(b"<WaveformType>Rhythm")
+    rhythm = content[start:].replace(b"<LeadTimeOffset>0</LeadTimeOffset>", b"")
+    before, *leads = rhythm.split(b"<LeadSampleSize>")
+    put = [f"<{field}>{value}</{field}><LeadSampleSize>".encode() for value in values]
+    leads = [new + lead for new, lead in zip(put, leads, strict=True)]
+    return content[:start] + before + b"".join(leads)
+
+
+def test_muse_baselines_are_subtracted_and_told(eight: Ecg, write: Callable[..., bytes]) -> None:
+    baselines = [0, 20, -23, 2048, 0, 0, 7.5, 1]
+    stored = type(eight)(eight.microvolts + np.array(baselines) * 2.5, 500, names=eight.names)
+    content = per_lead(write("muse", stored, per_bit=2.5), "FirstSampleBaseline", baselines)
+    read = read_ecg(content)
+    np.testing.assert_allclose(read.signal_mv, eight.mv, atol=2.5e-3 / 2 + 1e-6)
+    (note,) = (note for note in read.notes if "FirstSampleBaseline" in note)
+    assert "were subtracted: 'I' 0, 'II' 20, 'V1' -23, 'V2' 2048" in note
+    np.testing.assert_allclose(read_ecg(content, gain=400).signal_mv, eight.mv, atol=2.5e-3 / 2 + 1e-6)
+
+
+def checksums(eight: Ecg) -> list[int]:
+    """CRC-32 of the bytes that ``muse_bytes`` stores for a lead."""
+    return [zlib.crc32(np.round(column / 4.88).astype("<i2").tobytes()) for column in eight.microvolts.T]
+
+
+@pytest.mark.parametrize("spelled", [str, "{:08X}".format, "0x{:08x}".format, lambda crc: str(crc - 2**32)])
+def test_muse_checksums_that_fit_are_passed_over(
+    eight: Ecg, write: Callable[..., bytes], spelled: Callable[[int], str]
+) -> None:
+    crcs = [spelled(crc) if crc >= 2**31 else str(crc) for crc in checksums(eight)]
+    read = read_ecg(per_lead(write("muse", eight), "LeadDataCRC32", crcs))
+    assert not [note for note in read.notes if "checksum" in note]
+
+
+def test_muse_checksums_that_do_not_fit_name_their_leads(eight: Ecg, write: Callable[..., bytes]) -> None:
+    crcs: list[object] = list(checksums(eight))
+    crcs[1], crcs[4], crcs[7] = crcs[0], "none", ""
+    read = read_ecg(per_lead(write("muse", eight), "LeadDataCRC32", crcs))
+    (note,) = (note for note in read.notes if "checksum" in note)
+    assert note == "The checksum in the file does not fit the samples of II, V3: the file may be damaged."
+    changed = type(eight)(eight.microvolts.copy(), 500, names=eight.names)
+    changed.microvolts[300:350, 3] += 100
+    read = read_ecg(per_lead(write("muse", changed), "LeadDataCRC32", list(checksums(eight))))
+    assert "The checksum in the file does not fit the samples of V2: the file may be damaged." in read.notes
+
+
+def test_muse_offsets_of_all_leads_keep_them_beside_each_other(eight: Ecg, write: Callable[..., bytes]) -> None:
+    read = read_ecg(per_lead(write("muse", eight), "LeadTimeOffset", [4] * 8))
+    np.testing.assert_allclose(read.signal_mv, eight.mv, atol=4.88e-3 / 2 + 1e-6)
+    assert "Every lead has a LeadTimeOffset of 4: they begin together, so nothing was shifted." in read.notes
+    read = read_ecg(per_lead(write("muse", eight), "LeadOffsetFirstSample", [8] * 8))
+    np.testing.assert_allclose(read.signal_mv, eight.mv[4:], atol=4.88e-3 / 2 + 1e-6)
+    assert "Cut off, as LeadOffsetFirstSample says: the first 8 bytes of every lead." in read.notes
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("LeadTimeOffset", [0] * 7 + [2], "LeadTimeOffset: received 0 in lead 'I' and 2 in lead 'V6'; only the same"),
+        ("LeadOffsetFirstSample", [10] + [0] * 7, "LeadOffsetFirstSample: received 10 in lead 'I' and 0 in lead 'II'"),
+        ("LeadOffsetFirstSample", [3] * 8, "LeadOffsetFirstSample: received 3; 0 or more bytes of whole samples"),
+        ("LeadOffsetFirstSample", [-2] * 8, "LeadOffsetFirstSample: received -2"),
+        (
+            "LeadOffsetFirstSample",
+            [10_000] * 8,
+            "LeadOffsetFirstSample: lead 'I': received 10000 bytes; the lead holds",
+        ),
+        ("LeadOffsetFirstSample", ["far"] * 8, "LeadOffsetFirstSample: received no number"),
+        ("FirstSampleBaseline", ["low"] * 8, "FirstSampleBaseline: received no number"),
+        ("FirstSampleBaseline", [0, 4294967276] * 4, "FirstSampleBaseline: lead 'II': received 4.29497e\\+09; -65536"),
+    ],
+)
+def test_muse_offsets_that_are_not_understood_are_refused_by_the_field(
+    eight: Ecg, write: Callable[..., bytes], field: str, values: list[object], message: str
+) -> None:
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(per_lead(write("muse", eight), field, values))
+
+
 def test_muse_rate_with_an_exponent_and_plain_numbers(eight: Ecg, write: Callable[..., bytes]) -> None:
     content = write("muse", eight).replace(b"<SampleBase>500", b"<SampleBase>5").replace(b"Exponent>0", b"Exponent>2")
     assert read_ecg(content).fs_hz == 500
@@ -229,6 +310,7 @@ LAUGHS = "".join(
         ("<RestingECG>" + "<a/>" * 200_001, "has more than 200000 elements"),
         ("<RestingECG " + " ".join(f'a{n}=""' for n in range(400_001)) + "/>", "has more than 400000 attributes"),
         ("<RestingECG>\0</RestingECG>", "not well formed"),
+        ('<?xml version="1.0" encoding="none-7"?><RestingECG/>', "XML: declares an encoding that is not known; UTF-8"),
         ("<restingecgdata/>", "is Philips XML"),
         ("<html><body>1 2 3</body></html>", "is XML of another kind; HL7 aECG XML"),
         ("<!-- <RestingECG> --><svg/>", "is XML of another kind"),

@@ -18,7 +18,7 @@ from leadwise.serving.batch.source import FILE, entries
 from leadwise.serving.batch.table import schema
 from leadwise.serving.registered import RegisteredVersion, registered_version
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.signals.readers.read import SIGNAL_FILE_ENDINGS
+from leadwise.signals.readers.wfdb_header import SIGNAL_ENDINGS
 
 LIST_FILE = "recordings.jsonl"
 WHOLE_KEY = b"leadwise.batch"
@@ -161,7 +161,7 @@ def _state(entry: Mapping[str, Any]) -> bytes:
     if FILE not in entry:
         return b""
     stem, ending = os.path.splitext(entry[FILE])  # noqa: PTH122
-    beside = [f"{stem}{other}" for other in SIGNAL_FILE_ENDINGS] if ending.casefold() == ".hea" else []
+    beside = [f"{stem}{other}" for other in ("", *SIGNAL_ENDINGS)] if ending.casefold() == ".hea" else []
     return b" ".join(map(_size_and_time, (entry[FILE], *beside)))
 
 

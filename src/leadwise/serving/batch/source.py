@@ -18,7 +18,7 @@ COLUMNS = (FILE, "id", *FACTS, *HINTS)
 """Of a table: ``file`` is needed in it, and empty where a patient has no recording."""
 
 ENDINGS = frozenset(
-    {".hea", ".csv", ".tsv", ".tab", ".asc", ".npy", ".npz", ".edf", ".dcm", ".xml", ".parquet", ".zip"}
+    {".hea", ".csv", ".tsv", ".tab", ".asc", ".npy", ".npz", ".edf", ".dcm", ".xml", ".mat", ".parquet", ".zip"}
 )
 """Files of a folder with other endings are left out; a table may name any file."""
 TABLE_ENDINGS = (".csv", ".parquet")

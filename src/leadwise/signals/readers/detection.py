@@ -3,6 +3,7 @@
 import re
 from enum import Enum
 
+from leadwise.signals.readers.dicom import begins_without_preamble
 from leadwise.signals.readers.wfdb_header import looks_like_header
 
 
@@ -17,13 +18,14 @@ class Kind(Enum):
     AECG = "HL7 aECG XML"
     MUSE = "GE MUSE XML"
     PARQUET = "Parquet table"
+    MATLAB = "MATLAB struct"
     ZIP = "zip archive"
     OTHER_FILE = "file of unknown content"
 
 
 FORMATS_READ = (
     "WFDB (.hea with .dat, or both in a zip), CSV and TSV, NPY and NPZ, EDF and EDF+, DICOM waveform, HL7 aECG XML, "
-    "GE MUSE XML, Parquet"
+    "GE MUSE XML, Parquet, MATLAB struct of CPSC2018"
 )
 
 _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
@@ -32,6 +34,8 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\x93NUMPY", Kind.NPY),
     (0, b"PAR1", Kind.PARQUET),
     (128, b"DICM", Kind.DICOM),
+    (124, b"\x00\x01IM", Kind.MATLAB),
+    (124, b"\x01\x00MI", Kind.MATLAB),
 )
 
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
@@ -44,6 +48,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II*\0", "is a picture of an ECG, not its samples; export the waveform"),
     (0, b"\xffBIOSEMI", "is BDF; convert it to EDF"),
     (0, b"MATLAB 5.0 MAT-file", "is a MATLAB file; save the samples as CSV or NPY (with its WFDB header, give both)"),
+    (0, b"MATLAB 7.3 MAT-file", "is MATLAB 7.3 (HDF5); save the samples as CSV or NPY"),
     (0, b"\x89HDF", "is HDF5; save the samples as NPZ or CSV"),
     (0, b"\x1f\x8b", "is compressed with gzip; unpack it first"),
     (0, b"BZh", "is compressed with bzip2; unpack it first"),
@@ -71,14 +76,11 @@ def kind_of(name: str, content: bytes) -> Kind | str:
         A kind that is read, ``Kind.OTHER_FILE`` for what may be the signal file of a header or nothing at all, or the
         reason why it is not read, to be said after the file's name.
     """
+    if (kind := _by_beginning(name, content)) is not None:
+        return kind
     for start, mark, reason in _REFUSED:
         if content.startswith(mark, start):
             return reason
-    for start, mark, kind in _MAGIC:
-        if content.startswith(mark, start):
-            return kind
-    if content.startswith(b"0       ") and (content[184:192].strip().isdigit() or name.casefold().endswith(".edf")):
-        return Kind.EDF
     head = _head(content)
     if head is None:
         return Kind.OTHER_FILE
@@ -89,6 +91,16 @@ def kind_of(name: str, content: bytes) -> Kind | str:
     if head.startswith(("{", "[")):
         return "is JSON; requests to a server are JSON, files are not: save the samples as CSV or NPZ"
     return Kind.CSV if _is_text(head) else Kind.OTHER_FILE
+
+
+def _by_beginning(name: str, content: bytes) -> Kind | None:
+    """What a file is that begins with bytes of its own; ``None`` for texts and all others."""
+    for start, mark, kind in _MAGIC:
+        if content.startswith(mark, start):
+            return kind
+    if content.startswith(b"0       ") and (content[184:192].strip().isdigit() or name.casefold().endswith(".edf")):
+        return Kind.EDF
+    return Kind.DICOM if begins_without_preamble(content) else None
 
 
 def _head(content: bytes) -> str | None:

@@ -1,8 +1,10 @@
-"""DICOM waveforms: 12-lead, general and ambulatory ECG (PS3.3 A.34 and C.10.9 Waveform Module; leads of CID 3001).
+"""DICOM waveforms that hold an ECG (PS3.3 A.34 and C.10.9 Waveform Module; leads of CID 3001).
 
 A sample means: stored number x channel sensitivity x correction factor + channel baseline, in the sensitivity's units.
 """
 
+import re
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,14 @@ import numpy as np
 
 from leadwise.signals.leads import INDEPENDENT_LEADS
 from leadwise.signals.readers.dicom_text import Reads, number_in, text_in
-from leadwise.signals.readers.errors import LARGEST_FILE, MOST_CHANNELS, MOST_SAMPLES, ReaderError
+from leadwise.signals.readers.errors import (
+    LARGEST_FILE,
+    MOST_CHANNELS,
+    MOST_SAMPLES,
+    ReaderError,
+    by_library,
+    shown_text,
+)
 from leadwise.signals.readers.found import Channel, Found, Hints
 from leadwise.signals.readers.lead_names import standard_lead
 from leadwise.signals.readers.patient_facts import age_between, age_of, checked_facts, sex_of
@@ -19,14 +28,19 @@ from leadwise.signals.readers.patient_facts import age_between, age_of, checked_
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-PREAMBLE_BYTES = 132
+PREAMBLE, PREFIX = bytes(128), b"DICM"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 ECG_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.9.1.1": "12-lead ECG",
     "1.2.840.10008.5.1.4.1.1.9.1.2": "general ECG",
     "1.2.840.10008.5.1.4.1.1.9.1.3": "ambulatory ECG",
     "1.2.840.10008.5.1.4.1.1.9.1.4": "general 32-bit ECG",
+    "1.2.840.10008.5.1.4.1.1.9.2.1": "hemodynamic waveform",
+    "1.2.840.10008.5.1.4.1.1.9.3.1": "electrophysiology waveform",
 }
+"""The last two may hold the leads of an ECG beside pressures or signals from within the heart."""
+FIRST_ELEMENTS = {(2, 0), (2, 1), (2, 2), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16), (8, 0x18), (8, 0x20)}
+FIRST_ELEMENT_BYTES, LONGEST_FIRST_ELEMENT = 8, 128
 SAMPLE_TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 """Waveform sample interpretations that are plain numbers: not the logarithmic codes of telephony, which no ECG uses."""
 
@@ -59,14 +73,16 @@ def read_dicom(file: str, content: bytes, hints: Hints) -> Found:
     """
     reads = Reads(file)
     try:
-        return _read(file, content, reads)
-    except OSError:
+        return _read(file, content, reads, hints)
+    except ReaderError:
         reads.check()
         raise
 
 
-def _read(file: str, content: bytes, reads: Reads) -> Found:
-    dataset = _dataset(file, content, reads)
+def _read(file: str, content: bytes, reads: Reads, hints: Hints) -> Found:
+    notes: list[str] = []
+    with by_library(file, "data set", "elements as PS3.5 encodes them are needed"):
+        dataset = _dataset(file, content, reads, notes)
     kind = text_in(dataset, "SOPClassUID")
     if kind not in ECG_CLASSES:
         held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {kind[:64] or 'unknown'}"
@@ -74,29 +90,51 @@ def _read(file: str, content: bytes, reads: Reads) -> Found:
             file, "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         )
     groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
-    notes: list[str] = []
     channels = [
-        channel for group in _recorded_together(file, groups, notes) for channel in _channels(file, group, reads)
+        channel for group in _recorded_together(file, groups, notes) for channel in _channels(file, group, reads, hints)
     ]
     facts, oddities = _patient(dataset)
     return Found(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
 
 
-def _dataset(file: str, content: bytes, reads: Reads) -> "Dataset":
+def _dataset(file: str, content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
     """The data set; one that is deflated is unpacked to no more than the largest file."""
     import pydicom
     from pydicom.filereader import read_dataset
 
+    if not content.startswith(PREFIX, len(PREAMBLE)):
+        content = PREAMBLE + (b"" if content.startswith(PREFIX) else PREFIX) + content
     stream = reads.stream(content)
-    stream.seek(PREAMBLE_BYTES)
+    stream.seek(len(PREAMBLE + PREFIX))
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-    if text_in(meta, "TransferSyntaxUID") != DEFLATED:
-        return pydicom.dcmread(reads.stream(content))
+    syntax = text_in(meta, "TransferSyntaxUID")
+    if syntax != DEFLATED:
+        dataset = pydicom.dcmread(reads.stream(content))
+        if not syntax:
+            implicit, little = dataset.original_encoding
+            taken = f"{'implicit' if implicit else 'explicit'} VR, {'little' if little else 'big'} endian"
+            notes.append(f"The file names no transfer syntax: {taken} was taken, as its first element is written.")
+        return dataset
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflate.decompress(content[stream.tell() :], LARGEST_FILE)
     if inflate.unconsumed_tail:
         raise ReaderError(file, "size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
     return read_dataset(reads.stream(inflated), False, True)
+
+
+def begins_without_preamble(content: bytes) -> bool:
+    """Whether a content begins as a DICOM file does behind its preamble, which some leave out.
+
+    That is with ``DICM``, or with an element of group 2 or 8: its tag, and its kind of value or a short length.
+    """
+    for order in "<>":
+        if len(content) < FIRST_ELEMENT_BYTES:
+            break
+        group, element, length = struct.unpack_from(f"{order}HHI", content)
+        explicit = content[4:6] in (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH")
+        if (group, element) in FIRST_ELEMENTS and (explicit or (order == "<" and 0 < length <= LONGEST_FIRST_ELEMENT)):
+            return True
+    return content.startswith(PREFIX)
 
 
 def _group(dataset: "Dataset", reads: Reads) -> _Group:
@@ -110,7 +148,8 @@ def _lead_name(definition: "Dataset", reads: Reads) -> str:
         for field in ("CodeValue", "CodeMeaning"):
             if standard_lead(text_in(source, field)) is not None:
                 return text_in(source, field)
-    return text_in(definition, "ChannelLabel")
+    label = text_in(definition, "ChannelLabel")
+    return label or next((text_in(one, "CodeMeaning") for one in reads.items(definition, "ChannelSourceSequence")), "")
 
 
 def _recorded_together(file: str, groups: list[_Group], notes: list[str]) -> list[_Group]:
@@ -145,7 +184,7 @@ def _all_leads(groups: list[_Group]) -> set[str]:
     return {lead for group in groups for lead in group.leads}
 
 
-def _channels(file: str, group: _Group, reads: Reads) -> list[Channel]:
+def _channels(file: str, group: _Group, reads: Reads, hints: Hints) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
     if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
@@ -160,7 +199,9 @@ def _channels(file: str, group: _Group, reads: Reads) -> list[Channel]:
     stored = _stored(file, group.dataset, samples, count)
     fs_hz = number_in(group.dataset, "SamplingFrequency", 0.0) or None
     return [
-        _channel(file, name, definition, stored[:, column], fs_hz, reads)
+        _channel(file, name, definition, stored[:, column], fs_hz, reads, hints)
+        if hints.leads is not None or standard_lead(name) is not None or not any(group.names)
+        else Channel(name, np.empty(0), None)
         for column, (name, definition) in enumerate(zip(group.names, group.definitions, strict=True))
     ]
 
@@ -187,31 +228,55 @@ def _stored(file: str, group: "Dataset", samples: int, count: int) -> np.ndarray
 
 
 def _channel(
-    file: str, name: str, definition: "Dataset", stored: np.ndarray, fs_hz: float | None, reads: Reads
+    file: str,
+    name: str,
+    definition: "Dataset",
+    stored: np.ndarray,
+    fs_hz: float | None,
+    reads: Reads,
+    hints: Hints,
 ) -> Channel:
-    sensitivity = number_in(definition, "ChannelSensitivity", None)
+    sensitivity = _stated(file, name, definition, "ChannelSensitivity")
+    factor = _stated(file, name, definition, "ChannelSensitivityCorrectionFactor")
+    baseline = _stated(file, name, definition, "ChannelBaseline")
     if sensitivity is None:
         return Channel(name, stored, fs_hz)
-    scale = sensitivity * number_in(definition, "ChannelSensitivityCorrectionFactor", 1.0)
+    for keyword, number in (("ChannelSensitivity", sensitivity), ("ChannelSensitivityCorrectionFactor", factor)):
+        if number != 0:
+            continue
+        if hints.gain is not None or hints.units is not None:
+            return Channel(name, stored, fs_hz)
+        needed = "a number other than 0 is needed, or a gain (stored numbers per mV) as a hint"
+        raise ReaderError(file, keyword, f"lead {shown_text(name)}: received 0; {needed}")
+    scale = sensitivity * (1.0 if factor is None else factor)
     if not (np.isfinite(scale) and scale != 0):
-        raise ReaderError(file, "ChannelSensitivity", "needs a number other than 0")
+        raise ReaderError(file, "ChannelSensitivity", "with its correction factor is beyond any number")
     units = reads.items(definition, "ChannelSensitivityUnitsSequence")
     unit = text_in(units[0], "CodeValue") if units else ""
-    values = stored * scale + number_in(definition, "ChannelBaseline", 0.0)
-    return Channel(name, values, fs_hz, unit, abs(1 / scale))
+    return Channel(name, stored * scale + (baseline or 0.0), fs_hz, unit, abs(1 / scale))
+
+
+def _stated(file: str, name: str, definition: "Dataset", keyword: str) -> float | None:
+    """A number of a channel; ``None`` where there is none, but not where it cannot be read."""
+    number, text = number_in(definition, keyword, None), text_in(definition, keyword)
+    if number is None and text:
+        received = f"lead {shown_text(name)}: received {shown_text(text)}"
+        raise ReaderError(file, keyword, f"{received}; a number is needed")
+    return number
 
 
 def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
     found: dict[str, float | None] = {}
-    if age := text_in(dataset, "PatientAge"):
-        found["age"] = age_of(age)
-    else:
+    age = text_in(dataset, "PatientAge")
+    # 000Y is written where no age is known: one below a year is given in months, weeks or days.
+    years = None if re.fullmatch(r"0+[Yy]?", age) else age_of(age)
+    if years is None:
         dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
         when = next((text for name in dates if (text := text_in(dataset, name))), "")
         years = age_between(text_in(dataset, "PatientBirthDate"), when)
-        if years is not None:
-            found["age"] = years
+    if years is not None or age:
+        found["age"] = years
     if (sex := text_in(dataset, "PatientSex")) and sex != "O":
         found["sex"] = sex_of(sex)
     if (metres := number_in(dataset, "PatientSize", None)) is not None:

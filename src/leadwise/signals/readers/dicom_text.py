@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from leadwise.signals.readers.errors import ReaderError
+from leadwise.signals.readers.errors import ReaderError, by_library
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -87,5 +87,6 @@ class Reads:
         if isinstance(value, bytes):
             # Left unread so far, as its length was known.
             implicit, little = bool(getattr(element, "is_implicit_VR", False)), getattr(element, "is_little_endian", 1)
-            return list(read_sequence(self.stream(value), implicit, bool(little), len(value), "latin-1"))
+            with by_library(self.file, keyword, "a sequence of items is needed"):
+                return list(read_sequence(self.stream(value), implicit, bool(little), len(value), "latin-1"))
         return list(value) if isinstance(value, Sequence) else []

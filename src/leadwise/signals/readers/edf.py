@@ -1,35 +1,43 @@
 """European Data Format: EDF (Kemp et al., Electroenceph Clin Neurophysiol 1992; 82:391-393), continuous EDF+ (2003)."""
 
+import math
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_SAMPLES, ReaderError, shown_text
+from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_SAMPLES, ReaderError, by_library, shown_text
 from leadwise.signals.readers.found import Channel, Found, Hints
 from leadwise.signals.readers.lead_names import standard_lead
 from leadwise.signals.readers.patient_facts import age_between, checked_facts, sex_of
+from leadwise.signals.recording import LONGEST_S
 
 if TYPE_CHECKING:
     from edfio import EdfSignal
 
 HEADER_BYTES = 256
 """Of the file's own header, and again of each signal's."""
-SAMPLES_FIELD = 216
-"""Bytes of the fields of a signal before its number of samples in a data record."""
-SAMPLE_BYTES = 2
+RANGE_FIELDS = {104: "physical minimum", 112: "physical maximum", 120: "digital minimum", 128: "digital maximum"}
+"""Fields of the range of a signal, by the bytes of a signal's fields before them."""
+DIGITAL_FIELDS = 120
+SAMPLES_FIELD, SAMPLES = 216, "samples in a data record"
+NUMBER_BYTES, LABEL_BYTES, SAMPLE_BYTES = 8, 16, 2
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def read_edf(file: str, content: bytes, hints: Hints) -> Found:
     """Read the leads with their physical dimension; other signals are named only, annotations are not read.
+
+    The header is read strictly here, and edfio is given a copy of it with plain numbers and no more.
 
     Raises:
         ReaderError: the file is cut off, discontinuous, or not EDF.
     """
     import edfio
 
-    signals = _header_number(file, content, 252, 4, "number of signals")
-    records = _header_number(file, content, 236, 8, "number of data records")
+    signals = _whole(file, "number of signals", content[252:256])
+    records = _whole(file, "number of data records", content[236:244])
     if not 1 <= signals <= MOST_CHANNELS:
         raise ReaderError(file, "number of signals", f"received {signals}; 1 to {MOST_CHANNELS} are allowed")
     if len(content) <= HEADER_BYTES * (signals + 1):
@@ -37,15 +45,15 @@ def read_edf(file: str, content: bytes, hints: Hints) -> Found:
     reserved = content[192:236].decode("latin-1")
     if reserved.startswith("EDF+D"):
         raise ReaderError(file, "header", "is discontinuous (EDF+D): a recording without gaps is needed (EDF+C)")
-    whole, there = _whole_records(file, content, signals)
+    whole, there = _clean_copy(file, content, signals, hints)
     notes = []
     if 0 <= records != there:
         notes.append(f"{records} data records are announced, {there} are there: the file may be cut off.")
-    edf = edfio.read_edf(whole, header_encoding="latin-1")
-    wanted = [hints.leads is not None or standard_lead(signal.label) is not None for signal in edf.signals]
+    with by_library(file, "header", "a header after the specification of EDF is needed"):
+        edf = edfio.read_edf(whole, header_encoding="latin-1")
     channels = [
-        _channel(file, signal) if read else Channel(signal.label, np.empty(0), None)
-        for signal, read in zip(edf.signals, wanted, strict=True)
+        _channel(file, signal) if _is_wanted(signal.label, hints) else Channel(signal.label, np.empty(0), None)
+        for signal in edf.signals
     ]
     if notes:
         channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
@@ -53,29 +61,65 @@ def read_edf(file: str, content: bytes, hints: Hints) -> Found:
     return Found("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
 
 
-def _whole_records(file: str, content: bytes, signals: int) -> tuple[bytes, int]:
-    """The file without a data record that is cut off, its number of records put right; and that number."""
-    header = HEADER_BYTES * (signals + 1)
-    first = HEADER_BYTES + signals * SAMPLES_FIELD
-    samples = [
-        _header_number(file, content, first + 8 * signal, 8, "samples in a data record") for signal in range(signals)
-    ]
+def _is_wanted(label: str, hints: Hints) -> bool:
+    return hints.leads is not None or standard_lead(label) is not None
+
+
+def _clean_copy(file: str, content: bytes, signals: int, hints: Hints) -> tuple[bytes, int]:
+    """The file with plain numbers in its header, without a data record that is cut off; and how many there are."""
+    header, samples = bytearray(content[: HEADER_BYTES * (signals + 1)]), []
+
+    def put(start: int, number: str) -> None:
+        header[start : start + NUMBER_BYTES] = number.encode().ljust(NUMBER_BYTES)
+
+    for signal in range(signals):
+        label = header[HEADER_BYTES + LABEL_BYTES * signal :][:LABEL_BYTES].decode("latin-1").rstrip()
+        for before, field in RANGE_FIELDS.items() if _is_wanted(label, hints) else ():
+            start = HEADER_BYTES + signals * before + NUMBER_BYTES * signal
+            field, stated = f"{field} of signal {shown_text(label)}", content[start : start + NUMBER_BYTES]
+            put(start, str(_whole(file, field, stated)) if before >= DIGITAL_FIELDS else _number(file, field, stated))
+        start = HEADER_BYTES + signals * SAMPLES_FIELD + NUMBER_BYTES * signal
+        samples.append(_whole(file, SAMPLES, content[start : start + NUMBER_BYTES]))
+        put(start, str(samples[-1]))
     if min(samples) < 0 or max(samples) == 0:
-        raise ReaderError(file, "samples in a data record", "received none, or fewer")
+        raise ReaderError(file, SAMPLES, "received none, or fewer")
     length = SAMPLE_BYTES * sum(samples)
-    there = (len(content) - header) // length
+    there = (len(content) - len(header)) // length
     if there == 0:
         raise ReaderError(
-            file, "signal", f"is cut off: a data record has {length} bytes, {len(content) - header} follow"
+            file, "signal", f"is cut off: a data record has {length} bytes, {len(content) - len(header)} follow"
         )
-    return content[:236] + str(there).encode().ljust(8) + content[244 : header + there * length], there
+    put(184, str(len(header)))
+    put(236, str(there))
+    put(244, _record_duration(file, content[244:252]))
+    header[252:256] = str(signals).encode().ljust(4)
+    return bytes(header) + content[len(header) : len(header) + there * length], there
 
 
-def _header_number(file: str, content: bytes, start: int, length: int, field: str) -> int:
-    try:
-        return int(content[start : start + length].decode("ascii"))
-    except ValueError:
-        raise ReaderError(file, field, "received no whole number in the header") from None
+def _record_duration(file: str, stated: bytes) -> str:
+    """Seconds of a data record, of which the sampling rates are made."""
+    text = _number(file, "record duration", stated)
+    if not 0 < float(text) <= LONGEST_S:
+        allowed = f"a number of seconds above 0, at most {LONGEST_S:g}, is allowed"
+        raise ReaderError(file, "record duration", f"received {shown_text(text)}; {allowed}")
+    return text
+
+
+def _number(file: str, field: str, stated: bytes) -> str:
+    """A number of the header with a decimal point, which some write as a comma."""
+    text = stated.decode("latin-1").strip(" \0")
+    plain = text.replace(",", ".")
+    if not (_NUMBER.fullmatch(plain) and math.isfinite(float(plain))):
+        raise ReaderError(file, field, f"received {shown_text(text)}; a number is needed, such as -3276.8")
+    return plain
+
+
+def _whole(file: str, field: str, stated: bytes) -> int:
+    text = stated.decode("latin-1").strip(" \0")
+    plain = text.replace(",", ".")
+    if not (_NUMBER.fullmatch(plain) and float(plain).is_integer() and len(str(int(float(plain)))) <= NUMBER_BYTES):
+        raise ReaderError(file, field, f"received no whole number in the header, but {shown_text(text)}")
+    return int(float(plain))
 
 
 def _channel(file: str, signal: "EdfSignal") -> Channel:

@@ -1,5 +1,8 @@
 """What every reader may be given at most, and how it says that a file cannot be read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from leadwise.contract import LeadwiseError
 from leadwise.signals.recording import HIGHEST_FS_HZ, LONGEST_S
 
@@ -45,3 +48,25 @@ def shown_name(name: str) -> str:
 def shown_text(text: str) -> str:
     """A text of a file as a message shows it: in full only if it is short."""
     return repr(text) if len(text) <= LONGEST_ECHO else f"text of {len(text)} characters"
+
+
+@contextmanager
+def by_library(file: str, field: str, needed: str) -> Iterator[None]:
+    """Name the part of a file over which a library stumbles: it may raise anything.
+
+    Its own message may repeat what is private, so only its kind is told.
+
+    Args:
+        file: name of the file.
+        field: the part that the library reads.
+        needed: what is allowed there.
+
+    Raises:
+        ReaderError: for whatever the library raises.
+    """
+    try:
+        yield
+    except ReaderError:
+        raise
+    except Exception as error:
+        raise ReaderError(file, field, f"cannot be decoded ({type(error).__name__}); {needed}") from None

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from tokenize import TokenError
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def load_array(file: str, content: bytes) -> np.ndarray:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, by_column, dtype = read(stream, max_header_size=LARGEST_NPY_HEADER)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError):
         raise ReaderError(file, "header", "is not that of an NPY file") from None
     if dtype.hasobject:
         raise ReaderError(

@@ -42,8 +42,8 @@ def read_parquet(file: str, content: bytes, hints: Hints) -> Found:
         if unpacked > max(NUMBERS_ARE * MOST_NUMBERS, LARGEST_FILE):
             raise ReaderError(file, "size", f"unpacks to {unpacked // 2**20} MiB, which is too much")
         table = table_file.read(use_threads=False)
-    except (pa.ArrowException, OSError):
-        raise ReaderError(file, "table", "is broken or cut off") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ReaderError(file, "table", f"is broken or cut off ({type(error).__name__}); write it anew") from None
     columns = []
     for name, cells in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):

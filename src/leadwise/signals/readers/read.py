@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from traceback import extract_tb
 
 from leadwise.signals.leads import RecordingError
 from leadwise.signals.readers.csv_table import read_csv
@@ -14,12 +15,13 @@ from leadwise.signals.readers.edf import read_edf
 from leadwise.signals.readers.errors import LARGEST_FILE, MOST_FILES, ReaderError, shown_name
 from leadwise.signals.readers.found import Found, Hints, ReadECG
 from leadwise.signals.readers.hl7_aecg import read_hl7_aecg
+from leadwise.signals.readers.matlab_struct import read_matlab_struct
 from leadwise.signals.readers.muse_xml import read_muse_xml
 from leadwise.signals.readers.numpy_arrays import read_npy, read_npz
 from leadwise.signals.readers.parquet_table import read_parquet
 from leadwise.signals.readers.understanding import understand
 from leadwise.signals.readers.wfdb_alike import learn, read_alike
-from leadwise.signals.readers.wfdb_header import read_header
+from leadwise.signals.readers.wfdb_header import SIGNAL_ENDINGS, read_header, spellings
 from leadwise.signals.readers.wfdb_record import FORMAT as WFDB
 from leadwise.signals.readers.wfdb_record import read_wfdb
 from leadwise.signals.readers.zip_archive import unpack
@@ -36,10 +38,11 @@ ONE_FILE: Mapping[Kind, Callable[[str, bytes, Hints], Found]] = {
     Kind.AECG: read_hl7_aecg,
     Kind.MUSE: read_muse_xml,
     Kind.PARQUET: read_parquet,
+    Kind.MATLAB: read_matlab_struct,
 }
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".asc")
-SIGNAL_FILE_ENDINGS = (".dat", ".mat")
 UNNAMED = "upload"
+OWN_FILES = Path(__file__).parents[2]
 
 
 def read_ecg(
@@ -83,9 +86,14 @@ def read_ecg(
     except RecordingError as error:
         raise ReaderError(label, error.field, error.problem) from None
     except Exception as error:
-        # A library stumbled over what is in the file; its message may repeat what is private.
-        logger.debug("%s while reading a file", type(error).__name__)
-        raise ReaderError(label, "content", "is broken, cut off, or not what it seems to be") from None
+        # A fault of a reader, which may refuse but not fall: where it fell is told, but not the error's own message,
+        # which may repeat what is private.
+        *_, fell = (frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith(str(OWN_FILES)))
+        where = f"{Path(fell.filename).stem}.{fell.name}, line {fell.lineno}"
+        logger.warning("%s in %s while reading a file", type(error).__name__, where)
+        raise ReaderError(
+            label, "reader", f"failed with {type(error).__name__} in {where}: a fault of Leadwise, please report it"
+        ) from None
 
 
 def _read_at(path: Path, label: str, hints: Hints) -> ReadECG:
@@ -136,16 +144,29 @@ def _files_at(path: Path) -> dict[str, bytes]:
         files[header.name] = _bytes_at(header)
     if header.name in files and kind_of(header.name, files[header.name]) is Kind.WFDB:
         for beside in read_header(header.name, files[header.name].decode("utf-8", errors="replace")).files[:MOST_FILES]:
-            if beside not in files and (path.parent / beside).is_file():
-                files[beside] = _bytes_at(path.parent / beside)
+            at = _signal_file_at(path.parent, beside)
+            if at is not None and at.name not in files:
+                files[at.name] = _bytes_at(at)
             if (size := sum(map(len, files.values()))) > LARGEST_FILE:
                 raise ReaderError(path.name, "size", _too_large(size))
     return files
 
 
+def _signal_file_at(folder: Path, file: str) -> Path | None:
+    """Where the signal file of a header lies: in the folder below that the header names, or else beside the header."""
+    below = folder / file.rpartition("/")[0]
+    for place in dict.fromkeys((below, folder)):
+        for found in (place / name for name in spellings(file)):
+            # A link beside the header was put there by whoever keeps the folder; the header chooses those below.
+            inside = place == folder or found.resolve().is_relative_to(folder.resolve())
+            if inside and found.is_file():
+                return found
+    return None
+
+
 def _is_read_alone(path: Path, content: bytes) -> bool:
     """Whether a file is a recording by itself, and no signal file of a header."""
-    return path.suffix.casefold() not in SIGNAL_FILE_ENDINGS and kind_of(path.name, content) is not Kind.OTHER_FILE
+    return path.suffix.casefold() not in SIGNAL_ENDINGS and kind_of(path.name, content) is not Kind.OTHER_FILE
 
 
 def _bytes_at(path: Path) -> bytes:
@@ -180,7 +201,8 @@ def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     kind = kinds[chosen]
     if kind is Kind.WFDB:
         found = read_wfdb(chosen, files, hints)
-        used = {chosen, *read_header(chosen, files[chosen].decode("utf-8", errors="replace")).files}
+        header = read_header(chosen, files[chosen].decode("utf-8", errors="replace"))
+        used = {chosen, *header.held_as(files).values()}
     elif isinstance(kind, Kind) and kind in ONE_FILE:
         found = ONE_FILE[kind](chosen, files[chosen], hints)
         used = {chosen}
@@ -199,7 +221,7 @@ def _kinds(files: Mapping[str, bytes]) -> dict[str, Kind | str]:
         signal_file
         for name, kind in headers.items()
         if kind is Kind.WFDB
-        for signal_file in read_header(name, files[name].decode("utf-8", errors="replace")).files
+        for signal_file in read_header(name, files[name].decode("utf-8", errors="replace")).held_as(files).values()
     }
     return {
         name: Kind.OTHER_FILE if name in named else headers.get(name) or kind_of(name, content)
@@ -230,7 +252,7 @@ def _not_read(name: str, kind: Kind | str, content: bytes) -> str:
         return f"is empty. Read are: {FORMATS_READ}"
     if isinstance(kind, str):
         return f"{kind}. Read are: {FORMATS_READ}"
-    if name.casefold().endswith(".dat"):
+    if name.casefold().endswith(SIGNAL_ENDINGS):
         return (
             f"is the signal file of a WFDB record without its header; give the .hea as well. Read are: {FORMATS_READ}"
         )

@@ -18,11 +18,16 @@ from leadwise.signals.readers.found import ReadECG
 from leadwise.signals.readers.patient_facts import facts_of
 from leadwise.signals.readers.understanding import unusual_spans
 from leadwise.signals.readers.units import MV_PER_UNIT, unit_of
-from leadwise.signals.readers.wfdb_header import LONGEST_HEADER, LONGEST_LINE, comment_facts, read_header
+from leadwise.signals.readers.wfdb_header import (
+    LONGEST_HEADER,
+    LONGEST_LINE,
+    SIGNAL_ENDINGS,
+    comment_facts,
+    read_header,
+)
 from leadwise.signals.readers.wfdb_record import MISSING_16_BIT, is_plain
 
 HEADER_ENDING = ".hea"
-SIGNAL_ENDINGS = (".dat", ".mat")
 FIELDS = 9
 """Of a signal's line: file, format, gain, resolution, zero, first value, checksum, block, description."""
 MOST_KINDS = 64

@@ -5,15 +5,16 @@ that are there, and only a clean copy of it is given to the library.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import PurePath
 
 from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_SAMPLES, ReaderError, shown_text
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD = re.compile(
-    rf"^(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
+    rf"^(?P<name>[^\s/]+(?:/[^\s/]+)*?)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
     rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/\S*)?(?:[ \t]+(?P<samples>\d+)(?:[ \t].*)?)?)?[ \t]*$"
 )
 _SIGNAL = re.compile(
@@ -26,6 +27,7 @@ _COMMENT_FACT = re.compile(r"<?([A-Za-z][A-Za-z ]{2,15})>?\s*[:=]\s*([^\s<,;]+(?
 
 FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
 """Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
+SIGNAL_ENDINGS = (".dat", ".mat")
 DEFAULT_FS_HZ = 250.0
 LONGEST_HEADER, LONGEST_LINE = 2**18, 2000
 LARGEST_NUMBER = 2**31
@@ -73,6 +75,11 @@ class Header:
         """Names of the signal files, each once."""
         return tuple(dict.fromkeys(line.file for line in self.signals))
 
+    def held_as(self, names: Container[str]) -> dict[str, str]:
+        """Under which of some names, which have no folders, the signal files are held; those that are not are left."""
+        found = {file: [name for name in spellings(file) if name in names] for file in self.files}
+        return {file: held[0] for file, held in found.items() if held}
+
     def rewritten(self, names: dict[str, str]) -> str:
         """A clean header for the record ``record``, with other names of the signal files.
 
@@ -88,6 +95,12 @@ class Header:
             gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
             lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
         return "\n".join(lines) + "\n"
+
+
+def spellings(file: str) -> tuple[str, ...]:
+    """Names of a signal file without its folder: as its header spells it, and with the ending that it may lack."""
+    base = file.rpartition("/")[2]
+    return (base, *(f"{base}{ending}" for ending in SIGNAL_ENDINGS))
 
 
 def comment_facts(comments: Sequence[str]) -> list[tuple[str, str]]:
@@ -120,7 +133,8 @@ def read_header(file: str, text: str) -> Header:
     record = _RECORD.match(lines[0]) if lines else None
     if record is None:
         raise ReaderError(file, "record line", "is not 'name signals rate samples', as in a WFDB header")
-    if record["segments"] is not None:
+    # rec/12 is a record of 12 segments, or record 12 of a folder, of which the header is called 12.hea.
+    if record["segments"] is not None and not (PurePath(file).stem == record["segments"] != record["name"]):
         raise ReaderError(file, "record line", "is of a record of several segments; one segment is read")
     count = _whole(file, "number of signals", record["signals"], 1, MOST_CHANNELS)
     if len(lines) - 1 < count:
@@ -138,7 +152,8 @@ def _signal(file: str, number: int, text: str) -> SignalLine:
     match = _SIGNAL.match(text)
     if match is None:
         raise ReaderError(file, field, "is not 'file format gain ... description', as in a WFDB header")
-    if re.search(r"[/\\:]", match["file"]) or match["file"] in ("~", "-", ".", ".."):
+    parts = match["file"].split("/")
+    if re.search(r"[\\:]", match["file"]) or not {"", "~", "-", ".", ".."}.isdisjoint(parts):
         raise ReaderError(file, field, f"names {shown_text(match['file'])}; a file beside the header is needed")
     if match["format"] not in FORMATS:
         raise ReaderError(file, field, f"format {shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leadwise.signals.readers.errors import ReaderError, shown_name
+from leadwise.signals.readers.errors import ReaderError, by_library, shown_name
 from leadwise.signals.readers.found import Channel, Found, Hints, Question
 from leadwise.signals.readers.patient_facts import facts_of
 from leadwise.signals.readers.wfdb_header import Header, SignalLine, comment_facts, read_header
@@ -32,8 +32,9 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
         ReaderError: a signal file is missing or cut off, or the header is broken.
     """
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
-    _check_files(file, header, files)
-    stored = _read_directly(header, files) or _read_by_library(header, files)
+    files = _signal_files(file, header, files)
+    _check_lengths(file, header, files)
+    stored = _read_directly(header, files) or _read_by_library(file, header, files)
     damaged = _damaged(header, stored)
     facts, oddities = facts_of(comment_facts(header.comments))
     question = None
@@ -49,15 +50,24 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     return Found(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
 
 
-def _check_files(file: str, header: Header, files: Mapping[str, bytes]) -> None:
-    """Every signal file is there, and as long as the header says."""
+def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every signal file by its name in the header."""
+    held = header.held_as(files)
     for name in header.files:
-        if name not in files:
+        if name not in held:
             raise ReaderError(
                 file,
                 "signal file",
                 f"names {shown_name(name)}, which is missing; give header and signal files together",
             )
+    if len(set(held.values())) < len(held):
+        raise ReaderError(file, "signal file", "names two files that differ in folder or ending only; one is needed")
+    return {name: files[given] for name, given in held.items()}
+
+
+def _check_lengths(file: str, header: Header, files: Mapping[str, bytes]) -> None:
+    """Every signal file is as long as the header says."""
+    for name in header.files:
         lines = [line for line in header.signals if line.file == name]
         bits = PACKED_IN_BITS.get(lines[0].format)
         if bits is None or header.samples is None:
@@ -89,7 +99,7 @@ def is_plain(header: Header) -> bool:
     return len(header.files) == len(offsets) == 1 and layouts == {("16", 1, 0)}
 
 
-def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
+def _read_by_library(file: str, header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
     """The stored numbers of every signal, by wfdb: it reads from a disk, so a folder is made for it, and removed."""
     import wfdb
 
@@ -100,7 +110,11 @@ def _read_by_library(header: Header, files: Mapping[str, bytes]) -> list[np.ndar
         for name, new in names.items():
             Path(folder, new).write_bytes(files[name])
         Path(folder, "record.hea").write_text(header.rewritten(names), encoding="ascii")
-        record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
+        formats = ", ".join(
+            dict.fromkeys(f"{shown_name(line.file)} of format {line.format}" for line in header.signals)
+        )
+        with by_library(file, "signal file", f"what the header says is needed: {formats}"):
+            record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
     stored = record.d_signal.T if one_a_frame else record.e_d_signal
     return [np.asarray(signal) for signal in stored]
 

@@ -67,6 +67,8 @@ def parse_xml(file: str, content: bytes) -> "Element":
     except ParseError as error:
         line, column = error.position
         raise ReaderError(file, "XML", f"is not well formed at line {line}, column {column}") from None
+    except (LookupError, ValueError):
+        raise ReaderError(file, "XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
 
 
 def local_name(element: "Element") -> str:

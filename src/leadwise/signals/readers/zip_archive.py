@@ -23,8 +23,16 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _members(file, archive)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError):
-        raise ReaderError(file, "zip", "is broken or cut off") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
+        raise ReaderError(file, "zip", f"is broken or cut off ({type(error).__name__}); pack it anew") from None
 
 
 def _members(file: str, archive: zipfile.ZipFile) -> dict[str, bytes]:
