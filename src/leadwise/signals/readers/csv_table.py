@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadwise.signals.leads import INDEPENDENT_LEADS
+from leadwise.signals.readers.comment_pairs import pairs_in
 from leadwise.signals.readers.csv_layout import WIDE, Layout, count_cells, decoded, is_number, lay_out, split
 from leadwise.signals.readers.errors import MOST_CHANNELS, MOST_NUMBERS, MOST_SAMPLES, ReaderError, shown_text
 from leadwise.signals.readers.found import Found, Hints
@@ -27,8 +28,6 @@ RATE_NAMES = frozenset(
 )  # fmt: skip
 HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0}
 
-_PAIR = re.compile(r"^[#;%/*\s\"']*([A-Za-z][\w .()\[\]-]{0,30}?)[\"']?\s*[:=,;\t]\s*[\"']?([^\"',;\t]+)")
-
 
 def read_csv(file: str, content: bytes, hints: Hints) -> Found:
     """Read a table.
@@ -39,7 +38,7 @@ def read_csv(file: str, content: bytes, hints: Hints) -> Found:
     fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
     layout = lay_out(file, decoded(file, content), fewest)
     columns = _by_line(file, layout) if layout.columns > WIDE else _by_column(file, layout)
-    pairs = [(match[1], match[2].strip()) for line in layout.preamble if (match := _PAIR.match(line))]
+    pairs = pairs_in(layout.preamble)
     channels, notes = channels_of(file, columns, _stated_rate(pairs), _stated_unit(pairs))
     facts, oddities = facts_of(pairs)
     if layout.decimal == ",":

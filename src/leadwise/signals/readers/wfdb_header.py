@@ -5,7 +5,6 @@ that are there, and only a clean copy of it is given to the library.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -22,7 +21,6 @@ _SIGNAL = re.compile(
     rf"(?:[ \t]+(?P<resolution>\d+)(?:[ \t]+(?P<zero>[-+]?\d+)(?:[ \t]+(?P<initial>[-+]?\d+)"
     rf"(?:[ \t]+(?P<checksum>[-+]?\d+)(?:[ \t]+(?P<block>\d+)(?:[ \t]+(?P<description>.*))?)?)?)?)?)?)?[ \t]*$"
 )
-_COMMENT_FACT = re.compile(r"<?([A-Za-z][A-Za-z ]{2,15})>?\s*[:=]\s*([^\s<,;]+(?: (?:years|months|cm|m|kg|lb|in)\b)?)")
 
 FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
 """Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
@@ -88,11 +86,6 @@ class Header:
             gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
             lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
         return "\n".join(lines) + "\n"
-
-
-def comment_facts(comments: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a name and a text from comments such as ``# Age: 56`` or ``# <age>: 56 <sex>: F``."""
-    return [(match[1], match[2]) for text in comments for match in _COMMENT_FACT.finditer(text.lstrip("# \t"))]
 
 
 def looks_like_header(text: str) -> bool:
