@@ -39,7 +39,7 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     chosen = _standard_leads(file, named, notes) if named is not None else list(found.channels)
     samples = _common_length(file, chosen)
     questions: list[Question] = []
-    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions)
+    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
     if named is None:
         questions.append(_lead_question(len(found.channels)))
     signal = np.stack([channel.values for channel in chosen], axis=1)
@@ -93,6 +93,7 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
     """The channels that are standard leads, each once, the right way up; the others are noted."""
     chosen: dict[str, Channel] = {}
     others, twice = [], []
+    channels, empty = _filled(channels)
     for channel in channels:
         known = standard_lead(channel.name)
         if known is None:
@@ -111,7 +112,9 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
         canonical_leads(list(chosen))
     except RecordingError as error:
         received = ", ".join(shown_text(name) for name in others[:6]) if others else ", ".join(chosen)
-        raise ReaderError(file, error.field, f"{error.problem}; received {received or 'none'}") from None
+        problem = "; ".join([error.problem, f"received {received or 'none'}", *empty])
+        raise ReaderError(file, error.field, problem) from None
+    notes += [f"In the file {lead}." for lead in empty]
     if others:
         notes.append(f"Not used, as they are no standard leads: {', '.join(shown_text(name) for name in others[:8])}.")
     if twice:
@@ -119,6 +122,18 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
     if absent := [lead for lead in LEADS if lead not in chosen]:
         notes.append(f"Not in the file, so computed from leads I and II: {', '.join(absent)}.")
     return list(chosen.values())
+
+
+def _filled(channels: Sequence[Channel]) -> tuple[list[Channel], list[str]]:
+    """The channels that hold a number, and which leads hold none, in words."""
+    filled, empty = [], []
+    for channel in channels:
+        lead = _lead_of(channel)
+        if lead and len(channel.values) and np.isnan(channel.values).all():
+            empty.append(f"{lead} is empty, without any number")
+        else:
+            filled.append(channel)
+    return filled, empty
 
 
 def _common_length(file: str, channels: Sequence[Channel]) -> int:
@@ -139,9 +154,15 @@ def _common_length(file: str, channels: Sequence[Channel]) -> int:
 
 
 def _sampling_rate(
-    file: str, channels: Sequence[Channel], hints: Hints, samples: int, notes: list[str], questions: list[Question]
+    file: str,
+    channels: Sequence[Channel],
+    hints: Hints,
+    samples: int,
+    notes: list[str],
+    questions: list[Question],
+    asked: Question | None,
 ) -> float | None:
-    """The rate in Hz that counts; asks where there is none."""
+    """The rate in Hz that counts; asks where there is none, with the question of the format if it has one."""
     rates = sorted({float(channel.fs_hz) for channel in channels if channel.fs_hz})
     if len(rates) > 1 and hints.fs_hz is None:
         raise ReaderError(file, "fs_hz", f"leads have different sampling rates: {rates[0]:g} and {rates[-1]:g} Hz")
@@ -150,7 +171,8 @@ def _sampling_rate(
     if fs_hz is None:
         ten_seconds = samples / USUAL_SECONDS
         questions.append(
-            Question(
+            asked
+            or Question(
                 "fs_hz",
                 f"The file does not say its sampling rate: how many samples per second? It holds {samples} samples of "
                 "each lead.",
