@@ -272,6 +272,20 @@ def test_text_in_a_table_without_names_is_left_out_by_its_place(table: pd.DataFr
     assert read.notes == ("Left out, as they hold text or nothing: column 13.",)
 
 
+def test_a_line_of_marks_among_lines_of_leads_is_left_out_by_name(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = same(table.assign(QRS=marks({40: "N"}, ".")).T.to_csv(header=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
+
+
+@pytest.mark.parametrize("missing", [1, 10, 30])
+def test_a_table_may_begin_with_samples_that_are_missing(table: pd.DataFrame, mv: np.ndarray, missing: int) -> None:
+    late = with_times(table)
+    late.iloc[:missing, 1:] = np.nan
+    read = read_ecg(late.to_csv(index=False).encode(), units="mV")
+    np.testing.assert_allclose(read.signal_mv, mv[missing:], atol=1e-6)
+    assert read.notes == (f"Cut off, as no lead has a value there: {missing} samples at the beginning, 0 at the end.",)
+
+
 @pytest.mark.parametrize("cell", ["", ".", "nan", "off"])
 def test_a_lead_without_a_number_is_called_empty(table: pd.DataFrame, mv: np.ndarray, cell: str) -> None:
     with pytest.raises(ReaderError, match=r"leads: missing V3; .*V3 is empty, without any number"):

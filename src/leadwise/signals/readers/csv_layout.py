@@ -75,11 +75,19 @@ def split(line: str, delimiter: str) -> list[str]:
     """The cells of a line, without quotes around them; a delimiter within double quotes parts nothing."""
     if delimiter == " ":
         cells = line.split()
-    elif '"' in line and len(line) <= csv.field_size_limit():
-        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    elif '"' in line and (quoted := _within_quotes(line, delimiter)):
+        cells = quoted
     else:
         cells = line.split(delimiter)
     return [cell.strip().strip("'\"").strip() for cell in cells]
+
+
+def _within_quotes(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        # What a quote opens is longer than any cell.
+        return []
 
 
 def is_number(cell: str, decimal: str) -> bool:
@@ -139,17 +147,14 @@ class _Rows:
     filled: int
     ends_empty: bool
 
-    def holds(self, line: str) -> bool:
-        """Whether a line is a row: numbers or nothing where all have numbers, and not mostly nothing."""
+    def holds(self, line: str, fewest: float = 0.5) -> bool:
+        """Whether a line is a row: numbers or nothing where all have numbers, and numbers in more than a share."""
         if count_cells(line, self.delimiter) != self.columns:
             return False
-        cells = [cell for cell, numeric in zip(self.cells(line), self.numeric, strict=False) if numeric]
+        sampled = _sampled_cells(line, self.delimiter)
+        cells = [cell for cell, numeric in zip(sampled, self.numeric, strict=False) if numeric]
         numbers = sum(is_number(cell, self.decimal) for cell in cells)
-        return numbers * 2 > self.filled and numbers + sum(map(is_missing, cells)) == len(cells)
-
-    def cells(self, line: str) -> list[str]:
-        """The first cells of a line."""
-        return _sampled_cells(line, self.delimiter)
+        return numbers > self.filled * fewest and numbers + sum(map(is_missing, cells)) == len(cells)
 
 
 def _dialect(file: str, lines: Sequence[str], fewest: int) -> _Rows:
@@ -218,6 +223,9 @@ def _sampled_cells(line: str, delimiter: str) -> list[str]:
 def _first_of_body(file: str, lines: Sequence[str], table: _Rows) -> int:
     for number, line in enumerate(lines[:LONGEST_HEADER]):
         if not line.lstrip().startswith("#") and table.holds(line):
+            # In the rows above, most leads may still be missing.
+            while number and table.holds(lines[number - 1], fewest=-1):
+                number -= 1
             return number
     raise ReaderError(file, "table", f"no row of {table.columns} numbers was found in its first {LONGEST_HEADER} lines")
 

@@ -106,31 +106,35 @@ def _by_line(file: str, layout: Layout) -> list[Column]:
         name, *cells = split(row, layout.delimiter)
         if is_number(name, layout.decimal) or is_missing(name):
             name, cells = "", [name, *cells]
-        columns.append(Column(name, _numbers(file, layout, cells, line=number)))
+        columns.append(_numbers(file, layout, cells, Column(name, np.empty(0)), line=number))
     return columns
 
 
 def _numbers(
-    file: str, layout: Layout, cells: Sequence[str], *, line: int | None = None, column: int | None = None
-) -> np.ndarray:
-    """Cells as float64, NaN where they are empty.
+    file: str, layout: Layout, cells: Sequence[str], head: Column, *, line: int | None = None, column: int | None = None
+) -> Column:
+    """Cells as float64, NaN where they are empty, and all over where they are marks or remarks beside the leads.
 
     Args:
         file: name of the file, for messages.
         layout: of the table.
         cells: texts.
+        head: name and unit of what they are.
         line: the line of the body that they all stand in, from 0; the position of each is its column, or else
         column: the column that they all stand in, from 0; the position of each is its line.
 
     Raises:
-        ReaderError: a cell is no number.
+        ReaderError: a cell of a lead is no number.
     """
     values, odd = _converted(layout, cells)
-    if odd is not None:
-        row = layout.first_line + (odd if line is None else line)
-        where = f"line {row}, column {1 + (odd if column is None else column)}"
-        raise ReaderError(file, "table", f"{where}: {shown_text(cells[odd])} is no number")
-    return values
+    if odd is None:
+        return replace(head, values=values)
+    is_needed = is_lead_or_time(head.name) or (not head.name and layout.names is None)
+    if not (is_needed and np.isfinite(values).any()):
+        return replace(head, values=np.full(len(cells), np.nan), is_text=True)
+    row = layout.first_line + (odd if line is None else line)
+    where = f"line {row}, column {1 + (odd if column is None else column)}"
+    raise ReaderError(file, "table", f"{where}: {shown_text(cells[odd])} is no number")
 
 
 def _converted(layout: Layout, cells: Sequence[str]) -> tuple[np.ndarray, int | None]:
@@ -184,10 +188,4 @@ def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: 
     if position < 2 and (seconds := clock_seconds(texts)) is not None:
         return replace(head, values=seconds, unit="s")
     stripped = [text.strip().strip("'\"").strip() for text in texts]
-    values, odd = _converted(layout, stripped)
-    if odd is None:
-        return replace(head, values=values)
-    # Marks and remarks beside the leads are left out; a bad cell of a lead is an error.
-    if np.isfinite(values).any() and (layout.names is None or is_lead_or_time(head.name)):
-        return replace(head, values=_numbers(file, layout, stripped, column=position))
-    return replace(head, values=np.full(len(stripped), np.nan), is_text=True)
+    return _numbers(file, layout, stripped, head, column=position)
