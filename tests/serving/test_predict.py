@@ -38,6 +38,39 @@ def test_a_file_is_understood_and_answered(walk_in: Path, package_folder: Path, 
     assert shown.err == ""
 
 
+def test_facts_are_told_in_words_and_what_an_option_overrides_is_said(
+    walk_in: Path, package_folder: Path, capsys: Captured
+) -> None:
+    about = "# Sex: F\n# Pacemaker: no\n# Height: 5 ft 8 in\n"
+    walk_in.write_text(about + walk_in.read_text(encoding="utf-8"), encoding="utf-8")
+    arguments = ["predict", str(walk_in), "--model", str(package_folder)]
+    assert main(arguments) == 0
+    told = "  the file says: sex female, pacemaker no, height_cm 172.72, age 63"
+    assert capsys.readouterr().out.splitlines()[1] == told
+    given = ["--sex", "male", "--age", "71", "--height-cm", "172.72", "--weight-kg", "70", "--pacemaker"]
+    assert main([*arguments, *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == told
+    assert [line.removeprefix("  note: ") for line in lines if line.startswith("  note: ")] == [
+        "The file says age 63; 71 was taken, as given with --age.",
+        "The file says sex female; male was taken, as given with --sex.",
+        "The file says pacemaker no; yes was taken, as given with --pacemaker.",
+    ]
+    assert main([*arguments, "--json", "--sex", "male"]) == 0
+    notes = json.loads(capsys.readouterr().out)[0]["understood"]["notes"]
+    assert notes == ["The file says sex female; male was taken, as given with --sex."]
+
+
+def test_units_that_no_suggestion_fits_are_asked_with_a_gain(
+    tmp_path: Path, ecg_mv: np.ndarray, package_folder: Path, capsys: Captured
+) -> None:
+    np.save(tmp_path / "bare.npy", ecg_mv * 10)
+    hints = ["--fs-hz", "100", "--leads", ",".join(LEADS), "--model", str(package_folder)]
+    assert main(["predict", str(tmp_path / "bare.npy"), *hints]) == 1
+    assert capsys.readouterr().err.rstrip().endswith(" does. Answer with --gain or --units.")
+    assert main(["predict", str(tmp_path / "bare.npy"), *hints, "--gain", "10"]) == 0
+
+
 def test_json_by_a_server_says_what_the_table_says_here(
     walk_in: Path, package_folder: Path, url: str, capsys: Captured
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, LeadwiseError
-from leadwise.predict.text import answer_text, understood_text
+from leadwise.predict.text import answer_text, fact_text, understood_text
 from leadwise.signals.readers import Question, ReadECG, ReaderError, read_ecg
 
 OPTION_OF = {"fs_hz": "--fs-hz", "units": "--units", "gain": "--gain", "leads": "--leads", "order": "--order"}
@@ -66,7 +66,7 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
             entry: dict[str, Any] = {"file": str(file)}
             told.append(entry)
             try:
-                read = read_ecg(file, **options.hints)
+                read = _with_overrides(read_ecg(file, **options.hints), options.facts)
                 entry["understood"] = _understood(read)
                 answer = _answered(read, options.facts, ask)
                 if options.figure is not None:
@@ -141,11 +141,23 @@ def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
     return answer
 
 
+def _with_overrides(read: ReadECG, facts: Mapping[str, Any]) -> ReadECG:
+    """The same with a note on each fact that was given otherwise than the file has it."""
+    for name, given in facts.items():
+        in_file = fact_text(name, read.patient[name]) if name in read.patient else None
+        if in_file not in (None, told := fact_text(name, given)):
+            option = f"--{name.replace('_', '-')}"
+            read = read.with_note(f"The file says {name} {in_file}; {told} was taken, as given with {option}.")
+    return read
+
+
 def _how_to_answer(question: Question) -> str:
     option = OPTION_OF.get(question.field)
     if option is None:
         return ""
     match question.suggestion:
+        case None if question.field == "units":
+            return f" Answer with {OPTION_OF['gain']} or {option}."
         case None:
             return f" Answer with {option}."
         case float(value):

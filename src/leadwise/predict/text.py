@@ -6,6 +6,8 @@ from typing import Any
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.signals.readers import ReadECG
 
+FACT_WORDS: Mapping[str, tuple[str, str]] = {"sex": ("male", "female"), "pacemaker": ("no", "yes")}
+"""What 0 and 1 of a fact mean."""
 _NAME_WIDTH = 5 + max(map(len, SUPERCLASS_NAMES.values()))
 
 
@@ -15,11 +17,18 @@ def understood_text(read: ReadECG) -> str:
     if read.seconds is not None:
         parts.append(f"{read.seconds:.4g} s at {read.fs_hz:g} Hz")
     parts += [f"{len(read.leads)} leads", read.units_how.rstrip(".")]
-    patient = ", ".join(f"{name} {value:g}" for name, value in read.patient.items())
+    patient = ", ".join(f"{name} {fact_text(name, value)}" for name, value in read.patient.items())
     lines = [f"{read.file}: {', '.join(filter(None, parts))}"]
     if patient:
         lines.append(f"  the file says: {patient}")
     return "\n".join([*lines, *(f"  note: {note}" for note in read.notes)])
+
+
+def fact_text(name: str, value: float | str) -> str:
+    """A fact of the patient in words: of ``sex`` and ``pacemaker`` 0 and 1 have names."""
+    if isinstance(value, str):
+        return value
+    return FACT_WORDS[name][int(value)] if name in FACT_WORDS and value in (0, 1) else f"{value:g}"
 
 
 def answer_text(answer: Mapping[str, Any]) -> str:

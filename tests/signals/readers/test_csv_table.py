@@ -1,5 +1,6 @@
 """Text tables as spreadsheets, R, MATLAB, wfdb's rdsamp and devices write them."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,12 @@ def mv(ecg: Callable[..., Any]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def table(mv: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(mv, columns=LEADS)
+
+
+def with_times(table: pd.DataFrame) -> pd.DataFrame:
+    timed = table.copy()
+    timed.insert(0, "time_s", np.arange(1000) / 100)
+    return timed
 
 
 def same(content: str | bytes, mv: np.ndarray, **hints: Any) -> Any:
@@ -169,16 +176,148 @@ def test_rate_units_and_facts_above_the_table(table: pd.DataFrame, mv: np.ndarra
     assert "Secret" not in repr(read)
 
 
-def test_times_and_a_stated_rate_that_differ_are_noted(table: pd.DataFrame) -> None:
-    with_times = table.copy()
-    with_times.insert(0, "time_s", np.arange(1000) / 100)
-    read = read_ecg(f"# fs: 200\n{with_times.to_csv(index=False)}".encode(), units="mV")
-    assert read.fs_hz == 200
-    assert read.notes == ("The time column fits 100 Hz, the file says 200 Hz, which was taken.",)
-    assert read.noticed == {"rate_suspected": ()}
-    overruled = read_ecg(with_times.to_csv(index=False).encode(), units="mV", fs_hz=200)
-    assert overruled.noticed == {"rate_suspected": ()}
-    assert read_ecg(with_times.to_csv(index=False).encode(), units="mV", fs_hz=100).noticed == {}
+@pytest.mark.parametrize(
+    ("above", "both"),
+    [
+        ("# fs: 200", "its times fit 100 Hz and it states 200 Hz"),
+        ("Sampling rate (kHz);0,2", "its times fit 100 Hz and it states 200 Hz"),
+        ("# Rate: 62 Hz", "its times fit 100 Hz and it states 62 Hz"),
+        ("# fs: 100\n# Sampling frequency: 250 Hz", "its times fit 100 Hz and it states 100, 250 Hz"),
+    ],
+)
+def test_times_and_a_stated_rate_that_differ_are_asked_about(
+    table: pd.DataFrame, mv: np.ndarray, above: str, both: str
+) -> None:
+    text = f"{above}\n{with_times(table).to_csv(index=False)}"
+    (question,) = read_ecg(text.encode(), units="mV").questions
+    assert (question.field, question.suggestion) == ("fs_hz", 100)
+    assert both in question.text
+    same(text, mv, units="mV", fs_hz=100)
+    assert read_ecg(text.encode(), units="mV", fs_hz=100).noticed == {}
+    assert read_ecg(text.encode(), units="mV", fs_hz=200).noticed == {"rate_suspected": ()}
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Rate,62", "Heart rate: 62", "HR;62", "Ventricular rate = 62", "# Ventricular Rate (bpm): 62", "Rate: 62 bpm",
+     "VentRate,62,BPM", "Frequency;62", "Pulse rate\t62"],
+)  # fmt: skip
+def test_a_heart_rate_is_no_sampling_rate(table: pd.DataFrame, mv: np.ndarray, above: str) -> None:
+    same(f"{above}\n{with_times(table).to_csv(index=False)}", mv, units="mV")
+    read = read_ecg(f"{above}\n{table.to_csv(index=False)}".encode(), units="mV")
+    assert [one.field for one in read.questions] == ["fs_hz"]
+
+
+def test_a_rate_of_one_knows_not_what_is_said_to_be_left(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = read_ecg(f"Rate,500\n{table.to_csv(index=False)}".encode(), units="mV")
+    assert read.notes == ("'Rate' above the table may be that of the heart, so it was not taken.",)
+    same(f"Rate: 100 Hz\n{table.to_csv(index=False)}", mv, units="mV")
+
+
+@pytest.mark.parametrize("first", [0, 1, 500])
+@pytest.mark.parametrize("step", [1, 2, 10])
+@pytest.mark.parametrize("header", [True, False])
+def test_whole_numbers_without_a_name_are_row_numbers(
+    table: pd.DataFrame, mv: np.ndarray, header: bool, step: int, first: int
+) -> None:
+    numbered = table.set_axis(first + step * np.arange(1000)).to_csv(header=header)
+    hints: Known = {"units": "mV"} if header else {"units": "mV", "leads": LEADS}
+    read = read_ecg(numbered.encode(), **hints)
+    assert [one.field for one in read.questions] == ["fs_hz"]
+    assert ["row numbers" in note for note in read.notes] == ([] if step == 1 else [True])
+    same(numbered, mv, fs_hz=100, **hints)
+
+
+def test_a_lead_that_is_stored_upside_down_is_turned_back(table: pd.DataFrame, mv: np.ndarray) -> None:
+    inverted = table.assign(aVR=-table["aVR"]).rename(columns={"aVR": "aVR (inverted)"})
+    read = same(inverted.to_csv(index=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("The file holds aVR upside down ('aVR (inverted)'); it was turned back.",)
+
+
+@pytest.mark.parametrize("name", ["V3 (R)", "V3R", "V3_R", "V3 right", "V7", "V3 (posterior)"])
+def test_another_chest_lead_is_not_v3(table: pd.DataFrame, name: str) -> None:
+    with pytest.raises(ReaderError, match=f"leads: missing V3; .* received {re.escape(repr(name))}"):
+        read_ecg(table.rename(columns={"V3": name}).to_csv(index=False).encode(), **RATE_AND_UNIT)
+
+
+def marks(cells: dict[int, object], other: object) -> list[object]:
+    return [cells.get(row, other) for row in range(1000)]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("QRS", marks({40: "N", 140: "N", 990: "V"}, ".")),
+        ("beat", marks({40: "N", 140: "N"}, "")),
+        ("beat", marks(dict.fromkeys(range(500, 1000), "N"), "")),
+        ("annotation", marks({300: "sinus rhythm, normal axis"}, "")),
+        ("remark", marks({}, "")),
+        ("quality", marks({}, "good")),
+        ("pace", marks({300: "spike"}, 0)),
+        ("QRS", marks({40: 1, 140: 1}, 0)),
+    ],
+)
+def test_marks_and_texts_beside_the_leads_are_left_out_by_name(
+    table: pd.DataFrame, mv: np.ndarray, name: str, cells: list[object], sep: str
+) -> None:
+    for position in (0, 5, 12):
+        marked = table.copy()
+        marked.insert(position, name, cells)
+        read = same(marked.to_csv(index=False, sep=sep), mv, **RATE_AND_UNIT)
+        assert [repr(name) in note for note in read.notes] == [True]
+
+
+def test_text_in_a_table_without_names_is_left_out_by_its_place(table: pd.DataFrame, mv: np.ndarray) -> None:
+    text = table.assign(QRS=marks({40: "N"}, ".")).to_csv(index=False, header=False)
+    read = same(text, mv, **RATE_AND_UNIT, leads=LEADS)
+    assert read.notes == ("Left out, as they hold text or nothing: column 13.",)
+
+
+def test_a_line_of_marks_among_lines_of_leads_is_left_out_by_name(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = same(table.assign(QRS=marks({40: "N"}, ".")).T.to_csv(header=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
+
+
+@pytest.mark.parametrize("missing", [1, 10, 30])
+def test_a_table_may_begin_with_samples_that_are_missing(table: pd.DataFrame, mv: np.ndarray, missing: int) -> None:
+    late = with_times(table)
+    late.iloc[:missing, 1:] = np.nan
+    read = read_ecg(late.to_csv(index=False).encode(), units="mV")
+    np.testing.assert_allclose(read.signal_mv, mv[missing:], atol=1e-6)
+    assert read.notes == (f"Cut off, as no lead has a value there: {missing} samples at the beginning, 0 at the end.",)
+
+
+@pytest.mark.parametrize("cell", ["", ".", "nan", "off"])
+def test_a_lead_without_a_number_is_called_empty(table: pd.DataFrame, mv: np.ndarray, cell: str) -> None:
+    with pytest.raises(ReaderError, match=r"leads: missing V3; .*V3 is empty, without any number"):
+        read_ecg(table.assign(V3=cell).to_csv(index=False).encode(), **RATE_AND_UNIT)
+    read = read_ecg(table.assign(aVR=cell).to_csv(index=False).encode(), **RATE_AND_UNIT)
+    assert read.notes == (
+        "In the file aVR is empty, without any number.",
+        "Not in the file, so computed from leads I and II: aVR.",
+    )
+    np.testing.assert_allclose(read.recording().record.signal_mv, mv, atol=2e-3)
+
+
+def test_an_empty_lead_is_called_empty_where_the_leads_are_named_by_hand(table: pd.DataFrame) -> None:
+    text = table.assign(V3="").to_csv(index=False, header=False)
+    with pytest.raises(ReaderError, match="V3 is empty, without any number"):
+        read_ecg(text.encode(), **RATE_AND_UNIT, leads=LEADS)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("times", [True, False])
+def test_decimal_commas_in_quotes(table: pd.DataFrame, mv: np.ndarray, sep: str, times: bool) -> None:
+    timed = with_times(table) if times else table
+    text = timed.to_csv(sep=sep, decimal=",", index=False, quoting=1)
+    same(text.replace('"0,0"', "0"), mv, units="mV", **({} if times else {"fs_hz": 100}))
+
+
+@pytest.mark.parametrize("quoting", [0, 1])
+def test_a_delimiter_at_the_end_of_rows_alone_shifts_no_name(table: pd.DataFrame, mv: np.ndarray, quoting: int) -> None:
+    header, *rows = table.to_csv(index=False, quoting=quoting).split()
+    same("\n".join([header, *(f"{row}," for row in rows)]), mv, **RATE_AND_UNIT)
 
 
 def test_columns_that_are_no_leads_are_left_out_with_a_note(table: pd.DataFrame, mv: np.ndarray) -> None:

@@ -36,12 +36,25 @@ def test_an_empty_cell_is_missing(ecg: Callable[..., Any]) -> None:
     assert read.notes == ("Samples are missing within the recording, most in 'V3': 1.",)
 
 
+def test_a_column_of_text_is_left_out_by_name(ecg: Callable[..., Any]) -> None:
+    table = pd.DataFrame(ecg().mv, columns=LEADS).assign(QRS=".")
+    read = read_ecg(parquet(table), fs_hz=100, units="mV")
+    assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
+
+
+def test_times_and_metadata_that_differ_are_asked_about(ecg: Callable[..., Any]) -> None:
+    table = pa.Table.from_pandas(pd.DataFrame(ecg().mv, columns=LEADS).assign(time_s=np.arange(1000) / 100))
+    read = read_ecg(parquet(table.replace_schema_metadata({"fs_hz": "500", "units": "mV"})))
+    assert [(one.field, one.suggestion) for one in read.questions] == [("fs_hz", 100)]
+    assert "its times fit 100 Hz and it states 500 Hz" in read.questions[0].text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (
-            lambda: parquet(pd.DataFrame(np.zeros((1000, 12)), columns=LEADS).assign(note="x")),
-            "column 'note' holds something",
+            lambda: parquet(pd.DataFrame(np.zeros((1000, 12)), columns=LEADS).assign(V3="x")),
+            "column 'V3' holds something",
         ),
         (
             lambda: parquet(pa.table({"a": np.zeros(20_000_000)}), compression="zstd"),

@@ -1,12 +1,17 @@
 """Facts about the patient in the ways that files write them."""
 
 import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import FACT_RANGES
+from leadwise.signals.readers import read_ecg
 from leadwise.signals.readers.patient_facts import age_between, age_of, date_of, facts_of, height_cm_of, weight_kg_of
 
 
@@ -28,7 +33,8 @@ def test_ages(text: str, years: float | None) -> None:
         ("1,72", 172),
         ("68 in", 172.72),
         ("1720 mm", 172),
-        ("5 ft", None),
+        ("5 ft", 152.4),
+        ("5 ells", None),
     ],
 )
 def test_heights(text: str, cm: float | None) -> None:
@@ -36,7 +42,8 @@ def test_heights(text: str, cm: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kg"), [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", None)]
+    ("text", "kg"),
+    [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", 69.85), ("9 bags", None)],
 )
 def test_weights(text: str, kg: float | None) -> None:
     assert weight_kg_of(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
@@ -87,3 +94,82 @@ def test_names_of_facts_and_words_for_unknown() -> None:
         [],
     )
     assert facts_of([("age", "NaN"), ("sex", "unknown"), ("height", ""), ("weight", "0"), ("Dx", "1")]) == ({}, [])
+
+
+WEEK, POUND, INCH = 7 / 365.25, 0.45359237, 2.54
+"""The international pound (1959) in kilograms and inch in centimetres."""
+
+TOLD: list[tuple[str, dict[str, float]]] = [
+    ("Age: 6 weeks", {"age": 6 * WEEK}),
+    ("Age: 10 mo", {"age": 10 / 12}),
+    ("Age: 3 days", {"age": 3 / 365.25}),
+    ("Age: 2 years 6 months", {"age": 2.5}),
+    ("Age (months): 18", {"age": 1.5}),
+    ("Age: 63-year-old", {"age": 63}),
+    ("Weight: 159 lbs", {"weight_kg": 159 * POUND}),
+    ("Weight_lb: 159", {"weight_kg": 159 * POUND}),
+    ("Weight: 11 st 5 lb", {"weight_kg": 159 * POUND}),
+    ("Weight: 72,5 kg", {"weight_kg": 72.5}),
+    ("Height: 68 inches", {"height_cm": 68 * INCH}),
+    ("Height: 5 feet 8 inches", {"height_cm": 68 * INCH}),
+    ("Height: 5'8\"", {"height_cm": 68 * INCH}),
+    ("Height: 1,72 m", {"height_cm": 172}),
+    ("Age: 6 weeks Sex: M Weight: 9 lbs", {"age": 6 * WEEK, "sex": 0, "weight_kg": 9 * POUND}),
+    ("Age: 63, Height: 172, Weight: 72", {"age": 63, "height_cm": 172, "weight_kg": 72}),
+    ("Mean age: 50", {}),
+]
+
+NOT_UNDERSTOOD = [
+    ("Weight: 159 furlongs", "weight_kg"),
+    ("Weight [furlongs]: 159", "weight_kg"),
+    ("Height: 172 ells", "height_cm"),
+    ("Age: 5 minutes", "age"),
+    ("Age: 56 (estimated)", "age"),
+]
+
+
+@pytest.fixture(scope="module")
+def read_with(ecg: Callable[..., Any], write: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """``read_with("wfdb" or "csv", line)``: a recording with this line of comment."""
+
+    def read(kind: str, line: str) -> Any:
+        if kind == "csv":
+            return read_ecg(f"# {line}\n".encode() + write("csv", ecg()))
+        return read_ecg(write("wfdb", ecg(), Path(tmp_path_factory.mktemp("rec")), comments=[line]))
+
+    return read
+
+
+@pytest.mark.parametrize("kind", ["wfdb", "csv"])
+@pytest.mark.parametrize(("line", "facts"), TOLD)
+def test_the_unit_behind_a_number_counts(read_with: Any, kind: str, line: str, facts: dict[str, float]) -> None:
+    read = read_with(kind, line)
+    assert read.patient == pytest.approx(facts, rel=2e-3)
+    assert read.notes == ()
+
+
+@pytest.mark.parametrize("kind", ["wfdb", "csv"])
+@pytest.mark.parametrize(("line", "fact"), NOT_UNDERSTOOD)
+def test_a_number_of_an_unknown_unit_is_no_fact(read_with: Any, kind: str, line: str, fact: str) -> None:
+    read = read_with(kind, line)
+    assert read.patient == {}
+    assert [note.startswith(f"The file gives {fact} in a way that is not understood") for note in read.notes] == [True]
+
+
+@pytest.mark.parametrize("row", ["Weight,159,lbs", "Weight;159;lbs;;;", '"Weight","159","lbs"', "Weight\t159 lbs"])
+def test_a_unit_may_stand_in_a_cell_of_its_own(ecg: Callable[..., Any], write: Callable[..., Any], row: str) -> None:
+    read = read_ecg(f"{row}\n".encode() + write("csv", ecg()))
+    assert read.patient == {"weight_kg": pytest.approx(72.12, abs=0.01)}
+
+
+def test_facts_as_texts_beside_an_array(ecg: Callable[..., Any], write: Callable[..., Any]) -> None:
+    read = read_ecg(write("npz", ecg(), age=np.array("6 weeks"), weight_kg="159 lbs", pacemaker="yes", sex="F"))
+    assert read.patient == pytest.approx({"age": 0.115, "sex": 1, "weight_kg": 72.12, "pacemaker": 1}, abs=0.01)
+
+
+def test_a_unit_in_a_value_of_muse_counts_more_than_that_of_its_name(
+    ecg: Callable[..., Any], write: Callable[..., Any]
+) -> None:
+    told = "<HeightIN>172 cm</HeightIN><WeightLBS>159</WeightLBS>"
+    read = read_ecg(write("muse", ecg(500), demographics=told))
+    assert read.patient == pytest.approx({"height_cm": 172, "weight_kg": 72.12}, abs=0.01)

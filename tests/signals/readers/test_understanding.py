@@ -1,5 +1,6 @@
 """What is made of a file: hints, questions, notes; and which files are refused with which sentence."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,38 @@ def test_wrong_units_are_caught_when_it_becomes_a_recording(content: bytes, unit
     assert any("check the units" in note for note in read.notes)
     with pytest.raises(ReaderError, match=r"a.csv: signal: (reaches|spans)"):
         read.recording()
+
+
+@pytest.mark.parametrize("median_span_mv", [0.61, 1.3, 2.9])
+@pytest.mark.parametrize(
+    ("steps_per_mv", "unit"),
+    [(0.001, "V"), (1, "mV"), (1000, "uV"), (1e6, "nV"), (10, None), (100, None), (1e4, None), (1e-4, None)],
+)
+def test_a_unit_is_suggested_only_where_the_numbers_fit_what_the_question_says(
+    ecg: Callable[..., Any], write: Callable[..., bytes], steps_per_mv: float, unit: str | None, median_span_mv: float
+) -> None:
+    mv = ecg().mv
+    mv = mv * median_span_mv / np.median(np.ptp(mv, axis=0))
+    read = read_ecg(write("npy", mv * steps_per_mv), fs_hz=100, leads=LEADS)
+    (question,) = read.questions
+    assert (question.field, question.suggestion) == ("units", unit)
+    assert "those of an ECG 0.6 to 3 mV" in question.text
+    said = re.search(
+        r"None of V, mV, uV, nV makes that of them, but a gain .* between (\S+) and (\S+) does", question.text
+    )
+    assert (said is None) == (unit is not None)
+    if said is not None:
+        assert float(said[1]) < steps_per_mv * 1.001 < float(said[2]) * 1.002
+
+
+@pytest.mark.parametrize("counts_per_mv", [204.8, 4.88, 32768])
+def test_no_unit_is_suggested_for_the_numbers_of_a_converter(
+    ecg: Callable[..., Any], write: Callable[..., bytes], counts_per_mv: float
+) -> None:
+    mv = ecg().mv
+    counts = np.round(mv / np.median(np.ptp(mv, axis=0)) * counts_per_mv).astype("<i2")
+    (question,) = read_ecg(write("npy", counts), fs_hz=100, leads=LEADS).questions
+    assert question.suggestion is None
 
 
 @pytest.mark.parametrize(("seconds", "fits"), [(4.9, False), (5, True), (600, True), (601, False)])

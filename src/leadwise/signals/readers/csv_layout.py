@@ -1,10 +1,12 @@
 """How a text table is laid out: encoding, delimiter, decimal sign, and where its header ends and its numbers begin."""
 
 import codecs
+import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from leadwise.signals.readers.errors import MOST_SAMPLES, ReaderError
 from leadwise.signals.readers.units import seconds_of, unit_of
@@ -18,10 +20,12 @@ WIDE = 300
 """More columns than this mean that every line holds one lead."""
 DIALECTS: tuple[tuple[str, str], ...] = (
     (",", "."), (";", ","), (";", "."), ("\t", "."), ("\t", ","), ("|", "."), ("|", ","), (" ", "."), (" ", ","),
+    (",", ","),
 )  # fmt: skip
-"""Delimiter and decimal sign; a space stands for any white space."""
+"""Delimiter and decimal sign; a space stands for any white space. A comma can be both where quotes keep them apart."""
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|nan|na|null|-|", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_MISSING = frozenset({"", "-", "nan", "na", "null"})
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,36 @@ def decoded(file: str, content: bytes) -> str:
 
 
 def split(line: str, delimiter: str) -> list[str]:
-    """The cells of a line, without quotes around them."""
-    cells = line.split() if delimiter == " " else line.split(delimiter)
+    """The cells of a line, without quotes around them; a delimiter within double quotes parts nothing."""
+    if delimiter == " ":
+        cells = line.split()
+    elif '"' in line and (quoted := _within_quotes(line, delimiter)):
+        cells = quoted
+    else:
+        cells = line.split(delimiter)
     return [cell.strip().strip("'\"").strip() for cell in cells]
 
 
+def _within_quotes(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        # What a quote opens is longer than any cell.
+        return []
+
+
 def is_number(cell: str, decimal: str) -> bool:
-    """Whether a cell is a number, or empty."""
+    """Whether a cell is a number."""
     if decimal == ",":
         if "." in cell:
             return False
         cell = cell.replace(",", ".")
     return _NUMBER.fullmatch(cell) is not None
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty or says that its sample is missing."""
+    return cell.casefold() in _MISSING
 
 
 def lay_out(file: str, text: str, fewest: int) -> Layout:
@@ -98,45 +120,98 @@ def lay_out(file: str, text: str, fewest: int) -> Layout:
     lines = text.split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
-    delimiter, decimal, columns = _dialect(file, lines, fewest)
-    first = _first_of_body(file, lines, delimiter, decimal, columns)
-    names, units, table_begins = _header(lines, first, delimiter, columns)
+    table = _dialect(file, lines, fewest)
+    first = _first_of_body(file, lines, table)
+    names, units, table_begins = _header(lines, first, table)
     preamble = tuple(line for line in lines[:table_begins] if line.strip())
-    return Layout(delimiter, decimal, preamble, names, units, lines[first:], first + 1, columns)
+    return Layout(table.delimiter, table.decimal, preamble, names, units, lines[first:], first + 1, table.columns)
 
 
-def _dialect(file: str, lines: Sequence[str], fewest: int) -> tuple[str, str, int]:
-    """Delimiter, decimal sign and number of columns that make most of the last lines rows of numbers."""
+@dataclass(frozen=True)
+class _Rows:
+    """What the rows of a table have in common.
+
+    Attributes:
+        delimiter: as ``Layout``.
+        decimal: as ``Layout``.
+        columns: as ``Layout``.
+        numeric: whether a column holds numbers and no text; of the first columns, where lines are very long.
+        filled: how many of them hold a number somewhere.
+        ends_empty: whether a delimiter ends every row, and no row numbers begin them.
+    """
+
+    delimiter: str
+    decimal: str
+    columns: int
+    numeric: tuple[bool, ...]
+    filled: int
+    ends_empty: bool
+
+    def holds(self, line: str, fewest: float = 0.5) -> bool:
+        """Whether a line is a row: numbers or nothing where all have numbers, and numbers in more than a share."""
+        if count_cells(line, self.delimiter) != self.columns:
+            return False
+        sampled = _sampled_cells(line, self.delimiter)
+        cells = [cell for cell, numeric in zip(sampled, self.numeric, strict=False) if numeric]
+        numbers = sum(is_number(cell, self.decimal) for cell in cells)
+        return numbers > self.filled * fewest and numbers + sum(map(is_missing, cells)) == len(cells)
+
+
+def _dialect(file: str, lines: Sequence[str], fewest: int) -> _Rows:
+    """Delimiter, decimal sign and columns that make most of the last lines rows of numbers."""
     # The middle and the end of a file are past its header, however long that is.
     middle = len(lines) // 2
     sampled = [line for line in (*lines[middle : middle + SAMPLED_LINES], *lines[-SAMPLED_LINES:]) if line.strip()]
-    best: tuple[int, int, tuple[str, str]] | None = None
+    best: tuple[int, int, _Rows] | None = None
     for delimiter, decimal in DIALECTS:
-        rows = [_sampled_cells(line, delimiter) for line in sampled]
-        numeric = [len(row) for row in rows if len(row) > 1 and _mostly_numbers(row, decimal)]
-        if not numeric:
+        rows = _rows(sampled, delimiter, decimal)
+        if rows is None:
             continue
-        (columns, count), *_ = Counter(numeric).most_common(1)
-        if best is None or (count, columns) > best[:2]:
-            best = count, columns, (delimiter, decimal)
+        held = sum(map(rows.holds, sampled))
+        if held and (best is None or (held, rows.filled) > best[:2]):
+            best = held, rows.filled, rows
     if best is None:
         raise ReaderError(
             file, "table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found"
         )
-    delimiter, decimal = best[2]
-    (columns, _), *_ = Counter(
-        count_cells(line, delimiter) for line in sampled if _mostly_numbers(_sampled_cells(line, delimiter), decimal)
-    ).most_common(1)
-    if columns < fewest and len(lines) > columns:
+    table = best[2]
+    if table.columns < fewest and len(lines) > table.columns:
         raise ReaderError(
-            file, "table", f"received {columns} columns; at least {fewest} leads are needed, one a column"
+            file, "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
         )
-    return delimiter, decimal, columns
+    return table
+
+
+def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> _Rows | None:
+    """The most frequent kind of lines as rows; ``None`` if fewer than two columns, or than half, hold numbers."""
+    (columns, _), *_ = Counter(count_cells(line, delimiter) for line in sampled).most_common(1)
+    cells = [_sampled_cells(line, delimiter) for line in sampled if count_cells(line, delimiter) == columns]
+    numeric, filled = [], 0
+    for column in zip(*cells, strict=False):
+        numbers = sum(is_number(cell, decimal) for cell in column)
+        present = len(column) - sum(map(is_missing, column))
+        # A bad cell among numbers is an error of its row, which is told later.
+        numeric.append(numbers * 2 > present or not present)
+        filled += numeric[-1] and present > 0
+    if filled < 2 or filled * 2 <= len(numeric):
+        return None
+    ends_empty = all(line.rstrip(" ").endswith(delimiter) for line in sampled) and not _count_on(cells[:SAMPLED_LINES])
+    return _Rows(delimiter, decimal, columns, tuple(numeric), filled, ends_empty)
+
+
+def _count_on(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether rows that follow one another begin with their numbers."""
+    firsts = [row[0] for row in cells]
+    return all(one.isdecimal() and len(one) < 12 for one in firsts) and {
+        int(b) - int(a) for a, b in pairwise(firsts)
+    } == {1}
 
 
 def count_cells(line: str, delimiter: str) -> int:
     """How many cells ``split`` would give."""
-    return len(line.split()) if delimiter == " " else line.count(delimiter) + 1
+    if delimiter == " ":
+        return len(line.split())
+    return len(split(line, delimiter)) if '"' in line else line.count(delimiter) + 1
 
 
 def _sampled_cells(line: str, delimiter: str) -> list[str]:
@@ -145,24 +220,21 @@ def _sampled_cells(line: str, delimiter: str) -> list[str]:
     return cells[:-1] if len(line) > SAMPLED_LETTERS else cells
 
 
-def _mostly_numbers(cells: Sequence[str], decimal: str) -> bool:
-    """Whether all cells but a time or a name at the beginning are numbers, and some are not empty."""
-    numbers = [is_number(cell, decimal) for cell in cells]
-    return all(numbers[2:]) and sum(map(bool, cells)) * 2 > len(cells) and (len(cells) > 3 or all(numbers[1:]))
-
-
-def _first_of_body(file: str, lines: Sequence[str], delimiter: str, decimal: str, columns: int) -> int:
+def _first_of_body(file: str, lines: Sequence[str], table: _Rows) -> int:
     for number, line in enumerate(lines[:LONGEST_HEADER]):
-        is_row = count_cells(line, delimiter) == columns and not line.lstrip().startswith("#")
-        if is_row and _mostly_numbers(_sampled_cells(line, delimiter), decimal):
+        if not line.lstrip().startswith("#") and table.holds(line):
+            # In the rows above, most leads may still be missing.
+            while number and table.holds(lines[number - 1], fewest=-1):
+                number -= 1
             return number
-    raise ReaderError(file, "table", f"no row of {columns} numbers was found in its first {LONGEST_HEADER} lines")
+    raise ReaderError(file, "table", f"no row of {table.columns} numbers was found in its first {LONGEST_HEADER} lines")
 
 
 def _header(
-    lines: Sequence[str], first: int, delimiter: str, columns: int
+    lines: Sequence[str], first: int, table: _Rows
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, int]:
     """Names and units of the columns from the lines above the body, and where the table begins."""
+    delimiter, columns = table.delimiter, table.columns
     above = [number for number in range(first) if lines[number].strip()][-2:]
     units: tuple[str, ...] | None = None
     for number in reversed(above):
@@ -171,9 +243,9 @@ def _header(
         cells = split(lines[number].lstrip("#% "), delimiter)
         if delimiter == " " and len(cells) != columns:
             cells = split(lines[number].lstrip("#% "), "\t")
-        # A column of row numbers, as pandas and R write it, has no name.
+        # A column of row numbers, as pandas and R write it, has no name; nor has one behind a last delimiter.
         if len(cells) == columns - 1:
-            cells = ["", *cells]
+            cells = [*cells, ""] if table.ends_empty else ["", *cells]
         if len(cells) != columns:
             break
         # The first column is often one of times, of which the unit may be told in any words.

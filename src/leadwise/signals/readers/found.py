@@ -79,6 +79,7 @@ class Found:
         patient: what the file says of the patient, as ``ECGRecord.patient``.
         notes: what is odd about the file, in plain sentences.
         unit_question: what to ask where the units are not known, if the format has a better question than the usual.
+        rate_question: the same for the sampling rate.
     """
 
     format: str
@@ -86,6 +87,7 @@ class Found:
     patient: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unit_question: Question | None = None
+    rate_question: Question | None = None
 
 
 @dataclass(frozen=True)

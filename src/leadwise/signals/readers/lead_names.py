@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 
 from leadwise.contract import LEADS
+from leadwise.signals.readers.units import unit_of
 
 LEAD_NUMBERS: dict[int, str] = {
     1: "I", 2: "II", 3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF",
@@ -29,10 +30,20 @@ _CODES |= {str(MDC_ECG_LEADS + number): name for number, name in LEAD_NUMBERS.it
 
 _PREFIX = re.compile(r"^(?:mdc[ _]?ecg[ _]?lead|ecg|ekg|leads?|derivation|derivacion|ableitung|signal)(?:[ _:.]+|-)")
 _GLUED_PREFIX = re.compile(r"^(?:ecg|ekg|lead)(?=(?:i{1,3}|av[rlf]|v[1-6])$)")
-_SUFFIX = re.compile(r"(?:[ _-]+(?:ref|raw|filtered|lead|signal|ecg|ekg)| ?\([^)]*\)| ?\[[^]]*\])$")
+_SUFFIX = re.compile(r"[ _-]+(?:ref|raw|filtered|lead|signal|ecg|ekg)$")
+_BRACKETS = re.compile(r" ?(?:\(([^()]*)\)|\[([^\[\]]*)\])")
+_HARMLESS = frozenset(
+    {"einthoven", "goldberger", "wilson", "raw", "filtered", "ref", "lead", "signal", "ecg", "ekg", "12-lead", "limb",
+     "chest", "limb lead", "chest lead", "augmented", "precordial", "adc", "adu", "counts", "lsb", "a.u.", "au", "nu"}
+)  # fmt: skip
+"""What may stand in brackets beside a unit; anything else makes another lead of it, such as ``V3 (R)``."""
+_MULTIPLE = re.compile(r"[\d.]+(?:e-?\d+)? ?|/\w+$")
+"""What makes another unit of a unit: ``100 uV``, ``1e-4 V``, ``uV/bit``."""
 
-_INVERTED = re.compile(r"(?:-|minus[ _]|inverted[ _])(avr)")
-"""Cabrera's order shows aVR upside down."""
+_INVERSION = r"(?:inv|inverted|inverse|neg|negative|negated|minus|reversed|flipped|upside down)"
+_INVERTED = re.compile(rf"{_INVERSION}[ _.-]+(.+)|(.+?)[ _.-]+{_INVERSION}|-(avr)")
+"""In words any lead; with a mere minus only aVR, which Cabrera's order shows upside down: others are ``ECG-I``."""
+_BRACKETED_INVERSION = re.compile(rf"{_INVERSION}|-1?|[x*] ?-1")
 
 
 # The same few names come again with every file.
@@ -41,7 +52,8 @@ def standard_lead(name: str) -> tuple[str, float] | None:
     """The standard lead that a name or code of a file means.
 
     Args:
-        name: such as ``AVR``, ``Lead I``, ``ECG V1``, ``MDC_ECG_LEAD_I``, ``5.6.3-9-61``, ``-aVR``.
+        name: such as ``AVR``, ``Lead I``, ``ECG V1``, ``MDC_ECG_LEAD_I``, ``5.6.3-9-61``, ``-aVR``,
+            ``V1 (inverted)``.
 
     Returns:
         The name as ``LEADS`` spells it, and 1, or -1 where the file holds the lead upside down; ``None`` for no
@@ -52,13 +64,20 @@ def standard_lead(name: str) -> tuple[str, float] | None:
         return None
     if folded in _CODES:
         return _CODES[folded], 1.0
-    folded = _without(_PREFIX, _without(_SUFFIX, folded))
+    signs = []
+    for content in (one or other for one, other in _BRACKETS.findall(folded)):
+        if _BRACKETED_INVERSION.fullmatch(content.strip()):
+            signs.append(-1.0)
+        elif content.strip() not in _HARMLESS and unit_of(_MULTIPLE.sub("", content)) is None:
+            return None
+    folded = _without(_PREFIX, _without(_SUFFIX, _BRACKETS.sub("", folded)))
     folded = _GLUED_PREFIX.sub("", folded)
-    sign = 1.0
     if inverted := _INVERTED.fullmatch(folded):
-        folded, sign = inverted[1], -1.0
+        folded = _without(_PREFIX, next(filter(None, inverted.groups())))
+        signs.append(-1.0)
     lead = _ALIASES.get(folded) or _ALIASES.get(re.sub(r"[ ._]", "", folded))
-    return None if lead is None else (lead, sign)
+    # Upside down said twice may mean either.
+    return None if lead is None or len(signs) > 1 else (lead, -1.0 if signs else 1.0)
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:

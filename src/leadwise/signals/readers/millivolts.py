@@ -8,7 +8,7 @@ import numpy as np
 from leadwise.signals.leads import lead_extremes
 from leadwise.signals.readers.errors import ReaderError, shown_text
 from leadwise.signals.readers.found import Channel, Hints, Question
-from leadwise.signals.readers.units import MV_PER_UNIT, likely_unit, unit_of
+from leadwise.signals.readers.units import MV_PER_UNIT, USUAL_SPAN_MV, likely_unit, unit_of
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,20 @@ def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> Question:
     typical = float(np.median(spans)) if spans.size else 0.0
     unclear = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     says = f"says {_listed(unclear)}" if unclear else "does not say its units"
+    low, high = USUAL_SPAN_MV
+    likely = likely_unit(typical)
+    if likely is None and typical > 0:
+        none_fits = (
+            f" None of {', '.join(MV_PER_UNIT)} makes that of them, but a gain (units per mV) between "
+            f"{typical / high:.3g} and {typical / low:.3g} does."
+        )
+    else:
+        none_fits = " Numbers straight from a converter need a gain (units per mV) instead."
     return Question(
         "units",
         f"The file {says}: what are its numbers? Its leads span {typical:.4g} of them in the median, those of an ECG "
-        "0.6 to 3 mV. Numbers straight from a converter need a gain (units per mV) instead.",
-        suggestion=likely_unit(spans),
+        f"{low:g} to {high:g} mV.{none_fits}",
+        suggestion=likely,
         allowed=tuple(MV_PER_UNIT),
     )
 

@@ -23,12 +23,10 @@ from leadwise.signals.readers.errors import MOST_SAMPLES, ReaderError, shown_tex
 from leadwise.signals.readers.found import Channel, Found, Hints
 from leadwise.signals.readers.lead_names import standard_lead
 from leadwise.signals.readers.patient_facts import (
-    CM_PER,
-    KG_PER,
     age_between,
     age_of,
     checked_facts,
-    number_with_unit,
+    read_fact,
     sex_of,
 )
 from leadwise.signals.readers.xml_tree import child, children, number_of, parse_xml, text_of
@@ -210,12 +208,11 @@ def _patient(root: "Element") -> tuple[dict[str, float], list[str]]:
     gender = text_of(patient, "Gender")
     if gender and gender.casefold() not in ("unknown", "other", "u"):
         found["sex"] = sex_of(gender)
-    for fact, per, spellings in (
-        ("height_cm", CM_PER, {"HeightCM": "cm", "HeightIN": "in"}),
-        ("weight_kg", KG_PER, {"WeightKG": "kg", "WeightLBS": "lb"}),
+    for fact, spellings in (
+        ("height_cm", {"HeightCM": "cm", "HeightIN": "in"}),
+        ("weight_kg", {"WeightKG": "kg", "WeightLBS": "lb"}),
     ):
         for name, unit in spellings.items():
             if (text := text_of(patient, name)) and fact not in found:
-                number = number_with_unit(text)
-                found[fact] = None if number is None else number[0] * per[unit]
+                found[fact] = read_fact(fact, text, unit)
     return checked_facts(found)

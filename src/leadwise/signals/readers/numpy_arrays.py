@@ -14,7 +14,7 @@ from leadwise.signals.readers.errors import (
 )
 from leadwise.signals.readers.found import Channel, Found, Hints
 from leadwise.signals.readers.lead_names import standard_lead
-from leadwise.signals.readers.patient_facts import checked_facts, sex_of
+from leadwise.signals.readers.patient_facts import checked_facts, read_fact
 from leadwise.signals.recording import ORDERS
 
 NPY, NPZ = "NPY", "NPZ"
@@ -190,7 +190,7 @@ def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float
             continue
         value = array.reshape(-1)[0]
         if array.dtype.kind in "US":
-            found[name] = sex_of(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+            found[name] = read_fact(name, value.decode("latin-1") if isinstance(value, bytes) else str(value))
         elif array.dtype.kind in "fiub":
             number = float(value)
             if np.isnan(number):

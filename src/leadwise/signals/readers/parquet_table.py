@@ -7,7 +7,7 @@ import numpy as np
 
 from leadwise.signals.readers.errors import LARGEST_FILE, MOST_CHANNELS, MOST_NUMBERS, ReaderError, shown_text
 from leadwise.signals.readers.found import Found, Hints
-from leadwise.signals.readers.table_channels import Column, channels_of
+from leadwise.signals.readers.table_channels import Column, channels_of, is_lead_or_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,20 +47,23 @@ def read_parquet(file: str, content: bytes, hints: Hints) -> Found:
     columns = []
     for name, cells in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
+            if not is_lead_or_time(name):
+                columns.append(Column(name, np.full(len(cells), np.nan), is_text=True))
+                continue
             raise ReaderError(file, "table", f"column {shown_text(name)} holds something other than numbers")
         columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
     stated = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in _metadata(table).items()}
-    channels, notes = channels_of(file, columns, _rate(stated.get("fs_hz", "")), stated.get("units", ""))
-    return Found(FORMAT, tuple(channels), {}, tuple(notes))
+    found = channels_of(file, columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
+    return Found(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
 
 
 def _metadata(table: "pa.Table") -> dict[bytes, bytes]:
     return table.schema.metadata or {}
 
 
-def _rate(text: str) -> float | None:
+def _rates(text: str) -> list[float]:
     try:
         rate = float(text)
     except ValueError:
-        return None
-    return rate if np.isfinite(rate) and rate > 0 else None
+        return []
+    return [rate] if np.isfinite(rate) and rate > 0 else []

@@ -1,27 +1,82 @@
 """Facts about the patient as files give them: age, sex, height, weight, pacemaker. Names, ids and dates are left."""
 
 import datetime
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
 from leadwise.contract import FACT_RANGES
 
-YEARS_PER: Mapping[str, float] = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25, "h": 1 / 8766}
-"""First letter of a unit of age (DICOM's age string, MUSE's AgeUnits, HL7's units) in years."""
-CM_PER: Mapping[str, float] = {"cm": 1.0, "m": 100.0, "mm": 0.1, "in": 2.54, "inch": 2.54, "inches": 2.54, '"': 2.54}
-KG_PER: Mapping[str, float] = {"kg": 1.0, "g": 0.001, "lb": 0.45359237, "lbs": 0.45359237, "pounds": 0.45359237}
+
+def _per(spellings: Mapping[str, float]) -> dict[str, float]:
+    """Every spelling of a list with spaces -> what one of it is."""
+    return {word: value for words, value in spellings.items() for word in words.split()}
+
+
+YEARS_PER: Mapping[str, float] = _per({
+    "y yr yrs year years yo y/o a": 1.0, "m mo mos mth mths month months": 1 / 12, "w wk wks week weeks": 7 / 365.25,
+    "d day days": 1 / 365.25, "h hr hrs hour hours": 1 / 8766,
+})  # fmt: skip
+"""Units of age in years, DICOM's letters and UCUM's ``a`` among them."""
+CM_PER: Mapping[str, float] = _per({
+    "m metre metres meter meters": 100.0, "cm cms centimetre centimetres centimeter centimeters": 1.0,
+    "mm millimetre millimetres millimeter millimeters": 0.1, "ft foot feet '": 30.48, 'in inch inches "': 2.54,
+})  # fmt: skip
+KG_PER: Mapping[str, float] = _per({
+    "kg kgs kilo kilos kilogram kilograms kilogramme kilogrammes": 1.0, "g gram grams gramme grammes": 0.001,
+    "st stone stones": 6.35029318, "lb lbs pound pounds": 0.45359237, "oz ounce ounces": 0.028349523125,
+})  # fmt: skip
+_UNDERSTOOD = {
+    "age": "a number in years, months, weeks, days or hours",
+    "height_cm": "a number in cm, m, mm, feet or inches",
+    "weight_kg": "a number in kg, g, lb, oz or stone",
+}
+_NEXT_SMALLER = {30.48: 2.54, 6.35029318: 0.45359237, 100.0: 1.0}
+"""What a bare number behind feet, stone or metres counts: ``5 ft 8``, ``11 st 4``, ``1 m 72``."""
 
 _SEX = {"m": 0.0, "male": 0.0, "man": 0.0, "f": 1.0, "female": 1.0, "woman": 1.0, "w": 1.0}
 _YES_NO = {"yes": 1.0, "true": 1.0, "y": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "n": 0.0, "0": 0.0}
-_NUMBER = re.compile(r"^\s*(\d{1,6}(?:[.,]\d{1,6})?)\s*([a-zA-Z\"]*)\.?\s*$")
+_PART = re.compile(r"(\d{1,6}(?:[.,]\d{1,6})?)[\s-]*[(\[]?([a-z'\"/][a-z'\"/. -]*)?[)\]]?[\s,]*")
+LONGEST_AMOUNT = 40
+_UNKNOWN = frozenset({"nan", "unknown", "unk", "none", "null", "na", "n/a", "n.a.", "?", "-", "--", "-1"})
+DECIMALS = {"age": 4}
+"""A day is 0.0027 years; other facts are rounded to two."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OLDEST_DAYS = 130 * 366
 
 
 def number_with_unit(text: str) -> tuple[float, str] | None:
     """``72 kg`` -> ``(72.0, "kg")``; ``None`` for anything else."""
-    match = _NUMBER.match(text)
-    return (float(match[1].replace(",", ".")), match[2].casefold()) if match else None
+    parts = _parts(text)
+    return parts[0] if len(parts) == 1 else None
+
+
+def _parts(text: str) -> list[tuple[float, str]]:
+    """Numbers and the units behind them, such as the two of ``5 ft 8 in``; none if there is anything else."""
+    rest, parts = text.strip().casefold().replace("\u2032", "'").replace("\u2033", '"').replace("''", '"'), []
+    while rest and len(rest) <= LONGEST_AMOUNT:
+        match = _PART.match(rest)
+        if match is None:
+            return []
+        unit = (match[2] or "").strip(" -").removesuffix(" and").removesuffix("old").strip(" -").replace(".", "")
+        parts.append((float(match[1].replace(",", ".")), unit))
+        rest = rest[match.end() :]
+    return [] if rest else parts
+
+
+def _amount(text: str, units: Mapping[str, float], bare: Callable[[float], float]) -> float | None:
+    """A number with one of the units, several from the larger to the smaller, or a bare one; ``None`` for others."""
+    parts = _parts(text)
+    if len(parts) == 1 and not parts[0][1]:
+        return bare(parts[0][0])
+    total, last = 0.0, math.inf
+    for position, (value, unit) in enumerate(parts):
+        is_last = position == len(parts) - 1
+        one = units.get(unit) if unit or not is_last else _NEXT_SMALLER.get(last)
+        if one is None or one >= last:
+            return None
+        total, last = total + value * one, one
+    return total if parts else None
 
 
 def sex_of(text: str) -> float | None:
@@ -30,32 +85,18 @@ def sex_of(text: str) -> float | None:
 
 
 def age_of(text: str) -> float | None:
-    """Years from ``63``, ``063Y``, ``18 months``; ``None`` for anything else."""
-    found = number_with_unit(text)
-    if found is None:
-        return None
-    value, unit = found
-    return value * YEARS_PER[unit[0]] if unit[:1] in YEARS_PER else value if not unit else None
+    """Years from ``63``, ``063Y``, ``18 months``, ``6 weeks``; ``None`` for anything else."""
+    return _amount(text, YEARS_PER, lambda bare: bare)
 
 
 def height_cm_of(text: str) -> float | None:
-    """Centimetres from ``172``, ``1.72 m``, ``68 in``; a bare number below 3 is taken as metres."""
-    return _measured(text, CM_PER, lambda bare: bare * 100 if bare < 3 else bare)
+    """Centimetres from ``172``, ``1.72 m``, ``68 in``, ``5 ft 8 in``; a bare number below 3 is taken as metres."""
+    return _amount(text, CM_PER, lambda bare: bare * 100 if bare < 3 else bare)
 
 
 def weight_kg_of(text: str) -> float | None:
-    """Kilograms from ``72``, ``72 kg``, ``159 lb``."""
-    return _measured(text, KG_PER, lambda bare: bare)
-
-
-def _measured(text: str, units: Mapping[str, float], bare: Callable[[float], float]) -> float | None:
-    found = number_with_unit(text)
-    if found is None:
-        return None
-    value, unit = found
-    if not unit:
-        return bare(value)
-    return value * units[unit] if unit in units else None
+    """Kilograms from ``72``, ``72 kg``, ``159 lb``, ``11 st 4 lb``."""
+    return _amount(text, KG_PER, lambda bare: bare)
 
 
 def date_of(text: str) -> datetime.date | None:
@@ -88,11 +129,12 @@ def age_between(birth: str, recorded: str) -> float | None:
 
 
 _FACT_NAMES: Mapping[str, str] = {
-    "age": "age", "patient age": "age", "sex": "sex", "gender": "sex", "patient sex": "sex",
-    "height": "height_cm", "height cm": "height_cm", "patient height": "height_cm",
-    "weight": "weight_kg", "weight kg": "weight_kg", "patient weight": "weight_kg",
+    "age": "age", "patient age": "age", "sex": "sex", "gender": "sex", "patient sex": "sex", "patient gender": "sex",
+    "height": "height_cm", "patient height": "height_cm", "weight": "weight_kg", "patient weight": "weight_kg",
     "pacemaker": "pacemaker",
 }  # fmt: skip
+_UNITS: Mapping[str, Mapping[str, float]] = {"age": YEARS_PER, "height_cm": CM_PER, "weight_kg": KG_PER}
+_UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]\s*")
 
 
 def facts_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, float], list[str]]:
@@ -103,14 +145,34 @@ def facts_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, float], list[s
     """
     found: dict[str, float | None] = {}
     for name, text in pairs:
-        fact = _FACT_NAMES.get(re.sub(r"[\s_.()-]+", " ", name.casefold()).strip())
-        if fact is None or not text.strip() or text.strip().casefold() in ("nan", "unknown", "none", "n/a", "?", "-1"):
-            continue
-        found[fact] = _read_fact(fact, text)
+        fact, unit = _fact_and_unit(name)
+        if fact is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
+            found[fact] = read_fact(fact, text, unit)
     return checked_facts(found)
 
 
-def _read_fact(fact: str, text: str) -> float | None:
+def _fact_and_unit(name: str) -> tuple[str | None, str]:
+    """``Weight (lb)`` and ``weight_lb`` -> ``("weight_kg", "lb")``; the fact is ``None`` for other names."""
+    bracketed = _UNIT_IN_BRACKETS.fullmatch(name)
+    words = re.sub(r"[\s_.-]+", " ", (bracketed[1] if bracketed else name).casefold()).strip()
+    fact = _FACT_NAMES.get(words)
+    if fact is not None:
+        return fact, bracketed[2].strip() if bracketed else ""
+    shorter, _, unit = words.rpartition(" ")
+    fact = _FACT_NAMES.get(shorter)
+    return (fact, unit) if fact is not None and unit in _UNITS.get(fact, ()) else (None, "")
+
+
+def read_fact(fact: str, text: str, unit: str = "") -> float | None:
+    """A fact by its name in a request; ``None`` where the text is not understood.
+
+    Args:
+        fact: ``age``, ``sex``, ``height_cm``, ``weight_kg`` or ``pacemaker``.
+        text: as the file gives it; a unit in it counts more than
+        unit: that the file gives elsewhere, such as in the name.
+    """
+    if unit and (alone := number_with_unit(text)) is not None and not alone[1]:
+        text = f"{text} {unit}"
     match fact:
         case "age":
             return age_of(text)
@@ -134,11 +196,12 @@ def checked_facts(found: Mapping[str, float | None]) -> tuple[dict[str, float], 
         if value == 0 and name in ("height_cm", "weight_kg"):
             continue
         if value is None:
-            notes.append(f"The file gives {name} in a way that is not understood; it is taken as unknown.")
+            understood = f" ({_UNDERSTOOD[name]} is)" if name in _UNDERSTOOD else ""
+            notes.append(f"The file gives {name} in a way that is not understood{understood}; it is taken as unknown.")
             continue
         low, high, unit = FACT_RANGES.get(name, (0, 1, ""))
         if low <= value <= high:
-            facts[name] = round(value, 2)
+            facts[name] = round(value, DECIMALS.get(name, 2))
         else:
             notes.append(f"The file gives {name} as {value:.4g}{unit}, which cannot be; it is taken as unknown.")
     return facts, notes

@@ -47,10 +47,11 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     chosen = _standard_leads(file, named, notes) if named is not None else given
     samples = _common_length(file, chosen)
     questions: list[Question] = []
-    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions)
+    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)
-    if fs_hz is not None and any(channel.fs_hz and channel.fs_hz != fs_hz for channel in chosen):
+    told_hz = [channel.fs_hz for channel in chosen] + [found.rate_question.suggestion if found.rate_question else None]
+    if fs_hz is not None and any(isinstance(one, int | float) and one != fs_hz for one in told_hz):
         noticed["rate_suspected"] = ()
     if named is None:
         questions.append(_lead_question(len(found.channels)))
@@ -113,6 +114,7 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
     """The channels that are standard leads, each once, the right way up; the others are noted."""
     chosen: dict[str, Channel] = {}
     others, twice = [], []
+    channels, empty = _filled(channels)
     for channel in channels:
         known = standard_lead(channel.name)
         if known is None:
@@ -131,7 +133,9 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
         canonical_leads(list(chosen))
     except RecordingError as error:
         received = ", ".join(shown_text(name) for name in others[:6]) if others else ", ".join(chosen)
-        raise ReaderError(file, error.field, f"{error.problem}; received {received or 'none'}") from None
+        problem = "; ".join([error.problem, f"received {received or 'none'}", *empty])
+        raise ReaderError(file, error.field, problem) from None
+    notes += [f"In the file {lead}." for lead in empty]
     if others:
         notes.append(f"Not used, as they are no standard leads: {', '.join(shown_text(name) for name in others[:8])}.")
     if twice:
@@ -139,6 +143,18 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
     if absent := [lead for lead in LEADS if lead not in chosen]:
         notes.append(f"Not in the file, so computed from leads I and II: {', '.join(absent)}.")
     return list(chosen.values())
+
+
+def _filled(channels: Sequence[Channel]) -> tuple[list[Channel], list[str]]:
+    """The channels that hold a number, and which leads hold none, in words."""
+    filled, empty = [], []
+    for channel in channels:
+        lead = _lead_of(channel)
+        if lead and len(channel.values) and np.isnan(channel.values).all():
+            empty.append(f"{lead} is empty, without any number")
+        else:
+            filled.append(channel)
+    return filled, empty
 
 
 def _common_length(file: str, channels: Sequence[Channel]) -> int:
@@ -159,9 +175,15 @@ def _common_length(file: str, channels: Sequence[Channel]) -> int:
 
 
 def _sampling_rate(
-    file: str, channels: Sequence[Channel], hints: Hints, samples: int, notes: list[str], questions: list[Question]
+    file: str,
+    channels: Sequence[Channel],
+    hints: Hints,
+    samples: int,
+    notes: list[str],
+    questions: list[Question],
+    asked: Question | None,
 ) -> float | None:
-    """The rate in Hz that counts; asks where there is none."""
+    """The rate in Hz that counts; asks where there is none, with the question of the format if it has one."""
     rates = sorted({float(channel.fs_hz) for channel in channels if channel.fs_hz})
     if len(rates) > 1 and hints.fs_hz is None:
         raise ReaderError(file, "fs_hz", f"leads have different sampling rates: {rates[0]:g} and {rates[-1]:g} Hz")
@@ -170,7 +192,8 @@ def _sampling_rate(
     if fs_hz is None:
         ten_seconds = samples / USUAL_SECONDS
         questions.append(
-            Question(
+            asked
+            or Question(
                 "fs_hz",
                 f"The file does not say its sampling rate: how many samples per second? It holds {samples} samples of "
                 "each lead.",

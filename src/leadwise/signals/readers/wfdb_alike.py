@@ -13,18 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.signals.leads import lead_extremes
+from leadwise.signals.readers.comment_pairs import pairs_in
 from leadwise.signals.readers.errors import shown_name
 from leadwise.signals.readers.found import ReadECG
 from leadwise.signals.readers.patient_facts import facts_of
 from leadwise.signals.readers.understanding import unusual_spans
 from leadwise.signals.readers.units import MV_PER_UNIT, unit_of
-from leadwise.signals.readers.wfdb_header import (
-    LONGEST_HEADER,
-    LONGEST_LINE,
-    SIGNAL_ENDINGS,
-    comment_facts,
-    read_header,
-)
+from leadwise.signals.readers.wfdb_header import LONGEST_HEADER, LONGEST_LINE, SIGNAL_ENDINGS, read_header
 from leadwise.signals.readers.wfdb_record import MISSING_16_BIT, is_plain
 
 HEADER_ENDING = ".hea"
@@ -102,7 +97,7 @@ def read_alike(path: Path, bytes_at: Callable[[Path], bytes]) -> ReadECG | None:
     lowest, highest = lead_extremes(stored)
     if (differences % 65536).any() or MISSING_16_BIT in lowest:
         return None
-    patient, notes = facts_of(comment_facts(told.comments))
+    patient, notes = facts_of(pairs_in(told.comments))
     notes += unusual_spans(np.abs(kind.in_mv(highest.astype(np.float64)) - kind.in_mv(lowest.astype(np.float64))))
     signal_mv = kind.in_mv(values)
     return replace(kind.read, file=shown_name(path.name), signal_mv=signal_mv, patient=patient, notes=tuple(notes))

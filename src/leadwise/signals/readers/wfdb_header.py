@@ -5,7 +5,7 @@ that are there, and only a clean copy of it is given to the library.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import PurePath
@@ -23,7 +23,6 @@ _SIGNAL = re.compile(
     rf"(?:[ \t]+(?P<resolution>\d+)(?:[ \t]+(?P<zero>[-+]?\d+)(?:[ \t]+(?P<initial>[-+]?\d+)"
     rf"(?:[ \t]+(?P<checksum>[-+]?\d+)(?:[ \t]+(?P<block>\d+)(?:[ \t]+(?P<description>.*))?)?)?)?)?)?)?[ \t]*$"
 )
-_COMMENT_FACT = re.compile(r"<?([A-Za-z][A-Za-z ]{2,15})>?\s*[:=]\s*([^\s<,;]+(?: (?:years|months|cm|m|kg|lb|in)\b)?)")
 
 FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
 """Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
@@ -101,11 +100,6 @@ def spellings(file: str) -> tuple[str, ...]:
     """Names of a signal file without its folder: as its header spells it, and with the ending that it may lack."""
     base = file.rpartition("/")[2]
     return (base, *(f"{base}{ending}" for ending in SIGNAL_ENDINGS))
-
-
-def comment_facts(comments: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a name and a text from comments such as ``# Age: 56`` or ``# <age>: 56 <sex>: F``."""
-    return [(match[1], match[2]) for text in comments for match in _COMMENT_FACT.finditer(text.lstrip("# \t"))]
 
 
 def looks_like_header(text: str) -> bool:

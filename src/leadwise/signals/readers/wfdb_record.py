@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from leadwise.signals.readers.comment_pairs import pairs_in
 from leadwise.signals.readers.errors import ReaderError, by_library, shown_name
 from leadwise.signals.readers.found import Channel, Found, Hints, Question
 from leadwise.signals.readers.patient_facts import facts_of
-from leadwise.signals.readers.wfdb_header import Header, SignalLine, comment_facts, read_header
+from leadwise.signals.readers.wfdb_header import Header, SignalLine, read_header
 
 FORMAT = "WFDB"
 MISSING_16_BIT = -(2**15)
@@ -36,7 +37,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     _check_lengths(file, header, files)
     stored = _read_directly(header, files) or _read_by_library(file, header, files)
     damaged = _damaged(header, stored)
-    facts, oddities = facts_of(comment_facts(header.comments))
+    facts, oddities = facts_of(pairs_in(header.comments))
     question = None
     if any(line.gain is None for line in header.signals):
         question = Question(
