@@ -17,8 +17,6 @@ PORT =
 ARGS =
 
 export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
-export MLFLOW_DISABLE_TELEMETRY ?= true
-export DO_NOT_TRACK ?= true
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -32,7 +32,7 @@ def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
     parts = []
     for start in range(0, len(store.signals), block):
         leads = np.ascontiguousarray(store.signals[start : start + block].transpose(0, 2, 1), dtype=np.float32)
-        parts.append(reversal.wave_moments(Coarse(leads, 100.0)))
+        parts.append(reversal.wave_moments(Coarse.of(leads, 100.0)))
     return {wave: np.concatenate([part[wave] for part in parts]) for wave in reversal.WAVES_S}
 
 
@@ -62,7 +62,7 @@ def fit(moments: dict[str, np.ndarray]) -> ReversalModel:
     regression = LogisticRegression(fit_intercept=False, class_weight="balanced")
     regression.fit(np.concatenate(features), answers)
     weights = {wave: round(float(value), 2) for wave, value in zip(precision, regression.coef_[0], strict=True)}
-    return ReversalModel(precision, weights)
+    return ReversalModel({wave: misfit_forms(matrix) for wave, matrix in precision.items()}, weights)
 
 
 def write(model: ReversalModel, source: str) -> None:
@@ -70,12 +70,12 @@ def write(model: ReversalModel, source: str) -> None:
     content = {
         "fitted_on": source,
         "weights": model.weights,
-        "precision": {wave: matrix.tolist() for wave, matrix in model.precision.items()},
+        "precision": {wave: forms[0].reshape(8, 8).tolist() for wave, forms in model.forms.items()},
     }
     text = json.dumps(content, indent=1)
     # One row of a matrix a line.
     lines = text.replace("\n    ", " ").replace("[ ", "[").replace("\n   ]", "]")
-    Path(reversal.__file__).with_name(reversal.MODEL_FILE).write_text(lines + "\n", encoding="utf-8")
+    reversal.MODEL_FILE.write_text(lines + "\n", encoding="utf-8")
 
 
 def report(moments: dict[str, np.ndarray], rows: np.ndarray, normal: np.ndarray, model: ReversalModel) -> None:

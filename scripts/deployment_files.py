@@ -34,7 +34,7 @@ def dockerfile(python_version: str, notice: str) -> str:
 
         FROM python:{python_version}-slim-bookworm AS base
         ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \\
-            MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
+            {quiet}
         RUN groupadd --gid {USER} leadwise \\
             && useradd --uid {USER} --gid {USER} --create-home --shell /usr/sbin/nologin leadwise
         WORKDIR /home/leadwise

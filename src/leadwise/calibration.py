@@ -5,7 +5,6 @@ It ships inside the served model as JSON, so it needs numpy only; ``leadwise.eva
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -73,12 +72,7 @@ class Calibration:
 
     def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities ``(..., class)``."""
-        slope, intercept = self._lines
-        return sigmoid(logit(probabilities) * slope + intercept)
-
-    @cached_property
-    def _lines(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return np.asarray(self.slope), np.asarray(self.intercept)
+        return sigmoid(logit(probabilities) * np.asarray(self.slope) + np.asarray(self.intercept))
 
     def to_dict(self) -> dict[str, Any]:
         """Its part of ``decision.json``, and of a network's ``decision`` in ``model.json``."""

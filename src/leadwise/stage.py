@@ -72,8 +72,6 @@ def _quieten_libraries() -> None:
 @contextmanager
 def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]":
     """The MLflow run of one stage, with its effective configuration logged as ``config.yaml``."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
     wait_for_server()
     import mlflow
 

@@ -18,7 +18,7 @@ Signal = Callable[[np.random.Generator], np.ndarray]
 
 
 def reason(signal_uv: np.ndarray, fs_hz: float = 100) -> str:
-    return why_no_ecg(Coarse(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
+    return why_no_ecg(Coarse.of(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
 
 
 def sine(hertz: float) -> Signal:

@@ -52,7 +52,7 @@ def _examples(tree: str) -> Mapping[str, Example]:
 
 def main() -> None:
     """Draw the page once."""
-    st.set_page_config(page_title="Leadwise", page_icon=":material/cardiology:", layout="wide")
+    st.set_page_config(page_title="Leadwise", page_icon="🫀", layout="wide")
     for name, first in FIRST_CHOICES.items():
         # Streamlit forgets what belongs to a widget that is not drawn, unless it is set again.
         st.session_state[name] = st.session_state.get(name, first)

@@ -99,8 +99,6 @@ def _absent_registry() -> str | None:
 def _fetched(model: str, folder: Path) -> Path:
     if model.startswith("models:/") and (address := _absent_registry()):
         raise NoSuchModel(f"model: {model}: the registry {address} does not exist")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow

@@ -49,6 +49,7 @@ SERVED_CODE: tuple[str, ...] = (
     "contract.py",
     "calibration.py",
     "policies.py",
+    "quiet.py",
     "data/__init__.py",
     "data/metadata.py",
     "signals/*.py",

@@ -21,8 +21,6 @@ def become_scoring_server(model: str, address: str, port: int, workers: int) -> 
     """
     environment = {
         "MLFLOW_TRACKING_URI": DEFAULT_TRACKING_URI,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     } | dict(os.environ)
     # -P: the folder of the script holds modules that others would find in the place of theirs.

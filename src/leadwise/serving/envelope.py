@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from leadwise.serving.errors import RequestError
 from leadwise.serving.limits import LARGEST_BODY, MOST_LISTS, MOST_RECORDS, MOST_VALUES
 from leadwise.serving.payload import FIELDS
@@ -66,8 +68,6 @@ def _refuse_many(body: bytes) -> None:
 
 
 def _parsed(body: bytes) -> Any:
-    import orjson
-
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow
 
 import leadwise
 from leadwise.serving.errors import RequestError
 from leadwise.serving.parquet_table import read_message, write_message
-
-if TYPE_CHECKING:
-    import pyarrow
 
 PATIENCE_S = 20.0
 _PROGRAM = "from leadwise.serving.parquet_table import main; main()"
@@ -26,7 +24,9 @@ class ParquetProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
+        self._inherited: subprocess.Popen[bytes] | None = None
+        atexit.register(self.end)
+        os.register_at_fork(after_in_child=self._begin_anew)
 
     @property
     def runs(self) -> bool:
@@ -38,14 +38,12 @@ class ParquetProcess:
         """Its number; 0 where it does not run."""
         return self._process.pid if self._process else 0
 
-    def read(self, body: bytes) -> "pyarrow.Table":
+    def read(self, body: bytes) -> pyarrow.Table:
         """The table of a Parquet file.
 
         Raises:
             RequestError: it is none, or too large, or the process did not survive it.
         """
-        import pyarrow
-
         with self._lock:
             process = self._running()
             timer = threading.Timer(PATIENCE_S, process.kill)
@@ -68,11 +66,8 @@ class ParquetProcess:
             return stream.read_all()
 
     def _running(self) -> "subprocess.Popen[bytes]":
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+        if self._process is None or self._process.poll() is not None:
             code = str(Path(leadwise.__file__).parents[1])
-            if not self._owner:
-                atexit.register(self.end)
-            self._owner = os.getpid()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM],
                 env=os.environ
@@ -91,7 +86,13 @@ class ParquetProcess:
 
     def end(self) -> None:
         """Stop it; the next table starts another."""
-        if self._process is not None and self._owner == os.getpid():
+        if self._process is not None:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+    def _begin_anew(self) -> None:
+        """In a process that was forked off this one: leave the parent's reader, and the lock it may hold, alone."""
+        self._lock = threading.Lock()
+        # Kept: a pipe that is given up would be flushed into what the parent is writing.
+        self._inherited, self._process = self._process, None

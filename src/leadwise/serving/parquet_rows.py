@@ -1,14 +1,13 @@
 """Rows of a Parquet table, one column per field."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow
 
 from leadwise.serving.envelope import Rows, refuse_count, refuse_size
 from leadwise.serving.errors import RequestError
 from leadwise.serving.limits import LARGEST_BODY
 from leadwise.serving.parquet_process import ParquetProcess
-
-if TYPE_CHECKING:
-    import pyarrow
 
 PANDAS_INDEX = "__index_level_"
 
@@ -38,10 +37,8 @@ def rows_of_parquet(body: bytes) -> Rows:
     return rows
 
 
-def _values(array: "pyarrow.Array") -> list[Any]:
+def _values(array: pyarrow.Array) -> list[Any]:
     """Python values and arrays, one per row."""
-    import pyarrow
-
     kind = array.type
     if pyarrow.types.is_dictionary(kind):
         shared = array.dictionary.to_pylist()

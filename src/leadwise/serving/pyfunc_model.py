@@ -1,6 +1,7 @@
 """The script that MLflow runs to load a registered Leadwise (models from code); nothing is unpickled."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class LeadwiseModel(PythonModel):
         folder = Path(context.artifacts["description"]).parent
         self.scorer = Scorer.load(folder, registered_version(folder.parent))
         answer_in_scoring_server(self.scorer)
+        # pandas imports what this takes when it is first asked for.
+        _rows(pd.DataFrame([{"age": 60.0}]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -48,10 +51,13 @@ class LeadwiseModel(PythonModel):
             asked = read_parameters(given, self.scorer.policies)
         except RequestError as error:
             raise MlflowException.invalid_parameter_value(str(error), field=error.field) from None
-        rows = model_input.to_dict(orient="records")
-        named = ({str(name): value for name, value in row.items()} for row in rows)
-        answers = list(self.scorer.answers(named, asked))
+        answers = list(self.scorer.answers(_rows(model_input), asked))
         return [json.dumps(answer, allow_nan=False) for answer in answers] if as_json else answers
+
+
+def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    rows = table.to_dict(orient="records")
+    return ({str(name): value for name, value in row.items()} for row in rows)
 
 
 set_model(LeadwiseModel())

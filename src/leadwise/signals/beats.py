@@ -1,6 +1,7 @@
 """The average heart beat of a recording, found without delineating its waves."""
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 SMOOTHING_S = 0.05
 REFRACTORY_S = 0.2
@@ -47,8 +48,6 @@ def beat_places(leads: np.ndarray, fs_hz: float, steepness: np.ndarray | None = 
     Returns:
         ``(record, time)`` bool.
     """
-    from scipy.ndimage import maximum_filter1d
-
     smooth = smooth_steepness(leads, fs_hz) if steepness is None else steepness
     highest = maximum_filter1d(smooth, 2 * round(REFRACTORY_S * fs_hz) + 1, axis=1)
     steepest = round(0.02 * leads.shape[2]) + 1
@@ -63,8 +62,6 @@ def smooth_steepness(leads: np.ndarray, fs_hz: float) -> np.ndarray:
         leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
         fs_hz: sampling rate in Hz.
     """
-    from scipy.ndimage import uniform_filter1d
-
     steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)
     if leads.shape[2] > 2:
         steepness[:, 1:-1] = np.abs(leads[:, :, 2:] - leads[:, :, :-2]).sum(axis=1)

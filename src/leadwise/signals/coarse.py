@@ -1,7 +1,6 @@
 """Recordings at about 100 Hz, and what several measures of them are made of."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -11,15 +10,21 @@ from leadwise.signals.leads import INDEPENDENT_COLUMNS
 
 @dataclass(frozen=True)
 class Coarse:
-    """Recordings at about 100 Hz; what is made of them is made once, when it is first asked for.
+    """Recordings at about 100 Hz, and what is made of them once.
 
     Attributes:
         leads: ``(record, 12, time)`` float32 without missing samples, leads in the order of ``LEADS``.
         fs_hz: sampling rate in Hz.
+        independent: ``(record, 8, time)``: ``INDEPENDENT_LEADS``, each without its mean.
+        steepness: ``(record, time)``: how steep these leads together are (``beats.smooth_steepness``).
+        bends: ``(record, 12, time - 2)``: sizes of the second differences.
     """
 
     leads: np.ndarray
     fs_hz: float
+    independent: np.ndarray
+    steepness: np.ndarray
+    bends: np.ndarray
 
     @classmethod
     def of(cls, leads: np.ndarray, fs_hz: float) -> "Coarse":
@@ -31,26 +36,12 @@ class Coarse:
         """
         factor = max(1, round(fs_hz / 100))
         slow = leads if factor == 1 else block_sums(leads, factor) / np.float32(factor)
-        return cls(slow, fs_hz / factor)
-
-    @cached_property
-    def independent(self) -> np.ndarray:
-        """``(record, 8, time)``: ``INDEPENDENT_LEADS``, each without its mean."""
-        leads = self.leads[:, INDEPENDENT_COLUMNS]
-        leads -= leads.mean(axis=2, keepdims=True)
-        return leads
-
-    @cached_property
-    def steepness(self) -> np.ndarray:
-        """``(record, time)``: how steep these leads together are (``beats.smooth_steepness``)."""
-        return smooth_steepness(self.independent, self.fs_hz)
-
-    @cached_property
-    def bends(self) -> np.ndarray:
-        """``(record, 12, time - 2)``: sizes of the second differences."""
-        slopes = self.leads[:, :, 1:] - self.leads[:, :, :-1]
+        independent = slow[:, INDEPENDENT_COLUMNS]
+        independent -= independent.mean(axis=2, keepdims=True)
+        slopes = slow[:, :, 1:] - slow[:, :, :-1]
         bends = slopes[:, :, 1:] - slopes[:, :, :-1]
-        return np.abs(bends, out=bends)
+        steepness = smooth_steepness(independent, fs_hz / factor)
+        return cls(slow, fs_hz / factor, independent, steepness, np.abs(bends, out=bends))
 
 
 def block_sums(values: np.ndarray, size: int) -> np.ndarray:

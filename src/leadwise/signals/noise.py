@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
 
 MUSCLE_HZ = (5.0, 20.0)
 """Muscle noise sets in between these; above, it is white as far as the recording goes (surface EMG: 20 to 500 Hz)."""
@@ -22,8 +23,6 @@ def muscle_noise(shape: tuple[int, int, int], fs_hz: float, generator: np.random
 
     Its strength is near 1 and differs from record to record.
     """
-    from scipy.fft import irfft, rfft
-
     records, samples, _ = shape
     spectrum = rfft(white_noise(shape, generator), axis=1)
     low, high = MUSCLE_HZ

@@ -4,6 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 
+# Not where it is used: two threads that import parts of SciPy for the first time at once break each other.
+from scipy.signal import resample_poly
+
 LARGEST_FACTOR = 10_000
 """Largest denominator of the ratio of two rates; the rate is then off by 0.005 % at most, as clocks of devices are."""
 
@@ -25,7 +28,4 @@ def resample(signal: np.ndarray, fs_hz: float, target_hz: float) -> np.ndarray:
     ratio = Fraction(target_hz / fs_hz).limit_denominator(LARGEST_FACTOR)
     if ratio == 1:
         return signal
-    # Importing scipy.signal takes half a second, which a recording at the models' own rate need not wait for.
-    from scipy.signal import resample_poly
-
     return np.asarray(resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line"))

@@ -13,8 +13,8 @@ A mirrored heart (dextrocardia) and a misread lead name look like an exchange, t
 
 import json
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from leadwise.signals.beats import average_beat
 from leadwise.signals.coarse import Coarse
 from leadwise.signals.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
 
-MODEL_FILE = "reversal.json"
+MODEL_FILE = Path(__file__).with_name("reversal.json")
 BEFORE_S, AFTER_S = 0.32, 0.48
 WAVES_S = {"P": (-0.24, -0.07), "QRS": (-0.06, 0.08), "ST-T": (0.08, 0.44)}
 """From and to, in seconds from the steepest place of the beat."""
@@ -62,25 +62,20 @@ class ReversalModel:
     """What ``reversal.json`` holds.
 
     Attributes:
-        precision: wave -> ``(8, 8)``, the inverse of the average second moments.
+        forms: wave -> ``(1 + exchange, 64)``, what gives the misfits of a moment as recorded, and with each undone.
         weights: wave -> its weight in the score.
     """
 
-    precision: dict[str, np.ndarray]
+    forms: dict[str, np.ndarray]
     weights: dict[str, float]
-
-    @cached_property
-    def forms(self) -> dict[str, np.ndarray]:
-        """Wave -> ``(1 + exchange, 64)``: what gives the misfits of a moment as recorded, and with each undone."""
-        return {wave: misfit_forms(matrix) for wave, matrix in self.precision.items()}
 
 
 @cache
 def shipped_model() -> ReversalModel:
     """The model that stands beside this module."""
-    content: dict[str, Any] = json.loads((files("leadwise.signals") / MODEL_FILE).read_text(encoding="utf-8"))
-    precision = {wave: np.array(matrix) for wave, matrix in content["precision"].items()}
-    return ReversalModel(precision, content["weights"])
+    content: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
+    forms = {wave: misfit_forms(np.array(matrix)) for wave, matrix in content["precision"].items()}
+    return ReversalModel(forms, content["weights"])
 
 
 def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

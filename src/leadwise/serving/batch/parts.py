@@ -70,7 +70,7 @@ def score_part(task: PartTask) -> None:
 
 @lru_cache(maxsize=1)
 def _scorer(package: Path, registered: RegisteredVersion | None) -> Scorer:
-    return replace(Scorer.load(package, registered), together=READ_TOGETHER, threads=None)
+    return replace(Scorer.load(package, registered), together=READ_TOGETHER, side_by_side=False)
 
 
 def _answered(

@@ -1,0 +1,44 @@
+"""What Streamlit runs: the page, and before it a door that is shut to other people's pages."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import streamlit as st
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+from streamlit.starlette import App
+
+HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
+
+
+class OwnPageOnly:
+    """Refuses a WebSocket that a page of another origin opens.
+
+    Streamlit would refuse it too, but first ask a public service what the address of this machine is, to compare. Allowed
+    is what Streamlit allows: the origin that was asked, this machine, and the option ``browser.serverAddress``.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_foreign(Headers(scope=scope)):
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        told = urlsplit(origin)
+        return told.netloc != headers.get("host") and told.hostname not in HERE | {st.get_option("browser.serverAddress")}
+    except ValueError:
+        return True
+
+
+app = App(Path(__file__).with_name("page.py"), middleware=[Middleware(OwnPageOnly)])
