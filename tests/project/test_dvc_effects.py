@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,12 @@ with Path("{register}").open("a") as register:
     register.write("{stage}\\n")
 """
 WITH_A_RUN = """\
+import time
+
 from leadwise.stage import run_stage
 
 if __name__ == "__main__":
-    run_stage("register", lambda parameters: None)
+    run_stage("register", lambda parameters: time.sleep({seconds}))
 """
 
 
@@ -72,16 +75,19 @@ class Project:
 
     def dvc(self, *arguments: str, **environment: str) -> str:
         """Run DVC; what it says."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        inherited |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        inherited |= {"GIT_AUTHOR_NAME": "Test", "GIT_AUTHOR_EMAIL": "test@localhost"}
-        inherited |= {"GIT_COMMITTER_NAME": "Test", "GIT_COMMITTER_EMAIL": "test@localhost"}
         command = [sys.executable, "-m", "dvc", *arguments]
         result = subprocess.run(
-            command, cwd=self.folder, env=inherited | environment, capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
+
+    def environment(self) -> dict[str, str]:
+        """Of a user who has named no store."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        inherited |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        inherited |= {"GIT_AUTHOR_NAME": "Test", "GIT_AUTHOR_EMAIL": "test@localhost"}
+        return inherited | {"GIT_COMMITTER_NAME": "Test", "GIT_COMMITTER_EMAIL": "test@localhost"}
 
     def repro(self) -> list[str]:
         """The stages that ran, but for `tune`, which has no script here."""
@@ -153,7 +159,7 @@ def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(
     project: Project, how: str, given: dict[str, str]
 ) -> None:
     script = project.folder / "pipelines" / "register.py"
-    script.write_text(script.read_text() + WITH_A_RUN)
+    script.write_text(script.read_text() + WITH_A_RUN.format(seconds=0))
     project.commit()
     project.dvc("exp", "run", how, **given)
     if how == "--queue":
@@ -165,3 +171,27 @@ def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(
     assert (run.info.status, run.data.tags["stage"]) == ("FINISHED", "register")
     assert str(run.info.artifact_uri).startswith((project.folder / "mlruns").as_uri())
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["config.yaml"]
+
+
+def test_a_stage_ends_with_the_dvc_that_waits_for_it(project: Project) -> None:
+    script = project.folder / "pipelines" / "register.py"
+    script.write_text(script.read_text() + WITH_A_RUN.format(seconds=600))
+    client = MlflowClient(f"sqlite:///{project.folder / 'mlflow.db'}")
+
+    def status() -> tuple[str, str | None]:
+        experiment = client.get_experiment_by_name("leadwise")
+        runs = client.search_runs([experiment.experiment_id]) if experiment else []
+        return (runs[0].info.status, runs[0].data.tags.get("failure")) if runs else ("", None)
+
+    def wait_for(expected: str) -> None:
+        until = time.monotonic() + 300
+        while status()[0] != expected:
+            assert time.monotonic() < until, status()
+            time.sleep(0.5)
+
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+    with subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdin=subprocess.DEVNULL) as dvc:
+        wait_for("RUNNING")
+        dvc.kill()
+    wait_for("KILLED")
+    assert status() == ("KILLED", "stopped: the program that started it has ended")
