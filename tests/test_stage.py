@@ -1,6 +1,9 @@
 """What every stage's run holds, whoever else writes to the tracking store at the same time."""
 
+import os
+import shutil
 import socket
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +17,7 @@ import pytest
 from free_port import free_port
 
 from leadwise import stage
-from leadwise.config import load_parameters
+from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import LeadwiseError
 from leadwise.run_tags import keras_backend
 from leadwise.stage import child_run, log_store, run_stage, stage_run
@@ -34,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracking_uri(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(RETRIES, "1")
     monkeypatch.chdir(folder)
@@ -88,6 +91,94 @@ def test_a_run_that_failed_tells_why_and_one_that_was_ended_on_purpose_does_not(
         raise LeadwiseError("the reason")
     assert [tags_of(run).get("failure") for run in runs] == ["the reason", "the reason", None]
     assert [mlflow.get_run(run.info.run_id).info.status for run in runs] == ["FAILED", "FAILED", "KILLED"]
+
+
+def project_run(entry_point: str) -> str:
+    """A run as `mlflow run` makes it."""
+    experiment = mlflow.set_experiment("leadwise").experiment_id
+    tags = {"mlflow.project.entryPoint": entry_point, "mlflow.source.type": "PROJECT"}
+    return str(mlflow.MlflowClient().create_run(experiment, tags=tags).info.run_id)
+
+
+def test_a_stage_takes_the_run_that_mlflow_has_made_for_it(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mlflow.set_tracking_uri(tracking_uri)
+    made = project_run("train")
+    monkeypatch.setenv("MLFLOW_RUN_ID", made)
+    with stage_run("train", load_parameters()) as run:
+        assert "MLFLOW_RUN_ID" not in os.environ, "what the stage starts would take it, too"
+    assert run.info.run_id == made
+    assert "MLFLOW_RUN_ID" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", ["of another stage", "used", "failed", "deleted", "absent", "no id at all", "plain"])
+def test_a_preset_run_is_told_and_left_alone(
+    tracking_uri: str, preset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mlflow.set_tracking_uri(tracking_uri)
+    client = mlflow.MlflowClient()
+    run_id = {"absent": 32 * "0", "no id at all": "my run"}.get(preset) or project_run(
+        "ingest" if preset == "of another stage" else "train"
+    )
+    if preset == "plain":
+        run_id = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
+    elif preset == "used":
+        client.set_tag(run_id, "stage", "train")
+    elif preset == "failed":
+        client.set_terminated(run_id, "FAILED")
+    elif preset == "deleted":
+        client.delete_run(run_id)
+    before = None if preset in ("absent", "no id at all") else client.get_run(run_id).to_dictionary()
+    runs = []
+    for stage_name in ("train", "evaluate"):
+        monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+        with stage_run(stage_name, load_parameters()) as run:
+            runs.append(mlflow.get_run(run.info.run_id))
+        assert f"leadwise {stage_name}: MLFLOW_RUN_ID={run_id} is ignored: " in capsys.readouterr().err
+    assert len({run_id, *(run.info.run_id for run in runs)}) == 3
+    assert all(run.data.params["seed"] == "20" for run in runs)
+    assert before is None or client.get_run(run_id).to_dictionary() == before
+
+
+def test_the_experiment_that_the_environment_names_is_taken(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def experiment(**environment: str) -> str:
+        for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with stage_run("train", load_parameters()) as run:
+            return str(mlflow.get_experiment(run.info.experiment_id).name)
+
+    mlflow.set_tracking_uri(tracking_uri)
+    number = mlflow.create_experiment("by number")
+    assert experiment() == "leadwise"
+    assert experiment(MLFLOW_EXPERIMENT_NAME="by name") == "by name"
+    assert experiment(MLFLOW_EXPERIMENT_ID=number) == "by number"
+    assert "ignored" not in capsys.readouterr().err
+    assert experiment(MLFLOW_EXPERIMENT_ID="123456") == "leadwise"
+    assert "leadwise train: MLFLOW_EXPERIMENT_ID=123456 is ignored: " in capsys.readouterr().err
+
+
+def test_without_a_store_that_is_named_it_is_the_project_s_own(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the stage runs; its files, too."""
+    copy = tmp_path / "project"
+    for name in ("src", "pipelines"):
+        ignored = shutil.ignore_patterns("__pycache__", "pretrained")
+        shutil.copytree(PROJECT_ROOT / name, copy / name, ignore=ignored)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, str(copy / "pipelines" / "simulate.py"), "--tree", "tree", "--patients", "300"]
+    subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment | {"PYTHONPATH": str(copy / "src")}, check=True)
+    assert [file.name for file in (tmp_path / "elsewhere").iterdir() if file.name != "mlruns"] == ["tree"]
+    client = mlflow.MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("leadwise").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert str(run.info.artifact_uri).startswith((copy / "mlruns").as_uri())
 
 
 def test_the_backend_is_found_as_keras_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from leadwise.contract import (
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
 
+COPIES = (".dvc", "tmp", "exps")
+"""Below these folders of a project DVC makes copies of it, for experiments that do not run in the project itself."""
+
 CONFIGURATIONS = PARAMS_FILE.parent / "configurations"
 """Named sets of values that replace some of params.yaml."""
 
@@ -42,6 +45,14 @@ IngestRate = Annotated[StoredRate, BeforeValidator(lambda value: int(value) if s
 
 class ConfigError(LeadwiseError):
     """A parameter is unknown or has a value that is not allowed; the message names it."""
+
+
+def project_home() -> Path:
+    """The folder of the project; of a copy that DVC has made for an experiment, that of the project itself."""
+    for folder in PROJECT_ROOT.parents:
+        if folder.parts[-len(COPIES) :] == COPIES:
+            return folder.parents[len(COPIES) - 1]
+    return PROJECT_ROOT
 
 
 def _kebab(name: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, LeadwiseError
 from leadwise.run_tags import data_tags
-from leadwise.stage import tag_data
+from leadwise.stage import end_lost_run, tag_data
+from leadwise.stopping import Stopped
+from leadwise.tracking_server import given_up
 
 UI_PORT = 5000
 SERVER_PORT = 5001
@@ -66,15 +68,33 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
                 env_manager="local",
             )
         except ExecutionException as error:
+            _end_runs_below(parent.info.run_id, parent.info.experiment_id, "FAILED", "its process has ended")
             judged = stage == "register" and _registered(parameters.shared.workspace) != before
             if not (judged and gate_failed(parameters.shared.workspace)):
                 raise StageFailed(f"the {stage} stage failed; its message stands above") from error
+        except Stopped as stopped:
+            _end_runs_below(parent.info.run_id, parent.info.experiment_id, "KILLED", str(stopped))
+            raise
         seconds[stage] = round(time.monotonic() - started, 1)
         mlflow.log_metric(f"seconds/{stage}", seconds[stage])
         if stage == "ingest":
             manifest = (parameters.shared.workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8")
             tag_data(data_tags(json.loads(manifest)))
     return seconds
+
+
+def _end_runs_below(run_id: str, experiment_id: str, status: str, why: str) -> None:
+    """End what a stage that was killed has left running; one that ends in order has left nothing."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        for run in mlflow.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", output_format="list"):
+            _end_runs_below(run.info.run_id, experiment_id, status, why)
+            end_lost_run(run, status, why)
+    except MlflowException as error:
+        if not given_up(error):
+            raise
 
 
 def gate_failed(workspace: Path) -> bool:

@@ -1,14 +1,14 @@
 """One pipeline stage as an MLflow run: started, tagged, and ended with the right exit status.
 
 Works alike under ``mlflow run`` (the project has made the run already) and as a plain script (``dvc repro``, or by
-hand), with the tracking server that MLFLOW_TRACKING_URI names or with ``sqlite:///mlflow.db``.
+hand), with the tracking server that MLFLOW_TRACKING_URI names or with the project's own ``mlflow.db``.
 """
 
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,19 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import Parameters, parse_arguments
+from leadwise.config import PROJECT_ROOT, Parameters, parse_arguments, project_home
 from leadwise.contract import LeadwiseError
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
-from leadwise.tracking_server import gave_up_on, given_up, wait_for_server
+from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
+from leadwise.tracking_server import gave_up_on, given_up, wait_briefly_for_server, wait_for_server
 
 if TYPE_CHECKING:
     import mlflow
+    from mlflow.entities import Run
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "leadwise"
+SQLITE = "sqlite:///"
+STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 FAILURE = "failure"
-"""The tag that tells why a run failed."""
+"""The tag that tells why a run failed, or was stopped."""
 LONGEST_FAILURE = 500
 
 _INHERITED: ContextVar[Mapping[str, str]] = ContextVar("tags of the active run", default=MappingProxyType({}))
@@ -40,14 +44,21 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     """Parse the command line, open the stage's run, do the work.
 
     Ends the program with status 2 for a bad parameter and 1 for an error that the user can act on, with its message
-    as the last line; the run is then marked as failed. Anything else is a defect and keeps its traceback.
+    as the last line; the run is then marked as failed. After a signal, or when the program that started the stage has
+    ended, the runs are marked as killed, and the status is the one that shells expect. Anything else is a defect and
+    keeps its traceback.
     """
     parameters = parse_arguments(stage)
     keep_freed_memory()
     _quieten_libraries()
     try:
-        with stage_run(stage, parameters):
+        with stoppable(), stage_run(stage, parameters):
             work(parameters)
+    except Stopped as stopped:
+        with suppress(OSError):
+            # The terminal may be gone.
+            print(f"leadwise {stage}: {stopped}", file=sys.stderr, flush=True)
+        sys.exit(128 + stopped.number)
     except LeadwiseError as error:
         sys.exit(f"leadwise {stage}: error: {error}")
     except Exception as error:
@@ -72,22 +83,95 @@ def _quieten_libraries() -> None:
 @contextmanager
 def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]":
     """The MLflow run of one stage, with its effective configuration logged as ``config.yaml``."""
-    wait_for_server()
+    with held_back():
+        wait_for_server()
+        import mlflow
+
+        _choose_store()
+        run_id = _made_for(stage)
+        if run_id is None:
+            _choose_experiment(stage)
+        if run_id or os.environ.get("DVC_STAGE", "").rpartition(":")[2] == stage:
+            stop_with_launcher()
+        values = parameters.flat(stage)
+        tags = stage_tags(stage, parameters)
+        with mlflow.start_run(run_id) as run, _passing_on(tags), _telling_why(run), at_once():
+            mlflow.set_tags({"mlflow.runName": stage} | tags)
+            if run_id is None:
+                mlflow.log_params(values)
+            mlflow.log_text(yaml.safe_dump(values, sort_keys=False), "config.yaml")
+            yield run
+
+
+def _choose_store() -> None:
+    """The project's own store, or what MLFLOW_TRACKING_URI names; of SQLite's files, never one in a copy of DVC's.
+
+    `dvc exp run` may run stages in a copy of the project, which it deletes afterwards.
+    """
     import mlflow
 
-    in_project = "MLFLOW_RUN_ID" in os.environ
-    if not in_project:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
-        mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
-        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
-    values = parameters.flat(stage)
-    tags = stage_tags(stage, parameters)
-    with mlflow.start_run() as run, _passing_on(tags), _telling_why(run):
-        mlflow.set_tags({"mlflow.runName": stage} | tags)
-        if not in_project:
-            mlflow.log_params(values)
-        mlflow.log_text(yaml.safe_dump(values, sort_keys=False), "config.yaml")
-        yield run
+    home = project_home()
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home / 'mlflow.db'}")
+    for name in STORES:
+        file = Path(os.environ.get(name, "").removeprefix(SQLITE))
+        if home != PROJECT_ROOT and os.environ.get(name, "").startswith(SQLITE) and not file.is_absolute():
+            os.environ[name] = f"{SQLITE}{home / file}"
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+
+
+def _made_for(stage: str) -> str | None:
+    """The run that `mlflow run` has made for this stage; a run id that stood there before is told, and left out."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT
+
+    # What the stage starts itself is not to find it.
+    run_id = os.environ.pop("MLFLOW_RUN_ID", "")
+    if not run_id:
+        return None
+    try:
+        run = MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        why = f"there is no such run in {os.environ['MLFLOW_TRACKING_URI']}"
+    else:
+        if run.info.lifecycle_stage != "active":
+            why = "that run is deleted"
+        elif run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT) != stage:
+            why = "`mlflow run` did not make that run for this stage"
+        elif run.info.status != "RUNNING" or "stage" in run.data.tags:
+            why = "that run holds a stage already"
+        else:
+            return run_id
+    _say_ignored(stage, "MLFLOW_RUN_ID", run_id, f"{why}; the stage has a run of its own")
+    return None
+
+
+def _choose_experiment(stage: str) -> None:
+    """The experiment that MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID names, or ``leadwise``."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME"), os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if number and not name:
+        try:
+            mlflow.set_experiment(experiment_id=number)
+            return
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            _say_ignored(stage, "MLFLOW_EXPERIMENT_ID", number, f"{error.message}; the experiment is {EXPERIMENT}")
+    name, home = name or EXPERIMENT, project_home()
+    if Path.cwd() != home and os.environ["MLFLOW_TRACKING_URI"].startswith(f"{SQLITE}{home}"):
+        # MLflow would keep the artifacts in the working folder.
+        with suppress(MlflowException):
+            mlflow.create_experiment(name, artifact_location=(home / "mlruns" / name).as_uri())
+    mlflow.set_experiment(name)
+
+
+def _say_ignored(stage: str, name: str, value: str, why: str) -> None:
+    print(f"leadwise {stage}: {name}={value} is ignored: {why}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -109,9 +193,11 @@ def child_run(
     # Set by hand, MLflow's variable decides.
     watched = None if "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING" in os.environ else long and find_spec("psutil") is not None
     with (
+        held_back(),
         mlflow.start_run(run_name=name, nested=True, tags=own, log_system_metrics=watched) as run,
         _passing_on(own),
         _telling_why(run),
+        at_once(),
     ):
         mlflow.log_params(dict(parameters))
         yield run
@@ -128,21 +214,44 @@ def _passing_on(tags: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _telling_why(run: "mlflow.ActiveRun") -> Iterator[None]:
-    """Tag a run with the error that ends it, unless it has been ended on purpose before."""
+    """Tag a run with the error that ends it, unless it has been ended on purpose before; one that is stopped is killed.
+
+    With the program that started a stage, those above the stage have lost their process: their runs are ended, too.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
     try:
         yield
     except BaseException as error:
+        if isinstance(error, Stopped):
+            wait_briefly_for_server()
         active = mlflow.active_run()
         if active is not None and active.info.run_id == run.info.run_id and not given_up(error):
-            said = str(error) if isinstance(error, LeadwiseError) else f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, LeadwiseError | Stopped) else f"{type(error).__name__}: {error}"
             try:
                 mlflow.set_tag(FAILURE, said[:LONGEST_FAILURE])
+                if isinstance(error, Stopped):
+                    mlflow.end_run("KILLED")
+                    above = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
+                    while error.orphaned and mlflow.active_run() is None and above:
+                        lost = mlflow.get_run(above)
+                        end_lost_run(lost, "KILLED", said)
+                        above = lost.data.tags.get(MLFLOW_PARENT_RUN_ID)
             except MlflowException as second:
                 given_up(second)
         raise
+
+
+def end_lost_run(run: "Run", status: str, why: str) -> None:
+    """End the run of a process that has ended without doing so."""
+    from mlflow import MlflowClient
+
+    if run.info.status == "RUNNING":
+        client = MlflowClient()
+        client.set_tag(run.info.run_id, FAILURE, why[:LONGEST_FAILURE])
+        client.set_terminated(run.info.run_id, status)
 
 
 def log_store(manifest: Mapping[str, Any], context: str) -> None:

@@ -13,6 +13,7 @@ import threading
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 MOST_RETRIES = 10
 """As many as MLflow allows, ten minutes in all; its own default of seven comes to four."""
+RETRIES_WHEN_STOPPED = 2
 SILENT_TRIES = 1
 """The first one comes at once: a connection that was kept open is often just stale."""
 
@@ -34,6 +35,11 @@ def wait_for_server() -> None:
     logger = logging.getLogger("urllib3.connectionpool")
     if not any(isinstance(handler, _Teller) for handler in logger.handlers):
         logger.addHandler(_Teller(logging.WARNING))
+
+
+def wait_briefly_for_server() -> None:
+    """Let what this process has yet to say wait no longer than a person does who has stopped it."""
+    os.environ[RETRIES] = str(min(int(os.environ.get(RETRIES, MOST_RETRIES)), RETRIES_WHEN_STOPPED))
 
 
 def given_up(error: BaseException) -> bool:
