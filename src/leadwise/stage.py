@@ -22,11 +22,11 @@ from leadwise.contract import LeadwiseError
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.tracking_server import gave_up_on, given_up, wait_for_server
+from leadwise.tracking_store import DEFAULT_TRACKING_URI, make_tables, require_usable
 
 if TYPE_CHECKING:
     import mlflow
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "leadwise"
 FAILURE = "failure"
 """The tag that tells why a run failed."""
@@ -75,13 +75,19 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     wait_for_server()
+    in_project = "MLFLOW_RUN_ID" in os.environ
+    make_tables(os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
     import mlflow
 
-    in_project = "MLFLOW_RUN_ID" in os.environ
-    if not in_project:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    if in_project:
+        run_below = client.get_run(os.environ["MLFLOW_RUN_ID"])
+        require_usable(client.get_experiment(run_below.info.experiment_id))
+    else:
         mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
-        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        require_usable(client.get_experiment_by_name(name))
+        mlflow.set_experiment(name)
     values = parameters.flat(stage)
     tags = stage_tags(stage, parameters)
     with mlflow.start_run() as run, _passing_on(tags), _telling_why(run):

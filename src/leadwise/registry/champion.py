@@ -2,16 +2,16 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 from leadwise.registry.shipped import SHIPPED, SUMS_FILE, shipped_files
 from leadwise.serving.registered import registered_version
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.stage import DEFAULT_TRACKING_URI
+from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
 
 PRETRAINED = "pretrained"
 CHAMPIONS = ("models:/leadwise@champion", "models:/leadwise-demo@champion")
@@ -74,8 +74,8 @@ def package_folder(model: str) -> Iterator[Path]:
     elif ":/" not in model:
         yield _checked(Path(model), model)
     else:
-        with tempfile.TemporaryDirectory(prefix="leadwise-") as fetched:
-            yield _checked(_fetched(model, Path(fetched)) / "artifacts", model)
+        with temporary_folder("model") as fetched:
+            yield _checked(_fetched(model, fetched) / "artifacts", model)
 
 
 def load_scorer(model: str | None = None) -> Scorer:
@@ -92,8 +92,8 @@ def _absent_registry() -> str | None:
     """The address of the registry in use if it is a file that is not there: MLflow would make an empty one."""
     named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
     address = next(named, DEFAULT_TRACKING_URI)
-    file = address.removeprefix("sqlite:///").partition("?")[0]
-    return address if address.startswith("sqlite:///") and not Path(file).is_file() else None
+    file = sqlite_file(address)
+    return None if file is None or file.is_file() else address
 
 
 def _fetched(model: str, folder: Path) -> Path:
