@@ -70,12 +70,12 @@ def package_folder(model: str) -> Iterator[Path]:
     """
     if model == PRETRAINED:
         shipped_files(SHIPPED)
-        yield _checked(SHIPPED, model)
+        yield require_package(SHIPPED, model)
     elif ":/" not in model:
-        yield _checked(Path(model), model)
+        yield require_package(Path(model), model)
     else:
         with temporary_folder("model") as fetched:
-            yield _checked(_fetched(model, fetched) / "artifacts", model)
+            yield require_package(_fetched(model, fetched) / "artifacts", model)
 
 
 def load_scorer(model: str | None = None) -> Scorer:
@@ -120,7 +120,12 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:300]
 
 
-def _checked(folder: Path, model: str) -> Path:
+def require_package(folder: Path, model: str) -> Path:
+    """The folder, if it holds ``model.json`` and the networks that it names.
+
+    Raises:
+        ModelError: it does not.
+    """
     try:
         networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
         files = [folder / entry["file"] for entry in networks.values()]

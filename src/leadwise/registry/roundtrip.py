@@ -138,9 +138,9 @@ def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str,
     except subprocess.TimeoutExpired:
         raise RoundTripError(f"{model_uri}: not loaded and scored within {limit_s:g} s") from None
     if finished.returncode != 0:
-        told = finished.stderr.strip()[-2000:]
-        reason = told.rpartition("\n")[2]
-        raise RoundTripError(f"{model_uri}: cannot be loaded in a fresh process: {reason}\n{told}")
+        # Of a traceback the last line says why; a process that was killed says nothing.
+        reason = finished.stderr.strip().rpartition("\n")[2] or f"it ended with status {finished.returncode}"
+        raise RoundTripError(f"{model_uri}: cannot be loaded in a fresh process: {reason}")
     found: dict[str, Any] = json.loads((folder / fresh_process.RESULT_FILE).read_text(encoding="utf-8"))
     return found
 

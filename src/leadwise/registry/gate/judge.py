@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as Asked
+from leadwise.registry.champion import ModelError, require_package
 from leadwise.registry.gate.check import Check
 from leadwise.registry.gate.comparison import NAME as COMPARISON
 from leadwise.registry.gate.comparison import Bootstrap, comparison_checks
@@ -242,9 +243,15 @@ def download(uri: str, folder: Path) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-    except (MlflowException, OSError) as error:
-        raise RoundTripError(f"{uri}: its files cannot be read: {str(error).partition(chr(10))[0]}") from None
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+        # Where there is nothing at all MLflow leaves an empty folder.
+        require_package(fetched / "artifacts", uri)
+    except (MlflowException, ModelError, OSError) as error:
+        place = mlflow.MlflowClient().get_model_version_download_uri(*uri.removeprefix("models:/").split("/"))
+        raise RoundTripError(
+            f"{uri}: its files in {place} cannot be read: {str(error).partition(chr(10))[0]}"
+        ) from None
+    return fetched
 
 
 def same_files(one: str, other: str) -> bool:
