@@ -31,6 +31,7 @@ help: ## show this list
 
 run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=demo|champion|original; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
 	@if [ -n "$(DATA)" ] && [ ! -d "$(DATA)" ]; then echo "DATA=$(DATA): not a folder; expected a PTB-XL tree" >&2; exit 2; fi
+	$(WITH_ENV) python -m leadwise.tracking_store leadwise
 	$(WITH_ENV) mlflow run . --env-manager local --experiment-name leadwise \
 		$(if $(DATA),-P source="$(DATA)" -P workspace=workspace/ptbxl$(if $(CONFIG),-$(CONFIG))) \
 		$(if $(CONFIG),-P configuration=$(CONFIG)) $(if $(FEATURES),-P feature-set=$(FEATURES)) \
@@ -58,6 +59,7 @@ repro: env ## the same stages under DVC: rebuild only what changed; ARGS: for dv
 	$(WITH_ENV) dvc repro $(ARGS)
 
 ui: env ## the tracking UI; PORT=5000
+	$(WITH_ENV) python -m leadwise.tracking_store
 	@echo "Runs: http://127.0.0.1:$(or $(PORT),5000)/#/experiments"
 	$(WITH_ENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
 		--backend-store-uri "$$MLFLOW_TRACKING_URI" --port $(or $(PORT),5000)
@@ -90,6 +92,18 @@ readme: env ## make the README's results and picture again from workspace/ptbxl
 
 SUPPORTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else 1)
 
+# Every program in an environment names its folder and its Python by absolute paths: one that was moved or copied with
+# the checkout would run the code of another, and without its Python nothing runs.
+FOREIGN := $(shell [ -f $(VENV)/pyvenv.cfg ] || exit 0; \
+	{ sed -n 's/^command = [^ ]* -m venv --clear //p' $(VENV)/pyvenv.cfg; cat $(VENV)/.packages 2>/dev/null || true; } \
+	| grep -xF "$$(pwd -P)/$(VENV)" >/dev/null && $(BIN)/python -c 'import pip' 2>/dev/null || echo yes)
+ifneq ($(FOREIGN),)
+$(VENV)/.packages: anew
+endif
+.PHONY: anew
+anew:
+	@echo "$(VENV) was made in another folder, or its Python is gone: it is made anew"
+
 $(VENV)/.packages: requirements.lock
 	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON): not found; name a Python 3.11, 3.12 or 3.13: make PYTHON=..." >&2; exit 2; }
 	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); Leadwise needs Python 3.11, 3.12 or 3.13: make PYTHON=..." >&2; exit 2; }
@@ -98,7 +112,7 @@ $(VENV)/.packages: requirements.lock
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(UV_INSTALL) --require-hashes -r requirements.lock
-	@touch $@
+	@echo "$$(pwd -P)/$(VENV)" > $@
 
 $(VENV)/.leadwise: pyproject.toml $(VENV)/.packages
 	$(UV_INSTALL) --no-deps --build-constraints requirements-dev.lock --editable .

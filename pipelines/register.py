@@ -37,7 +37,8 @@ def log_registered(registered: "Registered", workspace: Path) -> None:
     """What the run tells of the version that it registered."""
     from leadwise.registry.card import register_card
 
-    where = f"{registered.name} version {registered.version} @{registered.alias}"
+    alias = f" @{registered.alias}" if registered.alias else ""
+    where = f"{registered.name} version {registered.version}{alias}"
     mlflow.set_tags({"model": registered.model, "registered": where})
     mlflow.log_dict(asdict(registered), "registered.json")
     version = mlflow.MlflowClient().get_model_version(registered.name, registered.version)

@@ -170,3 +170,60 @@ def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
     with one_at_a_time(target, lambda: pytest.fail("waited for a run that is dead")):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o775), (0o027, 0o750), (0o077, 0o700)])
+def test_what_is_written_has_the_rights_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", "one")
+        write_atomically(tmp_path / "file", "two")
+        for _ in range(2):
+            with folder_written_atomically(tmp_path / "folder") as folder:
+                (folder / "inside").touch()
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert found == {"file": mode & 0o666, "folder": mode, "inside": mode & 0o666}
+
+
+TEMPORARY = """
+import os, sys, time
+from leadwise.atomic import temporary_folder
+with temporary_folder(sys.argv[1]) as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_of_temporary_folders_only_those_of_dead_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TMPDIR": str(tmp_path)}
+    foreign = tmp_path / "leadwise-of-somebody-else"
+    foreign.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TEMPORARY, name],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("gate", "gate", "model")
+    ]
+    folders = []
+    for process in processes:
+        assert process.stdout is not None
+        folders.append(Path(process.stdout.readline().strip()))
+    _, dead, other = folders
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    for process in processes[1:]:
+        process.kill()
+        process.communicate()
+    assert set(atomic.clear_temporary_folders()) == {dead, other}
+    assert [folder.exists() for folder in folders] == [True, False, False]
+    processes[0].communicate("")
+    assert list(tmp_path.iterdir()) == [foreign]

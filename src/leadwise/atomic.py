@@ -9,10 +9,11 @@ import errno
 import fcntl
 import glob
 import os
+import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,7 +35,6 @@ def write_atomically(file: Path, content: str | bytes) -> None:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(beside, 0o644)
         os.replace(beside, file)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -57,14 +57,14 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside, held = _begin_folder(folder)
     try:
-        beside.chmod(0o755)
         yield beside
         if durable:
             _wait_for_the_disk(beside)
         if not folder.exists():
             os.replace(beside, folder)
         elif not _exchange(beside, folder):
-            retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_prefix(folder)))
+            retired = _new_name(folder)
+            retired.mkdir()
             os.replace(folder, retired / folder.name)
             os.replace(beside, folder)
             shutil.rmtree(retired, ignore_errors=True)
@@ -88,17 +88,42 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A folder among the temporary files, for this user only, removed after the block.
+
+    Args:
+        name: what it is for; those of the same name that runs which were killed have left are removed first.
+    """
+    folder, held = _begin_folder(_temporary(name), 0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def clear_temporary_folders() -> list[Path]:
+    """Remove every ``temporary_folder`` that a run which was killed has left.
+
+    Returns:
+        Those that were removed.
+    """
+    pattern = _temporary("*")
+    return _remove_unlocked(pattern.parent.glob(f"{_prefix(pattern)}*"))
+
+
+@contextmanager
 def one_at_a_time(target: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Hold a lock beside ``target``; whoever comes second waits, after calling ``waiting``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     file = target.parent / f".{target.name}.lock"
-    held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _lock(held, waiting)
         while not _is_at(file, held):
             # The one before has removed the file that was waited for.
             os.close(held)
-            held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             _lock(held, waiting)
         try:
             yield
@@ -112,22 +137,29 @@ def _prefix(target: Path) -> str:
     return f".{target.name}{PARTIAL}"
 
 
+def _new_name(target: Path) -> Path:
+    return target.parent / f"{_prefix(target)}{secrets.token_hex(4)}"
+
+
 def _begin_file(target: Path) -> tuple[Path, int]:
     """A new locked file beside ``target``, open for reading and writing."""
     _clear_leftovers(target)
     while True:
-        held, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
+        beside = _new_name(target)
+        # Not mkstemp, whose files nobody else may read, whatever the umask says.
+        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         _lock(held)
-        if _is_at(Path(name), held):
-            return Path(name), held
+        if _is_at(beside, held):
+            return beside, held
         os.close(held)
 
 
-def _begin_folder(target: Path) -> tuple[Path, int]:
+def _begin_folder(target: Path, mode: int = 0o777) -> tuple[Path, int]:
     """A new locked folder beside ``target``, and what holds its lock."""
     _clear_leftovers(target)
     while True:
-        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
+        beside = _new_name(target)
+        beside.mkdir(mode)
         # Between the two steps another run may take it for a leftover, and clear it away.
         with suppress(FileNotFoundError):
             held = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -137,9 +169,18 @@ def _begin_folder(target: Path) -> tuple[Path, int]:
             os.close(held)
 
 
+def _temporary(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"leadwise-{name}"
+
+
 def _clear_leftovers(target: Path) -> None:
     """Remove what runs that were killed have left beside ``target``; what is still being written is locked."""
-    for path in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+    _remove_unlocked(target.parent.glob(f"{glob.escape(_prefix(target))}*"))
+
+
+def _remove_unlocked(paths: Iterable[Path]) -> list[Path]:
+    removed = []
+    for path in paths:
         with suppress(OSError):
             held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
@@ -148,8 +189,10 @@ def _clear_leftovers(target: Path) -> None:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
+                removed.append(path)
             finally:
                 os.close(held)
+    return removed
 
 
 def _lock(held: int, waiting: Callable[[], object] = lambda: None) -> None:

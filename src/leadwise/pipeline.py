@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from leadwise.command_lines import command_line, tracking_address
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, LeadwiseError
 from leadwise.run_tags import data_tags
@@ -47,9 +48,11 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     from mlflow.exceptions import ExecutionException
 
     from leadwise.data.store import MANIFEST_FILE
+    from leadwise.training.process_mark import process_tag
 
     parent = mlflow.active_run()
     assert parent is not None
+    mlflow.set_tags(process_tag())
     if parameters.main.with_tuning:
         parameters = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
     seconds = {}
@@ -144,14 +147,12 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
 
 
 def _tracking_lines(experiment: str) -> list[str]:
-    address = _store_uri()
+    address = tracking_address()
     lines = ["Compare the runs in the tracking UI:"]
     if not address.startswith("http"):
         # The job execution that this turns off starts eight more processes, and Leadwise has no use for them.
-        lines.append(
-            f"  {_in_environment()}MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --port {UI_PORT} "
-            f"--backend-store-uri {address}"
-        )
+        words = ("mlflow", "server", "--workers", "1", "--port", f"{UI_PORT}", "--backend-store-uri", address)
+        lines.append(f"  {command_line(*words, variables={'MLFLOW_SERVER_ENABLE_JOB_EXECUTION': 'false'})}")
         address = f"http://127.0.0.1:{UI_PORT}"
     return [*lines, f"  {address}/#/experiments/{experiment}/runs?workflowType=machine_learning"]
 
@@ -164,26 +165,13 @@ def _serving_lines(workspace: Path) -> list[str]:
     gate = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))
     return [
         "",
-        f"Registered {registered.name} version {registered.version}, alias {registered.alias} ({registered.model}).",
+        f"Registered {registered.name} version {registered.version}, alias {registered.alias or 'none'} "
+        f"({registered.model}).",
         "Serve it:",
-        f"  {_in_environment()}MLFLOW_TRACKING_URI={_store_uri()} {serve_command(registered, SERVER_PORT)}",
+        f"  {serve_command(registered, SERVER_PORT)}",
         "Ask it, from another terminal:",
-        f"  {curl_example(SERVER_PORT, workspace.resolve())}",
+        f"  {curl_example(SERVER_PORT, workspace)}",
         "",
         gate["verdict"],
         f"  Every check: {(workspace / MARKDOWN_FILE).resolve()}",
     ]
-
-
-def _store_uri() -> str:
-    """The tracking store's address, good from any folder."""
-    import mlflow
-
-    scheme, mark, file = str(mlflow.get_tracking_uri()).partition("sqlite:///")
-    return f"{mark}{Path(file).resolve()}" if mark and not scheme else f"{scheme}{mark}{file}"
-
-
-def _in_environment() -> str:
-    """How to reach this environment's commands from a shell that has not activated it."""
-    folder = PROJECT_ROOT / ".venv" / "bin"
-    return f"PATH={folder}:$PATH " if folder.is_dir() else ""

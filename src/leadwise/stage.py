@@ -23,12 +23,12 @@ from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
 from leadwise.tracking_server import gave_up_on, given_up, wait_briefly_for_server, wait_for_server
+from leadwise.tracking_store import make_tables, require_usable
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.entities import Run
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "leadwise"
 SQLITE = "sqlite:///"
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
@@ -91,6 +91,9 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
         run_id = _made_for(stage)
         if run_id is None:
             _choose_experiment(stage)
+        else:
+            client = mlflow.MlflowClient()
+            require_usable(client.get_experiment(client.get_run(run_id).info.experiment_id))
         if run_id or os.environ.get("DVC_STAGE", "").rpartition(":")[2] == stage:
             stop_with_launcher()
         values = parameters.flat(stage)
@@ -116,6 +119,7 @@ def _choose_store() -> None:
         file = Path(os.environ.get(name, "").removeprefix(SQLITE))
         if home != PROJECT_ROOT and os.environ.get(name, "").startswith(SQLITE) and not file.is_absolute():
             os.environ[name] = f"{SQLITE}{home / file}"
+    make_tables(os.environ["MLFLOW_TRACKING_URI"])
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
 
 
@@ -156,13 +160,17 @@ def _choose_experiment(stage: str) -> None:
     name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME"), os.environ.get("MLFLOW_EXPERIMENT_ID")
     if number and not name:
         try:
-            mlflow.set_experiment(experiment_id=number)
-            return
+            named = mlflow.MlflowClient().get_experiment(number)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             _say_ignored(stage, "MLFLOW_EXPERIMENT_ID", number, f"{error.message}; the experiment is {EXPERIMENT}")
+        else:
+            require_usable(named)
+            mlflow.set_experiment(experiment_id=number)
+            return
     name, home = name or EXPERIMENT, project_home()
+    require_usable(mlflow.MlflowClient().get_experiment_by_name(name))
     if Path.cwd() != home and os.environ["MLFLOW_TRACKING_URI"].startswith(f"{SQLITE}{home}"):
         # MLflow would keep the artifacts in the working folder.
         with suppress(MlflowException):

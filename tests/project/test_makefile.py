@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,58 @@ def test_an_interpreter_that_is_missing_is_named(tmp_path: Path, target: str) ->
     assert result.returncode == 2
     assert "python9.9: not found; name a Python 3.11, 3.12 or 3.13" in result.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A checkout in a folder with a space, whose environment was made there, as far as `make` can see."""
+    folder = tmp_path / "it is mine é"
+    folder.mkdir()
+    shutil.copy(PROJECT_ROOT / "Makefile", folder)
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    subprocess.run([sys.executable, "-m", "venv", "--clear", ".venv"], cwd=folder, check=True)
+    for stamp in ("packages", "leadwise", "dev"):
+        (folder / ".venv" / f".{stamp}").touch()
+    return folder
+
+
+def rebuilds(folder: Path) -> bool:
+    return "-m venv --clear .venv" in make("-n", "env", cwd=folder).stdout
+
+
+def test_an_environment_is_kept_where_it_was_made_and_made_anew_where_it_was_not(environment: Path) -> None:
+    assert not rebuilds(environment)
+    copy = environment.with_name("copy")
+    shutil.copytree(environment, copy, symlinks=True)
+    assert rebuilds(copy)
+    assert "it is made anew" in make("-n", "test", cwd=copy).stdout
+    moved = environment.rename(environment.with_name("moved"))
+    assert rebuilds(moved)
+    assert not rebuilds(moved.rename(environment)), "it is where it was made again"
+    link = environment.with_name("link")
+    link.symlink_to(environment)
+    assert not rebuilds(link), "another way to the same folder"
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(environment: Path) -> None:
+    python = environment / ".venv" / "bin" / "python"
+    was = python.readlink()
+    python.unlink()
+    python.symlink_to("/nowhere/python3")
+    assert rebuilds(environment)
+    python.unlink()
+    python.symlink_to(was)
+    assert not rebuilds(environment)
+    # As after an upgrade of the system's Python: it runs, and finds none of the packages.
+    packages = next((environment / ".venv" / "lib").glob("python3*"))
+    packages.rename(packages.with_name("python3.0"))
+    assert rebuilds(environment)
+
+
+def test_the_store_is_made_before_mlflow_would_make_it() -> None:
+    for target, program in (("run", " mlflow run "), ("ui", " mlflow server ")):
+        lines = make("-n", target).stdout.splitlines()
+        made = next(i for i, line in enumerate(lines) if "python -m leadwise.tracking_store" in line)
+        assert made < next(i for i, line in enumerate(lines) if program in line)

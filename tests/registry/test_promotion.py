@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -14,6 +15,7 @@ from leadwise.atomic import one_at_a_time
 from leadwise.registry.gate.check import Check
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.promotion import PromotionError, _lock, alias_of, champion_of, promote, roll_back
+from leadwise.registry.registration import register_challenger
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
 
@@ -59,6 +61,10 @@ def new_model(tracking: str, tmp_path: Path) -> NewModel:
     return make
 
 
+def says_nothing(uri: str) -> None:
+    """For versions that are none but in the registry."""
+
+
 def verdict(name: str, version: str, champion: str | None, *, passed: bool) -> GateReport:
     return GateReport(name, version, "fusion", champion, True, "", [Check("not worse", "", "", passed)])
 
@@ -85,12 +91,12 @@ def test_a_version_that_passes_becomes_champion_and_remembers_who_was(new_model:
     assert (report.passed, report.champion, champion_of("chain")) == (False, second, second)
     promote("chain", third, lambda champion: verdict("chain", third, champion, passed=True))
     assert champion_of("chain") == third
-    assert roll_back("chain") == (third, second)
+    assert roll_back("chain", says_nothing) == (third, second)
     assert champion_of("chain") == second
     assert "rolled-back" in client.get_model_version("chain", third).tags
-    assert roll_back("chain") == (second, first)
+    assert roll_back("chain", says_nothing) == (second, first)
     with pytest.raises(PromotionError, match=f"chain version {first} is the first champion: there is none before"):
-        roll_back("chain")
+        roll_back("chain", says_nothing)
     assert champion_of("chain") == first
 
 
@@ -107,6 +113,77 @@ def test_rolling_back_refuses_what_is_not_there(new_model: NewModel) -> None:
         roll_back("gone")
     with pytest.raises(PromotionError, match="registered-model: no model nobody is registered at sqlite"):
         roll_back("nobody")
+
+
+@pytest.fixture(scope="module")
+def three_versions(make_package: Any, tracking: str) -> list[str]:
+    """Three versions that answer, registered one after another and each made champion."""
+    package, found = make_package(), []
+    for _ in range(3):
+        with mlflow.start_run():
+            candidate, _ = register_challenger(package, "fallen")
+        found.append(candidate.version)
+        promote("fallen", found[-1], lambda champion: verdict("fallen", found[-1], champion, passed=True))
+    return found
+
+
+def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versions: list[str]) -> None:
+    first, second, third = three_versions
+    client = mlflow.MlflowClient()
+    assert roll_back("fallen") == (third, second)
+    files = Path(client.get_model_version_download_uri("fallen", first).removeprefix("file://"))
+    network = files / "artifacts" / "fusion.onnx"
+    whole = network.read_bytes()
+    network.write_bytes(whole[:100])
+    with pytest.raises(PromotionError, match=f"version {second} followed version {first}, which does not answer"):
+        roll_back("fallen")
+    network.write_bytes(whole)
+    away = files.rename(files.with_name("moved away"))
+    with pytest.raises(
+        PromotionError, match=rf"version {first}, which does not answer \(.*nothing is rolled back"
+    ) as told:
+        roll_back("fallen")
+    assert "\n" not in str(told.value)
+    assert champion_of("fallen") == second
+    assert "rolled-back" not in client.get_model_version("fallen", second).tags
+    away.rename(files)
+    assert roll_back("fallen") == (second, first)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("target", ["copied-to", "origin"])
+def test_the_tags_of_a_copy_say_nothing_of_the_model_that_it_is_in(
+    new_model: NewModel, copies: int, target: str
+) -> None:
+    name, target = (
+        f"origin-{target}-{copies}",
+        f"{target}-{copies}" if target == "copied-to" else f"origin-origin-{copies}",
+    )
+    _, second = new_model(name, 2)
+    promote(name, second, lambda champion: verdict(name, second, champion, passed=True))
+    if target != name:
+        new_model(target, 2)
+    client = mlflow.MlflowClient()
+    source = f"models:/{name}/{second}"
+    for _ in range(copies):
+        copy = client.copy_model_version(source, target)
+        source = f"models:/{target}/{copy.version}"
+    assert copy.tags["previous-champion"] == "1", "MLflow copies the tags"
+    client.set_registered_model_alias(target, "champion", copy.version)
+    with pytest.raises(PromotionError, match=f"{target} version {copy.version} is a copy of .*nothing is rolled back"):
+        roll_back(target, says_nothing)
+    assert champion_of(target) == str(copy.version)
+
+
+def test_a_version_that_fails_is_challenger_only_if_it_answers(new_model: NewModel) -> None:
+    first, second, third = new_model("mute", 3)
+    promote("mute", second, lambda champion: verdict("mute", second, champion, passed=False))
+    assert (champion_of("mute"), alias_of("mute", "challenger")) == (first, second)
+    silent = GateReport("mute", third, "fusion", first, True, "", [Check("answer in a fresh process", "", "", False)])
+    promote("mute", third, lambda champion: silent)
+    assert (champion_of("mute"), alias_of("mute", "challenger")) == (first, second)
+    promote("mute", third, lambda champion: verdict("mute", third, champion, passed=True))
+    assert (champion_of("mute"), alias_of("mute", "challenger")) == (third, None)
 
 
 def test_two_registrations_at_once_follow_one_another(new_model: NewModel, tracking: str, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def register_card(registered: "Registered", workspace: Path) -> Card:
         subtitle=gate["verdict"],
         simulated=registered.simulated,
         tiles=[
-            Tile("alias", Cell(registered.alias)),
+            Tile("alias", Cell(registered.alias or "none")),
             Tile("gate", Cell("passed" if gate["passed"] else "FAILED")),
             *(Tile(f"checks {kind}", Cell(str(outcomes.count(kind)))) for kind in ("passed", "FAILED", "not made")),
             Tile("size", Cell(f"{size:.1f} MiB"), "two ONNX networks"),

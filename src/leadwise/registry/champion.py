@@ -2,16 +2,16 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 from leadwise.registry.shipped import SHIPPED, SUMS_FILE, shipped_files
 from leadwise.serving.registered import registered_version
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.stage import DEFAULT_TRACKING_URI
+from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
 
 PRETRAINED = "pretrained"
 CHAMPIONS = ("models:/leadwise@champion", "models:/leadwise-demo@champion")
@@ -70,12 +70,12 @@ def package_folder(model: str) -> Iterator[Path]:
     """
     if model == PRETRAINED:
         shipped_files(SHIPPED)
-        yield _checked(SHIPPED, model)
+        yield require_package(SHIPPED, model)
     elif ":/" not in model:
-        yield _checked(Path(model), model)
+        yield require_package(Path(model), model)
     else:
-        with tempfile.TemporaryDirectory(prefix="leadwise-") as fetched:
-            yield _checked(_fetched(model, Path(fetched)) / "artifacts", model)
+        with temporary_folder("model") as fetched:
+            yield require_package(_fetched(model, fetched) / "artifacts", model)
 
 
 def load_scorer(model: str | None = None) -> Scorer:
@@ -92,8 +92,8 @@ def _absent_registry() -> str | None:
     """The address of the registry in use if it is a file that is not there: MLflow would make an empty one."""
     named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
     address = next(named, DEFAULT_TRACKING_URI)
-    file = address.removeprefix("sqlite:///").partition("?")[0]
-    return address if address.startswith("sqlite:///") and not Path(file).is_file() else None
+    file = sqlite_file(address)
+    return None if file is None or file.is_file() else address
 
 
 def _fetched(model: str, folder: Path) -> Path:
@@ -118,7 +118,12 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:300]
 
 
-def _checked(folder: Path, model: str) -> Path:
+def require_package(folder: Path, model: str) -> Path:
+    """The folder, if it holds ``model.json`` and the networks that it names.
+
+    Raises:
+        ModelError: it does not.
+    """
     try:
         networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
         files = [folder / entry["file"] for entry in networks.values()]

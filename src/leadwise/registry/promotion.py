@@ -11,10 +11,16 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leadwise.atomic import one_at_a_time
 from leadwise.contract import LeadwiseError
 from leadwise.registry.gate.report import GateReport
+from leadwise.registry.roundtrip import RoundTripError, require_answer
+from leadwise.tracking_store import sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS_TAG = "previous-champion"
@@ -37,34 +43,44 @@ def promote(name: str, version: str, judge: Callable[[str | None], GateReport]) 
         judge: compares with a version, or with none; called again when another one has become champion meanwhile.
 
     Returns:
-        The last report. The version is champion if it passed.
+        The last report. The version is champion if it passed, and challenger if it only answers.
 
     Raises:
         PromotionError: the champion changed during each of ``MOST_COMPARISONS`` comparisons.
     """
+    import mlflow
+
+    client = mlflow.MlflowClient()
     for _ in range(MOST_COMPARISONS):
         champion = champion_of(name)
         report = judge(champion)
         if not report.passed:
+            if report.answers:
+                client.set_registered_model_alias(name, CHALLENGER, version)
             return report
         with one_at_a_time(_lock(name)):
             if champion_of(name) == champion:
                 _move(name, version, champion)
                 return report
+    client.set_registered_model_alias(name, CHALLENGER, version)
     raise PromotionError(
-        f"{name} version {version}: the champion changed during each of {MOST_COMPARISONS} comparisons; it stays "
+        f"{name} version {version}: the champion changed during each of {MOST_COMPARISONS} comparisons; it is "
         f"@{CHALLENGER}; register again when the others have ended"
     )
 
 
-def roll_back(name: str) -> tuple[str, str]:
-    """Give the alias back to the version that was champion before.
+def roll_back(name: str, require: Callable[[str], object] = require_answer) -> tuple[str, str]:
+    """Give the alias back to the version that was champion before, if that still answers.
+
+    Args:
+        name: the registered model.
+        require: is called with the address of that version, and raises a ``RoundTripError`` if it does not answer.
 
     Returns:
         The version that lost the alias, and the one that has it now.
 
     Raises:
-        PromotionError: there is no such model, no champion, or none before it.
+        PromotionError: there is no such model, no champion, none before it, or one that does not answer.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -74,7 +90,13 @@ def roll_back(name: str) -> tuple[str, str]:
         current = champion_of(name)
         if current is None:
             raise PromotionError(f"registered-model: {name} has no champion; nothing is rolled back")
-        previous = client.get_model_version(name, current).tags.get(PREVIOUS_TAG)
+        champion = client.get_model_version(name, current)
+        if origin := _copied_from(champion):
+            raise PromotionError(
+                f"{name} version {current} is a copy of {origin}, tags included: which version was champion before it "
+                f"is not known; nothing is rolled back. Give the alias {CHAMPION} by hand to a version that answers"
+            )
+        previous = champion.tags.get(PREVIOUS_TAG)
         if not previous:
             raise PromotionError(
                 f"{name} version {current} is the first champion: there is none before it to go back to"
@@ -84,6 +106,14 @@ def roll_back(name: str) -> tuple[str, str]:
         except MlflowException:
             raise PromotionError(
                 f"{name} version {current} followed version {previous}, which was deleted; nothing is rolled back"
+            ) from None
+        try:
+            require(f"models:/{name}/{previous}")
+        except RoundTripError as error:
+            raise PromotionError(
+                f"{name} version {current} followed version {previous}, which does not answer "
+                f"({str(error).partition(chr(10))[0]}); nothing is rolled back. Bring its files back, or register a "
+                "version that passes the gate"
             ) from None
         client.set_registered_model_alias(name, CHAMPION, previous)
         client.set_model_version_tag(name, current, ROLLED_BACK_TAG, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -123,8 +153,16 @@ def _move(name: str, version: str, champion: str | None) -> None:
     if champion is not None:
         client.set_model_version_tag(name, version, PREVIOUS_TAG, champion)
     client.set_registered_model_alias(name, CHAMPION, version)
-    if alias_of(name, CHALLENGER) == version:
+    challenger = alias_of(name, CHALLENGER)
+    # A later one has been judged meanwhile, and is nothing that this one replaces.
+    if challenger is not None and int(challenger) <= int(version):
         client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _copied_from(version: "ModelVersion") -> str | None:
+    """The version of which MLflow has made a copy; a registered one has its source in a run or logged model."""
+    source = str(version.source or "").removeprefix("models:/")
+    return source if source != version.source and "/" in source else None
 
 
 def _lock(name: str) -> Path:
@@ -132,8 +170,7 @@ def _lock(name: str) -> Path:
     import mlflow
 
     address = str(mlflow.get_registry_uri())
-    if address.startswith("sqlite:///"):
-        database = Path(address.removeprefix("sqlite:///").partition("?")[0]).resolve()
+    if (database := sqlite_file(address)) is not None:
         return database.with_name(f"{database.name}.{name}")
     digest = hashlib.sha256(address.encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"leadwise-{os.getuid()}-{digest}-{name}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leadwise import __version__
 from leadwise.atomic import one_at_a_time, write_atomically
+from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.data.store import open_store
@@ -15,6 +16,7 @@ from leadwise.registry.gate.judge import Candidate, Gate
 from leadwise.registry.gate.leaks import Inputs
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.gate.rows import Rows
+from leadwise.registry.interrupted import judged_or_marked, tidy_up
 from leadwise.registry.packaging import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package
 from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
 from leadwise.registry.requirements import served_requirements
@@ -22,6 +24,7 @@ from leadwise.registry.shipped import unpack_shipped
 from leadwise.registry.signature import served_signature
 from leadwise.registry.version_text import introduce, publish_report, version_tags
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.training.process_mark import process_tag
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -37,7 +40,7 @@ class RegistrationError(LeadwiseError):
 
 
 class GateFailed(LeadwiseError):
-    """A version did not pass the gate: it stays challenger, and the champion is who it was.
+    """A version did not pass the gate: it is challenger if it answers, and the champion is who it was.
 
     Attributes:
         registered: the version.
@@ -46,7 +49,8 @@ class GateFailed(LeadwiseError):
 
     def __init__(self, registered: "Registered", report: GateReport) -> None:
         champion = f"version {report.champion} stays @{CHAMPION}" if report.champion else f"nothing is @{CHAMPION}"
-        super().__init__(f"{report.verdict} It is @{CHALLENGER}; {champion}.")
+        own = f"It is @{registered.alias}" if registered.alias else "It does not answer and has no alias"
+        super().__init__(f"{report.verdict} {own}; {champion}.")
         self.registered = registered
         self.report = report
 
@@ -58,7 +62,8 @@ class Registered:
     Attributes:
         name: the registered model.
         version: its version, as MLflow counts.
-        alias: the alias that now points at the version: ``champion``, or ``challenger`` where the gate let it not pass.
+        alias: the alias that now points at the version: ``champion``, or ``challenger`` where the gate let it not pass,
+            or none where it does not answer.
         model: the fusion model inside.
         uri: what ``mlflow models serve -m`` takes.
         run_id: the run that logged it.
@@ -83,17 +88,20 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     Args:
         parameters: of the register stage.
-        tell: is called with the gate's report as text, once per judgement.
+        tell: is called with what killed registrations have left, and with the gate's report, once per judgement.
 
     Raises:
         RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
         CandidateError: there is nothing that may be registered.
         PackagingError: the evaluation is of other weights, or what was brought along is damaged.
-        GateFailed: the version is registered as challenger and does not become champion.
+        GateFailed: the version is registered and does not become champion.
         PromotionError: other registrations kept changing the champion meanwhile.
     """
+    import mlflow
+
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
     rows = None
+    mlflow.set_tags(process_tag())
     # Another registration from this workspace would replace the package while it is logged.
     with one_at_a_time(workspace / PACKAGE_FOLDER):
         if parameters.registration.source == "pretrained":
@@ -104,6 +112,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
             registered_name(asked, simulated=bool(store.manifest["simulated"]))
             package = build_package(parameters)
             rows = Rows.read(store)
+        tidy_up(registered_name(asked, simulated=package.simulated), tell)
         candidate, registered = register_challenger(package, asked)
         write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
     gate = Gate(candidate, rows, parameters.gate, parameters.shared.seed)
@@ -115,8 +124,9 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         tell(report.to_text())
         return report
 
-    report = promote(candidate.name, candidate.version, judge)
-    registered = _with_alias(registered, CHAMPION if report.passed else CHALLENGER)
+    with judged_or_marked(candidate.name, candidate.version):
+        report = promote(candidate.name, candidate.version, judge)
+    registered = _with_alias(registered, CHAMPION if report.passed else CHALLENGER if report.answers else "")
     write_atomically(workspace / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
     if not report.passed:
         raise GateFailed(registered, report)
@@ -124,7 +134,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
 
 def register_challenger(package: Package, asked: str) -> tuple[Candidate, Registered]:
-    """Register a package as a new version with the alias challenger.
+    """Register a package as a new version, which gets an alias when it has been judged.
 
     Args:
         package: what is registered.
@@ -141,25 +151,25 @@ def register_challenger(package: Package, asked: str) -> tuple[Candidate, Regist
         raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
     requirements = served_requirements()
     info = log_package(package, requirements)
-    version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package)).version)
+    expected = Scorer.load(package.folder).score([package.example])[0]
+    version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package) | process_tag()).version)
     introduce(name, simulated=package.simulated)
-    mlflow.MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
     registered = Registered(
         name=name,
         version=version,
-        alias=CHALLENGER,
+        alias="",
         model=package.model,
-        uri=f"models:/{name}@{CHALLENGER}",
+        uri=f"models:/{name}/{version}",
         run_id=str(info.run_id),
         simulated=package.simulated,
         requirements=tuple(requirements),
     )
-    expected = Scorer.load(package.folder).score([package.example])[0]
     return Candidate(name, version, package, expected), registered
 
 
 def _with_alias(registered: Registered, alias: str) -> Registered:
-    return replace(registered, alias=alias, uri=f"models:/{registered.name}@{alias}")
+    uri = f"models:/{registered.name}@{alias}" if alias else registered.uri
+    return replace(registered, alias=alias, uri=uri)
 
 
 def registered_name(asked: str, *, simulated: bool) -> str:
@@ -216,13 +226,13 @@ def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
 
 
 def serve_command(registered: Registered, port: int) -> str:
-    """The command that serves the champion."""
-    return f"mlflow models serve -m {registered.uri} --env-manager local --port {port}"
+    """The command that serves the version."""
+    return command_line(
+        "mlflow", "models", "serve", "-m", registered.uri, "--env-manager", "local", "--port", f"{port}"
+    )
 
 
 def curl_example(port: int, workspace: Path) -> str:
-    """A command that asks the server for an answer to ``request.json``; works when pasted."""
-    return (
-        f"curl -s http://127.0.0.1:{port}/invocations -H 'Content-Type: application/json' "
-        f"-d @{workspace / REQUEST_FILE}"
-    )
+    """A command that asks the server for an answer to ``request.json``."""
+    address, asked = f"http://127.0.0.1:{port}/invocations", f"@{workspace.resolve() / REQUEST_FILE}"
+    return command_line("curl", "-s", address, "-H", "Content-Type: application/json", "-d", asked, variables={})

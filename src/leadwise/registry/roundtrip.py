@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import leadwise
+from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError
 from leadwise.registry.gate import fresh_process
 from leadwise.registry.gate.rows import Rows
+from leadwise.registry.packaging import example_row
 
 TIME_LIMIT_S = 300
 TIME_LIMIT_ROW_S = 0.5
@@ -72,8 +73,7 @@ def serve_in_fresh_process(
     Raises:
         RoundTripError: it cannot be loaded, or it needs TensorFlow or code from outside.
     """
-    with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
-        folder = Path(name)
+    with temporary_folder("gate") as folder:
         _leave_task(folder, model_uri, example, rows)
         found = _run(folder, model_uri, python, TIME_LIMIT_S + TIME_LIMIT_ROW_S * (len(rows.facts) if rows else 0))
     if found["heavy"]:
@@ -89,6 +89,17 @@ def serve_in_fresh_process(
         load_s=found["load_s"],
         peak_mib=found["peak_mib"],
     )
+
+
+def require_answer(model_uri: str) -> None:
+    """A registered model is loaded, and answers.
+
+    Raises:
+        RoundTripError: it cannot be loaded, or does not answer.
+    """
+    answer = serve_in_fresh_process(model_uri, example_row()).example
+    if not answer.get("probabilities"):
+        raise RoundTripError(f"{model_uri}: does not answer: {answer.get('error')}")
 
 
 def _leave_task(folder: Path, model_uri: str, example: Mapping[str, Any], rows: Rows | None) -> None:
@@ -127,7 +138,9 @@ def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str,
     except subprocess.TimeoutExpired:
         raise RoundTripError(f"{model_uri}: not loaded and scored within {limit_s:g} s") from None
     if finished.returncode != 0:
-        raise RoundTripError(f"{model_uri}: cannot be loaded in a fresh process:\n{finished.stderr[-2000:]}")
+        # Of a traceback the last line says why; a process that was killed says nothing.
+        reason = finished.stderr.strip().rpartition("\n")[2] or f"it ended with status {finished.returncode}"
+        raise RoundTripError(f"{model_uri}: cannot be loaded in a fresh process: {reason}")
     found: dict[str, Any] = json.loads((folder / fresh_process.RESULT_FILE).read_text(encoding="utf-8"))
     return found
 

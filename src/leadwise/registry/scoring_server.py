@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from leadwise.stage import DEFAULT_TRACKING_URI
+from leadwise.tracking_store import DEFAULT_TRACKING_URI
 
 SCRIPT = Path(__file__).with_name("scoring_process.py")
 

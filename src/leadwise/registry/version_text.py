@@ -40,7 +40,7 @@ def introduce(name: str, *, simulated: bool) -> None:
         name,
         f"A 12-lead ECG and a few facts about the patient in; calibrated probabilities of {', '.join(SUPERCLASSES)} "
         f"out.{SIMULATED if simulated else ''}\n\n"
-        "`@champion` is in use, `@challenger` has yet to pass the promotion gate or did not; each version begins with "
+        "`@champion` is in use, `@challenger` did not pass the promotion gate; each version begins with "
         f"the gate's verdict. `mlflow models serve -m models:/{name}@champion --env-manager local` answers over REST."
         f"\n\n{DISCLAIMER}",
     )

@@ -1,5 +1,6 @@
 """Which process works on something, so that another can tell whether it still does."""
 
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -7,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
+PROCESS_TAG = "process"
+"""Of a run, and of a registered version that has no verdict yet: who works on it."""
 
 
 def mark_of_this_process() -> dict[str, Any]:
     """Host and process as they are shown to people, and what tells this process from any other one, ever."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "space": _space(), "started": _started(os.getpid())}
+
+
+def process_tag() -> dict[str, str]:
+    """The tag by which others tell whether this process still works on what carries it."""
+    return {PROCESS_TAG: json.dumps(mark_of_this_process())}
 
 
 def has_ended(mark: Mapping[str, Any]) -> bool:

@@ -162,3 +162,22 @@ def test_a_version_that_does_not_load_fails_and_leaves_the_rest_open(
     found = [*gate._checks_of_serving(), *gate._checks_of_floors(), *gate._compared(versions["good"].version)]
     assert [check.name for check in found if check.passed is False] == ["answer in a fresh process"]
     assert not [check for check in found if check.passed]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_champion_whose_files_are_gone_is_told_without_data_too(
+    versions: dict[str, Candidate], allowed: bool
+) -> None:
+    lost = versions["broken"].version
+    report = Gate(versions["other"], None, asked(allow_uncompared=allowed), 3).judge(lost)
+    (found,) = [check for check in report.checks if check.name == "not worse than the champion"]
+    assert f"version {lost} is the champion and cannot be compared: models:/{NAME}/{lost}: its files" in found.note
+    assert "allow-uncompared=true" in found.note
+    assert (found.passed, report.passed) == ((None, True) if allowed else (False, False))
+
+
+def test_a_candidate_whose_files_are_gone_is_told_and_answers_nothing(versions: dict[str, Candidate]) -> None:
+    report = Gate(versions["broken"], None, asked(), 3).judge(None)
+    assert {check.name for check in report.failed} == {"files of the version", "answer in a fresh process"}
+    assert not report.answers
+    assert "Traceback" not in report.verdict

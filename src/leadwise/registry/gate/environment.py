@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 
 TIME_LIMIT_S = 900
@@ -28,9 +28,9 @@ def clean_environment(requirements: Path) -> Iterator[str]:
     """
     from uv import find_uv_bin
 
-    with tempfile.TemporaryDirectory(prefix="leadwise-environment-") as name:
-        python = str(Path(name) / "bin" / "python")
-        _uv(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, "--no-project", name)
+    with temporary_folder("environment") as folder:
+        python = str(folder / "bin" / "python")
+        _uv(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, "--no-project", str(folder))
         _uv(find_uv_bin(), "pip", "install", "--quiet", "--python", python, "--requirements", str(requirements))
         yield python
 

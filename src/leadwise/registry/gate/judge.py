@@ -1,6 +1,5 @@
 """The gate: every check of one registered version against the champion of the moment."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as Asked
+from leadwise.registry.champion import ModelError, require_package
 from leadwise.registry.gate.check import Check
 from leadwise.registry.gate.comparison import NAME as COMPARISON
 from leadwise.registry.gate.comparison import Bootstrap, comparison_checks
@@ -20,7 +21,7 @@ from leadwise.registry.gate.floors import ECE, MACRO_AUROC, floor_checks
 from leadwise.registry.gate.leaks import leak_check
 from leadwise.registry.gate.limits import Limits
 from leadwise.registry.gate.parity import parity_checks
-from leadwise.registry.gate.report import GateReport
+from leadwise.registry.gate.report import ROUND_TRIP, GateReport
 from leadwise.registry.gate.rows import Rows
 from leadwise.registry.packaging import Package
 from leadwise.registry.roundtrip import (
@@ -32,7 +33,7 @@ from leadwise.registry.roundtrip import (
 )
 
 NO_DATA = "source=pretrained: there is no store, so no row to score"
-ROUND_TRIP = "answer in a fresh process"
+FILES = "files of the version"
 CLEAN_ENVIRONMENT = "answer in a clean environment"
 
 
@@ -104,8 +105,12 @@ class Gate:
         return [*self._checks_of_files(), *self._checks_of_serving(), *self._checks_of_floors()]
 
     def _checks_of_files(self) -> Iterator[Check]:
-        with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
-            folder = download(self.candidate.uri, Path(name))
+        with temporary_folder("gate") as place:
+            try:
+                folder = download(self.candidate.uri, place)
+            except RoundTripError as error:
+                yield Check(FILES, "cannot be read", "as they were logged", False, str(error))
+                return
             yield leak_check(folder / "artifacts")
             yield from parity_checks(self.candidate.package.parity)
             yield self._in_clean_environment(folder / "requirements.txt")
@@ -185,7 +190,11 @@ class Gate:
         if isinstance(self._served, str):
             return [Check.not_made(COMPARISON, "the version does not answer")]
         if self.rows is None:
-            if same_files(self.candidate.uri, uri):
+            try:
+                same = same_files(self.candidate.uri, uri)
+            except RoundTripError as error:
+                return [self._uncompared(version, str(error))]
+            if same:
                 return [Check(COMPARISON, "the same networks", "", True, f"version {version} holds the same files")]
             return [self._uncompared(version, NO_DATA)]
         if version not in self._champions:
@@ -225,18 +234,35 @@ def read_champion(name: str, version: str) -> Champion:
 
 
 def download(uri: str, folder: Path) -> Path:
-    """The files of a registered version."""
-    import mlflow
+    """The files of a registered version.
 
-    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    Raises:
+        RoundTripError: they are not where the registry says.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+        # Where there is nothing at all MLflow leaves an empty folder.
+        require_package(fetched / "artifacts", uri)
+    except (MlflowException, ModelError, OSError) as error:
+        place = mlflow.MlflowClient().get_model_version_download_uri(*uri.removeprefix("models:/").split("/"))
+        raise RoundTripError(
+            f"{uri}: its files in {place} cannot be read: {str(error).partition(chr(10))[0]}"
+        ) from None
+    return fetched
 
 
 def same_files(one: str, other: str) -> bool:
-    """Whether two versions hold the same networks and descriptions, byte by byte."""
-    with tempfile.TemporaryDirectory(prefix="leadwise-gate-") as name:
-        contents = []
-        for place, uri in (("one", one), ("other", other)):
-            (Path(name) / place).mkdir()
-            artifacts = download(uri, Path(name) / place) / "artifacts"
-            contents.append({file.name: file.read_bytes() for file in artifacts.iterdir()})
+    """Whether two versions hold the same networks and descriptions, byte by byte.
+
+    Raises:
+        RoundTripError: the files of one are not where the registry says.
+    """
+    contents = []
+    for uri in (one, other):
+        with temporary_folder("gate") as place:
+            artifacts = download(uri, place) / "artifacts"
+            contents.append({file.name: file.read_bytes() for file in artifacts.rglob("*") if file.is_file()})
     return contents[0] == contents[1]

@@ -8,6 +8,7 @@ from typing import Any
 from leadwise.registry.gate.check import Check
 
 JSON_FILE, MARKDOWN_FILE = "gate.json", "gate.md"
+ROUND_TRIP = "answer in a fresh process"
 LONGEST_NOTE = 160
 """In a table; ``gate.json`` has all of it."""
 
@@ -43,6 +44,11 @@ class GateReport:
     def failed(self) -> list[Check]:
         """The checks that did not pass."""
         return [check for check in self.checks if check.passed is False]
+
+    @property
+    def answers(self) -> bool:
+        """Whether the version was loaded and gave its package's answer; else nothing may point at it."""
+        return not any(check.name == ROUND_TRIP for check in self.failed)
 
     @property
     def verdict(self) -> str:

@@ -1,0 +1,159 @@
+"""The tracking store before a run is written to it: its tables, its experiment, and where that keeps its files.
+
+MLflow makes the tables of a new SQLite file without a lock, so that two first runs would ruin it; and it stores where
+an experiment's files lie as an absolute path, which a folder that is moved leaves behind.
+
+    python -m leadwise.tracking_store [EXPERIMENT]    what `make` does before it starts MLflow itself
+"""
+
+import glob
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from leadwise.atomic import PARTIAL, one_at_a_time
+from leadwise.command_lines import command_line
+from leadwise.contract import LeadwiseError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+ARTIFACTS = "mlruns"
+"""The folder in which MLflow keeps the files of a SQLite store, in the folder where a run was first started."""
+
+
+class TrackingStoreError(LeadwiseError):
+    """Nothing can be written to the tracking store as it is; the message names the way out."""
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file of a tracking store or registry; ``None`` where it is no file."""
+    scheme, mark, rest = address.partition(":///")
+    name = rest.partition("?")[0]
+    if not mark or scheme.partition("+")[0] != "sqlite" or name in ("", ":memory:") or name.startswith("file:"):
+        return None
+    return Path(name).resolve()
+
+
+def make_tables(address: str) -> None:
+    """Make the tables of a SQLite file that is not there: by one process, while others wait; whole or not at all.
+
+    Raises:
+        TrackingStoreError: the file cannot be made there.
+    """
+    file = sqlite_file(address)
+    if file is None or _holds_something(file):
+        return
+    try:
+        with one_at_a_time(file):
+            if not _holds_something(file):
+                _make(file)
+    except OSError as error:
+        raise TrackingStoreError(
+            f"MLFLOW_TRACKING_URI: {address}: cannot be made ({error.strerror}: {error.filename}); name another place"
+        ) from None
+
+
+def _holds_something(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _make(file: Path) -> None:
+    """Called by one process at a time, so that anything beside the file is of one that was killed."""
+    import mlflow
+
+    beside = file.with_name(f".{file.name}{PARTIAL}tables")
+    for left in file.parent.glob(f"{glob.escape(beside.name)}*"):
+        left.unlink()
+    # SQLite itself would take write permission from the group, whatever the umask says.
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
+    os.replace(beside, file)
+
+
+def require_usable(experiment: "Experiment | None") -> None:
+    """Nothing is logged to an experiment that was deleted, or whose folder was moved away.
+
+    Args:
+        experiment: ``None``: it will be made, here and now.
+
+    Raises:
+        TrackingStoreError: it cannot be used as it is.
+    """
+    if experiment is None:
+        return
+    if experiment.lifecycle_stage != "active":
+        restore = command_line("mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id)
+        raise TrackingStoreError(
+            f"experiment {experiment.name} was deleted in the tracking store; bring it back:\n  {restore}\n"
+            "or name another one: MLFLOW_EXPERIMENT_NAME=..., of `mlflow run` --experiment-name"
+        )
+    folder = _local_folder(experiment.artifact_location or "")
+    # Of any other folder nobody knows whether it has been there before: MLflow makes it with the first file.
+    if folder is not None and folder.parent.name == ARTIFACTS:
+        _require_there(experiment.name, folder)
+
+
+def _require_there(name: str, folder: Path) -> None:
+    import mlflow
+
+    before = folder.parents[1]
+    file = sqlite_file(mlflow.get_tracking_uri())
+    here = file.parent if file is not None and (file.parent / ARTIFACTS).is_dir() else None
+    if not before.exists():
+        versions = _versions_below(before)
+        link = command_line("ln", "-s", str(here or "WHERE_IT_IS_NOW"), str(before), variables={})
+        raise TrackingStoreError(
+            f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
+            f"{f'The files of {versions} are looked for there too. ' if versions else ''}"
+            f"Let the old path lead to the new one:\n  {link}\n"
+            "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
+            "there again"
+        )
+    if here is not None and here != before.resolve() and (here / ARTIFACTS / folder.name).is_dir():
+        print(
+            f"experiment {name} keeps its files in {folder}, not beside the tracking store in {here}: the store was "
+            "copied from there",
+            file=sys.stderr,
+        )
+
+
+def _local_folder(location: str) -> Path | None:
+    if location.startswith("file:"):
+        return Path(url2pathname(urlparse(location).path))
+    return Path(location) if location.startswith("/") else None
+
+
+def _versions_below(folder: Path) -> str:
+    """The registered versions with an alias whose files are looked for below a folder."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = []
+    for model in client.search_registered_models():
+        for alias, version in sorted(model.aliases.items()):
+            files = _local_folder(client.get_model_version_download_uri(model.name, str(version)))
+            if files is not None and files.is_relative_to(folder):
+                found.append(f"{model.name} version {version} (@{alias})")
+    return ", ".join(found)
+
+
+def main() -> None:
+    """Make the tables where MLFLOW_TRACKING_URI says; if an experiment is named, it must be usable."""
+    address = os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    try:
+        make_tables(address)
+        for name in sys.argv[1:]:
+            import mlflow
+
+            require_usable(mlflow.MlflowClient().get_experiment_by_name(name))
+    except LeadwiseError as error:
+        sys.exit(f"leadwise: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What a killed registration leaves is told and tidied by the next one, and nothing of a living one; printed commands.
+
+Through the register stage, with the package that Leadwise brings along, from a folder with letters that a shell minds.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from free_port import free_port
+
+from leadwise.config import PROJECT_ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+NEW = "SELECT count(*) FROM model_versions WHERE version = {0}"
+
+
+class Place:
+    """A folder with a tracking store of its own and temporary files of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "it's an é & more"
+        self.temporary = folder / "temporary"
+        for made in (self.folder, self.temporary):
+            made.mkdir()
+        self.started: list[subprocess.Popen[str]] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_"))}
+        given = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TMPDIR": str(self.temporary)}
+        return inherited | given
+
+    def stage(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT_ROOT / "pipelines" / f"{name}.py"), *arguments],
+            cwd=self.folder,
+            env=self.environment | {"PYTHONPATH": str(PROJECT_ROOT / "src")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def register(self, workspace: str) -> "subprocess.Popen[str]":
+        return self.stage("register", "--source", "pretrained", "--workspace", workspace, "--p95-latency-ms", "10000")
+
+    def wait_for_gate(self, version: int, process: "subprocess.Popen[str]") -> None:
+        """Until a version is registered and asked in a fresh process, which takes seconds."""
+        while True:
+            assert process.poll() is None, process.communicate()[0]
+            with sqlite3.connect(self.folder / "mlflow.db") as connection:
+                (there,) = connection.execute(NEW.format(version)).fetchone() if self.has_tables(connection) else (0,)
+            if there and list(self.temporary.glob(".leadwise-gate.partial-*/task.json")):
+                return
+            time.sleep(0.1)
+
+    def has_tables(self, connection: sqlite3.Connection) -> bool:
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'model_versions'").fetchone())
+
+
+def ended(process: "subprocess.Popen[str]", status: int = 0) -> str:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == status, output
+    return output
+
+
+def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
+    return {alias: str(version) for alias, version in client.get_registered_model("leadwise").aliases.items()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    found = Place(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{found.folder / 'mlflow.db'}")
+    yield found
+    mlflow.set_tracking_uri(before)
+    for process in found.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_the_next_registration_tidies_what_a_killed_one_left_and_nothing_of_a_living_one(place: Place) -> None:
+    # The tables are made first, so that the file can be looked into from the beginning.
+    assert subprocess.run(
+        [sys.executable, "-m", "leadwise.tracking_store"], cwd=place.folder, env=place.environment, check=True
+    )
+    killed = place.register("one")
+    place.wait_for_gate(1, killed)
+    killed.kill()
+    killed.communicate()
+    client = mlflow.MlflowClient()
+    # As it was while older releases judged.
+    client.set_registered_model_alias("leadwise", "challenger", "1")
+    assert client.search_runs(["1"])[0].info.status == "RUNNING"
+    left = set(place.temporary.glob(".leadwise-*"))
+    assert left
+
+    living = place.register("two")
+    place.wait_for_gate(2, living)
+    living.send_signal(signal.SIGSTOP)
+    first = client.get_model_version("leadwise", "1")
+    assert first.tags["gate"] == "interrupted"
+    assert first.description.startswith("**No verdict")
+    assert "challenger" not in aliases(client)
+    assert not [folder for folder in left if folder.exists()]
+    assert sorted(run.info.status for run in client.search_runs(["1"])) == ["KILLED", "RUNNING"]
+    held = set(place.temporary.glob(".leadwise-*"))
+
+    told = ended(place.register("three"))
+    assert "interrupted" not in told, "nothing was left any more"
+    assert held == set(place.temporary.glob(".leadwise-*"))
+    assert "gate" not in client.get_model_version("leadwise", "2").tags
+    assert aliases(client) == {"champion": "3"}
+
+    living.send_signal(signal.SIGCONT)
+    told = ended(living)
+    assert "leadwise version 1: its registration was interrupted; it has no verdict, and no alias" in told
+    assert re.search(r"run register \([0-9a-f]{8}\): its process was killed; the run is ended", told)
+    assert all(f"{folder}: left by a process that was killed; removed" in told for folder in left)
+    assert aliases(client) == {"champion": "2"}
+    tags = client.get_model_version("leadwise", "2").tags
+    assert (tags["gate"], tags["previous-champion"]) == ("passed", "3")
+    assert "process" not in tags
+    assert not list(place.temporary.glob("*leadwise-*"))
+
+
+def test_printed_commands_work_when_they_are_pasted(place: Place) -> None:
+    output = ended(place.register("work space"))
+    serve, ask = output.splitlines()[-2:]
+    port = str(free_port())
+    assert "5001" in serve and "5001" in ask
+    assert shlex.split(ask)[-1] == f"@{place.folder / 'work space' / 'request.json'}"
+    server = subprocess.Popen(
+        ["bash", "-c", f"{serve.replace('5001', port)}"],
+        cwd="/",
+        env=place.environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 240
+        while not (answer := pasted(ask.replace("5001", port), place)).stdout:
+            assert server.poll() is None, server.communicate()[0]
+            assert time.monotonic() < until
+            time.sleep(1)
+        (found,) = json.loads(answer.stdout)["predictions"]
+        assert found["model"] == "fusion"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.communicate()
+
+
+def pasted(line: str, place: Place) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-c", line], cwd="/", env=place.environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_champion_whose_files_are_gone_is_told_and_nothing_half_done_stays(place: Place) -> None:
+    ended(place.register("work"))
+    client = mlflow.MlflowClient()
+    files = Path(client.get_model_version_download_uri("leadwise", "1"))
+    files.rename(files.with_name("elsewhere"))
+    told = ended(place.register("work"), status=1)
+    assert "Traceback" not in told
+    last = told.splitlines()[-1]
+    assert "version 1 is the champion and cannot be compared" in told
+    assert "allow-uncompared=true" in last
+    assert client.get_model_version("leadwise", "2").tags["gate"] == "failed"
+    assert aliases(client) == {"champion": "1", "challenger": "2"}
+    arguments = ("--source", "pretrained", "--workspace", "work", "--p95-latency-ms", "10000")
+    told = ended(place.stage("register", *arguments, "--allow-uncompared", "true"))
+    assert "Traceback" not in told
+    assert aliases(client)["champion"] == "3"
+    told = ended(place.stage("rollback", "--registered-model", "leadwise"), status=1)
+    assert "leadwise version 3 followed version 1, which does not answer" in told.splitlines()[-1]
+    assert aliases(client)["champion"] == "3"

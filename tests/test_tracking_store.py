@@ -1,0 +1,217 @@
+"""A tracking store in a SQLite file: made once, whole, as the umask says; deleted experiments and moved folders."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.contract import LeadwiseError
+from leadwise.stage import stage_run
+
+pytestmark = pytest.mark.timeout(600)
+
+AT_ONCE = 4
+STAGE = """
+import sys, time
+from pathlib import Path
+import mlflow
+from leadwise.config import load_parameters
+from leadwise.stage import stage_run
+
+met, own, parties = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+# Importing takes longer than what is tested.
+(met / own).touch()
+while len(list(met.iterdir())) < parties:
+    time.sleep(0.01)
+with stage_run("simulate", load_parameters()):
+    mlflow.log_text("content", "file.txt")
+"""
+
+
+def environment(folder: Path, uri: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    given = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return inherited | given | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
+
+
+def run_at_once(folder: Path, uri: str, parties: int = AT_ONCE, umask: int = -1) -> list[tuple[int, str]]:
+    """Stages that begin at the same time; exit status and output of each."""
+    met = folder / "met"
+    met.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STAGE, str(met), str(number), str(parties)],
+            cwd=folder,
+            env=environment(folder, uri),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            umask=umask,
+        )
+        for number in range(parties)
+    ]
+    outputs = [process.communicate(timeout=500)[0] for process in processes]
+    shutil.rmtree(met)
+    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("address", "file"),
+    [("sqlite:///mlflow.db", "mlflow.db"), ("sqlite:///new folder/é.db?timeout=30", "new folder/é.db")],
+)
+def test_first_runs_at_once_make_one_whole_store(tmp_path: Path, address: str, file: str) -> None:
+    for status, output in run_at_once(tmp_path, address):
+        assert status == 0, output
+    with sqlite3.connect(tmp_path / file) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall() == [
+            ("FINISHED", AT_ONCE)
+        ]
+        assert connection.execute("SELECT name FROM experiments ORDER BY experiment_id").fetchall() == [
+            ("Default",),
+            ("leadwise",),
+        ]
+    assert not [path for path in (tmp_path / file).parent.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_first_run_left_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / ".mlflow.db.partial-tables").write_text("half")
+    (tmp_path / ".mlflow.db.partial-tables-journal").write_text("half")
+    (tmp_path / "mlflow.db").touch()
+    ((status, output),) = run_at_once(tmp_path, "sqlite:///mlflow.db", 1)
+    assert status == 0, output
+    assert not list(tmp_path.glob(".mlflow*"))
+
+
+@pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(0o002, 0o664, 0o775), (0o077, 0o600, 0o700)])
+def test_a_store_and_its_files_have_the_rights_that_the_umask_gives(
+    tmp_path: Path, umask: int, file_mode: int, folder_mode: int
+) -> None:
+    ((status, output),) = run_at_once(tmp_path, "sqlite:///mlflow.db", 1, umask)
+    assert status == 0, output
+    found = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert {"mlflow.db", "file.txt", "config.yaml", "mlruns"} <= {path.name for path in found}
+    wrong = {path: oct(mode) for path, mode in found.items() if mode != (folder_mode if path.is_dir() else file_mode)}
+    assert not wrong
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one stage has run. Read only: copy it."""
+    folder = tmp_path_factory.mktemp("made") / "it's the first é"
+    folder.mkdir()
+    ((status, output),) = run_at_once(folder, "sqlite:///mlflow.db", 1)
+    assert status == 0, output
+    return folder
+
+
+@pytest.fixture
+def in_folder(monkeypatch: pytest.MonkeyPatch) -> "Callable[[Path], mlflow.MlflowClient]":
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+    def enter(folder: Path) -> mlflow.MlflowClient:
+        monkeypatch.chdir(folder)
+        address = f"sqlite:///{folder / 'mlflow.db'}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        mlflow.set_tracking_uri(address)
+        return mlflow.MlflowClient()
+
+    return enter
+
+
+def pasted(message: str, program: str) -> None:
+    """Run the line of a message that begins with a program, or with variables before it, from another folder."""
+    (line,) = [line for line in message.splitlines() if line.startswith("  ") and f"{program} " in line]
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd="/", env=os.environ | {"PATH": search}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def run_a_stage() -> mlflow.entities.Run:
+    with stage_run("simulate", load_parameters()) as run:
+        mlflow.log_text("content", "file.txt")
+    return mlflow.get_run(run.info.run_id)
+
+
+@pytest.mark.parametrize("name", ["leadwise", "it's mine"])
+def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(
+    made: Path,
+    tmp_path: Path,
+    in_folder: "Callable[[Path], mlflow.MlflowClient]",
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    folder = tmp_path / "it's é"
+    shutil.copytree(made, folder)
+    client = in_folder(folder)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    known = client.get_experiment_by_name(name)
+    identity = known.experiment_id if known else client.create_experiment(name, str(folder / "files"))
+    client.delete_experiment(identity)
+    with pytest.raises(LeadwiseError, match=f"experiment {name} was deleted") as told:
+        run_a_stage()
+    pasted(str(told.value), "mlflow")
+    assert client.get_experiment(identity).lifecycle_stage == "active"
+
+
+def test_an_experiment_that_is_deleted_while_its_pipeline_runs_is_told_too(
+    made: Path, tmp_path: Path, in_folder: "Callable[[Path], mlflow.MlflowClient]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    client = in_folder(tmp_path / "made")
+    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("1").info.run_id)
+    client.delete_experiment("1")
+    with pytest.raises(LeadwiseError, match=r"experiment leadwise was deleted .*\n.* restore --experiment-id 1"):
+        run_a_stage()
+
+
+def test_a_folder_that_was_moved_is_told_with_the_way_out(
+    made: Path, tmp_path: Path, in_folder: "Callable[[Path], mlflow.MlflowClient]"
+) -> None:
+    old, new = tmp_path / "old é", tmp_path / "it's new"
+    old.mkdir()
+    client = in_folder(old)
+    ((status, output),) = run_at_once(old, "sqlite:///mlflow.db", 1)
+    assert status == 0, output
+    client.create_registered_model("leadwise")
+    model = client.search_runs(["1"])[0].info.artifact_uri
+    version = client.create_model_version("leadwise", f"{model}/model")
+    client.set_registered_model_alias("leadwise", "champion", version.version)
+    old.rename(new)
+    client = in_folder(new)
+    with pytest.raises(LeadwiseError, match=f"{old} does not exist: was the folder moved") as told:
+        run_a_stage()
+    assert "leadwise version 1 (@champion)" in str(told.value)
+    assert not old.exists(), "nothing is written where the folder has been"
+    assert len(client.search_runs(["1"])) == 1
+    pasted(str(told.value), "ln")
+    run = run_a_stage()
+    assert (new / "mlruns" / "1" / run.info.run_id / "artifacts" / "file.txt").is_file()
+
+
+def test_of_a_copy_it_is_said_where_its_files_go(
+    made: Path, tmp_path: Path, in_folder: "Callable[[Path], mlflow.MlflowClient]", capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    in_folder(tmp_path / "copy")
+    run = run_a_stage()
+    assert f"keeps its files in {made / 'mlruns' / '1'}, not beside the tracking store" in capfd.readouterr().err
+    assert (made / "mlruns" / "1" / run.info.run_id).is_dir()
+
+
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(LeadwiseError, match=r"MLFLOW_TRACKING_URI: sqlite.*file/mlflow\.db: cannot be made"):
+        run_a_stage()
