@@ -6,8 +6,13 @@ A registered model brings the code that answers with it, which must not find ano
     python -P scoring_process.py MODEL_URI ADDRESS PORT WORKERS
 """
 
+import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
 MODEL_VARIABLE = "__pyfunc_model_path__"
@@ -23,10 +28,18 @@ def main() -> None:
 
     try:
         # Here, where one worker needs it, and where an error can be told in a line before several are started.
-        from mlflow.pyfunc.scoring_server.app import app
+        app = asyncio.run(_application())
     except (MlflowException, OSError) as error:
         sys.exit(f"leadwise serve: error: {uri}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
-    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers))
+    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
+
+
+async def _application() -> "FastAPI":
+    """MLflow's application, made in an event loop as uvicorn makes it: what is to happen after that, happens."""
+    from mlflow.pyfunc.scoring_server.app import app
+
+    await asyncio.sleep(0)
+    return app
 
 
 if __name__ == "__main__":
