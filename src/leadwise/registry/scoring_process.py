@@ -6,13 +6,8 @@ A registered model brings the code that answers with it, which must not find ano
     python -P scoring_process.py MODEL_URI ADDRESS PORT WORKERS
 """
 
-import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
 MODEL_VARIABLE = "__pyfunc_model_path__"
@@ -28,18 +23,10 @@ def main() -> None:
 
     try:
         # Here, where one worker needs it, and where an error can be told in a line before several are started.
-        app = asyncio.run(_application())
+        from mlflow.pyfunc.scoring_server.app import app
     except (MlflowException, OSError) as error:
         sys.exit(f"leadwise serve: error: {uri}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
     uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
-
-
-async def _application() -> "FastAPI":
-    """MLflow's application, made in an event loop as uvicorn makes it: what is to happen after that, happens."""
-    from mlflow.pyfunc.scoring_server.app import app
-
-    await asyncio.sleep(0)
-    return app
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
 """What MLflow's application needs beside its routes: no address of its own making, no connection that hangs."""
 
-import asyncio
-import sys
+import inspect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MODULE = "mlflow.pyfunc.scoring_server.app"
 
+def application_being_made() -> "FastAPI | None":
+    """The application that a calling function is about to give its routes; ``None`` where none does.
 
-def complete_when_made() -> None:
-    """Complete the application of this process.
-
-    MLflow makes it after the model is loaded, and uvicorn loads both in its event loop, before it is called for the
-    first time.
+    MLflow makes it after the model is loaded, keeps it to itself until it is whole, and has no hook for it.
     """
+    from fastapi import FastAPI
+
+    frame = inspect.currentframe()
     try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        # Whoever imports the application outside of a loop has it in hand.
-        return
-    loop.call_soon(lambda: complete(sys.modules[MODULE].app))
+        while frame is not None:
+            for value in frame.f_locals.values():
+                if isinstance(value, FastAPI):
+                    return value
+            frame = frame.f_back
+        return None
+    finally:
+        del frame
 
 
 def complete(app: "FastAPI") -> None:

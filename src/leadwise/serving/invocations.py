@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from leadwise.memory import return_freed_memory
-from leadwise.serving.application import MODULE, complete_when_made
+from leadwise.serving.application import application_being_made, complete
 from leadwise.serving.connections import limit_connections
 from leadwise.serving.envelope import refuse_size, rows_of_json
 from leadwise.serving.errors import RequestCode, RequestError
@@ -46,7 +46,7 @@ def answer_in_scoring_server(scorer: Scorer) -> bool:
     Raises:
         ServerLimitError: a limit in the environment is not a number above 0.
     """
-    if MODULE not in sys.modules:
+    if "mlflow.pyfunc.scoring_server.app" not in sys.modules:
         return False
     from mlflow.pyfunc import scoring_server
 
@@ -54,7 +54,6 @@ def answer_in_scoring_server(scorer: Scorer) -> bool:
     scoring_server._async_catch_mlflow_exception = route_of(scorer, limits)
     limit_connections(limits)
     return_freed_memory()
-    complete_when_made()
     logging.getLogger("uvicorn.access").addFilter(hide_what_clients_write)
     return True
 
@@ -70,6 +69,11 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     intake = Intake(limits)
 
     def instead_of(mlflows: Route) -> Route:
+        if app := application_being_made():
+            complete(app)
+        else:
+            _logger.warning("this MLflow is not the one that Leadwise knows: its addresses redirect")
+
         @wraps(mlflows)
         async def route(request: "Request") -> "Response":
             try:
