@@ -41,3 +41,30 @@ def as_parquet(row: Mapping[str, Any]) -> Body:
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([dict(row)]), sink)
     return sink.getvalue(), PARQUET
+
+
+def one_record() -> Body:
+    """The smallest form of one record."""
+    return as_json([payloads()["base64 int16"]])
+
+
+def mixed() -> list[Body]:
+    """What a server is sent in the course of a day: small and large, every form, and what it refuses."""
+    forms = payloads()
+    small, lists = forms["base64 int16"], forms["nested lists"]
+    counts = np.tile(np.round(np.asarray(lists["signal"]) * 1000).astype(np.int16), (60, 1))
+    ten_minutes = request_row(lists | {"signal": counts, "units": "uV"})
+    explained = json.dumps({"inputs": [small], "params": {"explain": ["MI"]}}).encode(), JSON
+    return [
+        *(as_json([row]) for row in forms.values()),
+        *(as_json([small]) for _ in range(4)),
+        *(as_parquet(row) for row in (small, lists)),
+        as_json([small] * 16),
+        as_json([small] * 64),
+        as_json([lists] * 32),
+        as_json([ten_minutes]),
+        as_json([{"age": 50}] * 200),
+        explained,
+        as_json([small | {"age": 300}]),
+        (json.dumps({"inputs": [lists] * 8}).encode()[:-9], JSON),
+    ]

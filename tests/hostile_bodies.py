@@ -3,6 +3,7 @@
 import base64
 import datetime
 import decimal
+import gzip
 import io
 import json
 import math
@@ -149,6 +150,42 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
     return bytes(body)
 
 
+@st.composite
+def repeated(draw: st.DrawFn) -> bytes:
+    """A body of which one object, wherever it is, names a key twice; once perhaps with an escape."""
+    body = json.dumps(
+        {"inputs": [draw(st.sampled_from([FACTS_ROW, LISTS_ROW, BASE64_ROW]))], "params": {"explain": []}}
+    )
+    starts = [place for place, sign in enumerate(body) if sign == "{"]
+    place = draw(st.sampled_from(starts)) + 1
+    name = body[place + 1 : body.index('"', place + 1)]
+    written = draw(st.sampled_from([name, f"\\u{ord(name[0]):04x}{name[1:]}"]))
+    value = draw(st.sampled_from(["1", "null", '"x:y"', "[]", "{}", "NaN", '{"a": 1, "a": 2}']))
+    return f'{body[:place]}"{written}":{value},{body[place:]}'.encode()
+
+
+other_encodings = st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-32-le", "utf-8-sig"])
+recoded = st.builds(lambda body, name: body.decode("ascii").encode(name), json_bodies(), other_encodings)
+numbered = st.builds(
+    lambda body, number: body.replace(b'"id": "a"', b'"id": ' + number.encode()),
+    json_bodies() | st.just(_VALID),
+    st.integers(-(10**30), 10**30).map(str)
+    | st.floats().map(json.dumps)
+    | st.sampled_from(["1e999", "-0", "9" * 5000]),
+)
+"""Bodies with numbers of every size in the place of an id."""
+
+
+@st.composite
+def packed(draw: st.DrawFn) -> bytes:
+    """A body in gzip, damaged or more than one; or one that only begins like it."""
+    body = gzip.compress(draw(json_bodies() | st.just(_VALID)), mtime=0)
+    return (
+        draw(st.one_of(st.just(body), damaged(st.just(body)), st.just(body * 2), st.just(gzip.compress(body))))
+        or b"\x1f"
+    )
+
+
 _deep = st.builds(lambda opened, times: opened * times, st.sampled_from(_NESTED), st.sampled_from([3, 900, 30_000]))
 
 
@@ -211,7 +248,15 @@ _kinds = st.sampled_from(
     ]
 )
 json_requests = st.tuples(
-    json_bodies() | damaged(st.just(_VALID)) | damaged(json_bodies()) | _deep | st.binary(max_size=300), st.just(JSON)
+    json_bodies()
+    | damaged(st.just(_VALID))
+    | damaged(json_bodies())
+    | _deep
+    | st.binary(max_size=300)
+    | repeated()
+    | recoded
+    | numbered,
+    st.just(JSON),
 )
 parquet_requests = st.tuples(
     parquet_bodies | st.binary(max_size=300), st.sampled_from([PARQUET, "application/x-parquet"])

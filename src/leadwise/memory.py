@@ -1,4 +1,4 @@
-"""Keep freed memory for the next batch instead of giving it back to the kernel."""
+"""What glibc's allocator does with freed memory: keep it for the next batch, or give it back to the kernel."""
 
 import ctypes
 import sys
@@ -7,6 +7,7 @@ import sys
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 KEPT_BYTES = 2**31 - 1
 TOP_PAD_BYTES = 2**28
+LARGE_BYTES, SPARE_BYTES = 2**18, 2**20
 
 
 def keep_freed_memory() -> bool:
@@ -21,11 +22,26 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the allocator took the settings.
     """
+    return _set((M_MMAP_THRESHOLD, KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES), (M_TOP_PAD, TOP_PAD_BYTES))
+
+
+def return_freed_memory() -> bool:
+    """Tell glibc's allocator to return what is large as soon as it is freed; elsewhere nothing is done.
+
+    By default it takes blocks of up to 32 MiB from heaps as soon as one has been freed, and a heap shrinks from its
+    end only: a server that has answered large requests kept half as much memory again (mallopt(3), M_MMAP_THRESHOLD).
+
+    Returns:
+        Whether the allocator took the settings.
+    """
+    return _set((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, SPARE_BYTES))
+
+
+def _set(*settings: tuple[int, int]) -> bool:
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    settings = ((M_MMAP_THRESHOLD, KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES), (M_TOP_PAD, TOP_PAD_BYTES))
     taken = [mallopt(name, value) == 1 for name, value in settings]
     return all(taken)

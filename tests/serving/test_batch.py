@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 import wfdb
 
@@ -246,3 +247,25 @@ def test_rows_that_cannot_be_read_stay_in_their_places(folder: Path, package_fol
     answers = pd.read_parquet(done.file)
     assert [Path(file).name for file in answers["file"]] == names
     assert answers["error_code"].isna().tolist() == [not name.startswith("gone") for name in names]
+
+
+def test_ids_that_are_numbers_are_told_as_text(folder: Path, package_folder: Path, tmp_path: Path) -> None:
+    files = ["b.csv", "gone.csv", None, "b.csv"]
+    ids: dict[str, list[Any]] = {
+        "whole": [7, 0, 2**53 + 1, -1],
+        "gaps": [7.0, None, 0.0, 2.0**52],
+        "fractions": [7.5, 0.25, None, -0.5],
+    }
+    expected = {
+        "whole": ["7", "0", "9007199254740993", "-1"],
+        "gaps": ["7", None, "0", "4503599627370496"],
+        "fractions": ["7.5", "0.25", None, "-0.5"],
+    }
+    for name, values in ids.items():
+        table = folder / f"{name}-ids.parquet"
+        pd.DataFrame({"file": files, "age": [50] * 4, "id": values}).to_parquet(table)
+        try:
+            done = score_batch(table, tmp_path / f"{name}.parquet", package_folder, workers=1)
+        finally:
+            table.unlink()
+        assert pyarrow.parquet.read_table(done.file)["id"].to_pylist() == expected[name]

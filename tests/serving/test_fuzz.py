@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import requests
-from hostile_bodies import CHUNK, MARKER, VALID_BODIES, hostile_requests
+from hostile_bodies import CHUNK, JSON, MARKER, VALID_BODIES, hostile_requests, packed, recoded, repeated
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from live_server import LiveServer, SmallModel, serving
 
 from leadwise.serving.invocations import answer_in_scoring_server
@@ -44,11 +45,12 @@ class Application:
         self.app = scoring_server.init(Model())
         self.loop = asyncio.new_event_loop()
 
-    def post(self, body: bytes, kind: str | None) -> tuple[int, bytes]:
-        return self.loop.run_until_complete(self._post(body, kind))
+    def post(self, body: bytes, kind: str | None, coding: str | None = None) -> tuple[int, bytes]:
+        return self.loop.run_until_complete(self._post(body, kind, coding))
 
-    async def _post(self, body: bytes, kind: str | None) -> tuple[int, bytes]:
+    async def _post(self, body: bytes, kind: str | None, coding: str | None) -> tuple[int, bytes]:
         headers = [(b"content-type", kind.encode("latin-1"))] if kind is not None else []
+        headers += [(b"content-encoding", coding.encode("latin-1"))] if coding is not None else []
         scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
         scope |= {"path": "/invocations", "raw_path": b"/invocations", "query_string": b"", "root_path": ""}
         scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "state": {}}
@@ -111,6 +113,29 @@ def test_no_hostile_request_is_more_than_refused(application: Application, caplo
         hostile()
     for trace in ("Traceback", MARKER, CHUNK, "while answering a request"):
         assert trace not in caplog.text
+
+
+def test_what_is_no_plain_json_in_utf_8_is_refused(application: Application) -> None:
+    @settings(max_examples=BODIES, **quickly)  # type: ignore[arg-type]
+    @given(body=repeated() | recoded)
+    def refused(body: bytes) -> None:
+        status, content = application.post(body, JSON)
+        check(status, content)
+        assert status in (400, 413)
+        assert json.loads(content)["error"]["code"] in {"repeated_key", "not_json", "too_many_values"}
+
+    refused()
+
+
+def test_bodies_in_gzip_are_read_or_refused(application: Application) -> None:
+    @settings(max_examples=BODIES, **quickly)  # type: ignore[arg-type]
+    @given(body=packed(), coding=st.sampled_from(["gzip", "x-gzip", "GZIP", "gzip, gzip", "br", "deflate", "\xff"]))
+    def hostile(body: bytes, coding: str) -> None:
+        status, content = application.post(body, JSON, coding)
+        check(status, content)
+        assert (status == 415) is (coding.lower() not in {"gzip", "x-gzip"})
+
+    hostile()
 
 
 def test_the_same_server_answers_after_all_of_them(server: LiveServer) -> None:

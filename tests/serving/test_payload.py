@@ -44,9 +44,20 @@ def test_sex_as_number_or_word(value: object, expected: float) -> None:
     assert parse_row({"sex": value}).patient["sex"] == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [("x", "x"), (17, "17"), (17.0, "17"), (1.5, "1.5"), ("", "")])
-def test_an_id_is_text_and_survives_a_table_with_gaps(value: object, expected: str) -> None:
-    assert parse_row({"id": value, "age": 50}).record_id == expected
+IDS = ["x", "", 17, 17.0, 0, -1, 1.5, -0.0, 2**53 + 1, 2**64, 10**199, 1e300, "7", "0"]
+
+
+@pytest.mark.parametrize("value", [*IDS, np.int64(7), np.float64(0.5), np.uint8(0)])
+def test_an_id_comes_back_as_it_was_given(value: Any) -> None:
+    found = parse_row({"id": value, "age": 50}).record_id
+    assert found == value
+    assert type(found) is type(value.item() if isinstance(value, np.generic) else value)
+
+
+@pytest.mark.parametrize("value", [True, False, 10**200, -(10**200), math.inf, "x" * 201, [7], {"a": 7}, b"7"])
+def test_what_cannot_name_a_row_is_refused(value: object) -> None:
+    with pytest.raises(PayloadError, match=r"id: received .*; text of at most 200 characters, or a number, is needed"):
+        parse_row({"id": value, "age": 50})
 
 
 def test_eight_leads_in_microvolts_the_other_way_round(signal_mv: Signal) -> None:

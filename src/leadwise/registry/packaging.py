@@ -48,6 +48,7 @@ SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
     "calibration.py",
+    "memory.py",
     "policies.py",
     "quiet.py",
     "data/__init__.py",

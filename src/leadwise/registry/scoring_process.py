@@ -26,7 +26,7 @@ def main() -> None:
         from mlflow.pyfunc.scoring_server.app import app
     except (MlflowException, OSError) as error:
         sys.exit(f"leadwise serve: error: {uri}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
-    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers))
+    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
 
 
 if __name__ == "__main__":

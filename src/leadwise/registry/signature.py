@@ -84,7 +84,7 @@ def served_signature() -> "ModelSignature":
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
         outputs=Schema(
             [
-                ColSpec(DataType.string, "id", required=False),
+                ColSpec(AnyType(), "id", required=False),
                 *(ColSpec(kind, name, required=False) for name, kind in answer.items()),
             ]
         ),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from leadwise.serving.limits import LARGEST_BODY
-from leadwise.serving.payload import Answer, PayloadError, record_id_of
+from leadwise.serving.payload import Answer, PayloadError, RecordId, record_id_of
 from leadwise.serving.request_rows import request_row
 
 LARGEST_ROW = LARGEST_BODY - 2**16
@@ -43,7 +43,7 @@ def batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterato
         yield batch
 
 
-def _too_large(record_id: str | None, position: int, size: int) -> Answer:
+def _too_large(record_id: RecordId | None, position: int, size: int) -> Answer:
     allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
     message = f"row {position}: signal: is {size / 2**20:.1f} MiB as text; {allowed}"
     return {

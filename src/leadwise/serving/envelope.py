@@ -4,7 +4,9 @@ MLflow's own reading would drop unknown fields, merge rows that name different f
 messages; a patient's recording must not come back or reach a log.
 """
 
+import codecs
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +15,7 @@ import orjson
 from leadwise.serving.errors import RequestError
 from leadwise.serving.limits import LARGEST_BODY, MOST_LISTS, MOST_RECORDS, MOST_VALUES
 from leadwise.serving.payload import FIELDS
+from leadwise.serving.values import described
 
 SCALAR_FIELDS: frozenset[str] = frozenset(FIELDS) - {"signal", "leads", "shape"}
 
@@ -27,7 +30,14 @@ def rows_of_json(body: bytes) -> tuple[Rows, Any]:
     """
     refuse_size(len(body))
     _refuse_many(body)
-    content = _parsed(body)
+    rows, parameters = _opened(_parsed(body))
+    if any(_rounded(row.get("id")) for row in rows):
+        return _opened(_parsed_exactly(body))
+    return rows, parameters
+
+
+def _opened(content: Any) -> tuple[Rows, Any]:
+    """What is in one of the envelopes."""
     if not isinstance(content, dict):
         raise RequestError("not_an_envelope", "body", f"an object is needed with one of {', '.join(_READERS)}")
     parameters = content.pop("params", None)
@@ -68,19 +78,60 @@ def _refuse_many(body: bytes) -> None:
 
 
 def _parsed(body: bytes) -> Any:
+    """Quickly, by orjson; slowly where it would not take the body, or not tell of a key that is named twice."""
     try:
-        return orjson.loads(body)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError:
-        pass
-    # The standard library takes NaN, as Python's own clients write it, and says in few words what is wrong.
+        return _parsed_exactly(body)
+    # Each pair of a key and its value has a colon: if there are no more of them, no pair was lost.
+    return content if body.count(b":") == _count_keys(content) else _parsed_exactly(body)
+
+
+def _count_keys(content: Any) -> int:
+    """Keys of the objects that a request has where it is as it should be: envelope, parameters, columns, rows."""
+    if not isinstance(content, dict):
+        return 0
+    count = len(content)
+    for value in content.values():
+        if isinstance(value, dict):
+            count += len(value)
+        elif isinstance(value, list):
+            count += sum(len(row) for row in value if isinstance(row, dict))
+    return count
+
+
+def _parsed_exactly(body: bytes) -> Any:
+    """By the standard library, which takes NaN as Python's own clients write it, and whole numbers of any size.
+
+    Raises:
+        RequestError: it is not JSON in UTF-8, or an object names a key twice.
+    """
     try:
-        return json.loads(body)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise RequestError("not_json", "body", f"not JSON: no UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise RequestError("not_json", "body", f"not JSON: {error.msg} at character {error.pos}") from None
+        why = f"{error.msg} at character {error.pos}"
+        if b"\0" in body[:4]:
+            why = "UTF-16 or UTF-32 in place of UTF-8"
+        elif body.startswith(codecs.BOM_UTF8):
+            why = "a byte order mark in front of it"
+        raise RequestError("not_json", "body", f"not JSON: {why}") from None
     except (ValueError, RecursionError):
-        raise RequestError(
-            "not_json", "body", "not JSON in UTF-8, or nested too deeply, or with a number too long"
-        ) from None
+        raise RequestError("not_json", "body", "JSON that is nested too deeply, or with a number too long") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise RequestError("repeated_key", "body", f"an object names {described(twice)} twice")
+    return content
+
+
+def _rounded(value: Any) -> bool:
+    """Whether orjson may have made it from a whole number of more than 64 bits."""
+    return isinstance(value, float) and abs(value) >= 2**63
 
 
 def _records(content: Any, name: str) -> Rows:
@@ -107,8 +158,12 @@ def _split(content: Any, name: str) -> Rows:
     return [dict(zip(columns, row, strict=True)) for row in data]
 
 
-def _records_or_columns(content: Any, name: str) -> Rows:
-    """A list of rows, one row, or columns: an object whose every value is a list with one entry per row."""
+def rows_or_columns(content: Any, name: str) -> Rows:
+    """A list of rows, one row, or columns: an object whose every value is a list with one entry per row.
+
+    Raises:
+        RequestError: ``content`` is none of them; the message names it ``name``.
+    """
     if not isinstance(content, dict):
         return _records(content, name)
     scalars = [
@@ -128,6 +183,6 @@ def _records_or_columns(content: Any, name: str) -> Rows:
 _READERS: Mapping[str, Callable[[Any, str], Rows]] = {
     "dataframe_split": _split,
     "dataframe_records": _records,
-    "inputs": _records_or_columns,
-    "instances": _records_or_columns,
+    "inputs": rows_or_columns,
+    "instances": rows_or_columns,
 }

@@ -6,6 +6,7 @@ from leadwise.contract import LeadwiseError
 
 RequestCode = Literal[
     "not_json",
+    "repeated_key",
     "not_parquet",
     "not_an_envelope",
     "no_records",
@@ -13,6 +14,9 @@ RequestCode = Literal[
     "too_many_records",
     "too_many_values",
     "content_type",
+    "content_encoding",
+    "not_gzip",
+    "upgrade",
     "too_slow",
     "busy",
     "unknown_parameter",
@@ -24,6 +28,7 @@ STATUS: dict[RequestCode, int] = {
     "too_many_records": 413,
     "too_many_values": 413,
     "content_type": 415,
+    "content_encoding": 415,
     "too_slow": 408,
     "busy": 503,
 }

@@ -11,18 +11,21 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from leadwise.memory import return_freed_memory
+from leadwise.serving.application import application_being_made, complete
 from leadwise.serving.connections import limit_connections
 from leadwise.serving.envelope import refuse_size, rows_of_json
-from leadwise.serving.errors import RequestError
+from leadwise.serving.errors import RequestCode, RequestError
 from leadwise.serving.intake import Intake
 from leadwise.serving.limits import MOST_EXPLAINED
 from leadwise.serving.parameters import read_parameters
 from leadwise.serving.parquet_rows import rows_of_parquet
 from leadwise.serving.scorer import Scorer
 from leadwise.serving.server_limits import ServerLimits
+from leadwise.serving.table_ids import mend_ids, tell_mended
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,6 +53,7 @@ def answer_in_scoring_server(scorer: Scorer) -> bool:
     limits = ServerLimits.of_environment(os.environ)
     scoring_server._async_catch_mlflow_exception = route_of(scorer, limits)
     limit_connections(limits)
+    return_freed_memory()
     logging.getLogger("uvicorn.access").addFilter(hide_what_clients_write)
     return True
 
@@ -65,12 +69,17 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     intake = Intake(limits)
 
     def instead_of(mlflows: Route) -> Route:
+        if app := application_being_made():
+            complete(app)
+        else:
+            _logger.warning("this MLflow is not the one that Leadwise knows: its addresses redirect")
+
         @wraps(mlflows)
         async def route(request: "Request") -> "Response":
             try:
                 with intake.admitted() as admitted:
                     body = await admitted.body(request)
-                    kind = request.headers.get("content-type")
+                    kind = ", ".join(request.headers.getlist("content-type"))
                     async with intake.turn(len(body)):
                         status, content = await asyncio.to_thread(respond, scorer, body, kind)
             except ClientDisconnect:
@@ -79,14 +88,19 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
             except RequestError as error:
                 status, content = _refused(error)
             text = json.dumps(content, allow_nan=False)
-            return Response(text, status, _HEADERS.get(status), media_type=JSON)
+            headers = _HEADERS.get(content.get("error", {}).get("code"))
+            return Response(text, status, headers, media_type=JSON)
 
         return route
 
     return instead_of
 
 
-_HEADERS = {408: {"Connection": "close"}, 503: {"Retry-After": "1"}}
+_HEADERS: Mapping[RequestCode, Mapping[str, str]] = {
+    "too_slow": {"Connection": "close"},
+    "busy": {"Retry-After": "1"},
+    "content_encoding": {"Accept-Encoding": "gzip"},
+}
 
 
 def hide_what_clients_write(record: logging.LogRecord) -> bool:
@@ -108,12 +122,13 @@ def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int,
         refuse_size(len(body))
         is_json = _is_json(content_type)
         rows, parameters = rows_of_json(body) if is_json else (rows_of_parquet(body), None)
+        mended = frozenset() if is_json else mend_ids(rows)
         asked = read_parameters(parameters, scorer.policies)
         if asked.explain and len(rows) > MOST_EXPLAINED:
             raise RequestError(
                 "too_many_records", "params.explain", f"received {len(rows)} rows; {MOST_EXPLAINED} can be explained"
             )
-        answers = list(scorer.answers(rows, asked))
+        answers = list(tell_mended(scorer.answers(rows, asked), mended))
     except RequestError as error:
         return _refused(error)
     except Exception as error:

@@ -40,8 +40,13 @@ def read_parameters(content: Any, policies: Sequence[str]) -> Asked:
     """
     if content is None:
         return Asked()
-    if not isinstance(content, Mapping) or not set(content) <= set(PARAMETERS):
-        raise RequestError("unknown_parameter", "params", f"an object is needed; allowed: {', '.join(PARAMETERS)}")
+    allowed = f"allowed: {', '.join(PARAMETERS)}"
+    if not isinstance(content, Mapping):
+        raise RequestError(
+            "unknown_parameter", "params", f"received {described(content)}; an object is needed; {allowed}"
+        )
+    if unknown := [name for name in content if name not in PARAMETERS]:
+        raise RequestError("unknown_parameter", "params", f"received {described(unknown[0])}; {allowed}")
     return Asked(
         _policy(content.get("policy"), policies),
         _explain(content.get("explain")),

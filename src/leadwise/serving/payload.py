@@ -23,6 +23,7 @@ SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0
 
 LONGEST_ID = 200
 
+RecordId = str | int | float
 Answer = dict[str, Any]
 """What comes back for one row, ready for JSON."""
 
@@ -44,7 +45,7 @@ class PayloadError(LeadwiseError):
         self.problem = problem
         self.code: RecordingCode = code
 
-    def answer(self, record_id: str | None) -> Answer:
+    def answer(self, record_id: RecordId | None) -> Answer:
         """What stands in the place of an answer."""
         told = {"code": self.code, "field": self.field, "message": str(self), "row": self.row}
         return {"id": record_id, "error": told}
@@ -55,13 +56,13 @@ class Request:
     """One checked row.
 
     Attributes:
-        record_id: the caller's name for the row, or ``None``.
+        record_id: the caller's name for the row, as it was sent, or ``None``.
         recording: the recording, or ``None`` for an answer from the facts alone.
         patient: the facts that were given, as numbers.
         warnings: what the caller should know about how the row was read.
     """
 
-    record_id: str | None
+    record_id: RecordId | None
     recording: Recording | None
     patient: Mapping[str, float]
     warnings: tuple[str, ...]
@@ -86,7 +87,7 @@ def parse_row(row: Mapping[str, Any], position: int = 0) -> Request:
         given = _given_fields(row)
         record_id = _record_id(given.get("id"))
         patient = _facts(given)
-        recording = _recording(given, patient, record_id or "")
+        recording = _recording(given, patient, "" if record_id is None else str(record_id))
         if recording is None and not patient:
             raise RecordingError(
                 "signal", f"not given, nor any of {', '.join(FACTS)}; one of them is needed", "missing_field"
@@ -110,18 +111,20 @@ def _absent(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
-def _record_id(value: Any) -> str | None:
-    if value is None:
+def _record_id(value: Any) -> RecordId | None:
+    plain = value.item() if isinstance(value, np.integer | np.floating) else value
+    if isinstance(plain, str) and len(plain) <= LONGEST_ID:
+        return plain
+    if is_number(plain) and abs(plain) < (math.inf if isinstance(plain, float) else 10**LONGEST_ID):
+        return plain
+    if _absent(plain):
         return None
-    if isinstance(value, str) and len(value) <= LONGEST_ID:
-        return value
-    if is_number(value) and abs(value) < 2**53:
-        # A table with gaps in it holds whole numbers as floats.
-        return str(int(value)) if value == int(value) else str(value)
-    raise RecordingError("id", f"received {described(value)}; text of at most {LONGEST_ID} characters is needed")
+    raise RecordingError(
+        "id", f"received {described(value)}; text of at most {LONGEST_ID} characters, or a number, is needed"
+    )
 
 
-def record_id_of(row: Any) -> str | None:
+def record_id_of(row: Any) -> RecordId | None:
     """The caller's name of a row that may be wrong in any way; ``None`` where it has none that can be repeated."""
     try:
         return _record_id(row.get("id"))

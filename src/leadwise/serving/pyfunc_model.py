@@ -1,7 +1,6 @@
 """The script that MLflow runs to load a registered Leadwise (models from code); nothing is unpickled."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from leadwise.serving.asked_for import arguments_of, rows_of_data
 from leadwise.serving.errors import RequestError
 from leadwise.serving.invocations import answer_in_scoring_server
 from leadwise.serving.parameters import read_parameters
 from leadwise.serving.registered import registered_version
 from leadwise.serving.scorer import Scorer
+from leadwise.serving.table_ids import tell_mended
 
 
 class LeadwiseModel(PythonModel):
@@ -26,14 +27,15 @@ class LeadwiseModel(PythonModel):
         self.scorer = Scorer.load(folder, registered_version(folder.parent))
         answer_in_scoring_server(self.scorer)
         # pandas imports what this takes when it is first asked for.
-        _rows(pd.DataFrame([{"age": 60.0}]))
+        rows_of_data(pd.DataFrame([{"age": 60.0}]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[dict[str, Any]] | list[str]:
         """One answer per row of the table; a column that is absent, ``None`` and NaN all mean not given.
 
-        A row that cannot be answered gets an ``error`` in its place.
+        A row that cannot be answered gets an ``error`` in its place; so does each row of a table that has a column
+        which is no field.
 
         Args:
             context: MLflow's.
@@ -43,21 +45,20 @@ class LeadwiseModel(PythonModel):
                 none in the next.
 
         Raises:
-            MlflowException: a parameter is not allowed; with the code INVALID_PARAMETER_VALUE.
+            MlflowException: a parameter is unknown or not allowed, or the rows do not name their fields; with the code
+                INVALID_PARAMETER_VALUE.
         """
-        given = dict(params or {})
+        data, all_params = arguments_of(self) or (model_input, params)
+        # MLflow has checked the values of those that the signature names.
+        given = {**(all_params or {}), **(params or {})}
         as_json = bool(given.pop("as_json", False))
         try:
             asked = read_parameters(given, self.scorer.policies)
+            rows, mended = rows_of_data(data)
         except RequestError as error:
             raise MlflowException.invalid_parameter_value(str(error), field=error.field) from None
-        answers = list(self.scorer.answers(_rows(model_input), asked))
+        answers = list(tell_mended(self.scorer.answers(rows, asked), mended))
         return [json.dumps(answer, allow_nan=False) for answer in answers] if as_json else answers
-
-
-def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    rows = table.to_dict(orient="records")
-    return ({str(name): value for name, value in row.items()} for row in rows)
 
 
 set_model(LeadwiseModel())

@@ -88,6 +88,9 @@ def _rows(table: Path) -> Iterator[Entry]:
         file = known.get(FILE)
         if file is not None:
             known[FILE] = str(table.parent / str(file))
+        if isinstance(number := known.get("id"), float) and number.is_integer():
+            # A column with gaps holds whole numbers as floats.
+            known["id"] = int(number)
         yield known
 
 

@@ -54,7 +54,7 @@ def table_row(answer: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, A
         answer: of ``Scorer.answer_row``.
         read: ``file``, and of one that was read ``format``, ``fs_hz``, ``seconds`` and ``notes``.
     """
-    row = {**read, "id": answer["id"]}
+    row = {**read, "id": None if answer["id"] is None else str(answer["id"])}
     if "error" in answer:
         error = answer["error"]
         return row | {"error_code": error["code"], "error_field": error["field"], "error": error["message"]}

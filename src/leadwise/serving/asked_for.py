@@ -1,0 +1,79 @@
+"""What a caller of ``mlflow.pyfunc`` asked for, before MLflow fitted it to the signature.
+
+``PyFuncModel.predict`` leaves out columns and parameters that the signature does not name, and says so in a log only:
+`{"agee": 71}` would be answered as if nothing were known of the patient. MLflow 3.17 has no setting that refuses them,
+a signature that does not name its columns documents nothing, and one made from type hints takes no tables; so the
+arguments are read where they still are whole: in the call that is under way.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadwise.serving.envelope import Rows, rows_or_columns
+from leadwise.serving.errors import RequestError
+from leadwise.serving.table_ids import Places, mend_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.pyfunc import PythonModel
+
+
+def arguments_of(model: "PythonModel") -> tuple[Any, Mapping[str, Any] | None] | None:
+    """``data`` and ``params`` of the call of ``PyFuncModel.predict`` that has led to this model; ``None``: none has."""
+    from mlflow.pyfunc import PyFuncModel
+
+    code = inspect.unwrap(PyFuncModel.predict).__code__
+    frame = inspect.currentframe()
+    try:
+        while frame is not None:
+            if frame.f_code is code:
+                arguments = inspect.getargvalues(frame).locals
+                if arguments["self"].unwrap_python_model() is model:
+                    return arguments["data"], arguments["params"]
+            frame = frame.f_back
+        return None
+    finally:
+        # A frame that holds itself would keep the recordings.
+        del frame
+
+
+def rows_of_table(table: "pd.DataFrame") -> tuple[Rows, Places]:
+    """Rows of a table, and the places of those whose id was mended.
+
+    Raises:
+        RequestError: two columns have the same name.
+    """
+    names = [str(name) for name in table.columns]
+    if len(set(names)) < len(names):
+        raise RequestError("not_an_envelope", "data", "a column is named twice")
+    columns = [_plain(table.iloc[:, place]) for place in range(len(names))]
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)] or [{} for _ in table.index]
+    return rows, mend_ids(rows)
+
+
+def rows_of_data(data: Any) -> tuple[Rows, Places]:
+    """Rows of whatever ``PyFuncModel.predict`` takes; the same as ``rows_of_table`` of a table.
+
+    Raises:
+        RequestError: it does not name its fields.
+    """
+    import pandas as pd
+
+    if isinstance(data, pd.Series):
+        data = data.to_frame()
+    if isinstance(data, pd.DataFrame):
+        return rows_of_table(data)
+    if isinstance(data, Mapping):
+        data = {str(name): list(value) if isinstance(value, np.ndarray) else value for name, value in data.items()}
+    elif isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        data = list(data)
+    rows = rows_or_columns(data, "data")
+    return [{str(name): value for name, value in row.items()} for row in rows], frozenset()
+
+
+def _plain(column: "pd.Series") -> list[Any]:
+    """Values one by one; what pandas knows as missing is ``None``."""
+    return [None if gone else value for gone, value in zip(column.isna(), column.astype(object), strict=True)]

@@ -1,0 +1,215 @@
+"""What an HTTP server must do with requests that few clients send: both servers, by their raw bytes."""
+
+import gzip
+import json
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hostile_bodies import VALID_BODIES
+from live_server import JSON, MLFLOWS_OWN, LiveServer, SmallModel, serving
+
+from leadwise.serving.limits import LARGEST_BODY
+
+pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
+
+BODY = b'{"inputs": [{"age": 50, "id": 7}]}'
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+AT_ONCE_S = 5.0
+
+
+@pytest.fixture(scope="module", params=[MLFLOWS_OWN, ("leadwise", "serve", "--model")], ids=["mlflow", "leadwise"])
+def server(request: pytest.FixtureRequest, small_model: SmallModel) -> Iterator[LiveServer]:
+    log = small_model.folder / f"http-{request.param[0]}.log"
+    with serving(small_model, log, command=request.param) as server:
+        yield server
+        assert server.post(BODY).status_code == 200
+        assert "Traceback" not in server.said()
+
+
+def exchange(server: LiveServer, *headers: bytes, body: bytes = BODY, path: str = "/invocations") -> tuple[str, bytes]:
+    """The status line and headers of the answer, and its body; the server has ``AT_ONCE_S`` for both."""
+    head = f"POST {path} HTTP/1.1\r\nHost: elsewhere.example\r\n".encode()
+    with server.connect() as client:
+        client.settimeout(AT_ONCE_S)
+        client.sendall(head + b"Content-Type: application/json\r\n" + b"".join(headers) + b"\r\n" + body)
+        return answer_from(client)
+
+
+def answer_from(client: socket.socket) -> tuple[str, bytes]:
+    with client.makefile("rb") as stream:
+        head = b"".join(iter(stream.readline, b"\r\n")).decode()
+        lengths = [line for line in head.lower().splitlines() if line.startswith("content-length:")]
+        return head, stream.read(int(lengths[0].partition(":")[2]))
+
+
+def code_of(content: bytes) -> str:
+    return str(json.loads(content)["error"]["code"])
+
+
+@pytest.mark.parametrize("length", [2**26 + 1, 2**40, 10**18, 10**19, 2**64 - 1])
+def test_a_length_beyond_the_limit_is_a_413_at_once(server: LiveServer, length: int) -> None:
+    head, content = exchange(server, b"Content-Length: %d\r\n" % length)
+    assert head.startswith("HTTP/1.1 413 ")
+    assert code_of(content) == "too_large"
+
+
+@pytest.mark.parametrize("length", [str(2**64), "9" * 20, "9" * 21, "9" * 5000, "-1", "+34", "3_4", "34, 35"])
+def test_a_length_that_no_number_of_64_bits_holds_is_refused_at_once(server: LiveServer, length: str) -> None:
+    head, _ = exchange(server, f"Content-Length: {length}\r\n".encode())
+    assert head.startswith(("HTTP/1.1 400 ", "HTTP/1.1 413 "))
+
+
+def test_zeros_before_a_length_do_not_matter(server: LiveServer) -> None:
+    head, _ = exchange(server, f"Content-Length: {len(BODY):040}\r\n".encode())
+    assert head.startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"TLS/1.0", b"foo, bar", b"websocket"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_request_for_another_protocol_is_answered_or_told_at_once(
+    server: LiveServer, protocol: bytes, chunked: bool
+) -> None:
+    if protocol == b"websocket" and "mlflow" in server.log.name:
+        pytest.skip("uvicorn's own command takes the connection for a WebSocket")
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else LENGTH
+    upgrade = b"Connection: keep-alive, Upgrade\r\nUpgrade: " + protocol + b"\r\n"
+    head, content = exchange(server, upgrade, framing, body=body)
+    if head.startswith("HTTP/1.1 400 "):
+        assert code_of(content) == "upgrade"
+        assert "connection: close" in head.lower()
+    else:
+        assert json.loads(content)["predictions"][0]["id"] == 7
+
+
+def test_nothing_waits_behind_a_request_for_another_protocol(server: LiveServer) -> None:
+    with server.connect() as client:
+        client.settimeout(AT_ONCE_S)
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        head, _ = answer_from(client)
+        assert head.startswith("HTTP/1.1 200 ")
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1000)[:12] in (b"", b"HTTP/1.1 200")
+
+
+def test_an_upgrade_that_is_not_of_this_connection_is_ignored(server: LiveServer) -> None:
+    head, _ = exchange(server, LENGTH, b"Upgrade: h2c\r\n")
+    assert head.startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/invocations/", "/ping/", "/invocations//", "//elsewhere.example/invocations/"])
+def test_no_address_leads_to_the_host_that_the_client_names(server: LiveServer, path: str) -> None:
+    head, content = exchange(server, LENGTH, path=path)
+    assert not head.startswith("HTTP/1.1 3")
+    assert "location:" not in head.lower()
+    assert b"elsewhere" not in content
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8-sig"])
+def test_json_that_is_not_in_utf_8_is_refused(server: LiveServer, name: str) -> None:
+    response = server.post(BODY.decode().encode(name))
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "not_json")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json; charset=utf-16",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=utf-32le",
+        'application/json; charset="utf-8", application/json',
+    ],
+)
+def test_another_charset_is_a_415(server: LiveServer, kind: str) -> None:
+    assert server.post(BODY, {"Content-Type": kind}).status_code == 415
+
+
+def test_two_content_types_are_a_415(server: LiveServer) -> None:
+    head, _ = exchange(server, LENGTH, b"Content-Type: application/json; charset=utf-16\r\n")
+    assert head.startswith("HTTP/1.1 415 ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"age": 50, "age": 51}]}',
+        b'{"inputs": [{"age": 50, "\\u0061ge": 51, "id": "12:30"}]}',
+        b'{"inputs": [{"age": 50}], "inputs": [{"age": 51}]}',
+        b'{"inputs": [{"age": 50}], "params": {"policy": "youden", "policy": "best_f1"}}',
+        b'{"inputs": {"age": [50], "age": [51]}}',
+        b'{"dataframe_split": {"columns": ["age"], "data": [[50]], "data": [[51]]}}',
+        b'{"inputs": [{"age": 50, "sex": {"a": [{"b": 1, "b": 2}]}}]}',
+        b'{"inputs": [{"age": NaN, "age": 51}]}',
+    ],
+)
+def test_a_key_that_is_named_twice_is_refused(server: LiveServer, body: bytes) -> None:
+    response = server.post(body)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "repeated_key")
+
+
+@pytest.mark.parametrize("identifier", ["12:30", "a:b:c", "\\u003a", '\\"age\\": 50'])
+def test_a_colon_in_a_text_is_no_key(server: LiveServer, identifier: str) -> None:
+    response = server.post(f'{{"inputs": [{{"age": 50, "id": "{identifier}"}}]}}'.encode())
+    assert response.json()["predictions"][0]["id"] == json.loads(f'"{identifier}"')
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZip"])
+@pytest.mark.parametrize("form", VALID_BODIES)
+def test_a_body_in_gzip_is_answered_as_it_is_without(server: LiveServer, coding: str, form: str) -> None:
+    body, kind = VALID_BODIES[form]
+    plain = server.post(body, {"Content-Type": kind})
+    response = server.post(gzip.compress(body), {"Content-Type": kind, "Content-Encoding": coding})
+    assert response.status_code == 200
+    assert response.json() == plain.json()
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "compress", "gzip, gzip", "gzip, br"])
+def test_another_coding_is_a_415_that_says_what_is_allowed(server: LiveServer, coding: str) -> None:
+    response = server.post(BODY, JSON | {"Content-Encoding": coding})
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "content_encoding")
+    assert response.headers["Accept-Encoding"] == "gzip"
+
+
+PACKED = gzip.compress(BODY)
+
+
+@pytest.mark.parametrize(
+    "body", [BODY, b"", PACKED[:-1], PACKED[:20], PACKED + b"\0", PACKED * 2, PACKED[:-8] + bytes(8), PACKED[:5]]
+)
+def test_a_body_that_is_not_one_whole_gzip_is_refused(server: LiveServer, body: bytes) -> None:
+    response = server.post(body, JSON | {"Content-Encoding": "gzip"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "not_gzip")
+
+
+def test_a_bomb_is_a_413_soon_and_takes_little_memory(server: LiveServer) -> None:
+    spaces = gzip.compress(b" " * 2**20)
+    bomb = gzip.compress(b" " * (LARGEST_BODY * 8))
+    server.post(spaces, JSON | {"Content-Encoding": "gzip"})
+    before, started = sum(server.processes().values()), time.perf_counter()
+    for body in (bomb, gzip.compress(BODY + b" " * LARGEST_BODY)):
+        response = server.post(body, JSON | {"Content-Encoding": "gzip"})
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+    assert time.perf_counter() - started < 10
+    assert sum(server.processes().values()) < before + 32
+
+
+ENVELOPES: dict[str, Any] = {
+    "dataframe_records": lambda ids: [{"id": one, "age": 50} for one in ids],
+    "dataframe_split": lambda ids: {"columns": ["id", "age"], "data": [[one, 50] for one in ids]},
+    "inputs": lambda ids: [{"id": one, "age": 50} for one in ids],
+    "instances": lambda ids: {"id": ids, "age": [50] * len(ids)},
+}
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_ids_come_back_as_they_were_sent(server: LiveServer, envelope: str) -> None:
+    ids = [7, 0, -1, 7.0, 0.5, 2**53 + 1, 2**63, 2**64 + 1, -(10**30), 1e300, "7", "", None]
+    answers = server.post({envelope: ENVELOPES[envelope](ids)}).json()["predictions"]
+    found = [answer["id"] for answer in answers]
+    assert found == ids
+    assert list(map(type, found)) == list(map(type, ids))
+    # One that cannot be answered has its own as well.
+    assert server.post({"inputs": [{"id": 2**64 + 1, "age": 300}]}).json()["predictions"][0]["id"] == 2**64 + 1

@@ -1,0 +1,178 @@
+"""The registered model by MLflow's own functions: refuses what REST refuses, and answers each row."""
+
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from live_server import SmallModel, in_use
+from mlflow.exceptions import MlflowException
+
+from leadwise.serving.invocations import JSON, PARQUET, respond
+from leadwise.serving.payload import FIELDS
+from leadwise.serving.scorer import Scorer
+
+pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
+
+Predict = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def predict(small_model: SmallModel) -> Iterator[Predict]:
+    with in_use(small_model.tracking):
+        yield mlflow.pyfunc.load_model(small_model.uri).predict
+
+
+def codes(answers: list[dict[str, Any]]) -> list[str | None]:
+    return [answer["error"]["code"] if "error" in answer else None for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ([{"agee": 71}], ["unknown_field"]),
+        ([{"age": 71}, {"age": 71, "sexx": 1}, {"agee": 3}], [None, "unknown_field", "unknown_field"]),
+        (pd.DataFrame({"agee": [71, 50]}), ["unknown_field"] * 2),
+        (pd.DataFrame({"age": [71, 50], "sexx": [1, None]}), ["unknown_field"] * 2),
+        ({"agee": 71}, ["unknown_field"]),
+        ({"age": [71, 50], "Sex": [0, 1]}, ["unknown_field"] * 2),
+        (pd.Series([71, 50]), ["unknown_field"] * 2),
+        (pd.DataFrame({0: [71]}), ["unknown_field"]),
+        (pd.DataFrame(index=range(3)), ["missing_field"] * 3),
+        (pd.DataFrame({"age": []}), []),
+        (pd.Series([71, 50], name="age"), [None, None]),
+        ({"age": np.array([71, 50]), "id": np.array([7, 8])}, [None, None]),
+    ],
+)
+def test_each_row_has_an_answer_or_an_error(predict: Predict, data: Any, expected: list[str | None]) -> None:
+    assert codes(predict(data)) == expected
+
+
+@pytest.mark.parametrize("data", [[[71]], np.array([[71.0]]), "age", 71, [71, 50], [{"age": 1}, [2]]])
+def test_rows_without_names_are_an_error(predict: Predict, data: Any) -> None:
+    with pytest.raises(MlflowException):
+        predict(data)
+
+
+def test_two_columns_of_one_name_are_an_error(predict: Predict) -> None:
+    table = pd.DataFrame([[71, 50]], columns=["age", "age"])
+    with pytest.raises(MlflowException):
+        predict(table)
+
+
+@pytest.mark.parametrize(
+    "params", [{"polcy": "youden"}, {"policy": "youden", "threshold": 0.5}, {"Policy": "youden"}, {"": 1}]
+)
+def test_an_unknown_parameter_is_an_error_as_it_is_by_rest(predict: Predict, scorer: Scorer, params: Any) -> None:
+    body = json.dumps({"inputs": [{"age": 71}], "params": params}).encode()
+    status, content = respond(scorer, body, JSON)
+    with pytest.raises(MlflowException) as caught:
+        predict(pd.DataFrame({"age": [71]}), params=params)
+    assert status == 400
+    assert caught.value.message == content["message"]
+    assert repr(next(name for name in params if name != "policy")) in content["message"]
+
+
+def test_rows_are_answered_as_by_rest(predict: Predict, scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    rows = [{"id": 7, "signal": ecg_mv.tolist(), "fs_hz": 100, "age": 63}, {"id": 2**64 + 1, "age": 300}, {"sex": "f"}]
+    content = respond(scorer, json.dumps({"inputs": rows}).encode(), JSON)[1]["predictions"]
+    for data in (rows, pd.DataFrame(rows, dtype=object)):
+        answers = predict(data)
+        for answer, expected in zip(answers, content, strict=True):
+            # The scorer of the other side did not come from a registry.
+            registered = {name: answer[name] for name in ("registered_model", "version") if name in answer}
+            assert answer == expected | registered
+
+
+def test_one_thread_beside_another_is_asked_its_own(predict: Predict) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda number: predict([{"age": 50, "id": number}])[0]["id"], range(40)))
+    assert found == list(range(40))
+
+
+MENDED = "id: whole numbers that a column with gaps held as floats are given back as whole numbers"
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected", "mended"),
+    [
+        (pd.Series([7, 8]), [7, 8], False),
+        (pd.Series([7, None]), [7, None], True),
+        (pd.Series([0, None]), [0, None], True),
+        (pd.Series([7.0, 8.0]), [7.0, 8.0], False),
+        (pd.Series([7.5, None]), [7.5, None], False),
+        (pd.Series([2.0**60, None]), [2.0**60, None], False),
+        (pd.Series([2**60 + 1, None], dtype="Int64"), [2**60 + 1, None], False),
+        (pd.Series([10**30, 7], dtype=object), [10**30, 7], False),
+        (pd.Series(["7", None]), ["7", None], False),
+        (pd.Series([7, -1], dtype="int16[pyarrow]"), [7, -1], False),
+    ],
+)
+def test_ids_of_a_table(predict: Predict, scorer: Scorer, ids: Any, expected: list[Any], mended: bool) -> None:
+    table = pd.DataFrame({"age": [50, 60], "id": ids})
+    answers = predict(table)
+    found = [answer["id"] for answer in answers]
+    assert found == expected
+    assert list(map(type, found)) == list(map(type, expected))
+    assert [MENDED in answer["warnings"] for answer in answers] == [mended, False]
+    if not isinstance(expected[0], int) or abs(expected[0]) < 2**63:
+        stream = io.BytesIO()
+        table.to_parquet(stream)
+        of_parquet = respond(scorer, stream.getvalue(), PARQUET)[1]["predictions"]
+        assert [(answer["id"], answer["warnings"]) for answer in of_parquet] == [
+            (answer["id"], answer["warnings"]) for answer in answers
+        ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("csv", "agee,id\n71,7\n50,8\n", [(7, "unknown_field"), (8, "unknown_field")]),
+        ("json", '{"inputs": [{"agee": 71, "id": 18446744073709551617}]}', [(2**64 + 1, "unknown_field")]),
+        (
+            "json",
+            '{"inputs": [{"age": 71}], "params": {"polcy": "youden"}}',
+            "params: received 'polcy'; allowed: policy",
+        ),
+    ],
+)
+def test_the_command_of_mlflow(small_model: SmallModel, kind: str, content: str, expected: Any) -> None:
+    """`mlflow models predict`, of which `mlflow.models.predict` is the function."""
+    command = ["mlflow", "models", "predict", "-m", small_model.uri, "-t", kind, "--env-manager", "local"]
+    environment = small_model.environment | {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    done = subprocess.run(
+        command, input=content, cwd=small_model.folder, env=environment, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    if isinstance(expected, str):
+        assert done.returncode != 0
+        assert expected in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout.strip().splitlines()[-1])["predictions"]
+    assert [(answer["id"], code) for answer, code in zip(answers, codes(answers), strict=True)] == expected
+
+
+def test_the_function_of_mlflow(small_model: SmallModel, tmp_path: os.PathLike[str]) -> None:
+    told = os.path.join(tmp_path, "answers.json")  # noqa: PTH118 - MLflow wants a text
+    with in_use(small_model.tracking):
+        mlflow.models.predict(
+            small_model.uri, input_data=[{"agee": 71}, {"age": 50}], env_manager="local", output_path=told
+        )
+    with open(told, encoding="utf-8") as stream:  # noqa: PTH123
+        assert codes(json.load(stream)["predictions"]) == ["unknown_field", None]
+
+
+def test_the_signature_still_says_what_may_be_sent(small_model: SmallModel) -> None:
+    with in_use(small_model.tracking):
+        signature = mlflow.models.get_model_info(small_model.uri).signature
+    assert tuple(signature.inputs.input_names()) == FIELDS
+    assert {one.name for one in signature.params.params} == {"policy", "explain", "all_findings", "as_json"}
