@@ -16,8 +16,8 @@ HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 class OwnPageOnly:
     """Refuses a WebSocket that a page of another origin opens.
 
-    Streamlit would refuse it too, but first ask a public service what the address of this machine is, to compare. Allowed
-    is what Streamlit allows: the origin that was asked, this machine, and the option ``browser.serverAddress``.
+    Streamlit would refuse it too, but first ask a public service what the address of this machine is, to compare.
+    Allowed is what Streamlit allows: the origin that was asked, this machine, and ``browser.serverAddress``.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,7 +36,9 @@ def _is_foreign(headers: Headers) -> bool:
         return False
     try:
         told = urlsplit(origin)
-        return told.netloc != headers.get("host") and told.hostname not in HERE | {st.get_option("browser.serverAddress")}
+        return told.netloc != headers.get("host") and told.hostname not in HERE | {
+            st.get_option("browser.serverAddress")
+        }
     except ValueError:
         return True
 
