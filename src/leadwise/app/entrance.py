@@ -1,9 +1,12 @@
 """What Streamlit runs: the page, and before it a door that is shut to other people's pages."""
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from urllib.parse import urlsplit
 
 import streamlit as st
+from PIL import Image
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,6 +14,22 @@ from starlette.websockets import WebSocketClose
 from streamlit.starlette import App
 
 HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
+NEEDED = (
+    "defusedxml.ElementTree",
+    "edfio",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "onnxruntime",
+    "pandas",
+    "pyarrow.parquet",
+    "pydicom.filereader",
+    "wfdb",
+    "leadwise.data.simulator",
+    "leadwise.data.statements",
+    "leadwise.serving.client",
+)
+"""Imported where they are used, as not every command needs them."""
 
 
 class OwnPageOnly:
@@ -43,4 +62,14 @@ def _is_foreign(headers: Headers) -> bool:
         return True
 
 
+def import_what_visitors_need() -> None:
+    """Before the first one comes: each has a thread, and two that import for the first time at once may break."""
+    folder = Path(__file__).parent
+    names = {module.name for module in iter_modules([str(folder)])} - {"page", "entrance"}
+    for name in (*(f"leadwise.app.{name}" for name in sorted(names)), *NEEDED):
+        import_module(name)
+    Image.preinit()
+
+
+import_what_visitors_need()
 app = App(Path(__file__).with_name("page.py"), middleware=[Middleware(OwnPageOnly)])
