@@ -6,11 +6,14 @@ The packages are those of ``leadwise.registry.requirements``, at the versions of
 
 from textwrap import dedent
 
+from leadwise.quiet import SETTINGS
 from leadwise.registry.requirements import SERVED_PACKAGES
 
 DATABASE_IMAGE = "postgres:17.5-bookworm"
 TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")
 USER = "10001"
+QUIET = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY")
+"""What keeps the packages of the images from calling home."""
 
 COMMANDS = {
     "tracking": (
@@ -29,6 +32,7 @@ COMMANDS = {
 
 def dockerfile(python_version: str, notice: str) -> str:
     """deploy/Dockerfile: one image for the tracking server, one for the scorer; the scorer's code is in the model."""
+    quiet = " ".join(f"{name}={SETTINGS[name]}" for name in QUIET)
     base = f"""\
         # {notice}
 

@@ -1,4 +1,4 @@
-"""A plugin that MLflow imports before it would start its telemetry: the environment where Leadwise is installed is quiet.
+"""A plugin that MLflow imports before it would start its telemetry: where Leadwise is installed, MLflow is quiet.
 
 ``mlflow run .`` and ``mlflow models serve`` reach MLflow first, and Leadwise only later or never. This module stands
 beside the package and does not import it: a registered model brings a Leadwise of its own, which must be found first.

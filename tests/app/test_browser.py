@@ -257,6 +257,26 @@ def test_ten_people_at_once_get_their_own_answers(
         one.context.close()
 
 
+def test_the_page_asks_nobody_but_its_own_server(browser: "Browser", address: str) -> None:
+    """Nothing is fetched from elsewhere, nor named to be: a browser without a screen does not fetch an icon."""
+    context = browser.new_context()
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.on("websocket", lambda socket: asked.append(socket.url))
+    opened.goto(address)
+    opened.wait_for_selector(".lw-classes")
+    opened.get_by_text("No recording", exact=True).click()
+    settled(opened)
+    # The icon is set when the page has run.
+    opened.wait_for_function("!document.querySelector('link[rel~=icon]').href.endsWith('favicon.png')")
+    asked += opened.evaluate("[...document.querySelectorAll('link[href], [src]')].map(e => e.href || e.src)")
+    context.close()
+    own = (f"{address}/", f"ws://{address.removeprefix('http://')}/", "data:", "blob:")
+    assert [url for url in asked if not url.startswith(own)] == []
+
+
 def test_a_narrow_screen_scrolls_down_only(browser: "Browser", address: str) -> None:
     narrow = open_page(browser, address, width=390)
     narrow.wait_for_selector(".lw-classes")

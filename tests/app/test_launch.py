@@ -43,7 +43,7 @@ def test_defaults_are_those_of_params_yaml(started: Started, start: Callable[...
     (line,) = started
     defaults = load_parameters(entry_point="app").app
     assert line[1:4] == ["-m", "streamlit", "run"]
-    assert Path(line[4]).name == "site.py"
+    assert Path(line[4]).name == "entrance.py"
     assert {f"--server.port={defaults.port}", f"--server.address={defaults.address}"} <= set(line)
     assert [os.environ[f"LEADWISE_APP_{name}"] for name in ("URL", "MODEL", "TREE")] == ["", "", ""]
 

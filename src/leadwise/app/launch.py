@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from leadwise.app.settings import Settings
 
-SITE = Path(__file__).with_name("site.py")
+ENTRANCE = Path(__file__).with_name("entrance.py")
 
 
 def launch(settings: Settings, port: int, address: str) -> NoReturn:
@@ -24,4 +24,4 @@ def launch(settings: Settings, port: int, address: str) -> NoReturn:
     settings.check()
     os.environ.update(settings.to_environment())
     options = [f"--server.port={port}", f"--server.address={address}", "--server.showEmailPrompt=false"]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(SITE), *options])
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(ENTRANCE), *options])

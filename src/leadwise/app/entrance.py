@@ -1,0 +1,75 @@
+"""What Streamlit runs: the page, and before it a door that is shut to other people's pages."""
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from urllib.parse import urlsplit
+
+import streamlit as st
+from PIL import Image
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+from streamlit.starlette import App
+
+HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
+NEEDED = (
+    "defusedxml.ElementTree",
+    "edfio",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "onnxruntime",
+    "pandas",
+    "pyarrow.parquet",
+    "pydicom.filereader",
+    "wfdb",
+    "leadwise.data.simulator",
+    "leadwise.data.statements",
+    "leadwise.serving.client",
+)
+"""Imported where they are used, as not every command needs them."""
+
+
+class OwnPageOnly:
+    """Refuses a WebSocket that a page of another origin opens.
+
+    Streamlit would refuse it too, but first ask a public service what the address of this machine is, to compare.
+    Allowed is what Streamlit allows: the origin that was asked, this machine, and ``browser.serverAddress``.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_foreign(Headers(scope=scope)):
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        told = urlsplit(origin)
+        return told.netloc != headers.get("host") and told.hostname not in HERE | {
+            st.get_option("browser.serverAddress")
+        }
+    except ValueError:
+        return True
+
+
+def import_what_visitors_need() -> None:
+    """Before the first one comes: each has a thread, and two that import for the first time at once may break."""
+    folder = Path(__file__).parent
+    names = {module.name for module in iter_modules([str(folder)])} - {"page", "entrance"}
+    for name in (*(f"leadwise.app.{name}" for name in sorted(names)), *NEEDED):
+        import_module(name)
+    Image.preinit()
+
+
+import_what_visitors_need()
+app = App(Path(__file__).with_name("page.py"), middleware=[Middleware(OwnPageOnly)])
