@@ -2,12 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
 
 from leadwise.atomic import folder_written_atomically
+
+RANDOM_FILE = "random.json"
+"""Layer -> states of its random generators. Keras keeps no such state in a network's file: drop-out of a network that
+was loaded would begin anew, with a seed of its own."""
 
 
 @dataclass
@@ -38,24 +43,49 @@ class Progress:
 def save_checkpoint(folder: Path, network: keras.Model, progress: Progress) -> None:
     """Write ``folder/epoch-NNNN`` as a whole, then drop the older ones.
 
-    It holds the network with its optimizer's state after the last epoch, the network of the best epoch, and the
-    progress as JSON. A kill at any moment leaves this checkpoint or the one before it.
+    It holds the network with its optimizer's state after the last epoch, the states of its random generators, the
+    network of the best epoch, and the progress as JSON. A kill at any moment, or a full disk, leaves this checkpoint
+    or the one before it.
     """
     older = sorted(folder.glob("epoch-*"))
     with folder_written_atomically(folder / f"epoch-{progress.epochs:04d}") as target:
         network.save(target / "last.keras")
         improved = progress.best_epoch == progress.epochs
         shutil.copy2(target / "last.keras" if improved else older[-1] / "best.keras", target / "best.keras")
+        states = {name: [keras.ops.convert_to_numpy(state).tolist() for state in own] for name, own in _random(network)}
+        (target / RANDOM_FILE).write_text(json.dumps(states), encoding="utf-8")
         (target / "progress.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
     for outdated in older:
         shutil.rmtree(outdated)
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> tuple[Progress, Path] | None:
-    """The newest checkpoint with this fingerprint and its folder; checkpoints of other trainings are removed."""
+    """The newest checkpoint with this fingerprint and its folder; what is of another training, or not whole, is removed.
+
+    A checkpoint without the states of the random generators, as older versions wrote them, counts as not whole.
+    """
     for checkpoint in sorted(folder.glob("epoch-*"), reverse=True):
-        progress = Progress(**json.loads((checkpoint / "progress.json").read_text(encoding="utf-8")))
-        if progress.fingerprint == fingerprint:
-            return progress, checkpoint
+        file = checkpoint / "progress.json"
+        if file.is_file() and (checkpoint / RANDOM_FILE).is_file():
+            progress = Progress(**json.loads(file.read_text(encoding="utf-8")))
+            if progress.fingerprint == fingerprint:
+                return progress, checkpoint
         shutil.rmtree(checkpoint)
     return None
+
+
+def load_network(checkpoint: Path) -> keras.Model:
+    """The network after the last epoch, with its optimizer, and with its random generators where they were."""
+    network = keras.saving.load_model(checkpoint / "last.keras")
+    states = json.loads((checkpoint / RANDOM_FILE).read_text(encoding="utf-8"))
+    for name, own in _random(network):
+        for state, value in zip(own, states[name], strict=True):
+            state.assign(value)
+    return network
+
+
+def _random(network: keras.Model) -> Iterator[tuple[str, list[keras.Variable]]]:
+    """Each layer's name and the states of its random generators, which are its variables that are no weights."""
+    for layer in network.layers:
+        weights = {id(weight) for weight in layer.weights}
+        yield layer.name, [variable for variable in layer.variables if id(variable) not in weights]

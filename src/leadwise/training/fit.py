@@ -23,7 +23,7 @@ from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
-from leadwise.training.checkpoints import Progress, load_checkpoint
+from leadwise.training.checkpoints import Progress, load_checkpoint, load_network
 from leadwise.training.history_figure import draw_history
 from leadwise.training.optimizer import AveragedWeights, optimizer_for
 from leadwise.training.prediction import predict
@@ -211,7 +211,7 @@ def fit_model(
         report(epoch, metrics)
     batches = data.batches(recipe, first_epoch=progress.epochs)
     if found:
-        network = keras.saving.load_model(found[1] / "last.keras")
+        network = load_network(found[1])
         network.jit_compile = _just_in_time()
         if recipe.ema_epochs:
             AveragedWeights().resume(network)
