@@ -96,7 +96,7 @@ def train(
     """One training, unless it is there."""
     from dataclasses import replace
 
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
     from leadwise.training.teachers import teach
@@ -114,7 +114,7 @@ def average(seeds: Sequence[int], store_folder: Path, out: Path) -> None:
     """Macro AUROC on fold 9 of the mean of the default's networks, as a ``training.json`` of its own."""
     import numpy as np
 
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
     from leadwise.training.callbacks import validation_metrics
     from leadwise.training.prediction import load_trained
 

@@ -26,8 +26,8 @@ import numpy as np
 from process_memory import memory_mib
 from serving_models import build_package
 
-from leadwise.registry.champion import PRETRAINED
-from leadwise.registry.shipped import unpack_shipped
+from leadwise.registry.bundled import unpack_shipped
+from leadwise.registry.promotion import PRETRAINED
 
 SIZES = (1000, 8000)
 PATIENTS = 500
@@ -47,7 +47,7 @@ print(json.dumps({"records": done.records, "errors": done.errors, "seconds": tim
 
 def simulate(folder: Path, patients: int) -> list[Path]:
     """The headers of simulated recordings in WFDB."""
-    from leadwise.data.simulator import write_simulated_tree
+    from leadwise.datasets.synthetic import write_simulated_tree
 
     write_simulated_tree(folder, patients=patients, seed=1)
     return sorted(folder.rglob("*.hea"))
@@ -85,9 +85,9 @@ def score(source: Path, output: Path, package: Path, workers: int) -> dict[str, 
 
 def windows_of(headers: Sequence[Path], package: Path, file: Path) -> Path:
     """What the network sees of the recordings."""
-    from leadwise.serving.payload import parse_row
+    from leadwise.ecg.formats import read_ecg
+    from leadwise.serving.request import parse_row
     from leadwise.serving.scorer import Scorer
-    from leadwise.signals.readers import read_ecg
 
     network = Scorer.load(package).fusion
     assert network.signal

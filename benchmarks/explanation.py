@@ -15,10 +15,10 @@ from typing import get_args
 import numpy as np
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.evaluation.deletion import Deletion, Removal, area, deletion_curve, random_attribution
-from leadwise.evaluation.explanation import METHODS, Explainable, explain
 from leadwise.evaluation.keras_explanation import explainable
+from leadwise.explain import METHODS, Explainable, explain
 from leadwise.memory import keep_freed_memory
 from leadwise.training.prediction import TrainedModel, load_trained
 

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store, open_store
-from leadwise.signals import reversal
-from leadwise.signals.coarse import Coarse
-from leadwise.signals.reversal import (
+from leadwise.datasets.store import Store, open_store
+from leadwise.ecg import reversal
+from leadwise.ecg.reversal import (
     EXCHANGES,
     ReversalModel,
     exchange_matrix,
@@ -25,6 +24,7 @@ from leadwise.signals.reversal import (
     misfit_ratios,
     reversal_scores,
 )
+from leadwise.ecg.waves import Coarse
 
 
 def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:

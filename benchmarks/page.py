@@ -28,8 +28,8 @@ from leadwise.app.figure import ecg_svg
 from leadwise.app.find_model import local_model
 from leadwise.app.model_source import LocalModel
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.data.simulator import simulate_record
-from leadwise.signals.readers import read_ecg
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.ecg.formats import read_ecg
 
 WARM_UP = 3
 READY_S = 60

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.data.simulator import simulate_record
-from leadwise.serving.request_rows import request_row
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.serving.client import request_row
 
 JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 

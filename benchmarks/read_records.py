@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.contract import LEADS, StoredRate
-from leadwise.data.blocks import BlockReader
-from leadwise.data.reading import BLOCK_RECORDS
-from leadwise.data.tables import read_tables
-from leadwise.data.waveforms import samples_at
+from leadwise.datasets.blocks import BlockReader
+from leadwise.datasets.reading import BLOCK_RECORDS
+from leadwise.datasets.tables import read_tables
+from leadwise.datasets.waveforms import samples_at
 
 
 def read_raw(tree: Path, filenames: Sequence[str], rate: StoredRate) -> None:

@@ -34,7 +34,7 @@ from scoring_server import Server, serving
 from serving_models import EXPERIMENT, Served, log_both
 from serving_tables import compared, markdown
 
-from leadwise.serving.payload import parse_row
+from leadwise.serving.request import parse_row
 from leadwise.serving.scorer import Scorer
 
 CLIENTS = 4

@@ -13,8 +13,8 @@ import numpy as np
 from leadwise.calibration import Calibration
 from leadwise.config import load_parameters
 from leadwise.contract import STATEMENTS, SUPERCLASSES, SignalShape
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.serving.scorer import DESCRIPTION_FILE
-from leadwise.signals.preprocessing import SignalPreprocessing
 
 EXPERIMENT = "serving benchmark"
 
@@ -40,10 +40,10 @@ def build_package(folder: Path, *, configuration: str) -> Any:
     """Write a package with the networks of a configuration; returns the fusion network, in Keras."""
     import pandas as pd
 
-    from leadwise.data.metadata import MetadataTransformer
+    from leadwise.datasets.metadata import MetadataTransformer
     from leadwise.models.build import Architecture, build_model
     from leadwise.registry.onnx_export import export_onnx
-    from leadwise.registry.packaging import CODE_FOLDER, EXAMPLE_FILE, example_row, stage_code
+    from leadwise.registry.package import CODE_FOLDER, EXAMPLE_FILE, example_row, stage_code
 
     train = load_parameters({"configuration": configuration}).train
     rng = np.random.default_rng(0)
@@ -81,9 +81,8 @@ def log_both(folder: Path, *, configuration: str) -> Served:
     """Build a package, and log it and the same network in MLflow's Keras flavour to the tracking store in use."""
     import mlflow
 
-    from leadwise.registry.packaging import Package
-    from leadwise.registry.registration import log_package
-    from leadwise.registry.requirements import served_requirements
+    from leadwise.registry.package import Package, served_requirements
+    from leadwise.registry.register import log_package
 
     package = folder / "package"
     fusion = build_package(package, configuration=configuration)

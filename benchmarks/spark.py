@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 
 SIZES = (1_000, 10_000, 50_000, 200_000)
 BATCH = 128

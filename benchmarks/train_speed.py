@@ -42,7 +42,7 @@ def measure_ours(folder: Path) -> dict[str, float]:
     import keras
 
     from leadwise.config import load_parameters
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
     from leadwise.training.fit import TrainingData, compile_network, run_epochs
     from leadwise.training.recipe import recipe_for
 

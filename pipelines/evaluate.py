@@ -7,11 +7,11 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.pages.card import log_card
+from leadwise.reports.report_page import log_card
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
-    from leadwise.data.store import Store
+    from leadwise.datasets.store import Store
 
 
 def trained_folders(parameters: Parameters) -> list[Path]:
@@ -25,8 +25,8 @@ def trained_folders(parameters: Parameters) -> list[Path]:
 
 def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -> None:
     """One model in a run of its own."""
-    from leadwise.evaluation.card import evaluation_card
     from leadwise.evaluation.evaluate import evaluate_model
+    from leadwise.reports.evaluation_card import evaluation_card
     from leadwise.training.prediction import load_trained
 
     trained = load_trained(trained_folder)
@@ -47,11 +47,11 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
 
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
-    from leadwise.data.store import open_store
-    from leadwise.evaluation.card import overview_card
+    from leadwise.datasets.store import open_store
     from leadwise.evaluation.files import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
-    from leadwise.evaluation.overview import write_overview
-    from leadwise.evaluation.results_table import terminal_table
+    from leadwise.reports.evaluation_card import overview_card
+    from leadwise.reports.overview import write_overview
+    from leadwise.reports.results_table import terminal_table
 
     shared, section = parameters.shared, parameters.evaluate
     store = open_store(shared.workspace / "store")

@@ -6,12 +6,17 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.data.card import ingest_card
-from leadwise.data.ingest_metrics import manifest_metrics, validation_metrics, validation_tags, validation_warnings
-from leadwise.data.ingestion import Ingested, ingest
-from leadwise.data.store import MANIFEST_FILE, VALIDATION_FOLDER
-from leadwise.data.validation import ValidationFailed
-from leadwise.pages.card import log_card
+from leadwise.datasets.card import ingest_card
+from leadwise.datasets.checks.validation import (
+    ValidationFailed,
+    manifest_metrics,
+    validation_metrics,
+    validation_tags,
+    validation_warnings,
+)
+from leadwise.datasets.ingest import Ingested, ingest
+from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
+from leadwise.reports.report_page import log_card
 from leadwise.stage import log_folder, log_store, run_stage
 
 HOW_TO_GET_IT = (
@@ -24,7 +29,7 @@ def find_source(parameters: Parameters) -> Path:
     """The tree to ingest; the simulated one is written if it is meant and not there with these parameters yet."""
     source, simulate = parameters.ingest.source, parameters.simulate
     if source == simulate.tree:
-        from leadwise.data.simulator import write_simulated_tree
+        from leadwise.datasets.synthetic import write_simulated_tree
 
         print(f"source is the simulated tree {source}: {simulate.patients} patients, seed {parameters.shared.seed}")
         return write_simulated_tree(

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.pages.card import log_card
+from leadwise.reports.report_page import log_card
 from leadwise.stage import log_store, run_stage, tag_data
 
 if TYPE_CHECKING:
-    from leadwise.registry.registration import Registered
+    from leadwise.registry.register import Registered
 
 
 def work(parameters: Parameters) -> None:
     """Register, let the gate judge, and say how to serve what was registered."""
-    from leadwise.data.store import open_store
-    from leadwise.registry.registration import GateFailed, curl_example, register_champion, serve_command
+    from leadwise.datasets.store import open_store
+    from leadwise.registry.register import GateFailed, curl_example, register_champion, serve_command
 
     workspace = parameters.shared.workspace
     if parameters.registration.source == "workspace":

@@ -1,15 +1,15 @@
 """Write the simulated PTB-XL tree: ``python pipelines/simulate.py --tree data/simulated --patients 1200``."""
 
 from leadwise.config import Parameters
-from leadwise.data.simulator import MARKER, write_simulated_tree
-from leadwise.pages.card import log_card
+from leadwise.datasets.synthetic import MARKER, write_simulated_tree
+from leadwise.reports.report_page import log_card
 from leadwise.stage import run_stage
 
 
 def work(parameters: Parameters) -> None:
     import mlflow
 
-    from leadwise.data.simulator.card import simulate_card
+    from leadwise.datasets.card import simulate_card
 
     section = parameters.simulate
     tree = write_simulated_tree(section.tree, patients=section.patients, seed=parameters.shared.seed)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.pages.card import log_card
+from leadwise.reports.report_page import log_card
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
-    from leadwise.data.store import Store
+    from leadwise.datasets.store import Store
     from leadwise.training.recipe import Recipe
     from leadwise.training.teachers import SoftTargets
 
@@ -60,7 +60,7 @@ def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
 
 def work(parameters: Parameters) -> None:
     """Train what ``model`` asks for, and before it the teachers that it learns from."""
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
     from leadwise.training.recipe import recipe_for, tuned_from
 
     store = open_store(parameters.shared.workspace / "store")

@@ -6,11 +6,11 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import ModelName
-from leadwise.pages.card import log_card
+from leadwise.reports.report_page import log_card
 from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
-    from leadwise.data.store import Store
+    from leadwise.datasets.store import Store
 
 
 def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
@@ -36,7 +36,7 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
 
 def work(parameters: Parameters) -> None:
     """Tune what ``model`` asks for."""
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
 
     store = open_store(parameters.shared.workspace / "store")
     log_store(store.manifest, "tuning")

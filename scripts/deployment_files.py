@@ -1,13 +1,13 @@
 """The files of ``deploy/``: what the images hold, how they are built, and how they run together.
 
-The packages are those of ``leadwise.registry.requirements``, at the versions of the lock files; ``make lock`` writes
+The packages are those of ``leadwise.registry.package``, at the versions of the lock files; ``make lock`` writes
 ``deploy/*.lock`` from ``deploy/*.in``.
 """
 
 from textwrap import dedent
 
 from leadwise.quiet import SETTINGS
-from leadwise.registry.requirements import SERVED_PACKAGES
+from leadwise.registry.package import SERVED_PACKAGES
 
 DATABASE_IMAGE = "postgres:17.5-bookworm"
 TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")

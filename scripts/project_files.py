@@ -1,8 +1,8 @@
 """Write the files that repeat what another file says: MLproject, conda.yaml, pages of docs/, deploy/.
 
 ``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
-versions, ``src/leadwise/data/suites`` the checks. ``make files`` writes the files from them; ``--check`` only compares,
-and ends with status 1 if one of them is out of date.
+versions, ``src/leadwise/datasets/checks/suites`` the checks. ``make files`` writes the files from them; ``--check``
+only compares, and ends with status 1 if one of them is out of date.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import yaml
 
 from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
-from leadwise.data.expectations import suites_as_markdown
+from leadwise.datasets.checks.expectations import suites_as_markdown
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
 
@@ -129,7 +129,7 @@ def validation_page() -> str:
     lines = [
         "# Validation",
         "",
-        f"<!-- {NOTICE.format(sources='src/leadwise/data/suites/*.yaml')} -->",
+        f"<!-- {NOTICE.format(sources='src/leadwise/datasets/checks/suites/*.yaml')} -->",
         "",
         "What [ingestion](ingestion.md) checks before anything is trained. A **critical** check that fails stops the"
         " pipeline with exit status 1: nothing is written, the message lists each with counts and examples, and the"
@@ -148,7 +148,7 @@ def validation_page() -> str:
 
 def deployment(write: Callable[[str], str]) -> Callable[[], str]:
     """A file of deploy/, as a function without arguments."""
-    return lambda: write(NOTICE.format(sources="scripts/deployment_files.py and leadwise.registry.requirements"))
+    return lambda: write(NOTICE.format(sources="scripts/deployment_files.py and leadwise.registry.package"))
 
 
 def pins(lock: str) -> Iterator[str]:

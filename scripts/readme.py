@@ -24,7 +24,7 @@ FINDING, SEED = "AMI", 4
 def write_results(workspaces: Path) -> None:
     """Put the evaluations' tables between the marks of the README."""
     from leadwise.atomic import write_atomically
-    from leadwise.evaluation.results_table import results_markdown
+    from leadwise.reports.results_table import results_markdown
 
     text = README.read_text(encoding="utf-8")
     for name, feature_sets in RESULTS.items():
@@ -44,8 +44,8 @@ def _between(text: str, begin: str, end: str, content: str) -> str:
 
 def draw_picture(workspaces: Path) -> None:
     """Draw a simulated recording with what the packaged champion says of it."""
-    from leadwise.data.simulator import simulate_record
-    from leadwise.evaluation.ecg_figure import draw_ecg
+    from leadwise.datasets.synthetic import simulate_record
+    from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.serving.scorer import Scorer
 
     record = simulate_record(FINDING, SEED)

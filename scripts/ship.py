@@ -24,9 +24,9 @@ def ship_workspace(workspace: Path, command: str, destination: Path | None = Non
     Raises:
         ShippedError: the package did not pass the gate, or must not be shipped.
     """
+    from leadwise.registry.bundled import SHIPPED, require_passed, ship
     from leadwise.registry.model_card import Sources, model_card
-    from leadwise.registry.packaging import PACKAGE_FOLDER, Package
-    from leadwise.registry.shipped import SHIPPED, require_passed, ship
+    from leadwise.registry.package import PACKAGE_FOLDER, Package
 
     require_passed(workspace)
     package = Package.read(workspace / PACKAGE_FOLDER)

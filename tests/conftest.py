@@ -16,8 +16,8 @@ from uuid import uuid4
 import pytest
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.data.ingestion import ingest
-from leadwise.data.simulator import write_simulated_tree
+from leadwise.datasets.ingest import ingest
+from leadwise.datasets.synthetic import write_simulated_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PTBXL = REPOSITORY.parent / "shared" / "ptbxl"

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.data.simulator import simulate_record
-from leadwise.serving.invocations import JSON, PARQUET
-from leadwise.serving.payload import FACTS, FIELDS
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.serving.api import JSON, PARQUET
+from leadwise.serving.request import FACTS, FIELDS
 
 MARKER = "7.654321"
 """A sample of the valid recording; with ``CHUNK``, of its base64, what no answer and no log may repeat."""

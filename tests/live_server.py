@@ -19,7 +19,7 @@ import pytest
 import requests
 from free_port import free_port
 
-from leadwise.registry.packaging import stage_code
+from leadwise.registry.package import stage_code
 from leadwise.registry.signature import served_signature
 
 JSON = {"Content-Type": "application/json"}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from leadwise.data.metadata import MetadataTransformer
+from leadwise.datasets.metadata import MetadataTransformer
 
 
 def transformer_of(rng: np.random.Generator) -> MetadataTransformer:

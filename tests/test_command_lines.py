@@ -10,7 +10,7 @@ import pytest
 
 from leadwise.config import load_parameters
 from leadwise.pipeline import closing_report
-from leadwise.registry.registration import Registered
+from leadwise.registry.register import Registered
 
 FOLDERS = ["plain", "with a space", "it's an é", '$HOME & (more); "quoted" `ls` *']
 
@@ -30,7 +30,7 @@ def test_the_closing_lines_reach_their_programs_word_by_word(
     }
     for file, content in contents.items():
         (workspace / file).write_text(json.dumps(content), encoding="utf-8")
-    monkeypatch.setattr("leadwise.evaluation.results_table.terminal_table", lambda summary: "")
+    monkeypatch.setattr("leadwise.reports.results_table.terminal_table", lambda summary: "")
     monkeypatch.chdir(folder)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri("sqlite:///mlflow.db")

@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from leadwise.data.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
 
     newest = next(iter(RELEASES))
     parser = commands.add_parser(
@@ -119,18 +119,18 @@ def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _download(options: argparse.Namespace) -> str:
-    from leadwise.data.releases import SOURCES
+    from leadwise.datasets.releases import SOURCES
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
         options.parser.error("--source and --jobs are for the network: leave them out with --from-zip")
     with _stopped_cleanly():
         if options.from_zip is not None:
-            from leadwise.data.zip_archive import unpack_zip
+            from leadwise.datasets.zip_archive import unpack_zip
 
             arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
         else:
-            from leadwise.data.download import JOBS, download
-            from leadwise.data.releases import RELEASES
+            from leadwise.datasets.download import JOBS, download
+            from leadwise.datasets.releases import RELEASES
 
             arrived = download(
                 options.dest,
@@ -175,7 +175,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _simulate(options: argparse.Namespace) -> Path:
-    from leadwise.data.simulator import write_simulated_tree
+    from leadwise.datasets.synthetic import write_simulated_tree
 
     patients, seed = options.patients, options.seed
     if patients is None or seed is None:
@@ -273,7 +273,7 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:
 
 
 def _plot(options: argparse.Namespace) -> Path:
-    from leadwise.evaluation.plot import plot_file
+    from leadwise.reports.plot import plot_file
 
     return plot_file(options.file, options.output, start_s=options.start, hints=_hints(options))
 

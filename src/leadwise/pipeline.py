@@ -47,7 +47,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     import mlflow
     from mlflow.exceptions import ExecutionException
 
-    from leadwise.data.store import MANIFEST_FILE
+    from leadwise.datasets.store import MANIFEST_FILE
     from leadwise.training.process_mark import process_tag
 
     parent = mlflow.active_run()
@@ -109,7 +109,7 @@ def gate_failed(workspace: Path) -> bool:
 
 def _registered(workspace: Path) -> str:
     """Which version was registered last from a workspace; empty: none."""
-    from leadwise.registry.registration import REGISTERED_FILE
+    from leadwise.registry.register import REGISTERED_FILE
 
     file = workspace / REGISTERED_FILE
     return file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -123,7 +123,7 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     """The table of the models, what was registered, and the commands to go on with."""
     import mlflow
 
-    from leadwise.evaluation.results_table import terminal_table
+    from leadwise.reports.results_table import terminal_table
 
     workspace = parameters.shared.workspace
     file = workspace / "evaluation" / parameters.shared.feature_set / "summary.json"
@@ -159,7 +159,7 @@ def _tracking_lines(experiment: str) -> list[str]:
 
 def _serving_lines(workspace: Path) -> list[str]:
     from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE
-    from leadwise.registry.registration import REGISTERED_FILE, Registered, curl_example, serve_command
+    from leadwise.registry.register import REGISTERED_FILE, Registered, curl_example, serve_command
 
     registered = Registered(**json.loads((workspace / REGISTERED_FILE).read_text(encoding="utf-8")))
     gate = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from small_package import small_network, transformer_of
 
 from leadwise.calibration import Calibration
 from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
-from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.ecg.preprocessing import SignalPreprocessing
 
 
 def rates(middle: float) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from PIL import Image
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.data.simulator import simulate_record
-from leadwise.evaluation.probability_panel import percent
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.reports.ecg_figure import percent
 from leadwise.serving.scorer import Scorer
 
 pytest.importorskip("streamlit")

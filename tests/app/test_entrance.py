@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 
 pytest.importorskip("streamlit")
 

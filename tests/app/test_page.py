@@ -14,7 +14,7 @@ from live_server import log_small_model, serving
 
 import leadwise.app
 from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASSES, VALIDATION_FOLD
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 
 testing = pytest.importorskip("streamlit.testing.v1")
 

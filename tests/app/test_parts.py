@@ -209,7 +209,7 @@ def test_a_server_of_another_kind_gives_a_sentence(
 
 
 def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simulated_tree: Path) -> None:
-    from leadwise.data.tables import clean, read_tables
+    from leadwise.datasets.tables import clean, read_tables
 
     records = clean(read_tables(simulated_tree)).records.set_index("ecg_id")
     for superclass, example in ptbxl_examples(simulated_tree).items():

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadwise.data.labels import statement_labels
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
+from leadwise.datasets.tables import statement_labels
 from leadwise.evaluation.evaluate import evaluate_model
 from leadwise.evaluation.evaluation import Evaluation
 

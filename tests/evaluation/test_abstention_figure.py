@@ -6,9 +6,8 @@ from matplotlib.figure import Figure
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.abstention import RECORD, coverage_risk
-from leadwise.evaluation.abstention_figure import LEAST_COVERAGE, coverage_risk_figure
-from leadwise.evaluation.curve_figures import CLASS_COLOURS
 from leadwise.evaluation.decisions import Decision
+from leadwise.reports.curve_figures import CLASS_COLOURS, LEAST_COVERAGE, coverage_risk_figure
 
 
 def test_the_curves_and_the_dots_are_those_of_the_decision() -> None:

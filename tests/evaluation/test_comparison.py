@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.comparison import Evaluated, above_zero, compare_all, compared_metrics, find_evaluated
 from leadwise.evaluation.files import EvaluationError
@@ -148,7 +148,7 @@ def test_the_presence_of_a_stage_alone(store: Store) -> None:
 
 @pytest.mark.real
 def test_a_stage_is_set_almost_only_where_there_is_an_infarction(ptbxl_tables: Callable[[str], Path]) -> None:
-    from leadwise.data.tables import clean, read_tables
+    from leadwise.datasets.tables import clean, read_tables
 
     records = clean(read_tables(ptbxl_tables("1.0.3"))).records
     training = records[records["strat_fold"] <= 8]

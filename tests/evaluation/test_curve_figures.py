@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.curve_figures import (
+from leadwise.reports.curve_figures import (
     CLASS_COLOURS,
     confusion_figure,
     pr_figure,

@@ -9,8 +9,15 @@ from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.calibration import fit_temperature
-from leadwise.evaluation.decisions import POLICIES, Decision, DecisionError, DecisionRules
-from leadwise.evaluation.policy_values import band_values, policy_intervals, policy_metrics
+from leadwise.evaluation.decisions import (
+    POLICIES,
+    Decision,
+    DecisionError,
+    DecisionRules,
+    band_values,
+    policy_intervals,
+    policy_metrics,
+)
 from leadwise.evaluation.thresholds import TARGETS, Target, misses_allowed, reaching
 
 

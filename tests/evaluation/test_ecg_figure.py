@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
-from leadwise.evaluation.ecg_figure import PNG_DPI, ECGFigureError, draw_ecg
+from leadwise.reports.ecg_figure import PNG_DPI, ECGFigureError, draw_ecg
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}
@@ -163,8 +163,8 @@ def test_every_format_is_written_without_pyplot(suffix: str, tmp_path: Path) -> 
     """In a process of its own: whether pyplot has been imported is a question to the whole process."""
     code = (
         "import sys, numpy as np; from leadwise.contract import ECGRecord;"
-        "from leadwise.evaluation.ecg_figure import draw_ecg;"
-        "import leadwise.evaluation.curve_figures;"
+        "from leadwise.reports.ecg_figure import draw_ecg;"
+        "import leadwise.reports.curve_figures;"
         "draw_ecg(ECGRecord(np.zeros((1000, 12)), 100.0, {}), probabilities={'MI': 0.5}).savefig(sys.argv[1]);"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

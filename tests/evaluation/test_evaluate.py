@@ -12,12 +12,12 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
 from leadwise.evaluation.evaluate import evaluate_model
 from leadwise.evaluation.evaluation import Evaluation
 from leadwise.evaluation.files import EvaluationError
-from leadwise.evaluation.results_table import results_markdown, terminal_table, write_summary
-from leadwise.pages.report_page import duration
+from leadwise.reports.report_page import duration
+from leadwise.reports.results_table import results_markdown, terminal_table, write_summary
 
 MakeGuesser = Callable[..., Any]
 

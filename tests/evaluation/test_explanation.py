@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from leadwise.contract import LEADS
+from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.ecg.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
 from leadwise.evaluation.deletion import CELL_S, Deletion, deletion_curve, random_attribution
-from leadwise.evaluation.explanation import METHODS, Explainable, ExplanationError, explain, probabilities
-from leadwise.signals.preprocessing import SignalPreprocessing
-from leadwise.signals.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
+from leadwise.explain import METHODS, Explainable, ExplanationError, explain, probabilities
 
 FS_HZ = 100.0
 WINDOWS = SignalPreprocessing(0.0, 1.0, window_samples=250, stride_samples=125)
@@ -219,7 +219,7 @@ def test_a_random_order_removes_stretches_of_one_lead() -> None:
 
 def test_a_served_network_explains_itself_without_the_training_stack() -> None:
     code = (
-        "import sys, leadwise.evaluation.explanation;"
+        "import sys, leadwise.explain;"
         "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'pandas', 'scipy.signal'} & sys.modules.keys();"
         "assert not heavy, heavy"
     )

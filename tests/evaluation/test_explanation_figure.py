@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from leadwise.contract import LEADS, ECGRecord
-from leadwise.evaluation.ecg_figure import ECGFigureError, draw_ecg
-from leadwise.evaluation.explanation import Explanation
-from leadwise.evaluation.explanation_figure import draw_explanation
+from leadwise.explain import Explanation
+from leadwise.reports.ecg_figure import ECGFigureError, draw_ecg
+from leadwise.reports.explanation_figure import draw_explanation
 
 
 def record(fs_hz: float = 100.0, seconds: float = 10.0) -> ECGRecord:

@@ -12,13 +12,13 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import SUPERCLASSES, SignalShape
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.evaluation.explanation import Explainable, ExplanationError, explain, probabilities
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.evaluation.keras_explanation import explainable
+from leadwise.explain import Explainable, ExplanationError, explain, probabilities
 from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.network import open_session
-from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.prediction import TrainedModel
 
 PATIENT = {"age": 61.0, "sex": 1.0}
@@ -96,7 +96,7 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_keras_explanation import PATIENT, recording, trained
-from leadwise.evaluation.explanation import explain
+from leadwise.explain import explain
 from leadwise.evaluation.keras_explanation import explainable
 model = trained()
 model.network.load_weights(sys.argv[2])

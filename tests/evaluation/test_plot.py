@@ -7,7 +7,7 @@ import pytest
 
 from leadwise.cli import main
 from leadwise.contract import LEADS
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 
 BEGINS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 

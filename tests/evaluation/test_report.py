@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
 from leadwise.evaluation.evaluate import evaluate_model
 from leadwise.evaluation.evaluation import Evaluation
 from leadwise.evaluation.files import EvaluationError, write_json
-from leadwise.evaluation.logged import logged
-from leadwise.evaluation.overview import Overview, write_overview
-from leadwise.evaluation.published import comparable
-from leadwise.pages.report_page import SIMULATED, Cell, estimate, number, signed
+from leadwise.evaluation.named_metrics import comparable, logged
+from leadwise.reports.overview import Overview, write_overview
+from leadwise.reports.report_page import SIMULATED, Cell, estimate, number, signed
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CLOSED_BY_THEMSELVES = {"meta", "img", "br", "hr", "link", "input"}

@@ -9,10 +9,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.ecg.noise import exchange_electrodes
 from leadwise.evaluation.bootstrap import patient_weights
-from leadwise.evaluation.robustness import RECORDS_AT_ONCE, Robustness, RobustnessError, robustness_curves
-from leadwise.evaluation.robustness_levels import CURVES, Curve
-from leadwise.signals.disturbances import exchange_electrodes
+from leadwise.evaluation.robustness import (
+    CURVES,
+    RECORDS_AT_ONCE,
+    Curve,
+    Robustness,
+    RobustnessError,
+    robustness_curves,
+)
 
 RECORDS = 120
 SEED = 11

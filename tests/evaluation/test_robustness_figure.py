@@ -7,11 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from leadwise.evaluation.estimate import Estimate
-from leadwise.evaluation.robustness import Robustness, RobustnessError
-from leadwise.evaluation.robustness_figure import robustness_figure
-from leadwise.evaluation.robustness_levels import CURVES
+from leadwise.evaluation.metrics import Estimate
+from leadwise.evaluation.robustness import CURVES, Robustness, RobustnessError
 from leadwise.evaluation.robustness_table import robustness_table
+from leadwise.reports.breakdown_figures import robustness_figure
 
 
 def made(start: float, loss: float, *, refuses: str = "", seed: int = 1) -> Robustness:

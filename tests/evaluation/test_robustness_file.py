@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.evaluation.estimate import Estimate
 from leadwise.evaluation.files import ROBUSTNESS_FILE
-from leadwise.evaluation.robustness import Robustness, RobustnessError
-from leadwise.evaluation.robustness_file import REPLICATES_FILE, read_robustness, write_robustness
-from leadwise.evaluation.robustness_levels import CURVES
+from leadwise.evaluation.metrics import Estimate
+from leadwise.evaluation.robustness import (
+    CURVES,
+    REPLICATES_FILE,
+    Robustness,
+    RobustnessError,
+    read_robustness,
+    write_robustness,
+)
 from leadwise.evaluation.robustness_table import robustness_table
 
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from leadwise.data.statements import STATEMENT_TABLE
-from leadwise.evaluation.statement_figure import statement_figure
+from leadwise.datasets.statements import STATEMENT_TABLE
+from leadwise.reports.breakdown_figures import statement_figure
 
 TOLD = ("AFIB", "PACE", "LAFB", "VCLVH")
 

@@ -9,11 +9,11 @@ from mlflow.utils.validation import _validate_metric_name
 from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
 
 from leadwise.contract import STATEMENTS
-from leadwise.data.statements import STATEMENT_TABLE
+from leadwise.datasets.statements import STATEMENT_TABLE
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.metrics import MetricError
-from leadwise.evaluation.statement_table import statement_tables
 from leadwise.evaluation.statements import StatementError, StatementResults, TrustRule, evaluate_statements, metric_name
+from leadwise.reports.results_table import statement_tables
 
 RECORDS = 900
 SHARES = {"NORM": 0.4, "SR": 0.7, "AFIB": 0.08, "PACE": 0.03, "SARRH": 0.06, "PAC": 0.03}

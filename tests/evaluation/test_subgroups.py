@@ -8,9 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import Interval, patient_weights
-from leadwise.evaluation.subgroup_figure import subgroup_figure
 from leadwise.evaluation.subgroups import (
     FEWEST_CASES,
     FEWEST_RECORDS,
@@ -20,6 +19,7 @@ from leadwise.evaluation.subgroups import (
     find_subgroups,
     signal_quality,
 )
+from leadwise.reports.breakdown_figures import subgroup_figure
 
 generator = np.random.default_rng(5)
 RECORDS = 400

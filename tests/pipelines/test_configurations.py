@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from leadwise.config import CONFIGURATIONS
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path

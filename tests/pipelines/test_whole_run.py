@@ -14,8 +14,7 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.pages.card import CARD_FILE
-from leadwise.pages.report_page import SIMULATED
+from leadwise.reports.report_page import CARD_FILE, SIMULATED
 
 if TYPE_CHECKING:
     from conftest import Checkout

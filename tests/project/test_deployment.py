@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.registry.requirements import SERVED_PACKAGES, served_requirements
+from leadwise.registry.package import SERVED_PACKAGES, served_requirements
 
 DEPLOY = PROJECT_ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")

@@ -16,7 +16,7 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 PLUMBING |= {"leadwise.run_tags", "leadwise.tracking_server", "leadwise.code_version", "leadwise.stopping"}
-PLUMBING |= {"leadwise.pages", "leadwise.pages.card", "leadwise.pages.report_page"}
+PLUMBING |= {"leadwise.reports", "leadwise.reports.report_page"}
 """Decides no result: a stage need not run again when it changes."""
 
 

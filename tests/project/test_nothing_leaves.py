@@ -17,8 +17,8 @@ from live_server import SmallModel, log_small_model
 from outward import Watched, cannot_watch, outward
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.data.simulator import simulate_record
-from leadwise.registry.shipped import SHIPPED
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.registry.bundled import SHIPPED
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("nothing leaves")]
 

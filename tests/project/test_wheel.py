@@ -12,8 +12,8 @@ from leadwise.config import PROJECT_ROOT
 
 READ = """
 import leadwise
-from leadwise.data.expectations import SUITES, read_suite, suite_values
-from leadwise.signals.reversal import shipped_model
+from leadwise.datasets.checks.expectations import SUITES, read_suite, suite_values
+from leadwise.ecg.reversal import shipped_model
 for name in SUITES:
     print(name, len(read_suite(name, suite_values("1.0.3", {}, 0.1)).checks))
 assert shipped_model()

@@ -13,14 +13,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leadwise.config import Parameters, load_parameters
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.store import Store, open_store
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.evaluation.decisions import Decision
 from leadwise.registry.candidates import Candidate
-from leadwise.registry.gate.rows import Rows
-from leadwise.registry.packaging import CODE_FOLDER, Package, Parity, describe_package, example_row, stage_code
-from leadwise.registry.registration import Registered, register_champion
-from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.registry.package import CODE_FOLDER, Package, Parity, describe_package, example_row, stage_code
+from leadwise.registry.register import Registered, register_champion
+from leadwise.registry.smoke_test import Rows
 
 TOLD = ("AFIB", "IMI")
 """Statements that the registered champion tells, whatever their probabilities."""
@@ -37,7 +37,7 @@ def _search_path_as_before() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> Parameters:
     """Parameters whose workspace holds the metadata model and fusion_augmented, one epoch each, evaluated."""
-    from leadwise.data.store import open_store
+    from leadwise.datasets.store import open_store
     from leadwise.evaluation.evaluate import evaluate_model
     from leadwise.evaluation.files import STATEMENTS_FILE
     from leadwise.training.fit import fit_model

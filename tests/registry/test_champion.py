@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from leadwise.registry import champion
-from leadwise.registry.champion import ModelError, NoSuchModel, load_scorer, package_folder
-from leadwise.registry.packaging import Package
-from leadwise.registry.shipped import ship
+from leadwise.registry import promotion as champion
+from leadwise.registry.bundled import ship
+from leadwise.registry.package import Package
+from leadwise.registry.promotion import ModelError, NoSuchModel, load_scorer, package_folder
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.registry.bundled import unpack_shipped
 from leadwise.registry.model_card import Sources, model_card
-from leadwise.registry.packaging import Package
-from leadwise.registry.registration import Registered
-from leadwise.registry.shipped import unpack_shipped
+from leadwise.registry.package import Package
+from leadwise.registry.register import Registered
 
 # The first test waits until two networks are trained, packaged and registered.
 pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]

@@ -8,7 +8,7 @@ import pytest
 from leadwise.config import Parameters
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.files import POLICIES_FILE
-from leadwise.registry.policy_rates import MEASURES, read_policy_rates
+from leadwise.registry.candidates import MEASURES, read_policy_rates
 
 
 @pytest.mark.parametrize("model", ["metadata", "fusion_augmented"])

@@ -9,12 +9,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES
-from leadwise.data.ingestion import ingest
-from leadwise.data.simulator import simulate_record
-from leadwise.data.store import open_store
-from leadwise.registry.gate.rows import Rows
-from leadwise.registry.packaging import Package
-from leadwise.registry.shipped import SHIPPED, unpack_shipped
+from leadwise.datasets.ingest import ingest
+from leadwise.datasets.store import open_store
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.registry.bundled import SHIPPED, unpack_shipped
+from leadwise.registry.package import Package
+from leadwise.registry.smoke_test import Rows
 from leadwise.serving.scorer import Scorer
 
 MEBIBYTE = 2**20

@@ -12,10 +12,10 @@ import mlflow
 import pytest
 
 from leadwise.atomic import one_at_a_time
-from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.checks import Check
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.promotion import PromotionError, _lock, alias_of, champion_of, promote, roll_back
-from leadwise.registry.registration import register_challenger
+from leadwise.registry.register import register_challenger
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
 
@@ -23,7 +23,7 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import mlflow
-from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.checks import Check
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.promotion import promote
 

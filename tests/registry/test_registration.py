@@ -10,9 +10,10 @@ from pickles import pickles_in
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
-from leadwise.registry.packaging import PackagingError, build_package
+from leadwise.registry.model_card import introduce
+from leadwise.registry.package import PackagingError, build_package
 from leadwise.registry.promotion import alias_of
-from leadwise.registry.registration import (
+from leadwise.registry.register import (
     GateFailed,
     Registered,
     RegistrationError,
@@ -20,8 +21,7 @@ from leadwise.registry.registration import (
     register_champion,
     registered_name,
 )
-from leadwise.registry.roundtrip import RoundTripError, compare_answers
-from leadwise.registry.version_text import introduce
+from leadwise.registry.smoke_test import RoundTripError, compare_answers
 from leadwise.serving.scorer import Scorer
 
 # The first test waits until two networks are trained, packaged and registered.
@@ -169,8 +169,8 @@ def test_a_table_is_answered_in_a_notebook_and_a_wrong_row_or_policy_named(
 
 
 def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Registered, trained: Parameters) -> None:
-    from leadwise.data.store import open_store
-    from leadwise.registry.packaging import stored_records
+    from leadwise.datasets.store import open_store
+    from leadwise.registry.package import stored_records
 
     workspace = trained.shared.workspace
     store = open_store(workspace / "store")
@@ -190,8 +190,8 @@ def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Re
 def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Registered, trained: Parameters) -> None:
     import mlflow
 
-    from leadwise.data.store import open_store
-    from leadwise.registry.packaging import stored_records
+    from leadwise.datasets.store import open_store
+    from leadwise.registry.package import stored_records
     from leadwise.training.prediction import load_trained
 
     workspace = trained.shared.workspace

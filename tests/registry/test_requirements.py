@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leadwise.registry.requirements import SERVED_PACKAGES, RequirementsError, served_requirements
+from leadwise.registry.package import SERVED_PACKAGES, RequirementsError, served_requirements
 
 
 def test_exact_pins_of_what_scoring_needs_as_installed_here() -> None:

@@ -21,9 +21,8 @@ from urllib3.util import Retry
 
 from leadwise.config import Parameters
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.registry.registration import Registered, curl_example, serve_command
-from leadwise.serving.registered import RegisteredVersion
-from leadwise.serving.scorer import Scorer
+from leadwise.registry.register import Registered, curl_example, serve_command
+from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 # The first test waits until two networks are trained, packaged and registered.
 pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from leadwise.registry import shipped
-from leadwise.registry.packaging import Package
-from leadwise.registry.shipped import ShippedError, require_passed, ship, unpack_shipped
+from leadwise.registry import bundled as shipped
+from leadwise.registry.bundled import ShippedError, require_passed, ship, unpack_shipped
+from leadwise.registry.package import Package
 from leadwise.serving.scorer import Scorer
 
 CARD = "# Model card\n"

@@ -15,12 +15,12 @@ from small_package import small_network, transformer_of
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.simulator import simulate_record
-from leadwise.data.statements import STATEMENT_TABLE
-from leadwise.serving.invocations import respond
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.statements import STATEMENT_TABLE
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.serving.api import respond
 from leadwise.serving.scorer import Scorer
-from leadwise.signals.preprocessing import SignalPreprocessing
 
 THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
 POLICIES = {

@@ -18,10 +18,10 @@ import wfdb
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 from leadwise.serving.batch.run import BatchError, score_batch
 from leadwise.serving.batch.source import SourceError, entries
-from leadwise.serving.parameters import Asked
+from leadwise.serving.envelope import Asked
 from leadwise.serving.scorer import Scorer
 
 

@@ -17,14 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leadwise.contract import ECGRecord
+from leadwise.ecg.formats import read_ecg
 from leadwise.serving import Client
-from leadwise.serving.client_errors import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable
-from leadwise.serving.invocations import respond
-from leadwise.serving.payload import parse_row
-from leadwise.serving.request_rows import request_row
-from leadwise.serving.samples import read_samples
+from leadwise.serving.api import respond
+from leadwise.serving.client import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable, request_row
+from leadwise.serving.request import parse_row, read_samples
 from leadwise.serving.scorer import Scorer
-from leadwise.signals.readers import read_ecg
 
 Handler = BaseHTTPRequestHandler
 Misbehaviour = Callable[[Handler], None]

@@ -7,15 +7,15 @@ from typing import Any, get_args
 import pytest
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.ecg.flags import FLAGS
+from leadwise.ecg.leads import RecordingCode
 from leadwise.registry.signature import served_signature
-from leadwise.serving import limits
-from leadwise.serving.errors import RequestCode
-from leadwise.serving.invocations import respond
-from leadwise.serving.parameters import PARAMETERS
-from leadwise.serving.payload import FIELDS
+from leadwise.serving import values as limits
+from leadwise.serving.api import respond
+from leadwise.serving.envelope import PARAMETERS
+from leadwise.serving.request import FIELDS
 from leadwise.serving.scorer import Scorer
-from leadwise.signals.flags import FLAGS
-from leadwise.signals.leads import RecordingCode
+from leadwise.serving.values import RequestCode
 
 PAGE = (PROJECT_ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 

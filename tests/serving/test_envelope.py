@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.serving.envelope import rows_of_json
-from leadwise.serving.errors import RequestError
-from leadwise.serving.limits import MOST_LISTS, MOST_RECORDS, MOST_VALUES
 from leadwise.serving.parquet_rows import rows_of_parquet
+from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError
 
 ROWS = [{"id": "a", "age": 50, "leads": ["I", "II"]}, {"id": "b", "age": 60, "leads": ["II", "I"]}]
 COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}

@@ -20,11 +20,11 @@ from live_server import SmallModel, in_use
 
 from leadwise.cli import main
 from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.ecg.formats import read_ecg
 from leadwise.serving import Client
+from leadwise.serving.api import respond
 from leadwise.serving.batch.run import score_batch
-from leadwise.serving.invocations import respond
 from leadwise.serving.scorer import Scorer
-from leadwise.signals.readers import read_ecg
 
 Answer = dict[str, Any]
 FS_HZ = 100

@@ -49,7 +49,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 SERVER = """
 import pandas as pd
 from pathlib import Path
-from leadwise.serving.invocations import respond
+from leadwise.serving.api import respond
 from leadwise.serving.scorer import Scorer
 
 stream = io.BytesIO()
@@ -112,7 +112,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from leadwise.serving.invocations import respond
+from leadwise.serving.api import respond
 from leadwise.serving.scorer import Scorer
 
 stream = io.BytesIO()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_server import LiveServer, SmallModel, serving
 
-from leadwise.serving.invocations import answer_in_scoring_server
+from leadwise.serving.api import answer_in_scoring_server
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(1800)]

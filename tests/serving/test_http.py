@@ -11,7 +11,7 @@ import pytest
 from hostile_bodies import VALID_BODIES
 from live_server import JSON, MLFLOWS_OWN, LiveServer, SmallModel, serving
 
-from leadwise.serving.limits import LARGEST_BODY
+from leadwise.serving.values import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.data.simulator import simulate_record
-from leadwise.serving.invocations import answer_in_scoring_server, respond
-from leadwise.serving.payload import FACTS
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.serving.api import answer_in_scoring_server, respond
+from leadwise.serving.request import FACTS
 from leadwise.serving.scorer import Scorer
 
 Signal = list[list[float]]

@@ -12,9 +12,9 @@ import pytest
 import requests
 from live_server import JSON, LiveServer, SmallModel, in_use, serving
 
-from leadwise.registry.champion import NoSuchModel, load_scorer
+from leadwise.registry.promotion import NoSuchModel, load_scorer
 from leadwise.serving import Client
-from leadwise.serving.limits import LARGEST_BODY
+from leadwise.serving.values import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 

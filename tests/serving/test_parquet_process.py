@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from leadwise.serving.errors import RequestError
 from leadwise.serving.parquet_process import ParquetProcess
 from leadwise.serving.parquet_table import MEMORY_LIMIT
+from leadwise.serving.values import RequestError
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.serving.payload import FIELDS, PayloadError, parse_row
+from leadwise.serving.request import FIELDS, PayloadError, parse_row
 
 MARKER = 7.654321
 

@@ -14,8 +14,8 @@ import pytest
 from live_server import SmallModel, in_use
 from mlflow.exceptions import MlflowException
 
-from leadwise.serving.invocations import JSON, PARQUET, respond
-from leadwise.serving.payload import FIELDS
+from leadwise.serving.api import JSON, PARQUET, respond
+from leadwise.serving.request import FIELDS
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.serving.payload import PayloadError, parse_row
-from leadwise.signals.recording import Recording
+from leadwise.ecg.record import Recording
+from leadwise.serving.request import PayloadError, parse_row
 
 Row = dict[str, Any]
 

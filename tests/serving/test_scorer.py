@@ -14,12 +14,11 @@ import pytest
 
 from leadwise.calibration import Calibration
 from leadwise.contract import DISCLAIMER, LEADS, STATEMENTS, SUPERCLASSES
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.simulator import simulate_record
-from leadwise.registry.packaging import stage_code
-from leadwise.serving.registered import RegisteredVersion
-from leadwise.serving.scorer import Scorer
-from leadwise.signals.resampling import resample
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.ecg.record import resample
+from leadwise.registry.package import stage_code
+from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 Signal = list[list[float]]
 
@@ -283,7 +282,7 @@ def test_the_staged_code_scores_alone_and_without_the_training_stack(package_fol
         "from pathlib import Path\n"
         "for name in ('tensorflow', 'keras', 'pydantic', 'yaml', 'mlflow', 'sklearn', 'wfdb', 'great_expectations'):\n"
         "    sys.modules[name] = None\n"
-        "import leadwise.serving.invocations\n"
+        "import leadwise.serving.api\n"
         "from leadwise.serving.scorer import Scorer\n"
         "print(json.dumps([leadwise.__file__, Scorer.load(Path(sys.argv[1])).score([{'age': 61}])]))\n"
     )

@@ -13,9 +13,9 @@ import requests
 from hostile_bodies import CHUNK, MARKER, VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, serving
 
-from leadwise.serving.intake import Intake
-from leadwise.serving.limits import LARGEST_BODY
-from leadwise.serving.server_limits import LARGE_BODY, LARGEST_HEAD, ServerLimitError, ServerLimits
+from leadwise.serving.api import Intake
+from leadwise.serving.connections import LARGE_BODY, LARGEST_HEAD, ServerLimitError, ServerLimits
+from leadwise.serving.values import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.data.store import open_store
+from leadwise.datasets.store import open_store
 from leadwise.training.prediction import load_trained
 
 PROGRAM = """
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from leadwise.config import load_parameters
-from leadwise.data.store import open_store
+from leadwise.datasets.store import open_store
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 from leadwise.training.recipe import recipe_for

@@ -8,7 +8,7 @@ import pytest
 
 from leadwise.config import load_parameters
 from leadwise.contract import STATEMENTS
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.fit import TrainingData
 from leadwise.training.recipe import Recipe, recipe_for, with_values

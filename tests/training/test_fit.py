@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import ModelName
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from leadwise.contract import ModelName, SignalShape
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.store import Store, open_store
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import Architecture, build_model
-from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.prediction import RECORDS_PER_BATCH, TrainedModel, TrainedModelError
 
 WINDOW, STRIDE = 250, 125

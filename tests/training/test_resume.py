@@ -13,7 +13,7 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import ModelName
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 from leadwise.training.recipe import Recipe, recipe_for, with_values
@@ -21,7 +21,7 @@ from leadwise.training.recipe import Recipe, recipe_for, with_values
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
-from leadwise.data.store import open_store
+from leadwise.datasets.store import open_store
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.fit import fit_model
 from leadwise.training.recipe import Recipe

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leadwise.config import Parameters, load_parameters
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.training.fit import TrainingData, fit_model
 from leadwise.training.prediction import load_trained
 from leadwise.training.recipe import recipe_for

@@ -19,7 +19,7 @@ import pytest
 from mlflow.entities import Run
 
 from leadwise.config import PROJECT_ROOT, Parameters, load_parameters
-from leadwise.data.store import Store, open_store
+from leadwise.datasets.store import Store, open_store
 from leadwise.training import trial as trial_module
 from leadwise.training.fit import TrainingData
 from leadwise.training.halving import RUNG, cuts

@@ -16,8 +16,8 @@ from leadwise.app.words import (
     verdict,
 )
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.evaluation.probability_panel import percent
-from leadwise.signals.readers import ReadECG
+from leadwise.ecg.formats import ReadECG
+from leadwise.reports.ecg_figure import percent
 
 
 def heading(text: str, level: int = 2) -> str:

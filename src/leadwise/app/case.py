@@ -10,8 +10,8 @@ import numpy as np
 
 from leadwise.app.examples import Example
 from leadwise.contract import LEADS, ECGRecord
-from leadwise.serving.payload import FACTS
-from leadwise.signals.readers import ReadECG
+from leadwise.ecg.formats import ReadECG
+from leadwise.serving.request import FACTS
 
 Facts = Mapping[str, float | None]
 

@@ -25,8 +25,8 @@ NEEDED = (
     "pyarrow.parquet",
     "pydicom.filereader",
     "wfdb",
-    "leadwise.data.simulator",
-    "leadwise.data.statements",
+    "leadwise.datasets.synthetic",
+    "leadwise.datasets.statements",
     "leadwise.serving.client",
 )
 """Imported where they are used, as not every command needs them."""

@@ -34,7 +34,7 @@ class Example:
 
 def simulated_examples() -> dict[str, Example]:
     """Class -> a simulated recording; no patient stands behind it."""
-    from leadwise.data.simulator import simulate_record
+    from leadwise.datasets.synthetic import simulate_record
 
     found = {}
     for superclass, (code, seed) in SIMULATED.items():
@@ -46,7 +46,7 @@ def simulated_examples() -> dict[str, Example]:
 
 def statement_names(codes: Iterable[str]) -> str:
     """The statements in plain English, with commas."""
-    from leadwise.data.statements import STATEMENT_TABLE
+    from leadwise.datasets.statements import STATEMENT_TABLE
 
     names = {statement.code: statement.name for statement in STATEMENT_TABLE}
     return ", ".join(names.get(code, code) for code in codes)

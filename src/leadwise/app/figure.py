@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 
 from leadwise.contract import ECGRecord
-from leadwise.evaluation.ecg_figure import STRIP_S, draw_ecg, ten_seconds
-from leadwise.evaluation.explanation import Explanation
-from leadwise.evaluation.explanation_figure import draw_explanation
+from leadwise.explain import Explanation
+from leadwise.reports.ecg_figure import STRIP_S, draw_ecg, ten_seconds
+from leadwise.reports.explanation_figure import draw_explanation
 
 FIGURE_MM = 282
 """Width of ``draw_ecg``'s figure."""

@@ -11,7 +11,7 @@ from leadwise.app.figure import SIZES, ecg_svg, framed
 from leadwise.app.memory import remembered
 from leadwise.app.words import headline
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.evaluation.ecg_figure import STRIP_S
+from leadwise.reports.ecg_figure import STRIP_S
 from leadwise.serving.explanations import explanation_told
 
 PLAIN = "Nothing"

@@ -4,8 +4,8 @@ from leadwise.app.model_source import LocalModel, ModelSource, ModelSourceError
 from leadwise.app.rest_model import RestModel
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
-from leadwise.registry.champion import PRETRAINED, found_package
-from leadwise.serving.registered import RegisteredVersion, registered_version
+from leadwise.registry.promotion import PRETRAINED, found_package
+from leadwise.serving.scorer import RegisteredVersion, registered_version
 
 
 def find_model(settings: Settings) -> ModelSource:
@@ -23,7 +23,7 @@ def local_model(name: str | None) -> LocalModel:
     """A model in this process.
 
     Args:
-        name: as ``leadwise.registry.champion.found_package`` takes it.
+        name: as ``leadwise.registry.promotion.found_package`` takes it.
 
     Raises:
         ModelSourceError: there is none of that name.

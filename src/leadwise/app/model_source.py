@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from leadwise.contract import LeadwiseError
-from leadwise.serving.registered import RegisteredVersion
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer
 
 USUAL_URL = "http://127.0.0.1:5001"
 """Where `make serve` answers."""

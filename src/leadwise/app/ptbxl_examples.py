@@ -11,12 +11,12 @@ import pandas as pd
 
 from leadwise.app.examples import Example, statement_names
 from leadwise.contract import FS_HZ, LEADS, SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
-from leadwise.data.tables import Tables, clean, read_tables
-from leadwise.data.waveforms import UnreadableRecord, read_record
-from leadwise.serving.payload import FACTS
-from leadwise.signals.examination import examine
-from leadwise.signals.leads import RecordingError
-from leadwise.signals.recording import Recording, build_recording
+from leadwise.datasets.tables import Tables, clean, read_tables
+from leadwise.datasets.waveforms import UnreadableRecord, read_record
+from leadwise.ecg.assessment import examine
+from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import Recording, build_recording
+from leadwise.serving.request import FACTS
 
 REMARKS: tuple[str, ...] = (
     "baseline_drift", "static_noise", "burst_noise", "electrodes_problems", "extra_beats", "pacemaker",

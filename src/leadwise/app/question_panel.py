@@ -7,8 +7,8 @@ import streamlit as st
 
 from leadwise.app.escaping import plain
 from leadwise.contract import LEADS
-from leadwise.signals.leads import INDEPENDENT_LEADS
-from leadwise.signals.readers import Question
+from leadwise.ecg.formats import Question
+from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 CONVERTER = "a converter's numbers"
 OTHER_ORDER = "another order"

@@ -22,10 +22,9 @@ from leadwise.app.words import (
     warning_sentence,
 )
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
-from leadwise.evaluation.ecg_figure import PNG_DPI, draw_ecg, ten_seconds
-from leadwise.evaluation.explanation import Explanation
-from leadwise.evaluation.explanation_figure import explanation_underlay
-from leadwise.evaluation.probability_panel import PANEL_HEIGHT_MM, draw_probabilities, percent
+from leadwise.explain import Explanation
+from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, draw_ecg, draw_probabilities, percent, ten_seconds
+from leadwise.reports.explanation_figure import explanation_underlay
 
 COLUMN_CHARACTERS = 86
 A4_MM = (297.0, 210.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from leadwise.evaluation.ecg_figure import Strip, Underlay
+from leadwise.reports.ecg_figure import Strip, Underlay
 
 LINE_MM = 3.7
 GAP_MM = 4.0

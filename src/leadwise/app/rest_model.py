@@ -25,8 +25,7 @@ class RestModel:
         return f"the server at {self.url}"
 
     def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
-        from leadwise.serving.client import Client
-        from leadwise.serving.client_errors import ClientError
+        from leadwise.serving.client import Client, ClientError
 
         try:
             with Client(self.url, timeout_s=TIMEOUT_S, retries=1) as client:

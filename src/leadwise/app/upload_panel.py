@@ -10,7 +10,7 @@ from leadwise.app.answer_html import alert_html, understood_html
 from leadwise.app.case import Case, case_of_file
 from leadwise.app.memory import RECORDINGS_KEPT, remembered
 from leadwise.app.question_panel import ask
-from leadwise.signals.readers import FORMATS_READ, LARGEST_FILE, ReadECG, ReaderError, read_ecg
+from leadwise.ecg.formats import FORMATS_READ, LARGEST_FILE, ReadECG, ReaderError, read_ecg
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.evaluation.probability_panel import percent
+from leadwise.reports.ecg_figure import percent
 
 Verdict = Literal["yes", "uncertain", "no"]
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from leadwise.contract import MODEL_NAMES, SUPERCLASSES, TEST_FOLD, FeatureSet
 from leadwise.evaluation.bootstrap import bootstrap_replicates, patient_weights
-from leadwise.evaluation.estimate import Estimate
 from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
-from leadwise.evaluation.metrics import auroc, binary_accuracy, f1
+from leadwise.evaluation.metrics import Estimate, auroc, binary_accuracy, f1
 
 COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
 """What a table of comparisons shows: accuracy of decisions at 0.5, F1 at the thresholds chosen on fold 9."""

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from leadwise.ecg.waves import taken_out
 from leadwise.evaluation.bootstrap import Interval, percentile_interval
-from leadwise.evaluation.explanation import Explainable, Patient, probabilities
-from leadwise.signals.waves import taken_out
+from leadwise.explain import Explainable, Patient, probabilities
 
 Removal = Literal["line", "median"]
 

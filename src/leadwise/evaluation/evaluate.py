@@ -9,16 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES
-from leadwise.data.labels import statement_labels
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
+from leadwise.datasets.tables import statement_labels
 from leadwise.evaluation.bootstrap import Interval, bootstrap_replicates, centred, patient_weights, percentile_interval
 from leadwise.evaluation.calibration import choose_calibration, log_loss
-from leadwise.evaluation.decisions import Decision
+from leadwise.evaluation.decisions import Decision, policy_intervals, policy_metrics
 from leadwise.evaluation.evaluation import Evaluation
 from leadwise.evaluation.files import EvaluationError
 from leadwise.evaluation.metrics import brier, calibration_error
 from leadwise.evaluation.named_metrics import all_metrics, undefined_metrics
-from leadwise.evaluation.policy_values import policy_intervals, policy_metrics
 from leadwise.evaluation.robustness import Robustness, robustness_curves
 from leadwise.evaluation.statements import StatementResults, evaluate_statements
 from leadwise.evaluation.subgroups import SubgroupResult, evaluate_subgroups, find_subgroups, signal_quality

@@ -27,9 +27,8 @@ from leadwise.evaluation.files import (
     finite,
     write_json,
 )
-from leadwise.evaluation.logged import logged
-from leadwise.evaluation.robustness import Robustness
-from leadwise.evaluation.robustness_file import write_robustness
+from leadwise.evaluation.named_metrics import logged
+from leadwise.evaluation.robustness import Robustness, write_robustness
 from leadwise.evaluation.statements import StatementResults
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS, SubgroupResult
 
@@ -142,8 +141,8 @@ class Evaluation:
             folder: where; replaced if it is there.
             run_id: the tracked run that made this evaluation.
         """
-        from leadwise.evaluation.figures import draw_figures
-        from leadwise.evaluation.report import write_report
+        from leadwise.reports.evaluation_page import write_report
+        from leadwise.reports.figures import draw_figures
 
         with folder_written_atomically(folder) as beside:
             write_json(beside / METRICS_FILE, self.to_dict(run_id))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadwise.calibration import SMALLEST_PROBABILITY
-from leadwise.evaluation.explanation import Explainable, ExplanationError, Floats, Patient
+from leadwise.explain import Explainable, ExplanationError, Floats, Patient
 from leadwise.training.prediction import TrainedModel
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ OUTPUT = "superclasses"
 
 
 def explainable(trained: TrainedModel) -> Explainable:
-    """A model of the train stage, for ``leadwise.evaluation.explanation.explain``.
+    """A model of the train stage, for ``leadwise.explain.explain``.
 
     Raises:
         ExplanationError: it takes no recording, or Keras runs on a backend without gradients here.

@@ -1,9 +1,11 @@
 """How much of a model's AUROC survives disturbed recordings, with intervals paired with the undisturbed ones."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -12,10 +14,92 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.ecg.noise import (
+    Signals,
+    add_baseline_wander,
+    add_mains_hum,
+    add_muscle_noise,
+    add_white_noise,
+    exchange_electrodes,
+    keep_leads,
+    lower_rate,
+    shorten,
+    silence_leads,
+)
+from leadwise.ecg.reversal import LIMB_EXCHANGES
 from leadwise.evaluation.bootstrap import bootstrap_replicates
-from leadwise.evaluation.estimate import Estimate, mean_of
-from leadwise.evaluation.metrics import auroc
-from leadwise.evaluation.robustness_levels import CURVES, Curve, Level
+from leadwise.evaluation.files import ROBUSTNESS_FILE, write_json
+from leadwise.evaluation.metrics import Estimate, auroc, mean_of
+
+Level = float | str
+Disturb = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
+
+LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
+LEADS_LEFT: dict[str, tuple[str, ...]] = {"limb + V2": (*LIMB_LEADS, "V2"), "limb": LIMB_LEADS, "I": ("I",)}
+"""Leads I and II give all six limb leads, so these are devices of three leads, of two (Reyna et al. 2021), of one."""
+
+FACTS_LEFT: dict[str, tuple[str, ...]] = {"age, sex": ("age", "sex"), "age": ("age",), "nothing": ()}
+"""Columns of ``Store.patients`` that stay known."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One disturbance in rising strength.
+
+    Attributes:
+        name: as in the names of metrics.
+        title: for people.
+        unit: what ``levels`` are given in.
+        levels: from mild to severe, if ordered.
+        disturb: ``(signal_mv, patients, level, generator)`` to the disturbed pair.
+        ordered: whether one level holds less than the one before; else they are kinds of their own.
+    """
+
+    name: str
+    title: str
+    unit: str
+    levels: tuple[Level, ...]
+    disturb: Disturb
+    ordered: bool = True
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """``levels`` as text."""
+        return tuple(level if isinstance(level, str) else f"{level:g}" for level in self.levels)
+
+
+def _random(change: Callable[[Signals, Any, np.random.Generator], Signals]) -> Disturb:
+    return lambda signal_mv, patients, level, generator: (change(signal_mv, level, generator), patients)
+
+
+def _fixed(change: Callable[[Signals, Any], Signals]) -> Disturb:
+    return lambda signal_mv, patients, level, _: (change(signal_mv, level), patients)
+
+
+def _keep(signal_mv: Signals, level: str) -> Signals:
+    return keep_leads(signal_mv, LEADS_LEFT[level])
+
+
+def _forget(
+    signal_mv: Signals, patients: pd.DataFrame, level: str, generator: np.random.Generator
+) -> tuple[Signals, pd.DataFrame]:
+    # A column that is absent means unknown, to every model.
+    return signal_mv, patients[list(FACTS_LEFT[level])]
+
+
+CURVES: tuple[Curve, ...] = (
+    Curve("white_noise", "White noise", "mV rms", (0.02, 0.05, 0.1, 0.2), _random(add_white_noise)),
+    Curve("muscle_noise", "Muscle noise", "dB below QRS", (18, 12, 6, 0), _random(add_muscle_noise)),
+    Curve("baseline_wander", "Baseline wander", "mV rms", (0.1, 0.3, 1), _random(add_baseline_wander)),
+    Curve("mains_hum", "Mains hum, 50 Hz", "mV at 500 Hz", (0.1, 0.3, 1), _random(add_mains_hum)),
+    Curve("silent_leads", "Silent leads", "of 12, at random", (1, 3, 6), _random(silence_leads)),
+    Curve("leads_left", "Leads left", "the others silent", tuple(LEADS_LEFT), _fixed(_keep)),
+    Curve("swapped_limb_leads", "Swapped limb leads", "electrodes", LIMB_EXCHANGES, _fixed(exchange_electrodes), False),
+    Curve("sampling_rate", "Lower sampling rate", "Hz", (75, 62.5, 50), _fixed(lower_rate)),
+    Curve("duration", "Shorter recording", "s", (7.5, 5, 2.5), _random(shorten)),
+    Curve("metadata", "Metadata missing", "still known", tuple(FACTS_LEFT), _forget),
+)
+
 
 Answers = Callable[[NDArray[np.float32], pd.DataFrame], NDArray[np.floating]]
 """``(signal_mv (record, time, 12), patients)`` to ``(record, 5)`` probabilities, calibrated or not."""
@@ -268,3 +352,60 @@ def _check_records(
     if len(set(counts.values())) > 1 or not len(labels):
         received = ", ".join(f"{count} in {name}" for name, count in counts.items())
         raise RobustnessError(f"records: received {received}; allowed: the same number, at least 1")
+
+
+REPLICATES_FILE = "robustness.parquet"
+
+
+def write_robustness(one: Robustness, folder: Path) -> None:
+    """Write ``robustness.json`` (``Robustness.to_dict``) and ``robustness.parquet``.
+
+    The latter has one row per curve, level and class: ``value``, and ``replicates``, a list of float32.
+    """
+    levels = {(UNDISTURBED, ""): one.undisturbed}
+    levels |= {(curve, level): areas for curve, found in one.points.items() for level, areas in found.items()}
+    rows = [
+        {"curve": curve, "level": level, "of": of, "value": area.value, "replicates": area.replicates.astype("f4")}
+        for (curve, level), areas in levels.items()
+        for of, area in areas.items()
+    ]
+    pd.DataFrame(rows).to_parquet(folder / REPLICATES_FILE, index=False)
+    write_json(folder / ROBUSTNESS_FILE, one.to_dict())
+
+
+def read_robustness(folder: Path) -> Robustness:
+    """The inverse of ``write_robustness``.
+
+    Raises:
+        RobustnessError: a file is absent or unreadable, or the disturbances were others than today's.
+    """
+    try:
+        content = json.loads((folder / ROBUSTNESS_FILE).read_text(encoding="utf-8"))
+        table = pd.read_parquet(folder / REPLICATES_FILE)
+        measured = {curve["name"]: [level["level"] for level in curve["levels"]] for curve in content["curves"]}
+        refused = {
+            curve["name"]: {level["level"]: level["refused"] for level in curve["levels"] if "refused" in level}
+            for curve in content["curves"]
+        }
+        areas: dict[tuple[str, str], dict[str, Estimate]] = {}
+        for row in table.to_dict("records"):
+            estimate = Estimate(row["value"], np.asarray(row["replicates"], dtype=np.float64))
+            areas.setdefault((row["curve"], row["level"]), {})[row["of"]] = estimate
+        undisturbed = areas.pop((UNDISTURBED, ""))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RobustnessError(f"{folder}: no whole measure of robustness ({error}); evaluate again") from None
+    curves = tuple(curve for curve in CURVES if measured.get(curve.name) == list(curve.labels))
+    if len(curves) != len(measured):
+        raise RobustnessError(f"{folder}: measured with other disturbances than today's; evaluate again")
+    return Robustness(
+        records=content["records"],
+        seed=content["seed"],
+        left_out=tuple(content["left_out"]),
+        undisturbed=undisturbed,
+        points={
+            curve.name: {level: areas[curve.name, level] for level in curve.labels if (curve.name, level) in areas}
+            for curve in curves
+        },
+        refused={name: levels for name, levels in refused.items() if levels},
+        curves=curves,
+    )

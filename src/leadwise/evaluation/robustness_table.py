@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from leadwise.evaluation.estimate import Estimate
+from leadwise.evaluation.metrics import Estimate
 from leadwise.evaluation.robustness import MACRO, Robustness, check_same_trials
 
 

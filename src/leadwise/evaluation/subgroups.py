@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.data.store import VALIDATION_FOLDER
+from leadwise.datasets.store import VALIDATION_FOLDER
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
 from leadwise.evaluation.metrics import auroc
 

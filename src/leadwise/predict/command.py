@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, LeadwiseError
+from leadwise.ecg.formats import Question, ReadECG, ReaderError, read_ecg
 from leadwise.predict.text import answer_text, fact_text, understood_text
-from leadwise.signals.readers import Question, ReadECG, ReaderError, read_ecg
 
 OPTION_OF = {"fs_hz": "--fs-hz", "units": "--units", "gain": "--gain", "leads": "--leads", "order": "--order"}
 """Question of a reader -> the option that answers it."""
@@ -30,7 +30,7 @@ class Options:
     Attributes:
         files: of one recording each.
         url: of a scoring server; ``None``: answered here.
-        model: as ``leadwise.registry.champion.load_scorer`` takes it.
+        model: as ``leadwise.registry.promotion.load_scorer`` takes it.
         policy: which thresholds answer.
         explain: classes to explain.
         figure: where to draw the recording with its answer.
@@ -120,8 +120,8 @@ def _asker(options: Options) -> Iterator[Ask]:
 
 
 def _asker_here(options: Options) -> Ask:
-    from leadwise.registry.champion import load_scorer
-    from leadwise.serving.parameters import Asked
+    from leadwise.registry.promotion import load_scorer
+    from leadwise.serving.envelope import Asked
 
     scorer = load_scorer(options.model)
     if options.policy is not None and options.policy not in scorer.policies:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
-from leadwise.signals.readers import ReadECG
+from leadwise.ecg.formats import ReadECG
 
 
 def write_figure(
@@ -21,10 +21,10 @@ def write_figure(
         answer: to it.
         explain: the class whose explanation is drawn behind the traces, if the answer has it.
     """
-    from leadwise.evaluation.ecg_figure import draw_ecg
-    from leadwise.evaluation.explanation_figure import draw_explanation
+    from leadwise.reports.ecg_figure import draw_ecg
+    from leadwise.reports.explanation_figure import draw_explanation
     from leadwise.serving.explanations import explanation_told
-    from leadwise.serving.payload import SEX_WORDS
+    from leadwise.serving.request import SEX_WORDS
 
     sex = facts.get("sex")
     known = dict(read.patient) | dict(facts) | ({"sex": SEX_WORDS.get(sex)} if isinstance(sex, str) else {})

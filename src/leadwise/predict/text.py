@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.signals.readers import ReadECG
+from leadwise.ecg.formats import ReadECG
 
 FACT_WORDS: Mapping[str, tuple[str, str]] = {"sex": ("male", "female"), "pacemaker": ("no", "yes")}
 """What 0 and 1 of a fact mean."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.config import Parameters
-from leadwise.contract import FUSION_MODELS, LEAKING_FEATURES, LeadwiseError, ModelName
+from leadwise.contract import FUSION_MODELS, LEAKING_FEATURES, SUPERCLASSES, LeadwiseError, ModelName
+from leadwise.evaluation.files import POLICIES_FILE
 
 
 class CandidateError(LeadwiseError):
@@ -115,3 +116,30 @@ def _score(candidate: Candidate, monitor: str) -> float:
             f"monitor: {candidate.name} has no {monitor} on fold 9; it has {', '.join(sorted(candidate.validation))}"
         )
     return candidate.validation[monitor]
+
+
+MEASURES: tuple[str, ...] = ("sensitivity", "specificity")
+
+
+def read_policy_rates(evaluation: Path) -> dict[str, Any]:
+    """policy -> measure -> class -> value and its 95 % bounds; nothing where the evaluation does not tell.
+
+    Args:
+        evaluation: folder of the evaluate stage of one model.
+    """
+    file = evaluation / POLICIES_FILE
+    if not file.is_file():
+        return {}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    metrics, intervals = content["metrics"], content["intervals"]
+    return {
+        policy: {
+            measure: {
+                name: [metrics.get(key), *intervals.get(key, [None, None])]
+                for name in SUPERCLASSES
+                for key in (f"test/decision/{policy}/{measure}/{name}",)
+            }
+            for measure in MEASURES
+        }
+        for policy in content["rules"]
+    }

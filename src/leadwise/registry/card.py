@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadwise.pages.card import Card
-from leadwise.pages.report_page import Bars, Cell, More, Row, Table, Tile
 from leadwise.registry.gate.report import JSON_FILE
-from leadwise.registry.packaging import PACKAGE_FOLDER, Package
+from leadwise.registry.package import PACKAGE_FOLDER, Package
+from leadwise.reports.report_page import Bars, Card, Cell, More, Row, Table, Tile
 
 if TYPE_CHECKING:
-    from leadwise.registry.registration import Registered
+    from leadwise.registry.register import Registered
 
 MIB = 2**20
 LONGEST_MEASURED = 24

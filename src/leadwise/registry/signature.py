@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.serving.payload import FIELDS
+from leadwise.serving.request import FIELDS
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -13,7 +13,7 @@ def served_signature() -> "ModelSignature":
     """Columns of a request, each optional and of any JSON type, its parameters, and columns of the answer.
 
     MLflow's own check of a typed column answers with the whole request in its message, and reads nested lists slowly
-    element by element: so ``leadwise.serving.payload`` alone checks.
+    element by element: so ``leadwise.serving.request`` alone checks.
     """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import (

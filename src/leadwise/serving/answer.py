@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
+from leadwise.ecg.assessment import Examination
+from leadwise.ecg.flags import Flag
+from leadwise.ecg.leads import RecordingCode, RecordingError
 from leadwise.policies import Policy, is_uncertain
+from leadwise.serving.envelope import Asked
 from leadwise.serving.explanations import explanations_of
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
-from leadwise.serving.parameters import Asked
-from leadwise.serving.payload import Answer, PayloadError, Request
-from leadwise.signals.examination import Examination
-from leadwise.signals.flags import Flag
-from leadwise.signals.leads import RecordingCode, RecordingError
+from leadwise.serving.request import Answer, PayloadError, Request
 
 
 @dataclass(frozen=True)

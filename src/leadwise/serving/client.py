@@ -6,19 +6,177 @@ with Client("http://127.0.0.1:5001") as client:
     (answer,) = client.score([{"signal": signal_mv, "fs_hz": 500, "age": 71}])
 """
 
+import base64
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from leadwise.serving.client_batches import at_its_place, batches
-from leadwise.serving.client_errors import ClientError, RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable
-from leadwise.serving.limits import MOST_EXPLAINED, MOST_RECORDS
-from leadwise.serving.payload import Answer
+from leadwise.contract import ECGRecord, LeadwiseError
+from leadwise.ecg.record import Recording
+from leadwise.serving.request import Answer, PayloadError, RecordId, record_id_of
+from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS, described
+
+
+def request_row(record: Any, position: int = 0) -> dict[str, Any]:
+    """One row of a request, ready for JSON; fields that are ``None`` or NaN are left out.
+
+    Args:
+        record: fields by name as ``docs/serving.md`` lists them, of which ``signal`` may be a ``(time, lead)`` or
+            ``(lead, time)`` array; or an ``ECGRecord``, a ``Recording``, or what ``leadwise.ecg.formats`` returns.
+            An int16 array is sent as it is, with ``units_per_count`` (1 if not given); any other as float32.
+        position: its place among the records, counted from 0.
+
+    Raises:
+        PayloadError: it is none of these, the array is none of two dimensions with numbers, or a question about a file
+            is open.
+    """
+    row = _fields(record, position)
+    signal = row.get("signal")
+    if isinstance(signal, np.ndarray):
+        row |= _packed(signal, row, position)
+    return {name: _plain(value) for name, value in row.items() if not _absent(value)}
+
+
+def _fields(record: Any, position: int) -> dict[str, Any]:
+    if isinstance(record, Mapping):
+        return dict(record)
+    if isinstance(record, Recording):
+        noticed = dict(record.noticed) | ({"ends_cut": ()} if any(record.ends_cut) else {})
+        return _fields(record.record, position) | {"noticed": noticed or None}
+    if isinstance(record, ECGRecord):
+        row = {"id": record.record_id or None, "signal": record.signal_mv, "fs_hz": record.fs_hz}
+        return row | {"units": "mV", "order": "time_lead"} | dict(record.patient)
+    if hasattr(record, "array_row"):
+        if record.questions:
+            question = record.questions[0]
+            raise PayloadError(position, question.field, question.text, "missing_field")
+        row = record.array_row()
+        return {"id": record.file} | row
+    raise PayloadError(position, "record", f"received {described(record)}; fields by name are needed", "wrong_type")
+
+
+def _packed(signal: np.ndarray, row: Mapping[str, Any], position: int) -> dict[str, Any]:
+    if signal.ndim != 2:
+        problem = f"received {signal.ndim} dimensions; 2 are needed: samples and leads"
+        raise PayloadError(position, "signal", problem, "wrong_shape")
+    if signal.dtype.kind not in "fiu":
+        problem = "received something that is not a number, such as text or true"
+        raise PayloadError(position, "signal", problem, "wrong_type")
+    counts = signal.dtype == np.int16
+    # What is too large for single precision becomes infinite, and is refused where it arrives.
+    with np.errstate(over="ignore"):
+        data = np.ascontiguousarray(signal, dtype="<i2" if counts else "<f4").tobytes()
+    packed = {"signal": base64.b64encode(data).decode("ascii"), "shape": list(signal.shape)}
+    if counts:
+        return packed | {"dtype": "int16", "units_per_count": row.get("units_per_count", 1)}
+    return packed | {"dtype": "float32"}
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as JSON knows them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+LARGEST_ROW = LARGEST_BODY - 2**16
+"""Bytes of the rows of a request; the rest is for what stands around them."""
+
+
+def batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterator[list[tuple[int, bytes]]]:
+    """Rows as JSON with their positions, as many at a time as one request may hold.
+
+    ``answers`` grows by one entry per record; what cannot be sent has its error there.
+    """
+    batch: list[tuple[int, bytes]] = []
+    size = 0
+    for position, record in enumerate(records):
+        answers.append({})
+        try:
+            # Numbers that JSON does not know are the server's to refuse.
+            row = json.dumps(request_row(record, position)).encode()
+        except PayloadError as error:
+            answers[position] = error.answer(record_id_of(record))
+            continue
+        except (TypeError, ValueError):
+            problem = PayloadError(position, "record", "a field holds what JSON does not know", "wrong_type")
+            answers[position] = problem.answer(record_id_of(record))
+            continue
+        if len(row) > LARGEST_ROW:
+            answers[position] = _too_large(record_id_of(record), position, len(row))
+            continue
+        if batch and (len(batch) == most or size + len(row) > LARGEST_ROW):
+            yield batch
+            batch, size = [], 0
+        batch.append((position, row))
+        size += len(row) + 2
+    if batch:
+        yield batch
+
+
+def _too_large(record_id: RecordId | None, position: int, size: int) -> Answer:
+    allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
+    message = f"row {position}: signal: is {size / 2**20:.1f} MiB as text; {allowed}"
+    return {
+        "id": record_id,
+        "error": {"code": "too_large", "field": "signal", "message": message, "row": position},
+    }
+
+
+def at_its_place(answer: Answer, position: int) -> Answer:
+    """An error tells the record's place among all, not in its request."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return answer
+    old, message = error.get("row"), str(error.get("message"))
+    renamed = message.replace(f"row {old}:", f"row {position}:", 1) if message.startswith(f"row {old}:") else message
+    return answer | {"error": error | {"row": position, "message": renamed}}
+
+
+class ClientError(LeadwiseError):
+    """The server gave no answers."""
+
+
+class ServerUnreachable(ClientError):
+    """No server answers at the address, or it answered 502, 503 or 504 until the retries were used up."""
+
+
+class ServerTimeout(ClientError):
+    """The server sent nothing for longer than ``timeout_s``. Not tried again: it may still be at work on it."""
+
+
+class RequestRefused(ClientError):
+    """The server refused the request as a whole, such as for an unknown policy.
+
+    Attributes:
+        status: of HTTP, 400 to 499.
+        code: as ``docs/serving.md`` lists them; empty where the answer is not Leadwise's.
+        field: the part of the request that is wrong.
+    """
+
+    def __init__(self, message: str, status: int, code: str, field: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+
+
+class ServerFailed(ClientError):
+    """The server has a defect, or what answers is no scoring server of Leadwise."""
+
 
 TIMEOUT_S = 60.0
 RETRIES = 3
@@ -82,7 +240,7 @@ class Client:
 
         Args:
             records: recordings as ``request_rows.request_row`` takes them: fields by name with the signal as an array,
-                ``ECGRecord``, or what ``leadwise.signals.readers.read_ecg`` returns. Read as they are sent.
+                ``ECGRecord``, or what ``leadwise.ecg.formats.read_ecg`` returns. Read as they are sent.
             policy: which thresholds answer; ``None``: the one that the model was registered with.
             explain: a class, classes, or ``True`` for all of them.
             all_findings: list every trusted statement, also those below their threshold.

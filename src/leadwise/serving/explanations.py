@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadwise.contract import ECGRecord
-from leadwise.evaluation.explanation import Explainable, Explanation, Floats, Patient, explain_together
-from leadwise.serving.limits import LONGEST_EXPLAINED_S
-from leadwise.signals.resampling import resample
+from leadwise.ecg.record import resample
+from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
+from leadwise.serving.values import LONGEST_EXPLAINED_S
 
 if TYPE_CHECKING:
     from leadwise.serving.network import Network
@@ -41,7 +41,7 @@ def explanations_of(
 
 
 def explainable(network: "Network") -> Explainable:
-    """A served network, for ``leadwise.evaluation.explanation``.
+    """A served network, for ``leadwise.explain``.
 
     Raises:
         ValueError: it takes no recording.

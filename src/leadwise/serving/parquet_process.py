@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow
 
 import leadwise
-from leadwise.serving.errors import RequestError
 from leadwise.serving.parquet_table import read_message, write_message
+from leadwise.serving.values import RequestError
 
 PATIENCE_S = 20.0
 _PROGRAM = "from leadwise.serving.parquet_table import main; main()"

@@ -5,9 +5,8 @@ from typing import Any
 import pyarrow
 
 from leadwise.serving.envelope import Rows, refuse_count, refuse_size
-from leadwise.serving.errors import RequestError
-from leadwise.serving.limits import LARGEST_BODY
 from leadwise.serving.parquet_process import ParquetProcess
+from leadwise.serving.values import LARGEST_BODY, RequestError
 
 PANDAS_INDEX = "__index_level_"
 

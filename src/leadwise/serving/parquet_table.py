@@ -10,8 +10,7 @@ import sys
 from typing import IO, TYPE_CHECKING
 
 from leadwise.serving.envelope import refuse_count, refuse_size
-from leadwise.serving.errors import RequestError
-from leadwise.serving.limits import LARGEST_BODY, MOST_VALUES
+from leadwise.serving.values import LARGEST_BODY, MOST_VALUES, RequestError
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,13 +9,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from leadwise.serving.asked_for import arguments_of, rows_of_data
-from leadwise.serving.errors import RequestError
-from leadwise.serving.invocations import answer_in_scoring_server
-from leadwise.serving.parameters import read_parameters
-from leadwise.serving.registered import registered_version
-from leadwise.serving.scorer import Scorer
-from leadwise.serving.table_ids import tell_mended
+from leadwise.serving.api import answer_in_scoring_server
+from leadwise.serving.envelope import read_parameters
+from leadwise.serving.pyfunc_rows import arguments_of, rows_of_data, tell_mended
+from leadwise.serving.scorer import Scorer, registered_version
+from leadwise.serving.values import RequestError
 
 
 class LeadwiseModel(PythonModel):

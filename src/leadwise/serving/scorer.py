@@ -9,12 +9,39 @@ from typing import Any
 
 import numpy as np
 
+from leadwise.ecg.assessment import examine_many
 from leadwise.serving.answer import Case, answer_of
+from leadwise.serving.envelope import Asked
 from leadwise.serving.network import Network, Question
-from leadwise.serving.parameters import Asked
-from leadwise.serving.payload import Answer, PayloadError, Request, parse_row, record_id_of
-from leadwise.serving.registered import RegisteredVersion
-from leadwise.signals.examination import examine_many
+from leadwise.serving.request import Answer, PayloadError, Request, parse_row, record_id_of
+
+REGISTERED_FILE = "registered_model_meta"
+"""Of MLflow, a YAML file: its ``ModelsArtifactRepository`` leaves it in the model's folder."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version in the registry.
+
+    Attributes:
+        name: of the registered model.
+        version: as MLflow counts.
+    """
+
+    name: str
+    version: str
+
+
+def registered_version(model_folder: Path) -> RegisteredVersion | None:
+    """The version that a model's folder was fetched as; ``None`` where it did not come from the registry."""
+    import yaml
+
+    try:
+        content = yaml.safe_load((model_folder / REGISTERED_FILE).read_text(encoding="utf-8"))
+        return RegisteredVersion(str(content["model_name"]), str(content["model_version"]))
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
+
 
 DESCRIPTION_FILE = "model.json"
 ANSWERED_TOGETHER = 16

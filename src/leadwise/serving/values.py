@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
-from leadwise.signals.leads import RecordingError
+from leadwise.contract import LeadwiseError
+from leadwise.ecg.leads import RecordingError
 
 LONGEST_ECHO = 20
 """A message repeats no more than this of a text that it received: a request's text may be a patient's."""
@@ -62,3 +63,67 @@ def word(value: Any, field: str, allowed: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise RecordingError(field, f"received {described(value)}; allowed: {', '.join(allowed)}")
+
+
+RequestCode = Literal[
+    "not_json",
+    "repeated_key",
+    "not_parquet",
+    "not_an_envelope",
+    "no_records",
+    "too_large",
+    "too_many_records",
+    "too_many_values",
+    "content_type",
+    "content_encoding",
+    "not_gzip",
+    "upgrade",
+    "too_slow",
+    "busy",
+    "unknown_parameter",
+    "wrong_type",
+    "not_allowed",
+]
+STATUS: dict[RequestCode, int] = {
+    "too_large": 413,
+    "too_many_records": 413,
+    "too_many_values": 413,
+    "content_type": 415,
+    "content_encoding": 415,
+    "too_slow": 408,
+    "busy": 503,
+}
+"""HTTP status by code; 400 for the others."""
+
+
+class RequestError(LeadwiseError):
+    """A request cannot be answered at all; the message never repeats the body.
+
+    Attributes:
+        code: the kind of problem.
+        field: the part of the request that is wrong.
+        problem: what is wrong and what is allowed.
+    """
+
+    def __init__(self, code: RequestCode, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.code: RequestCode = code
+        self.field = field
+        self.problem = problem
+
+    @property
+    def status(self) -> int:
+        """Of the HTTP answer."""
+        return STATUS.get(self.code, 400)
+
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes of a body; of a Parquet table also its content unpacked. 10 min of 12 leads at 2,000 Hz in base64 are 38 MB."""
+MOST_RECORDS = 1024
+MOST_VALUES = 4_000_000
+"""Numbers and other values written out in JSON or as lists in Parquet: 10 min of 12 leads at 500 Hz are 3.6 million."""
+MOST_LISTS = 400_000
+"""Lists and objects in JSON; an empty one takes 25 times as many bytes in memory as in the body."""
+MOST_EXPLAINED = 8
+"""Records of a request that asks for explanations: each 10 s cost a thousand windows of a network, 1 to 2 s of work."""
+LONGEST_EXPLAINED_S = 30.0

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from leadwise.contract import MICROVOLTS_PER_UNIT
-from leadwise.signals.augmentation import mix_weights
-from leadwise.signals.preprocessing import SignalPreprocessing
-from leadwise.signals.time_stretch import random_speeds, stretched_windows
+from leadwise.ecg.augmentation import mix_weights
+from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.ecg.time_stretch import random_speeds, stretched_windows
 from leadwise.training.recipe import Recipe
 
 

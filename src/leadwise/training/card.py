@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leadwise.pages.card import Card
-from leadwise.pages.report_page import Cell, Pictures, Tile, duration, number, picture
+from leadwise.reports.report_page import Card, Cell, Pictures, Tile, duration, number, picture
 
 METRIC_NAMES = {"val/macro_auroc": "macro AUROC", "val/binary_accuracy": "mean accuracy"}
 

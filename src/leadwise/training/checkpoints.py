@@ -60,7 +60,7 @@ def save_checkpoint(folder: Path, network: keras.Model, progress: Progress) -> N
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> tuple[Progress, Path] | None:
-    """The newest checkpoint with this fingerprint and its folder; what is of another training, or not whole, is removed.
+    """The newest checkpoint with this fingerprint and its folder; what is of another training or broken is removed.
 
     A checkpoint without the states of the random generators, as older versions wrote them, counts as not whole.
     """

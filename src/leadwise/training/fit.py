@@ -15,12 +15,12 @@ import numpy as np
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
-from leadwise.data.labels import statement_labels
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.privileged import PrivilegedTargets, privileged_targets
-from leadwise.data.store import Store
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.privileged import PrivilegedTargets, privileged_targets
+from leadwise.datasets.store import Store
+from leadwise.datasets.tables import statement_labels
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
-from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import Progress, load_checkpoint, load_network

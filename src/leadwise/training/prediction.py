@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, LeadwiseError
-from leadwise.data.metadata import MetadataTransformer
-from leadwise.data.store import Store
-from leadwise.signals.preprocessing import SignalPreprocessing
+from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.datasets.store import Store
+from leadwise.ecg.preprocessing import SignalPreprocessing
 
 if TYPE_CHECKING:
     import keras

@@ -9,8 +9,8 @@ from typing import Any
 
 from leadwise.config import Parameters
 from leadwise.contract import EncoderName, HeadName, LeadwiseError, ModelName, Precision
+from leadwise.ecg.augmentation import Augmentation
 from leadwise.models.build import Architecture
-from leadwise.signals.augmentation import Augmentation
 
 
 class TunedParametersError(LeadwiseError):

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from leadwise.pages.card import Card
-from leadwise.pages.report_page import Cell, Picture, Pictures, Row, Table, Tile, duration, number, signed
+from leadwise.reports.report_page import Card, Cell, Picture, Pictures, Row, Table, Tile, duration, number, signed
 from leadwise.training.study_figures import METRIC_NAMES, draw_courses, draw_front, draw_history, svg_address
 from leadwise.training.study_table import StudyTable
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.config import Parameters
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
 from leadwise.training.callbacks import validation_metrics
 from leadwise.training.prediction import TrainedModel, load_trained
 from leadwise.training.recipe import Recipe, recipe_for

@@ -10,10 +10,10 @@ from keras.callbacks import LambdaCallback
 
 from leadwise.config import Parameters
 from leadwise.contract import RECORD_SAMPLES, ModelName, SignalShape
-from leadwise.data.store import Store
+from leadwise.datasets.store import Store
+from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import build_model
 from leadwise.models.cost import multiply_adds
-from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
 from leadwise.training.halving import HalvingReport

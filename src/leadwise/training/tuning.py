@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial
 from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError, ModelName
-from leadwise.data.store import Store
-from leadwise.pages.card import Card
+from leadwise.datasets.store import Store
+from leadwise.reports.report_page import Card
 from leadwise.stage import child_run
 from leadwise.tracking_server import given_up
 from leadwise.training.fit import TrainingData, require_measurable

@@ -7,10 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.config import load_parameters
-from leadwise.registry.gate.comparison import Bootstrap, comparison_checks
-from leadwise.registry.gate.limits import Limits
-from leadwise.registry.gate.rows import Rows
-from leadwise.registry.roundtrip import Served
+from leadwise.registry.gate.checks import Limits
+from leadwise.registry.gate.evidence import Bootstrap, comparison_checks
+from leadwise.registry.smoke_test import Rows, Served
 
 RECORDS = 600
 generator = np.random.default_rng(8)

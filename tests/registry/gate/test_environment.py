@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from leadwise.registry.gate.environment import InstallationError, clean_environment
+from leadwise.registry.gate.evidence import InstallationError, clean_environment
 from leadwise.registry.gate.judge import download
-from leadwise.registry.registration import register_challenger
-from leadwise.registry.roundtrip import compare_answers, serve_in_fresh_process
+from leadwise.registry.register import register_challenger
+from leadwise.registry.smoke_test import compare_answers, serve_in_fresh_process
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]
 

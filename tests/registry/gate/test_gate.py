@@ -11,8 +11,8 @@ from leadwise.config import Gate as Asked
 from leadwise.config import load_parameters
 from leadwise.registry.gate.judge import Candidate, Gate
 from leadwise.registry.gate.report import GateReport
-from leadwise.registry.gate.rows import Rows
-from leadwise.registry.registration import register_challenger
+from leadwise.registry.register import register_challenger
+from leadwise.registry.smoke_test import Rows
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES
 from leadwise.registry.gate.leaks import leak_check
-from leadwise.registry.registration import RegistrationError, register_challenger
+from leadwise.registry.register import RegistrationError, register_challenger
 
 
 @pytest.fixture

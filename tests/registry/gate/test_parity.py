@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from leadwise.registry.gate.parity import parity_checks
-from leadwise.registry.packaging import Parity
+from leadwise.registry.gate.evidence import parity_checks
+from leadwise.registry.package import Parity
 
 
 @pytest.mark.parametrize(("off", "passed"), [(3e-7, True), (1e-5, True), (2e-5, False), (math.nan, False)])

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from leadwise.registry.gate.check import Check
-from leadwise.registry.gate.limits import Limits
+from leadwise.registry.gate.checks import Check, Limits
 
 NAME = "same data as the champion"
 

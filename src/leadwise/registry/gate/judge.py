@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as Asked
-from leadwise.registry.champion import ModelError, require_package
-from leadwise.registry.gate.check import Check
-from leadwise.registry.gate.comparison import NAME as COMPARISON
-from leadwise.registry.gate.comparison import Bootstrap, comparison_checks
+from leadwise.registry.gate.checks import ECE, MACRO_AUROC, Check, Limits, floor_checks
 from leadwise.registry.gate.data import Champion, data_check
-from leadwise.registry.gate.environment import InstallationError, clean_environment
-from leadwise.registry.gate.floors import ECE, MACRO_AUROC, floor_checks
+from leadwise.registry.gate.evidence import NAME as COMPARISON
+from leadwise.registry.gate.evidence import (
+    Bootstrap,
+    InstallationError,
+    clean_environment,
+    comparison_checks,
+    parity_checks,
+)
 from leadwise.registry.gate.leaks import leak_check
-from leadwise.registry.gate.limits import Limits
-from leadwise.registry.gate.parity import parity_checks
 from leadwise.registry.gate.report import ROUND_TRIP, GateReport
-from leadwise.registry.gate.rows import Rows
-from leadwise.registry.packaging import Package
-from leadwise.registry.roundtrip import (
+from leadwise.registry.package import Package
+from leadwise.registry.promotion import ModelError, require_package
+from leadwise.registry.smoke_test import (
     LARGEST_DIFFERENCE,
     RoundTripError,
+    Rows,
     Served,
     compare_answers,
     serve_in_fresh_process,

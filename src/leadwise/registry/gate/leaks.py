@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.contract import CLINICAL_FEATURES
-from leadwise.data.metadata import MetadataError, MetadataTransformer
-from leadwise.registry.gate.check import Check
+from leadwise.datasets.metadata import MetadataError, MetadataTransformer
+from leadwise.registry.gate.checks import Check
 from leadwise.serving.network import open_session
 from leadwise.serving.scorer import DESCRIPTION_FILE
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leadwise.registry.gate.check import Check
+from leadwise.registry.gate.checks import Check
 
 JSON_FILE, MARKDOWN_FILE = "gate.json", "gate.md"
 ROUND_TRIP = "answer in a fresh process"

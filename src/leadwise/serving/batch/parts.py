@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
+from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.serving.batch.source import FILE, HINTS, Entry
 from leadwise.serving.batch.table import schema, table_row
-from leadwise.serving.parameters import Asked
-from leadwise.serving.registered import RegisteredVersion
-from leadwise.serving.scorer import Scorer
-from leadwise.signals.readers import ReaderError, read_ecg
+from leadwise.serving.envelope import Asked
+from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 READ_TOGETHER = 64
 """Recordings that are read, looked at, and go through the network together: four times as many as of a request, where

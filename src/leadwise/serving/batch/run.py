@@ -12,13 +12,12 @@ from typing import Any
 from leadwise import __version__
 from leadwise.atomic import one_at_a_time
 from leadwise.contract import LeadwiseError
-from leadwise.data.processes import run_in_processes
+from leadwise.datasets.reading import run_in_processes
+from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
 from leadwise.serving.batch.parts import PART_KEY, PartTask, score_part
 from leadwise.serving.batch.source import FILE, entries
 from leadwise.serving.batch.table import schema
-from leadwise.serving.registered import RegisteredVersion, registered_version
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.signals.readers.wfdb_header import SIGNAL_ENDINGS
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 LIST_FILE = "recordings.jsonl"
 WHOLE_KEY = b"leadwise.batch"

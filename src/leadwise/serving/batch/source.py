@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import LeadwiseError
-from leadwise.serving.payload import FACTS
+from leadwise.serving.request import FACTS
 
 if TYPE_CHECKING:
     import pyarrow

@@ -1,1 +1,0 @@
-"""PTB-XL as files and tables: simulator, tables, labels, metadata features, validation, the store."""

@@ -1,6 +1,0 @@
-"""A simulated PTB-XL: a physics toy to try the whole chain on; it stands for no patient."""
-
-from leadwise.data.simulator.recording import SimulatorError, simulate_record
-from leadwise.data.simulator.tree import MARKER, write_simulated_tree
-
-__all__ = ["MARKER", "SimulatorError", "simulate_record", "write_simulated_tree"]

@@ -1,0 +1,1 @@
+"""Data sets: reading, checks, the store, and a synthetic one."""

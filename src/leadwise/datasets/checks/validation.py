@@ -1,0 +1,324 @@
+"""The gate between the files and everything else: checks run, reported, and obeyed.
+
+Importing this module is cheap; Great Expectations (five seconds) is imported when the first suite runs.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leadwise.atomic import folder_written_atomically
+from leadwise.contract import LeadwiseError
+from leadwise.datasets.checks.data_docs import write_data_docs
+from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
+from leadwise.datasets.checks.frames import file_frame, fold_frame, label_frame, schema_frame, signal_frame, table_frame
+from leadwise.datasets.data_page import summary_page
+from leadwise.datasets.tables import RELEASES, Tables
+
+MAX_EXAMPLES = 10
+MAX_RECORDS = 1000
+"""Names kept of what does not fit a check; a check that more rows break is about all of them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes:
+        suite: the suite that it belongs to.
+        check: its short name there.
+        says: what was expected, as a sentence.
+        why: what would go wrong otherwise.
+        severity: ``critical`` or ``warning``.
+        success: whether it held.
+        unexpected: rows that do not fit; None where it is about the whole column.
+        rows: rows looked at.
+        observed: what was found, where it is about the whole column, or what stopped the check.
+        value: the same as a number, or ``unexpected``; None where there is no number.
+        examples: the first rows that do not fit: name, and what stands there.
+        records: names of the rows that do not fit, ``MAX_RECORDS`` at most.
+        column: the column looked at.
+        arguments: the limits, as Great Expectations names them.
+    """
+
+    suite: str
+    check: str
+    says: str
+    why: str
+    severity: str
+    success: bool
+    unexpected: int | None
+    rows: int
+    observed: str | None
+    value: float | None
+    examples: tuple[str, ...]
+    records: tuple[str, ...]
+    column: str
+    arguments: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        if self.unexpected is None:
+            return f"{self.suite}: {self.says}: found {self.observed}"
+        shown = "; ".join(self.examples) + ("; ..." if self.unexpected > len(self.examples) else "")
+        examples = f" ({shown})" if self.examples else ""
+        return f"{self.suite}: {self.says}: {self.unexpected:,} of {self.rows:,} do not{examples}"
+
+
+def run_suite(suite: Suite, frame: pd.DataFrame) -> tuple[list[Outcome], Any]:
+    """Check a frame, whose column ``record`` names the rows.
+
+    Returns:
+        The outcomes in the order of the suite, and the result as Great Expectations gives it.
+    """
+    source = _data_source()
+    import great_expectations as gx
+
+    asset = source.add_dataframe_asset(suite.name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    expectations = [check.expectation(name) for name, check in suite.checks.items()]
+    result = batch.validate(
+        gx.ExpectationSuite(name=suite.name, expectations=expectations),
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["record"]},
+    )
+    by_check = {one.expectation_config.meta["check"]: one for one in result.results}
+    return [_outcome(suite, name, by_check[name], len(frame)) for name in suite.checks], result
+
+
+def _data_source() -> Any:
+    """A place for frames in a context of its own, which holds nothing on disk."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context.data_sources.add_pandas("ptbxl")
+
+
+def _outcome(suite: Suite, name: str, result: Any, rows: int) -> Outcome:
+    check, found = suite.checks[name], result.result
+    observed, value = _observed(found, result.exception_info)
+    unexpected = int(found["unexpected_count"]) if "unexpected_count" in found else None
+    bad = [] if result.success else found.get("unexpected_index_list") or []
+    return Outcome(
+        suite=suite.name,
+        check=name,
+        says=check.says,
+        why=check.why,
+        severity=check.severity,
+        success=bool(result.success),
+        unexpected=unexpected,
+        rows=rows,
+        observed=observed,
+        value=value if unexpected is None else float(unexpected),
+        examples=tuple(_example(row, check.column) for row in bad[:MAX_EXAMPLES]),
+        records=tuple(str(row["record"]) for row in bad[:MAX_RECORDS]),
+        column=check.column,
+        arguments=check.arguments,
+    )
+
+
+def _observed(found: Mapping[str, Any], exception_info: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """What was found about a whole column: as text, and as a number where it is one."""
+    if not found:
+        return "; ".join(str(info.get("exception_message")) for info in exception_info.values())[:300], None
+    if absent := found.get("partial_missing_list"):
+        return f"no {readable(absent)}", None
+    observed = found.get("observed_value")
+    number = float(observed) if isinstance(observed, int | float | np.number) else np.nan
+    return None if observed is None else readable(observed), number if np.isfinite(number) else None
+
+
+def _example(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    name = str(row["record"])
+    return name if value is None or pd.isna(value) else f"{name}: {readable(value)[:150]}"
+
+
+def readable(value: Any) -> str:
+    """A value, or several, as a reader expects them."""
+    if isinstance(value, list | set | tuple):
+        return ", ".join(readable(item) for item in value)
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return f"{number:.4g}" if abs(number) < 1000 else f"{number:.7g}"
+    return str(value)
+
+
+RESULTS_FILE = "validation.json"
+
+
+def manifest_metrics(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Records by class and split, repairs, records left out, and files that are not as their checksum list says."""
+    groups = {
+        "records": {"all": manifest["records"], **manifest["counts"], **manifest["splits"]},
+        "repairs": manifest["repairs"],
+        "left_out": {name: len(manifest[name]) for name in ("unreadable", "missing_waveforms")},
+        "inputs": {
+            "files": manifest["inputs"]["files"],
+            "not_listed": manifest["inputs"]["not_listed"],
+            "not_as_listed": len(manifest["inputs"]["not_as_listed"]),
+        },
+    }
+    counts = {f"ingest/{group}/{name}": float(count) for group, of in groups.items() for name, count in of.items()}
+    return {"ingest/patients": float(manifest["patients"])} | counts
+
+
+def validation_metrics(folder: Path) -> dict[str, float]:
+    """What a report says in numbers, named so that two ingestions can be compared.
+
+    ``ingest/expectations/<suite>/passed`` counts checks, ``ingest/<suite>/<check>`` is the rows that do not fit or the
+    number that was found, ``ingest/measures/<measure>/<median, p99 or max>`` describes all recordings.
+    """
+    content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    metrics = {f"ingest/expectations/{name}": float(count) for name, count in content["tally"].items()}
+    for suite, tally in content["suites"].items():
+        counts = {name: count for name, count in tally.items() if name != "title"}
+        metrics |= {f"ingest/expectations/{suite}/{name}": float(count) for name, count in counts.items()}
+    for outcome in content["outcomes"]:
+        if outcome["value"] is not None:
+            metrics[f"ingest/{outcome['suite']}/{outcome['check']}"] = outcome["value"]
+    for measure, values in content["measures"].items():
+        metrics |= {f"ingest/measures/{measure}/{label}": value for label, value in values.items()}
+    return metrics
+
+
+def validation_tags(folder: Path) -> dict[str, str]:
+    """The verdict of a report: ``stopped``, ``warnings`` or ``clean``, and the checks that failed."""
+    content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    failed = [f"{one['suite']}/{one['check']}" for one in content["outcomes"] if not one["success"]]
+    verdict = "stopped" if content["tally"]["failed_critical"] else "warnings" if failed else "clean"
+    return {"validation.verdict": verdict, "validation.failed": ", ".join(failed)[:4000] or "none"}
+
+
+def validation_warnings(folder: Path) -> list[str]:
+    """The warnings of a report, one line each."""
+    content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    outcomes = [Outcome(**one) for one in content["outcomes"] if not one["success"] and one["severity"] != CRITICAL]
+    return [str(outcome) for outcome in outcomes]
+
+
+PAGE_FILE = "summary.html"
+SIGNALS_TABLE = "signals.parquet"
+FLAGGED_TABLE = "flagged.csv"
+DOCS_FOLDER = "data_docs"
+
+MEASURES = ("largest_mv", "steepest_mv_per_ms", "baseline_mv", "hum_uv", "noise_uv", "limb_leads_uv")
+QUANTILES = {"median": 0.5, "p99": 0.99, "max": 1.0}
+
+
+class ValidationFailed(LeadwiseError):
+    """A critical check failed; the message lists each with counts and examples, and names the report."""
+
+    def __init__(self, source: Path, failures: Sequence[Outcome], report: Path, tally: Mapping[str, int]) -> None:
+        count = f"{len(failures)} critical expectation{'s' if len(failures) > 1 else ''} failed"
+        lines = "\n".join(f"  - {failure}" for failure in failures)
+        super().__init__(f"{source}: {count}; nothing was written\n{lines}\nreport: {report / PAGE_FILE}")
+        self.failures = tuple(failures)
+        self.report = report
+        self.tally = dict(tally)
+
+
+class Validation:
+    """The checks of one ingestion, collected as they run."""
+
+    def __init__(self, source: Path, release: str) -> None:
+        self.source, self.release = source, release
+        self.outcomes: list[Outcome] = []
+        self._results: dict[str, tuple[Suite, Any]] = {}
+        self._tables: Tables | None = None
+        self._summary: pd.DataFrame | None = None
+
+    def check_tables(self, tables: Tables, not_as_listed: Sequence[str] | None = None) -> None:
+        """Run the suites that need no waveforms: ``files``, ``schema``, ``table``, ``labels`` and ``folds``.
+
+        Args:
+            tables: what to check.
+            not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
+        """
+        self._tables = tables
+        self._run("files", file_frame(tables, not_as_listed or ()), is_listed=not_as_listed is not None)
+        self._run("schema", schema_frame(tables))
+        self._run("table", table_frame(tables))
+        self._run("labels", label_frame(tables))
+        self._run("folds", fold_frame(tables))
+
+    def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float) -> None:
+        """Run the suite ``signals`` over ``Reading.summary``."""
+        self._summary = summary
+        self._run("signals", signal_frame(summary, self._tables), max_unreadable_share)
+
+    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+        counts = RELEASES.get(self.release, {})
+        values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
+        suite = read_suite(name, values)
+        outcomes, result = run_suite(suite, frame)
+        self._results[name] = suite, result
+        self.outcomes += outcomes
+
+    def tally(self) -> dict[str, int]:
+        """Expectations that held, and that failed by severity."""
+        return _tally(self.outcomes)
+
+    def stop_if_critical(self, folder: Path) -> None:
+        """Raise ``ValidationFailed`` if a critical check failed, after writing the report to ``folder``."""
+        failures = [outcome for outcome in self.outcomes if not outcome.success and outcome.severity == CRITICAL]
+        if failures:
+            with folder_written_atomically(folder) as beside:
+                self.write_report(beside, {"release": self.release})
+            raise ValidationFailed(self.source, failures, folder, self.tally())
+
+    def write_report(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Write everything that was found.
+
+        ``validation.json``, every outcome; ``summary.html``, one page to read; ``flagged.csv``, every row that breaks
+        a check; ``data_docs/``, the pages of Great Expectations; and, once the waveforms were read,
+        ``signals.parquet``, what was measured in each.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "source": str(self.source),
+            "release": self.release,
+            "tally": self.tally(),
+            "suites": {
+                name: {"title": suite.title} | _tally([one for one in self.outcomes if one.suite == name])
+                for name, (suite, _) in self._results.items()
+            },
+            "measures": _measures(self._summary),
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+        }
+        (folder / RESULTS_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / PAGE_FILE).write_text(summary_page(content, manifest, self._summary), encoding="utf-8")
+        flagged = [
+            (name, outcome.suite, outcome.check, outcome.severity)
+            for outcome in self.outcomes
+            for name in outcome.records
+        ]
+        table = pd.DataFrame(flagged, columns=["record", "suite", "check", "severity"])
+        table.to_csv(folder / FLAGGED_TABLE, index=False)
+        if self._summary is not None:
+            self._summary.to_parquet(folder / SIGNALS_TABLE, index=False)
+        write_data_docs(self._results, folder / DOCS_FOLDER, self.release)
+
+
+def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    failed = [outcome.severity for outcome in outcomes if not outcome.success]
+    critical = failed.count(CRITICAL)
+    return {
+        "passed": len(outcomes) - len(failed),
+        "failed_critical": critical,
+        "failed_warning": len(failed) - critical,
+    }
+
+
+def _measures(summary: pd.DataFrame | None) -> dict[str, dict[str, float]]:
+    """Median, 99th percentile and largest of what was measured in the signals."""
+    if summary is None or not summary[MEASURES[0]].notna().any():
+        return {}
+    return {
+        name: {label: float(summary[name].quantile(share)) for label, share in QUANTILES.items()} for name in MEASURES
+    }

@@ -1,0 +1,269 @@
+"""PTB-XL from PhysioNet or its mirror: what is needed and not there yet, in parallel, each file checked.
+
+A file appears under its name only when its content has the sum that ``SHA256SUMS.txt`` lists, whenever the call ends:
+the next one goes on where this one stopped.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from leadwise.contract import LeadwiseError
+from leadwise.datasets.checksums import SUMS_FILE, ChecksumError, content_problem, parse_sha256sums
+from leadwise.datasets.releases import LARGEST_FILE, RATES_HZ, RELEASES, SOURCES, expected_size, listing_problem
+from leadwise.datasets.tree_writer import Arrived, DownloadError, FileError, tree_written_to
+
+JOBS, MOST_JOBS = 16, 64
+FAILURES_IN_A_ROW = 4
+"""So many files given up on for trouble or wrong content, and a source is not asked again in this call."""
+LONGEST_WAIT = 30
+"""Between two tries, whatever the server asks for, in units of the first pause."""
+SLOWEST_BYTES_S = 500
+"""A file that comes more slowly, after the first time-out, counts as stalled."""
+
+_NOT_THERE = (401, 403, 404, 410)
+"""No use in asking again. S3 says 403 of what it does not list."""
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+
+
+def download(
+    dest: Path,
+    *,
+    release: str = next(iter(RELEASES)),
+    rate_hz: int = 100,
+    sources: Sequence[str] = SOURCES,
+    jobs: int = JOBS,
+    timeout_s: float = 30.0,
+    tries: int = 4,
+    backoff_s: float = 1.0,
+) -> Arrived:
+    """Bring a release of PTB-XL into a folder, or what of it is not there yet.
+
+    Args:
+        dest: the tree's folder: new, empty or a PTB-XL tree.
+        release: one of ``RELEASES``.
+        rate_hz: 100 or 500; the records of the other rate are left out (and left alone).
+        sources: folders on web servers in the order in which they are asked; ``{release}`` in them is replaced.
+        jobs: files fetched at a time.
+        timeout_s: how long to wait for a connection, and for the next bytes.
+        tries: of each file at each source, before the next source is asked.
+        backoff_s: pause after a failure; doubled after each further one.
+
+    Raises:
+        DownloadError: the tree could not be completed; the message names what is missing and why.
+        LeadwiseError: an argument is out of range.
+    """
+    started = time.perf_counter()
+    if release not in RELEASES or rate_hz not in RATES_HZ or not 1 <= jobs <= MOST_JOBS:
+        raise LeadwiseError(
+            f"received release {release}, {rate_hz} Hz, {jobs} jobs; allowed: release {' or '.join(RELEASES)}, "
+            f"{' or '.join(map(str, RATES_HZ))} Hz, 1 to {MOST_JOBS} jobs"
+        )
+    urls = [_checked(url.replace("{release}", release)) for url in sources]
+    web = _Web(urls, jobs, timeout_s, tries, backoff_s)
+
+    def no_list(content: bytes) -> str | None:
+        try:
+            return listing_problem(parse_sha256sums(content, SUMS_FILE), rate_hz, release)
+        except ChecksumError as error:
+            return str(error)
+
+    with tree_written_to(dest) as tree:
+        tree.begin(web.fetch_first(SUMS_FILE, no_list), rate_hz, expected_size)
+
+        def fetch(name: str) -> tuple[str, int | LeadwiseError]:
+            try:
+                content = web.fetch(name, lambda content: content_problem(content, tree.sums[name]))
+                return name, tree.place(name, content)
+            except LeadwiseError as error:
+                return name, error
+
+        # Its threads are daemons: one that hangs in a connection does not delay Ctrl-C.
+        with ThreadPool(jobs) as pool:
+            tree.fill(pool.imap_unordered(fetch, tree.missing), "fetching")
+        return tree.finish(started)
+
+
+class _AbsentError(Exception):
+    """This source does not have the file: no use in asking again."""
+
+
+class _BrokenError(Exception):
+    """No answer, a broken one, or a wrong content."""
+
+
+class _BrokenOffError(_BrokenError):
+    """An answer that ended early."""
+
+
+class _Web:
+    """Servers that hold the same files, in the order in which they are asked. Threads share one.
+
+    urllib3 asks again after trouble, with back-off, or when the server says (RFC 9110, 10.2.3).
+    """
+
+    def __init__(self, urls: Sequence[str], connections: int, timeout_s: float, tries: int, backoff_s: float) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util import Retry
+
+        if not urls:
+            raise LeadwiseError("no source to download from; at least one address is needed")
+        self._urls, self._timeout_s = list(urls), timeout_s
+        self._failures = dict.fromkeys(urls, 0)
+        self._session = requests.Session()
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._settings: dict[str, dict[str, Any]] = {
+            url: dict(self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None))
+            for url in urls
+        }
+        # Proxies and certificates have been read: to do so for each of 43,600 files takes longer than all else.
+        self._session.trust_env = False
+        retry = Retry(
+            tries - 1,
+            status_forcelist=_PASSING,
+            raise_on_status=False,
+            backoff_factor=backoff_s,
+            backoff_jitter=backoff_s,
+            backoff_max=LONGEST_WAIT * backoff_s,
+            retry_after_max=math.ceil(LONGEST_WAIT * backoff_s),
+        )
+        adapter = HTTPAdapter(pool_connections=len(urls) + 4, pool_maxsize=connections, max_retries=retry)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def fetch(self, path: str, problem: Callable[[bytes], str | None]) -> bytes:
+        """The content of a file, by the first source whose content has no problem.
+
+        Raises:
+            FileError: every source was asked, and none gave it; the message says why, source by source.
+            DownloadError: no source answers any more.
+        """
+        reasons = {}
+        for url in self._urls:
+            if self._failures[url] >= FAILURES_IN_A_ROW:
+                continue
+            try:
+                content = self._content(url, path, problem)
+            except _AbsentError as error:
+                reasons[url] = str(error)
+            except _BrokenError as error:
+                reasons[url] = str(error)
+                self._failures[url] += 1
+                if self._failures[url] == FAILURES_IN_A_ROW:
+                    _note(f"{_host(url)}: given up on after {FAILURES_IN_A_ROW} files in a row: {error}")
+            else:
+                self._failures[url] = 0
+                return content
+        said = "; ".join(f"{_host(url)}: {reason}" for url, reason in reasons.items())
+        if all(failures >= FAILURES_IN_A_ROW for failures in self._failures.values()):
+            raise DownloadError(said or "no source answers any more")
+        raise FileError(said)
+
+    def fetch_first(self, path: str, problem: Callable[[bytes], str | None]) -> bytes:
+        """Fetch what everything else depends on; the source that gives it is asked first from then on."""
+        failed = {}
+        for url in list(self._urls):
+            try:
+                content = self._content(url, path, problem)
+            except (_AbsentError, _BrokenError) as error:
+                failed[url] = f"{_host(url)}: {error}"
+            else:
+                self._urls.sort(key=failed.__contains__)
+                if failed:
+                    _note(f"{'; '.join(failed.values())}. Going on with {_host(url)}")
+                return content
+        raise DownloadError(f"nothing could be fetched, not even {path}: {'; '.join(failed.values())}")
+
+    def _content(self, url: str, path: str, problem: Callable[[bytes], str | None]) -> bytes:
+        """One source's content; what breaks off or is wrong is asked for once more, past every cache."""
+        reasons = []
+        for headers in ({}, {"Cache-Control": "no-cache"}):
+            try:
+                content = self._get(url, path, headers)
+                reason = problem(content)
+            except _BrokenOffError as error:
+                reason = str(error)
+            if reason is None:
+                return content
+            reasons.append(reason)
+        raise _BrokenError(f"twice {reasons[-1]}" if reasons[0] == reasons[1] else "; then ".join(reasons))
+
+    def _get(self, url: str, path: str, headers: dict[str, str]) -> bytes:
+        """The whole body, whose length the headers tell; no more than a file of PTB-XL can have."""
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        started, body, begun = time.monotonic(), bytearray(), False
+        try:
+            with self._session.get(
+                url + quote(path), timeout=self._timeout_s, headers=headers, **self._settings[url]
+            ) as response:
+                if url.startswith("https:") and not response.url.startswith("https:"):
+                    raise _AbsentError(f"sent on to {_shown(response.url)}, which is not encrypted")
+                if response.status_code != 200:
+                    kind = _AbsentError if response.status_code in _NOT_THERE else _BrokenError
+                    raise kind(f"{response.status_code} {response.reason}".strip())
+                begun = True
+                while chunk := response.raw.read1(2**20, decode_content=True):
+                    body += chunk
+                    elapsed = time.monotonic() - started
+                    if len(body) > LARGEST_FILE:
+                        raise _BrokenOffError(f"wrong content: more than {LARGEST_FILE:,} bytes")
+                    if elapsed > self._timeout_s and len(body) < SLOWEST_BYTES_S * elapsed:
+                        raise _BrokenOffError(f"stalled: it came more slowly than {SLOWEST_BYTES_S} bytes a second")
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise (_BrokenOffError if begun else _BrokenError)(_plain_reason(error, self._timeout_s)) from error
+        return bytes(body)
+
+
+def _plain_reason(error: BaseException, timeout_s: float) -> str:
+    """What a failed request means, without the libraries' nesting."""
+    import requests
+    from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+    innermost, seen = error, set[int]()
+    while id(innermost) not in seen:
+        seen.add(id(innermost))
+        inside = [getattr(innermost, "reason", None), *innermost.args, innermost.__cause__]
+        innermost = next((one for one in inside if isinstance(one, BaseException)), innermost)
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {timeout_s:g} s"
+    if isinstance(error, (requests.ReadTimeout, ReadTimeoutError, TimeoutError)):
+        return f"stalled: nothing came for {timeout_s:g} s"
+    if isinstance(innermost, OSError) and innermost.strerror and not isinstance(innermost, ConnectionResetError):
+        return f"no connection: {innermost.strerror}"
+    if isinstance(error, (requests.ConnectionError, ProtocolError)):
+        return "the connection was cut"
+    return f"{type(innermost).__name__}: {str(innermost)[:200]}"
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise LeadwiseError(
+            f"source: received {_shown(url)}; allowed: the http:// or https:// address of a folder with {SUMS_FILE}"
+        )
+    return url.rstrip("/") + "/"
+
+
+def _shown(url: str) -> str:
+    """An address for a message: short, and without a password."""
+    return repr(url.replace(urlsplit(url).netloc, urlsplit(url).netloc.rpartition("@")[2], 1)[:200])
+
+
+def _host(url: str) -> str:
+    """How messages name a source: without a password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _note(text: str) -> None:
+    """Say something on standard error beside whatever bar is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

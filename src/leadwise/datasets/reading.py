@@ -1,0 +1,288 @@
+"""All records of a tree, read by several processes into one ``signals.npy``, with a summary of each made on the way.
+
+Every process holds one block of records at a time and writes it to its place in the file, so that memory stays flat.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from leadwise.contract import LEADS, LeadwiseError, StoredRate
+from leadwise.datasets.blocks import BlockReader
+from leadwise.datasets.checksums import SUMS_FILE
+from leadwise.datasets.store import SignalsFile
+from leadwise.datasets.waveforms import MissingWaveform, samples_at
+from leadwise.ecg.quality import quality_summary
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Every processor has its process; none needs threads for a matrix product as well."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class ProcessDied(LeadwiseError):
+    """A process that did part of the work is gone."""
+
+
+def run_in_processes(
+    function: Callable[[Task], Result], tasks: Sequence[Task], processes: int, *, sizes: Sequence[int]
+) -> list[Result]:
+    """Apply a function of a module to every task, with a progress bar; the results in the order of the tasks.
+
+    Args:
+        function: it and its arguments and results must be such as can be sent to another process.
+        tasks: its arguments.
+        processes: how many; with 1 nothing is started.
+        sizes: records of each task, for the progress bar.
+
+    Raises:
+        ProcessDied: a process was killed. What ``function`` raises is passed on.
+    """
+    from tqdm import tqdm
+
+    results = []
+    processes = min(processes, len(tasks))
+    with tqdm(total=sum(sizes), desc="records", unit="rec", disable=None) as progress:
+        if processes <= 1:
+            for task, size in zip(tasks, sizes, strict=True):
+                results.append(function(task))
+                progress.update(size)
+            return results
+        with _pool(processes, function.__module__) as pool:
+            try:
+                with _environment(ONE_THREAD), _without_main():
+                    waiting = pool.map(function, tasks)
+                for result, size in zip(waiting, sizes, strict=True):
+                    results.append(result)
+                    progress.update(size)
+            except BrokenProcessPool as error:
+                raise ProcessDied(
+                    f"one of {processes} processes ended before its work was done; was it killed, or is memory short? "
+                    "workers=1 does the work in one process"
+                ) from error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return results
+
+
+def _pool(processes: int, module: str) -> ProcessPoolExecutor:
+    """Processes forked by a server that has imported one module and has no threads: safe, whatever this one has."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_the_parent)
+
+
+def _end_with_the_parent() -> None:
+    """In a worker: leave Ctrl-C to the parent, and do not wait for work from a parent that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile; what was set by hand stays."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that know nothing of the program that runs here.
+
+    By default each imports its main module again: MLflow takes seconds, and a script without a guard would begin its
+    work anew in every process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+BLOCK_RECORDS: Mapping[StoredRate, int] = {100: 125, 500: 25}
+"""Records that a process holds at a time: 3 MB. The same for any number of processes, as the results are."""
+RECORDS_PER_PROCESS = 1000
+"""For fewer a further process takes longer to start than it saves."""
+
+READ, WITHDRAWN_ABSENT, MISSING, UNREADABLE = "read", "withdrawn", "missing", "unreadable"
+"""What became of a record: read; absent, as release 1.0.3 dropped it; absent; present but not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a tree.
+
+    Attributes:
+        summary: one row per row of the table: ``ecg_id``, ``filename``, ``status``, ``reason`` where it is not read,
+            and for those that are the columns of ``quality_summary``, and ``same_as`` (an earlier record of the same
+            samples).
+        hashes: ``record_hash`` of every record that was read, in order.
+        files: file below the tree -> SHA-256 of its bytes, of every file that could be read.
+    """
+
+    summary: pd.DataFrame
+    hashes: tuple[str, ...]
+    files: Mapping[str, str]
+
+    @property
+    def is_read(self) -> np.ndarray:
+        """``(row of the table,)`` bool."""
+        return (self.summary["status"] == READ).to_numpy()
+
+    def listed(self, *statuses: str) -> list[dict[str, object]]:
+        """The records of a status, with the reason, as the manifest lists them."""
+        rows = self.summary.loc[self.summary["status"].isin(statuses), ["ecg_id", "filename", "reason"]]
+        return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One block of records, and where its signals go."""
+
+    tree: Path
+    filenames: tuple[str, ...]
+    rate: StoredRate
+    file: SignalsFile
+    first: int
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a block: per record status, reason, hash and files; a summary of those that were read."""
+
+    outcomes: list[tuple[str, str | None]]
+    hashes: list[str]
+    files: list[dict[str, str]]
+    summary: pd.DataFrame
+
+
+def read_signals(
+    tree: Path,
+    ecg_ids: Sequence[int],
+    filenames: Sequence[str],
+    file: Path,
+    *,
+    rate: StoredRate = 100,
+    workers: int = 1,
+    withdrawn: Collection[int] = (),
+    sums: Mapping[str, str] | None = None,
+) -> Reading:
+    """Read every record into one ``.npy`` file, ``(record, 10 * rate, 12)`` int16; what cannot be read is left out.
+
+    Args:
+        tree: folder that the filenames start from.
+        ecg_ids: ids of the records.
+        filenames: paths of the records below the tree, without extension.
+        file: the ``.npy`` file to write.
+        rate: sampling rate of the records in Hz.
+        workers: processes that read; 1: this one; 0: as many as there are processors, if there is enough to read.
+        withdrawn: ids of records that may be absent.
+        sums: file below the tree -> SHA-256 that it must have, of those files for which that is known.
+
+    Raises:
+        ProcessDied: a process was killed.
+        SignalsFileError: the signals cannot be written, as the disk is full, say.
+    """
+    signals = SignalsFile(file, rate)
+    step = BLOCK_RECORDS[rate]
+    starts = range(0, len(filenames), step)
+    tasks = [_Task(tree, tuple(filenames[start : start + step]), rate, signals, start) for start in starts]
+    signals.create(len(filenames))
+    processes = _processes(workers, len(filenames))
+    results = run_in_processes(_read_block, tasks, processes, sizes=[len(task.filenames) for task in tasks])
+    reading = _gathered(ecg_ids, filenames, results, withdrawn, sums or {})
+    signals.keep(reading.is_read)
+    return reading
+
+
+def _processes(workers: int, records: int) -> int:
+    """How many processes are asked for."""
+    if workers > 0:
+        return workers
+    return max(1, min(len(os.sched_getaffinity(0)), records // RECORDS_PER_PROCESS))
+
+
+def _read_block(task: _Task) -> _Result:
+    """Read a block and write it to its place, records that cannot be trusted as well: they are closed up at the end."""
+    out = np.zeros((len(task.filenames), samples_at(task.rate), len(LEADS)), dtype="<i2")
+    block = BlockReader(task.tree, task.rate).read(task.filenames, out)
+    task.file.write(task.first, out)
+    outcomes: list[tuple[str, str | None]] = []
+    for problem in block.problems:
+        if problem is None:
+            outcomes.append((READ, None))
+        else:
+            outcomes.append((MISSING if isinstance(problem, MissingWaveform) else UNREADABLE, problem.reason))
+    is_read = np.array([problem is None for problem in block.problems])
+    # A summary of nothing has the columns of any other.
+    measured = out if is_read.all() else out[is_read] if is_read.any() else np.zeros_like(out[:1])
+    summary = quality_summary(measured, float(task.rate))
+    return _Result(outcomes, block.hashes, block.files, summary.iloc[: int(is_read.sum())])
+
+
+def _gathered(
+    ecg_ids: Sequence[int],
+    filenames: Sequence[str],
+    results: Sequence[_Result],
+    withdrawn: Collection[int],
+    sums: Mapping[str, str],
+) -> Reading:
+    """Put the blocks together; a file that is not the one that was listed makes its record unreadable."""
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    hashes = [samples for result in results for samples in result.hashes]
+    files = [files for result in results for files in result.files]
+    was_read = [status == READ for status, _ in outcomes]
+    for row, ecg_id in enumerate(ecg_ids):
+        status, reason = outcomes[row]
+        if status == MISSING and ecg_id in withdrawn:
+            outcomes[row] = (WITHDRAWN_ABSENT, reason)
+        elif differing := [name for name, found in files[row].items() if sums.get(name, found) != found]:
+            names = " and ".join(name.rpartition("/")[2] for name in differing)
+            why = f"{names} differ{'s' if len(differing) == 1 else ''} from {SUMS_FILE}"
+            outcomes[row] = (MISSING if status == MISSING else UNREADABLE, f"{reason}; {why}" if reason else why)
+    summary = pd.DataFrame(outcomes, columns=["status", "reason"], dtype=object)
+    summary.insert(0, "ecg_id", list(ecg_ids))
+    summary.insert(1, "filename", list(filenames))
+    measured = pd.concat([result.summary for result in results], ignore_index=True)
+    measured.index = summary.index[was_read]
+    is_read = (summary["status"] == READ).to_numpy()
+    measured = measured[is_read[was_read]]
+    kept = [samples for samples, keep in zip(hashes, is_read, strict=True) if keep]
+    measured["same_as"] = _same_as(summary.loc[is_read, "ecg_id"].tolist(), kept)
+    return Reading(summary.join(measured), tuple(kept), {name: sha for found in files for name, sha in found.items()})
+
+
+def _same_as(ecg_ids: Sequence[int], hashes: Sequence[str]) -> list[float]:
+    """The id of an earlier record of the same samples, NaN where there is none."""
+    first: dict[str, int] = {}
+    earlier = [first.setdefault(samples, ecg_id) for samples, ecg_id in zip(hashes, ecg_ids, strict=True)]
+    return [float(other) if other != own else np.nan for other, own in zip(earlier, ecg_ids, strict=True)]

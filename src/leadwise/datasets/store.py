@@ -1,0 +1,298 @@
+"""The store: the ingested data set as files that training and evaluation read.
+
+- ``signals.npy``: ``(record, time, 12)`` int16 in microvolts, leads in the order of ``LEADS``; 10 s at 100 or 500 Hz
+- ``records.parquet``: one row per record, in the same order
+- ``privileged.parquet``: what was written about each record, in the same order; see ``leadwise.datasets.privileged``
+- ``manifest.json``: what the data are, where they came from, and their digest
+
+Beside them, for people: ``inputs.sha256``, the hash of every file that was read, and ``validation/``.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leadwise.contract import (
+    FS_HZ,
+    LEADS,
+    RECORD_SECONDS,
+    SUPERCLASSES,
+    TEST_FOLD,
+    TRAIN_FOLDS,
+    VALIDATION_FOLD,
+    LeadwiseError,
+    Split,
+    StoredRate,
+)
+from leadwise.datasets.waveforms import samples_at
+
+SIGNALS_FILE = "signals.npy"
+RECORDS_FILE = "records.parquet"
+PRIVILEGED_FILE = "privileged.parquet"
+MANIFEST_FILE = "manifest.json"
+INPUTS_FILE = "inputs.sha256"
+VALIDATION_FOLDER = "validation"
+
+SPLIT_FOLDS: dict[Split, tuple[int, ...]] = {
+    "train": TRAIN_FOLDS,
+    "validation": (VALIDATION_FOLD,),
+    "test": (TEST_FOLD,),
+}
+PATIENT_COLUMNS: tuple[str, ...] = (
+    "age",
+    "sex",
+    "height_cm",
+    "weight_kg",
+    "pacemaker",
+    "infarction_stadium1",
+    "infarction_stadium2",
+)
+RECORD_COLUMNS: tuple[str, ...] = (
+    "ecg_id",
+    "patient_id",
+    "strat_fold",
+    *PATIENT_COLUMNS,
+    *SUPERCLASSES,
+    "scp_codes",
+    "recording_date",
+    "device",
+    "site",
+    "filename",
+)
+"""The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
+
+PRIVILEGED_COLUMNS: tuple[str, ...] = ("report", "heart_axis")
+"""The columns of ``privileged.parquet``: text that leaks the diagnosis, apart so that nothing reads it by chance."""
+
+
+class StoreError(LeadwiseError):
+    """The store is absent, not whole, or its files disagree; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An ingested data set, opened for reading.
+
+    Attributes:
+        folder: where its files lie.
+        manifest: the content of ``manifest.json``.
+        records: one row per record, columns ``RECORD_COLUMNS``, index 0, 1, 2...
+        signals: ``(record, time, 12)`` int16 in microvolts, mapped from disk; the same order as ``records``.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    records: pd.DataFrame
+    signals: np.ndarray
+
+    def labels(self) -> np.ndarray:
+        """``(record, 5)`` float32 zeros and ones in the order of ``SUPERCLASSES``; all zero where unlabelled."""
+        return self.records[list(SUPERCLASSES)].to_numpy(dtype=np.float32)
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Ascending row numbers of a split: folds 1-8 ``train``, 9 ``validation``, 10 ``test``.
+
+        Raises:
+            StoreError: there is no split of that name.
+        """
+        if split not in SPLIT_FOLDS:
+            raise StoreError(f"split: received {split!r}; allowed: {', '.join(SPLIT_FOLDS)}")
+        return np.flatnonzero(self.records["strat_fold"].isin(SPLIT_FOLDS[split]).to_numpy())
+
+    def patients(self) -> pd.DataFrame:
+        """``PATIENT_COLUMNS`` of every record, NaN where unknown; the two infarction stages as text."""
+        return self.records[list(PATIENT_COLUMNS)]
+
+    def scp_codes(self, rows: np.ndarray) -> list[dict[str, float]]:
+        """Statement -> likelihood in percent (0: unknown) of each of the given records."""
+        return [json.loads(codes) for codes in self.records["scp_codes"].iloc[rows]]
+
+    def privileged(self) -> pd.DataFrame:
+        """``PRIVILEGED_COLUMNS`` of every record, read now.
+
+        Raises:
+            StoreError: the file is absent or does not fit the others.
+        """
+        file = self.folder / PRIVILEGED_FILE
+        try:
+            table = pd.read_parquet(file)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{file}: cannot be read: {error}; run the ingest stage again") from error
+        if tuple(table) != PRIVILEGED_COLUMNS or privileged_digest(table) != self.manifest.get("privileged_digest"):
+            raise StoreError(f"{file}: not what {MANIFEST_FILE} says; run the ingest stage again")
+        return table
+
+
+def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
+    """Open a store and check that its files belong together.
+
+    The signals stay on disk and are not hashed here: ``verify_digest`` does that.
+
+    Args:
+        folder: where its files lie.
+        fs_hz: the sampling rate that is needed, by default that of the models; None: any.
+
+    Raises:
+        StoreError: a file is absent, cannot be read, or does not fit the others, or the rate is another one.
+    """
+    folder = Path(folder)
+    for name in (MANIFEST_FILE, RECORDS_FILE, SIGNALS_FILE):
+        if not (folder / name).is_file():
+            raise StoreError(f"{folder}: no ingested data here ({name} is missing); run the ingest stage first")
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        records = pd.read_parquet(folder / RECORDS_FILE)
+        signals = np.load(folder / SIGNALS_FILE, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder}: cannot be read: {error}; run the ingest stage again") from error
+    if not isinstance(manifest, dict) or not {"digest", "records", "fs_hz"} <= manifest.keys():
+        raise StoreError(f"{folder / MANIFEST_FILE}: not the manifest of a store; run the ingest stage again")
+    if fs_hz is not None and manifest["fs_hz"] != fs_hz:
+        raise StoreError(
+            f"{folder}: ingested at {manifest['fs_hz']:g} Hz, but {fs_hz:g} Hz is needed: the models take 100 Hz; run "
+            "the ingest stage with rate=100, or name another workspace"
+        )
+    expected = (len(records), round(RECORD_SECONDS * manifest["fs_hz"]), len(LEADS))
+    if signals.shape != expected or signals.dtype != np.int16 or manifest["records"] != len(records):
+        raise StoreError(
+            f"{folder}: the files disagree: {RECORDS_FILE} has {len(records)} rows, {MANIFEST_FILE} says "
+            f"{manifest['records']}, {SIGNALS_FILE} is {signals.dtype} {signals.shape}; run the ingest stage again"
+        )
+    if missing := set(RECORD_COLUMNS) - set(records.columns):
+        raise StoreError(f"{folder / RECORDS_FILE}: columns missing: {', '.join(sorted(missing))}; ingest again")
+    return Store(folder, manifest, records, signals)
+
+
+def record_hash(signal: np.ndarray) -> str:
+    """SHA-256 of one stored record ``(time, 12)`` int16, little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(signal, dtype="<i2").data).hexdigest()
+
+
+def content_digest(records: pd.DataFrame, record_hashes: Iterable[str]) -> str:
+    """SHA-256 over the content of a store: every record's samples, and the records table.
+
+    It depends on neither paths, times, file formats nor the machine: values are hashed as JSON, row by row.
+
+    Args:
+        records: the table, columns ``RECORD_COLUMNS``.
+        record_hashes: ``record_hash`` of every record, in the order of the table.
+    """
+    digest = hashlib.sha256(json.dumps(RECORD_COLUMNS).encode())
+    columns = [records[name].astype(object).where(records[name].notna(), None).tolist() for name in RECORD_COLUMNS]
+    for samples, *values in zip(record_hashes, *columns, strict=True):
+        digest.update(samples.encode())
+        digest.update(json.dumps(values, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def privileged_digest(table: pd.DataFrame) -> str:
+    """SHA-256 over the content of ``privileged.parquet``."""
+    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return hashlib.sha256(json.dumps([PRIVILEGED_COLUMNS, rows], ensure_ascii=False).encode()).hexdigest()
+
+
+def verify_digest(store: Store) -> None:
+    """Read everything and compare it with the digest in the manifest.
+
+    Raises:
+        StoreError: the content is not what was ingested.
+    """
+    found = content_digest(store.records, (record_hash(signal) for signal in store.signals))
+    if found != store.manifest["digest"]:
+        raise StoreError(f"{store.folder}: digest {found[:12]}, but the manifest says {store.manifest['digest'][:12]}")
+
+
+PIECE = 8 * 2**20
+"""Bytes moved at a time."""
+
+
+class SignalsFileError(LeadwiseError):
+    """The signals cannot be written; the message names the file and says why."""
+
+
+@dataclass(frozen=True)
+class SignalsFile:
+    """A ``.npy`` file of ``(record, 10 * rate, 12)`` little-endian int16; it may be sent to another process."""
+
+    path: Path
+    rate: StoredRate
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of one record."""
+        return samples_at(self.rate) * len(LEADS) * 2
+
+    def create(self, records: int) -> None:
+        """Make the file with all its records zero."""
+        with self._opened(os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+            self._resize(descriptor, records)
+
+    def write(self, first: int, signals: np.ndarray) -> None:
+        """Write ``(record, 10 * rate, 12)`` little-endian int16 from a record on."""
+        with self._opened(os.O_WRONLY) as descriptor:
+            _write_all(descriptor, signals.reshape(-1).view(np.uint8).data, self._offset(first))
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Keep some of the records, ``(record,)`` bool, in their order."""
+        records = np.flatnonzero(kept)
+        if len(records) == len(kept):
+            return
+        with self._opened(os.O_RDWR) as descriptor:
+            target = 0
+            for run in np.split(records, np.flatnonzero(np.diff(records) > 1) + 1) if len(records) else []:
+                self._move(descriptor, int(run[0]), target, len(run))
+                target += len(run)
+            self._resize(descriptor, len(records))
+
+    @contextmanager
+    def _opened(self, flags: int) -> Iterator[int]:
+        try:
+            descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise SignalsFileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    def _resize(self, descriptor: int, records: int) -> None:
+        """Write the header for so many records, and give the file their length."""
+        _write_all(descriptor, memoryview(_header(self.rate, records)), 0)
+        os.ftruncate(descriptor, self._offset(records))
+
+    def _move(self, descriptor: int, source: int, target: int, records: int) -> None:
+        """Move a run of records towards the start of the file."""
+        start, stop = self._offset(source), self._offset(source + records)
+        by = start - self._offset(target)
+        while by and start < stop:
+            piece = os.pread(descriptor, min(PIECE, stop - start), start)
+            if not piece:
+                raise OSError(f"{self.path.name} ends early")
+            _write_all(descriptor, memoryview(piece), start - by)
+            start += len(piece)
+
+    def _offset(self, record: int) -> int:
+        # NumPy leaves room in a header for the first number of the shape to grow: its length is always the same.
+        return len(_header(self.rate, 0)) + record * self.record_bytes
+
+
+def _header(rate: StoredRate, records: int) -> bytes:
+    shape = (records, samples_at(rate), len(LEADS))
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<i2", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def _write_all(descriptor: int, content: memoryview, offset: int) -> None:
+    while content:
+        written = os.pwrite(descriptor, content, offset)
+        content, offset = content[written:], offset + written

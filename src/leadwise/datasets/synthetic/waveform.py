@@ -1,0 +1,248 @@
+"""The electrical heart: a dipole that moves along a sum of Gaussians, seen through the 12 leads.
+
+The Gaussian wave model is that of McSharry et al. 2003 (IEEE Trans Biomed Eng 50:289-294), in its closed form with a
+three-dimensional dipole (Sameni et al. 2007, EURASIP J Adv Signal Process 2007:043407). The lead field is Dower's
+(Dower et al. 1980, J Electrocardiol 13:91-94), whose inverse is that of Edenbrandt and Pahlm 1988 (J Electrocardiol
+21:361-367). Axes are Frank's: x to the left, y to the feet, z to the back. It is a physics toy, no patient.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leadwise.contract import FS_HZ, RECORD_SAMPLES
+
+LEAD_FIELD = np.array(
+    [
+        [0.632, -0.235, 0.059],
+        [0.235, 1.066, -0.132],
+        [-0.515, 0.157, -0.917],
+        [0.044, 0.164, -1.387],
+        [0.882, 0.098, -1.277],
+        [1.213, 0.127, -0.601],
+        [1.125, 0.127, -0.086],
+        [0.831, 0.076, 0.230],
+    ]
+)
+"""Dower's matrix, ``(lead, axis)``: mV in each of ``leads.INDEPENDENT_LEADS`` per mV of dipole along x, y, z."""
+
+VectorLike = np.ndarray | tuple[float, float, float]
+
+REACH = 4.5
+"""Standard deviations from its peak after which a Gaussian is nothing (40 nV of 1 mV)."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One Gaussian of the dipole's path.
+
+    Attributes:
+        vector: ``(3,)`` dipole at the peak in mV along x, y, z.
+        peak_ms: time of the peak after the onset of QRS (P waves: before it, from the onset of P).
+        rise_ms: standard deviation before the peak.
+        fall_ms: standard deviation after the peak.
+    """
+
+    vector: np.ndarray
+    peak_ms: float
+    rise_ms: float
+    fall_ms: float
+
+    def scaled(self, factor: float) -> "Wave":
+        return Wave(self.vector * factor, self.peak_ms, self.rise_ms, self.fall_ms)
+
+    def slowed(self, factor: float) -> "Wave":
+        return Wave(self.vector, self.peak_ms * factor, self.rise_ms * factor, self.fall_ms * factor)
+
+
+def wave(vector: VectorLike, peak_ms: float, rise_ms: float, fall_ms: float | None = None) -> Wave:
+    """A wave, symmetric unless ``fall_ms`` is given."""
+    return Wave(np.asarray(vector, float), peak_ms, rise_ms, rise_ms if fall_ms is None else fall_ms)
+
+
+@dataclass
+class Heart:
+    """What one heart does in every beat; ``pathology`` changes it.
+
+    Attributes:
+        p: waves of the atria, timed from the onset of P.
+        qrs: waves of the ventricles, by name, timed from the onset of QRS.
+        st: ``(3,)`` dipole of the ST segment in mV.
+        st_slope: -1 (falls) to 1 (rises).
+        t: repolarisation; its times are for a heart rate of 60 and shrink with the root of the RR interval (Bazett).
+        pr_ms: onset of P to onset of QRS.
+        qrs_ms: duration of QRS, where ST begins.
+        block: AV conduction.
+        paced: whether a pacemaker's spike leads each QRS.
+        ectopic: the waves of a ventricular premature beat.
+    """
+
+    p: dict[str, Wave]
+    qrs: dict[str, Wave]
+    t: dict[str, Wave]
+    ectopic: dict[str, Wave]
+    st: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    st_slope: float = 0.3
+    pr_ms: float = 160.0
+    qrs_ms: float = 90.0
+    block: str = ""
+    paced: bool = False
+    spike: np.ndarray = field(default_factory=lambda: np.array([0.35, 0.55, 0.1]))
+
+    def st_waves(self) -> dict[str, Wave]:
+        """The ST segment as three overlapping Gaussians from the J point on."""
+        if not self.st.any():
+            return {}
+        start = self.qrs_ms + 25
+        return {
+            f"st{k}": Wave(self.st * (1 + self.st_slope * (k - 1)), start + 48 * k, 16.0 if k == 0 else 27.0, 27.0)
+            for k in range(3)
+        }
+
+
+def healthy_heart() -> Heart:
+    """A heart whose leads look like the average normal ECG."""
+    return Heart(
+        p={"right": wave((0.03, 0.075, -0.035), 42, 15), "left": wave((0.05, 0.05, 0.03), 70, 15)},
+        qrs={
+            "septum": wave((-0.13, -0.05, -0.20), 15, 6.5),
+            "front": wave((0.28, 0.10, -0.32), 27, 7.5),
+            "apex": wave((1.20, 0.62, 0.16), 41, 9.5),
+            "base": wave((-0.18, -0.10, 0.70), 58, 9.5),
+        },
+        t={"t": wave((0.27, 0.19, -0.13), 305, 52, 34)},
+        ectopic={
+            "first": wave((0.35, -0.1, -0.25), 35, 16),
+            "main": wave((-0.9, 1.0, -0.5), 75, 26),
+            "t": wave((0.35, -0.4, 0.25), 290, 60, 45),
+        },
+    )
+
+
+def render(waves: list[Wave], onset_s: np.ndarray, stretch: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Place waves at every onset and add them up.
+
+    Args:
+        waves: the waves of one beat.
+        onset_s: ``(beat,)`` times of the beats from the start of the recording.
+        stretch: ``(beat,)`` factor on the waves' times.
+        gain: ``(beat,)`` factor on the waves' amplitude.
+
+    Returns:
+        ``(RECORD_SAMPLES, 3)`` dipole in mV.
+    """
+    dipole = np.zeros((RECORD_SAMPLES, 3))
+    if not waves or not len(onset_s):
+        return dipole
+    peak, rise, fall = np.array([[w.peak_ms, w.rise_ms, w.fall_ms] for w in waves]).T
+    first_ms, last_ms = (peak - REACH * rise).min(), (peak + REACH * fall).max() * max(stretch.max(), 1)
+    offsets = np.arange(np.floor(first_ms * FS_HZ / 1000), np.ceil(last_ms * FS_HZ / 1000) + 1, dtype=int)
+    samples = np.floor(onset_s * FS_HZ).astype(int)[:, None] + offsets
+    late_ms = (samples / FS_HZ - onset_s[:, None]) * 1000
+    distance = late_ms[..., None] - peak * stretch[:, None, None]
+    width = np.where(distance < 0, rise, fall) * stretch[:, None, None]
+    shape = np.exp(-0.5 * np.square(distance / width)) * gain[:, None, None]
+    beats = shape @ np.stack([w.vector for w in waves])
+    inside = (samples >= 0) & (samples < RECORD_SAMPLES)
+    np.add.at(dipole, samples[inside], beats[inside])
+    return dipole
+
+
+def twelve_leads(independent_mv: np.ndarray) -> np.ndarray:
+    """Stored units of all 12 leads from the eight independent ones.
+
+    The four derived limb leads are computed from the rounded I and II, so that Einthoven's law holds exactly and
+    Goldberger's to the rounding of half a microvolt.
+
+    Args:
+        independent_mv: ``(time, 8)`` in mV, leads in the order of ``leads.INDEPENDENT_LEADS``.
+
+    Returns:
+        ``(time, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
+    """
+    units = np.clip(np.rint(independent_mv * 1000), -16000, 16000).astype(np.int32)
+    one, two = units[:, 0], units[:, 1]
+    derived = (two - one, -np.rint((one + two) / 2), np.rint(one - two / 2), np.rint(two - one / 2))
+    return np.column_stack([one, two, *derived, units[:, 2:]]).astype("<i2")
+
+
+def frontal_axis_deg(qrs: dict[str, Wave]) -> float:
+    """Electrical axis of QRS in the frontal plane in degrees: 0 points to the left, 90 to the feet."""
+    area = sum(w.vector * (w.rise_ms + w.fall_ms) for w in qrs.values())
+    one, two = (LEAD_FIELD[:2] @ area).tolist()
+    return float(np.degrees(np.arctan2((two - one / 2) * 2 / np.sqrt(3), one)))
+
+
+ELECTRODES: tuple[str, ...] = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+
+_TO_LEADS = np.zeros((8, 9))
+_TO_LEADS[0, [1, 0]] = 1, -1
+_TO_LEADS[1, [2, 0]] = 1, -1
+_TO_LEADS[2:, 3:] = np.eye(6)
+_TO_LEADS[2:, :3] = -1 / 3
+
+_FREQUENCY_HZ = np.fft.rfftfreq(RECORD_SAMPLES, 1 / FS_HZ)
+_WANDER = 1 / np.arange(1, 7)
+_WANDER /= np.sqrt(np.square(_WANDER).sum())
+_SLOW = 2 * np.pi * np.outer(np.arange(1, 7), np.arange(RECORD_SAMPLES)) / RECORD_SAMPLES
+_SLOW_COSINES, _SLOW_SINES = np.cos(_SLOW), np.sin(_SLOW)
+_MUSCLE = np.clip((_FREQUENCY_HZ - 4) / 14, 0.15, 1) * np.clip((49 - _FREQUENCY_HZ) / 8, 0, 1)
+_MUSCLE /= np.sqrt(np.square(_MUSCLE).sum())
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """How noisy a recording is, per electrode.
+
+    Attributes:
+        wander_mv: ``(9,)`` root mean square of the baseline wander.
+        muscle_mv: ``(9,)`` root mean square of the muscle noise.
+        mains_mv: ``(9,)`` amplitude of the 50 Hz hum left by the recorder's filter.
+        burst: electrode that is touched for a second, or -1.
+    """
+
+    wander_mv: np.ndarray
+    muscle_mv: np.ndarray
+    mains_mv: np.ndarray
+    burst: int
+
+    def remarks(self) -> dict[str, str]:
+        """What a technician would write into PTB-XL's signal quality columns."""
+        found = {}
+        chest = self.wander_mv[3:]
+        if chest.max() > 0.16:
+            found["baseline_drift"] = " , " + ELECTRODES[3 + int(chest.argmax())]
+        if np.median(self.muscle_mv) > 0.021:
+            found["static_noise"] = " , alles,  "
+        elif self.muscle_mv[:3].max() > 0.032:
+            found["static_noise"] = " , I-AVR,  "
+        if self.burst >= 0:
+            found["burst_noise"] = ELECTRODES[self.burst] if self.burst > 2 else "I-AVF"
+        return found
+
+
+def draw_levels(rng: np.random.Generator) -> NoiseLevels:
+    """Most recordings are clean, a few are not."""
+    everywhere = np.exp(rng.normal(0, 0.5, 3))
+    return NoiseLevels(
+        wander_mv=0.028 * everywhere[0] * np.exp(rng.normal(0, 0.55, 9)),
+        muscle_mv=0.008 * everywhere[1] * np.exp(rng.normal(0, 0.35, 9)),
+        mains_mv=0.006 * everywhere[2] * np.abs(rng.normal(0, 1, 9)),
+        burst=int(rng.integers(9)) if rng.random() < 0.03 else -1,
+    )
+
+
+def render_noise(levels: NoiseLevels, rng: np.random.Generator) -> np.ndarray:
+    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``."""
+    spectrum = rng.standard_normal((len(ELECTRODES), 2 * len(_FREQUENCY_HZ))).view(np.complex128) * _MUSCLE
+    fast = np.fft.irfft(spectrum, RECORD_SAMPLES) * (RECORD_SAMPLES / 2 * levels.muscle_mv[:, None])
+    weights = rng.standard_normal((2, len(ELECTRODES), len(_WANDER))) * _WANDER * levels.wander_mv[:, None]
+    slow = weights[0] @ _SLOW_COSINES + weights[1] @ _SLOW_SINES
+    time_s = np.arange(RECORD_SAMPLES) / FS_HZ
+    tension = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * time_s + rng.uniform(0, 2 * np.pi))
+    hum = np.cos(2 * np.pi * rng.uniform(49.8, 50.1) * time_s + rng.uniform(0, np.pi)) * levels.mains_mv[:, None]
+    electrodes = slow + fast * tension + hum
+    if levels.burst >= 0:
+        touched = np.exp(-0.5 * np.square((time_s - rng.uniform(1, 9)) / rng.uniform(0.15, 0.5)))
+        electrodes[levels.burst] += touched * (rng.normal(0, 0.12, RECORD_SAMPLES) + rng.normal(0, 0.5))
+    return (_TO_LEADS @ electrodes).T

@@ -1,0 +1,360 @@
+"""The two tables of a PTB-XL tree: read as text, then turned into the columns of the store, each repair marked.
+
+PTB-XL: Wagner et al., Scientific Data 2020, 7:154; releases 1.0.1 to 1.0.3, and the simulated trees of Leadwise.
+"""
+
+import ast
+import codecs
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
+from leadwise.datasets.checksums import path_problem
+from leadwise.datasets.metadata import STADIUM_CODES
+from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS
+
+MAX_TEXT = 10_000
+"""Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
+
+
+class LabelError(LeadwiseError):
+    """SCP codes cannot be read; the message names the record and what was received."""
+
+
+def parse_scp_codes(text: str, ecg_id: object) -> dict[str, float]:
+    """Statement -> likelihood in percent, from the Python literal that PTB-XL stores, without running it.
+
+    Raises:
+        LabelError: the text is not a dict of statement to number; the message names ``ecg_id``.
+    """
+    where = f"ecg_id {ecg_id}: scp_codes"
+    if not isinstance(text, str):
+        raise LabelError(f"{where}: received nothing; a dict of statement to likelihood is needed")
+    if len(text) > MAX_TEXT:
+        raise LabelError(f"{where}: received {len(text)} characters; at most {MAX_TEXT} are allowed")
+    try:
+        codes = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise LabelError(f"{where}: received {text[:60]!r}; a dict of statement to likelihood is needed") from None
+    if not isinstance(codes, dict):
+        raise LabelError(f"{where}: received {text[:60]!r}; a dict of statement to likelihood is needed")
+    for code, likelihood in codes.items():
+        number = isinstance(likelihood, int | float) and not isinstance(likelihood, bool) and 0 <= likelihood <= 100
+        if not isinstance(code, str) or not number:
+            raise LabelError(f"{where}: received {f'{code!r}: {likelihood!r}'[:60]}; a number from 0 to 100 is needed")
+    return {code: float(likelihood) for code, likelihood in codes.items()}
+
+
+def diagnostic_classes(statements: pd.DataFrame) -> dict[str, str]:
+    """Diagnostic statement -> superclass, from the table of SCP statements (index: statement).
+
+    Raises:
+        LabelError: a diagnostic statement has a class that is not one of ``SUPERCLASSES``.
+    """
+    diagnostic = statements[pd.to_numeric(statements["diagnostic"], errors="coerce") == 1]
+    classes = {str(code): str(name) for code, name in diagnostic["diagnostic_class"].items()}
+    for code, name in classes.items():
+        if name not in SUPERCLASSES:
+            raise LabelError(f"statement {code}: diagnostic_class {name!r}; allowed: {', '.join(SUPERCLASSES)}")
+    return classes
+
+
+def superclass_labels(codes: Iterable[Mapping[str, float]], classes: Mapping[str, str]) -> np.ndarray:
+    """``(record, 5)`` bool in the order of ``SUPERCLASSES``; all false where no statement is diagnostic."""
+    found = [{classes[code] for code in record if code in classes} for record in codes]
+    return np.array([[name in record for name in SUPERCLASSES] for record in found], dtype=bool).reshape(-1, 5)
+
+
+def statement_labels(codes: Iterable[Mapping[str, float]]) -> np.ndarray:
+    """``(record, 71)`` bool in the order of ``STATEMENTS``, whatever the likelihood."""
+    found = [set(record) for record in codes]
+    return np.array([[name in record for name in STATEMENTS] for record in found], dtype=bool).reshape(-1, 71)
+
+
+def label_counts(labels: np.ndarray) -> dict[str, int]:
+    """Records per superclass and without any, from ``(record, 5)`` bool."""
+    counts = {name: int(count) for name, count in zip(SUPERCLASSES, labels.sum(axis=0), strict=True)}
+    return counts | {"unlabelled": int((~labels.any(axis=1)).sum())}
+
+
+DATABASE_FILE = "ptbxl_database.csv"
+STATEMENTS_FILE = "scp_statements.csv"
+SIMULATION_FILE = "simulation.json"
+"""Marks a tree as simulated."""
+
+NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
+TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
+FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
+OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", *PRIVILEGED_COLUMNS)
+
+AGE_OVER_89 = 300
+"""How release 1.0.3 hides an age over 89; stored as 90."""
+MAX_AGE = 120
+HEIGHT_CM = (50, 250)
+WEIGHT_KG = (10, 350)
+"""Outside of these a value is impossible: the youngest patient of PTB-XL is 2 years old and weighs 12 kg."""
+ADULT_AGE = 18
+ADULT_HEIGHT_CM = 100
+ADULT_WEIGHT_KG = 25
+"""Below these an adult's value is taken as an error of entry: adults of 66 to 97 cm and of 17 kg are on file."""
+
+RELEASES: Mapping[str, Mapping[str, int]] = {
+    "1.0.1": {
+        "rows": 21_837, "patients": 18_885,
+        "NORM": 9_528, "MI": 5_486, "STTC": 5_250, "CD": 4_907, "HYP": 2_655, "unlabelled": 407,
+    },
+    "1.0.3": {
+        "rows": 21_799, "patients": 18_869,
+        "NORM": 9_514, "MI": 5_469, "STTC": 5_235, "CD": 4_898, "HYP": 2_649, "unlabelled": 411,
+    },
+}  # fmt: skip
+"""What is known of each release, counted over all rows of its table."""
+
+ROWS_OF_1_0_2 = 21_801
+"""All that is known of release 1.0.2: it dropped 36 of the records of 1.0.1, and 1.0.3 two more."""
+
+LONGEST_LINE = 100_000
+"""Characters of a line of a table: PTB-XL's longest has 620."""
+
+WITHDRAWN: frozenset[int] = frozenset(
+    {137, 139, 140, 141, 142, 143, 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800, 3801, 3832, 5817}
+    | {7777, 7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799}
+    | {15742, 18150}
+)
+"""The 38 records of release 1.0.1 that releases 1.0.2 and 1.0.3 dropped: their waveforms may be absent."""
+
+
+class TableError(LeadwiseError):
+    """A table of the tree is absent or cannot be read; the message names the file and the column."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one tree, as they stand in the files.
+
+    Attributes:
+        tree: the folder that holds them.
+        database: one row per record, every column as text, NaN where empty.
+        classes: diagnostic SCP statement -> superclass.
+        statements: every known SCP statement.
+        simulated: the tree says that it is simulated.
+        rate: sampling rate in Hz of the waveforms that are meant.
+        files: name of each file that was read -> SHA-256 of its bytes.
+        written_otherwise: name of a file that is not written as PhysioNet does -> how.
+    """
+
+    tree: Path
+    database: pd.DataFrame
+    classes: Mapping[str, str]
+    statements: frozenset[str]
+    simulated: bool
+    rate: StoredRate
+    files: Mapping[str, str]
+    written_otherwise: Mapping[str, str]
+
+    @property
+    def filenames(self) -> pd.Series:
+        """Path of every record below the tree, without extension, as text."""
+        return self.database[FILENAME_COLUMNS[self.rate]]
+
+    def numbers(self) -> pd.DataFrame:
+        """``NUMBER_COLUMNS`` as float64, NaN where empty or not a number."""
+        columns = {name: pd.to_numeric(self.database[name], errors="coerce") for name in NUMBER_COLUMNS}
+        return pd.DataFrame(columns, index=self.database.index, dtype=np.float64)
+
+    @cached_property
+    def scp_codes(self) -> tuple[list[dict[str, float]], list[str | None]]:
+        """SCP codes of every row, and what is wrong with them where something is."""
+        codes: list[dict[str, float]] = []
+        problems: list[str | None] = []
+        for ecg_id, text in zip(self.database["ecg_id"], self.database["scp_codes"], strict=True):
+            try:
+                codes.append(parse_scp_codes(text, ecg_id))
+                problems.append(None)
+            except LabelError as error:
+                codes.append({})
+                problems.append(str(error))
+        return codes, problems
+
+
+def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
+    """Read both tables of a PTB-XL tree.
+
+    Args:
+        tree: the folder that holds them.
+        rate: sampling rate in Hz of the waveforms that are meant.
+
+    Raises:
+        TableError: a file is absent or is no CSV table, or a column is missing.
+    """
+    tree = Path(tree)
+    if not tree.is_dir():
+        raise TableError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
+    database, raw = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]))
+    for name in OPTIONAL_COLUMNS:
+        if name not in database:
+            database[name] = np.nan
+    if database.empty:
+        raise TableError(f"{tree / DATABASE_FILE}: no rows; at least one record is needed")
+    # Its first column, the statement, has no name in PTB-XL.
+    statements, raw_statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"))
+    statements = statements.set_index(statements.columns[0])
+    try:
+        classes = diagnostic_classes(statements)
+    except LabelError as error:
+        raise TableError(f"{tree / STATEMENTS_FILE}: {error}") from None
+    contents = {DATABASE_FILE: raw, STATEMENTS_FILE: raw_statements}
+    if simulated := (tree / SIMULATION_FILE).is_file():
+        contents[SIMULATION_FILE] = (tree / SIMULATION_FILE).read_bytes()
+    return Tables(
+        tree,
+        database,
+        classes,
+        frozenset(map(str, statements.index)),
+        simulated,
+        rate,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        written_otherwise={name: form for name, content in contents.items() if (form := _foreign_form(content))},
+    )
+
+
+def _read_csv(file: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, bytes]:
+    """Read a table, every column as text; the table, and exactly the bytes that were read."""
+    try:
+        raw = file.read_bytes()
+        _require_short_lines(raw, file)
+        table = pd.read_csv(io.BytesIO(raw), dtype=str, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise TableError(f"{file}: does not exist; a PTB-XL tree is needed") from None
+    except (OSError, ValueError) as error:
+        raise TableError(f"{file}: cannot be read as a CSV table: {error}") from error
+    if missing := [name for name in columns if name not in table]:
+        raise TableError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table.columns)}"[:500])
+    return table, raw
+
+
+def _require_short_lines(raw: bytes, file: Path) -> None:
+    """Stop at a line that is none: a file that lost its line ends, or a foreign file behind the table's name."""
+    for number, line in enumerate(raw.splitlines(), start=1):
+        if len(line) > LONGEST_LINE and (characters := len(line.decode("utf-8", errors="replace"))) > LONGEST_LINE:
+            raise TableError(
+                f"{file}: line {number} has {characters:,} characters; no line of PTB-XL's tables has more than "
+                f"{LONGEST_LINE:,}"
+            )
+
+
+def _foreign_form(raw: bytes) -> str:
+    """What a spreadsheet does to a table without changing its content; empty if nothing of it."""
+    signs = {
+        "begins with a byte order mark": raw.startswith(codecs.BOM_UTF8),
+        "its lines end as on Windows (CR LF)": b"\r\n" in raw,
+    }
+    return "; ".join(sign for sign, found in signs.items() if found)
+
+
+def is_inside(filename: object) -> bool:
+    """Whether a path of the table stays inside the tree, whatever the operating system."""
+    return isinstance(filename, str) and path_problem(filename) is None
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The rows of the table as the store holds them.
+
+    Attributes:
+        records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``.
+        privileged: columns ``PRIVILEGED_COLUMNS``, the same rows.
+        repairs: one bool column per kind of repair, the same rows.
+    """
+
+    records: pd.DataFrame
+    privileged: pd.DataFrame
+    repairs: pd.DataFrame
+
+
+def clean(tables: Tables) -> Cleaned:
+    """Turn a table that has passed validation into the columns of the store, and mark every repair."""
+    numbers, text = tables.numbers(), tables.database
+    codes, _ = tables.scp_codes
+    labels = superclass_labels(codes, tables.classes)
+    age, height, weight, repairs = _possible(numbers)
+    stages = {}
+    for name in ("infarction_stadium1", "infarction_stadium2"):
+        known = text[name].isin(list(STADIUM_CODES))
+        stages[name] = text[name].where(known, None)
+        repairs[f"{name}_not_a_stage"] = text[name].notna() & ~known
+    pacemaker = text["pacemaker"].fillna("").str.strip().str.lower()
+    has_pacemaker = pacemaker.str.startswith("ja") | pacemaker.isin(["1", "1.0"])
+    repairs["pacemaker_uncertain_to_no"] = ~has_pacemaker & ~pacemaker.isin(["", "0", "0.0", "nein"])
+    records = pd.DataFrame(
+        {
+            **{name: numbers[name].astype(np.int64) for name in ("ecg_id", "patient_id", "strat_fold")},
+            "age": age,
+            "sex": numbers["sex"],
+            "height_cm": height,
+            "weight_kg": weight,
+            "pacemaker": has_pacemaker.astype(np.int64),
+            **stages,
+            **dict(zip(SUPERCLASSES, labels.T, strict=True)),
+            "scp_codes": [json.dumps(record) for record in codes],
+            **{name: text[name] for name in ("recording_date", "device")},
+            "site": pd.to_numeric(text["site"], errors="coerce"),
+            "filename": tables.filenames,
+        }
+    )
+    order = records["ecg_id"].sort_values().index
+    return Cleaned(
+        records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True),
+        text.loc[order, list(PRIVILEGED_COLUMNS)].reset_index(drop=True),
+        pd.DataFrame(repairs).loc[order].reset_index(drop=True),
+    )
+
+
+def _possible(numbers: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, pd.Series]]:
+    """Age, height and weight without impossible values, and which rows were repaired."""
+    age, height, weight = numbers["age"], numbers["height"], numbers["weight"]
+    hidden = age == AGE_OVER_89
+    impossible_age = ((age < 0) | (age > MAX_AGE)) & ~hidden
+    age = age.mask(hidden, 90.0).mask(impossible_age)
+    adult = age >= ADULT_AGE
+    impossible_height = (height < HEIGHT_CM[0]) | (height > HEIGHT_CM[1])
+    impossible_weight = (weight < WEIGHT_KG[0]) | (weight > WEIGHT_KG[1])
+    adult_height = adult & (height < ADULT_HEIGHT_CM) & ~impossible_height
+    adult_weight = adult & (weight < ADULT_WEIGHT_KG) & ~impossible_weight
+    repairs = {
+        "age_300_to_90": hidden,
+        "age_impossible_to_missing": impossible_age,
+        "height_impossible_to_missing": impossible_height,
+        "weight_impossible_to_missing": impossible_weight,
+        "height_of_adult_to_missing": adult_height,
+        "weight_of_adult_to_missing": adult_weight,
+    }
+    height, weight = height.mask(impossible_height | adult_height), weight.mask(impossible_weight | adult_weight)
+    return age, height, weight, repairs
+
+
+def table_counts(tables: Tables) -> dict[str, int]:
+    """Rows, patients and records per superclass, counted over all rows of the table."""
+    codes, _ = tables.scp_codes
+    labels = superclass_labels(codes, tables.classes)
+    patients = tables.database["patient_id"].nunique()
+    return {"rows": len(codes), "patients": int(patients)} | label_counts(labels)
+
+
+def release_of(tables: Tables, counts: Mapping[str, int]) -> str:
+    """``simulated``, a release, or ``unknown``: known by its rows and patients, and by how it writes age."""
+    if tables.simulated:
+        return "simulated"
+    hides_age = bool((tables.numbers()["age"] == AGE_OVER_89).any())
+    for name, known in RELEASES.items():
+        if all(known[key] == counts[key] for key in ("rows", "patients")) and hides_age == (name == "1.0.3"):
+            return name
+    return "1.0.2" if counts["rows"] == ROWS_OF_1_0_2 else "unknown"

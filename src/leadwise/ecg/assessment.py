@@ -1,0 +1,208 @@
+"""What a recording looks like before it is scored: flags, and whether it is an ECG at all, per stretch and as a whole.
+
+REST, batch, the command line and the page ask this one function.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from leadwise.ecg.flags import Flag, quality_flags, without_flags
+from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
+from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
+from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, measure_leads
+from leadwise.ecg.record import Recording
+from leadwise.ecg.waves import Coarse, beat_places
+
+LEAST_STEEPNESS, USUAL_STEEPNESS = 2.0, 10.0
+LEAST_KURTOSIS, USUAL_KURTOSIS = 2.2, 3.5
+LEAST_LIKENESS = 0.03
+"""Where steepness or kurtosis are below the usual."""
+LARGEST_COMPONENT = 0.995
+LARGEST_STRAIGHTNESS = 0.65
+FEWEST_LEADS = 3
+"""Of ``INDEPENDENT_LEADS``; fewer show no direction."""
+STRAIGHT_UV = 0.5
+BEAT_S = 0.1
+"""To either side of the steepest place."""
+
+
+def why_no_ecg(coarse: Coarse) -> list[str]:
+    """For each recording, in microvolts, why it cannot be an ECG, in words; empty where it can."""
+    independent, smooth, fs_hz = coarse.independent, coarse.steepness, coarse.fs_hz
+    showing = np.ptp(independent, axis=2) >= FLAT_UV
+    steep = max(1, round(0.02 * smooth.shape[1]))
+    middle = smooth.shape[1] // 2
+    ordered = np.partition(smooth, (middle, smooth.shape[1] - steep), axis=1)
+    steepness = ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)
+    kurtosis = _kurtosis(independent, fs_hz)
+    component = _first_component(independent)
+    straight = _straightness(coarse)
+    return [
+        _reason(independent[k], fs_hz, showing[k], float(steepness[k]), kurtosis[k], float(component[k]), straight[k])
+        for k in range(len(independent))
+    ]
+
+
+def _reason(
+    leads: np.ndarray,
+    fs_hz: float,
+    showing: np.ndarray,
+    steepness: float,
+    kurtosis: np.ndarray,
+    component: float,
+    straight: np.ndarray,
+) -> str:
+    if not showing.any():
+        return "is a flat line in every lead"
+    if (count := int(showing.sum())) < FEWEST_LEADS:
+        return f"shows something in {count} of the leads {', '.join(INDEPENDENT_LEADS)} only, the others are flat"
+    if component > LARGEST_COMPONENT:
+        return "shows the same curve in every lead"
+    if median(straight[showing].tolist()) > LARGEST_STRAIGHTNESS:
+        return "consists of straight lines"
+    typical = median(kurtosis[showing].tolist())
+    if typical < LEAST_KURTOSIS:
+        return "shows no short waves that stand out, as heart beats do"
+    if steepness < LEAST_STEEPNESS:
+        return "shows no beats: it is as steep everywhere, as noise is"
+    unusual = steepness < USUAL_STEEPNESS or typical < USUAL_KURTOSIS
+    if unusual and _likeness(leads, fs_hz) < LEAST_LIKENESS:
+        return "shows no beats that look alike"
+    return ""
+
+
+def _kurtosis(leads: np.ndarray, fs_hz: float) -> np.ndarray:
+    """``(record, lead)`` fourth moment over the squared second, without what lies below ``WANDER_HZ``."""
+    waves = cosines(leads.shape[2], int(2 * WANDER_HZ * leads.shape[2] / fs_hz))
+    squares = np.square(leads - (leads @ waves) @ waves.T)
+    return np.square(squares).mean(axis=2) / np.maximum(np.square(squares.mean(axis=2)), 1e-6)
+
+
+def _first_component(leads: np.ndarray) -> np.ndarray:
+    """``(record,)`` share of the leads' variance in the first principal component."""
+    moments = (leads @ leads.transpose(0, 2, 1)).astype(np.float64)
+    total = np.trace(moments, axis1=1, axis2=2)
+    return np.linalg.eigvalsh(moments)[:, -1] / np.maximum(total, 1e-6)
+
+
+def _likeness(leads: np.ndarray, fs_hz: float) -> float:
+    """Share of the beats' energy that their mean explains, as expected of beats that were not averaged; 0: none."""
+    size = round(BEAT_S * fs_hz)
+    places = np.flatnonzero(beat_places(leads[np.newaxis], fs_hz)[0])
+    places = places[(places >= size) & (places < leads.shape[1] - size)]
+    if len(places) < 2:
+        return 0.0
+    beats = np.stack([leads[:, place - size : place + size] for place in places])
+    beats = beats - beats.mean(axis=2, keepdims=True)
+    explained = len(beats) * np.square(beats.mean(axis=0)).sum() / max(float(np.square(beats).sum()), 1e-6)
+    chance = 1 / len(beats)
+    return float((explained - chance) / (1 - chance))
+
+
+def _straightness(coarse: Coarse) -> np.ndarray:
+    """``(record, lead)`` share of samples that lie on the line between their neighbours."""
+    straight = (coarse.bends < STRAIGHT_UV).astype(np.float32)
+    return straight.mean(axis=2)[:, INDEPENDENT_COLUMNS]
+
+
+MEASURED_TOGETHER = 8
+"""Recordings; more do not fit into the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found.
+
+    Attributes:
+        times_s: from and to of each stretch of at most 10 s, in seconds.
+        no_ecg: per stretch why it is no ECG, in words; empty where it is one.
+        stretch_flags: per stretch what is wrong with it.
+        flags: what is wrong with the recording as a whole.
+    """
+
+    times_s: tuple[tuple[float, float], ...]
+    no_ecg: tuple[str, ...]
+    stretch_flags: tuple[tuple[Flag, ...], ...]
+    flags: tuple[Flag, ...]
+
+    @property
+    def kept(self) -> list[int]:
+        """The stretches that may be scored."""
+        return [number for number, reason in enumerate(self.no_ecg) if not reason]
+
+
+def examine(recording: Recording) -> Examination:
+    """Measure a recording; 1 ms for 10 s at 100 Hz."""
+    return examine_many([recording])[0]
+
+
+def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
+    """Measure several recordings: those of one length and rate take half as long as one by one."""
+    cut = [_in_stretches(recording) for recording in recordings]
+    alike: dict[tuple[int, float], list[int]] = {}
+    for place, (recording, leads_uv) in enumerate(zip(recordings, cut, strict=True)):
+        alike.setdefault((leads_uv.shape[2], recording.record.fs_hz), []).append(place)
+    found: dict[int, Examination] = {}
+    for places in alike.values():
+        for first in range(0, len(places), MEASURED_TOGETHER):
+            some = places[first : first + MEASURED_TOGETHER]
+            examined = _examined([recordings[place] for place in some], [cut[place] for place in some])
+            found.update(zip(some, examined, strict=True))
+    return [found[place] for place in range(len(recordings))]
+
+
+def _in_stretches(recording: Recording) -> np.ndarray:
+    """``(stretch, 12, time)`` float32 in microvolts."""
+    record = recording.record
+    parts = stretches(len(record.signal_mv), record.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
+    # Left as it is, time would not lie side by side in memory: all that is measured along it would take twice as long.
+    return np.stack([np.ascontiguousarray(record.signal_mv[part].T) for part in parts]) * np.float32(1000)
+
+
+def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Examination]:
+    """Of recordings that have the same rate and stretches of the same length."""
+    leads_uv = np.concatenate(cut) if len(cut) > 1 else cut[0]
+    fs_hz = recordings[0].record.fs_hz
+    coarse = Coarse.of(leads_uv, fs_hz)
+    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
+    reasons = why_no_ecg(coarse)
+    plain = without_flags(measured)
+    ends = np.cumsum([len(part) for part in cut]).tolist()
+    return [
+        _examination(recording, measured, reasons, plain, range(end - len(part), end))
+        for recording, part, end in zip(recordings, cut, ends, strict=True)
+    ]
+
+
+def _examination(
+    recording: Recording, measured: LeadQuality, reasons: Sequence[str], plain: np.ndarray, rows: range
+) -> Examination:
+    """Of the recording whose stretches are some rows of what was measured; ``plain`` are those without flags."""
+    counted = [row for row in rows if not reasons[row]] or rows
+    flags = () if len(counted) == 1 and plain[counted[0]] else quality_flags(measured, counted)
+    flags = (*flags, *_known_before(recording))
+    seconds = len(recording.record.signal_mv) / recording.record.fs_hz
+    return Examination(
+        times_s=tuple(stretch_times(seconds, len(rows))),
+        no_ecg=tuple(reasons[row] for row in rows),
+        stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
+        flags=flags,
+    )
+
+
+def _known_before(recording: Recording) -> list[Flag]:
+    """What was noticed when the recording was read and put in order."""
+    found = []
+    if recording.missing:
+        most = max(recording.missing.values())
+        detail = f"{most} samples at most, filled along straight lines"
+        found.append(Flag("missing", tuple(recording.missing), detail))
+    noticed = {name: Flag(name, leads, READER_FLAGS[name]) for name, leads in recording.noticed.items()}
+    if any(recording.ends_cut):
+        before, after = (f"{cut} samples ({cut / recording.record.fs_hz:.3g} s)" for cut in recording.ends_cut)
+        detail = f"{before} at the beginning, {after} at the end, where every lead stands still or is missing"
+        noticed["ends_cut"] = Flag("ends_cut", (), detail)
+    return [*found, *noticed.values()]

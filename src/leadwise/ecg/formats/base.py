@@ -1,0 +1,257 @@
+"""What a reader finds in a file, and what comes of it: a recording in millivolts, with all that was understood."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from leadwise.contract import LeadwiseError
+from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, Recording, build_recording
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes of one file, and of everything that a zip holds, unpacked."""
+MOST_FILES = 64
+"""Files of one recording, and members of a zip."""
+MOST_CHANNELS = 256
+"""Signals of one file: an ECG has 12, a polysomnogram with one among them some dozens."""
+MOST_SAMPLES = int(LONGEST_S * HIGHEST_FS_HZ)
+"""Samples of one channel: the longest recording at the highest sampling rate that is read."""
+MOST_NUMBERS = 16 * MOST_SAMPLES
+"""Numbers of one table or array: 12 leads of the most samples, and some columns more."""
+
+LONGEST_NAME = 60
+LONGEST_ECHO = 20
+"""A message repeats no more than this of a text in a file: it may be a patient's."""
+
+
+class ReaderError(LeadwiseError):
+    """A file cannot be read as an ECG; the message names the file, the field, what was received, what is allowed.
+
+    Attributes:
+        file: name of the file, without its folder.
+        field: the part of the file that is wrong, such as ``leads`` or ``fs_hz``.
+        problem: what was received and what is allowed; never samples, nor more than a few characters of a text.
+    """
+
+    def __init__(self, file: str, field: str, problem: str) -> None:
+        super().__init__(f"{shown_name(file)}: {field}: {problem}")
+        self.file = file
+        self.field = field
+        self.problem = problem
+
+
+def shown_name(name: str) -> str:
+    """A file's name as a message shows it: without its folder, printable, not too long."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    printable = base if base.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in base)
+    return printable if len(printable) <= LONGEST_NAME else f"{printable[: LONGEST_NAME - 3]}..."
+
+
+def shown_text(text: str) -> str:
+    """A text of a file as a message shows it: in full only if it is short."""
+    return repr(text) if len(text) <= LONGEST_ECHO else f"text of {len(text)} characters"
+
+
+@contextmanager
+def by_library(file: str, field: str, needed: str) -> Iterator[None]:
+    """Name the part of a file over which a library stumbles: it may raise anything.
+
+    Its own message may repeat what is private, so only its kind is told.
+
+    Args:
+        file: name of the file.
+        field: the part that the library reads.
+        needed: what is allowed there.
+
+    Raises:
+        ReaderError: for whatever the library raises.
+    """
+    try:
+        yield
+    except ReaderError:
+        raise
+    except Exception as error:
+        raise ReaderError(file, field, f"cannot be decoded ({type(error).__name__}); {needed}") from None
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller knows of a file; what is given here counts more than what the file says.
+
+    Attributes:
+        fs_hz: sampling rate in Hz.
+        units: of the numbers in the file: ``mV``, ``uV``, ``V`` or ``nV``.
+        gain: how many of the numbers that the file stores make one millivolt; instead of ``units``.
+        leads: names of the leads in the order of the file.
+        order: of an array without names: ``time_lead`` or ``lead_time``.
+    """
+
+    fs_hz: float | None = None
+    units: str | None = None
+    gain: float | None = None
+    leads: Sequence[str] | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One signal of a file as the file gives it.
+
+    Attributes:
+        name: as the file spells it; empty where it has no names.
+        values: ``(time,)`` float64 in ``unit``; NaN where a sample is missing.
+        fs_hz: sampling rate in Hz, if the file says it.
+        unit: as the file spells it; empty where it says none.
+        gain: how many stored numbers make one ``unit``, where the file stores whole numbers and says so.
+        noticed: what is wrong with it that its samples do not show; a note of the file says more.
+    """
+
+    name: str
+    values: np.ndarray
+    fs_hz: float | None
+    unit: str = ""
+    gain: float | None = None
+    noticed: tuple[ReaderFlag, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a file does not say and only its owner can: answer it by reading again with the hint named ``field``.
+
+    Attributes:
+        field: name of the hint: ``fs_hz``, ``units``, ``gain`` or ``leads``.
+        text: the question, in a plain sentence.
+        suggestion: the likely answer, to be confirmed; ``None`` where there is none.
+        allowed: the answers to choose from; empty for any.
+    """
+
+    field: str
+    text: str
+    suggestion: str | float | tuple[str, ...] | None = None
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader finds in a file, before any of it is checked or converted.
+
+    Attributes:
+        format: name of the format.
+        channels: the signals, in the order of the file.
+        patient: what the file says of the patient, as ``ECGRecord.patient``.
+        notes: what is odd about the file, in plain sentences.
+        unit_question: what to ask where the units are not known, if the format has a better question than the usual.
+        rate_question: the same for the sampling rate.
+    """
+
+    format: str
+    channels: tuple[Channel, ...]
+    patient: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unit_question: Question | None = None
+    rate_question: Question | None = None
+
+
+@dataclass(frozen=True)
+class ReadECG:
+    """What was read and understood of a file. Never a name, an id or a date of the patient.
+
+    Attributes:
+        file: name of the file, without its folder.
+        format: name of the format.
+        signal_mv: ``(time, lead)`` float32 in millivolts, columns as ``leads``; ``None`` as long as the units or the
+            leads are in question.
+        fs_hz: sampling rate in Hz; ``None`` while in question.
+        samples: samples of each lead.
+        leads: standard names in the order of the file, 8 to 12 of them; empty while in question.
+        leads_found: the same leads as the file spells them.
+        units_found: unit of the numbers as the file spells it; empty where it says none.
+        units_how: how the numbers were turned into millivolts, in a plain sentence; empty while in question.
+        gain_per_mv: per lead, how many stored numbers make one millivolt, where the file stores whole numbers.
+        patient: what the file says of ``age`` (years), ``sex`` (0 male, 1 female), ``height_cm``, ``weight_kg``,
+            ``pacemaker`` (0 or 1).
+        notes: everything odd, in plain sentences.
+        questions: what only the owner of the file can say; without an answer there is no recording.
+        noticed: what becomes a flag of the answer -> its leads; none where it is the whole recording.
+    """
+
+    file: str
+    format: str
+    signal_mv: np.ndarray | None
+    fs_hz: float | None
+    samples: int
+    leads: tuple[str, ...]
+    leads_found: tuple[str, ...]
+    units_found: str
+    units_how: str
+    gain_per_mv: tuple[float, ...] | None
+    patient: Mapping[str, float]
+    notes: tuple[str, ...]
+    questions: tuple[Question, ...]
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of the recording; ``None`` while the sampling rate is in question."""
+        return None if self.fs_hz is None else self.samples / self.fs_hz
+
+    def with_note(self, note: str) -> "ReadECG":
+        """The same with one note more."""
+        return replace(self, notes=(*self.notes, note))
+
+    def recording(self, patient: Mapping[str, float | None] | None = None, record_id: str = "") -> Recording:
+        """The checked recording in standard lead order, as everything else takes it.
+
+        Args:
+            patient: what is known of the patient, instead of what the file says.
+            record_id: the caller's name for the recording.
+
+        Raises:
+            ReaderError: a question is open, or the recording cannot be an ECG: too short, too long, flat, too large.
+        """
+        signal_mv, fs_hz = self._answered()
+        try:
+            return build_recording(
+                signal_mv,
+                fs_hz=fs_hz,
+                leads=self.leads,
+                order="time_lead",
+                patient=self.patient if patient is None else patient,
+                record_id=record_id,
+                noticed=self.noticed,
+            )
+        except RecordingError as error:
+            raise ReaderError(self.file, error.field, error.problem) from None
+
+    def request_row(self) -> dict[str, Any]:
+        """The recording and the facts as one row of a request, ready for JSON: what ``leadwise.serving`` takes.
+
+        Raises:
+            ReaderError: a question is open.
+        """
+        row = self.array_row()
+        return row | {"signal": row["signal"].tolist()}
+
+    def array_row(self) -> dict[str, Any]:
+        """The same with the signal as an array, ``(time, lead)`` float32 in millivolts.
+
+        Raises:
+            ReaderError: a question is open.
+        """
+        signal_mv, fs_hz = self._answered()
+        row: dict[str, Any] = {"signal": signal_mv, "leads": list(self.leads), "fs_hz": fs_hz}
+        row |= {"units": "mV", "order": "time_lead"}
+        if self.noticed:
+            row["noticed"] = {name: list(leads) for name, leads in self.noticed.items()}
+        return row | dict(self.patient)
+
+    def _answered(self) -> tuple[np.ndarray, float]:
+        """The signal and its rate, if nothing is in question."""
+        for question in self.questions:
+            raise ReaderError(self.file, question.field, question.text)
+        if self.signal_mv is None or self.fs_hz is None:
+            raise ReaderError(self.file, "signal", "is not known")
+        return self.signal_mv, self.fs_hz

@@ -1,0 +1,428 @@
+"""Text tables (CSV, TSV): one lead a column or one a line, with or without header, times, units and comments."""
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadwise.ecg.formats.base import MOST_CHANNELS, MOST_NUMBERS, MOST_SAMPLES, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.parsing import seconds_of, unit_of
+from leadwise.ecg.formats.patient import facts_of, number_with_unit, pairs_in
+from leadwise.ecg.formats.table import Column, Table, channels_of, clock_seconds, is_lead_or_time
+from leadwise.ecg.leads import INDEPENDENT_LEADS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST_HEADER = 100
+"""Lines before the numbers begin."""
+LONGEST_HEADER_LINE = 20_000
+SAMPLED_LINES = 24
+SAMPLED_LETTERS = 4000
+WIDE = 300
+"""More columns than this mean that every line holds one lead."""
+DIALECTS: tuple[tuple[str, str], ...] = (
+    (",", "."), (";", ","), (";", "."), ("\t", "."), ("\t", ","), ("|", "."), ("|", ","), (" ", "."), (" ", ","),
+    (",", ","),
+)  # fmt: skip
+"""Delimiter and decimal sign; a space stands for any white space. A comma can be both where quotes keep them apart."""
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_MISSING = frozenset({"", "-", "nan", "na", "null"})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A text table, taken apart.
+
+    Attributes:
+        delimiter: between the columns; a space for any white space.
+        decimal: decimal sign.
+        preamble: lines before the table, which may tell rate, units and facts.
+        names: of the columns, if the table has a header.
+        units: of the columns, if a line below the header gives them.
+        body: lines of numbers.
+        first_line: number of the first of them in the file, from 1.
+        columns: of the body.
+    """
+
+    delimiter: str
+    decimal: str
+    preamble: tuple[str, ...]
+    names: tuple[str, ...] | None
+    units: tuple[str, ...] | None
+    body: Sequence[str]
+    first_line: int
+    columns: int
+
+
+def decoded(file: str, content: bytes) -> str:
+    """The text of a file in UTF-8, UTF-16 with a mark, or Latin-1; line ends made the same.
+
+    Raises:
+        ReaderError: it is no text.
+    """
+    encoding = "utf-8-sig"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise ReaderError(file, "text", "holds bytes that no text holds")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of a line, without quotes around them; a delimiter within double quotes parts nothing."""
+    if delimiter == " ":
+        cells = line.split()
+    elif '"' in line and (quoted := _within_quotes(line, delimiter)):
+        cells = quoted
+    else:
+        cells = line.split(delimiter)
+    return [cell.strip().strip("'\"").strip() for cell in cells]
+
+
+def _within_quotes(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        # What a quote opens is longer than any cell.
+        return []
+
+
+def is_number(cell: str, decimal: str) -> bool:
+    """Whether a cell is a number."""
+    if decimal == ",":
+        if "." in cell:
+            return False
+        cell = cell.replace(",", ".")
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty or says that its sample is missing."""
+    return cell.casefold() in _MISSING
+
+
+def lay_out(file: str, text: str, fewest: int) -> Layout:
+    """Find delimiter, decimal sign, header and body.
+
+    Args:
+        file: name of the file, for messages.
+        text: the table.
+        fewest: columns (or, if every line is a lead, lines) that a table must have.
+
+    Raises:
+        ReaderError: there is no table of numbers.
+    """
+    if text.count("\n") > MOST_SAMPLES + LONGEST_HEADER:
+        raise ReaderError(file, "table", f"received more than {MOST_SAMPLES} lines, which is the most")
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    table = _dialect(file, lines, fewest)
+    first = _first_of_body(file, lines, table)
+    names, units, table_begins = _header(lines, first, table)
+    preamble = tuple(line for line in lines[:table_begins] if line.strip())
+    return Layout(table.delimiter, table.decimal, preamble, names, units, lines[first:], first + 1, table.columns)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the rows of a table have in common.
+
+    Attributes:
+        delimiter: as ``Layout``.
+        decimal: as ``Layout``.
+        columns: as ``Layout``.
+        numeric: whether a column holds numbers and no text; of the first columns, where lines are very long.
+        filled: how many of them hold a number somewhere.
+        ends_empty: whether a delimiter ends every row, and no row numbers begin them.
+    """
+
+    delimiter: str
+    decimal: str
+    columns: int
+    numeric: tuple[bool, ...]
+    filled: int
+    ends_empty: bool
+
+    def holds(self, line: str, fewest: float = 0.5) -> bool:
+        """Whether a line is a row: numbers or nothing where all have numbers, and numbers in more than a share."""
+        if count_cells(line, self.delimiter) != self.columns:
+            return False
+        sampled = _sampled_cells(line, self.delimiter)
+        cells = [cell for cell, numeric in zip(sampled, self.numeric, strict=False) if numeric]
+        numbers = sum(is_number(cell, self.decimal) for cell in cells)
+        return numbers > self.filled * fewest and numbers + sum(map(is_missing, cells)) == len(cells)
+
+
+def _dialect(file: str, lines: Sequence[str], fewest: int) -> _Rows:
+    """Delimiter, decimal sign and columns that make most of the last lines rows of numbers."""
+    # The middle and the end of a file are past its header, however long that is.
+    middle = len(lines) // 2
+    sampled = [line for line in (*lines[middle : middle + SAMPLED_LINES], *lines[-SAMPLED_LINES:]) if line.strip()]
+    best: tuple[int, int, _Rows] | None = None
+    for delimiter, decimal in DIALECTS:
+        rows = _rows(sampled, delimiter, decimal)
+        if rows is None:
+            continue
+        held = sum(map(rows.holds, sampled))
+        if held and (best is None or (held, rows.filled) > best[:2]):
+            best = held, rows.filled, rows
+    if best is None:
+        raise ReaderError(
+            file, "table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found"
+        )
+    table = best[2]
+    if table.columns < fewest and len(lines) > table.columns:
+        raise ReaderError(
+            file, "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
+        )
+    return table
+
+
+def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> _Rows | None:
+    """The most frequent kind of lines as rows; ``None`` if fewer than two columns, or than half, hold numbers."""
+    (columns, _), *_ = Counter(count_cells(line, delimiter) for line in sampled).most_common(1)
+    cells = [_sampled_cells(line, delimiter) for line in sampled if count_cells(line, delimiter) == columns]
+    numeric, filled = [], 0
+    for column in zip(*cells, strict=False):
+        numbers = sum(is_number(cell, decimal) for cell in column)
+        present = len(column) - sum(map(is_missing, column))
+        # A bad cell among numbers is an error of its row, which is told later.
+        numeric.append(numbers * 2 > present or not present)
+        filled += numeric[-1] and present > 0
+    if filled < 2 or filled * 2 <= len(numeric):
+        return None
+    ends_empty = all(line.rstrip(" ").endswith(delimiter) for line in sampled) and not _count_on(cells[:SAMPLED_LINES])
+    return _Rows(delimiter, decimal, columns, tuple(numeric), filled, ends_empty)
+
+
+def _count_on(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether rows that follow one another begin with their numbers."""
+    firsts = [row[0] for row in cells]
+    return all(one.isdecimal() and len(one) < 12 for one in firsts) and {
+        int(b) - int(a) for a, b in pairwise(firsts)
+    } == {1}
+
+
+def count_cells(line: str, delimiter: str) -> int:
+    """How many cells ``split`` would give."""
+    if delimiter == " ":
+        return len(line.split())
+    return len(split(line, delimiter)) if '"' in line else line.count(delimiter) + 1
+
+
+def _sampled_cells(line: str, delimiter: str) -> list[str]:
+    cells = split(line[:SAMPLED_LETTERS], delimiter)
+    # The last cell of a long line may be cut in two.
+    return cells[:-1] if len(line) > SAMPLED_LETTERS else cells
+
+
+def _first_of_body(file: str, lines: Sequence[str], table: _Rows) -> int:
+    for number, line in enumerate(lines[:LONGEST_HEADER]):
+        if not line.lstrip().startswith("#") and table.holds(line):
+            # In the rows above, most leads may still be missing.
+            while number and table.holds(lines[number - 1], fewest=-1):
+                number -= 1
+            return number
+    raise ReaderError(file, "table", f"no row of {table.columns} numbers was found in its first {LONGEST_HEADER} lines")
+
+
+def _header(
+    lines: Sequence[str], first: int, table: _Rows
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, int]:
+    """Names and units of the columns from the lines above the body, and where the table begins."""
+    delimiter, columns = table.delimiter, table.columns
+    above = [number for number in range(first) if lines[number].strip()][-2:]
+    units: tuple[str, ...] | None = None
+    for number in reversed(above):
+        if len(lines[number]) > LONGEST_HEADER_LINE:
+            break
+        cells = split(lines[number].lstrip("#% "), delimiter)
+        if delimiter == " " and len(cells) != columns:
+            cells = split(lines[number].lstrip("#% "), "\t")
+        # A column of row numbers, as pandas and R write it, has no name; nor has one behind a last delimiter.
+        if len(cells) == columns - 1:
+            cells = [*cells, ""] if table.ends_empty else ["", *cells]
+        if len(cells) != columns:
+            break
+        # The first column is often one of times, of which the unit may be told in any words.
+        named = [cell for cell in cells[1:] if cell]
+        if named and units is None and all(unit_of(cell) or seconds_of(cell) or cell == "-" for cell in named):
+            units = tuple(cell if unit_of(cell) or seconds_of(cell) else "" for cell in cells)
+            continue
+        return tuple(cells), units, number
+    return None, units, first
+
+
+FORMAT = "CSV"
+RATE_NAMES = frozenset(
+    {"fs", "hz", "sampling rate", "sample rate", "samplerate", "samplingrate", "sampling frequency", "sample frequency",
+     "sampling freq", "samples per second", "sfreq"}
+)  # fmt: skip
+BARE_RATE_NAMES = frozenset({"frequency", "rate"})
+"""A rate of anything, such as of the heart: of sampling only with a unit."""
+HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0, "samples/s": 1.0, "samples/sec": 1.0}
+
+
+def read_csv(file: str, content: bytes, hints: Hints) -> Found:
+    """Read a table.
+
+    Raises:
+        ReaderError: there is no table of numbers with enough columns, or a cell is no number.
+    """
+    fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
+    layout = lay_out(file, decoded(file, content), fewest)
+    columns = _by_line(file, layout) if layout.columns > WIDE else _by_column(file, layout)
+    pairs = pairs_in(layout.preamble)
+    table = channels_of(file, columns, _stated_rates(pairs), _stated_unit(pairs))
+    facts, oddities = facts_of(pairs)
+    comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
+    notes = (*table.notes, *_unclear_rates(pairs, table), *comma, *oddities)
+    return Found(FORMAT, table.channels, facts, notes, rate_question=table.rate_question)
+
+
+def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """Sampling rates in Hz that the lines above the table give."""
+    rates = []
+    for name, text in pairs:
+        words, unit = _words_and_unit(name)
+        found = number_with_unit(text)
+        if found is None or not found[0] or found[1] not in HZ_PER:
+            continue
+        unit = found[1] or unit
+        if words in RATE_NAMES or (words in BARE_RATE_NAMES and unit):
+            rates.append(found[0] * HZ_PER[unit])
+    return rates
+
+
+def _words_and_unit(name: str) -> tuple[str, str]:
+    """``Sampling rate (kHz)`` -> ``("sampling rate", "khz")``."""
+    folded = re.sub(r"[\s_.()\[\]-]+", " ", name.casefold()).strip()
+    words, _, unit = folded.rpartition(" ")
+    return (words, unit) if words and unit in HZ_PER else (folded, "")
+
+
+def _unclear_rates(pairs: Sequence[tuple[str, str]], table: Table) -> list[str]:
+    """A note on rates of one knows not what, where they could have been the one that is missing."""
+    if table.rate_question is not None or any(channel.fs_hz for channel in table.channels):
+        return []
+    names = [name for name, _ in pairs if _words_and_unit(name) in ((bare, "") for bare in BARE_RATE_NAMES)]
+    return [f"{shown_text(name)} above the table may be that of the heart, so it was not taken." for name in names]
+
+
+def _stated_unit(pairs: Sequence[tuple[str, str]]) -> str:
+    return next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
+
+
+def _by_line(file: str, layout: Layout) -> list[Column]:
+    """A table in which every line is a lead, its name perhaps in the first cell."""
+    rows = [line for line in layout.body if line.strip()]
+    longest = max(count_cells(row, layout.delimiter) for row in rows)
+    if len(rows) > MOST_CHANNELS or longest > MOST_SAMPLES + 1 or len(rows) * longest > MOST_NUMBERS:
+        raise ReaderError(
+            file,
+            "table",
+            f"received {len(rows)} lines of {layout.columns} columns: with one lead a line, at most {MOST_CHANNELS} "
+            f"lines are read, with one a column, at most {WIDE} columns",
+        )
+    columns = []
+    for number, row in enumerate(rows):
+        name, *cells = split(row, layout.delimiter)
+        if is_number(name, layout.decimal) or is_missing(name):
+            name, cells = "", [name, *cells]
+        columns.append(_numbers(file, layout, cells, Column(name, np.empty(0)), line=number))
+    return columns
+
+
+def _numbers(
+    file: str, layout: Layout, cells: Sequence[str], head: Column, *, line: int | None = None, column: int | None = None
+) -> Column:
+    """Cells as float64, NaN where they are empty, and all over where they are marks or remarks beside the leads.
+
+    Args:
+        file: name of the file, for messages.
+        layout: of the table.
+        cells: texts.
+        head: name and unit of what they are.
+        line: the line of the body that they all stand in, from 0; the position of each is its column, or else
+        column: the column that they all stand in, from 0; the position of each is its line.
+
+    Raises:
+        ReaderError: a cell of a lead is no number.
+    """
+    values, odd = _converted(layout, cells)
+    if odd is None:
+        return replace(head, values=values)
+    is_needed = is_lead_or_time(head.name) or (not head.name and layout.names is None)
+    if not (is_needed and np.isfinite(values).any()):
+        return replace(head, values=np.full(len(cells), np.nan), is_text=True)
+    row = layout.first_line + (odd if line is None else line)
+    where = f"line {row}, column {1 + (odd if column is None else column)}"
+    raise ReaderError(file, "table", f"{where}: {shown_text(cells[odd])} is no number")
+
+
+def _converted(layout: Layout, cells: Sequence[str]) -> tuple[np.ndarray, int | None]:
+    """Cells as float64, NaN where they are no numbers, and the first that is neither a number nor empty."""
+    import pandas as pd
+
+    texts = pd.Series(cells, dtype=object)
+    if layout.decimal == ",":
+        texts = texts.str.replace(",", ".", regex=False)
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    gone = np.flatnonzero(np.isnan(values)).tolist()
+    return values, next((position for position in gone if not is_missing(cells[position])), None)
+
+
+def _by_column(file: str, layout: Layout) -> list[Column]:
+    """A table in which every column is a lead, a time, or a row number."""
+    import pandas as pd
+
+    if (numbers := len(layout.body) * layout.columns) > MOST_NUMBERS:
+        raise ReaderError(file, "table", f"received {numbers} cells; at most {MOST_NUMBERS} are read")
+    try:
+        table = pd.read_csv(
+            io.StringIO("\n".join(layout.body)),
+            sep=r"\s+" if layout.delimiter == " " else layout.delimiter,
+            decimal=layout.decimal,
+            header=None,
+            index_col=False,
+            names=range(layout.columns),
+            skipinitialspace=True,
+            na_values=["-"],
+            on_bad_lines="error",
+            low_memory=False,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError):
+        raise ReaderError(file, "table", f"some rows have more than {layout.columns} columns, others not") from None
+    names = layout.names or ("",) * layout.columns
+    units = layout.units or ("",) * layout.columns
+    columns = []
+    for position, (name, unit) in enumerate(zip(names, units, strict=True)):
+        # A delimiter at the end of each line makes a column of nothing.
+        if name or position < layout.columns - 1 or not table[position].isna().all():
+            columns.append(_column(file, layout, table[position], position, Column(name, np.empty(0), unit)))
+    return columns
+
+
+def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: Column) -> Column:
+    """A column as float64: numbers, or times of day, which become seconds; NaN all over where it is one of text."""
+    if cells.dtype.kind in "fiu":
+        return replace(head, values=cells.to_numpy(dtype=np.float64))
+    texts = [str(cell) for cell in cells]
+    if position < 2 and (seconds := clock_seconds(texts)) is not None:
+        return replace(head, values=seconds, unit="s")
+    stripped = [text.strip().strip("'\"").strip() for text in texts]
+    return _numbers(file, layout, stripped, head, column=position)

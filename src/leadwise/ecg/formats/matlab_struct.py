@@ -1,0 +1,212 @@
+"""MATLAB 5 files of the China Physiological Signal Challenge 2018 as first published (Liu et al. 2018, JMIHI 8:1368).
+
+Such a file holds one struct ``ECG`` with the fields ``sex``, ``age`` and ``data`` (12 leads x samples). It does not say
+its rate, units and leads: they are known of the collection, so they are taken with a note.
+
+The elements are read here, after the MAT-File Format of level 5, and not by scipy: it allocates what a header
+announces, 16 GiB for a file of a few bytes.
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats.base import LARGEST_FILE, MOST_SAMPLES, Channel, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.patient import checked_facts, sex_of
+
+FORMAT = "MATLAB struct of CPSC2018"
+STRUCT, DATA = "ECG", "data"
+FIELDS = (DATA, "sex", "age")
+FS_HZ, UNIT = 500.0, "mV"
+HEADER_BYTES, TAG_BYTES = 128, 8
+MATRIX, COMPRESSED = 14, 15
+"""Types of elements: one with parts, and one that is another one, deflated."""
+NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+TEXTS = {1: "latin-1", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
+"""Types of elements that hold numbers and texts."""
+STRUCT_CLASS, TEXT_CLASS, NUMBER_CLASSES, COMPLEX = 2, 4, range(6, 16), 0x800
+MOST_ELEMENTS = 1000
+"""Of a file, and of each of its matrices."""
+
+
+@dataclass(frozen=True)
+class _Element:
+    """A piece of a file: where it starts, its type and its bytes."""
+
+    at: int
+    kind: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """An array of MATLAB: its class, size, name and what it is made of."""
+
+    kind: int
+    shape: tuple[int, ...]
+    name: str
+    parts: tuple[_Element, ...]
+
+
+def read_matlab_struct(file: str, content: bytes, hints: Hints) -> Found:
+    """Read the struct ``ECG``.
+
+    Raises:
+        ReaderError: the file is broken, holds no such struct, or one of other fields or shape.
+    """
+    order = ">" if content[126:128] == b"MI" else "<"
+    matrices = [
+        _matrix(file, one, order)
+        for one in _unpacked(file, _elements(file, content, HEADER_BYTES, order), order)
+        if one.kind == MATRIX
+    ]
+    ecg = next((_fields(file, one, order) for one in matrices if (one.name, one.kind) == (STRUCT, STRUCT_CLASS)), {})
+    if DATA not in ecg:
+        received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
+        raise ReaderError(
+            file,
+            STRUCT,
+            f"received {received}; it is a MATLAB file; save the samples as CSV or NPY, or as a struct {STRUCT} with "
+            f"{', '.join(FIELDS)}, as CPSC2018 has it",
+        )
+    by_lead = _by_lead(file, ecg[DATA])
+    assumed = _assumed(hints)
+    fs_hz = FS_HZ if hints.fs_hz is None else None
+    unit = UNIT if hints.units is None and hints.gain is None else ""
+    names = LEADS if hints.leads is None else [""] * len(LEADS)
+    channels = tuple(Channel(name, lead, fs_hz, unit) for name, lead in zip(names, by_lead, strict=True))
+    facts, notes = _patient(ecg)
+    return Found(FORMAT, channels, facts, (*assumed, *notes))
+
+
+def _assumed(hints: Hints) -> list[str]:
+    """What the file does not say, nor the caller."""
+    taken = []
+    if hints.fs_hz is None:
+        taken.append(f"{FS_HZ:g} Hz")
+    if hints.units is None and hints.gain is None:
+        taken.append(UNIT)
+    if hints.leads is None:
+        taken.append(f"the leads {', '.join(LEADS)} in this order")
+    if not taken:
+        return []
+    return [f"Assumed, as the file is laid out like those of CPSC2018 and does not say it: {'; '.join(taken)}."]
+
+
+def _by_lead(file: str, data: object) -> np.ndarray:
+    """``(lead, time)`` float64 from 12 x samples, or samples x 12."""
+    if not isinstance(data, np.ndarray) or data.ndim != 2:
+        raise ReaderError(file, f"{STRUCT}.{DATA}", f"is no table of numbers; {len(LEADS)} leads x samples are needed")
+    by_lead = data if data.shape[0] == len(LEADS) else data.T
+    if by_lead.shape[0] != len(LEADS) or by_lead.shape[1] > MOST_SAMPLES:
+        received = " x ".join(map(str, data.shape))
+        raise ReaderError(
+            file, f"{STRUCT}.{DATA}", f"received {received}; {len(LEADS)} x 2 to {MOST_SAMPLES} are allowed"
+        )
+    return by_lead.astype(np.float64)
+
+
+def _patient(ecg: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
+    found: dict[str, float | None] = {}
+    if isinstance(sex := ecg.get("sex"), str) and sex:
+        found["sex"] = sex_of(sex)
+    age = ecg.get("age")
+    if isinstance(age, np.ndarray) and age.size == 1 and np.isfinite(age).all():
+        found["age"] = float(age.reshape(-1)[0])
+    return checked_facts(found)
+
+
+def _elements(file: str, content: bytes, start: int, order: str) -> Iterator[_Element]:
+    """The elements from a byte on, each filled up to eight bytes; the shortest stand within their own tag."""
+    at = start
+    for _ in range(MOST_ELEMENTS):
+        if at >= len(content):
+            return
+        if len(content) < at + TAG_BYTES:
+            raise ReaderError(file, "MATLAB", f"is cut off in the element at byte {at}")
+        kind, length = struct.unpack_from(f"{order}II", content, at)
+        body = at + TAG_BYTES
+        if kind >> 16:
+            kind, length, body = kind & 0xFFFF, kind >> 16, at + TAG_BYTES // 2
+        if length > len(content) - body or (body < at + TAG_BYTES and length > TAG_BYTES // 2):
+            needed = f"{length} bytes are announced, {len(content) - body} follow"
+            raise ReaderError(file, "MATLAB", f"is cut off in the element of type {kind} at byte {at}: {needed}")
+        yield _Element(at, kind, content[body : body + length])
+        ends = max(body + length, at + TAG_BYTES)
+        at = ends if kind == COMPRESSED else ends + -ends % TAG_BYTES
+    raise ReaderError(file, "MATLAB", f"has more than {MOST_ELEMENTS} elements in one place; an ECG has fewer")
+
+
+def _unpacked(file: str, elements: Iterator[_Element], order: str) -> Iterator[_Element]:
+    """The same with those inflated that are deflated, to no more than the largest file."""
+    left = LARGEST_FILE
+    for element in elements:
+        if element.kind != COMPRESSED:
+            yield element
+            continue
+        inflate = zlib.decompressobj()
+        try:
+            piece = inflate.decompress(element.body, left)
+        except zlib.error:
+            raise ReaderError(file, "MATLAB", f"the element at byte {element.at} cannot be unpacked") from None
+        if inflate.unconsumed_tail:
+            raise ReaderError(file, "size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+        left -= len(piece)
+        yield from _elements(file, piece, 0, order)
+
+
+def _matrix(file: str, element: _Element, order: str) -> _Matrix:
+    """Take a matrix apart: flags, dimensions, name, and then what its class has."""
+    flags, dimensions, name, *parts = (*_elements(file, element.body, 0, order), *[_Element(0, 0, b"")] * 3)
+    if len(flags.body) != 8 or not 8 <= len(dimensions.body) <= 32 or len(dimensions.body) % 4:
+        raise ReaderError(file, "MATLAB", f"the matrix at byte {element.at} has no class and dimensions")
+    (kind,) = struct.unpack_from(f"{order}I", flags.body)
+    if kind & COMPLEX:
+        raise ReaderError(file, "MATLAB", f"the matrix at byte {element.at} is complex; real numbers are needed")
+    shape = tuple(int(length) for length in np.frombuffer(dimensions.body, f"{order}i4"))
+    return _Matrix(kind & 0xFF, shape, name.body.decode("latin-1"), tuple(part for part in parts if part.kind))
+
+
+def _fields(file: str, matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
+    """The fields of a struct of one: numbers and texts; others are left."""
+    if len(matrix.parts) < 2 or set(matrix.shape) != {1}:
+        raise ReaderError(file, matrix.name, f"received a struct of {matrix.shape}; one struct with fields is needed")
+    longest, names, *values = matrix.parts
+    width = int.from_bytes(longest.body, "big" if order == ">" else "little")
+    if not 0 < width <= len(names.body):
+        raise ReaderError(file, matrix.name, f"received names of fields of {width} bytes, {len(names.body)} follow")
+    spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
+    found: dict[str, np.ndarray | str] = {}
+    for name, value in zip(spelled, values, strict=False):
+        if name not in FIELDS:
+            continue
+        one = _matrix(file, value, order)
+        if one.kind == TEXT_CLASS and one.parts:
+            found[name] = _text(one.parts[0], order)
+        elif one.kind in NUMBER_CLASSES and one.parts:
+            found[name] = _numbers(file, f"{matrix.name}.{name}", one, order)
+    return found
+
+
+def _text(part: _Element, order: str) -> str:
+    encoding = TEXTS.get(part.kind, "latin-1")
+    ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
+    return part.body.decode(encoding + ending, errors="replace")
+
+
+def _numbers(file: str, field: str, matrix: _Matrix, order: str) -> np.ndarray:
+    """The numbers of a matrix, column by column as MATLAB stores them, in its shape."""
+    stored = matrix.parts[0]
+    if stored.kind not in NUMBERS:
+        raise ReaderError(file, field, f"holds an element of type {stored.kind}; one of numbers is needed")
+    dtype = np.dtype(order + NUMBERS[stored.kind])
+    needed = math.prod(matrix.shape) * dtype.itemsize
+    if min(matrix.shape) < 0 or len(stored.body) != needed:
+        size = " x ".join(map(str, matrix.shape))
+        raise ReaderError(file, field, f"is {size} by its header, which is {needed} bytes; {len(stored.body)} follow")
+    return np.frombuffer(stored.body, dtype).reshape(matrix.shape, order="F")

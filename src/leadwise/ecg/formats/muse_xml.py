@@ -1,0 +1,217 @@
+"""GE MUSE XML (root ``RestingECG``), as the MUSE cardiology information system exports it.
+
+After its document type ``restecg.dtd``: a ``Waveform`` of type ``Rhythm`` (and one of medians, which is not the
+recording) with ``SampleBase`` x 10^``SampleExponent`` samples a second, and one ``LeadData`` a lead with base64 of
+16-bit little-endian numbers and ``LeadAmplitudeUnitsPerBit``. MUSE stores I, II, V1-V6; the other four are computed.
+
+A sample means: (stored number - ``FirstSampleBaseline``) x ``LeadAmplitudeUnitsPerBit``. ``LeadDataCRC32`` is the
+CRC-32 of the decoded bytes. Public programs disagree on what ``LeadOffsetFirstSample`` counts (bytes at the beginning
+that are not valid, or samples by which a lead begins later) and none says the unit of ``LeadTimeOffset``: where all
+leads have the same, they stand beside each other either way; where they differ, the file is refused.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.patient import (
+    age_between,
+    age_of,
+    checked_facts,
+    read_fact,
+    sex_of,
+)
+from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, text_of
+from leadwise.ecg.leads import ReaderFlag
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+FORMAT = "GE MUSE XML"
+SAMPLE_BYTES = 2
+LARGEST_BASELINE = 2**16
+"""Stored numbers have 16 bits."""
+
+
+def read_muse_xml(file: str, content: bytes, hints: Hints) -> Found:
+    """Read the rhythm waveform.
+
+    Raises:
+        ReaderError: there is none, or a lead is broken.
+    """
+    root = parse_xml(file, content)
+    waveforms = list(children(root, "Waveform"))
+    rhythm = [one for one in waveforms if text_of(one, "WaveformType").casefold() == "rhythm"]
+    if not rhythm and len(waveforms) == 1 and not text_of(waveforms[0], "WaveformType"):
+        rhythm = waveforms
+    if not rhythm:
+        raise ReaderError(file, "Waveform", "none is of WaveformType Rhythm; medians are no recording")
+    notes: list[str] = []
+    if len(rhythm) > 1:
+        notes.append(f"The file holds {len(rhythm)} rhythm waveforms; the first was read.")
+    leads = list(children(rhythm[0], "LeadData"))
+    invalid, fs_hz = _invalid_bytes(file, leads, notes), _sampling_rate(file, rhythm[0])
+    baselines = {text_of(lead, "LeadID"): _baseline(file, lead) for lead in leads}
+    if any(baselines.values()):
+        told = ", ".join(f"{shown_text(name)} {baseline:g}" for name, baseline in list(baselines.items())[:12])
+        notes.append(f"The baselines of the leads, FirstSampleBaseline, were subtracted: {told}.")
+    damaged: list[str] = []
+    channels = [_lead(file, lead, fs_hz, invalid, notes, damaged) for lead in leads]
+    if damaged:
+        notes.append(
+            f"The checksum in the file does not fit the samples of {', '.join(damaged[:12])}: the file may be damaged."
+        )
+    facts, oddities = _patient(root)
+    return Found(FORMAT, tuple(channels), facts, (*notes, *oddities))
+
+
+def _sampling_rate(file: str, waveform: "Element") -> float | None:
+    base = text_of(waveform, "SampleBase")
+    if not base:
+        return None
+    exponent = number_of(file, "SampleExponent", text_of(waveform, "SampleExponent") or "0")
+    if abs(exponent) > 9:
+        raise ReaderError(file, "SampleExponent", f"received {exponent:g}; -9 to 9 is allowed")
+    return number_of(file, "SampleBase", base) * 10.0**exponent
+
+
+def _invalid_bytes(file: str, leads: Sequence["Element"], notes: list[str]) -> int:
+    """How many bytes at the beginning of every lead are no recording; what all leads have in common is noted."""
+    late = _of_all_leads(file, leads, "LeadTimeOffset")
+    if late:
+        notes.append(f"Every lead has a LeadTimeOffset of {late:g}: they begin together, so nothing was shifted.")
+    invalid = _of_all_leads(file, leads, "LeadOffsetFirstSample")
+    if invalid < 0 or invalid % SAMPLE_BYTES:
+        allowed = f"0 or more bytes of whole samples of {SAMPLE_BYTES} are allowed"
+        raise ReaderError(file, "LeadOffsetFirstSample", f"received {invalid:g}; {allowed}")
+    if invalid:
+        notes.append(f"Cut off, as LeadOffsetFirstSample says: the first {invalid:g} bytes of every lead.")
+    return int(invalid)
+
+
+def _of_all_leads(file: str, leads: Sequence["Element"], field: str) -> float:
+    """A number that stands in every lead, 0 where it is left out.
+
+    Raises:
+        ReaderError: the leads differ in it, so that it is not known how they stand beside each other.
+    """
+    numbers = [(text_of(lead, "LeadID"), number_of(file, field, text_of(lead, field) or "0")) for lead in leads]
+    (first, number), *others = numbers or [("", 0.0)]
+    for name, other in others:
+        if other != number:
+            raise ReaderError(
+                file,
+                field,
+                f"received {number:g} in lead {shown_text(first)} and {other:g} in lead {shown_text(name)}; only the "
+                "same in every lead is read, as it is not known how such leads stand beside each other",
+            )
+    return number
+
+
+def _baseline(file: str, lead: "Element") -> float:
+    """The stored number that stands for 0."""
+    baseline = number_of(file, "FirstSampleBaseline", text_of(lead, "FirstSampleBaseline") or "0")
+    if abs(baseline) > LARGEST_BASELINE:
+        shown = shown_text(text_of(lead, "LeadID"))
+        allowed = f"-{LARGEST_BASELINE} to {LARGEST_BASELINE} is allowed"
+        raise ReaderError(file, "FirstSampleBaseline", f"lead {shown}: received {baseline:g}; {allowed}")
+    return baseline
+
+
+def _lead(
+    file: str, lead: "Element", fs_hz: float | None, invalid: int, notes: list[str], damaged: list[str]
+) -> Channel:
+    name = text_of(lead, "LeadID")
+    shown = shown_text(name)
+    size = text_of(lead, "LeadSampleSize")
+    if size and size != str(SAMPLE_BYTES):
+        raise ReaderError(file, "LeadSampleSize", f"lead {shown}: {SAMPLE_BYTES} bytes a sample is allowed")
+    stored, checksum = _samples(file, shown, text_of(lead, "WaveFormData"))
+    noticed: list[ReaderFlag] = []
+    stated = text_of(lead, "LeadDataCRC32")
+    if stated and checksum is not None and stated.casefold() not in _spellings(checksum):
+        damaged.append(name if standard_lead(name) is not None else shown)
+        noticed.append("checksum_mismatch")
+    count = text_of(lead, "LeadSampleCountTotal")
+    if count and number_of(file, "LeadSampleCountTotal", count) != len(stored):
+        notes.append(f"Lead {shown} holds {len(stored)} samples, other than the file says.")
+        noticed.append("file_incomplete")
+    if invalid >= SAMPLE_BYTES * len(stored) > 0:
+        held = f"the lead holds {SAMPLE_BYTES * len(stored)}, and fewer than these are allowed"
+        raise ReaderError(file, "LeadOffsetFirstSample", f"lead {shown}: received {invalid} bytes; {held}")
+    if standard_lead(name) is not None:
+        if text_of(lead, "LeadOff").casefold() == "true":
+            notes.append(f"The device noted that the electrode of lead {shown} was off.")
+            noticed.append("electrode_off")
+        if text_of(lead, "BaselineSway").casefold() == "true":
+            notes.append(f"The device noted a swaying baseline in lead {shown}.")
+            noticed.append("baseline_sway")
+    values = stored[invalid // SAMPLE_BYTES :] - _baseline(file, lead)
+    per_bit = text_of(lead, "LeadAmplitudeUnitsPerBit")
+    if not per_bit:
+        return Channel(name, values, fs_hz, noticed=tuple(noticed))
+    scale = number_of(file, "LeadAmplitudeUnitsPerBit", per_bit)
+    if scale <= 0:
+        raise ReaderError(file, "LeadAmplitudeUnitsPerBit", f"lead {shown}: received {scale:g}; above 0 is allowed")
+    unit = text_of(lead, "LeadAmplitudeUnits")
+    return Channel(name, values * scale, fs_hz, unit, 1 / scale, tuple(noticed))
+
+
+def _samples(file: str, shown: str, text: str) -> tuple[np.ndarray, int | None]:
+    """``(time,)`` float64 and their checksum from base64 of 16-bit numbers.
+
+    Or from the plain numbers that some carts write, which have no bytes to check.
+    """
+    checksum = None
+    if "," in text:
+        try:
+            values = np.array(text.split(",", maxsplit=MOST_SAMPLES), dtype=np.float64)
+        except ValueError:
+            raise ReaderError(file, "WaveFormData", f"lead {shown} holds something that is no number") from None
+    else:
+        joined = "".join(text.split())
+        try:
+            raw = base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            raise ReaderError(file, "WaveFormData", f"lead {shown} is not base64") from None
+        if len(raw) % SAMPLE_BYTES:
+            raise ReaderError(file, "WaveFormData", f"lead {shown} is cut off: {len(raw)} bytes of 16-bit samples")
+        values, checksum = np.frombuffer(raw, dtype="<i2").astype(np.float64), zlib.crc32(raw)
+    if len(values) > MOST_SAMPLES:
+        raise ReaderError(file, "WaveFormData", f"lead {shown}: received more than {MOST_SAMPLES} samples")
+    return values, checksum
+
+
+def _spellings(checksum: int) -> tuple[str, ...]:
+    """32 bits as exports may write them: a number without or with a sign, or hexadecimal."""
+    signed = checksum - 2**32 if checksum >= 2**31 else checksum
+    return str(checksum), str(signed), f"{checksum:08x}", f"0x{checksum:08x}"
+
+
+def _patient(root: "Element") -> tuple[dict[str, float], list[str]]:
+    """Facts of ``PatientDemographics``; the date of birth only serves to know the age at the recording."""
+    patient, test = child(root, "PatientDemographics"), child(root, "TestDemographics")
+    found: dict[str, float | None] = {}
+    if age := text_of(patient, "PatientAge"):
+        found["age"] = age_of(f"{age} {text_of(patient, 'AgeUnits') or 'YEARS'}")
+    elif (born := text_of(patient, "DateofBirth")) and (day := text_of(test, "AcquisitionDate")):
+        years = age_between(born, day)
+        if years is not None:
+            found["age"] = years
+    gender = text_of(patient, "Gender")
+    if gender and gender.casefold() not in ("unknown", "other", "u"):
+        found["sex"] = sex_of(gender)
+    for fact, spellings in (
+        ("height_cm", {"HeightCM": "cm", "HeightIN": "in"}),
+        ("weight_kg", {"WeightKG": "kg", "WeightLBS": "lb"}),
+    ):
+        for name, unit in spellings.items():
+            if (text := text_of(patient, name)) and fact not in found:
+                found[fact] = read_fact(fact, text, unit)
+    return checked_facts(found)

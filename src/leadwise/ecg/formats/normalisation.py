@@ -1,0 +1,262 @@
+"""From what a reader found to a recording in millivolts: hints applied, questions asked, oddities noted."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats.base import (
+    MOST_SAMPLES,
+    Channel,
+    Found,
+    Hints,
+    Question,
+    ReadECG,
+    ReaderError,
+    shown_name,
+    shown_text,
+)
+from leadwise.ecg.formats.parsing import lead_spans, standard_lead, to_millivolts
+from leadwise.ecg.leads import INDEPENDENT_LEADS, ReaderFlag, RecordingError, canonical_leads
+from leadwise.ecg.record import (
+    HIGHEST_FS_HZ,
+    LARGEST_USUAL_SPAN_MV,
+    LOWEST_FS_HZ,
+    SMALLEST_USUAL_SPAN_MV,
+    missing_ends,
+    without_marks,
+)
+
+COMMON_FS_HZ = (100, 125, 128, 180, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 800, 960, 1000, 1024, 2000)
+USUAL_SECONDS = 10
+OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspected"})
+"""Flags that name no leads where all have them."""
+
+
+def understand(file: str, found: Found, hints: Hints) -> ReadECG:
+    """Turn what was found into a recording, as far as it can be known.
+
+    Args:
+        file: name of the file, for messages.
+        found: what a reader found.
+        hints: what the caller knows; it counts more than the file.
+
+    Raises:
+        ReaderError: leads are missing, differ in length or rate, or a hint does not fit the file.
+    """
+    notes = list(found.notes)
+    # What states a gain marks its missing samples in a way of its own.
+    given = [one if one.gain else replace(one, values=without_marks(one.values)) for one in found.channels]
+    named = _named(file, given, hints, notes)
+    chosen = _standard_leads(file, named, notes) if named is not None else given
+    samples = _common_length(file, chosen)
+    questions: list[Question] = []
+    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
+    leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
+    noticed = _noticed(chosen, leads)
+    told_hz = [channel.fs_hz for channel in chosen] + [found.rate_question.suggestion if found.rate_question else None]
+    if fs_hz is not None and any(isinstance(one, int | float) and one != fs_hz for one in told_hz):
+        noticed["rate_suspected"] = ()
+    if named is None:
+        questions.append(_lead_question(len(found.channels)))
+    signal = np.stack([channel.values for channel in chosen], axis=1)
+    converted = to_millivolts(file, chosen, signal, hints, notes, questions, found.unit_question)
+    signal_mv = None
+    if named is not None and converted is not None:
+        signal_mv = _without_missing_ends(file, converted.signal_mv, notes)
+        if len(signal_mv) < samples:
+            noticed["ends_cut"] = ()
+        notes += oddities(signal_mv, [channel.name for channel in chosen])
+    return ReadECG(
+        file=shown_name(file),
+        format=found.format,
+        signal_mv=signal_mv,
+        fs_hz=fs_hz,
+        samples=samples if signal_mv is None else len(signal_mv),
+        leads=leads,
+        leads_found=tuple(channel.name.strip()[:40] for channel in chosen) if named is not None else (),
+        units_found=chosen[0].unit.strip()[:20],
+        units_how="" if converted is None else converted.how,
+        gain_per_mv=None if converted is None else converted.gain_per_mv,
+        patient=dict(found.patient),
+        notes=tuple(notes),
+        questions=tuple(questions),
+        noticed=noticed,
+    )
+
+
+def _named(file: str, channels: Sequence[Channel], hints: Hints, notes: list[str]) -> list[Channel] | None:
+    """The channels with the names that count; ``None`` where there are none."""
+    if not channels:
+        raise ReaderError(file, "signal", "holds no signal")
+    if hints.leads is None:
+        return list(channels) if any(channel.name.strip() for channel in channels) else None
+    if len(hints.leads) != len(channels):
+        raise ReaderError(
+            file, "leads", f"received {len(hints.leads)} names; the file holds {len(channels)} signals in this order"
+        )
+    if any(channel.name.strip() for channel in channels):
+        notes.append("The leads are named as given, not as in the file.")
+    return [replace(channel, name=name) for name, channel in zip(hints.leads, channels, strict=True)]
+
+
+def _lead_of(channel: Channel) -> str:
+    known = standard_lead(channel.name)
+    return known[0] if known is not None else ""
+
+
+def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFlag, tuple[str, ...]]:
+    """What was noticed of the leads that are used -> these; none where it is all of them and they need no names."""
+    found: dict[ReaderFlag, tuple[str, ...]] = {}
+    for name in dict.fromkeys(flag for channel in channels for flag in channel.noticed):
+        theirs = tuple(lead for channel, lead in zip(channels, leads, strict=False) if name in channel.noticed)
+        found[name] = () if name in OF_THE_WHOLE and len(theirs) == len(leads) else theirs
+    return found
+
+
+def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) -> list[Channel]:
+    """The channels that are standard leads, each once, the right way up; the others are noted."""
+    chosen: dict[str, Channel] = {}
+    others, twice = [], []
+    channels, empty = _filled(channels)
+    for channel in channels:
+        known = standard_lead(channel.name)
+        if known is None:
+            others.append(channel.name.strip())
+            continue
+        lead, sign = known
+        if lead in chosen:
+            twice.append(lead)
+            if len(channel.values) <= len(chosen[lead].values):
+                continue
+        if sign < 0:
+            notes.append(f"The file holds {lead} upside down ({shown_text(channel.name)}); it was turned back.")
+            channel = replace(channel, values=-channel.values)
+        chosen[lead] = channel
+    try:
+        canonical_leads(list(chosen))
+    except RecordingError as error:
+        received = ", ".join(shown_text(name) for name in others[:6]) if others else ", ".join(chosen)
+        problem = "; ".join([error.problem, f"received {received or 'none'}", *empty])
+        raise ReaderError(file, error.field, problem) from None
+    notes += [f"In the file {lead}." for lead in empty]
+    if others:
+        notes.append(f"Not used, as they are no standard leads: {', '.join(shown_text(name) for name in others[:8])}.")
+    if twice:
+        notes.append(f"In the file more than once, of which the longest or first was taken: {', '.join(twice[:12])}.")
+    if absent := [lead for lead in LEADS if lead not in chosen]:
+        notes.append(f"Not in the file, so computed from leads I and II: {', '.join(absent)}.")
+    return list(chosen.values())
+
+
+def _filled(channels: Sequence[Channel]) -> tuple[list[Channel], list[str]]:
+    """The channels that hold a number, and which leads hold none, in words."""
+    filled, empty = [], []
+    for channel in channels:
+        lead = _lead_of(channel)
+        if lead and len(channel.values) and np.isnan(channel.values).all():
+            empty.append(f"{lead} is empty, without any number")
+        else:
+            filled.append(channel)
+    return filled, empty
+
+
+def _common_length(file: str, channels: Sequence[Channel]) -> int:
+    """Samples of every channel."""
+    lengths = {len(channel.values): channel.name.strip() for channel in channels}
+    if len(lengths) > 1:
+        (short, first), *_, (long, second) = sorted(lengths.items())
+        raise ReaderError(
+            file,
+            "signal",
+            f"leads differ in length: {shown_text(first)} {short} samples, {shown_text(second)} {long}; leads recorded "
+            "together are needed",
+        )
+    samples = next(iter(lengths))
+    if not 1 < samples <= MOST_SAMPLES:
+        raise ReaderError(file, "signal", f"received {samples} samples of each lead; 2 to {MOST_SAMPLES} are allowed")
+    return samples
+
+
+def _sampling_rate(
+    file: str,
+    channels: Sequence[Channel],
+    hints: Hints,
+    samples: int,
+    notes: list[str],
+    questions: list[Question],
+    asked: Question | None,
+) -> float | None:
+    """The rate in Hz that counts; asks where there is none, with the question of the format if it has one."""
+    rates = sorted({float(channel.fs_hz) for channel in channels if channel.fs_hz})
+    if len(rates) > 1 and hints.fs_hz is None:
+        raise ReaderError(file, "fs_hz", f"leads have different sampling rates: {rates[0]:g} and {rates[-1]:g} Hz")
+    stated = rates[0] if len(rates) == 1 else None
+    fs_hz = stated if hints.fs_hz is None else float(hints.fs_hz)
+    if fs_hz is None:
+        ten_seconds = samples / USUAL_SECONDS
+        questions.append(
+            asked
+            or Question(
+                "fs_hz",
+                f"The file does not say its sampling rate: how many samples per second? It holds {samples} samples of "
+                "each lead.",
+                suggestion=float(ten_seconds) if ten_seconds in COMMON_FS_HZ else None,
+            )
+        )
+        return None
+    if not LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
+        raise ReaderError(file, "fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
+    if stated is not None and stated != fs_hz:
+        notes.append(f"The file says {stated:g} Hz; {fs_hz:g} Hz was taken, as given.")
+    return fs_hz
+
+
+def _lead_question(count: int) -> Question:
+    suggestion = {len(LEADS): LEADS, len(INDEPENDENT_LEADS): INDEPENDENT_LEADS}.get(count)
+    return Question(
+        "leads",
+        f"The file does not name its leads: which are its {count} signals, in order?",
+        suggestion=suggestion,
+        allowed=LEADS,
+    )
+
+
+def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Cut off the beginning and end where every lead is missing."""
+    before, after = missing_ends(signal_mv)
+    if before or after:
+        notes.append(f"Cut off, as no lead has a value there: {before} samples at the beginning, {after} at the end.")
+    elif np.isnan(signal_mv[0]).all():
+        raise ReaderError(file, "signal", "holds no sample that is a number")
+    return signal_mv[before : len(signal_mv) - after]
+
+
+def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Notes on samples that are missing and on leads that span more or less than those of any usual ECG.
+
+    Args:
+        signal_mv: ``(time, lead)`` in millivolts, NaN where a sample is missing.
+        names: of the leads, as the file spells them.
+    """
+    notes = []
+    gone = np.isnan(signal_mv)
+    if gone.any():
+        missing = gone.sum(axis=0)
+        worst = int(missing.argmax())
+        notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
+    return notes + unusual_spans(lead_spans(signal_mv))
+
+
+def unusual_spans(spans: np.ndarray) -> list[str]:
+    """A note where leads span more or less than those of any usual ECG; ``spans`` is ``(lead,)`` in millivolts."""
+    notes = []
+    typical = median(spans.tolist()) if spans.size else math.nan
+    if typical < SMALLEST_USUAL_SPAN_MV:
+        notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")
+    elif typical > LARGEST_USUAL_SPAN_MV:
+        notes.append(f"The leads span {typical:.3g} mV, more than in any usual ECG: check the units.")
+    return notes

@@ -1,0 +1,201 @@
+"""NumPy arrays: NPY files (format of NumPy enhancement proposal 1) and NPZ archives; objects are never unpickled."""
+
+import io
+from collections.abc import Mapping, Sequence
+from tokenize import TokenError
+
+import numpy as np
+
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    MOST_NUMBERS,
+    MOST_SAMPLES,
+    Channel,
+    Found,
+    Hints,
+    ReaderError,
+)
+from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.record import ORDERS
+
+NPY, NPZ = "NPY", "NPZ"
+SIGNAL_NAMES = ("signal", "signal_mv", "ecg", "p_signal", "signals", "data", "x", "arr_0")
+RATE_NAMES = ("fs_hz", "fs", "sampling_rate", "sampling_frequency", "sample_rate", "sfreq")
+LEADS_NAMES = ("leads", "lead_names", "sig_name", "channels", "ch_names", "channel_names")
+UNITS_NAMES = ("units", "unit")
+FACT_NAMES = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
+LARGEST_NPY_HEADER = 10_000
+
+
+def read_npy(file: str, content: bytes, hints: Hints) -> Found:
+    """Read one array of samples and leads; it has no names, units or rate: these are asked for.
+
+    Raises:
+        ReaderError: it is no array of numbers of two dimensions.
+    """
+    array = load_array(file, content)
+    return Found(NPY, tuple(_channels(file, array, _count(hints), hints.order)))
+
+
+def read_npz(file: str, members: Mapping[str, bytes], hints: Hints) -> Found:
+    """Read an archive: an array named ``signal`` or one a lead, with ``fs_hz``, ``leads``, ``units`` and facts beside.
+
+    Args:
+        file: name of the archive, for messages.
+        members: the unpacked NPY files by name.
+        hints: order of the array, and number of leads.
+
+    Raises:
+        ReaderError: no array can be the signal, or one is broken.
+    """
+    arrays = {name.removesuffix(".npy"): load_array(f"{file}/{name}", raw) for name, raw in members.items()}
+    beside = {name.casefold(): array for name, array in arrays.items()}
+    fs_hz = _number(file, beside, RATE_NAMES)
+    names = _texts(file, beside, LEADS_NAMES)
+    units = _texts(file, beside, UNITS_NAMES)
+    signal = _signal(arrays)
+    if signal is None:
+        one_each = {name: array for name, array in arrays.items() if standard_lead(name) and array.ndim == 1}
+        if not one_each:
+            raise ReaderError(file, "arrays", f"none is called {', '.join(SIGNAL_NAMES[:3])}, nor one a lead")
+        channels = [Channel(name, _numbers(file, array), fs_hz) for name, array in one_each.items()]
+    else:
+        count = len(names) if names and hints.leads is None else _count(hints)
+        channels = _channels(file, signal, count, hints.order)
+    channels = _labelled(file, channels, names, units, fs_hz)
+    facts, notes = _facts(file, beside)
+    return Found(NPZ, tuple(channels), facts, tuple(notes))
+
+
+def load_array(file: str, content: bytes) -> np.ndarray:
+    """An array whose header fits its bytes.
+
+    Raises:
+        ReaderError: the file is broken or cut off, or holds objects, which are never unpickled.
+    """
+    from numpy.lib import format as npy
+
+    stream = io.BytesIO(content)
+    try:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, by_column, dtype = read(stream, max_header_size=LARGEST_NPY_HEADER)
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError):
+        raise ReaderError(file, "header", "is not that of an NPY file") from None
+    if dtype.hasobject:
+        raise ReaderError(
+            file, "array", "holds Python objects, which are never unpickled; an array of numbers is needed"
+        )
+    numbers = int(np.prod([int(length) for length in shape], dtype=object)) if shape else 1
+    if min(shape, default=0) < 0 or numbers > MOST_NUMBERS:
+        raise ReaderError(file, "array", f"announces {numbers} numbers; at most {MOST_NUMBERS} are read")
+    held = len(content) - stream.tell()
+    if dtype.itemsize == 0 or held < numbers * dtype.itemsize:
+        raise ReaderError(file, "array", f"is cut off: {held} bytes, {numbers * dtype.itemsize} are announced")
+    flat = np.frombuffer(content, dtype=dtype, count=numbers, offset=stream.tell())
+    return flat.reshape(shape, order="F" if by_column else "C")
+
+
+def _count(hints: Hints) -> int | None:
+    return None if hints.leads is None else len(hints.leads)
+
+
+def _numbers(file: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise ReaderError(file, "array", "holds something other than numbers; floats or whole numbers are needed")
+    # Numbers beyond float64 become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
+
+
+def _channels(file: str, array: np.ndarray, count: int | None, order: str | None) -> list[Channel]:
+    """The columns of an array of samples and leads, whichever way round."""
+    if order is not None and order not in ORDERS:
+        raise ReaderError(file, "order", f"received another order; allowed: {', '.join(ORDERS)}")
+    while array.ndim > 2 and 1 in array.shape:
+        array = array.squeeze(axis=array.shape.index(1))
+    if array.ndim != 2:
+        held = f"{array.ndim} dimensions"
+        raise ReaderError(file, "array", f"received {held}; samples and leads of one recording are needed")
+    values = _numbers(file, array)
+    if order is None:
+        # Leads are few and samples many: no recording that is long enough has fewer samples than leads.
+        leads_first = values.shape[0] == count if count in values.shape else values.shape[0] < values.shape[1]
+        order = "lead_time" if leads_first else "time_lead"
+    by_lead = values if order == "lead_time" else values.T
+    if not (1 <= by_lead.shape[0] <= MOST_CHANNELS and 1 <= by_lead.shape[1] <= MOST_SAMPLES):
+        raise ReaderError(
+            file,
+            "array",
+            f"received {by_lead.shape[0]} leads of {by_lead.shape[1]} samples; at most {MOST_CHANNELS} of "
+            f"{MOST_SAMPLES} are read",
+        )
+    return [Channel("", lead, None) for lead in by_lead]
+
+
+def _signal(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The array of the signal: by its name, or because it is the only one of two dimensions."""
+    by_name = {name.casefold(): array for name, array in arrays.items()}
+    named = next((by_name[name] for name in SIGNAL_NAMES if name in by_name and by_name[name].ndim > 1), None)
+    if named is not None:
+        return named
+    tables = [array for array in arrays.values() if array.ndim > 1]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _number(file: str, beside: Mapping[str, np.ndarray], names: Sequence[str]) -> float | None:
+    array = next((beside[name] for name in names if name in beside), None)
+    if array is None:
+        return None
+    if array.size != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ReaderError(file, names[0], "needs one number")
+    return float(array.reshape(-1)[0]) or None
+
+
+def _texts(file: str, beside: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
+    array = next((beside[name] for name in names if name in beside), None)
+    if array is None:
+        return []
+    if array.dtype.kind not in "US" or array.size > MOST_CHANNELS:
+        raise ReaderError(file, names[0], "needs an array of texts, one a lead")
+    flat = array.reshape(-1).tolist()
+    return [text.decode("latin-1") if isinstance(text, bytes) else text for text in flat]
+
+
+def _labelled(
+    file: str, channels: Sequence[Channel], names: Sequence[str], units: Sequence[str], fs_hz: float | None
+) -> list[Channel]:
+    """The channels with the names, units and rate that stand beside them."""
+    if names and len(names) != len(channels):
+        raise ReaderError(file, LEADS_NAMES[0], f"received {len(names)} names for {len(channels)} leads")
+    if len(units) not in (0, 1, len(channels)):
+        raise ReaderError(file, UNITS_NAMES[0], f"received {len(units)} units for {len(channels)} leads")
+    of_each = list(units) if len(units) == len(channels) else list(units) * len(channels)
+    return [
+        Channel(
+            names[number] if names else channel.name,
+            channel.values,
+            fs_hz,
+            of_each[number] if of_each else "",
+        )
+        for number, channel in enumerate(channels)
+    ]
+
+
+def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
+    """Facts under the names of a request: ``age``, ``sex`` (0 male, 1 female, or a word), ``height_cm``, and so on."""
+    found: dict[str, float | None] = {}
+    for name in FACT_NAMES:
+        array = beside.get(name)
+        if array is None or array.size != 1:
+            continue
+        value = array.reshape(-1)[0]
+        if array.dtype.kind in "US":
+            found[name] = read_fact(name, value.decode("latin-1") if isinstance(value, bytes) else str(value))
+        elif array.dtype.kind in "fiub":
+            number = float(value)
+            if np.isnan(number):
+                continue
+            found[name] = number if name != "sex" or number in (0, 1) else None
+    return checked_facts(found)

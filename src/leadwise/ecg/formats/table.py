@@ -1,0 +1,281 @@
+"""Parquet tables (Apache Parquet format) with one lead a column."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadwise.ecg.formats.base import (
+    LARGEST_FILE,
+    MOST_CHANNELS,
+    MOST_NUMBERS,
+    Channel,
+    Found,
+    Hints,
+    Question,
+    ReaderError,
+    shown_text,
+)
+from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
+from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TIME_NAMES = frozenset(
+    {"time", "t", "times", "timestamp", "seconds", "sec", "secs", "ms", "msec", "milliseconds", "us", "zeit", "tiempo",
+     "temps", "elapsed time", "elapsed", "datetime", "date time", "time stamp"}
+)  # fmt: skip
+INDEX_NAMES = frozenset(
+    {"", "index", "sample", "samples", "sample #", "sample number", "sample no", "n", "#", "no", "row", "idx",
+     "unnamed: 0"}
+)  # fmt: skip
+
+NEAREST_WHOLE = 2e-4
+"""Relative distance from a whole rate that rounded times explain."""
+LARGEST_SHIFT = 0.75
+"""Samples that a time may lie off an even grid: times are often rounded to milliseconds."""
+
+_CLOCK = re.compile(r"(?:.*[ T])?\[?(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d+)?)Z?\]?$")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A sampling rate in Hz, ``None`` for a mere index, and what is odd about the times."""
+
+    fs_hz: float | None
+    notes: tuple[str, ...] = ()
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a column of this name holds times."""
+    return name.strip().casefold().replace("_", " ") in TIME_NAMES
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a column of this name numbers the rows."""
+    return name.strip().casefold().replace("_", " ") in INDEX_NAMES
+
+
+def clock_seconds(cells: list[str]) -> np.ndarray | None:
+    """``(time,)`` seconds from times of day or elapsed times such as ``0:00.002``; ``None`` if a cell is none."""
+    seconds = np.empty(len(cells))
+    for row, cell in enumerate(cells):
+        match = _CLOCK.match(cell.strip().strip("'\"").strip())
+        if match is None:
+            return None
+        seconds[row] = int(match[1] or 0) * 3600 + int(match[2]) * 60 + float(match[3].replace(",", "."))
+    # Past midnight a time of day begins again.
+    return seconds + 86_400.0 * np.cumsum(np.diff(seconds, prepend=seconds[:1]) < -43_200)
+
+
+def steps_evenly(values: np.ndarray) -> bool:
+    """Whether a column without a name can be nothing but times or row numbers: every step is the same."""
+    if len(values) < 3 or not np.isfinite(values).all():
+        return False
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    return bool(step > 0 and np.abs(np.diff(values) - step).max() < 1e-3 * step)
+
+
+def read_clock(file: str, values: np.ndarray, unit: str) -> Clock:
+    """The sampling rate from times.
+
+    Args:
+        file: name of the file, for messages.
+        values: ``(time,)`` the column.
+        unit: of the times; empty where the file gives none.
+
+    Raises:
+        ReaderError: the times do not go on evenly.
+    """
+    if len(values) < 3 or not np.isfinite(values).all():
+        raise ReaderError(file, "time", "holds something that is no time")
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    if not step > 0:
+        raise ReaderError(file, "time", "does not go forward")
+    shift = np.abs(values - (values[0] + step * np.arange(len(values)))) / step
+    if shift.max() > LARGEST_SHIFT:
+        row = int(np.abs(np.diff(values) - step).argmax())
+        raise ReaderError(
+            file, "time", f"is not even: a gap or a repeat near row {row + 2} of the table; even sampling is needed"
+        )
+    seconds = seconds_of(unit)
+    if seconds is not None:
+        return Clock(_nearest_whole(1 / (step * seconds)))
+    if abs(step - 1) < 1e-9:
+        return Clock(None, ("The time column counts rows by one, so it does not tell the sampling rate.",))
+    for guess, name in ((1.0, "seconds"), (1e-3, "milliseconds"), (1e-6, "microseconds")):
+        fs_hz = _nearest_whole(1 / (step * guess))
+        if LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
+            return Clock(fs_hz, (f"The time column was taken to be in {name}: {fs_hz:g} Hz.",))
+    return Clock(None, ("The steps of the time column fit no sampling rate in s, ms or us.",))
+
+
+def _nearest_whole(fs_hz: float) -> float:
+    whole = round(fs_hz)
+    return float(whole) if whole and abs(fs_hz - whole) <= NEAREST_WHOLE * whole else round(fs_hz, 6)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers; ``unit`` is what a line of units says of it. One of text has no number but NaN."""
+
+    name: str
+    values: np.ndarray
+    unit: str = ""
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The signals of a table, what is odd about it, and what to ask where its sampling rate is not known."""
+
+    channels: tuple[Channel, ...]
+    notes: tuple[str, ...]
+    rate_question: Question | None = None
+
+
+def channels_of(file: str, columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = "") -> Table:
+    """Turn columns into channels; times and row numbers tell the rate and are left out, as are columns of nothing.
+
+    Args:
+        file: name of the file, for messages.
+        columns: the table.
+        stated_hz: sampling rates that the file states elsewhere.
+        unit: unit that the file states for all of them elsewhere.
+
+    Raises:
+        ReaderError: times are uneven, or there are too many columns.
+    """
+    if len(columns) > MOST_CHANNELS:
+        raise ReaderError(file, "table", f"received {len(columns)} columns; at most {MOST_CHANNELS} are read")
+    notes: list[str] = []
+    kept: list[tuple[str, str, np.ndarray]] = []
+    without_numbers: list[str] = []
+    clocked_hz: list[float] = []
+    bare = not any(one.name for one in columns)
+    for position, column in enumerate(columns):
+        name, own_unit = name_and_unit(column.name)
+        own_unit = own_unit or column.unit
+        # Without names, an empty column may well be a lead.
+        is_useless = column.is_text or not (bare or np.isfinite(column.values).any())
+        if is_useless and not is_lead_or_time(column.name):
+            without_numbers.append(shown_text(column.name) if column.name else f"column {position + 1}")
+            continue
+        clock = _clock(file, name, own_unit, column.values, position, bare=bare)
+        if clock is None:
+            kept.append((name, own_unit or unit, column.values))
+            continue
+        notes.extend(clock.notes)
+        if clock.fs_hz is not None:
+            clocked_hz.append(clock.fs_hz)
+    if without_numbers:
+        notes.append(f"Left out, as they hold text or nothing: {', '.join(without_numbers[:8])}.")
+    told = [*clocked_hz, *stated_hz]
+    # A rate that is stated is exact, one from times may be rounded.
+    fs_hz = told[-1] if told and all(abs(one - told[0]) <= 1e-3 * told[0] for one in told) else None
+    question = _rate_question(clocked_hz, stated_hz) if told and fs_hz is None else None
+    channels = tuple(Channel(name, values, fs_hz, own) for name, own, values in kept)
+    return Table(channels, tuple(notes), question)
+
+
+def is_lead_or_time(name: str) -> bool:
+    """Whether a column of this name must hold numbers or times."""
+    bare, unit = name_and_unit(name)
+    return standard_lead(bare) is not None or is_time_name(bare) or seconds_of(unit) is not None
+
+
+def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> Question:
+    """Ask which of the sampling rates holds; times count more than a number in a line above them."""
+    places = (("its times fit", clocked_hz), ("it states", stated_hz))
+    told = " and ".join(f"{verb} {', '.join(f'{one:g}' for one in rates)} Hz" for verb, rates in places if rates)
+    allowed = [one for one in (*clocked_hz, *stated_hz) if LOWEST_FS_HZ <= one <= HIGHEST_FS_HZ]
+    return Question(
+        "fs_hz",
+        f"The file contradicts itself on its sampling rate, as {told}: how many samples per second?",
+        suggestion=allowed[0] if allowed else None,
+    )
+
+
+def _clock(file: str, name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:
+    """What a column says of the time; ``None`` if it is a signal."""
+    if is_time_name(name) or (name and seconds_of(unit) is not None):
+        return read_clock(file, values, unit or (name if seconds_of(name) is not None else ""))
+    if position == 0 and (bare or is_index_name(name)) and steps_evenly(values):
+        return read_clock(file, values, unit) if unit or _is_fractional(values) else _row_numbers(values)
+    if is_index_name(name) and name:
+        return Clock(None)
+    return None
+
+
+def _is_fractional(values: np.ndarray) -> bool:
+    return bool((values != np.round(values)).any())
+
+
+def _row_numbers(values: np.ndarray) -> Clock:
+    """Whole numbers in a column without a name count rows; they say no rate, even if they could be milliseconds."""
+    step = values[1] - values[0]
+    notes = (
+        () if step == 1 else (f"The first column goes on by {step:g} and was taken for row numbers, not for times.",)
+    )
+    return Clock(None, notes)
+
+
+FORMAT = "Parquet"
+NUMBERS_ARE = 8
+"""Bytes of the widest number."""
+
+
+def read_parquet(file: str, content: bytes, hints: Hints) -> Found:
+    """Read a table of samples; ``fs_hz`` and ``units`` may stand in the metadata of its schema.
+
+    Raises:
+        ReaderError: the table is too large, or a column holds something other than numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table_file = pq.ParquetFile(
+            io.BytesIO(content), thrift_string_size_limit=2**20, thrift_container_size_limit=10**5
+        )
+        meta = table_file.metadata
+        if meta.num_columns > MOST_CHANNELS or meta.num_rows * meta.num_columns > MOST_NUMBERS:
+            raise ReaderError(
+                file,
+                "table",
+                f"received {meta.num_rows} rows of {meta.num_columns} columns; at most {MOST_NUMBERS} numbers in "
+                f"{MOST_CHANNELS} columns are read",
+            )
+        unpacked = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
+        if unpacked > max(NUMBERS_ARE * MOST_NUMBERS, LARGEST_FILE):
+            raise ReaderError(file, "size", f"unpacks to {unpacked // 2**20} MiB, which is too much")
+        table = table_file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise ReaderError(file, "table", f"is broken or cut off ({type(error).__name__}); write it anew") from None
+    columns = []
+    for name, cells in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
+            if not is_lead_or_time(name):
+                columns.append(Column(name, np.full(len(cells), np.nan), is_text=True))
+                continue
+            raise ReaderError(file, "table", f"column {shown_text(name)} holds something other than numbers")
+        columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
+    stated = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in _metadata(table).items()}
+    found = channels_of(file, columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
+    return Found(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
+
+
+def _metadata(table: "pa.Table") -> dict[bytes, bytes]:
+    return table.schema.metadata or {}
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        rate = float(text)
+    except ValueError:
+        return []
+    return [rate] if np.isfinite(rate) and rate > 0 else []

@@ -1,0 +1,331 @@
+"""WFDB records, as PhysioNet publishes them: a header (``.hea``) and its signal files (``.dat``, ``.mat``)."""
+
+import re
+import tempfile
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    MOST_SAMPLES,
+    Channel,
+    Found,
+    Hints,
+    Question,
+    ReaderError,
+    by_library,
+    shown_name,
+    shown_text,
+)
+from leadwise.ecg.formats.patient import facts_of, pairs_in
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_RECORD = re.compile(
+    rf"^(?P<name>[^\s/]+(?:/[^\s/]+)*?)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
+    rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/\S*)?(?:[ \t]+(?P<samples>\d+)(?:[ \t].*)?)?)?[ \t]*$"
+)
+_SIGNAL = re.compile(
+    rf"^(?P<file>\S+)[ \t]+(?P<format>\d+)(?:x(?P<frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?"
+    rf"(?:[ \t]+(?P<gain>{_NUMBER})(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?"
+    rf"(?:[ \t]+(?P<resolution>\d+)(?:[ \t]+(?P<zero>[-+]?\d+)(?:[ \t]+(?P<initial>[-+]?\d+)"
+    rf"(?:[ \t]+(?P<checksum>[-+]?\d+)(?:[ \t]+(?P<block>\d+)(?:[ \t]+(?P<description>.*))?)?)?)?)?)?)?[ \t]*$"
+)
+
+FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
+"""Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
+SIGNAL_ENDINGS = (".dat", ".mat")
+DEFAULT_FS_HZ = 250.0
+LONGEST_HEADER, LONGEST_LINE = 2**18, 2000
+LARGEST_NUMBER = 2**31
+MOST_SAMPLES_PER_FRAME = 1000
+MOST_SKEW = 10_000
+"""Samples between channels that were recorded side by side on tape: a few."""
+
+
+@dataclass(frozen=True)
+class SignalLine:
+    """One signal as its header describes it; ``gain`` is ``None`` where the header gives none."""
+
+    file: str
+    format: str
+    samples_per_frame: int
+    skew: int
+    offset: int
+    gain: float | None
+    baseline: int
+    units: str
+    zero: int
+    initial: int | None
+    checksum: int | None
+    description: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header without names, dates and times.
+
+    Attributes:
+        fs_hz: frames per second.
+        samples: frames, if the header says it.
+        signals: one per signal.
+        comments: the lines of comment.
+    """
+
+    fs_hz: float
+    samples: int | None
+    signals: tuple[SignalLine, ...]
+    comments: tuple[str, ...]
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Names of the signal files, each once."""
+        return tuple(dict.fromkeys(line.file for line in self.signals))
+
+    def held_as(self, names: Container[str]) -> dict[str, str]:
+        """Under which of some names, which have no folders, the signal files are held; those that are not are left."""
+        found = {file: [name for name in spellings(file) if name in names] for file in self.files}
+        return {file: held[0] for file, held in found.items() if held}
+
+    def rewritten(self, names: dict[str, str]) -> str:
+        """A clean header for the record ``record``, with other names of the signal files.
+
+        Args:
+            names: new name of each file.
+        """
+        length = "" if self.samples is None else f" {self.samples}"
+        lines = [f"record {len(self.signals)} {self.fs_hz!r}{length}"]
+        for number, line in enumerate(self.signals):
+            frame = f"x{line.samples_per_frame}" if line.samples_per_frame > 1 else ""
+            skew = f":{line.skew}" if line.skew else ""
+            offset = f"+{line.offset}" if line.offset else ""
+            gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
+            lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
+        return "\n".join(lines) + "\n"
+
+
+def spellings(file: str) -> tuple[str, ...]:
+    """Names of a signal file without its folder: as its header spells it, and with the ending that it may lack."""
+    base = file.rpartition("/")[2]
+    return (base, *(f"{base}{ending}" for ending in SIGNAL_ENDINGS))
+
+
+def looks_like_header(text: str) -> bool:
+    """Whether a text begins as a header does, with at least one line of a signal."""
+    lines = [line for line in text[:4096].splitlines() if line.strip() and not line.startswith("#")]
+    if len(lines) < 2:
+        return False
+    record = _RECORD.match(lines[0])
+    return record is not None and (record["segments"] is not None or _SIGNAL.match(lines[1]) is not None)
+
+
+# A record is asked for its header three times on its way.
+@lru_cache(maxsize=2)
+def read_header(file: str, text: str) -> Header:
+    """Read and check a header.
+
+    Raises:
+        ReaderError: a line is not as it should be, or something in it is beyond all measure.
+    """
+    lines = [line.rstrip("\r") for line in text[:LONGEST_HEADER].split("\n")]
+    if len(text) > LONGEST_HEADER or max(map(len, lines)) > LONGEST_LINE:
+        raise ReaderError(file, "header", f"is longer than {LONGEST_HEADER} characters, or a line than {LONGEST_LINE}")
+    comments = tuple(line for line in lines if line.startswith("#"))
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    record = _RECORD.match(lines[0]) if lines else None
+    if record is None:
+        raise ReaderError(file, "record line", "is not 'name signals rate samples', as in a WFDB header")
+    # rec/12 is a record of 12 segments, or record 12 of a folder, of which the header is called 12.hea.
+    if record["segments"] is not None and not (PurePath(file).stem == record["segments"] != record["name"]):
+        raise ReaderError(file, "record line", "is of a record of several segments; one segment is read")
+    count = _whole(file, "number of signals", record["signals"], 1, MOST_CHANNELS)
+    if len(lines) - 1 < count:
+        raise ReaderError(file, "signal lines", f"{count} are announced, {len(lines) - 1} are there")
+    samples = _whole(file, "number of samples", record["samples"] or "0", 0, MOST_SAMPLES)
+    fs_hz = float(record["fs"] or DEFAULT_FS_HZ)
+    if not 0 < fs_hz < LARGEST_NUMBER:
+        raise ReaderError(file, "fs_hz", f"received {fs_hz:g}")
+    signals = tuple(_signal(file, number, line) for number, line in enumerate(lines[1 : count + 1]))
+    return Header(fs_hz, samples or None, signals, comments)
+
+
+def _signal(file: str, number: int, text: str) -> SignalLine:
+    field = f"signal line {number + 1}"
+    match = _SIGNAL.match(text)
+    if match is None:
+        raise ReaderError(file, field, "is not 'file format gain ... description', as in a WFDB header")
+    parts = match["file"].split("/")
+    if re.search(r"[\\:]", match["file"]) or not {"", "~", "-", ".", ".."}.isdisjoint(parts):
+        raise ReaderError(file, field, f"names {shown_text(match['file'])}; a file beside the header is needed")
+    if match["format"] not in FORMATS:
+        raise ReaderError(file, field, f"format {shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")
+    gain = float(match["gain"] or 0)
+    if not 0 <= gain < LARGEST_NUMBER:
+        raise ReaderError(file, field, f"received a gain of {gain:g}")
+    zero = _whole(file, field, match["zero"] or "0", -LARGEST_NUMBER, LARGEST_NUMBER)
+    return SignalLine(
+        file=match["file"],
+        format=match["format"],
+        samples_per_frame=_whole(file, field, match["frame"] or "1", 1, MOST_SAMPLES_PER_FRAME),
+        skew=_whole(file, field, match["skew"] or "0", 0, MOST_SKEW),
+        offset=_whole(file, field, match["offset"] or "0", 0, LARGEST_NUMBER),
+        gain=gain or None,
+        baseline=_whole(file, field, match["baseline"] or str(zero), -LARGEST_NUMBER, LARGEST_NUMBER),
+        units=match["units"] or "mV",
+        zero=zero,
+        initial=int(match["initial"][:12]) if match["initial"] else None,
+        checksum=int(match["checksum"][:12]) if match["checksum"] else None,
+        description=(match["description"] or "").strip(),
+    )
+
+
+def _whole(file: str, field: str, text: str, low: int, high: int) -> int:
+    value = int(text) if len(text) <= 12 else high + 1
+    if not low <= value <= high:
+        raise ReaderError(file, field, f"received {shown_text(text)}; {low} to {high} is allowed")
+    return value
+
+
+FORMAT = "WFDB"
+MISSING_16_BIT = -(2**15)
+USUAL_GAIN = 200.0
+"""Units per millivolt that the header specification assumes where a header states none."""
+PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12, "310": 10, "311": 10}
+"""Bits that a sample takes in a file at least; formats 508, 516 and 524 are compressed."""
+
+
+def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+    """Read a record.
+
+    Args:
+        file: name of the header.
+        files: the header and its signal files by name.
+        hints: not needed here.
+
+    Raises:
+        ReaderError: a signal file is missing or cut off, or the header is broken.
+    """
+    header = read_header(file, files[file].decode("utf-8", errors="replace"))
+    files = _signal_files(file, header, files)
+    _check_lengths(file, header, files)
+    stored = _read_directly(header, files) or _read_by_library(file, header, files)
+    damaged = _damaged(header, stored)
+    facts, oddities = facts_of(pairs_in(header.comments))
+    question = None
+    if any(line.gain is None for line in header.signals):
+        question = Question(
+            "gain",
+            "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
+            suggestion=USUAL_GAIN,
+        )
+    channels = [_channel(line, numbers, header.fs_hz) for line, numbers in zip(header.signals, stored, strict=True)]
+    for place in damaged:
+        channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
+    return Found(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
+
+
+def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every signal file by its name in the header."""
+    held = header.held_as(files)
+    for name in header.files:
+        if name not in held:
+            raise ReaderError(
+                file,
+                "signal file",
+                f"names {shown_name(name)}, which is missing; give header and signal files together",
+            )
+    if len(set(held.values())) < len(held):
+        raise ReaderError(file, "signal file", "names two files that differ in folder or ending only; one is needed")
+    return {name: files[given] for name, given in held.items()}
+
+
+def _check_lengths(file: str, header: Header, files: Mapping[str, bytes]) -> None:
+    """Every signal file is as long as the header says."""
+    for name in header.files:
+        lines = [line for line in header.signals if line.file == name]
+        bits = PACKED_IN_BITS.get(lines[0].format)
+        if bits is None or header.samples is None:
+            continue
+        a_frame = sum(line.samples_per_frame for line in lines)
+        needed = int(header.samples * a_frame * bits / 8) + lines[0].offset
+        if len(files[name]) < needed:
+            raise ReaderError(
+                name, "signal file", f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
+            )
+
+
+def _read_directly(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
+    """The stored numbers of a record as most are, PTB-XL's among them; nothing of any other.
+
+    The library takes ten times as long for it.
+    """
+    if not is_plain(header) or not header.samples:
+        return []
+    shape, offset = (header.samples, len(header.signals)), header.signals[0].offset
+    by_time = np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1], offset).reshape(shape)
+    return list(np.ascontiguousarray(by_time.T))
+
+
+def is_plain(header: Header) -> bool:
+    """Whether the samples are 16-bit numbers in one file, one of every signal after the other."""
+    layouts = {(line.format, line.samples_per_frame, line.skew) for line in header.signals}
+    offsets = {line.offset for line in header.signals}
+    return len(header.files) == len(offsets) == 1 and layouts == {("16", 1, 0)}
+
+
+def _read_by_library(file: str, header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
+    """The stored numbers of every signal, by wfdb: it reads from a disk, so a folder is made for it, and removed."""
+    import wfdb
+
+    names = {name: f"signal{number}.dat" for number, name in enumerate(header.files)}
+    # Several samples a frame are averaged unless they are asked for, but format 61 can only be read when they are not.
+    one_a_frame = all(line.samples_per_frame == 1 for line in header.signals)
+    with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
+        for name, new in names.items():
+            Path(folder, new).write_bytes(files[name])
+        Path(folder, "record.hea").write_text(header.rewritten(names), encoding="ascii")
+        formats = ", ".join(
+            dict.fromkeys(f"{shown_name(line.file)} of format {line.format}" for line in header.signals)
+        )
+        with by_library(file, "signal file", f"what the header says is needed: {formats}"):
+            record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
+    stored = record.d_signal.T if one_a_frame else record.e_d_signal
+    return [np.asarray(signal) for signal in stored]
+
+
+def _channel(line: SignalLine, stored: np.ndarray, frames_hz: float) -> Channel:
+    """One signal in its units, NaN where the format marks a sample as missing."""
+    values = stored.astype(np.float64)
+    values[stored == _missing_mark(line.format)] = np.nan
+    fs_hz = frames_hz * line.samples_per_frame
+    if line.gain is None:
+        return Channel(line.description, values - line.baseline, fs_hz)
+    return Channel(line.description, (values - line.baseline) / line.gain, fs_hz, line.units, line.gain)
+
+
+def _missing_mark(stored_format: str) -> int:
+    """The lowest number of a format stands for a missing sample."""
+    bits = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "24": 24, "524": 24, "32": 32}
+    return -(2 ** (bits.get(stored_format, 16) - 1))
+
+
+def _damaged(header: Header, signals: Sequence[np.ndarray]) -> list[int]:
+    """The signals whose samples do not fit their checksum in the header."""
+    wrong = []
+    for place, (line, stored) in enumerate(zip(header.signals, signals, strict=True)):
+        if line.checksum is None or line.skew or len(stored) == 0:
+            continue
+        difference = int(np.sum(stored, dtype=np.int64)) - line.checksum
+        if difference % 65536:
+            wrong.append(place)
+    return wrong
+
+
+def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
+    wrong = [header.signals[place].description or "one without a name" for place in damaged]
+    if not wrong:
+        return []
+    return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]

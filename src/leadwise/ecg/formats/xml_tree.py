@@ -1,0 +1,110 @@
+"""XML from anybody: no entities, nothing fetched, and not more elements than an ECG needs."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from leadwise.ecg.formats.base import ReaderError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MOST_ELEMENTS = 200_000
+"""An annotated ECG of a whole day's beats has some ten thousand."""
+DEEPEST = 200
+MOST_EQUAL_SIGNS = 400_000
+"""Every attribute needs one; base64 ends with two at most."""
+
+
+class _CountingTarget:
+    """Builds a tree, and stops when it grows beyond all measure."""
+
+    def __init__(self, file: str) -> None:
+        from xml.etree.ElementTree import TreeBuilder
+
+        self.file = file
+        self.builder = TreeBuilder()
+        self.elements = self.depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.elements += 1
+        self.depth += 1
+        if self.elements > MOST_ELEMENTS or self.depth > DEEPEST:
+            limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
+            raise ReaderError(self.file, "XML", f"has {limits}; an ECG has fewer")
+        self.builder.start(tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self.depth -= 1
+        self.builder.end(tag)
+
+    def data(self, text: str) -> None:
+        self.builder.data(text)
+
+    def close(self) -> "Element":
+        return self.builder.close()
+
+
+def parse_xml(file: str, content: bytes) -> "Element":
+    """The root of a document.
+
+    A document type without entities is allowed, as GE MUSE writes one; it is not fetched.
+
+    Raises:
+        ReaderError: the document is not well formed, declares entities, or is far larger than any ECG.
+    """
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, XMLParser
+
+    if content.count(b"=") > MOST_EQUAL_SIGNS:
+        raise ReaderError(file, "XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
+    parser = XMLParser(target=_CountingTarget(file))
+    try:
+        parser.feed(content)
+        return parser.close()
+    except DefusedXmlException:
+        raise ReaderError(file, "XML", "declares entities, which are never expanded; export it without them") from None
+    except ParseError as error:
+        line, column = error.position
+        raise ReaderError(file, "XML", f"is not well formed at line {line}, column {column}") from None
+    except (LookupError, ValueError):
+        raise ReaderError(file, "XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
+
+
+def local_name(element: "Element") -> str:
+    """The tag without its namespace."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def children(element: "Element | None", name: str) -> Iterator["Element"]:
+    """Children of a name, in any namespace."""
+    if element is not None:
+        yield from (child for child in element if local_name(child) == name)
+
+
+def child(element: "Element | None", *path: str) -> "Element | None":
+    """The first element along a path of names; ``None`` if there is none."""
+    for name in path:
+        element = next(children(element, name), None)
+    return element
+
+
+def text_of(element: "Element | None", *path: str) -> str:
+    """The stripped text of an element along a path; empty if there is none."""
+    found = child(element, *path)
+    return (found.text or "").strip() if found is not None else ""
+
+
+def number_of(file: str, field: str, text: str) -> float:
+    """A finite number of a document.
+
+    Raises:
+        ReaderError: the text is no number.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ReaderError(file, field, "received no number where one is needed")
+    return value

@@ -1,0 +1,69 @@
+"""Zip archives from anybody, unpacked in memory: few members, not too large, none of them outside of the archive."""
+
+import io
+import lzma
+import zipfile
+import zlib
+
+from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, ReaderError, shown_name
+
+_DIRECTORY_ENTRY = b"PK\x01\x02"
+_NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+_CHUNK = 2**20
+
+
+def unpack(file: str, content: bytes) -> dict[str, bytes]:
+    """The members of an archive by name, without folders.
+
+    Raises:
+        ReaderError: the archive is broken, encrypted, holds too much, or names a member outside of itself.
+    """
+    if content.count(_DIRECTORY_ENTRY) > MOST_FILES:
+        raise ReaderError(file, "zip", f"holds more than {MOST_FILES} files, which is the most")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _members(file, archive)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
+        raise ReaderError(file, "zip", f"is broken or cut off ({type(error).__name__}); pack it anew") from None
+
+
+def _members(file: str, archive: zipfile.ZipFile) -> dict[str, bytes]:
+    left = LARGEST_FILE
+    found: dict[str, bytes] = {}
+    for member in archive.infolist():
+        name = member.filename.replace("\\", "/")
+        if member.is_dir() or name.startswith(_NOT_WANTED) or name.endswith(_NOT_WANTED):
+            continue
+        if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+            raise ReaderError(file, "zip", f"names {shown_name(name)} outside of the archive")
+        if member.flag_bits & 1:
+            raise ReaderError(file, "zip", "is encrypted; unpack it and give its files")
+        base = name.rpartition("/")[2]
+        if base in found:
+            raise ReaderError(file, "zip", f"holds {shown_name(base)} more than once")
+        found[base] = _bounded(file, archive, member, left)
+        left -= len(found[base])
+    if not found:
+        raise ReaderError(file, "zip", "holds no file")
+    return found
+
+
+def _bounded(file: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    """A member unpacked piece by piece, as what its header says of its size may be a lie."""
+    pieces, length = [], 0
+    with archive.open(member) as stream:
+        while piece := stream.read(_CHUNK):
+            length += len(piece)
+            if length > most:
+                limit = f"{LARGEST_FILE // 2**20} MiB"
+                raise ReaderError(file, "zip", f"unpacks to more than {limit}, which is the most")
+            pieces.append(piece)
+    return b"".join(pieces)

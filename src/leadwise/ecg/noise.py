@@ -1,0 +1,200 @@
+"""Disturbances of known strength, to measure how much of them an answer survives.
+
+All take recordings ``(record, time, 12)`` float32 in mV, leads in the order of ``LEADS``, and return new ones; what is
+random comes from the generator alone and is drawn alike for every strength, so that a record's disturbance of twice
+the strength is twice the same one. Noise, wander and hum arise at the nine electrodes, so that the six limb leads go
+on obeying Einthoven's law. Strengths in mV are root mean squares over the 12 leads unless said otherwise.
+
+Unlike an ``Augmentation``, a disturbance may change what the recording says: exchanged electrodes do.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
+
+from leadwise.contract import FS_HZ, LEADS, LeadwiseError
+from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
+from leadwise.ecg.record import resample
+from leadwise.ecg.reversal import ELECTRODES, EXCHANGES, exchange_matrix, lead_noise
+from leadwise.ecg.waves import average_beat
+
+MUSCLE_HZ = (5.0, 20.0)
+"""Muscle noise sets in between these; above, it is white as far as the recording goes (surface EMG: 20 to 500 Hz)."""
+TENSION_SD = 0.5
+"""Standard deviation of the logarithm of muscle noise's slowly changing strength."""
+WANDER_HZ = (0.05, 0.5)
+"""Baseline wander by breathing and movement lies below 0.5 Hz (IEC 60601-2-25 tests filters there)."""
+WANDER_WAVES = 3
+
+
+def white_noise(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Gaussian noise without memory, standard deviation 1, as amplifiers make it."""
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def muscle_noise(shape: tuple[int, int, int], fs_hz: float, generator: np.random.Generator) -> NDArray[np.float32]:
+    """``(record, time, electrode)`` of noise from ``MUSCLE_HZ`` on, rising and falling at all electrodes together.
+
+    Its strength is near 1 and differs from record to record.
+    """
+    records, samples, _ = shape
+    spectrum = rfft(white_noise(shape, generator), axis=1)
+    low, high = MUSCLE_HZ
+    hertz = np.fft.rfftfreq(samples, 1 / fs_hz)
+    spectrum *= np.clip((hertz - low) / (high - low), 0, 1).astype(np.float32)[:, np.newaxis]
+    tension = np.exp(TENSION_SD * baseline_wander((records, samples, 1), fs_hz, generator))
+    return np.asarray(irfft(spectrum, samples, axis=1) * tension, dtype=np.float32)
+
+
+def baseline_wander(shape: tuple[int, ...], fs_hz: float, generator: np.random.Generator) -> np.ndarray:
+    """``(record, time, electrode)`` float32 of slow waves with standard deviation 1 over long stretches.
+
+    A record's waves share their frequencies; their phases and strengths differ from one electrode to the other.
+    """
+    records, samples, leads = shape
+    hertz = generator.uniform(*WANDER_HZ, (records, WANDER_WAVES)).astype(np.float32)
+    phase = generator.uniform(0, 2 * np.pi, (records, WANDER_WAVES, leads)).astype(np.float32)
+    strength = generator.standard_normal((records, WANDER_WAVES, leads), dtype=np.float32)
+    seconds = np.arange(samples, dtype=np.float32) / np.float32(fs_hz)
+    turns = 2 * np.pi * hertz[:, np.newaxis, :] * seconds[:, np.newaxis]
+    # sin(a + b) as two products: the waves of all leads come from two small matrix products per record.
+    waves = np.sin(turns) @ (np.cos(phase) * strength) + np.cos(turns) @ (np.sin(phase) * strength)
+    return np.asarray(waves * np.float32(np.sqrt(2 / WANDER_WAVES)), dtype=np.float32)
+
+
+Signals = NDArray[np.float32]
+
+MAINS_HZ, MAINS_TOLERANCE_HZ = 50.0, 0.05
+"""European grids are normally within 0.05 Hz of it."""
+DEVICE_HZ = 500.0
+"""The rate at which hum is recorded before it is brought to the rate of the model."""
+QRS_HALF_S = 0.1
+"""A QRS complex, wide ones too, lies within this of its steepest place."""
+
+
+class DisturbanceError(LeadwiseError):
+    """A disturbance cannot be had in this strength; the message says what was received and what is allowed."""
+
+
+def add_white_noise(signal_mv: Signals, rms_mv: float, generator: np.random.Generator) -> Signals:
+    """Gaussian noise without memory, as amplifiers make it: in mV, as it knows nothing of the heart's amplitude."""
+    _not_negative("noise", rms_mv)
+    return signal_mv + np.float32(rms_mv) * lead_noise(white_noise(_electrodes(signal_mv), generator))
+
+
+def add_muscle_noise(
+    signal_mv: Signals, snr_db: float, generator: np.random.Generator, fs_hz: float = FS_HZ
+) -> Signals:
+    """Muscle noise as far below the QRS complexes as asked, in dB; infinite: none.
+
+    The ratio is that of the MIT-BIH Noise Stress Test Database (Moody et al., Computers in Cardiology 1984; the
+    program ``nst`` of WFDB), so that curves can be set beside published ones: 10 log10(S / N), S from ``qrs_power``
+    and N the mean square of the noise, here over all leads of a record together, as one gain per lead would break
+    Einthoven's law. Every record has exactly the asked ratio.
+    """
+    if not snr_db > -np.inf:
+        raise DisturbanceError(f"signal-to-noise ratio: received {snr_db} dB; allowed: a number, or infinity for none")
+    noise = lead_noise(muscle_noise(_electrodes(signal_mv), fs_hz, generator))
+    power = np.square(noise).mean(axis=(1, 2)) * np.float32(10 ** (snr_db / 10))
+    gain = np.sqrt(qrs_power(signal_mv, fs_hz) / power)
+    return signal_mv + gain[:, np.newaxis, np.newaxis].astype(np.float32) * noise
+
+
+def qrs_power(signal_mv: Signals, fs_hz: float = FS_HZ) -> NDArray[np.float32]:
+    """``(record,)`` in mV^2: peak-to-peak amplitude of the average QRS complex, squared, over 8; mean of the leads.
+
+    The power of a sine of that amplitude; ``nst`` takes the mean amplitude of the beats, not that of the mean beat.
+    Where no beat is found it is the variance of the recording.
+    """
+    beat, count = average_beat(signal_mv.transpose(0, 2, 1), fs_hz, QRS_HALF_S, QRS_HALF_S + 1 / fs_hz)
+    power = np.square(np.ptp(beat, axis=2)).mean(axis=1) / 8
+    return np.asarray(np.where(count > 0, power, signal_mv.var(axis=1).mean(axis=1)), dtype=np.float32)
+
+
+def add_baseline_wander(
+    signal_mv: Signals, rms_mv: float, generator: np.random.Generator, fs_hz: float = FS_HZ
+) -> Signals:
+    """Slow waves of 0.05 to 0.5 Hz at each electrode, as breathing and movement make them."""
+    _not_negative("wander", rms_mv)
+    wander = baseline_wander(_electrodes(signal_mv), fs_hz, generator)
+    return signal_mv + np.float32(rms_mv) * lead_noise(wander)
+
+
+def add_mains_hum(
+    signal_mv: Signals, amplitude_mv: float, generator: np.random.Generator, fs_hz: float = FS_HZ
+) -> Signals:
+    """50 Hz hum as a recording at ``DEVICE_HZ`` holds it that is then brought to ``fs_hz``.
+
+    At 100 Hz, 50 Hz is the Nyquist frequency: of a hum there, resampling leaves about half, beating slowly as the grid
+    is never at exactly 50 Hz. As resampling is linear, it is enough to resample the hum and add it. 60 Hz leaves
+    nothing at that rate, so that 50 Hz is the worse case.
+
+    Args:
+        amplitude_mv: half of the peak-to-peak amplitude at ``DEVICE_HZ``, root mean square over the leads; the
+            electrodes differ, one phase is common to all.
+    """
+    _not_negative("hum", amplitude_mv)
+    records, samples, _ = signal_mv.shape
+    hertz = MAINS_HZ + generator.uniform(-MAINS_TOLERANCE_HZ, MAINS_TOLERANCE_HZ, records)
+    phase = generator.uniform(0, 2 * np.pi, records)
+    strength = lead_noise(generator.standard_normal((records, len(ELECTRODES)), dtype=np.float32))
+    seconds = np.arange(int(np.ceil(samples * DEVICE_HZ / fs_hz))) / DEVICE_HZ
+    hum = resample(np.cos(2 * np.pi * np.outer(seconds, hertz) + phase), DEVICE_HZ, fs_hz)[:samples]
+    return signal_mv + np.float32(amplitude_mv) * hum.T.astype(np.float32)[:, :, np.newaxis] * strength[:, np.newaxis]
+
+
+def silence_leads(signal_mv: Signals, count: int, generator: np.random.Generator) -> Signals:
+    """As many leads of each record as asked are 0, drawn at random: loose or forgotten cables."""
+    if not 0 <= count <= len(LEADS):
+        raise DisturbanceError(f"silent leads: received {count}; allowed: 0 to {len(LEADS)}")
+    rank = generator.random((len(signal_mv), len(LEADS))).argsort(axis=1).argsort(axis=1)
+    return np.where((rank < count)[:, np.newaxis], np.float32(0), signal_mv)
+
+
+def keep_leads(signal_mv: Signals, leads: tuple[str, ...]) -> Signals:
+    """All leads but the named ones are 0."""
+    if unknown := sorted(set(leads) - set(LEADS)):
+        raise DisturbanceError(f"leads: received {', '.join(unknown)}; allowed: {', '.join(LEADS)}")
+    return signal_mv * np.isin(LEADS, leads).astype(np.float32)
+
+
+def exchange_electrodes(signal_mv: Signals, exchange: str) -> Signals:
+    """What is recorded with two electrodes exchanged, such as ``LA-RA``: every lead that they have a part in.
+
+    The four leads that follow from I and II are computed from them, also where the recording had them otherwise.
+    """
+    if exchange not in EXCHANGES:
+        raise DisturbanceError(f"exchange: received {exchange!r}; allowed: {', '.join(EXCHANGES)}")
+    matrix = exchange_matrix(exchange).astype(np.float32)
+    recorded = signal_mv[:, :, INDEPENDENT_COLUMNS].reshape(-1, len(matrix)) @ matrix.T
+    return np.asarray(arrange_leads(recorded, INDEPENDENT_LEADS)[0].reshape(signal_mv.shape), dtype=np.float32)
+
+
+def lower_rate(signal_mv: Signals, rate_hz: float, fs_hz: float = FS_HZ) -> Signals:
+    """What is left of a recording that was sampled at a lower rate, brought back to ``fs_hz`` as every input is."""
+    if not 0 < rate_hz <= fs_hz:
+        raise DisturbanceError(f"sampling rate: received {rate_hz:g} Hz; allowed: above 0, up to {fs_hz:g} Hz")
+    records, samples, leads = signal_mv.shape
+    columns = signal_mv.transpose(1, 0, 2).reshape(samples, -1)
+    back = resample(resample(columns, fs_hz, rate_hz), rate_hz, fs_hz)[:samples]
+    return back.reshape(samples, records, leads).transpose(1, 0, 2).astype(np.float32)
+
+
+def shorten(signal_mv: Signals, seconds: float, generator: np.random.Generator, fs_hz: float = FS_HZ) -> Signals:
+    """``(record, seconds * fs_hz, 12)``: a stretch of each record at a random place; a longer one holds the shorter."""
+    records, samples, _ = signal_mv.shape
+    kept = round(seconds * fs_hz)
+    if not 0 < kept <= samples:
+        raise DisturbanceError(f"duration: received {seconds:g} s; allowed: above 0, up to {samples / fs_hz:g} s")
+    starts = np.round(generator.random(records) * (samples - kept)).astype(int)
+    return signal_mv[np.arange(records)[:, np.newaxis], starts[:, np.newaxis] + np.arange(kept)]
+
+
+def _electrodes(signal_mv: Signals) -> tuple[int, int, int]:
+    records, samples, _ = signal_mv.shape
+    return records, samples, len(ELECTRODES)
+
+
+def _not_negative(what: str, strength_mv: float) -> None:
+    if not 0 <= strength_mv < np.inf:
+        raise DisturbanceError(f"{what}: received {strength_mv} mV; allowed: 0 or more")

@@ -1,0 +1,239 @@
+"""How good a recording is, lead by lead: missing samples, flat and clipped leads, slopes, wander, hum, lead algebra.
+
+Some recordings at a time pass through the processor's cache, in single precision: 0.3 ms each at 100 Hz. What a
+measure means is said here; what is too much of it, measured on PTB-XL, is said by the suites of ``leadwise.datasets``.
+"""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
+from leadwise.ecg.record import SMALLEST_SPAN_MV
+from leadwise.ecg.reversal import (
+    EXCHANGES,
+    likely_reversals,
+    reversal_scores,
+    shipped_model,
+    wave_moments,
+)
+from leadwise.ecg.waves import Coarse, block_sums
+
+FLAT_UV = 1000 * SMALLEST_SPAN_MV
+CLIPPED_S = 0.1
+"""A lead that is exactly at its own extreme for longer, beat after beat or at a stretch, has met the device's limit."""
+CLIPPED_UV = 1000.0
+"""No amplifier ends nearer to the mean; there, an extreme is the resting line of a lead that points one way only."""
+WANDER_HZ = 0.5
+"""The baseline is what lies below: the slowest heart beats, 40 a minute, stay above."""
+MAINS_HZ = (50.0, 60.0)
+QUIET_SHARE = 0.2
+NOISE_BLOCK_S = 0.1
+_BLOCK = 8
+"""Recordings measured at a time: 0.4 MB at 100 Hz, 2 MB at 500 Hz."""
+
+
+@dataclass(frozen=True)
+class LeadQuality:
+    """What was measured; ``(record, 12)`` in the order of ``LEADS`` unless said otherwise.
+
+    Missing samples count as the mean of their lead, so that a lead without any sample is flat.
+
+    Attributes:
+        missing: samples that are no finite number.
+        lowest_uv: smallest sample, in microvolts.
+        highest_uv: largest sample, in microvolts.
+        steepest_uv_per_ms: largest difference of two neighbouring samples, per millisecond.
+        at_extreme_s: seconds spent exactly at the largest or at the smallest sample, whichever is longer, if it is
+            ``CLIPPED_UV`` or more from the mean; else 0.
+        wander_uv: range of the part below ``WANDER_HZ``.
+        hum_uv: amplitude at 50 or 60 Hz, the larger one: the median over the seconds of the recording. At 100 Hz only
+            50 Hz can be seen, and of that, what the filter of the device has left.
+        noise_uv: standard deviation of white noise that would be as rough as the quiet fifth of the recording.
+        limb_leads_uv: ``(record,)`` largest \\|I + III - II\\| (Einthoven 1912).
+        augmented_leads_uv: ``(record,)`` largest \\|aVR + aVL + aVF\\| (Goldberger 1942).
+        reversal_score: ``(record, 9)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+    """
+
+    missing: np.ndarray
+    lowest_uv: np.ndarray
+    highest_uv: np.ndarray
+    steepest_uv_per_ms: np.ndarray
+    at_extreme_s: np.ndarray
+    wander_uv: np.ndarray
+    hum_uv: np.ndarray
+    noise_uv: np.ndarray
+    limb_leads_uv: np.ndarray
+    augmented_leads_uv: np.ndarray
+    reversal_score: np.ndarray
+
+    @property
+    def flat(self) -> np.ndarray:
+        """``(record, 12)`` bool: the lead spans less than ``FLAT_UV``, half a millimetre on paper."""
+        return self.highest_uv - self.lowest_uv < FLAT_UV
+
+    @property
+    def clipped(self) -> np.ndarray:
+        """``(record, 12)`` bool."""
+        return self.at_extreme_s > CLIPPED_S
+
+
+def quality_summary(signals: np.ndarray, fs_hz: float) -> pd.DataFrame:
+    """One row per recording: the worst lead's value of each measure, and the names of leads that are flat or clipped.
+
+    Columns: ``missing_samples``, ``largest_mv``, ``largest_lead``, ``flat_leads``, ``clipped_leads`` (``V5, V6``),
+    ``steepest_mv_per_ms``, ``baseline_mv``, ``hum_uv``, ``noise_uv``, ``limb_leads_uv``, ``augmented_leads_uv``,
+    ``limb_reversal`` and ``chest_reversal`` (the likely exchange of electrodes, ``LA-RA``; text, empty if none).
+
+    Args:
+        signals: ``(record, time, 12)`` in microvolts, leads in the order of ``LEADS``; NaN where a sample is missing.
+            5 s or more.
+        fs_hz: sampling rate in Hz, 50 or more.
+    """
+    measured = lead_quality(signals, fs_hz)
+    largest_uv = np.maximum(measured.highest_uv, -measured.lowest_uv)
+    limb_reversal, chest_reversal = likely_reversals(measured.reversal_score)
+    return pd.DataFrame(
+        {
+            "missing_samples": measured.missing.sum(axis=1),
+            "largest_mv": largest_uv.max(axis=1, initial=0) / 1000,
+            "largest_lead": np.array(LEADS, dtype=object)[largest_uv.argmax(axis=1)],
+            "flat_leads": lead_names(measured.flat),
+            "clipped_leads": lead_names(measured.clipped),
+            "steepest_mv_per_ms": measured.steepest_uv_per_ms.max(axis=1) / 1000,
+            "baseline_mv": measured.wander_uv.max(axis=1) / 1000,
+            "hum_uv": measured.hum_uv.max(axis=1),
+            "noise_uv": measured.noise_uv.max(axis=1),
+            "limb_leads_uv": measured.limb_leads_uv,
+            "augmented_leads_uv": measured.augmented_leads_uv,
+            "limb_reversal": limb_reversal,
+            "chest_reversal": chest_reversal,
+        }
+    )
+
+
+def lead_names(marked: np.ndarray) -> np.ndarray:
+    """``(record, 12)`` bool to ``(record,)`` text, ``V5, V6``."""
+    text = np.full(len(marked), "", dtype=object)
+    for record in np.flatnonzero(marked.any(axis=1)):
+        text[record] = ", ".join(name for name, is_marked in zip(LEADS, marked[record], strict=True) if is_marked)
+    return text
+
+
+def lead_quality(signals: np.ndarray, fs_hz: float) -> LeadQuality:
+    """Measure every lead; see ``quality_summary`` for the arguments."""
+    blocks = [signals[start : start + _BLOCK] for start in range(0, max(len(signals), 1), _BLOCK)]
+    parts = [_measure(block, fs_hz) for block in blocks]
+    names = [field.name for field in fields(LeadQuality)]
+    return LeadQuality(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _measure(signals: np.ndarray, fs_hz: float) -> LeadQuality:
+    leads = np.ascontiguousarray(signals.transpose(0, 2, 1), dtype=np.float32)
+    leads *= np.float32(MICROVOLTS_PER_UNIT)
+    missing = np.zeros(leads.shape[:2], dtype=np.int64)
+    if np.issubdtype(signals.dtype, np.floating):
+        leads, missing = _filled(leads)
+    return measure_leads(leads, fs_hz, missing, Coarse.of(leads, fs_hz))
+
+
+def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: Coarse) -> LeadQuality:
+    """Measure recordings that are in memory, as ``lead_quality`` does.
+
+    Args:
+        leads: ``(record, 12, time)`` float32 in microvolts without missing samples.
+        fs_hz: sampling rate in Hz.
+        missing: ``(record, 12)`` samples that were missing.
+        coarse: the same recordings at about 100 Hz.
+    """
+    lowest, highest = leads.min(axis=2), leads.max(axis=2)
+    slopes = leads[:, :, 1:] - leads[:, :, :-1]
+    has_signal = bool(len(leads))
+    return LeadQuality(
+        missing=missing,
+        lowest_uv=lowest,
+        highest_uv=highest,
+        steepest_uv_per_ms=np.maximum(slopes.max(axis=2), -slopes.min(axis=2)) * np.float32(fs_hz / 1000),
+        at_extreme_s=_at_extreme(leads, lowest, highest) / fs_hz,
+        wander_uv=np.ptp(_below(coarse, WANDER_HZ), axis=2),
+        hum_uv=_hum(leads, fs_hz),
+        noise_uv=_noise(coarse),
+        limb_leads_uv=np.abs(leads[:, 0] + leads[:, 2] - leads[:, 1]).max(axis=1),
+        augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
+        reversal_score=reversal_scores(wave_moments(coarse), shipped_model())
+        if has_signal
+        else np.zeros((0, len(EXCHANGES))),
+    )
+
+
+def _filled(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Missing samples replaced by the mean of their lead, 0 where it has none; and how many there were."""
+    missing = ~np.isfinite(leads)
+    count = missing.sum(axis=2)
+    if not count.any():
+        return leads, count
+    total = np.where(missing, 0, leads).sum(axis=2) / np.maximum(leads.shape[2] - count, 1)
+    return np.where(missing, total[:, :, np.newaxis], leads).astype(np.float32), count
+
+
+def _at_extreme(leads: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """Samples exactly at the largest or smallest value, where that is far from the mean."""
+    mean = leads.mean(axis=2)
+    count = np.zeros(lowest.shape, dtype=np.int64)
+    for extreme in (lowest, highest):
+        # Few leads have one: counting in all of them takes as long as all else that is measured.
+        far = np.abs(extreme - mean) >= CLIPPED_UV
+        count[far] = np.maximum(count[far], (leads[far] == extreme[far][:, np.newaxis]).sum(axis=1))
+    return count
+
+
+def _below(coarse: Coarse, limit_hz: float) -> np.ndarray:
+    """The part below a frequency, at about 10 Hz: its first cosines (DCT-II), which a drift does not disturb."""
+    slow = block_sums(coarse.leads, factor := max(1, round(coarse.fs_hz / 10))) / np.float32(factor)
+    waves = cosines(slow.shape[2], int(2 * limit_hz * slow.shape[2] * factor / coarse.fs_hz))
+    return (slow @ waves) @ waves.T
+
+
+@lru_cache(maxsize=8)
+def cosines(time: int, count: int) -> np.ndarray:
+    """``(time, count)``: the first cosines after the constant, each of norm 1."""
+    waves = np.cos(np.pi / time * np.outer(np.arange(time) + 0.5, np.arange(1, count + 1)))
+    return (waves * np.sqrt(2 / time)).astype(np.float32)
+
+
+def _hum(leads: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Amplitude at the mains frequency: of the two, the larger median over whole seconds, seen through Hann windows."""
+    second = min(round(fs_hz), leads.shape[2])
+    seconds = leads.shape[2] // second
+    by_second = leads[:, :, : seconds * second].reshape(*leads.shape[:2], seconds, second)
+    largest = np.zeros(leads.shape[:2], dtype=np.float32)
+    for mains_hz in MAINS_HZ:
+        if mains_hz > fs_hz / 2:
+            continue
+        parts = by_second @ _windowed_waves(second, mains_hz / fs_hz)
+        sizes = np.sort(np.hypot(parts[..., 0], parts[..., 1]), axis=2)
+        largest = np.maximum(largest, (sizes[..., (seconds - 1) // 2] + sizes[..., seconds // 2]) / 2)
+    return largest
+
+
+@lru_cache(maxsize=8)
+def _windowed_waves(samples: int, cycles_per_sample: float) -> np.ndarray:
+    """``(samples, 2)``: cosine and sine under a Hann window; their products with a wave are parts of its amplitude."""
+    window = np.hanning(samples + 1)[:-1]
+    # At half the sampling rate the sine is nothing, and the cosine weighs twice.
+    scale = (1 if cycles_per_sample == 0.5 else 2) / window.sum()
+    phase = 2 * np.pi * cycles_per_sample * np.arange(samples)
+    waves = np.stack([np.cos(phase), np.sin(phase)], axis=1) * window[:, np.newaxis] * scale
+    return waves.astype(np.float32)
+
+
+def _noise(coarse: Coarse) -> np.ndarray:
+    """From the mean size of the differences of neighbouring slopes, in the blocks where it is smallest."""
+    size = max(1, round(NOISE_BLOCK_S * coarse.fs_hz))
+    means = block_sums(coarse.bends, size) / np.float32(size)
+    place = int(QUIET_SHARE * means.shape[2])
+    quiet = np.partition(means, place, axis=2)[:, :, place]
+    # White noise of standard deviation 1 has second differences of mean size sqrt(6 * 2 / pi).
+    return quiet / np.float32(np.sqrt(12 / np.pi))

@@ -1,0 +1,290 @@
+"""One recording from whatever device: units, shape, rate, leads; checked, and brought to what the models expect."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from leadwise.contract import LEADS, ECGRecord
+from leadwise.ecg.leads import ReaderFlag, RecordingError, arrange_leads, canonical_leads, lead_extremes
+
+SHORTEST_STILL_S = 0.2
+"""Two ticks more than 10 s at 100 Hz filled up to 1,024. In PTB-XL (100 Hz, 1 uV) all leads together keep a value for
+0.06 s at most, at the ends as anywhere; rounded to 20 uV, for 0.1 s in one recording of 21,799."""
+USUAL_STEP = 0.9
+"""A still end that begins as near to the sample beside it as this share of samples lie to theirs begins with one that
+was recorded: it has been repeated."""
+
+
+def empty_ends(by_time: np.ndarray, fs_hz: float) -> tuple[int, int]:
+    """Samples at the beginning and at the end that are not of the recording; none where there is nothing else.
+
+    Args:
+        by_time: ``(time, lead)`` numbers; NaN where a sample is missing.
+        fs_hz: sampling rate in Hz.
+    """
+    fewest = max(2, math.ceil(SHORTEST_STILL_S * fs_hz))
+    before = _empty(by_time, fewest)
+    return (0, 0) if before == len(by_time) else (before, _empty(by_time[::-1], fewest))
+
+
+def missing_ends(by_time: np.ndarray) -> tuple[int, int]:
+    """The same without those that keep a value."""
+    before = _missing(by_time)
+    return (0, 0) if before == len(by_time) else (before, _missing(by_time[::-1]))
+
+
+def _empty(by_time: np.ndarray, fewest: int) -> int:
+    """Samples at the beginning."""
+    if len(by_time) >= fewest and _differ(by_time[0], by_time[fewest - 1]):
+        return 0
+    gone = _missing(by_time)
+    rest = by_time[gone:]
+    if len(rest) < fewest or not _like(rest[fewest - 1], rest[0]).all():
+        return gone
+    moves = np.flatnonzero(~_like(rest, rest[0]).all(axis=1))
+    if len(moves) == 0:
+        return len(by_time)
+    still = int(moves[0])
+    return gone + still - _is_recorded(rest, still)
+
+
+def _differ(first: np.ndarray, later: np.ndarray) -> bool:
+    """Whether a lead has two values in two samples, as nearly always, and then in one of the first leads."""
+    # Two arrays that short are compared faster number by number.
+    return any(
+        one != other and one == one and other == other
+        for one, other in zip(first.tolist(), later.tolist(), strict=True)
+    )
+
+
+def _missing(by_time: np.ndarray) -> int:
+    """Samples before the first one that any lead has."""
+    if not np.isnan(by_time[0]).all():
+        return 0
+    present = np.flatnonzero(~np.isnan(by_time).all(axis=1))
+    return int(present[0]) if len(present) else len(by_time)
+
+
+def _like(samples: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Whether they are the same or missing; what is infinite is like nothing."""
+    return np.isnan(samples) | ((samples == first) & np.isfinite(first))
+
+
+def _is_recorded(by_time: np.ndarray, still: int) -> bool:
+    """Whether the value that is kept at first is the recording's own, and not one that was put in."""
+    if not by_time[0].any():
+        return False
+    steps = np.abs(np.diff(by_time[still - 1 :].astype(np.float64), axis=0)).sum(axis=1)
+    usual = steps[1:][np.isfinite(steps[1:])]
+    return bool(len(usual)) and bool(steps[0] <= np.quantile(usual, USUAL_STEP))
+
+
+LOWEST_FS_HZ, HIGHEST_FS_HZ = 50.0, 2000.0
+SHORTEST_S, LONGEST_S = 5.0, 600.0
+LARGEST_MV = 50.0
+"""No ECG reaches this: the 21,799 recordings of PTB-XL stay below 21 mV. Microvolts read as millivolts exceed it."""
+SMALLEST_SPAN_MV = 0.05
+"""A lead that spans less than half a millimetre on paper shows no heart beat."""
+
+SMALLEST_USUAL_SPAN_MV, LARGEST_USUAL_SPAN_MV = 0.2, 12.0
+"""The median span of the leads is 0.38 to 9.5 mV in the 19,601 recordings of folds 1-9 of PTB-XL, 1.2 in the middle."""
+MOST_MISSING = 0.05
+"""Share of a lead's samples that may be missing; the gaps are filled along straight lines."""
+
+MISSING_COUNT, LARGEST_COUNT = -(2**15), 2**15 - 1
+"""Of 16-bit numbers: the smallest is kept for a sample that is missing, by WFDB and many devices; and the largest."""
+
+MV_PER_UNIT: Mapping[str, float] = {"mV": 1.0, "uV": 0.001}
+ORDERS: tuple[str, ...] = ("time_lead", "lead_time")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A checked recording and what was noticed about it.
+
+    Attributes:
+        record: 12 leads in millivolts at the rate of the device.
+        computed_leads: leads that were computed from leads I and II.
+        flat_leads: leads without any signal; not all of them.
+        missing: lead -> samples that were missing and have been filled.
+        ends_cut: samples at the beginning and at the end that were none of the recording (``ends.empty_ends``).
+        noticed: what the reader of the file noticed -> its leads; none where it is the whole recording.
+    """
+
+    record: ECGRecord
+    computed_leads: tuple[str, ...]
+    flat_leads: tuple[str, ...]
+    missing: Mapping[str, int]
+    ends_cut: tuple[int, int] = (0, 0)
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
+
+
+def build_recording(
+    values: np.ndarray,
+    *,
+    fs_hz: float,
+    leads: Sequence[str] = LEADS,
+    units: str = "mV",
+    order: str | None = None,
+    patient: Mapping[str, float | None] | None = None,
+    record_id: str = "",
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] | None = None,
+) -> Recording:
+    """Check a raw recording and bring it to millivolts and standard lead order.
+
+    Args:
+        values: ``(time, lead)`` or ``(lead, time)`` numbers; NaN, or ``MISSING_COUNT``, where a sample is missing.
+        fs_hz: sampling rate in Hz.
+        leads: names of the leads in the order of the array.
+        units: ``mV`` or ``uV``.
+        order: ``time_lead`` or ``lead_time``; ``None`` tells the two apart by the number of leads.
+        patient: what is known of the patient.
+        record_id: the caller's name for the recording.
+        noticed: as ``Recording.noticed``.
+
+    Raises:
+        RecordingError: the message names the field (``signal``, ``fs_hz``, ``leads``, ``units``, ``order``).
+    """
+    if not LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
+        raise RecordingError("fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
+    if units not in MV_PER_UNIT:
+        raise RecordingError("units", f"received another unit; allowed: {', '.join(MV_PER_UNIT)}")
+    by_time = without_marks(_time_first(values, len(leads), order))
+    before, after = empty_ends(by_time, fs_hz)
+    by_time = by_time[before : len(by_time) - after]
+    seconds = len(by_time) / fs_hz
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise RecordingError(
+            "signal",
+            f"received {len(by_time)} samples, {seconds:.1f} s at {fs_hz:g} Hz{_beside(before + after)}; "
+            f"{SHORTEST_S:g} s to {LONGEST_S:g} s is allowed",
+            "wrong_length",
+        )
+    names = canonical_leads(leads)
+    whole, missing = _without_gaps(by_time, names)
+    # A number beyond single precision becomes infinite, which is refused as too large.
+    with np.errstate(over="ignore", invalid="ignore"):
+        signal_mv = (whole * MV_PER_UNIT[units]).astype(np.float32)
+        arranged, computed = arrange_leads(signal_mv, names)
+    flat = _check_amplitude(arranged, units)
+    record = ECGRecord(arranged, float(fs_hz), dict(patient or {}), record_id)
+    return Recording(record, computed, flat, missing, (before, after), dict(noticed or {}))
+
+
+def without_marks(by_time: np.ndarray) -> np.ndarray:
+    """NaN in place of ``MISSING_COUNT``, but in leads with numbers that 16 bits do not hold, which can be that small.
+
+    Args:
+        by_time: ``(time, lead)`` or ``(time,)`` numbers of any type, as they were given.
+    """
+    marks = by_time == MISSING_COUNT
+    if not marks.any():
+        return by_time
+    wider = ((by_time < MISSING_COUNT) | (by_time > LARGEST_COUNT)).any(axis=0)
+    return np.where(marks & ~wider, np.nan, by_time)
+
+
+def _beside(cut: int) -> str:
+    return f", without {cut} at the ends in which every lead stands still or is missing" if cut else ""
+
+
+def _time_first(values: np.ndarray, lead_count: int, order: str | None) -> np.ndarray:
+    """The array as ``(time, lead)``."""
+    if order is not None and order not in ORDERS:
+        raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
+    if values.ndim != 2:
+        raise RecordingError(
+            "signal", f"received {values.ndim} dimensions; 2 are needed: samples and leads", "wrong_shape"
+        )
+    rows, columns = values.shape
+    if rows == columns == lead_count and order is None:
+        raise RecordingError(
+            "order", f"cannot be told from {rows} x {columns}; allowed: {', '.join(ORDERS)}", "missing_field"
+        )
+    if order is None:
+        order = "lead_time" if rows == lead_count else "time_lead"
+    by_time = values.T if order == "lead_time" else values
+    if by_time.shape[1] != lead_count:
+        raise RecordingError(
+            "signal",
+            f"received {rows} x {columns} numbers; {lead_count} leads are named, so {lead_count} is needed",
+            "wrong_shape",
+        )
+    return by_time
+
+
+def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
+    """The samples with NaN filled along straight lines, and how many of each lead were."""
+    finite = np.isfinite(by_time)
+    if finite.all():
+        return by_time, {}
+    gone = np.isnan(by_time)
+    if not (finite | gone).all():
+        time, lead = np.argwhere(~(finite | gone))[0]
+        raise RecordingError("signal", f"sample {time} of lead {names[lead]} is not a finite number", "not_finite")
+    shares = gone.mean(axis=0)
+    if shares.max() > MOST_MISSING:
+        worst = int(shares.argmax())
+        raise RecordingError(
+            "signal",
+            f"{shares[worst]:.0%} of the samples of lead {names[worst]} are missing; {MOST_MISSING:.0%} is allowed",
+            "missing_samples",
+        )
+    filled, time = np.array(by_time, dtype=np.float64), np.arange(len(by_time))
+    for lead in np.flatnonzero(gone.any(axis=0)):
+        out = gone[:, lead]
+        filled[out, lead] = np.interp(time[out], time[~out], filled[~out, lead])
+    return filled, {name: int(count) for name, count in zip(names, gone.sum(axis=0), strict=True) if count}
+
+
+def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
+    """Refuse what cannot be an ECG in the stated units; return the names of flat leads."""
+    lowest, highest = lead_extremes(signal_mv)
+    largest = float(max(highest.max(), -lowest.min()))
+    # Leads that are computed from infinite ones are no number.
+    if not largest <= LARGEST_MV:
+        hint = "; were these microvolts, say units uV" if units == "mV" else ""
+        raise RecordingError(
+            "signal", f"reaches {largest:.4g} mV; at most {LARGEST_MV:g} mV is allowed{hint}", "wrong_units"
+        )
+    spans = highest - lowest
+    if (spans == 0).all():
+        raise RecordingError("signal", "is a flat line in every lead", "flat_line")
+    if (spans < SMALLEST_SPAN_MV).all():
+        hint = "; were these millivolts, say units mV" if units == "uV" else ""
+        raise RecordingError(
+            "signal",
+            f"spans {spans.max():.2g} mV at most; an ECG spans {SMALLEST_SPAN_MV:g} mV or more{hint}",
+            "wrong_units",
+        )
+    return tuple(name for name, span in zip(LEADS, spans, strict=True) if span < SMALLEST_SPAN_MV)
+
+
+# Not where it is used: two threads that import parts of SciPy for the first time at once break each other.
+
+LARGEST_FACTOR = 10_000
+"""Largest denominator of the ratio of two rates; the rate is then off by 0.005 % at most, as clocks of devices are."""
+
+
+def resample(signal: np.ndarray, fs_hz: float, target_hz: float) -> np.ndarray:
+    """Resample a recording with a polyphase filter that cuts below the lower of the two Nyquist frequencies.
+
+    Beyond its ends the signal goes on along the line through its first and its last sample, so that an offset or a
+    drift does not ring there.
+
+    Args:
+        signal: ``(time, lead)`` in any unit.
+        fs_hz: sampling rate of ``signal``, in Hz.
+        target_hz: sampling rate wanted, in Hz.
+
+    Returns:
+        ``(ceil(time * target_hz / fs_hz), lead)``; the same array if the rates are equal.
+    """
+    ratio = Fraction(target_hz / fs_hz).limit_denominator(LARGEST_FACTOR)
+    if ratio == 1:
+        return signal
+    return np.asarray(resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line"))

@@ -1,1 +1,0 @@
-"""HTML pages that load nothing from elsewhere: reports of an evaluation, and a card of each stage."""

@@ -1,0 +1,237 @@
+"""A package becomes a version in the MLflow registry, and, if it passes the gate, the champion."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadwise import __version__
+from leadwise.atomic import one_at_a_time, write_atomically
+from leadwise.command_lines import command_line
+from leadwise.config import Parameters
+from leadwise.contract import LeadwiseError
+from leadwise.datasets.store import open_store
+from leadwise.registry.bundled import unpack_shipped
+from leadwise.registry.gate.judge import Candidate, Gate
+from leadwise.registry.gate.leaks import Inputs
+from leadwise.registry.gate.report import GateReport
+from leadwise.registry.interrupted import judged_or_marked, tidy_up
+from leadwise.registry.model_card import introduce, publish_report, version_tags
+from leadwise.registry.package import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package, served_requirements
+from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
+from leadwise.registry.signature import served_signature
+from leadwise.registry.smoke_test import Rows
+from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.training.process_mark import process_tag
+
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
+
+REAL_NAME = "leadwise"
+SIMULATED_NAME = "leadwise-demo"
+REGISTERED_FILE = "registered.json"
+REQUEST_FILE = "request.json"
+
+
+class RegistrationError(LeadwiseError):
+    """A model must not be registered under this name."""
+
+
+class GateFailed(LeadwiseError):
+    """A version did not pass the gate: it is challenger if it answers, and the champion is who it was.
+
+    Attributes:
+        registered: the version.
+        report: why.
+    """
+
+    def __init__(self, registered: "Registered", report: GateReport) -> None:
+        champion = f"version {report.champion} stays @{CHAMPION}" if report.champion else f"nothing is @{CHAMPION}"
+        own = f"It is @{registered.alias}" if registered.alias else "It does not answer and has no alias"
+        super().__init__(f"{report.verdict} {own}; {champion}.")
+        self.registered = registered
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What ``registered.json`` holds.
+
+    Attributes:
+        name: the registered model.
+        version: its version, as MLflow counts.
+        alias: the alias that now points at the version: ``champion``, or ``challenger`` where the gate let it not pass,
+            or none where it does not answer.
+        model: the fusion model inside.
+        uri: what ``mlflow models serve -m`` takes.
+        run_id: the run that logged it.
+        simulated: whether the weights come from simulated data.
+        requirements: the environment that the version asks for.
+    """
+
+    name: str
+    version: str
+    alias: str
+    model: str
+    uri: str
+    run_id: str
+    simulated: bool
+    requirements: tuple[str, ...]
+
+
+def register_champion(parameters: Parameters, *, tell: Callable[[str], object] = lambda text: None) -> Registered:
+    """Package the better fusion model, or take the pretrained package; register it, and let the gate decide.
+
+    Leaves ``package/``, ``registered.json``, ``request.json``, ``gate.json`` and ``gate.md`` in the workspace.
+
+    Args:
+        parameters: of the register stage.
+        tell: is called with what killed registrations have left, and with the gate's report, once per judgement.
+
+    Raises:
+        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
+        CandidateError: there is nothing that may be registered.
+        PackagingError: the evaluation is of other weights, or what was brought along is damaged.
+        GateFailed: the version is registered and does not become champion.
+        PromotionError: other registrations kept changing the champion meanwhile.
+    """
+    import mlflow
+
+    workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
+    rows = None
+    mlflow.set_tags(process_tag())
+    # Another registration from this workspace would replace the package while it is logged.
+    with one_at_a_time(workspace / PACKAGE_FOLDER):
+        if parameters.registration.source == "pretrained":
+            package = unpack_shipped(workspace / PACKAGE_FOLDER)
+        else:
+            store = open_store(workspace / "store")
+            # Refused before anything is exported.
+            registered_name(asked, simulated=bool(store.manifest["simulated"]))
+            package = build_package(parameters)
+            rows = Rows.read(store)
+        tidy_up(registered_name(asked, simulated=package.simulated), tell)
+        candidate, registered = register_challenger(package, asked)
+        write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
+    gate = Gate(candidate, rows, parameters.gate, parameters.shared.seed)
+
+    def judge(champion: str | None) -> GateReport:
+        # Told before the alias moves: a champion never lacks its report.
+        report = gate.judge(champion)
+        publish_report(report, package, workspace)
+        tell(report.to_text())
+        return report
+
+    with judged_or_marked(candidate.name, candidate.version):
+        report = promote(candidate.name, candidate.version, judge)
+    registered = _with_alias(registered, CHAMPION if report.passed else CHALLENGER if report.answers else "")
+    write_atomically(workspace / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
+    if not report.passed:
+        raise GateFailed(registered, report)
+    return registered
+
+
+def register_challenger(package: Package, asked: str) -> tuple[Candidate, Registered]:
+    """Register a package as a new version, which gets an alias when it has been judged.
+
+    Args:
+        package: what is registered.
+        asked: the name in the registry, or ``auto``.
+
+    Raises:
+        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
+    """
+    import mlflow
+
+    # By the weights, not by the store, which may hold other data by now.
+    name = registered_name(asked, simulated=package.simulated)
+    if problems := Inputs.read(package.folder).problems:
+        raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
+    requirements = served_requirements()
+    info = log_package(package, requirements)
+    expected = Scorer.load(package.folder).score([package.example])[0]
+    version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package) | process_tag()).version)
+    introduce(name, simulated=package.simulated)
+    registered = Registered(
+        name=name,
+        version=version,
+        alias="",
+        model=package.model,
+        uri=f"models:/{name}/{version}",
+        run_id=str(info.run_id),
+        simulated=package.simulated,
+        requirements=tuple(requirements),
+    )
+    return Candidate(name, version, package, expected), registered
+
+
+def _with_alias(registered: Registered, alias: str) -> Registered:
+    uri = f"models:/{registered.name}@{alias}" if alias else registered.uri
+    return replace(registered, alias=alias, uri=uri)
+
+
+def registered_name(asked: str, *, simulated: bool) -> str:
+    """The name in the registry: ``auto`` chooses by the data.
+
+    Raises:
+        RegistrationError: simulated weights are to become ``leadwise``.
+    """
+    if asked == "auto":
+        return SIMULATED_NAME if simulated else REAL_NAME
+    if simulated and asked.casefold() == REAL_NAME:
+        raise RegistrationError(
+            f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {SIMULATED_NAME}, or "
+            "another name of yours"
+        )
+    return asked
+
+
+def name_to_roll_back(parameters: Parameters) -> str:
+    """The name in the registry: ``auto`` is the model that was last registered from the workspace.
+
+    Raises:
+        RegistrationError: nothing was registered from there.
+    """
+    asked, file = parameters.registration.registered_model, parameters.shared.workspace / REGISTERED_FILE
+    if asked != "auto":
+        return asked
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError):
+        raise RegistrationError(
+            f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
+            f"model, such as registered-model={REAL_NAME}"
+        ) from None
+
+
+def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
+    """Log a package as a pyfunc model, code included, to the active run."""
+    import mlflow
+    import pandas as pd
+
+    code = package.folder / CODE_FOLDER / "leadwise"
+    artifacts = {role: str(file) for role, file in package.network_files.items()}
+    return mlflow.pyfunc.log_model(
+        name="package",
+        python_model=str(code / "serving" / "pyfunc_model.py"),
+        artifacts=artifacts | {"description": str(package.folder / DESCRIPTION_FILE)},
+        code_paths=[str(code)],
+        pip_requirements=requirements,
+        signature=served_signature(),
+        input_example=pd.DataFrame([dict(package.example)]),
+        metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
+    )
+
+
+def serve_command(registered: Registered, port: int) -> str:
+    """The command that serves the version."""
+    return command_line(
+        "mlflow", "models", "serve", "-m", registered.uri, "--env-manager", "local", "--port", f"{port}"
+    )
+
+
+def curl_example(port: int, workspace: Path) -> str:
+    """A command that asks the server for an answer to ``request.json``."""
+    address, asked = f"http://127.0.0.1:{port}/invocations", f"@{workspace.resolve() / REQUEST_FILE}"
+    return command_line("curl", "-s", address, "-H", "Content-Type: application/json", "-d", asked, variables={})

@@ -1,0 +1,362 @@
+"""A 12-lead ECG as a clinician expects it: on paper, 25 mm/s and 10 mm/mV, with what the model says about it below.
+
+The figure is true to scale: printed at 100 % from PDF or SVG, a small box is one millimetre. A PNG at ``PNG_DPI`` has
+ten pixels a millimetre, so that the grid falls on whole pixels. Save it without ``bbox_inches="tight"``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
+
+PANEL_HEIGHT_MM = 25
+
+_GAP_MM = 7.0
+_BAR_MM = 3.2
+_INK, _FAINT, _TRACK, _BELOW = "#1B1B2B", "#70707E", "#ECECF1", "#A9A9B8"
+_REPORTED, _REPORTED_NORMAL = "#D55E00", "#0072B2"
+
+
+def draw_probabilities(
+    page: Axes,
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    left: float,
+    bottom: float,
+    width: float,
+) -> None:
+    """Draw one bar per class, in the order of ``SUPERCLASSES``; a class at or above its threshold stands out.
+
+    Args:
+        page: axes whose data unit is one millimetre.
+        probabilities: class -> probability.
+        thresholds: class -> threshold; a class without one is never emphasised.
+        left, bottom, width: where the panel goes, in mm; it is ``PANEL_HEIGHT_MM`` high.
+
+    Raises:
+        ValueError: an unknown class, or a number outside 0 to 1.
+    """
+    for kind, values in (("probabilities", probabilities), ("thresholds", thresholds)):
+        for name, value in values.items():
+            if name not in SUPERCLASSES:
+                raise ValueError(f"{kind}: received class {name!r}; allowed: {', '.join(SUPERCLASSES)}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{kind}: received {value} for {name}; allowed: 0 to 1")
+    shown = [name for name in SUPERCLASSES if name in probabilities]
+    column = (width + _GAP_MM) / len(shown) if shown else width
+    for k, name in enumerate(shown):
+        _draw_class(page, name, probabilities[name], thresholds.get(name), left + k * column, bottom, column - _GAP_MM)
+
+
+def _draw_class(
+    page: Axes, name: str, probability: float, threshold: float | None, left: float, bottom: float, width: float
+) -> None:
+    reported = threshold is not None and probability >= threshold
+    text: dict[str, Any] = {"color": _INK if reported else _FAINT, "family": "DejaVu Sans"}
+    weight = "bold" if reported else "normal"
+    page.text(left, bottom + 15.5, name, fontsize=12, fontweight=weight, **text)
+    page.text(left + width, bottom + 15.5, percent(probability), ha="right", fontsize=12, fontweight=weight, **text)
+    page.text(left, bottom + 11.2, SUPERCLASS_NAMES[name], fontsize=8.5, **text)
+    bar = bottom + 5.8
+    colour = (_REPORTED_NORMAL if name == "NORM" else _REPORTED) if reported else _BELOW
+    _draw_bar(page, left, bar, width, _TRACK)
+    if probability > 0:
+        _draw_bar(page, left, bar, max(width * probability, _BAR_MM / 2), colour)
+    if threshold is not None:
+        mark = left + width * threshold
+        page.plot([mark, mark], [bar - 1.1, bar + _BAR_MM + 1.1], color=_INK, linewidth=1.3, zorder=5)
+        page.text(
+            min(max(mark, left + 9), left + width - 9),
+            bar - 1.9,
+            f"threshold {percent(threshold)}",
+            ha="center",
+            va="top",
+            fontsize=7.5,
+            color=_FAINT,
+            family="DejaVu Sans",
+        )
+
+
+def _draw_bar(page: Axes, left: float, bottom: float, width: float, colour: str) -> None:
+    radius = min(_BAR_MM, width) / 2
+    style = f"round,pad=0,rounding_size={radius}"
+    page.add_patch(FancyBboxPatch((left, bottom), width, _BAR_MM, boxstyle=style, facecolor=colour, edgecolor="none"))
+
+
+def percent(probability: float) -> str:
+    """A probability as people say it: ``<1 %``, ``37 %``, ``>99 %``."""
+    if 0 < probability < 0.01:
+        return "<1 %"
+    return ">99 %" if 0.99 < probability < 1 else f"{100 * probability:.0f} %"
+
+
+SPEED_MM_S = 25.0
+GAIN_MM_MV = 10.0
+PNG_DPI = 254
+"""Ten pixels a millimetre."""
+
+COLUMN_S = 2.5
+STRIP_S = 10.0
+LAYOUT: tuple[tuple[str, ...], ...] = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+RHYTHM_LEAD = "II"
+
+_MM_PER_INCH = 25.4
+_BOX_MM = 5
+_MARGIN_MM, _HEADER_MM, _FOOTER_MM = 6, 14, 8
+_TRACE_LEFT_MM = 15
+_PAPER_WIDTH_MM = 270
+_ROW_MM = (25, 60)
+"""Least and most distance of two rows; in between, rows make room for tall complexes."""
+
+_TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
+"""Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
+
+_PAPER, _SMALL_LINE, _LARGE_LINE = "#FFFAF8", "#F8DCD6", "#EDAFA5"
+_INK_ECG, _FAINT_ECG = "#1B1B2B", "#70707E"
+
+_TRACE: dict[str, Any] = {
+    "color": _INK_ECG,
+    "linewidth": 0.85,
+    "solid_joinstyle": "round",
+    "solid_capstyle": "round",
+    "zorder": 4,
+}
+
+
+class ECGFigureError(LeadwiseError):
+    """A recording or its probabilities cannot be drawn; the message says what was received."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A piece of one lead on the paper, in mm: ``x`` from the left edge, ``y`` from the lead's baseline.
+
+    It shows the recording from sample ``start`` on, as many as ``x`` and ``y`` are long.
+    """
+
+    lead: str
+    start: int
+    left: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    @property
+    def up(self) -> float:
+        return float(np.nanmax(self.y, initial=0.0))
+
+    @property
+    def down(self) -> float:
+        return float(-np.nanmin(self.y, initial=0.0))
+
+
+class Underlay(Protocol):
+    """What is drawn on the paper behind the traces, and a legend of it below the paper."""
+
+    @property
+    def legend_height_mm(self) -> float: ...
+
+    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
+        """Draw behind one strip; the data unit is one millimetre, the grid has zorder up to 2, the trace 4."""
+        ...
+
+    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
+        """Draw the legend into ``width`` x ``legend_height_mm`` millimetres of the page."""
+        ...
+
+
+def ten_seconds(record: ECGRecord, start_s: float) -> ECGRecord:
+    """What ``draw_ecg`` shows of a recording from a time on."""
+    first = round(start_s * record.fs_hz)
+    return replace(record, signal_mv=record.signal_mv[first : first + round(STRIP_S * record.fs_hz)])
+
+
+def draw_ecg(
+    record: ECGRecord,
+    *,
+    title: str = "",
+    probabilities: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    underlay: Underlay | None = None,
+    disclaimer: str = DISCLAIMER,
+) -> Figure:
+    """Draw three rows of four leads, 2.5 s each, and lead II for 10 s, on paper at 25 mm/s and 10 mm/mV.
+
+    Columns follow each other in time. A recording shorter than 10 s shows every lead: later columns then start
+    earlier. Of a longer one, the first 10 s are drawn. Each lead is centred on its median, as ECG amplifiers pass no
+    direct current. A lead without a single number is marked ``no signal``; missing samples leave gaps.
+
+    Args:
+        record: signal ``(time, 12)`` in mV, any sampling rate.
+        title: the headline; the record's id if empty.
+        probabilities: class -> calibrated probability, drawn as bars below the paper.
+        thresholds: class -> probability at and above which the class is reported, marked on the bars.
+        underlay: drawn behind the traces, such as an explanation.
+        disclaimer: the small print.
+
+    Raises:
+        ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
+    """
+    signal = _checked(record)
+    rows = [[_strip(signal, record.fs_hz, lead, k) for k, lead in enumerate(row)] for row in LAYOUT]
+    rows.append([_strip(signal, record.fs_hz, RHYTHM_LEAD, None)])
+    baselines, paper_height = _row_positions(rows)
+    panel = PANEL_HEIGHT_MM if probabilities else 0
+    legend = underlay.legend_height_mm if underlay else 0
+    below_paper = _FOOTER_MM + panel + legend
+    width = _PAPER_WIDTH_MM + 2 * _MARGIN_MM
+    height = _HEADER_MM + paper_height + below_paper
+
+    figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
+    page = _axes_in_mm(figure, "page", 0, 0, width, height)
+    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, _PAPER_WIDTH_MM, paper_height)
+    _draw_grid(paper, paper_height)
+    for row, baseline in zip(rows, baselines, strict=True):
+        _draw_calibration_pulse(paper, baseline)
+        for strip in row:
+            if underlay:
+                underlay.draw_strip(paper, strip, baseline)
+            _draw_strip(paper, strip, baseline)
+    paper.text(
+        _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **_text(8, halo=True)
+    )
+    if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
+        paper.text(2, 1.6, "cut off at the paper's edge", **_text(8, halo=True))
+    _draw_header(page, record, title, height - _HEADER_MM)
+    if probabilities:
+        try:
+            draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, _PAPER_WIDTH_MM)
+        except ValueError as error:
+            raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
+    if underlay:
+        underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM)
+    page.text(_MARGIN_MM, 3, disclaimer, **_text(7.5, _FAINT_ECG))
+    return figure
+
+
+def _checked(record: ECGRecord) -> NDArray[np.float64]:
+    """The first ten seconds as float64, infinite samples as missing, each lead centred on its median."""
+    name = record.record_id or "recording"
+    signal = np.asarray(record.signal_mv, dtype=np.float64)
+    if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < 2:
+        raise ECGFigureError(f"{name}: received a signal of shape {signal.shape}; allowed: (time, {len(LEADS)}) in mV")
+    if not (np.isfinite(record.fs_hz) and record.fs_hz > 0):
+        raise ECGFigureError(f"{name}: received fs_hz {record.fs_hz}; allowed: above 0")
+    signal = signal[: round(STRIP_S * record.fs_hz) + 1]
+    signal = np.where(np.isfinite(signal), signal, np.nan)
+    medians = [np.nanmedian(lead) if np.isfinite(lead).any() else 0.0 for lead in signal.T]
+    return signal - np.array(medians)
+
+
+def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None) -> Strip:
+    """Lead ``lead`` in one of the four columns, or over the whole width (``None``)."""
+    span = round((STRIP_S if column is None else COLUMN_S) * fs_hz)
+    start = min(round((column or 0) * COLUMN_S * fs_hz), max(len(signal) - 1 - span, 0))
+    y = signal[start : start + span + 1, LEADS.index(lead)]
+    left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * SPEED_MM_S
+    return Strip(lead, start, left, left + np.arange(len(y)) / fs_hz * SPEED_MM_S, y * GAIN_MM_MV)
+
+
+def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
+    """Heights of the baselines above the paper's lower edge, on large lines, and the paper's height, in mm."""
+
+    def boxes(room: float, least: int, most: int) -> int:
+        return int(np.clip(np.ceil(room / _BOX_MM) * _BOX_MM, least, most))
+
+    gaps = []
+    for upper, lower in pairwise(rows):
+        facing = zip(upper, lower * (len(upper) // len(lower)), strict=True)
+        gaps.append(boxes(max(above.down + below.up for above, below in facing) + 2, *_ROW_MM))
+    top = boxes(max(strip.up for strip in rows[0]) + 3, 20, 45)
+    bottom = boxes(max(strip.down for strip in rows[-1]) + 5, 15, 45)
+    baselines = [bottom + sum(gaps[k:]) for k in range(len(rows))]
+    return baselines, baselines[0] + top
+
+
+def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes without decoration whose data unit is one millimetre of the figure."""
+    page_width, page_height = figure.get_size_inches() * _MM_PER_INCH
+    box = (left / page_width, bottom / page_height, width / page_width, height / page_height)
+    axes = figure.add_axes(box, label=label)
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_grid(paper: Axes, height: int) -> None:
+    paper.fill([0, _PAPER_WIDTH_MM, _PAPER_WIDTH_MM, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
+    for colour, line_width, large in ((_SMALL_LINE, 0.35, False), (_LARGE_LINE, 0.6, True)):
+        across = [[(x, 0), (x, height)] for x in range(_PAPER_WIDTH_MM + 1) if (x % _BOX_MM == 0) == large]
+        along = [[(0, y), (_PAPER_WIDTH_MM, y)] for y in range(height + 1) if (y % _BOX_MM == 0) == large]
+        lines = LineCollection(across + along, colors=colour, linewidths=line_width, zorder=1 + large, snap=True)
+        lines.set_clip_on(False)
+        paper.add_collection(lines, autolim=False)
+
+
+def _draw_calibration_pulse(paper: Axes, baseline: float) -> None:
+    """1 mV for 0.2 s."""
+    x = [_TRACE_LEFT_MM - 10, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 2.5, _TRACE_LEFT_MM - 2.5]
+    y = np.array([0, 0, GAIN_MM_MV, GAIN_MM_MV, 0, 0]) + baseline
+    paper.plot([*x, _TRACE_LEFT_MM], y, gid="calibration", **_TRACE)
+
+
+def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
+    if np.isfinite(strip.y).any():
+        paper.plot(strip.x, strip.y + baseline, gid=f"lead-{strip.lead}", **_TRACE)
+    else:
+        paper.text(
+            strip.left + 4, baseline, "no signal", va="center", **_text(9, _FAINT_ECG, halo=True, style="italic")
+        )
+    if strip.left > _TRACE_LEFT_MM:
+        for side in (-1, 1):
+            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK_ECG, linewidth=0.7)
+    name = _text(10, halo=True, fontweight="bold") | {"zorder": 3}
+    paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
+
+
+def _label_height(strip: Strip) -> float:
+    """Where the lead's name meets its trace least, in mm from the baseline: just above if that is free."""
+    near = strip.y[(strip.x < strip.left + 10) & np.isfinite(strip.y)]
+    low, high = near.min(initial=0.0), near.max(initial=0.0)
+    return next((y for y in (8, 11, 14, -9, -12) if y > high + 1 or y + 4 < low), 8)
+
+
+def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> None:
+    duration = len(record.signal_mv) / record.fs_hz
+    facts = [*_patient_facts(record.patient), f"{record.fs_hz:g} Hz", f"{duration:.3g} s"]
+    if duration > STRIP_S + 1 / record.fs_hz:
+        facts[-1] += f", first {STRIP_S:g} s shown"
+    right = _MARGIN_MM + _PAPER_WIDTH_MM
+    beside = "  ·  ".join(facts)
+    page.text(right, bottom + 4, beside, ha="right", **_text(9.5, _FAINT_ECG))
+    headline = title or record.record_id or "12-lead ECG"
+    room = _PAPER_WIDTH_MM - len(beside) * _FACTS_MM - 5
+    size = min(_TITLE_SIZE, _TITLE_SIZE * room / (len(headline) * _TITLE_MM))
+    page.text(_MARGIN_MM, bottom + 4, headline, **_text(size, fontweight="bold"))
+
+
+def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
+    age, sex = patient.get("age"), patient.get("sex")
+    facts = []
+    if age is not None and np.isfinite(age):
+        facts.append("over 89 years" if age > 89 else f"{age:.0f} years")
+    if sex in (0, 1):
+        facts.append("female" if sex else "male")
+    return facts
+
+
+def _text(size: float, colour: str = _INK_ECG, *, halo: bool = False, **more: str) -> dict[str, Any]:
+    """Text properties; a halo in the paper's colour keeps a label legible on grid and trace."""
+    effects = [withStroke(linewidth=2.2, foreground=_PAPER)] if halo else []
+    # A title may be the name of a file, in which dollars mean no formula.
+    plain = {"fontsize": size, "color": colour, "family": "DejaVu Sans", "parse_math": False}
+    return {**plain, "path_effects": effects, "zorder": 6, **more}

@@ -1,0 +1,227 @@
+"""The figures of all evaluated models side by side: as JSON, as Markdown, and as text for a terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leadwise.atomic import write_atomically
+from leadwise.contract import MODEL_NAMES, TEST_FOLD
+from leadwise.datasets.statements import GROUPS
+from leadwise.evaluation.evaluation import HEADLINE
+from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
+from leadwise.reports.report_page import SIMULATED, duration
+
+PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
+"""Key in ``summary.json`` -> what it is called: all rows of fold 10 is the headline."""
+
+_COLUMNS = ("macro AUROC", "accuracy", "floor", "macro F1", "exact match")
+_COST_COLUMNS = ("trained in", "parameters")
+_TEXT_COLUMNS = ("features", "model", "run")
+
+
+def write_summary(folder: Path) -> dict[str, Any]:
+    """Collect the evaluations of one feature set and write ``summary.json`` and ``summary.md`` beside them.
+
+    Evaluations on other data than the newest one's are left out: their figures cannot be compared.
+
+    Args:
+        folder: ``<workspace>/evaluation/<feature set>``, with a folder per evaluated model.
+
+    Raises:
+        EvaluationError: no model has been evaluated there.
+    """
+    files = [folder / name / METRICS_FILE for name in MODEL_NAMES if (folder / name / METRICS_FILE).is_file()]
+    if not files:
+        raise EvaluationError(f"{folder}: received no evaluated model; run the evaluate stage first")
+    newest = json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8"))
+    evaluations = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    summary = {key: newest[key] for key in ("feature_set", "digest", "simulated", "rows", "bootstrap")}
+    summary["models"] = [_model(one) for one in evaluations if one["digest"] == newest["digest"]]
+    write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / MARKDOWN_FILE, results_markdown({summary["feature_set"]: folder / SUMMARY_FILE}))
+    return summary
+
+
+def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("model", "count_params", "seconds", "epochs", "best_epoch", "run_id", "trained_by")
+    row: dict[str, Any] = {key: evaluation[key] for key in keys}
+    for protocol, prefix in (("test", "test/"), ("labelled", "test/labelled/")):
+        row[protocol] = {
+            name: {
+                "value": evaluation["metrics"].get(prefix + name),
+                "interval": evaluation["intervals"].get(prefix + name, [None, None]),
+            }
+            for name in (
+                *HEADLINE,
+                "chosen/binary_accuracy",
+                "chosen/macro_f1",
+                "chosen/exact_match",
+                "floor/binary_accuracy",
+            )
+        }
+    return row
+
+
+def terminal_table(summary: Mapping[str, Any]) -> str:
+    """The models of one ``summary.json`` as aligned text, all rows first."""
+    blocks = []
+    for protocol, name in PROTOCOLS.items():
+        headline = protocol == "test"
+        rows = [["model", *_COLUMNS, *(_COST_COLUMNS if headline else ())]]
+        rows += [[m["model"], *_cells(m[protocol]), *(_costs(m) if headline else ())] for m in summary["models"]]
+        blocks.append(
+            f"{summary['feature_set'].capitalize()} features, {name}: {_rows(summary, protocol)}\n{_aligned(rows)}"
+        )
+    notes = [_note(summary), SIMULATED] if summary["simulated"] else [_note(summary)]
+    return "\n\n".join([*blocks, "\n".join(notes)]) + "\n"
+
+
+def results_markdown(summaries: Mapping[str, Path]) -> str:
+    """Two Markdown tables, all rows and labelled rows, of every model and feature set.
+
+    Args:
+        summaries: name of a feature set -> its ``summary.json``, in the order of the rows.
+
+    Raises:
+        EvaluationError: a file is absent.
+    """
+    loaded = {}
+    for feature_set, file in summaries.items():
+        if not file.is_file():
+            raise EvaluationError(f"{file}: no summary there; run the evaluate stage with feature-set={feature_set}")
+        loaded[feature_set] = json.loads(file.read_text(encoding="utf-8"))
+    first = next(iter(loaded.values()))
+    parts = []
+    for protocol, name in PROTOCOLS.items():
+        headline = protocol == "test"
+        rows = [["features", "model", *_COLUMNS, *((*_COST_COLUMNS, "run") if headline else ())]]
+        for feature_set, summary in loaded.items():
+            for model in summary["models"]:
+                run = f"`{model['run_id'][:8]}`" if model["run_id"] else ""
+                rows.append([feature_set, f"`{model['model']}`", *_cells(model[protocol])])
+                rows[-1] += [*_costs(model), run] if headline else []
+        parts += [f"**{name.capitalize()}**: {_rows(first, protocol)}.", _markdown(rows)]
+    parts.append(_note(first))
+    if any(summary["simulated"] for summary in loaded.values()):
+        parts.append(f"**{SIMULATED}**")
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(summary: Mapping[str, Any], protocol: str) -> str:
+    rows = summary["rows"]
+    if protocol == "labelled":
+        return f"the {rows['test_labelled']:,} records of fold {TEST_FOLD} that have a superclass"
+    return f"the {rows['test']:,} records of fold {TEST_FOLD} ({rows['test_patients']:,} patients)"
+
+
+def _note(summary: Mapping[str, Any]) -> str:
+    replicates = summary["bootstrap"]["replicates"]
+    return (
+        f"In brackets: 95 % intervals, {replicates:,} bootstrap replicates by patient. Decisions at 0.5; the floor is "
+        f"the accuracy of never predicting anything. Data {summary['digest'][:12]}."
+    )
+
+
+def _cells(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One row's figures in the order of ``_COLUMNS``."""
+    floor = _number(metrics["floor/binary_accuracy"]["value"])
+    area, accuracy, *rest = (
+        _cell(metrics[name]) for name in ("macro_auroc", "binary_accuracy", "macro_f1", "exact_match")
+    )
+    return [area, accuracy, floor, *rest]
+
+
+def _costs(model: Mapping[str, Any]) -> list[str]:
+    return [duration(model["seconds"]), f"{model['count_params']:,}"]
+
+
+def _cell(metric: Mapping[str, Any]) -> str:
+    low, high = metric["interval"]
+    return f"{_number(metric['value'])} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "|" + "|".join("---" if cell in _TEXT_COLUMNS else "---:" for cell in rows[0]) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+Entry = Mapping[str, Any]
+
+TOLD_HEAD = (
+    "| statement | code | group | AUROC, fold 10 | AUPRC | threshold | precision | sensitivity "
+    "| records: folds 1-8, 9, 10 |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+SILENT_HEAD = "| not reported | code | AUROC, fold 10 | why |\n|---|---|---|---|"
+
+
+def statement_tables(content: Mapping[str, Any]) -> str:
+    """Two tables under a line with the macro averages.
+
+    Args:
+        content: ``StatementResults.to_dict()``, or what ``statements.json`` holds.
+    """
+    told = [_told_row(entry) for entry in in_order(content["statements"]) if entry["trusted"]]
+    silent = [_silent_row(entry) for entry in in_order(content["statements"]) if not entry["trusted"]]
+    macro = "; ".join(
+        f"{name} {_with_interval(figure)} ({figure['statements']} statements)"
+        for name, figure in content["macro_auroc"].items()
+    )
+    tables = [f"Macro AUROC on fold 10 over the statements that have a positive there: {macro}."]
+    if told:
+        tables.append("\n".join([TOLD_HEAD, *told]))
+    if silent:
+        tables.append("\n".join([SILENT_HEAD, *silent]))
+    return "\n\n".join(tables) + "\n"
+
+
+def in_order(statements: Sequence[Entry]) -> list[Entry]:
+    """By group, then by AUROC on fold 10, highest first; undefined ones last."""
+
+    def key(entry: Entry) -> tuple[int, float]:
+        value = entry["test"]["auroc"]["value"]
+        return GROUPS.index(entry["group"]), 1.0 if value is None else -value
+
+    return sorted(statements, key=key)
+
+
+def _told_row(entry: Entry) -> str:
+    test, positives = entry["test"], entry["positives"]
+    cells = [
+        entry["name"],
+        entry["code"],
+        entry["group"],
+        _with_interval(test["auroc"]),
+        _number_statement(test["auprc"]["value"], 3),
+        _number_statement(entry["threshold"], 2),
+        _number_statement(test["precision"], 2),
+        _number_statement(test["sensitivity"], 2),
+        f"{positives['train']:,}, {positives['validation']:,}, {positives['test']:,}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _silent_row(entry: Entry) -> str:
+    return f"| {entry['name']} | {entry['code']} | {_with_interval(entry['test']['auroc'])} | {entry['reason']} |"
+
+
+def _with_interval(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None or figure["low"] is None:
+        return _number_statement(figure["value"], 3)
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _number_statement(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,361 @@
+"""One row of a request: read, checked, and turned into a recording and the facts about the patient."""
+
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord, LeadwiseError
+from leadwise.ecg.leads import READER_FLAGS, ReaderFlag, RecordingCode, RecordingError
+from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, MISSING_COUNT, MV_PER_UNIT, ORDERS, Recording, build_recording
+from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
+
+ENCODING_FIELDS: tuple[str, ...] = ("dtype", "shape", "units_per_count")
+DTYPES: Mapping[str, str] = {"int16": "<i2", "float32": "<f4"}
+"""What base64 may hold, both little-endian."""
+MOST_SAMPLES = int(LONGEST_S * HIGHEST_FS_HZ)
+
+
+def read_samples(given: Mapping[str, Any]) -> np.ndarray:
+    """``(rows, columns)`` numbers in the units of the request; NaN where a sample is missing.
+
+    Args:
+        given: the fields of the row that were given, ``signal`` among them.
+
+    Raises:
+        RecordingError: ``signal``, ``dtype``, ``shape`` or ``units_per_count`` is wrong or missing.
+    """
+    value = given["signal"]
+    if isinstance(value, str | bytes):
+        return _of_bytes(value, given)
+    for field in ("dtype", "units_per_count"):
+        if field in given:
+            raise RecordingError(field, "is for a signal in base64; this one is not", "not_allowed")
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise RecordingError(
+            "signal",
+            f"received {described(value)}; nested lists of numbers, or text in base64, are needed",
+            "wrong_type",
+        )
+    samples = _of_lists(value)
+    if "shape" in given and _shape(given["shape"]) != samples.shape:
+        raise RecordingError(
+            "shape", f"says otherwise than the signal, which has {_by(samples.shape)} numbers", "wrong_shape"
+        )
+    return samples
+
+
+def _of_bytes(value: str | bytes, given: Mapping[str, Any]) -> np.ndarray:
+    for field in ("dtype", "shape"):
+        if field not in given:
+            raise RecordingError(field, "not given; it is needed with a signal in base64", "missing_field")
+    dtype, shape = word(given["dtype"], "dtype", tuple(DTYPES)), _shape(given["shape"])
+    scale = _units_per_count(given, dtype)
+    needed = shape[0] * shape[1] * np.dtype(DTYPES[dtype]).itemsize
+    data = _decoded(value, needed, f"{_by(shape)} {dtype} numbers") if isinstance(value, str) else value
+    if len(data) != needed:
+        raise RecordingError(
+            "signal", f"received {len(data)} bytes; {_by(shape)} {dtype} numbers are {needed}", "wrong_shape"
+        )
+    counts = np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+    if dtype == "float32":
+        return counts
+    samples = counts * np.float32(scale)
+    missing = counts == MISSING_COUNT
+    if missing.any():
+        samples[missing] = np.nan
+    return np.asarray(samples)
+
+
+def _decoded(text: str, needed: int, what: str) -> bytes:
+    """Bytes out of base64 (RFC 4648, with its padding)."""
+    # Looked at before anything is decoded: the text may be long, and another one each time.
+    if (letters := -(-needed // 3) * 4) != len(text):
+        raise RecordingError(
+            "signal", f"received text of {len(text)} characters; {what} are {letters} in base64", "bad_base64"
+        )
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise RecordingError(
+            "signal", f"received text of {len(text)} characters that is not base64 (RFC 4648)", "bad_base64"
+        ) from None
+
+
+def _shape(value: Any) -> tuple[int, int]:
+    sizes = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(sizes, list | tuple) or len(sizes) != 2:
+        raise RecordingError("shape", f"received {described(value)}; two whole numbers are needed", "wrong_type")
+    rows, columns = (number(size, "shape") for size in sizes)
+    if not all(1 <= size <= MOST_SAMPLES and size == int(size) for size in (rows, columns)):
+        raise RecordingError("shape", f"received {rows:.6g} x {columns:.6g}; whole numbers above 0 are needed")
+    return int(rows), int(columns)
+
+
+def _units_per_count(given: Mapping[str, Any], dtype: str) -> float:
+    if dtype != "int16":
+        if "units_per_count" in given:
+            raise RecordingError("units_per_count", f"is for int16; dtype is {dtype}", "not_allowed")
+        return 1.0
+    if "units_per_count" not in given:
+        raise RecordingError(
+            "units_per_count",
+            "not given; with int16, how many of the units one count is (1 for counts of 1 uV and units uV)",
+            "missing_field",
+        )
+    scale = number(given["units_per_count"], "units_per_count")
+    if not 1e-9 <= scale <= 1e6:
+        raise RecordingError("units_per_count", f"received {scale:.6g}; 1e-9 to 1e6 is allowed")
+    return scale
+
+
+def _of_lists(value: Any) -> np.ndarray:
+    if len(value) == 0:
+        raise RecordingError("signal", "received no samples", "wrong_shape")
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return _numeric(value)
+    rows = list(value)
+    if all(isinstance(row, np.ndarray) for row in rows):
+        _same_length(rows)
+        return _numeric(np.stack(rows)) if rows[0].dtype != object else _of_rows([row.tolist() for row in rows])
+    return _of_rows(rows)
+
+
+def _of_rows(rows: Sequence[Any]) -> np.ndarray:
+    """Every number is looked at first: numpy would take texts and truths for numbers, or make them all long texts."""
+    if not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+        raise RecordingError("signal", "received a list of something else than lists; rows are needed", "wrong_shape")
+    _same_length(rows)
+    kinds = set(map(type, chain.from_iterable(rows)))
+    if any(issubclass(kind, list | tuple | np.ndarray) for kind in kinds):
+        raise RecordingError("signal", "received 3 dimensions or more; 2 are needed", "wrong_shape")
+    numbers = {kind for kind in kinds if issubclass(kind, int | float | np.integer | np.floating) and kind is not bool}
+    if kinds - numbers - {type(None)}:
+        raise RecordingError("signal", "received something that is not a number, such as text or true", "wrong_type")
+    try:
+        if kinds == numbers:
+            flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(rows[0]))
+            return flat.reshape(len(rows), len(rows[0]))
+        return np.array(rows, dtype=np.float64)
+    except OverflowError:
+        raise RecordingError("signal", "received a number that is too large", "not_finite") from None
+
+
+def _same_length(rows: Sequence[Any]) -> None:
+    if len(lengths := set(map(len, rows))) > 1:
+        raise RecordingError(
+            "signal", "received lists of different lengths; every row needs as many numbers", "wrong_shape"
+        )
+    if lengths == {0}:
+        raise RecordingError("signal", "received no samples", "wrong_shape")
+
+
+def _numeric(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise RecordingError("signal", "received something that is not a number, such as text or true", "wrong_type")
+    return array
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+SIGNAL_FIELDS: tuple[str, ...] = ("signal", *ENCODING_FIELDS, "order", "leads", "fs_hz", "units", "noticed")
+FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
+FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
+"""Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
+
+SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
+
+LONGEST_ID = 200
+
+RecordId = str | int | float
+Answer = dict[str, Any]
+"""What comes back for one row, ready for JSON."""
+
+
+class PayloadError(LeadwiseError):
+    """A row of a request cannot be answered.
+
+    Attributes:
+        row: its position in the request, counted from 0.
+        field: the field that is wrong.
+        problem: what was received and what is allowed; never samples of a signal.
+        code: the kind of problem.
+    """
+
+    def __init__(self, row: int, field: str, problem: str, code: RecordingCode) -> None:
+        super().__init__(f"row {row}: {field}: {problem}")
+        self.row = row
+        self.field = field
+        self.problem = problem
+        self.code: RecordingCode = code
+
+    def answer(self, record_id: RecordId | None) -> Answer:
+        """What stands in the place of an answer."""
+        told = {"code": self.code, "field": self.field, "message": str(self), "row": self.row}
+        return {"id": record_id, "error": told}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One checked row.
+
+    Attributes:
+        record_id: the caller's name for the row, as it was sent, or ``None``.
+        recording: the recording, or ``None`` for an answer from the facts alone.
+        patient: the facts that were given, as numbers.
+        warnings: what the caller should know about how the row was read.
+    """
+
+    record_id: RecordId | None
+    recording: Recording | None
+    patient: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+    @property
+    def record(self) -> ECGRecord | None:
+        """The recording as a record, without what was noticed on the way."""
+        return self.recording.record if self.recording else None
+
+
+def parse_row(row: Mapping[str, Any], position: int = 0) -> Request:
+    """Read one row; ``None`` and NaN mean not given.
+
+    Args:
+        row: values by field name.
+        position: its place in the request, counted from 0.
+
+    Raises:
+        PayloadError: a field is unknown, of a wrong type or out of range, or there is nothing to answer from.
+    """
+    try:
+        given = _given_fields(row)
+        record_id = _record_id(given.get("id"))
+        patient = _facts(given)
+        recording = _recording(given, patient, "" if record_id is None else str(record_id))
+        if recording is None and not patient:
+            raise RecordingError(
+                "signal", f"not given, nor any of {', '.join(FACTS)}; one of them is needed", "missing_field"
+            )
+    except RecordingError as error:
+        raise PayloadError(position, error.field, error.problem, error.code) from None
+    return Request(record_id, recording, patient, _warnings(recording, patient))
+
+
+def _given_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise RecordingError("row", f"received {described(row)}; fields by name are needed", "wrong_type")
+    if unknown := [name for name in row if name not in FIELDS]:
+        shown = str(unknown[0])
+        shown = shown if len(shown) <= LONGEST_ECHO and shown.isprintable() else "a long or odd name"
+        raise RecordingError(shown, f"unknown field; allowed: {', '.join(FIELDS)}", "unknown_field")
+    return {name: value for name, value in row.items() if not _absent(value)}
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
+
+
+def _record_id(value: Any) -> RecordId | None:
+    plain = value.item() if isinstance(value, np.integer | np.floating) else value
+    if isinstance(plain, str) and len(plain) <= LONGEST_ID:
+        return plain
+    if is_number(plain) and abs(plain) < (math.inf if isinstance(plain, float) else 10**LONGEST_ID):
+        return plain
+    if _absent(plain):
+        return None
+    raise RecordingError(
+        "id", f"received {described(value)}; text of at most {LONGEST_ID} characters, or a number, is needed"
+    )
+
+
+def record_id_of(row: Any) -> RecordId | None:
+    """The caller's name of a row that may be wrong in any way; ``None`` where it has none that can be repeated."""
+    try:
+        return _record_id(row.get("id"))
+    except (AttributeError, RecordingError):
+        return None
+
+
+def _facts(given: Mapping[str, Any]) -> dict[str, float]:
+    facts = {}
+    for name, (low, high, unit) in FACT_RANGES.items():
+        if name in given:
+            facts[name] = number(given[name], name)
+            if not low <= facts[name] <= high:
+                raise RecordingError(name, f"received {facts[name]:.6g}; {low:g} to {high:g}{unit} is allowed")
+    if "sex" in given:
+        facts["sex"] = _either(given["sex"], "sex", "0 (male), 1 (female), male, female", SEX_WORDS)
+    if "pacemaker" in given:
+        facts["pacemaker"] = _either(given["pacemaker"], "pacemaker", "0 or false (no), 1 or true (yes)", {})
+    return facts
+
+
+def _either(value: Any, field: str, allowed: str, words: Mapping[str, float]) -> float:
+    if isinstance(value, str):
+        meant = words.get(value.strip().casefold())
+    elif isinstance(value, bool | np.bool_):
+        meant = float(value) if field == "pacemaker" else None
+    else:
+        meant = float(value) if is_number(value) and value in (0, 1) else None
+    if meant is None:
+        raise RecordingError(field, f"received {described(value)}; allowed: {allowed}")
+    return meant
+
+
+def _recording(given: Mapping[str, Any], patient: Mapping[str, float], record_id: str) -> Recording | None:
+    if "signal" not in given:
+        return None
+    if "fs_hz" not in given:
+        raise RecordingError("fs_hz", "not given; the sampling rate in Hz is needed with a signal", "missing_field")
+    return build_recording(
+        read_samples(given),
+        fs_hz=number(given["fs_hz"], "fs_hz"),
+        leads=_lead_names(given["leads"]) if "leads" in given else LEADS,
+        units=word(given.get("units", "mV"), "units", tuple(MV_PER_UNIT)),
+        order=word(given["order"], "order", ORDERS) if "order" in given else None,
+        patient=patient,
+        record_id=record_id,
+        noticed=_noticed(given["noticed"]) if "noticed" in given else None,
+    )
+
+
+def _noticed(value: Any) -> dict[ReaderFlag, tuple[str, ...]]:
+    """Flags with their leads; in a table, one without leads is ``None`` and was not noticed."""
+    if not isinstance(value, Mapping):
+        raise RecordingError("noticed", f"received {described(value)}; leads by flag are needed", "wrong_type")
+    if any(name not in READER_FLAGS for name in value):
+        raise RecordingError("noticed", f"received another flag; allowed: {', '.join(READER_FLAGS)}")
+    return {
+        name: tuple(word(lead, "noticed", LEADS) for lead in _lead_names(value[name], "noticed"))
+        for name in READER_FLAGS
+        if value.get(name) is not None
+    }
+
+
+def _lead_names(value: Any, field: str = "leads") -> list[str]:
+    names = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise RecordingError(field, f"received {described(value)}; a list of lead names is needed", "wrong_type")
+    return list(names)
+
+
+def _warnings(recording: Recording | None, patient: Mapping[str, float]) -> tuple[str, ...]:
+    found = []
+    if recording is None:
+        found.append("no recording: answered from the facts about the patient alone, which tell little")
+    else:
+        if recording.computed_leads:
+            found.append(f"leads computed from I and II: {', '.join(recording.computed_leads)}")
+        if recording.record.fs_hz < FS_HZ:
+            found.append(
+                f"sampled at {recording.record.fs_hz:g} Hz: everything above {recording.record.fs_hz / 2:g} Hz is lost"
+            )
+    if unknown := [name for name in FACTS if name not in patient and name != "pacemaker"]:
+        found.append(f"not given, so taken as unknown: {', '.join(unknown)}")
+    return tuple(found)

@@ -1,1 +1,0 @@
-"""One recording: units and lead order, resampling, scaling, windows."""

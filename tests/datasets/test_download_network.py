@@ -1,0 +1,477 @@
+"""A download from servers that give files rightly, wrongly, late, or not at all; each ends in a tree to go on with."""
+
+import shlex
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from free_port import free_port
+
+from leadwise.cli import main
+from leadwise.config import load_parameters
+from leadwise.contract import LeadwiseError
+from leadwise.datasets.download import FAILURES_IN_A_ROW, download
+from leadwise.datasets.tree_writer import Arrived, DownloadError
+
+Serve = Callable[[Path], Any]
+
+SUMS = "SHA256SUMS.txt"
+TABLE = "ptbxl_database.csv"
+SIGNAL = "records100/00000/00007_lr.dat"
+HEADER = "records100/00000/00009_lr.hea"
+
+
+def fetch(
+    dest: Path, *servers: Any, jobs: int = 4, timeout_s: float = 20.0, tries: int = 3, backoff_s: float = 0.001
+) -> Arrived:
+    sources = [server if isinstance(server, str) else server.url for server in servers]
+    return download(dest, sources=sources, jobs=jobs, timeout_s=timeout_s, tries=tries, backoff_s=backoff_s)
+
+
+def content_of(tree: Path) -> dict[str, bytes]:
+    return {file.relative_to(tree).as_posix(): file.read_bytes() for file in tree.rglob("*") if file.is_file()}
+
+
+def next_call_completes(dest: Path, server: Any, needed: dict[str, bytes], *missing: str) -> None:
+    """Once the server is well again, exactly what was missing is asked for, and the tree is whole."""
+    assert content_of(dest) == {name: raw for name, raw in needed.items() if name not in missing}
+    server.forget()
+    arrived = fetch(dest, server)
+    assert server.asked.keys() == {SUMS, *missing}
+    assert (arrived.fetched, arrived.files) == (len(missing), len(needed) - 1)
+    assert content_of(dest) == needed
+
+
+def test_only_what_is_needed_is_fetched_and_only_once(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, dest = serve(published), tmp_path / "a" / "ptbxl"
+    arrived = fetch(dest, server)
+    assert content_of(dest) == needed
+    assert dict(server.asked) == dict.fromkeys(needed, 1)
+    assert (arrived.records, arrived.files, arrived.fetched) == (20, len(needed) - 1, len(needed) - 1)
+    assert arrived.fetched_bytes == sum(map(len, needed.values())) - len(needed[SUMS])
+    before = {file: file.stat() for file in dest.rglob("*")}
+    next_call_completes(dest, server, needed)
+    assert {file: file.stat().st_mtime_ns for file in before} == {f: s.st_mtime_ns for f, s in before.items()}
+
+
+def test_the_other_rate_is_added_beside(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    fetch(dest, server)
+    server.forget()
+    arrived = download(dest, sources=[server.url], rate_hz=500)
+    assert arrived.fetched == 40
+    assert all(name == SUMS or name.startswith("records500/") for name in server.asked)
+    assert content_of(dest).items() > needed.items()
+
+
+def test_the_release_stands_in_the_address(serve: Serve, published: Path, tmp_path: Path) -> None:
+    releases = tmp_path / "files"
+    shutil.copytree(published, releases / "1.0.1")
+    server = serve(releases)
+    download(tmp_path / "ptbxl", release="1.0.1", sources=[server.url + "{release}"])
+    assert server.asked[f"1.0.1/{SUMS}"] == 1
+    with pytest.raises(DownloadError, match="404 Not Found"):
+        download(tmp_path / "other", sources=[server.url + "{release}"], backoff_s=0.001)
+
+
+# A wrong hash
+
+
+def test_a_wrong_content_is_asked_for_again(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server = serve(published)
+    server.script[SIGNAL].append(server.wrong)
+    fetch(tmp_path / "ptbxl", server)
+    assert server.asked[SIGNAL] == 2
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_a_content_that_stays_wrong_is_taken_from_the_mirror(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, mirror = serve(published), serve(published)
+    server.always[SIGNAL] = server.wrong
+    fetch(tmp_path / "ptbxl", server, mirror)
+    assert dict(mirror.asked) == {SIGNAL: 1}
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_a_content_that_is_wrong_everywhere_is_named_and_all_others_come(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server = serve(published)
+    server.always[SIGNAL] = server.wrong
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path / "ptbxl", server)
+    message = str(caught.value)
+    assert "1 of 43 files could not be had" in message
+    assert f"{SIGNAL}: 127.0.0.1:" in message
+    assert "twice wrong content: 24,000 bytes with SHA-256" in message
+    assert "The same command goes on from here" in message
+    next_call_completes(tmp_path / "ptbxl", server, needed, SIGNAL)
+
+
+def test_a_page_instead_of_every_file_ends_it_early(serve: Serve, published: Path, tmp_path: Path) -> None:
+    """As networks of hotels do once the time is up."""
+    for number in range(200):
+        (published / "records100" / f"{number}.dat").write_bytes(bytes([number]))
+    listed = "".join(f"{'0' * 64} records100/{number}.dat\n" for number in range(200))
+    with (published / SUMS).open("a") as stream:
+        stream.write(listed)
+    server = serve(published)
+    with pytest.raises(DownloadError, match=r"twice wrong content: \d+ bytes with SHA-256.*Stopped"):
+        fetch(tmp_path / "ptbxl", server)
+    assert sum(server.asked.values()) < 200
+
+
+def test_damaged_and_outdated_files_are_replaced(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    fetch(dest, server)
+    (dest / SIGNAL).write_bytes(needed[SIGNAL][:-1])
+    (dest / TABLE).write_bytes(needed[TABLE] + b"\n")
+    (dest / SUMS).write_bytes(b"of another release")
+    (dest / "notes.txt").write_text("mine")
+    server.forget()
+    arrived = fetch(dest, server)
+    assert (arrived.fetched, arrived.replaced) == (2, 2)
+    assert dict(server.asked) == {SUMS: 1, SIGNAL: 1, TABLE: 1}
+    assert content_of(dest) == needed | {"notes.txt": b"mine"}
+
+
+# 404, 503
+
+
+@pytest.mark.parametrize("code", [404, 403, 410])
+def test_what_one_source_does_not_have_comes_from_the_next_without_asking_again(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, code: int
+) -> None:
+    server, mirror = serve(published), serve(published)
+    server.always |= dict.fromkeys((SIGNAL, HEADER), server.status(code))
+    fetch(tmp_path / "ptbxl", server, mirror)
+    assert dict(server.asked) == dict.fromkeys(needed, 1)
+    assert dict(mirror.asked) == {SIGNAL: 1, HEADER: 1}
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_the_source_that_has_the_list_is_asked_first_for_the_rest(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, mirror = serve(published), serve(published)
+    server.always[SUMS] = server.status(404)
+    mirror.always[SIGNAL] = server.status(404)
+    fetch(tmp_path / "ptbxl", server, mirror)
+    assert dict(server.asked) == {SUMS: 1, SIGNAL: 1}
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_what_no_source_has_is_named_and_all_others_come(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, mirror = serve(published), serve(published)
+    gone = [name for name in needed if name.endswith(".hea")]
+    server.always |= dict.fromkeys(gone, server.status(404))
+    mirror.always |= dict.fromkeys(gone, server.status(403))
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path / "ptbxl", server, mirror)
+    lines = str(caught.value).splitlines()
+    assert "20 of 43 files could not be had" in lines[0]
+    assert len(lines) == 1 + 5 + 1
+    assert all("404 Not Found; 127.0.0.1" in line and line.endswith("403 Forbidden") for line in lines[1:-1])
+    assert lines[-1].strip() == "and 15 more"
+    next_call_completes(tmp_path / "ptbxl", server, needed, *gone)
+
+
+def test_a_busy_server_is_given_the_time_it_asks_for(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server = serve(published)
+    server.script[SIGNAL].append(server.status(503, Retry_After="1"))
+    server.script[HEADER].extend([server.status(429), server.status(500)])
+    arrived = fetch(tmp_path / "ptbxl", server, backoff_s=0.05)
+    assert arrived.seconds >= 1.0
+    assert (server.asked[SIGNAL], server.asked[HEADER]) == (2, 3)
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_a_server_that_asks_for_an_hour_is_left_for_the_mirror(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, mirror = serve(published), serve(published)
+    server.always |= {"*": server.status(503, Retry_After="3600"), SUMS: server.right}
+    fetch(tmp_path / "ptbxl", server, mirror, jobs=1)
+    assert sum(server.asked.values()) <= 1 + 3 * FAILURES_IN_A_ROW, "it is not asked for every file"
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_a_server_that_stays_busy_ends_it_early(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server = serve(published)
+    server.always |= {"*": server.status(503), SUMS: server.right}
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path / "ptbxl", server)
+    assert "503 Service Unavailable" in str(caught.value)
+    assert "0 of 43 files are there and whole. The same command goes on from here" in str(caught.value)
+    assert sum(server.asked.values()) <= 1 + 3 * (FAILURES_IN_A_ROW + 4)
+    next_call_completes(tmp_path / "ptbxl", server, needed, *(needed.keys() - {SUMS}))
+
+
+# Connections
+
+
+@pytest.mark.parametrize("act", ["stall", "drip", "cut", "reset"])
+def test_a_connection_that_breaks_is_made_again(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, act: str
+) -> None:
+    server = serve(published)
+    server.script[SIGNAL].append(getattr(server, act))
+    fetch(tmp_path / "ptbxl", server, timeout_s=1)
+    assert server.asked[SIGNAL] == 2
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ("stall", r"twice stalled: nothing came for 1 s"),
+        ("drip", r"twice stalled: it came more slowly than 500 bytes a second"),
+        ("cut", "twice the connection was cut"),
+        ("reset", "the connection was cut"),
+    ],
+)
+def test_a_connection_that_always_breaks_is_left_for_the_mirror_or_named(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, act: str, message: str
+) -> None:
+    server, mirror = serve(published), serve(published)
+    server.always[SIGNAL] = getattr(server, act)
+    mirror.always[SIGNAL] = getattr(server, act)
+    with pytest.raises(DownloadError, match=rf"{SIGNAL}: \S+ {message}; \S+ {message}"):
+        fetch(tmp_path / "ptbxl", server, mirror, timeout_s=1, tries=2)
+    mirror.forget()
+    server.asked.clear()
+    fetch(tmp_path / "ptbxl", server, mirror, timeout_s=1, tries=2)
+    assert server.asked[SIGNAL] == 2
+    assert dict(mirror.asked) == {SIGNAL: 1}
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def nobody() -> str:
+    """An address where nothing listens."""
+    return f"http://127.0.0.1:{free_port()}/"
+
+
+def test_no_source_can_be_reached(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path / "ptbxl", nobody(), nobody())
+    assert "nothing could be fetched, not even SHA256SUMS.txt: 127.0.0.1" in str(caught.value)
+    assert str(caught.value).count("no connection: Connection refused") == 2
+    assert not (tmp_path / "ptbxl").exists()
+    fetch(tmp_path / "ptbxl", nobody(), serve(published))
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_the_network_goes_away_in_the_middle(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server = serve(published)
+    for name in sorted(needed)[10:]:
+        server.always[name] = server.reset
+    with pytest.raises(DownloadError, match=r"the connection was cut.*Stopped: \d+ of 43 files are there and whole"):
+        fetch(tmp_path / "ptbxl", server)
+    missing = needed.keys() - content_of(tmp_path / "ptbxl").keys()
+    assert missing
+    next_call_completes(tmp_path / "ptbxl", server, needed, *missing)
+
+
+# The list of sums
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("<html>please log in</html>", "line 1: received '<html>please log in</html>'"),
+        (f"{'0' * 64} ../../etc/passwd\n", "the path '../../etc/passwd' leaves the folder"),
+        (f"{'0' * 64} ptbxl_database.csv\n", "lists no scp_statements.csv"),
+        (f"{'0' * 64} ptbxl_database.csv\n{'0' * 64} scp_statements.csv\n", "lists no record in records100/"),
+        (
+            "".join(f"{'0' * 64} {name}\n" for name in ("ptbxl_database.csv", "scp_statements.csv"))
+            + "".join(f"{'0' * 64} records100/{number}.hea\n" for number in range(21_837)),
+            "lists the 21,837 records of release 1.0.1, not of 1.0.3",
+        ),
+    ],
+)
+def test_a_list_that_is_none_is_taken_from_the_mirror_or_named(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, listed: str, message: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / SUMS).write_text(listed)
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path / "ptbxl", serve(other))
+    assert message in str(caught.value)
+    assert not (tmp_path / "ptbxl").exists()
+    (other / SUMS).write_text(listed)
+    fetch(tmp_path / "ptbxl", serve(other), serve(published))
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+# The folder
+
+
+def test_leftovers_of_a_killed_call_are_removed(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    dest = tmp_path / "ptbxl"
+    (dest / ".download.partial-abc").mkdir(parents=True)
+    (dest / ".download.partial-abc" / "17").write_bytes(b"half a fi")
+    fetch(dest, serve(published))
+    assert content_of(dest) == needed
+    assert not list(dest.glob(".*"))
+
+
+def test_two_downloads_into_one_folder(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path) -> None:
+    server, arrived = serve(published), []
+    both = [threading.Thread(target=lambda: arrived.append(fetch(tmp_path / "ptbxl", server))) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert [one.files for one in arrived] == [43, 43]
+    assert content_of(tmp_path / "ptbxl") == needed
+    assert not list((tmp_path / "ptbxl").glob(".*"))
+
+
+def test_a_folder_in_the_way_is_named_and_all_others_come(
+    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    server, dest = serve(published), tmp_path / "ptbxl"
+    (dest / SIGNAL / "deeper").mkdir(parents=True)
+    with pytest.raises(DownloadError, match=f"1 of 43 files.*\n  {SIGNAL}: cannot be written: Is a directory"):
+        fetch(dest, server)
+    shutil.rmtree(dest / SIGNAL)
+    next_call_completes(dest, server, needed, SIGNAL)
+
+
+def test_other_peoples_folders_are_left_alone(serve: Serve, published: Path, tmp_path: Path) -> None:
+    server, dest = serve(published), tmp_path / "home"
+    dest.mkdir()
+    (dest / "LICENSE.txt").write_text("mine")
+    with pytest.raises(DownloadError, match=r"home: holds other files \(LICENSE.txt\) and no PTB-XL"):
+        fetch(dest, server)
+    assert content_of(dest) == {"LICENSE.txt": b"mine"}
+    with pytest.raises(DownloadError, match=r"LICENSE.txt: cannot be written: Not a directory"):
+        fetch(dest / "LICENSE.txt", server)
+    with pytest.raises(DownloadError, match="cannot be written"):
+        fetch(dest / "LICENSE.txt" / "below", server)
+    assert not server.asked
+
+
+def test_a_simulated_tree_is_not_mixed_with_another(serve: Serve, published: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "simulated"
+    dest.mkdir()
+    for name in ("simulation.json", TABLE):
+        (dest / name).write_text("{}")
+    with pytest.raises(DownloadError, match="holds a simulated tree; real records are never mixed with it"):
+        fetch(dest, serve(published))
+    assert set(content_of(dest)) == {"simulation.json", TABLE}
+
+
+def test_the_mark_of_a_simulated_tree_comes_with_it(serve: Serve, simulated_tree: Path, tmp_path: Path) -> None:
+    arrived = fetch(tmp_path / "ptbxl", serve(simulated_tree))
+    assert arrived.simulated
+    assert content_of(tmp_path / "ptbxl") == content_of(simulated_tree)
+    assert fetch(tmp_path / "ptbxl", serve(simulated_tree)).fetched == 0
+
+
+# The command
+
+
+def test_the_command_says_what_came_and_what_to_type_next(
+    serve: Serve, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, dest = serve(published), tmp_path / "my data"
+    assert main(["download", str(dest), "--source", nobody(), "--source", server.url, "--jobs", "2"]) == 0
+    captured = capsys.readouterr()
+    (notice,) = captured.err.splitlines()
+    assert "no connection: Connection refused. Going on with 127.0.0.1:" in notice
+    lines = captured.out.splitlines()
+    assert lines[0].endswith("20 records, complete: all 43 files are there and match SHA256SUMS.txt.")
+    assert lines[1].startswith("43 files (")
+    assert "CC BY 4.0" in captured.out
+    assert "doi:10.13026/kfzx-aw45" in captured.out
+    assert lines[-1] == f"Next: make run DATA='{dest}'"
+    assert main(["download", str(dest), "--source", server.url]) == 0
+    assert "0 files (0.0 MB) came in" in capsys.readouterr().out
+
+
+def test_after_the_500_hz_records_nothing_is_suggested_that_trains_on_them(
+    serve: Serve, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dest = tmp_path / "ptbxl"
+    assert main(["download", str(dest), "--rate", "500", "--source", serve(published).url]) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    command, _, remark = line.removeprefix("Next: ").partition(" (")
+    assert "100 Hz" in remark
+    words = shlex.split(command)
+    assert words[:7] == ["mlflow", "run", ".", "--env-manager", "local", "-e", "ingest"]
+    given = dict(word.split("=", 1) for word in words[8::2])
+    parameters = load_parameters(given, entry_point="ingest")
+    assert (parameters.ingest.rate, parameters.ingest.source) == (500, dest)
+    assert parameters.shared.workspace != load_parameters(entry_point="ingest").shared.workspace
+
+
+def test_the_command_fails_with_status_1(
+    serve: Serve, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(published)
+    server.always[SIGNAL] = server.status(404)
+    assert main(["download", str(tmp_path / "ptbxl"), "--source", server.url]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"leadwise download: error: {tmp_path / 'ptbxl'}: 1 of 43 files could not be had")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--release", "2"], "--release"),
+        (["--rate", "250"], "--rate"),
+        (["--jobs", "some"], "--jobs"),
+        (["--from-zip", "x.zip", "--jobs", "2"], "leave them out with --from-zip"),
+        (["--from-zip", "x.zip", "--source", "http://x/"], "leave them out with --from-zip"),
+    ],
+)
+def test_a_bad_command_line_is_status_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["download", str(tmp_path / "ptbxl"), *arguments])
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sources": ["s3://physionet-open/ptb-xl/1.0.3/"]}, "received 's3://physionet-open/ptb-xl/1.0.3/'; allowed"),
+        ({"sources": ["https://"]}, "received 'https://'"),
+        ({"sources": ["ftp://me:secret@host/x"]}, "received 'ftp://host/x'"),
+        ({"sources": []}, "no source"),
+        ({"jobs": 0}, "0 jobs; allowed: .*1 to 64 jobs"),
+        ({"rate_hz": 250}, "250 Hz"),
+        ({"release": "1.0.2"}, "release 1.0.2"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(LeadwiseError, match=message):
+        download(tmp_path / "ptbxl", **arguments)
+    assert not (tmp_path / "ptbxl").exists()

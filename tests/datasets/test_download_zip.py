@@ -1,0 +1,294 @@
+"""A tree out of a zip archive that somebody else made: rightly, by hand, cut short, damaged, or with bad intent."""
+
+import io
+import stat
+import struct
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadwise.cli import main
+from leadwise.contract import LeadwiseError
+from leadwise.datasets.tree_writer import DownloadError
+from leadwise.datasets.zip_archive import ArchiveError, unpack_zip
+
+SUMS = "SHA256SUMS.txt"
+SIGNAL = "records100/00000/00007_lr.dat"
+TOP = "ptb-xl-a-large-publicly-available-electrocardiography-dataset-1.0.3/"
+
+Content = Iterable[tuple[str | zipfile.ZipInfo, bytes]]
+
+
+def content_of(tree: Path) -> dict[str, bytes]:
+    return {file.relative_to(tree).as_posix(): file.read_bytes() for file in tree.rglob("*") if file.is_file()}
+
+
+def packed(archive: Path, content: Content, compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(archive, "w", compression) as opened:
+        for name, raw in content:
+            opened.writestr(name, raw, compress_type=compression)
+    return archive
+
+
+@pytest.fixture
+def files(published: Path) -> dict[str, bytes]:
+    """Everything that is published, needed or not."""
+    return content_of(published)
+
+
+@pytest.mark.parametrize("top", [TOP, "", "ptbxl/"])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
+def test_only_what_is_needed_is_unpacked(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, top: str, compression: int
+) -> None:
+    folders = [(top, b""), (f"{top}records100/", b"")] if top else []
+    archive = packed(tmp_path / "a.zip", [*folders, *((top + name, raw) for name, raw in files.items())], compression)
+    arrived = unpack_zip(archive, tmp_path / "ptbxl")
+    assert content_of(tmp_path / "ptbxl") == needed
+    assert (arrived.files, arrived.fetched, arrived.records) == (43, 43, 20)
+    assert unpack_zip(archive, tmp_path / "ptbxl").fetched == 0
+
+
+def test_what_a_mac_adds_is_left_out(files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path) -> None:
+    added = [(f"__MACOSX/ptbxl/._{name}", b"Mac OS X") for name in ("ptbxl_database.csv", SUMS)]
+    archive = packed(tmp_path / "a.zip", [*((f"ptbxl/{name}", raw) for name, raw in files.items()), *added])
+    unpack_zip(archive, tmp_path / "ptbxl")
+    assert content_of(tmp_path / "ptbxl") == needed
+
+
+def test_the_archive_may_lie_in_the_folder_and_the_other_rate_come_later(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    dest = tmp_path / "ptbxl"
+    dest.mkdir()
+    archive = packed(dest / "ptbxl.zip", files.items())
+    unpack_zip(archive, dest)
+    assert content_of(dest).keys() == needed.keys() | {"ptbxl.zip"}
+    assert unpack_zip(archive, dest, rate_hz=500).fetched == 40
+
+
+# Names
+
+
+def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.create_system = 3
+    info.external_attr = (kind | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../escaped", "leaves the folder"),
+        (f"{TOP}../../escaped", "leaves the folder"),
+        ("records100/../../../escaped", "leaves the folder"),
+        ("/escaped", "is absolute"),
+        ("//host/escaped", "is absolute"),
+        ("~/escaped", "is absolute or begins with ~"),
+        ("C:/escaped", "holds a backslash or a colon"),
+        ("C:escaped", "holds a backslash or a colon"),
+        ("..\\escaped", "holds a backslash or a colon"),
+        ("a/./b", "has an empty part or one that is a dot"),
+        ("a//b", "has an empty part"),
+        ("a\nb", "holds a control character"),
+        ("x" * 1000, "has 1,000 characters"),
+        (link("records100"), "is a link or a device"),
+        (link("records100/00000/00001_lr.dat"), "is a link or a device"),
+        (link("pipe", stat.S_IFIFO), "is a link or a device"),
+        ("ptbxl_database.csv", "stands there twice"),
+    ],
+    ids=lambda value: (value.filename if isinstance(value, zipfile.ZipInfo) else value)[:20],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_is_not_to_be_trusted_stops_it_before_anything_is_written(
+    files: dict[str, bytes], tmp_path: Path, name: str | zipfile.ZipInfo, message: str
+) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    archive = packed(inside / "bad.zip", [*files.items(), (name, b"/etc/passwd")])
+    before = content_of(tmp_path)
+    with pytest.raises(ArchiveError, match=rf"bad\.zip: the name .* {message}.*; nothing was unpacked"):
+        unpack_zip(archive, inside / "deep" / "ptbxl")
+    assert content_of(tmp_path) == before
+    assert not (inside / "deep").exists()
+
+
+def test_a_name_cut_by_a_zero_byte_is_seen(files: dict[str, bytes], tmp_path: Path) -> None:
+    """``ZipFile`` itself would only show what stands before it."""
+    archive = packed(tmp_path / "a.zip", [*files.items(), ("records100/x_y", b"")])
+    archive.write_bytes(archive.read_bytes().replace(b"records100/x_y", b"records100/x\0y"))
+    with pytest.raises(ArchiveError, match="holds a control character"):
+        unpack_zip(archive, tmp_path / "ptbxl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([("readme.txt", b"x")], r"holds no ptbxl_database\.csv"),
+        ([], r"holds no ptbxl_database\.csv"),
+        ([("a/b/ptbxl_database.csv", b"x")], r"holds no ptbxl_database\.csv"),
+        ([("a/ptbxl_database.csv", b"x"), ("b/ptbxl_database.csv", b"x")], r"holds several trees \(a, b\)"),
+        ([("ptbxl_database.csv", b"x"), (SUMS, b"<html>")], r"SHA256SUMS\.txt: line 1: received '<html>'"),
+        ([("ptbxl_database.csv", b"x"), (SUMS, b"0" * 64 + b" ../x")], r"'\.\./x' leaves the folder"),
+        ([("ptbxl_database.csv", b"x"), (SUMS, b"0" * 64 + b" x")], r"lists no ptbxl_database\.csv and no scp_"),
+    ],
+)
+def test_an_archive_of_something_else(content: Content, message: str, tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", content)
+    with pytest.raises(LeadwiseError, match=message):
+        unpack_zip(archive, tmp_path / "ptbxl")
+    assert not (tmp_path / "ptbxl").exists()
+
+
+# Sums
+
+
+def test_without_a_list_of_sums_nothing_is_unpacked_until_there_is_one(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    archive = packed(tmp_path / "a.zip", [(TOP + name, raw) for name, raw in files.items() if name != SUMS])
+    dest = tmp_path / "ptbxl"
+    with pytest.raises(ArchiveError, match=rf"holds no SHA256SUMS\.txt.*nothing was unpacked.*into {dest} and"):
+        unpack_zip(archive, dest)
+    assert not dest.exists()
+    dest.mkdir()
+    (dest / SUMS).write_bytes(files[SUMS])
+    unpack_zip(archive, dest)
+    assert content_of(dest) == needed
+
+
+def test_a_member_with_another_content_or_none_is_named_and_all_others_come(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path
+) -> None:
+    changed = files | {SIGNAL: files[SIGNAL][::-1]}
+    del changed["records100/00000/00002_lr.hea"]
+    dest = tmp_path / "ptbxl"
+    with pytest.raises(DownloadError) as caught:
+        unpack_zip(packed(tmp_path / "a.zip", changed.items()), dest)
+    assert "2 of 43 files could not be had; the others are there and whole" in str(caught.value)
+    assert "records100/00000/00002_lr.hea: not in the archive" in str(caught.value)
+    assert f"{SIGNAL}: wrong content: 24,000 bytes with SHA-256" in str(caught.value)
+    assert content_of(dest).items() < needed.items()
+    assert unpack_zip(packed(tmp_path / "b.zip", files.items()), dest).fetched == 2
+    assert content_of(dest) == needed
+
+
+def test_a_release_that_was_not_asked_for(files: dict[str, bytes], tmp_path: Path) -> None:
+    records = "".join(f"{'0' * 64} records100/{number}.hea\n" for number in range(21_837))
+    archive = packed(tmp_path / "a.zip", (files | {SUMS: files[SUMS] + records.encode()}).items())
+    with pytest.raises(LeadwiseError, match="not in the archive"):
+        unpack_zip(archive, tmp_path / "any")
+    listed = "".join(f"{'0' * 64} {name}\n" for name in ("ptbxl_database.csv", "scp_statements.csv")) + records
+    archive = packed(tmp_path / "b.zip", (files | {SUMS: listed.encode()}).items())
+    with pytest.raises(ArchiveError, match=r"lists the 21,837 records of release 1\.0\.1, not of 1\.0\.3"):
+        unpack_zip(archive, tmp_path / "ptbxl", release="1.0.3")
+
+
+# Damage
+
+
+def test_a_download_cut_short_is_named(files: dict[str, bytes], tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", files.items())
+    raw = archive.read_bytes()
+    for size in (0, 1, 1000, len(raw) // 2, len(raw) - 1):
+        archive.write_bytes(raw[:size])
+        with pytest.raises(ArchiveError, match=rf"a\.zip: is no whole zip archive \({size:,} bytes; .* cut short"):
+            unpack_zip(archive, tmp_path / "ptbxl")
+    assert not (tmp_path / "ptbxl").exists()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_named_and_all_others_come(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, compression: int
+) -> None:
+    archive = packed(tmp_path / "a.zip", files.items(), compression)
+    with zipfile.ZipFile(archive) as opened:
+        member = opened.getinfo(SIGNAL)
+    raw = bytearray(archive.read_bytes())
+    middle = member.header_offset + 30 + len(SIGNAL) + member.compress_size // 2
+    raw[middle : middle + 8] = bytes(byte ^ 255 for byte in raw[middle : middle + 8])
+    archive.write_bytes(raw)
+    with pytest.raises(DownloadError, match=rf"1 of 43 files.*\n  {SIGNAL}: cannot be read from the archive: "):
+        unpack_zip(archive, tmp_path / "ptbxl")
+    assert content_of(tmp_path / "ptbxl") == {name: content for name, content in needed.items() if name != SIGNAL}
+
+
+def test_bombs_are_not_unpacked(files: dict[str, bytes], tmp_path: Path) -> None:
+    """One member says how large it is, another lies."""
+    huge = files | {SIGNAL: bytes(2**26 + 1), "records100/00000/00008_lr.dat": bytes(2**26 + 2)}
+    archive = packed(tmp_path / "a.zip", huge.items())
+    assert archive.stat().st_size < 2**20
+    archive.write_bytes(archive.read_bytes().replace(struct.pack("<L", 2**26 + 2), struct.pack("<L", 24_000)))
+    with pytest.raises(DownloadError) as caught:
+        unpack_zip(archive, tmp_path / "ptbxl")
+    assert f"{SIGNAL}: cannot be read from the archive: 67,108,865 bytes; no file of PTB-XL has more" in str(
+        caught.value
+    )
+    assert "records100/00000/00008_lr.dat: cannot be read from the archive: Bad CRC-32" in str(caught.value)
+    assert sum(map(len, content_of(tmp_path / "ptbxl").values())) < 2_000_000
+
+
+def test_a_member_under_a_password_is_named(files: dict[str, bytes], tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", files.items())
+    raw = bytearray(archive.read_bytes())
+    entry = raw.index(SIGNAL.encode(), raw.index(b"PK\x01\x02")) - 46
+    raw[entry + 8] |= 1
+    archive.write_bytes(raw)
+    with pytest.raises(DownloadError, match=f"{SIGNAL}: cannot be read from the archive: .*encrypted"):
+        unpack_zip(archive, tmp_path / "ptbxl")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_damage_is_an_error_or_harmless(
+    files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("damage")
+    few = {name: raw for name, raw in files.items() if "records" not in name or "00007" in name}
+    few["ptbxl_database.csv"] = few["ptbxl_database.csv"][:500]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, raw in few.items():
+            opened.writestr(name, raw)
+    damaged = bytearray(buffer.getvalue())
+    structure = damaged.index(b"PK\x01\x02")
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.one_of(st.integers(structure, len(damaged) - 1), st.integers(0, len(damaged) - 1)))
+        damaged[place] = data.draw(st.integers(0, 255))
+    (folder / "a.zip").write_bytes(damaged)
+    try:
+        unpack_zip(folder / "a.zip", folder / "in" / "ptbxl")
+    except LeadwiseError as error:
+        said = str(error)
+    else:
+        said = "complete"
+    assert said != "complete", "40 of the listed files are not in this archive"
+    written = content_of(folder)
+    del written["a.zip"]
+    assert all(raw == few.get(name.removeprefix("in/ptbxl/")) for name, raw in written.items() if SUMS not in name)
+
+
+def test_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "page.zip").write_text("<html>not found</html>")
+    for name, message in (("absent.zip", "No such file"), ("", "Is a directory"), ("page.zip", "is no whole zip")):
+        with pytest.raises(ArchiveError, match=message):
+            unpack_zip(tmp_path / name, tmp_path / "ptbxl")
+    with pytest.raises(LeadwiseError, match="250 Hz"):
+        unpack_zip(tmp_path / "absent.zip", tmp_path / "ptbxl", rate_hz=250)
+
+
+def test_the_command(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive, dest = packed(tmp_path / "a.zip", files.items()), tmp_path / "ptbxl"
+    assert main(["download", str(dest), "--from-zip", str(archive)]) == 0
+    assert capsys.readouterr().out.endswith(f"Next: make run DATA={dest}\n")
+    assert content_of(dest) == needed
+    assert main(["download", str(dest), "--from-zip", str(tmp_path / "absent.zip")]) == 1
+    message = f"leadwise download: error: {tmp_path}/absent.zip: cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == message

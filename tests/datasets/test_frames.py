@@ -1,0 +1,121 @@
+"""What validation looks at, against plain loops over the table."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.checks.frames import file_frame, fold_frame, label_frame, schema_frame, signal_frame, table_frame
+from leadwise.datasets.tables import Tables, read_tables
+
+
+@pytest.fixture
+def tables(simulated_tree: Path) -> Tables:
+    read = read_tables(simulated_tree)
+    return dataclasses.replace(read, database=read.database.copy())
+
+
+def test_every_column_of_a_simulated_table_is_one_of_ptbxl(tables: Tables) -> None:
+    frame = schema_frame(tables)
+    assert len(frame) == 29
+    assert frame.drop(columns="record").notna().sum().sum() == 0
+
+
+def test_columns_that_are_absent_unknown_or_of_another_kind_are_told(tables: Tables) -> None:
+    table = tables.database.drop(columns=["nurse"]).assign(site=np.nan, mood="good")
+    table.loc[3, "recording_date"] = "32.13.1999"
+    table.loc[[4, 5], "second_opinion"] = "maybe"
+    changed = dataclasses.replace(tables, database=table, statements=tables.statements - {"LVH", "AFIB"})
+    frame = schema_frame(changed).set_index("record")
+    assert frame["absent"].dropna().index.tolist() == ["column nurse", "column site"]
+    assert frame["unknown"].dropna().to_dict() == {"column mood": "not a column of PTB-XL"}
+    kinds = frame["wrong_kind"].dropna()
+    rows = f"{len(table):,}"
+    assert kinds["column recording_date"] == f"1 of {rows} are not a date, first '32.13.1999'"
+    assert kinds["column second_opinion"] == f"2 of {rows} are not True or False, first 'maybe'"
+    assert frame["statements_missing"].dropna().to_dict() == {"scp_statements.csv": "LVH, AFIB"}
+
+
+def test_tables_that_are_not_as_listed_are_named(tables: Tables) -> None:
+    frame = file_frame(tables, ["scp_statements.csv"])
+    assert frame.loc[frame["not_as_listed"].notna(), "record"].tolist() == ["scp_statements.csv"]
+    assert len(frame) == len(tables.files)
+    assert frame["written_otherwise"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda raw: b"\xef\xbb\xbf" + raw, "begins with a byte order mark"),
+        (lambda raw: raw.replace(b"\n", b"\r\n"), "its lines end as on Windows (CR LF)"),
+    ],
+)
+def test_a_table_that_a_spreadsheet_has_saved_is_named(
+    simulated_tree: Path, tmp_path: Path, change: Callable[[bytes], bytes], told: str
+) -> None:
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        shutil.copy(simulated_tree / name, tmp_path)
+    file = tmp_path / "ptbxl_database.csv"
+    file.write_bytes(change(file.read_bytes()))
+    frame = file_frame(read_tables(tmp_path), []).set_index("record")
+    assert frame["written_otherwise"].dropna().to_dict() == {"ptbxl_database.csv": told}
+
+
+def test_rows_are_named_by_ecg_id_or_by_their_line(tables: Tables) -> None:
+    tables.database.loc[2, "ecg_id"] = None
+    names = table_frame(tables)["record"]
+    assert names[[0, 1, 2]].tolist() == ["ecg_id 1", "ecg_id 2", "line 4 (no ecg_id)"]
+
+
+def test_patients_of_two_sexes_and_adults_of_impossible_shape_are_counted(tables: Tables) -> None:
+    table = tables.database
+    table.loc[[0, 1], "patient_id"] = "4711"
+    table.loc[[0, 1], "sex"] = ["0", "1"]
+    table.loc[[0, 1, 2], "age"] = ["40", "3", "300"]
+    table.loc[[0, 1, 2], "height"] = "200"
+    table.loc[[0, 1, 2], "weight"] = "20"
+    frame = table_frame(tables)
+    assert frame["sexes_of_patient"][[0, 1]].tolist() == [2, 2]
+    np.testing.assert_array_equal(frame["adult_bmi"][[0, 1, 2]], [5, np.nan, 5])
+
+
+def test_folds_are_compared_in_standard_errors(tables: Tables) -> None:
+    labels, frame = label_frame(tables), fold_frame(tables).set_index("record")
+    folds = tables.numbers()["strat_fold"]
+    for name in SUPERCLASSES:
+        share = labels[name].mean()
+        for fold in range(1, 11):
+            inside = labels.loc[folds == fold, name]
+            error = (share * (1 - share) / len(inside)) ** 0.5
+            assert frame.loc[f"fold {fold}", name] == pytest.approx((inside.mean() - share) / error)
+            assert frame.loc[f"fold {fold}", f"{name}_records"] == inside.sum()
+            assert frame.loc[f"fold {fold}", "share"] == pytest.approx(len(inside) / len(labels))
+
+
+def summary(tables: Tables, same_as: dict[int, int]) -> pd.DataFrame:
+    ecg_ids = tables.numbers()["ecg_id"].astype(int)
+    return pd.DataFrame(
+        {
+            "ecg_id": ecg_ids,
+            "filename": "a",
+            "status": "read",
+            "reason": None,
+            "flat_leads": ["V5", *[""] * (len(ecg_ids) - 2), None],
+            "same_as": [float(same_as.get(ecg_id, np.nan)) for ecg_id in ecg_ids],
+        }
+    )
+
+
+def test_a_recording_that_occurs_in_another_split_is_told_from_one_that_occurs_in_its_own(tables: Tables) -> None:
+    folds = tables.numbers().set_index("ecg_id")["strat_fold"]
+    train, test = [int(ecg_id) for ecg_id in folds[folds <= 8].index], int(folds[folds == 10].index[0])
+    frame = signal_frame(summary(tables, {train[5]: train[0], train[6]: test}), tables).set_index("record")
+    same = frame["same_as"].dropna()
+    assert same.to_dict() == {f"ecg_id {train[5]}": f"ecg_id {train[0]}", f"ecg_id {train[6]}": f"ecg_id {test}"}
+    assert frame["same_as_elsewhere"].dropna().to_dict() == {f"ecg_id {train[6]}": f"ecg_id {test} (test)"}
+    assert frame["flat_leads"].dropna().tolist() == ["V5"]

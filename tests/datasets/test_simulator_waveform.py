@@ -1,0 +1,219 @@
+"""Each simulated finding shows in the leads where a cardiologist looks for it; measured on clean recordings."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import find_peaks
+
+from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.datasets.synthetic import SimulatorError, simulate_record
+from leadwise.datasets.synthetic.population import CODES_OF, STATEMENTS
+from leadwise.datasets.synthetic.recording import draw_body, simulate
+from leadwise.datasets.synthetic.waveform import LEAD_FIELD
+from leadwise.ecg.leads import INDEPENDENT_COLUMNS
+
+EDENBRANDT_PAHLM_1988 = np.array(
+    [
+        [-0.172, -0.074, 0.122, 0.231, 0.239, 0.194, 0.156, -0.010],
+        [0.057, -0.019, -0.106, -0.022, 0.041, 0.048, -0.227, 0.887],
+        [-0.229, -0.310, -0.246, -0.063, 0.055, 0.108, 0.022, 0.102],
+    ]
+)
+"""The published inverse Dower matrix: x, y, z from V1 to V6, I and II."""
+
+SEEDS = range(12)
+
+
+def clean(code: str, seed: int, *, stage: str = "", rate_bpm: float = 70) -> np.ndarray:
+    """Mean beat in mV, (100, 12), of a clean recording: the steepest point of QRS is at sample 30."""
+    rng = np.random.default_rng(seed)
+    codes = {code: 100.0}
+    units = simulate(draw_body(rng), codes, rng, rate_bpm=rate_bpm, stage=stage, noise=0, strength=1.0).units
+    speed = steepness(units)
+    beats = [units[peak - 30 : peak + 70] for peak in beats_of(speed) if 30 <= peak < 930]
+    return np.mean(beats, axis=0) / 1000
+
+
+def steepness(signal: np.ndarray) -> np.ndarray:
+    independent = signal[:, INDEPENDENT_COLUMNS].astype(float)
+    return np.linalg.norm(np.gradient(independent, axis=0), axis=1)
+
+
+def beats_of(speed: np.ndarray) -> np.ndarray:
+    return find_peaks(speed, height=0.4 * speed.max(), distance=25)[0]
+
+
+def lead(beat: np.ndarray, name: str) -> np.ndarray:
+    """One lead of a mean beat; a clean recording has its zero where the heart is at rest."""
+    return beat[:, LEADS.index(name)]
+
+
+def st_level(beat: np.ndarray, name: str) -> float:
+    return float(lead(beat, name)[43:46].mean())
+
+
+def typical(measure: Callable[[np.ndarray], float], code: str, *, stage: str = "") -> float:
+    """Median of a measure over several bodies."""
+    return float(np.median([measure(clean(code, seed, stage=stage)) for seed in SEEDS]))
+
+
+def qrs_ms(beat: np.ndarray) -> float:
+    speed = steepness(beat)[15:55]
+    moving = np.flatnonzero(speed > 0.12 * speed.max())
+    return 10.0 * (moving[-1] - moving[0])
+
+
+def sokolow_lyon_mv(beat: np.ndarray) -> float:
+    return max(lead(beat, "V5").max(), lead(beat, "V6").max()) - lead(beat, "V1").min()
+
+
+def axis_deg(beat: np.ndarray) -> float:
+    net = [lead(beat, name)[24:42].sum() for name in ("I", "aVF")]
+    return float(np.degrees(np.arctan2(net[1] * 2 / np.sqrt(3), net[0])))
+
+
+def test_lead_field_is_undone_by_the_published_inverse_dower_matrix() -> None:
+    published_order = LEAD_FIELD[[2, 3, 4, 5, 6, 7, 0, 1]]
+    np.testing.assert_allclose(EDENBRANDT_PAHLM_1988 @ published_order, np.eye(3), atol=0.02)
+
+
+@pytest.mark.parametrize("superclass", SUPERCLASSES)
+def test_limb_leads_obey_einthoven_and_goldberger_in_stored_units(superclass: str) -> None:
+    units = np.rint(simulate_record(superclass, seed=5).signal_mv * 1000).astype(int)
+    one, two, three, avr, avl, avf = units[:, :6].T
+    assert (one + three == two).all()
+    for derived, exact in ((avr, -(one + two) / 2), (avl, (one - three) / 2), (avf, (two + three) / 2)):
+        assert np.abs(derived - exact).max() <= 0.5
+
+
+@pytest.mark.parametrize("rate_bpm", [45, 60, 75, 100, 140])
+def test_sinus_rhythm_beats_at_the_rate_asked_for(rate_bpm: int) -> None:
+    for seed in range(4):
+        peaks = beats_of(steepness(simulate_record("NORM", seed, rate_bpm=rate_bpm, noise=0).signal_mv))
+        assert 6000 / np.diff(peaks).mean() == pytest.approx(rate_bpm, rel=0.05)
+
+
+def test_atrial_fibrillation_is_irregular_and_has_no_p_wave() -> None:
+    def spread(rhythm: str, seed: int) -> float:
+        intervals = np.diff(beats_of(steepness(simulate_record(rhythm, seed, noise=0).signal_mv)))
+        return float(intervals.std() / intervals.mean())
+
+    assert min(spread("AFIB", seed) for seed in SEEDS) > max(spread("NORM", seed) for seed in SEEDS)
+
+
+def test_bundle_branch_blocks_widen_qrs_beyond_120_ms() -> None:
+    normal, left, right = (typical(qrs_ms, code) for code in ("NORM", "CLBBB", "CRBBB"))
+    assert normal <= 100
+    assert left >= 120
+    assert right >= 110
+
+
+def test_left_bundle_branch_block_shape() -> None:
+    for seed in SEEDS:
+        beat = clean("CLBBB", seed)
+        left, right = lead(beat, "V6")[12:46], lead(beat, "V1")[12:46]
+        assert left[: left.argmax()].min() > -0.1, "no q in V6"
+        assert left.max() > -left.min(), "V6 is positive"
+        assert right.max() < -right.min(), "V1 is negative"
+    assert typical(lambda beat: st_level(beat, "V1") - st_level(beat, "V6"), "CLBBB") > 0.1, "discordant ST"
+
+
+def test_right_bundle_branch_block_ends_with_r_in_v1_and_s_in_v6() -> None:
+    assert typical(lambda beat: lead(beat, "V1")[32:42].max(), "CRBBB") > 0.25
+    assert typical(lambda beat: lead(beat, "V6")[32:42].min(), "CRBBB") < -0.2
+    assert typical(lambda beat: lead(beat, "V1")[32:42].max(), "NORM") < 0.1
+
+
+def test_fascicular_blocks_turn_the_axis() -> None:
+    assert typical(axis_deg, "LAFB") < -30
+    assert 0 < typical(axis_deg, "NORM") < 80
+    assert typical(axis_deg, "LPFB") > 90
+
+
+def test_first_degree_block_delays_qrs() -> None:
+    rng = np.random.default_rng(1)
+    body = draw_body(rng)
+    units = simulate(body, {"1AVB": 100.0}, np.random.default_rng(2), noise=0, strength=1.0, rate_bpm=60).units
+    peaks = beats_of(steepness(units))
+    beat = np.mean([units[p - 45 : p] for p in peaks if p >= 45], axis=0)[:, LEADS.index("II")]
+    assert 10 * (45 - int(beat[:35].argmax())) > 200, "peak of P to QRS in ms"
+
+
+def test_hypertrophy_raises_sokolow_lyon_voltage_and_strains_lateral_st() -> None:
+    assert typical(sokolow_lyon_mv, "LVH") > 1.3 * typical(sokolow_lyon_mv, "NORM")
+    assert typical(sokolow_lyon_mv, "LVH") > 2.8
+    assert typical(lambda beat: st_level(beat, "V6"), "LVH") < typical(lambda beat: st_level(beat, "V6"), "NORM")
+    assert typical(lambda beat: lead(beat, "V1").max(), "RVH") > 0.5
+
+
+@pytest.mark.parametrize(("code", "raised", "lowered"), [("IMI", "III", "aVL"), ("LMI", "aVL", "III")])
+def test_fresh_infarction_raises_st_and_cuts_q_in_its_territory(code: str, raised: str, lowered: str) -> None:
+    assert typical(lambda beat: st_level(beat, raised), code, stage="Stadium I") > 0.1
+    deepest = typical(lambda beat: lead(beat, raised)[26:32].min(), code, stage="Stadium III")
+    assert deepest < typical(lambda beat: lead(beat, raised)[26:32].min(), "NORM") - 0.1
+    assert typical(lambda beat: st_level(beat, lowered), code, stage="Stadium I") < -0.05
+
+
+def test_anterior_infarction_takes_r_from_the_right_chest_leads() -> None:
+    def r_mv(beat: np.ndarray) -> float:
+        return float(lead(beat, "V2")[24:32].max())
+
+    assert typical(r_mv, "ASMI", stage="Stadium III") < 0.4 * typical(r_mv, "NORM")
+    assert typical(lambda beat: st_level(beat, "V2"), "ASMI", stage="Stadium I") > 0.15
+
+
+def test_evolving_infarction_turns_t_over_in_its_territory() -> None:
+    def t_mv(beat: np.ndarray) -> float:
+        wave = lead(beat, "V3")[48:70]
+        return float(wave[np.abs(wave).argmax()])
+
+    assert typical(t_mv, "AMI", stage="Stadium II") < -0.05 < 0.15 < typical(t_mv, "NORM")
+
+
+def test_ischemia_lowers_lateral_st_and_flattens_t() -> None:
+    assert typical(lambda beat: st_level(beat, "V5"), "ISC_") < -0.04
+    assert typical(lambda beat: lead(beat, "V5")[50:66].mean(), "ISC_") < 0
+    assert typical(lambda beat: lead(beat, "V5")[50:66].mean(), "NORM") > 0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    codes=st.lists(st.sampled_from(list(STATEMENTS)), min_size=1, max_size=5, unique=True),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_any_combination_of_statements_gives_a_plausible_recording(codes: list[str], seed: int) -> None:
+    record = simulate_record(codes, seed)
+    assert record.signal_mv.shape == (1000, 12)
+    assert record.signal_mv.dtype == np.float32
+    assert np.isfinite(record.signal_mv).all()
+    assert 0.2 < np.abs(record.signal_mv).max() < 16
+
+
+def test_same_seed_same_recording() -> None:
+    first, again, other = (simulate_record("MI", seed) for seed in (3, 3, 4))
+    assert np.array_equal(first.signal_mv, again.signal_mv)
+    assert first.patient == again.patient
+    assert not np.array_equal(first.signal_mv, other.signal_mv)
+
+
+def test_statements_are_those_of_ptbxl() -> None:
+    assert len(STATEMENTS) == 71
+    assert {superclass: len(codes) for superclass, codes in CODES_OF.items()} == {
+        "NORM": 1,
+        "MI": 14,
+        "STTC": 13,
+        "CD": 11,
+        "HYP": 5,
+    }
+    assert sum(statement.form for statement in STATEMENTS.values()) == 19
+    assert sum(statement.rhythm for statement in STATEMENTS.values()) == 12
+
+
+def test_errors_name_what_was_received_and_what_is_allowed() -> None:
+    with pytest.raises(SimulatorError, match=r"pathology: received 'FLU'; allowed: NORM, MI, STTC, CD, HYP or an SCP"):
+        simulate_record("FLU", 1)
+    with pytest.raises(SimulatorError, match="rate_bpm: received 900; allowed: 25 to 220"):
+        simulate_record("NORM", 1, rate_bpm=900)

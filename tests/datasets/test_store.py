@@ -1,0 +1,87 @@
+"""The store: opened whole or refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.store import RECORD_COLUMNS, StoreError, content_digest, open_store, record_hash, verify_digest
+
+
+@pytest.fixture
+def copied_store(simulated_store, tmp_path):
+    return shutil.copytree(simulated_store, tmp_path / "store")
+
+
+def test_rows_of_the_splits_follow_the_folds_and_cover_everything(simulated_store):
+    store = open_store(simulated_store)
+    rows = {split: store.rows(split) for split in ("train", "validation", "test")}
+    folds = store.records["strat_fold"].to_numpy()
+    assert set(folds[rows["train"]]) == set(range(1, 9))
+    assert set(folds[rows["validation"]]) == {9}
+    assert set(folds[rows["test"]]) == {10}
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(rows.values()))), np.arange(len(folds)))
+    with pytest.raises(StoreError, match="'holdout'; allowed: train, validation, test"):
+        store.rows("holdout")
+
+
+def test_labels_and_patients_have_the_order_of_the_contract(simulated_store):
+    store = open_store(simulated_store)
+    assert store.labels().dtype == np.float32
+    for number, name in enumerate(SUPERCLASSES):
+        assert store.labels()[:, number].sum() == store.manifest["counts"][name]
+    assert list(store.patients()) == [
+        *("age", "sex", "height_cm", "weight_kg", "pacemaker"),
+        *("infarction_stadium1", "infarction_stadium2"),
+    ]
+    assert tuple(store.records) == RECORD_COLUMNS
+
+
+def test_the_digest_is_that_of_the_content(copied_store):
+    verify_digest(open_store(copied_store))
+    signals = np.load(copied_store / "signals.npy", mmap_mode="r+")
+    signals[3, 500, 2] += 1
+    signals.flush()
+    with pytest.raises(StoreError, match="the manifest says"):
+        verify_digest(open_store(copied_store))
+
+
+def test_the_digest_sees_a_change_of_the_table(simulated_store):
+    store = open_store(simulated_store)
+    hashes = [record_hash(signal) for signal in store.signals]
+    changed = store.records.copy()
+    changed.loc[5, "age"] = 91.0
+    assert content_digest(store.records, hashes) == store.manifest["digest"]
+    assert content_digest(changed, hashes) != store.manifest["digest"]
+
+
+def test_an_absent_store_says_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match=r"manifest.json is missing\); run the ingest stage first"):
+        open_store(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["signals.npy", "records.parquet", "manifest.json"])
+def test_an_incomplete_or_damaged_store_is_refused(copied_store, name):
+    file = copied_store / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(StoreError, match=r"ingest"):
+        open_store(copied_store)
+    file.unlink()
+    with pytest.raises(StoreError, match=f"{name} is missing"):
+        open_store(copied_store)
+
+
+def test_files_that_disagree_are_refused(copied_store):
+    records = pd.read_parquet(copied_store / "records.parquet")
+    records.iloc[:-1].to_parquet(copied_store / "records.parquet")
+    with pytest.raises(StoreError, match="the files disagree"):
+        open_store(copied_store)
+
+
+def test_a_manifest_of_something_else_is_refused(copied_store):
+    (copied_store / "manifest.json").write_text(json.dumps(["not", "ours"]))
+    with pytest.raises(StoreError, match="not the manifest of a store"):
+        open_store(copied_store)

@@ -1,0 +1,190 @@
+"""The gate: what stops, what is listed, and what is left behind to read."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leadwise.datasets.checks.validation import (
+    Validation,
+    ValidationFailed,
+    manifest_metrics,
+    validation_metrics,
+    validation_tags,
+    validation_warnings,
+)
+from leadwise.datasets.ingest import ingest
+from leadwise.datasets.store import open_store
+from leadwise.datasets.tables import Tables, read_tables
+from leadwise.ecg.quality import quality_summary
+
+REPORT = {"validation.json", "summary.html", "flagged.csv", "signals.parquet", "data_docs"}
+
+
+@pytest.fixture(scope="module")
+def tables(simulated_tree: Path) -> Tables:
+    return read_tables(simulated_tree)
+
+
+@pytest.fixture(scope="module")
+def measured(simulated_store: Path) -> pd.DataFrame:
+    """What reading the simulated tree gives."""
+    store = open_store(simulated_store)
+    summary = quality_summary(np.asarray(store.signals), 100)
+    for place, (name, values) in enumerate(
+        {"ecg_id": store.records["ecg_id"], "filename": store.records["filename"], "status": "read"}.items()
+    ):
+        summary.insert(place, name, values)
+    return summary.assign(reason=None, same_as=np.nan)
+
+
+def checked(tables: Tables, summary: pd.DataFrame) -> Validation:
+    """The signals of a tree checked; its tables are known, their own checks left out as they take a while."""
+    validation = Validation(tables.tree, "simulated")
+    validation._tables = tables
+    validation.check_signals(summary, 0.001)
+    return validation
+
+
+def test_importing_does_not_import_great_expectations() -> None:
+    code = "import sys, leadwise.datasets.checks.validation; sys.exit('great_expectations' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_recording_in_two_splits_stops_and_is_named_and_one_in_a_single_split_is_a_warning(
+    tables: Tables, measured: pd.DataFrame, tmp_path: Path
+) -> None:
+    fold = tables.numbers().set_index("ecg_id")["strat_fold"]
+    train, test = sorted(fold[fold <= 8].index)[:2], fold[fold == 10].index[-1]
+    copied = measured.assign(same_as=measured["ecg_id"].map({train[1]: train[0]}))
+    validation = checked(tables, copied)
+    validation.stop_if_critical(tmp_path / "failed")
+    assert [one.check for one in validation.outcomes if not one.success and "duplicates" in one.check] == ["duplicates"]
+
+    leaked = measured.assign(same_as=measured["ecg_id"].map({test: train[0]}))
+    message = rf"occurs in another: 1 of .*ecg_id {test:.0f}: ecg_id {train[0]:.0f} \(train\)"
+    with pytest.raises(ValidationFailed, match=message):
+        checked(tables, leaked).stop_if_critical(tmp_path / "failed")
+
+
+def test_leads_under_the_wrong_name_everywhere_stop(tables: Tables, simulated_store: Path, tmp_path: Path) -> None:
+    signals = np.array(open_store(simulated_store).signals)
+    signals[:, :, [2, 4]] = signals[:, :, [4, 2]]
+    summary = quality_summary(signals, 100).assign(ecg_id=range(len(signals)), filename="a", status="read", reason=None)
+    with pytest.raises(ValidationFailed, match=r"(?s)I \+ III = II within 50 µV in 99 %.*aVR \+ aVL \+ aVF = 0"):
+        checked(tables, summary.assign(same_as=np.nan)).stop_if_critical(tmp_path / "failed")
+
+
+def test_millivolts_taken_for_microvolts_stop(tables: Tables, measured: pd.DataFrame, tmp_path: Path) -> None:
+    small = measured.assign(largest_mv=measured["largest_mv"] / 1000)
+    with pytest.raises(ValidationFailed, match=r"middle record is 0\.5 to 5 mV: found 0\.00"):
+        checked(tables, small).stop_if_critical(tmp_path / "failed")
+
+
+def test_one_odd_recording_is_a_warning_that_names_it(tables: Tables, measured: pd.DataFrame, tmp_path: Path) -> None:
+    odd = measured.copy()
+    odd.loc[7, ["flat_leads", "noise_uv", "limb_leads_uv"]] = ["V5", 99.0, 3000.0]
+    validation = checked(tables, odd)
+    validation.stop_if_critical(tmp_path / "failed")
+    validation.write_report(tmp_path / "report", {})
+    warnings = "\n".join(validation_warnings(tmp_path / "report"))
+    ecg_id = odd.loc[7, "ecg_id"]
+    assert f"No lead is flat (spans less than 0.05 mV): 1 of {len(odd)} do not (ecg_id {ecg_id}: V5)" in warnings
+    assert f"ecg_id {ecg_id}: 99" in warnings
+    assert f"ecg_id {ecg_id}: 3000" in warnings
+    flagged = pd.read_csv(tmp_path / "report" / "flagged.csv")
+    assert {"flat_leads", "noise", "limb_leads"} <= set(flagged.loc[flagged["record"] == f"ecg_id {ecg_id}", "check"])
+    page = (tmp_path / "report" / "summary.html").read_text()
+    assert "Passed, with" in page
+    assert f"ecg_id {ecg_id}: V5" in page
+
+
+def test_the_report_of_an_ingestion_is_whole(simulated_store: Path) -> None:
+    folder = simulated_store / "validation"
+    assert {path.name for path in folder.iterdir()} == REPORT
+    content = json.loads((folder / "validation.json").read_text())
+    assert set(content["suites"]) == {"files", "schema", "table", "labels", "folds", "signals"}
+    for name in ("passed", "failed_critical", "failed_warning"):
+        assert sum(suite[name] for suite in content["suites"].values()) == content["tally"][name]
+    table = pd.read_parquet(folder / "signals.parquet")
+    store = open_store(simulated_store)
+    assert table["ecg_id"].tolist() == store.records["ecg_id"].tolist()
+    np.testing.assert_allclose(table["largest_mv"], np.abs(np.asarray(store.signals).astype(int)).max((1, 2)) / 1000)
+
+
+def test_metrics_count_what_the_report_says(simulated_store: Path) -> None:
+    folder = simulated_store / "validation"
+    metrics, table = validation_metrics(folder), pd.read_parquet(folder / "signals.parquet")
+    assert metrics["ingest/signals/noise"] == (table["noise_uv"] > 40).sum()
+    assert metrics["ingest/signals/left_out"] == 0
+    assert metrics["ingest/measures/noise_uv/median"] == pytest.approx(table["noise_uv"].median())
+    assert metrics["ingest/labels/NORM_share"] == pytest.approx(open_store(simulated_store).records["NORM"].mean())
+    assert metrics["ingest/expectations/failed_critical"] == 0
+    failed = [name for name in validation_tags(folder)["validation.failed"].split(", ") if name != "none"]
+    assert len(failed) == metrics["ingest/expectations/failed_warning"] == len(validation_warnings(folder))
+    assert validation_tags(folder)["validation.verdict"] == ("warnings" if failed else "clean")
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_metrics_of_the_manifest_count_records_repairs_and_files(simulated_store: Path) -> None:
+    store = open_store(simulated_store)
+    metrics = manifest_metrics(store.manifest)
+    assert metrics["ingest/records/all"] == len(store.records)
+    assert metrics["ingest/records/MI"] == store.records["MI"].sum()
+    assert metrics["ingest/records/test"] == len(store.rows("test"))
+    assert metrics["ingest/left_out/unreadable"] == metrics["ingest/inputs/not_as_listed"] == 0
+    assert metrics["ingest/inputs/files"] >= 2 * len(store.records)
+
+
+def test_a_stopped_ingestion_leaves_the_same_kind_of_report(simulated_tree: Path, tmp_path: Path) -> None:
+    tree = shutil.copytree(simulated_tree, tmp_path / "tree")
+    table = pd.read_csv(tree / "ptbxl_database.csv", dtype=str)
+    table.loc[4, "sex"] = "2"
+    table.to_csv(tree / "ptbxl_database.csv", index=False)
+    with pytest.raises(ValidationFailed) as caught:
+        ingest(tree, tmp_path / "store", max_unreadable_share=0)
+    folder = caught.value.report
+    assert {path.name for path in folder.iterdir()} == REPORT - {"signals.parquet"}
+    assert validation_metrics(folder)["ingest/table/sex_coded"] == 1
+    tags = validation_tags(folder)
+    assert tags["validation.verdict"] == "stopped"
+    assert "table/sex_coded" in tags["validation.failed"].split(", ")
+    page = (folder / "summary.html").read_text()
+    assert "Stopped: 1 critical check failed" in page
+    assert "ecg_id 5: 2" in page
+    assert "Nothing was written" in page
+
+
+def test_repairs_and_records_left_out_stand_on_the_page(tables: Tables, measured: pd.DataFrame, tmp_path: Path) -> None:
+    missing = measured.copy()
+    missing.loc[3, ["status", "reason"]] = ["missing", "a/3.dat <does not exist>"]
+    manifest = {
+        "records": 9,
+        "patients": 8,
+        "splits": {"train": 9},
+        "counts": {"NORM": 4},
+        "digest": "d1",
+        "repairs": {"age_300_to_90": 293, "height_impossible_to_missing": 0},
+        "unreadable": [],
+        "missing_waveforms": [{"ecg_id": 4, "filename": "a/3", "reason": "a/3.dat <does not exist>"}],
+    }
+    checked(tables, missing).write_report(tmp_path, manifest)
+    page = (tmp_path / "summary.html").read_text()
+    assert "age 300, which means over 89, became 90</td><td class='n'>293<" in page
+    assert "impossible height" not in page
+    assert "Left out: 1 record<" in page
+    assert "a/3.dat &lt;does not exist&gt;" in page
+    assert "<does not exist>" not in page
+
+
+@pytest.mark.real
+def test_a_part_of_the_real_data_passes(ptbxl_store: Path) -> None:
+    metrics = validation_metrics(ptbxl_store / "validation")
+    assert metrics["ingest/expectations/failed_critical"] == 0
+    assert 1.5 < metrics["ingest/measures/largest_mv/median"] < 2.2
+    assert metrics["ingest/measures/hum_uv/max"] < 1

@@ -1,0 +1,238 @@
+"""One WFDB record: read exactly, or refused with the reason."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadwise.contract import LEADS, StoredRate
+from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, read_with_wfdb
+
+
+def microvolts(seed: int = 0, rate: int = 100) -> np.ndarray:
+    """A recording whose every lead is different, (10 * rate, 12) int64."""
+    return np.random.default_rng(seed).integers(-1500, 1500, (10 * rate, 12))
+
+
+def write_record(folder: Path, signal: np.ndarray, **changes: object) -> Path:
+    """Write a record the way PTB-XL does, apart from the changes."""
+    described: dict = {
+        "fs": len(signal) // 10,
+        "units": ["mV"] * signal.shape[1],
+        "sig_name": [lead.upper() for lead in LEADS[: signal.shape[1]]],
+        "fmt": ["16"] * signal.shape[1],
+        "adc_gain": [1000.0] * signal.shape[1],
+        "baseline": [0] * signal.shape[1],
+    }
+    wfdb.wrsamp("00001_lr", d_signal=signal, write_dir=str(folder), **(described | changes))
+    return folder / "00001_lr"
+
+
+def edit_header(record: Path, old: str, new: str, count: int = -1) -> None:
+    header = record.with_suffix(".hea")
+    text = header.read_text()
+    assert old in text
+    header.write_text(text.replace(old, new, count))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record in the layout of PTB-XL. Read only."""
+    return write_record(tmp_path_factory.mktemp("plain"), microvolts())
+
+
+def test_the_layout_of_ptbxl_is_read_exactly(tmp_path):
+    signal = read_record(write_record(tmp_path, microvolts()))
+    assert signal.dtype == np.int16
+    np.testing.assert_array_equal(signal, microvolts())
+
+
+def test_both_ways_of_reading_agree_exactly(simulated_tree):
+    filenames = pd.read_csv(simulated_tree / "ptbxl_database.csv")["filename_lr"]
+    for filename in filenames[:25]:
+        np.testing.assert_array_equal(
+            read_record(simulated_tree / filename), read_with_wfdb(simulated_tree / filename), err_msg=filename
+        )
+
+
+@pytest.mark.real
+def test_both_ways_of_reading_agree_exactly_on_ptbxl(ptbxl_tree):
+    filenames = pd.read_csv(ptbxl_tree / "ptbxl_database.csv")["filename_lr"]
+    assert len(filenames) == 440
+    for filename in filenames[::5]:
+        fast = read_record(ptbxl_tree / filename)
+        np.testing.assert_array_equal(fast, read_with_wfdb(ptbxl_tree / filename), err_msg=filename)
+        physical = wfdb.rdrecord(str(ptbxl_tree / filename)).p_signal
+        np.testing.assert_allclose(fast / 1000, physical, atol=1e-9, err_msg=filename)
+
+
+@pytest.mark.parametrize("rate", [100, 500])
+def test_both_ways_of_reading_agree_whatever_order_gain_and_unit(tmp_path, rate: StoredRate):
+    rng = np.random.default_rng(rate)
+    order = rng.permutation(12)
+    record = write_record(
+        tmp_path,
+        microvolts(3, rate)[:, order],
+        sig_name=[LEADS[place] for place in order],
+        units=["mV", "uV", "V"] * 4,
+        adc_gain=[
+            float(gain) for gain in rng.choice([200.0, 500.0, 1000.0], 4) for gain in (gain, gain / 1e3, gain * 1e3)
+        ],
+        baseline=[int(zero) for zero in rng.integers(-40, 40, 12)],
+    )
+    fast = read_record(record, rate)
+    assert fast.shape == (10 * rate, 12)
+    np.testing.assert_array_equal(fast, read_with_wfdb(record, rate))
+    reordered = wfdb.rdrecord(str(record), channel_names=list(LEADS))
+    names = {lead: place for place, lead in enumerate(reordered.sig_name)}
+    in_microvolts = {"mV": 1e3, "uV": 1.0, "V": 1e6}
+    for place, lead in enumerate(LEADS):
+        physical = reordered.p_signal[:, names[lead]] * in_microvolts[reordered.units[names[lead]]]
+        np.testing.assert_allclose(fast[:, place], physical, atol=0.5 + 1e-6, err_msg=lead)
+
+
+@pytest.mark.parametrize(("rate", "other"), [(100, 500), (500, 100)])
+def test_a_record_of_the_other_rate_is_refused(tmp_path, rate, other):
+    record = write_record(tmp_path, microvolts(rate=other))
+    with pytest.raises(UnreadableRecord, match=f"fs {other}; {rate} is needed"):
+        read_record(record, rate)
+
+
+def test_a_voltage_that_cannot_be_stored_is_refused_in_a_wider_format(tmp_path):
+    units = microvolts()
+    units[17, 4] = 40_000
+    with pytest.raises(UnreadableRecord, match=r"lead AVL: 40 mV; at most 32\.767"):
+        read_record(write_record(tmp_path, units, fmt=["32"] * 12))
+
+
+@pytest.mark.parametrize("fmt", ["212", "24", "32", "80"])
+def test_other_formats_are_read_by_wfdb(tmp_path, fmt):
+    units = microvolts() // (100 if fmt == "80" else 1)
+    np.testing.assert_array_equal(read_record(write_record(tmp_path, units, fmt=[fmt] * 12)), units)
+
+
+def test_comments_and_windows_line_ends_in_a_header_are_allowed(tmp_path):
+    record = write_record(tmp_path, microvolts())
+    header = record.with_suffix(".hea")
+    header.write_bytes(b"# made by hand\r\n" + header.read_bytes().replace(b"\n", b"\r\n") + b"# age: 57\r\n")
+    np.testing.assert_array_equal(read_record(record), microvolts())
+
+
+@pytest.mark.parametrize("fmt", ["16", "212"])
+def test_leads_are_sorted_by_name_in_any_case(tmp_path, fmt):
+    order = np.random.default_rng(1).permutation(12)
+    names = [LEADS[place].swapcase() for place in order]
+    record = write_record(tmp_path, microvolts()[:, order], sig_name=names, fmt=[fmt] * 12)
+    np.testing.assert_array_equal(read_record(record), microvolts())
+
+
+@pytest.mark.parametrize("fmt", ["16", "212"])
+@pytest.mark.parametrize(("unit", "gain"), [("mV", 200.0), ("uV", 0.2), ("V", 200_000.0)])
+def test_gain_baseline_and_unit_are_honoured(tmp_path, fmt, unit, gain):
+    units = microvolts() // 5
+    record = write_record(
+        tmp_path, units + 7, units=[unit] * 12, adc_gain=[gain] * 12, baseline=[7] * 12, fmt=[fmt] * 12
+    )
+    np.testing.assert_array_equal(read_record(record), units * 5)
+
+
+def test_a_truncated_signal_file_is_refused(tmp_path):
+    record = write_record(tmp_path, microvolts())
+    data = record.with_suffix(".dat")
+    data.write_bytes(data.read_bytes()[:-1000])
+    with pytest.raises(UnreadableRecord, match=r"00001_lr\.dat has 23000 bytes; 24000 are needed"):
+        read_record(record)
+
+
+@given(place=st.integers(0, 23_999), bit=st.integers(0, 7))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_is_found_wherever_it_is(plain, tmp_path, place, bit):
+    record = tmp_path / plain.name
+    shutil.copy(plain.with_suffix(".hea"), tmp_path)
+    data = bytearray(plain.with_suffix(".dat").read_bytes())
+    data[place] ^= 1 << bit
+    record.with_suffix(".dat").write_bytes(data)
+    with pytest.raises(UnreadableRecord, match=f"lead {LEADS[place // 2 % 12].upper()}: checksum"):
+        read_record(record)
+
+
+def test_two_errors_that_cancel_in_the_checksum_are_found_by_the_first_sample(tmp_path):
+    record = write_record(tmp_path, microvolts())
+    signal = microvolts().astype("<i2")
+    signal[0, 4] += 1
+    signal[1, 4] -= 1
+    record.with_suffix(".dat").write_bytes(signal.tobytes())
+    with pytest.raises(UnreadableRecord, match="lead AVL: first sample"):
+        read_record(record)
+
+
+@pytest.mark.parametrize("extension", [".hea", ".dat"])
+def test_a_missing_file_is_named(tmp_path, extension):
+    record = write_record(tmp_path, microvolts())
+    record.with_suffix(extension).unlink()
+    with pytest.raises(MissingWaveform, match=f"00001_lr{extension} does not exist"):
+        read_record(record)
+
+
+def test_the_header_of_another_record_is_refused(tmp_path):
+    record = write_record(tmp_path, microvolts())
+    for extension in (".hea", ".dat"):
+        shutil.copy(record.with_suffix(extension), tmp_path / f"00002_lr{extension}")
+    with pytest.raises(UnreadableRecord, match="record_name '00001_lr'; '00002_lr' is needed"):
+        read_record(tmp_path / "00002_lr")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("12 100 1000", "12 500 1000", "fs 500"),
+        ("12 100 1000", "12 100 2000", "sig_len 2000"),
+        ("00001_lr.dat", "../../../etc/passwd", "without a folder|cannot read"),
+        ("00001_lr.dat", "/etc/passwd", "without a folder|cannot read"),
+        (" V6", " X", "needed: I, II"),
+        (" V6", " V5", "needed: I, II"),
+        ("/mV", "/furlong", "unit 'furlong'"),
+        ("1000.0(0)", "1.0(0)", "mV; at most 32.767"),
+        ("00001_lr 12", "00001_lr/2 12", "needed|segments|cannot read"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_with_the_reason(tmp_path, old, new, reason):
+    record = write_record(tmp_path, microvolts())
+    edit_header(record, old, new)
+    with pytest.raises(UnreadableRecord, match=reason):
+        read_record(record)
+
+
+def test_samples_marked_as_not_measured_are_refused(tmp_path):
+    units = microvolts()
+    units[500:510, 8] = -32768
+    with pytest.raises(UnreadableRecord, match="lead V3: 10 samples are marked as not measured"):
+        read_record(write_record(tmp_path, units))
+
+
+def test_eleven_leads_are_refused(tmp_path):
+    with pytest.raises(UnreadableRecord, match="n_sig 11; 12 is needed"):
+        read_record(write_record(tmp_path, microvolts()[:, :11]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=3)), min_size=1, max_size=4),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_a_header_is_harmless_or_refused(plain, tmp_path, damage):
+    record = tmp_path / plain.name
+    shutil.copy(plain.with_suffix(".dat"), tmp_path)
+    raw = plain.with_suffix(".hea").read_bytes()
+    for place, new in damage:
+        raw = raw[:place] + new + raw[place + 1 :]
+    record.with_suffix(".hea").write_bytes(raw)
+    try:
+        signal = read_record(record)
+    except UnreadableRecord:
+        return
+    assert signal.shape == (1000, 12)

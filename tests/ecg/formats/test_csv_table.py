@@ -1,0 +1,407 @@
+"""Text tables as spreadsheets, R, MATLAB, wfdb's rdsamp and devices write them."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats import ReaderError, read_ecg
+from leadwise.ecg.leads import INDEPENDENT_LEADS
+
+Known = dict[str, Any]
+RATE_AND_UNIT: Known = {"fs_hz": 100, "units": "mV"}
+
+
+@pytest.fixture(scope="module")
+def mv(ecg: Callable[..., Any]) -> np.ndarray:
+    """``(1000, 12)`` millivolts of 10 s at 100 Hz, three decimals."""
+    return ecg().mv
+
+
+@pytest.fixture(scope="module")
+def table(mv: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(mv, columns=LEADS)
+
+
+def with_times(table: pd.DataFrame) -> pd.DataFrame:
+    timed = table.copy()
+    timed.insert(0, "time_s", np.arange(1000) / 100)
+    return timed
+
+
+def same(content: str | bytes, mv: np.ndarray, **hints: Any) -> Any:
+    """Read a table that needs no more than the hints, and compare."""
+    read = read_ecg(content.encode() if isinstance(content, str) else content, **hints)
+    assert read.questions == ()
+    assert read.fs_hz == 100
+    np.testing.assert_allclose(read.recording().record.signal_mv, mv, atol=1e-6)
+    return read
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("header", [True, False])
+def test_delimiters_and_decimal_signs(
+    table: pd.DataFrame, mv: np.ndarray, sep: str, decimal: str, header: bool
+) -> None:
+    if sep == decimal:
+        pytest.skip("a comma cannot be both")
+    text = table.to_csv(sep=sep, decimal=decimal, header=header, index=False)
+    read = same(text, mv, **RATE_AND_UNIT, **({} if header else {"leads": LEADS}))
+    assert ("The decimal sign was taken to be a comma." in read.notes) == (decimal == ",")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda table: table.to_csv(index=False, lineterminator="\r\n"),
+        lambda table: table.to_csv(index=False, lineterminator="\r"),
+        lambda table: table.to_csv(index=False, quoting=1),
+        lambda table: table.to_csv(),
+        lambda table: table.to_csv(index_label="sample"),
+        lambda table: table.to_csv(index=False).encode("utf-16"),
+        lambda table: table.to_csv(index=False).encode("utf-8-sig"),
+        lambda table: "\n".join(f"{line}," for line in table.to_csv(index=False).split()),
+        lambda table: table.to_csv(index=False) + "\n\n\n",
+        lambda table: "# made by somebody\n% on some day\n\n" + table.to_csv(index=False),
+        lambda table: table.to_csv(index=False, float_format="%.3e"),
+        lambda table: table.T.to_csv(header=False),
+        lambda table: table.T.to_csv(header=False, sep=";", decimal=","),
+        lambda table: table.to_string(index=False),
+    ],
+    ids=["CRLF", "CR", "quotes", "row numbers", "sample column", "UTF-16", "mark", "delimiter at the end",
+         "blank lines", "comments", "exponents", "a lead a line", "a lead a line, commas", "aligned with spaces"],
+)  # fmt: skip
+def test_ways_to_write_a_table(table: pd.DataFrame, mv: np.ndarray, content: Callable[..., Any]) -> None:
+    same(content(table), mv, **RATE_AND_UNIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "note"),
+    [
+        ("time", np.arange(1000) / 100, "The time column was taken to be in seconds: 100 Hz."),
+        ("time", np.arange(1000) * 10, "The time column was taken to be in milliseconds: 100 Hz."),
+        ("time_ms", np.arange(1000) * 10, None),
+        ("Time [ms]", np.arange(1000) * 10.0 + 7, None),
+        ("t (s)", np.arange(1000) / 100 + 3600, None),
+        ("elapsed (us)", np.arange(1000) * 10_000, None),
+        ("seconds", np.arange(1000) / 100, None),
+        ("Elapsed time", [f"0:{row // 100:02d}.{row % 100 * 10:03d}" for row in range(1000)], None),
+        ("time", pd.date_range("2020-05-17 23:59:55", periods=1000, freq="10ms").astype(str), None),
+    ],
+)
+def test_the_rate_is_found_from_times(
+    table: pd.DataFrame, mv: np.ndarray, name: str, times: Sequence[object], note: str | None
+) -> None:
+    with_times = table.copy()
+    with_times.insert(0, name, times)
+    read = same(with_times.to_csv(index=False), mv, units="mV")
+    assert read.notes == (() if note is None else (note,))
+    assert "2020" not in repr(read)
+
+
+@pytest.mark.parametrize("fs_hz", [60, 128, 257, 360, 500, 1000, 2000])
+def test_times_rounded_to_milliseconds_still_tell_the_rate(fs_hz: int) -> None:
+    samples = np.random.default_rng(1).normal(size=(fs_hz * 10, 8))
+    table = pd.DataFrame(samples, columns=[f"{lead} (mV)" for lead in INDEPENDENT_LEADS])
+    table.insert(0, "time_s", np.round(np.arange(len(table)) / fs_hz, 3 if fs_hz <= 1000 else 4))
+    assert read_ecg(table.to_csv(index=False).encode()).fs_hz == fs_hz
+
+
+def test_a_table_of_numbers_alone_asks_for_all_three(table: pd.DataFrame, mv: np.ndarray) -> None:
+    text = (table * 1000).round().astype(int).to_csv(index=False, header=False).encode()
+    read = read_ecg(text)
+    assert [(one.field, one.suggestion) for one in read.questions] == [
+        ("fs_hz", 100),
+        ("leads", LEADS),
+        ("units", "uV"),
+    ]
+    assert (read.signal_mv, read.fs_hz, read.seconds, read.samples) == (None, None, None, 1000)
+    with pytest.raises(ReaderError, match="upload: fs_hz: The file does not say its sampling rate"):
+        read.request_row()
+    suggested = {one.field: one.suggestion for one in read.questions}
+    same(text, mv, **suggested)
+
+
+def test_times_that_only_count_rows_are_no_rate(table: pd.DataFrame) -> None:
+    counted = table.copy()
+    counted.insert(0, "time", range(1000))
+    read = read_ecg(counted.to_csv(index=False).encode(), units="mV")
+    assert [one.field for one in read.questions] == ["fs_hz"]
+    assert read.notes == ("The time column counts rows by one, so it does not tell the sampling rate.",)
+
+
+def test_a_first_column_without_a_name_is_recognised_as_times(table: pd.DataFrame, mv: np.ndarray) -> None:
+    with_times = table.copy()
+    with_times.insert(0, "", np.arange(1000) / 100)
+    same(with_times.to_csv(index=False, header=False), mv, units="mV", leads=LEADS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("spelling", ["{} (µV)", "{}[µV]", "{}_uV", "ECG {} [uV]", "{} microvolts"])
+def test_units_in_the_names_of_columns(table: pd.DataFrame, mv: np.ndarray, spelling: str, encoding: str) -> None:
+    renamed = (table * 1000).rename(columns=lambda lead: spelling.format(lead))
+    read = same(renamed.to_csv(index=False).encode(encoding), mv, fs_hz=100)
+    assert read.units_how == "µV, divided by 1000"
+
+
+def test_units_of_each_column_count_for_themselves(table: pd.DataFrame, mv: np.ndarray) -> None:
+    mixed = table.assign(V1=table["V1"] * 1000, V6=table["V6"] / 1000).rename(columns=lambda lead: f"{lead} (mV)")
+    mixed = mixed.rename(columns={"V1 (mV)": "V1 (uV)", "V6 (mV)": "V6 (V)"})
+    read = same(mixed.to_csv(index=False), mv, fs_hz=100)
+    assert read.units_how == "mV, taken as they are; µV, divided by 1000; V, times 1000"
+
+
+def test_a_line_of_units_as_rdsamp_writes_it(table: pd.DataFrame, mv: np.ndarray) -> None:
+    names = ",".join(f"'{lead}'" for lead in LEADS)
+    rows = table.to_csv(header=False)
+    read = read_ecg(f"'sample #',{names}\n'sample interval',{','.join(['mV'] * 12)}\n{rows}".encode(), fs_hz=100)
+    np.testing.assert_allclose(read.signal_mv, mv, atol=1e-6)
+    times = [f"'{row // 6000}:{row // 100 % 60:02d}.{row % 100 * 10:03d}'" for row in range(1000)]
+    rows = table.set_axis(times).to_csv(header=False)
+    same(f"'Elapsed time',{names}\n'hh:mm:ss.mmm',{','.join(['mV'] * 12)}\n{rows}", mv)
+
+
+def test_rate_units_and_facts_above_the_table(table: pd.DataFrame, mv: np.ndarray) -> None:
+    above = "# Sampling rate: 0.1 kHz\n# Units: uV\n# Age: 55\n# Sex: male\nHeight;180 cm\n# Name: Mona Secret\n"
+    read = same(above + (table * 1000).round().to_csv(index=False), mv)
+    assert read.patient == {"age": 55, "sex": 0, "height_cm": 180}
+    assert read.units_found == "uV"
+    assert "Secret" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("above", "both"),
+    [
+        ("# fs: 200", "its times fit 100 Hz and it states 200 Hz"),
+        ("Sampling rate (kHz);0,2", "its times fit 100 Hz and it states 200 Hz"),
+        ("# Rate: 62 Hz", "its times fit 100 Hz and it states 62 Hz"),
+        ("# fs: 100\n# Sampling frequency: 250 Hz", "its times fit 100 Hz and it states 100, 250 Hz"),
+    ],
+)
+def test_times_and_a_stated_rate_that_differ_are_asked_about(
+    table: pd.DataFrame, mv: np.ndarray, above: str, both: str
+) -> None:
+    text = f"{above}\n{with_times(table).to_csv(index=False)}"
+    (question,) = read_ecg(text.encode(), units="mV").questions
+    assert (question.field, question.suggestion) == ("fs_hz", 100)
+    assert both in question.text
+    same(text, mv, units="mV", fs_hz=100)
+    assert read_ecg(text.encode(), units="mV", fs_hz=100).noticed == {}
+    assert read_ecg(text.encode(), units="mV", fs_hz=200).noticed == {"rate_suspected": ()}
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Rate,62", "Heart rate: 62", "HR;62", "Ventricular rate = 62", "# Ventricular Rate (bpm): 62", "Rate: 62 bpm",
+     "VentRate,62,BPM", "Frequency;62", "Pulse rate\t62"],
+)  # fmt: skip
+def test_a_heart_rate_is_no_sampling_rate(table: pd.DataFrame, mv: np.ndarray, above: str) -> None:
+    same(f"{above}\n{with_times(table).to_csv(index=False)}", mv, units="mV")
+    read = read_ecg(f"{above}\n{table.to_csv(index=False)}".encode(), units="mV")
+    assert [one.field for one in read.questions] == ["fs_hz"]
+
+
+def test_a_rate_of_one_knows_not_what_is_said_to_be_left(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = read_ecg(f"Rate,500\n{table.to_csv(index=False)}".encode(), units="mV")
+    assert read.notes == ("'Rate' above the table may be that of the heart, so it was not taken.",)
+    same(f"Rate: 100 Hz\n{table.to_csv(index=False)}", mv, units="mV")
+
+
+@pytest.mark.parametrize("first", [0, 1, 500])
+@pytest.mark.parametrize("step", [1, 2, 10])
+@pytest.mark.parametrize("header", [True, False])
+def test_whole_numbers_without_a_name_are_row_numbers(
+    table: pd.DataFrame, mv: np.ndarray, header: bool, step: int, first: int
+) -> None:
+    numbered = table.set_axis(first + step * np.arange(1000)).to_csv(header=header)
+    hints: Known = {"units": "mV"} if header else {"units": "mV", "leads": LEADS}
+    read = read_ecg(numbered.encode(), **hints)
+    assert [one.field for one in read.questions] == ["fs_hz"]
+    assert ["row numbers" in note for note in read.notes] == ([] if step == 1 else [True])
+    same(numbered, mv, fs_hz=100, **hints)
+
+
+def test_a_lead_that_is_stored_upside_down_is_turned_back(table: pd.DataFrame, mv: np.ndarray) -> None:
+    inverted = table.assign(aVR=-table["aVR"]).rename(columns={"aVR": "aVR (inverted)"})
+    read = same(inverted.to_csv(index=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("The file holds aVR upside down ('aVR (inverted)'); it was turned back.",)
+
+
+@pytest.mark.parametrize("name", ["V3 (R)", "V3R", "V3_R", "V3 right", "V7", "V3 (posterior)"])
+def test_another_chest_lead_is_not_v3(table: pd.DataFrame, name: str) -> None:
+    with pytest.raises(ReaderError, match=f"leads: missing V3; .* received {re.escape(repr(name))}"):
+        read_ecg(table.rename(columns={"V3": name}).to_csv(index=False).encode(), **RATE_AND_UNIT)
+
+
+def marks(cells: dict[int, object], other: object) -> list[object]:
+    return [cells.get(row, other) for row in range(1000)]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("QRS", marks({40: "N", 140: "N", 990: "V"}, ".")),
+        ("beat", marks({40: "N", 140: "N"}, "")),
+        ("beat", marks(dict.fromkeys(range(500, 1000), "N"), "")),
+        ("annotation", marks({300: "sinus rhythm, normal axis"}, "")),
+        ("remark", marks({}, "")),
+        ("quality", marks({}, "good")),
+        ("pace", marks({300: "spike"}, 0)),
+        ("QRS", marks({40: 1, 140: 1}, 0)),
+    ],
+)
+def test_marks_and_texts_beside_the_leads_are_left_out_by_name(
+    table: pd.DataFrame, mv: np.ndarray, name: str, cells: list[object], sep: str
+) -> None:
+    for position in (0, 5, 12):
+        marked = table.copy()
+        marked.insert(position, name, cells)
+        read = same(marked.to_csv(index=False, sep=sep), mv, **RATE_AND_UNIT)
+        assert [repr(name) in note for note in read.notes] == [True]
+
+
+def test_text_in_a_table_without_names_is_left_out_by_its_place(table: pd.DataFrame, mv: np.ndarray) -> None:
+    text = table.assign(QRS=marks({40: "N"}, ".")).to_csv(index=False, header=False)
+    read = same(text, mv, **RATE_AND_UNIT, leads=LEADS)
+    assert read.notes == ("Left out, as they hold text or nothing: column 13.",)
+
+
+def test_a_line_of_marks_among_lines_of_leads_is_left_out_by_name(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = same(table.assign(QRS=marks({40: "N"}, ".")).T.to_csv(header=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
+
+
+@pytest.mark.parametrize("missing", [1, 10, 30])
+def test_a_table_may_begin_with_samples_that_are_missing(table: pd.DataFrame, mv: np.ndarray, missing: int) -> None:
+    late = with_times(table)
+    late.iloc[:missing, 1:] = np.nan
+    read = read_ecg(late.to_csv(index=False).encode(), units="mV")
+    np.testing.assert_allclose(read.signal_mv, mv[missing:], atol=1e-6)
+    assert read.notes == (f"Cut off, as no lead has a value there: {missing} samples at the beginning, 0 at the end.",)
+
+
+@pytest.mark.parametrize("cell", ["", ".", "nan", "off"])
+def test_a_lead_without_a_number_is_called_empty(table: pd.DataFrame, mv: np.ndarray, cell: str) -> None:
+    with pytest.raises(ReaderError, match=r"leads: missing V3; .*V3 is empty, without any number"):
+        read_ecg(table.assign(V3=cell).to_csv(index=False).encode(), **RATE_AND_UNIT)
+    read = read_ecg(table.assign(aVR=cell).to_csv(index=False).encode(), **RATE_AND_UNIT)
+    assert read.notes == (
+        "In the file aVR is empty, without any number.",
+        "Not in the file, so computed from leads I and II: aVR.",
+    )
+    np.testing.assert_allclose(read.recording().record.signal_mv, mv, atol=2e-3)
+
+
+def test_an_empty_lead_is_called_empty_where_the_leads_are_named_by_hand(table: pd.DataFrame) -> None:
+    text = table.assign(V3="").to_csv(index=False, header=False)
+    with pytest.raises(ReaderError, match="V3 is empty, without any number"):
+        read_ecg(text.encode(), **RATE_AND_UNIT, leads=LEADS)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("times", [True, False])
+def test_decimal_commas_in_quotes(table: pd.DataFrame, mv: np.ndarray, sep: str, times: bool) -> None:
+    timed = with_times(table) if times else table
+    text = timed.to_csv(sep=sep, decimal=",", index=False, quoting=1)
+    same(text.replace('"0,0"', "0"), mv, units="mV", **({} if times else {"fs_hz": 100}))
+
+
+@pytest.mark.parametrize("quoting", [0, 1])
+def test_a_delimiter_at_the_end_of_rows_alone_shifts_no_name(table: pd.DataFrame, mv: np.ndarray, quoting: int) -> None:
+    header, *rows = table.to_csv(index=False, quoting=quoting).split()
+    same("\n".join([header, *(f"{row}," for row in rows)]), mv, **RATE_AND_UNIT)
+
+
+def test_columns_that_are_no_leads_are_left_out_with_a_note(table: pd.DataFrame, mv: np.ndarray) -> None:
+    read = same(table.assign(V7=0.1, resp=np.arange(1000) ** 2).to_csv(index=False), mv, **RATE_AND_UNIT)
+    assert read.notes == ("Not used, as they are no standard leads: 'V7', 'resp'.",)
+
+
+def spoilt(table: pd.DataFrame, cell: object) -> pd.DataFrame:
+    objects = table.astype(object)
+    objects.iloc[500, 3] = cell
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: spoilt(t, "oops"), "table: line 502, column 4: 'oops' is no number"),
+        (
+            lambda t: spoilt(t, "a text that may well be private"),
+            "line 502, column 4: text of 31 characters is no number",
+        ),
+        (lambda t: spoilt(t, "1.2.3"), "table: line 502, column 4: '1.2.3' is no number"),
+        (lambda t: t[["I", "II", "III"]], "table: received 3 columns; at least 8 leads are needed"),
+        (lambda t: t.drop(columns="V4"), "leads: missing V4; needed: I, II, V1"),
+        (
+            lambda t: t.assign(time=np.arange(1000) / 100).drop(index=range(300, 310)),
+            "time: is not even: a gap or a repeat near row 301",
+        ),
+        (lambda t: t.assign(time=0), "time: does not go forward"),
+        (
+            lambda t: t.reindex(columns=[*LEADS, *range(280)], fill_value=0),
+            "table: received 292 columns; at most 256 are read",
+        ),
+        (lambda t: t[:1], "signal: received 1 samples of each lead; 2 to 1200000 are allowed"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_where(table: pd.DataFrame, change: Callable[..., Any], message: str) -> None:
+    with pytest.raises(ReaderError) as caught:
+        read_ecg(change(table).to_csv(index=False).encode(), name="a.csv", units="mV")
+    assert str(caught.value).startswith("a.csv: ")
+    assert message in str(caught.value)
+
+
+def test_an_empty_cell_is_missing_and_filled_in_the_recording(table: pd.DataFrame) -> None:
+    read = read_ecg(spoilt(table, "").to_csv(index=False).encode(), **RATE_AND_UNIT)
+    assert read.notes == ("Samples are missing within the recording, most in 'aVR': 1.",)
+    assert read.recording().missing == {"aVR": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hello, this is a letter\nabout 5 things\n", "table: no rows of numbers"),
+        ("1,2,3\n4,5,6\n7,8,9\n1,2,3\n", "table: received 3 columns; at least 8 leads are needed"),
+        ("I,II\n" * 200 + "1,2,3,4,5,6,7,8\n" * 500, "table: no row of 8 numbers was found in its first 100 lines"),
+        ("1,2,3,4,5,6,7,8\n" * 1_200_102, "table: received more than 1200000 lines"),
+        (
+            "1,2,3,4,5,6,7,8\n" * 300 + "1,2,3,4,5,6,7,8,9\n" + "1,2,3,4,5,6,7,8\n" * 300,
+            "table: some rows have more than 8",
+        ),
+        ("1," * 2_000_000, "one lead a line, at most 256 lines are read"),
+    ],
+)
+def test_a_text_that_is_no_table_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(text.encode())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    columns=st.permutations(LEADS),
+    sep=st.sampled_from([",", ";", "\t", "|"]),
+    decimals=st.integers(2, 9),
+    index=st.booleans(),
+    time=st.booleans(),
+)
+def test_any_mixture_of_order_delimiter_and_precision(
+    ecg: Callable[..., Any], columns: list[str], sep: str, decimals: int, index: bool, time: bool
+) -> None:
+    one = ecg(leads=columns, seconds=6)
+    table = pd.DataFrame(one.mv, columns=[f"{lead} (mV)" for lead in columns])
+    if time:
+        table.insert(0, "time_s", np.arange(len(table)) / 100)
+    text = table.to_csv(sep=sep, float_format=f"%.{decimals}f", index=index)
+    read = read_ecg(text.encode(), **({} if time else {"fs_hz": 100}))
+    assert read.leads == tuple(columns)
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=0.51 * 10**-decimals + 1e-6)

@@ -1,0 +1,305 @@
+"""DICOM ECG objects, written by pydicom, and the one that comes with it."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats import ReaderError, read_ecg
+
+IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+@pytest.mark.parametrize("scheme", ["MDC", "SCPECG"])
+def test_transfer_syntaxes_and_lead_codes(
+    ecg: Callable[..., Any], write: Callable[..., bytes], syntax: str, scheme: str
+) -> None:
+    one = ecg(500)
+    read = read_ecg(write("dicom", one, syntax=syntax, scheme=scheme))
+    assert (read.format, read.fs_hz, read.leads, read.samples) == ("DICOM 12-lead ECG", 500, LEADS, 5000)
+    assert read.notes == ("Waveforms that are derived, such as medians, were left out: 1.",)
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+
+def test_pydicoms_own_example_is_read_as_pydicom_reads_it() -> None:
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file("waveform_ecg.dcm", download=False)
+    expected = pydicom.dcmread(path).waveform_array(0) / 1000
+    read = read_ecg(path)
+    assert (read.fs_hz, read.leads, read.questions) == (1000, LEADS, ())
+    assert read.patient == {"age": 42, "sex": 1}
+    assert read.gain_per_mv == pytest.approx((800,) * 12)
+    np.testing.assert_allclose(read.recording().record.signal_mv, expected, atol=1e-5)
+
+
+def test_sensitivity_correction_and_baseline(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    one = ecg(500)
+
+    def correct(dataset: Any) -> None:
+        for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
+            channel.ChannelSensitivityCorrectionFactor = 2
+
+    content = write("dicom", one, sensitivity=2.5, baseline=100.0)
+    np.testing.assert_allclose(read_ecg(content).signal_mv, one.mv, atol=1.25e-3 + 1e-6)
+    twice = read_ecg(write("dicom", one, sensitivity=2.5, baseline=0.0, change=correct))
+    np.testing.assert_allclose(twice.signal_mv, 2 * one.mv, atol=2.5e-3 + 1e-6)
+
+
+def test_leads_spread_over_groups_of_the_same_time(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    one = ecg(500)
+    groups = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    read = read_ecg(write("dicom", one, groups=groups))
+    assert "The leads were put together from 4 multiplex groups of the same time." in read.notes
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+    def one_after_another(dataset: Any) -> None:
+        for number, group in enumerate(dataset.WaveformSequence):
+            group.MultiplexGroupTimeOffset = 2500 * number
+
+    with pytest.raises(ReaderError, match="WaveformSequence: the leads are not all recorded at the same time"):
+        read_ecg(write("dicom", one, groups=groups, change=one_after_another))
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.9.1.2", "general ECG"),
+        ("1.2.840.10008.5.1.4.1.1.9.1.3", "ambulatory ECG"),
+        ("1.2.840.10008.5.1.4.1.1.9.2.1", "hemodynamic waveform"),
+        ("1.2.840.10008.5.1.4.1.1.9.3.1", "electrophysiology waveform"),
+    ],
+)
+def test_an_ecg_beside_a_pressure_in_other_classes(
+    ecg: Callable[..., Any], write: Callable[..., bytes], uid: str, name: str
+) -> None:
+    one = ecg(500)
+    pressure = type(one)(np.column_stack([one.microvolts, np.full(5000, 7)]), 500, names=[*LEADS, "Aortic pressure"])
+
+    def other_class(dataset: Any) -> None:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid
+        last = dataset.WaveformSequence[0].ChannelDefinitionSequence[12]
+        last.ChannelSensitivity, last.ChannelSensitivityUnitsSequence[0].CodeValue = 0, "mm[Hg]"
+
+    read = read_ecg(write("dicom", pressure, scheme="NAME", change=other_class))
+    assert (read.format, read.questions) == (f"DICOM {name}", ())
+    assert "Not used, as they are no standard leads: 'Lead Aortic pressure'." in read.notes
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+@pytest.mark.parametrize("left", ["DICM", "file meta information"])
+def test_without_a_preamble(ecg: Callable[..., Any], write: Callable[..., bytes], syntax: str, left: str) -> None:
+    one = ecg(500)
+    content = write("dicom", one, syntax=syntax)
+    bare = content[{"DICM": 128, "file meta information": 132}[left] :]
+    for name in ("", "a.dcm", "ecg"):
+        np.testing.assert_allclose(read_ecg(bare, name=name).signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "taken"), [(IMPLICIT, "implicit VR, little endian"), (EXPLICIT, "explicit VR, little endian")]
+)
+@pytest.mark.parametrize("preamble", [b"", bytes(128) + b"DICM"])
+def test_without_file_meta_information_the_encoding_is_assumed_and_said(
+    ecg: Callable[..., Any], write: Callable[..., bytes], syntax: str, taken: str, preamble: bytes
+) -> None:
+    one = ecg(500)
+    content = write("dicom", one, syntax=syntax)
+    (length,) = struct.unpack_from("<I", content, 140)
+    read = read_ecg(preamble + content[144 + length :])
+    assert f"The file names no transfer syntax: {taken} was taken, as its first element is written." in read.notes
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        (
+            "ChannelSensitivityCorrectionFactor",
+            0,
+            "ChannelSensitivityCorrectionFactor: lead '2:2': received 0; a number",
+        ),
+        ("ChannelSensitivity", 0, "ChannelSensitivity: lead '2:2': received 0; a number other than 0 is needed"),
+    ],
+)
+def test_a_factor_of_0_is_refused_by_its_name_unless_the_gain_is_given(
+    ecg: Callable[..., Any], write: Callable[..., bytes], keyword: str, value: float, message: str
+) -> None:
+    one = ecg(500)
+
+    def put(dataset: Any) -> None:
+        setattr(dataset.WaveformSequence[0].ChannelDefinitionSequence[1], keyword, value)
+
+    content = write("dicom", one, change=put)
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(content)
+    np.testing.assert_allclose(read_ecg(content, gain=1000).signal_mv, one.mv, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [b"x.5", b"inf", b"nan"])
+def test_a_sensitivity_that_is_no_number_is_refused_by_its_name(
+    ecg: Callable[..., Any], write: Callable[..., bytes], number: bytes
+) -> None:
+    content = write("dicom", ecg(500), sensitivity=0.5).replace(b"0.5 ", number.ljust(4), 1)
+    with pytest.raises(ReaderError, match=f"ChannelSensitivity: lead '2:1': received '{number.decode()}'; a number is"):
+        read_ecg(content)
+
+
+def test_without_a_sensitivity_the_units_are_asked_for(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    one = ecg(500)
+
+    def strip(dataset: Any) -> None:
+        for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
+            del channel.ChannelSensitivity, channel.ChannelSensitivityUnitsSequence
+
+    content = write("dicom", one, change=strip)
+    (question,) = read_ecg(content).questions
+    assert (question.field, question.suggestion) == ("units", "uV")
+    np.testing.assert_allclose(read_ecg(content, units="uV").signal_mv, one.mv, atol=1e-6)
+
+
+def test_padding_is_missing(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    one = ecg(500)
+    padded = one.microvolts.copy()
+    padded[4000:] = -32768
+
+    def pad(dataset: Any) -> None:
+        dataset.WaveformSequence[0].WaveformPaddingValue = struct.pack("<h", -32768)
+        dataset.WaveformSequence[0]["WaveformPaddingValue"].VR = "OW"
+
+    read = read_ecg(write("dicom", type(one)(padded, 500), change=pad))
+    assert read.samples == 4000
+    np.testing.assert_allclose(read.signal_mv, one.mv[:4000], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"PatientAge": "000Y"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000Y", "PatientBirthDate": ""}, {"sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "000D"}, {"age": 0, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "old"}, {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientAge": "018M"}, {"age": 1.5, "sex": 1, "height_cm": 165, "weight_kg": 68}),
+        ({"PatientSex": "O", "PatientSize": 0, "PatientWeight": None}, {"age": 58}),
+        ({"PatientBirthDate": "", "StudyDate": "", "PatientSize": 165}, {"sex": 1, "weight_kg": 68}),
+        (
+            {"PatientSex": "M", "AcquisitionDateTime": "20200516235900"},
+            {"age": 57, "sex": 0, "height_cm": 165, "weight_kg": 68},
+        ),
+    ],
+)
+def test_facts(
+    ecg: Callable[..., Any], write: Callable[..., bytes], facts: dict[str, Any], expected: dict[str, float]
+) -> None:
+    def put(dataset: Any) -> None:
+        for name, value in facts.items():
+            setattr(dataset, name, value)
+
+    assert read_ecg(write("dicom", ecg(), change=put)).patient == pytest.approx(expected)
+
+
+def test_an_invalid_value_of_a_patient_is_not_repeated_in_a_warning(
+    ecg: Callable[..., Any],
+    write: Callable[..., bytes],
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    content = write("dicom", ecg()).replace(b"19620517", b"SECRET-1").replace(b"20200601", b"SECRET-2")
+    recwarn.clear()
+    read = read_ecg(content)
+    assert "SECRET" not in repr(read) + caplog.text + "".join(str(warning.message) for warning in recwarn)
+
+
+def test_an_age_that_is_none_is_said(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    def put(dataset: Any) -> None:
+        dataset.PatientAge, dataset.PatientBirthDate = "000Y", ""
+
+    read = read_ecg(write("dicom", ecg(), change=put))
+    assert any(note.startswith("The file gives age in a way that is not understood") for note in read.notes)
+
+
+def setting(**values: object) -> Callable[[Any], None]:
+    """Set elements of the first multiplex group."""
+
+    def change(dataset: Any) -> None:
+        for name, value in values.items():
+            setattr(dataset.WaveformSequence[0], name, value)
+
+    return change
+
+
+def ct_image(dataset: Any) -> None:
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def a_pdf(dataset: Any) -> None:
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    dataset.EncapsulatedDocument = b"%PDF"
+    dataset["EncapsulatedDocument"].VR = "OB"
+
+
+def no_waveform(dataset: Any) -> None:
+    del dataset.WaveformSequence
+
+
+def only_derived(dataset: Any) -> None:
+    del dataset.WaveformSequence[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ct_image,
+            "SOPClassUID: received SOP class 1.2.840.10008.5.1.4.1.1.2; ECG waveforms are read: 12-lead ECG, general",
+        ),
+        (a_pdf, "SOPClassUID: received an embedded document"),
+        (only_derived, "WaveformOriginality: all waveforms are derived"),
+        (no_waveform, "WaveformSequence: holds no waveform"),
+        (setting(NumberOfWaveformSamples=10**9), "received 12 channels of 1000000000 samples"),
+        (setting(NumberOfWaveformSamples=5001), "WaveformData: is cut off: 120000 bytes for 12 channels of 5001"),
+        (setting(NumberOfWaveformChannels=8), "ChannelDefinitionSequence: received 12 definitions for 8 channels"),
+        (setting(WaveformSampleInterpretation="MB"), "WaveformSampleInterpretation: only SB, UB, SS"),
+        (setting(WaveformBitsAllocated=8), "WaveformBitsAllocated: 16 are needed for SS"),
+        (setting(SamplingFrequency=5), "fs_hz: received 5; 50 to 2000 Hz is allowed"),
+    ],
+)
+def test_what_is_no_ecg_waveform_is_refused(
+    ecg: Callable[..., Any], write: Callable[..., bytes], change: Callable[[Any], None], message: str
+) -> None:
+    content = write("dicom", ecg(500), change=change)
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(content, name="a.dcm").recording()
+
+
+def test_a_deflated_bomb_is_not_unpacked(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    content = write("dicom", ecg(), syntax=DEFLATED)
+    (length,) = struct.unpack_from("<I", content, 140)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = b"".join(squeeze.compress(bytes(2**20)) for _ in range(70)) + squeeze.flush()
+    with pytest.raises(ReaderError, match="size: unpacks to more than 64 MiB"):
+        read_ecg(content[: 144 + length] + bomb)
+
+
+@pytest.mark.parametrize("in_a_sequence", [False, True])
+def test_an_object_of_endless_elements_is_refused(
+    ecg: Callable[..., Any], write: Callable[..., bytes], in_a_sequence: bool
+) -> None:
+    content = write("dicom", ecg())
+    start = content.index(b"\x00\x54\x00\x01SQ")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    many = item * 80_000
+    if in_a_sequence:
+        more = b"\x00\x54\x00\x01SQ\0\0" + struct.pack("<I", len(many)) + many
+    else:
+        more = b"".join(struct.pack("<HH", 0x5401, number % 65_535) + b"LO\0\0" for number in range(80_000))
+    with pytest.raises(ReaderError, match="DICOM: has far more elements than any ECG"):
+        read_ecg(content[:start] + more)

@@ -1,0 +1,137 @@
+"""EDF and EDF+, written by edfio."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats import ReaderError, read_ecg
+
+
+@pytest.fixture(scope="module")
+def content(ecg: Callable[..., Any], write: Callable[..., bytes]) -> bytes:
+    return write("edf", ecg(500, names=[f"EKG {lead}" for lead in LEADS]))
+
+
+def patched(content: bytes, start: int, new: str, length: int = 8) -> bytes:
+    """The file with another field in its header."""
+    return content[:start] + new.encode("latin-1").ljust(length)[:length] + content[start + length :]
+
+
+def test_the_gain_and_names_of_the_file_are_told(content: bytes) -> None:
+    read = read_ecg(content)
+    assert read.gain_per_mv == pytest.approx((1000,) * 12)
+    assert read.leads_found[:2] == ("EKG I", "EKG II")
+    assert (read.units_found, read.units_how) == ("uV", "µV, divided by 1000")
+    assert read.patient == {"age": 58, "sex": 1}
+
+
+def test_other_signals_at_other_rates_are_left_out(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+    one = ecg(500)
+    read = read_ecg(write("edf", one, rate_of_last=25))
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-5)
+    assert read.notes == ("Not used, as they are no standard leads: 'Resp'.",)
+
+
+def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes_and_noted(content: bytes) -> None:
+    read = read_ecg(content[: len(content) - 2 * 12 * 500 * 2])
+    assert read.samples == 8 * 500
+    assert read.notes == ("10 data records are announced, 8 are there: the file may be cut off.",)
+    assert read.noticed == {"file_incomplete": ()}
+
+
+def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Callable[..., Any]) -> None:
+    start = 256 + 12 * (16 + 80)
+    bare = content
+    for signal in range(12):
+        bare = patched(bare, start + 8 * signal, "")
+    read = read_ecg(bare)
+    (question,) = read.questions
+    assert (question.field, question.suggestion, read.units_found) == ("units", "uV", "")
+    np.testing.assert_allclose(read_ecg(bare, units="uV").signal_mv, ecg(500).mv, atol=1e-5)
+    strange = patched(content, start + 8 * 3, "mmHg")
+    (question,) = read_ecg(strange).questions
+    assert "says 'mmHg', 'uV'" in question.text
+
+
+def test_a_unit_in_latin_1_is_understood(content: bytes, ecg: Callable[..., Any]) -> None:
+    start = 256 + 12 * (16 + 80)
+    for signal in range(12):
+        content = patched(content, start + 8 * signal, "µV")
+    read = read_ecg(content)
+    assert (read.units_found, read.questions) == ("µV", ())
+    np.testing.assert_allclose(read.signal_mv, ecg(500).mv, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sex", "start", "facts"),
+    [("M", date(2020, 5, 16), {"sex": 0, "age": 57}), ("F", date(2020, 5, 17), {"sex": 1, "age": 58})],
+)
+def test_the_age_is_that_on_the_day_of_the_recording(
+    ecg: Callable[..., Any], write: Callable[..., bytes], sex: str, start: date, facts: dict[str, float]
+) -> None:
+    assert read_ecg(write("edf", ecg(), sex=sex, start=start)).patient == facts
+
+
+def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Callable[..., Any]) -> None:
+    fields = {252: 4, 236: 8, 244: 8} | {256 + 12 * before + 8 * n: 8 for n in range(12) for before in (104, 112, 216)}
+    with_comma = content
+    for start, length in fields.items():
+        text = content[start : start + length].decode().strip()
+        changed = text.replace(".", ",") if "." in text else f"{text},0"
+        with_comma = patched(with_comma, start, changed if len(changed) <= length else text, length)
+    assert with_comma.count(b",") > 12
+    read = read_ecg(with_comma)
+    assert (read.fs_hz, read.notes, read.gain_per_mv) == (500, (), pytest.approx((1000,) * 12))
+    np.testing.assert_allclose(read.signal_mv, ecg(500).mv, atol=1e-5)
+    of_half_a_second = patched(content, 244, "0,5")
+    assert read_ecg(of_half_a_second).fs_hz == 1000
+
+
+def test_a_broken_number_of_a_signal_that_is_no_lead_does_no_harm(
+    ecg: Callable[..., Any], write: Callable[..., bytes]
+) -> None:
+    one = ecg(500)
+    content = write("edf", one, rate_of_last=25)
+    broken = patched(content, 256 + 13 * 104 + 8 * 12, "none")
+    np.testing.assert_allclose(read_ecg(broken).signal_mv, one.mv, atol=1e-5)
+
+
+def test_a_plain_header_tells_no_facts(content: bytes) -> None:
+    read = read_ecg(patched(content, 8, "Mona Secret, born 1962", 80))
+    assert read.patient == {}
+    assert read.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: patched(c, 192, "EDF+D", 44), r"header: is discontinuous \(EDF\+D\)"),
+        (lambda c: patched(c, 252, "9999", 4), "number of signals: received 9999; 1 to 256 are allowed"),
+        (lambda c: patched(c, 252, "x", 4), "number of signals: received no whole number"),
+        (lambda c: patched(c, 236, "many"), "number of data records: received no whole number"),
+        (lambda c: patched(c, 256 + 12 * 216, "-1"), "samples in a data record: received none, or fewer"),
+        (lambda c: patched(c, 256 + 12 * 216, "x"), "samples in a data record: received no whole number"),
+        (lambda c: patched(c, 244, "0"), "record duration: received '0'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "0,0"), "record duration: received '0.0'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "-1"), "record duration: received '-1'; a number of seconds above 0"),
+        (lambda c: patched(c, 244, "soon"), "record duration: received 'soon'; a number is needed"),
+        (lambda c: patched(c, 244, "nan"), "record duration: received 'nan'; a number is needed"),
+        (lambda c: patched(c, 244, ""), "record duration: received ''; a number is needed"),
+        (lambda c: patched(c, 244, "1e9"), "record duration: received '1e9'; .* at most 600, is allowed"),
+        (lambda c: patched(c, 256 + 12 * 104, "1.000,5"), "physical minimum of signal 'EKG I': received '1.000,5'"),
+        (lambda c: patched(c, 256 + 12 * 112, "inf"), "physical maximum of signal 'EKG I': received 'inf'"),
+        (lambda c: patched(c, 256 + 12 * 120, "low"), "digital minimum of signal 'EKG I': .* 'low'"),
+        (lambda c: patched(c, 256 + 12 * 128, "1e99"), "digital maximum of signal 'EKG I': .* '1e99'"),
+        (lambda c: c[:1000], "header: is cut off: 1000 bytes, and 12 signals are announced"),
+        (lambda c: c[: 256 * 13 + 10], "signal: is cut off: a data record has 12000 bytes, 10 follow"),
+        (lambda c: patched(c, 256 + 12 * 104, "32767"), "header: signal 'EKG I' has no range"),
+        (lambda c: patched(c, 256, "Pleth", 16), "leads: missing I; needed: .* received 'Pleth'"),
+    ],
+)
+def test_a_broken_file_says_what_is_wrong(content: bytes, change: Callable[[bytes], bytes], message: str) -> None:
+    with pytest.raises(ReaderError, match=message):
+        read_ecg(change(content), name="night.edf")

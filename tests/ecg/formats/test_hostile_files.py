@@ -1,0 +1,185 @@
+"""Whatever a file holds, it is read or refused with a ReaderError, soon and in little memory."""
+
+import io
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from leadwise.ecg.formats import ReaderError, read_ecg
+
+KINDS = ("edf", "hl7", "muse", "dicom", "bare", "deflated", "csv", "npz", "npy", "parquet", "mat", "packed", "zip")
+MAGIC = (
+    b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY\x01\x00", b"PAR1", bytes(128) + b"DICM", b"0       ", b"<RestingECG>",
+    b'<AnnotatedECG xmlns="urn:hl7-org:v3">', b"rec 12 500 5000\nrec.dat 16 1000/mV 16 0 0 0 0 I\n",
+    bytes(124) + b"\x00\x01IM", b"DICM", b"\x08\x00\x05\x00CS\n\0",
+    b"I,II,V1,V2,V3,V4,V5,V6\n", b"\xff\xfe", b"\xef\xbb\xbf", b"",
+)  # fmt: skip
+ENDLESS_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+NUMBERS = (b"99999999", b"-1", b"0", b"1e308", b"nan", b"4294967295", b"123456789012345678901234567890", b"")
+
+
+@pytest.fixture(scope="module")
+def valid(
+    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """A small valid file of every kind."""
+    one = ecg(seconds=6)
+    files = {kind: write(kind, one) for kind in ("edf", "hl7", "muse", "dicom", "csv", "npz", "parquet")}
+    files["deflated"] = write("dicom", one, syntax="1.2.840.10008.1.2.1.99")
+    files["npy"] = write("npy", one.microvolts)
+    files["bare"] = files["dicom"][132:]
+    for kind, packed in (("mat", False), ("packed", True)):
+        stream = io.BytesIO()
+        savemat(stream, {"ECG": {"sex": "Male", "age": 60, "data": one.mv.T}}, do_compression=packed)
+        files[kind] = stream.getvalue()
+    folder = tmp_path_factory.mktemp("hostile")
+    record = write("wfdb", one, folder / "record")
+    compressed = write("wfdb", one, folder / "compressed", fmt="516")
+    files |= {f"516/{name}": content for name, content in compressed.items()}
+    return files | {"zip": write("zip", record), "hea": record["rec.hea"], "dat": record["rec.dat"]}
+
+
+def read_or_refuse(source: Any) -> None:
+    """Nothing but a ReaderError may come out, with questions answered as well."""
+    refusal: ReaderError | None = None
+    try:
+        read = read_ecg(source)
+        if read.questions:
+            suggested = {one.field: one.suggestion for one in read.questions if one.suggestion is not None}
+            read = read_ecg(source, **suggested)
+        assert read.signal_mv is None or read.signal_mv.dtype == np.float32
+        read.recording()
+    except ReaderError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.problem
+        assert str(refusal).isprintable()
+        # A field of this name is said of a reader that fell: of whatever a file holds, a part of it is named.
+        assert refusal.field != "reader"
+        assert "seems to be" not in refusal.problem
+
+
+@st.composite
+def damage(draw: st.DrawFn, content: bytes) -> bytes:
+    """A file with bytes changed, cut out, put in, or another number in the place of one."""
+    damaged = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        # Most that can go wrong stands in headers, at the beginning and at the end.
+        near = draw(st.integers(0, min(len(damaged), 2500)))
+        at = draw(st.sampled_from([near, len(damaged) - near, near * max(len(damaged) // 2500, 1)]))
+        match draw(st.integers(0, 4)):
+            case 0:
+                damaged[at : at + 4] = draw(st.binary(min_size=1, max_size=4))
+            case 1:
+                del damaged[at : at + draw(st.sampled_from([1, 2, 7, 100]))]
+            case 2:
+                damaged[at:at] = draw(st.binary(min_size=1, max_size=20))
+            case 3:
+                found = re.compile(rb"\d+").search(damaged, at)
+                if found is not None:
+                    damaged[found.start() : found.end()] = draw(st.sampled_from(NUMBERS))
+            case 4:
+                del damaged[at:]
+    return bytes(damaged)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(valid: dict[str, bytes], kind: str, data: st.DataObject) -> None:
+    read_or_refuse(data.draw(damage(valid[kind])))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_damaged_header_or_signal_file_is_read_or_refused(valid: dict[str, bytes], data: st.DataObject) -> None:
+    header = data.draw(damage(valid["hea"]))
+    signal = data.draw(st.one_of(st.just(valid["dat"]), damage(valid["dat"])))
+    read_or_refuse({"rec.hea": header, "rec.dat": signal})
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_damaged_compressed_signal_file_is_read_or_refused(valid: dict[str, bytes], data: st.DataObject) -> None:
+    record = {name.removeprefix("516/"): content for name, content in valid.items() if name.startswith("516/")}
+    damaged = data.draw(st.sampled_from(sorted(record)))
+    read_or_refuse(record | {damaged: data.draw(damage(record[damaged]))})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=st.sampled_from(MAGIC),
+    rest=st.one_of(st.binary(max_size=600), st.text(max_size=300).map(lambda text: text.encode("utf-8", "ignore"))),
+    name=st.sampled_from(["", "a.csv", "a.edf", "a.dcm", "a.hea", "a.dat", "a.npy", "a.xml", "a.zip"]),
+)
+def test_random_bytes_after_any_beginning_are_refused(start: bytes, rest: bytes, name: str) -> None:
+    with pytest.raises(ReaderError) as caught:
+        read_ecg(start + rest, name=name).recording()
+    assert caught.value.field != "reader"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(alphabet="0123456789.,;\t -+eE\nInaV\"'#:", max_size=3000))
+def test_random_tables_are_read_or_refused(text: str) -> None:
+    read_or_refuse(text.encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_off_anywhere_is_read_or_refused(valid: dict[str, bytes], kind: str) -> None:
+    content = valid[kind]
+    for length in np.unique(np.geomspace(1, len(content), 40).astype(int)):
+        read_or_refuse(content[:length])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"1," * 20_000_000,
+        b"\n" * 2**25,
+        b"1,2,3,4,5,6,7,8\n" * 2_000_000,
+        b"<!--" * 5_000_000,
+        b"<RestingECG>" + b"\n" * 10_000_000,
+        b"<RestingECG>" + b"<a>" * 5_000_000,
+        b"<AnnotatedECG><digits>" + b"1 " * 10_000_000,
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", 60_000) + b"(" * 60_000,
+        b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + b"{" * 60_000,
+        b"0       " + b" " * 176 + b"256     " + b" " * 44 + b"1       1       256 " + b"0" * 5_000_000,
+        b"PK\x01\x02" * 1_000_000 + b"PK\x05\x06" + bytes(18),
+        bytes(128) + b"DICM" + ENDLESS_ITEM * 200_000,
+        bytes(128) + b"DICM" + (b"\x00\x54\x00\x01SQ\0\0\xff\xff\xff\xff" + ENDLESS_ITEM) * 50_000,
+    ],
+    ids=["one long line", "empty lines", "too many lines", "comments", "blank text", "deep XML", "digits",
+         "nested header", "huge header", "signals", "directory", "items", "nested sequences"],
+)  # fmt: skip
+def test_huge_and_nested_files_are_refused_in_little_memory(content: bytes) -> None:
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ReaderError):
+        read_ecg(content).recording()
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mib < 1024
+
+
+def test_two_hundred_signals_of_a_tiny_record_do_no_harm() -> None:
+    lines = "\n".join("r.dat 16:1000000 1000/mV 16 0 0 0 0 I" for _ in range(256))
+    read_or_refuse({"r.hea": f"r 256 100 1\n{lines}".encode(), "r.dat": bytes(2**20)})
+
+
+def test_a_header_is_no_way_to_other_files(tmp_path: Path, valid: dict[str, bytes]) -> None:
+    secret = tmp_path / "secret.dat"
+    secret.write_bytes(valid["dat"])
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for name in (f"{secret}", "../secret.dat", "..\\secret.dat", f"file://{secret}"):
+        (folder / "rec.hea").write_bytes(valid["hea"].replace(b"rec.dat", name.encode()))
+        with pytest.raises(ReaderError, match="a file beside the header is needed"):
+            read_ecg(folder / "rec.hea")

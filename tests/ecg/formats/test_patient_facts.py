@@ -1,0 +1,175 @@
+"""Facts about the patient in the ways that files write them."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadwise.contract import FACT_RANGES
+from leadwise.ecg.formats import read_ecg
+from leadwise.ecg.formats.patient import age_between, age_of, date_of, facts_of, height_cm_of, weight_kg_of
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [("63", 63), ("063Y", 63), ("63 YEARS", 63), ("18 months", 1.5), ("006M", 0.5), ("52W", 0.996), ("3 d", 0.008),
+     ("60,5", 60.5), ("old", None), ("", None), ("63 bananas", None), ("-5", None), ("1e9", None)],
+)  # fmt: skip
+def test_ages(text: str, years: float | None) -> None:
+    assert age_of(text) == (None if years is None else pytest.approx(years, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("text", "cm"),
+    [
+        ("172", 172),
+        ("172 cm", 172),
+        ("1.72 m", 172),
+        ("1,72", 172),
+        ("68 in", 172.72),
+        ("1720 mm", 172),
+        ("5 ft", 152.4),
+        ("5 ells", None),
+    ],
+)
+def test_heights(text: str, cm: float | None) -> None:
+    assert height_cm_of(text) == (None if cm is None else pytest.approx(cm))
+
+
+@pytest.mark.parametrize(
+    ("text", "kg"),
+    [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", 69.85), ("9 bags", None)],
+)
+def test_weights(text: str, kg: float | None) -> None:
+    assert weight_kg_of(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    "text", ["19620517", "19620517083000.000+0100", "05-17-1962", "5/17/1962", "17-MAY-1962", "1962-05-17T08:30"]
+)
+def test_dates(text: str) -> None:
+    assert date_of(text) == datetime.date(1962, 5, 17)
+
+
+@pytest.mark.parametrize("text", ["", "1962", "19629999", "31-FEB-1962", "17-XYZ-1962", "yesterday", "99-99-9999"])
+def test_what_is_no_date(text: str) -> None:
+    assert date_of(text) is None
+
+
+@given(
+    st.dates(datetime.date(1880, 1, 1), datetime.date(2030, 1, 1)),
+    st.dates(datetime.date(1880, 1, 1), datetime.date(2030, 1, 1)),
+)
+def test_the_age_counts_birthdays(born: datetime.date, then: datetime.date) -> None:
+    age = age_between(f"{born:%Y%m%d}", f"{then:%Y%m%d}")
+    if then < born or (then - born).days > 130 * 366:
+        assert age is None
+    else:
+        birthdays = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+        assert age == birthdays
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["age", "Sex", "HEIGHT (cm)", "weight_kg", "pacemaker", "name"]), st.text(max_size=12)
+        )
+    )
+)
+def test_any_text_gives_facts_in_range_or_none(pairs: list[tuple[str, str]]) -> None:
+    facts, _ = facts_of(pairs)
+    for name, value in facts.items():
+        low, high, _ = FACT_RANGES.get(name, (0, 1, ""))
+        assert low <= value <= high
+
+
+def test_names_of_facts_and_words_for_unknown() -> None:
+    assert facts_of([("Patient Age", "61"), ("Gender", "F"), ("weight_kg", "70"), ("Pacemaker", "yes")]) == (
+        {"age": 61, "sex": 1, "weight_kg": 70, "pacemaker": 1},
+        [],
+    )
+    assert facts_of([("age", "NaN"), ("sex", "unknown"), ("height", ""), ("weight", "0"), ("Dx", "1")]) == ({}, [])
+
+
+WEEK, POUND, INCH = 7 / 365.25, 0.45359237, 2.54
+"""The international pound (1959) in kilograms and inch in centimetres."""
+
+TOLD: list[tuple[str, dict[str, float]]] = [
+    ("Age: 6 weeks", {"age": 6 * WEEK}),
+    ("Age: 10 mo", {"age": 10 / 12}),
+    ("Age: 3 days", {"age": 3 / 365.25}),
+    ("Age: 2 years 6 months", {"age": 2.5}),
+    ("Age (months): 18", {"age": 1.5}),
+    ("Age: 63-year-old", {"age": 63}),
+    ("Weight: 159 lbs", {"weight_kg": 159 * POUND}),
+    ("Weight_lb: 159", {"weight_kg": 159 * POUND}),
+    ("Weight: 11 st 5 lb", {"weight_kg": 159 * POUND}),
+    ("Weight: 72,5 kg", {"weight_kg": 72.5}),
+    ("Height: 68 inches", {"height_cm": 68 * INCH}),
+    ("Height: 5 feet 8 inches", {"height_cm": 68 * INCH}),
+    ("Height: 5'8\"", {"height_cm": 68 * INCH}),
+    ("Height: 1,72 m", {"height_cm": 172}),
+    ("Age: 6 weeks Sex: M Weight: 9 lbs", {"age": 6 * WEEK, "sex": 0, "weight_kg": 9 * POUND}),
+    ("Age: 63, Height: 172, Weight: 72", {"age": 63, "height_cm": 172, "weight_kg": 72}),
+    ("Mean age: 50", {}),
+]
+
+NOT_UNDERSTOOD = [
+    ("Weight: 159 furlongs", "weight_kg"),
+    ("Weight [furlongs]: 159", "weight_kg"),
+    ("Height: 172 ells", "height_cm"),
+    ("Age: 5 minutes", "age"),
+    ("Age: 56 (estimated)", "age"),
+]
+
+
+@pytest.fixture(scope="module")
+def read_with(ecg: Callable[..., Any], write: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """``read_with("wfdb" or "csv", line)``: a recording with this line of comment."""
+
+    def read(kind: str, line: str) -> Any:
+        if kind == "csv":
+            return read_ecg(f"# {line}\n".encode() + write("csv", ecg()))
+        return read_ecg(write("wfdb", ecg(), Path(tmp_path_factory.mktemp("rec")), comments=[line]))
+
+    return read
+
+
+@pytest.mark.parametrize("kind", ["wfdb", "csv"])
+@pytest.mark.parametrize(("line", "facts"), TOLD)
+def test_the_unit_behind_a_number_counts(read_with: Any, kind: str, line: str, facts: dict[str, float]) -> None:
+    read = read_with(kind, line)
+    assert read.patient == pytest.approx(facts, rel=2e-3)
+    assert read.notes == ()
+
+
+@pytest.mark.parametrize("kind", ["wfdb", "csv"])
+@pytest.mark.parametrize(("line", "fact"), NOT_UNDERSTOOD)
+def test_a_number_of_an_unknown_unit_is_no_fact(read_with: Any, kind: str, line: str, fact: str) -> None:
+    read = read_with(kind, line)
+    assert read.patient == {}
+    assert [note.startswith(f"The file gives {fact} in a way that is not understood") for note in read.notes] == [True]
+
+
+@pytest.mark.parametrize("row", ["Weight,159,lbs", "Weight;159;lbs;;;", '"Weight","159","lbs"', "Weight\t159 lbs"])
+def test_a_unit_may_stand_in_a_cell_of_its_own(ecg: Callable[..., Any], write: Callable[..., Any], row: str) -> None:
+    read = read_ecg(f"{row}\n".encode() + write("csv", ecg()))
+    assert read.patient == {"weight_kg": pytest.approx(72.12, abs=0.01)}
+
+
+def test_facts_as_texts_beside_an_array(ecg: Callable[..., Any], write: Callable[..., Any]) -> None:
+    read = read_ecg(write("npz", ecg(), age=np.array("6 weeks"), weight_kg="159 lbs", pacemaker="yes", sex="F"))
+    assert read.patient == pytest.approx({"age": 0.115, "sex": 1, "weight_kg": 72.12, "pacemaker": 1}, abs=0.01)
+
+
+def test_a_unit_in_a_value_of_muse_counts_more_than_that_of_its_name(
+    ecg: Callable[..., Any], write: Callable[..., Any]
+) -> None:
+    told = "<HeightIN>172 cm</HeightIN><WeightLBS>159</WeightLBS>"
+    read = read_ecg(write("muse", ecg(500), demographics=told))
+    assert read.patient == pytest.approx({"height_cm": 172, "weight_kg": 72.12}, abs=0.01)

@@ -1,0 +1,241 @@
+"""Disturbances: as strong as they say, nothing at strength zero, the same from a seed, true to the electrodes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.signal import periodogram, resample_poly
+
+from leadwise.contract import LEADS
+from leadwise.datasets.waveforms import read_record
+from leadwise.ecg import noise as d
+from leadwise.ecg.leads import LEADS_FROM_I_AND_II
+from leadwise.ecg.quality import lead_quality
+from leadwise.ecg.reversal import lead_potentials
+
+Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
+RANDOM: dict[str, tuple[Change, float, float]] = {
+    "white": (d.add_white_noise, 0.0, 0.1),
+    "muscle": (d.add_muscle_noise, np.inf, 6.0),
+    "wander": (d.add_baseline_wander, 0.0, 0.5),
+    "hum": (d.add_mains_hum, 0.0, 0.3),
+    "silent": (d.silence_leads, 0, 3),
+    "short": (d.shorten, 10.0, 5.0),
+}
+"""Name -> the disturbance, its zero, and a strength."""
+
+ADDED = ("white", "muscle", "wander", "hum")
+
+
+def seeded(seed: int = 5) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def beats(records: int = 20, samples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Recordings whose QRS complexes rise at once and fall slowly, one a second, different at every electrode."""
+    rng = np.random.default_rng(seed)
+    since = np.arange(samples) % 100 / 100 - 0.5
+    tooth = np.where(since >= 0, np.clip(1 - since / 0.06, 0, 1), 0)
+    size = rng.normal(0.8, 0.6, (records, 1, 9))
+    return lead_potentials((tooth[:, np.newaxis] * size).astype(np.float32))
+
+
+def einthoven_error(signal: np.ndarray) -> float:
+    """Largest departure, in mV, of III, aVR, aVL and aVF from what leads I and II say."""
+    lead = {name: signal[..., place] for place, name in enumerate(LEADS)}
+    errors = [lead[name] - a * lead["I"] - b * lead["II"] for name, (a, b) in LEADS_FROM_I_AND_II.items()]
+    return float(np.abs(errors).max())
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_strength_zero_changes_nothing_and_nothing_is_changed_in_place(name: str) -> None:
+    change, zero, strength = RANDOM[name]
+    signal = beats()
+    before = signal.copy()
+    np.testing.assert_array_equal(change(signal, zero, seeded()), before)
+    assert not np.array_equal(change(signal, strength, seeded()), before)
+    np.testing.assert_array_equal(signal, before)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_the_seed_decides(name: str) -> None:
+    change, _, strength = RANDOM[name]
+    once = change(beats(), strength, seeded(1))
+    assert once.dtype == np.float32
+    np.testing.assert_array_equal(change(beats(), strength, seeded(1)), once)
+    assert (change(beats(), strength, seeded(2)) != once).any()
+
+
+@pytest.mark.parametrize("name", ["white", "wander", "hum"])
+def test_twice_the_strength_is_twice_the_same_disturbance(name: str) -> None:
+    change, _, strength = RANDOM[name]
+    nothing = np.zeros((4, 1000, 12), dtype=np.float32)
+    once, twice = (change(nothing, factor * strength, seeded()) for factor in (1, 2))
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_added_noise_obeys_einthoven(name: str) -> None:
+    change, _, strength = RANDOM[name]
+    assert einthoven_error(change(beats(), strength, seeded())) < 1e-5
+
+
+@pytest.mark.parametrize(("change", "records"), [(d.add_white_noise, 10), (d.add_baseline_wander, 400)])
+def test_root_mean_square_is_what_was_asked(change: Change, records: int) -> None:
+    added = change(np.zeros((records, 1000, 12), dtype=np.float32), 0.25, seeded())
+    assert np.sqrt(np.square(added).mean()) == pytest.approx(0.25, rel=0.05)
+
+
+@pytest.mark.parametrize("snr_db", [18.0, 0.0, -6.0])
+def test_every_record_has_the_asked_signal_to_noise_ratio(snr_db: float) -> None:
+    signal = beats()
+    noise = d.add_muscle_noise(signal, snr_db, seeded()) - signal
+    amplitude = np.ptp(signal, axis=1).astype(float)
+    power = (amplitude**2 / 8).mean(axis=1)
+    found = 10 * np.log10(power / np.square(noise.astype(float)).mean(axis=(1, 2)))
+    np.testing.assert_allclose(found, snr_db, atol=0.05)
+
+
+def test_muscle_noise_leaves_slow_waves_alone_and_comes_and_goes() -> None:
+    noise = d.add_muscle_noise(beats(), 0.0, seeded()) - beats()
+    hertz, power = periodogram(noise, 100.0, axis=1)
+    assert power[:, hertz < 5].mean() < 0.02 * power[:, hertz > 20].mean()
+    assert power[:, (hertz > 20) & (hertz < 35)].mean() == pytest.approx(power[:, hertz >= 35].mean(), rel=0.1)
+    seconds = np.square(noise).reshape(len(noise), 10, 100, 12).mean(axis=(2, 3))
+    assert (seconds.max(axis=1) / seconds.min(axis=1)).mean() > 2
+
+
+def test_the_power_of_a_recording_without_beats_is_its_variance() -> None:
+    slow = np.sin(2 * np.pi * 0.1 * np.arange(40) / 100)
+    signal = np.zeros((2, 40, 12), dtype=np.float32)
+    signal[0] = slow[:, np.newaxis]
+    np.testing.assert_allclose(d.qrs_power(signal), [slow.var(), 0], rtol=1e-5)
+    np.testing.assert_array_equal(d.add_muscle_noise(signal, 0.0, seeded())[1], 0)
+
+
+def test_wander_is_seen_by_the_quality_measure_as_wander_and_not_as_noise() -> None:
+    clean = beats(40)
+    wandering = d.add_baseline_wander(clean, 0.5, seeded())
+    before, after = (lead_quality(1000 * signal, 100.0) for signal in (clean, wandering))
+    assert np.median(after.wander_uv) > 1000
+    assert np.median(after.noise_uv) < np.median(before.noise_uv) + 5
+
+
+def test_hum_is_what_resampling_leaves_of_a_recording_at_500_hz() -> None:
+    """Resampling the whole noisy recording gives the same as adding the resampled hum."""
+    slow = np.zeros((3, 1000, 12), dtype=np.float32)
+    fast = np.zeros((3, 5000, 12), dtype=np.float32)
+    at_500 = d.add_mains_hum(fast, 0.4, seeded(), fs_hz=500.0)
+    expected = resample_poly(at_500, 1, 5, axis=1, padtype="line")
+    np.testing.assert_allclose(d.add_mains_hum(slow, 0.4, seeded(), fs_hz=100.0), expected, atol=1e-4)
+
+
+def test_hum_has_its_amplitude_at_500_hz_and_at_most_half_of_it_is_left_at_100_hz() -> None:
+    at_500 = d.add_mains_hum(np.zeros((300, 1000, 12), dtype=np.float32), 0.4, seeded(), fs_hz=500.0)
+    assert np.sqrt(2 * np.square(at_500).mean()) == pytest.approx(0.4, rel=0.05)
+    hertz, power = periodogram(at_500, 500.0, axis=1)
+    assert hertz[power.mean(axis=(0, 2)).argmax()] == 50
+    at_100 = d.add_mains_hum(np.zeros((300, 1000, 12), dtype=np.float32), 0.4, seeded(), fs_hz=100.0)
+    # Half of a wave at the Nyquist frequency, with any phase: 0.5 * 0.4 / sqrt(2).
+    assert np.sqrt(np.square(at_100[:, 50:-50]).mean()) == pytest.approx(0.5 * 0.4 / np.sqrt(2), rel=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 6, 12])
+def test_as_many_leads_fall_silent_as_asked_and_those_of_fewer_are_among_them(count: int) -> None:
+    signal = np.random.default_rng(0).normal(size=(200, 50, 12)).astype(np.float32)
+    silent = (d.silence_leads(signal, count, seeded()) == 0).all(axis=1)
+    assert (silent.sum(axis=1) == count).all()
+    fewer = (d.silence_leads(signal, count - 1, seeded()) == 0).all(axis=1)
+    assert (silent | ~fewer).all()
+    assert silent.mean(axis=0).std() < 0.05
+
+
+def test_only_the_named_leads_are_left() -> None:
+    signal = beats()
+    left = d.keep_leads(signal, ("I", "V2"))
+    np.testing.assert_array_equal(left[:, :, [0, 7]], signal[:, :, [0, 7]])
+    assert np.count_nonzero(np.delete(left, [0, 7], axis=2)) == 0
+
+
+@pytest.mark.parametrize("exchange", ["LA-RA", "LA-LL", "RA-LL"])
+def test_exchanged_limb_electrodes_record_what_exchanged_potentials_give(exchange: str) -> None:
+    potentials = np.random.default_rng(3).normal(size=(5, 100, 9)).astype(np.float32)
+    one, other = (("RA", "LA", "LL").index(name) for name in exchange.split("-"))
+    exchanged = potentials.copy()
+    exchanged[..., [one, other]] = potentials[..., [other, one]]
+    recorded = d.exchange_electrodes(lead_potentials(potentials), exchange)
+    np.testing.assert_allclose(recorded, lead_potentials(exchanged), atol=1e-5)
+    assert einthoven_error(recorded) < 1e-5
+    np.testing.assert_allclose(d.exchange_electrodes(recorded, exchange), lead_potentials(potentials), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate_hz", [50, 62.5, 75, 99.7])
+def test_a_lower_rate_keeps_slow_waves_and_loses_fast_ones(rate_hz: float) -> None:
+    time = np.arange(1000) / 100
+    slow, fast = (np.sin(2 * np.pi * hertz * time) for hertz in (0.3 * rate_hz, 49.9))
+    signal = np.zeros((2, 1000, 12), dtype=np.float32)
+    signal[0], signal[1] = slow[:, np.newaxis], fast[:, np.newaxis]
+    back = d.lower_rate(signal, rate_hz)
+    assert back.shape == signal.shape
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back[0, 60:-60], signal[0, 60:-60], atol=0.02)
+    if rate_hz < 80:
+        assert np.abs(back[1, 60:-60]).max() < 0.02
+
+
+def test_a_lower_rate_is_resampled_record_by_record() -> None:
+    signal = beats(3)
+    for record, back in zip(signal, d.lower_rate(signal, 62.5), strict=True):
+        expected = resample_poly(resample_poly(record, 5, 8, axis=0, padtype="line"), 8, 5, axis=0, padtype="line")
+        np.testing.assert_allclose(back, expected, atol=1e-5)
+
+
+def test_the_models_own_rate_changes_nothing() -> None:
+    np.testing.assert_array_equal(d.lower_rate(beats(), 100.0), beats())
+
+
+def test_a_shorter_recording_is_a_stretch_of_the_longer_one() -> None:
+    clock = np.broadcast_to(np.arange(1000, dtype=np.float32)[:, np.newaxis], (50, 1000, 12))
+    longer, shorter = (d.shorten(clock, seconds, seeded())[:, :, 0] for seconds in (5.0, 2.5))
+    assert (longer.shape, shorter.shape) == ((50, 500), (50, 250))
+    assert (np.diff(shorter) == 1).all()
+    assert (shorter[:, 0] >= longer[:, 0]).all()
+    assert (shorter[:, -1] <= longer[:, -1]).all()
+    assert np.ptp(shorter[:, 0]) > 500
+
+
+@pytest.mark.parametrize(
+    ("call", "received"),
+    [
+        (lambda x: d.add_white_noise(x, -0.1, seeded()), "-0.1 mV"),
+        (lambda x: d.add_baseline_wander(x, float("nan"), seeded()), "nan mV"),
+        (lambda x: d.add_mains_hum(x, float("inf"), seeded()), "inf mV"),
+        (lambda x: d.add_muscle_noise(x, float("nan"), seeded()), "nan dB"),
+        (lambda x: d.silence_leads(x, 13, seeded()), "received 13"),
+        (lambda x: d.keep_leads(x, ("V7",)), "V7"),
+        (lambda x: d.exchange_electrodes(x, "LA-V1"), "'LA-V1'"),
+        (lambda x: d.lower_rate(x, 120), "120 Hz"),
+        (lambda x: d.shorten(x, 11, seeded()), "11 s"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_what_was_received(call: Callable, received: str) -> None:
+    with pytest.raises(d.DisturbanceError, match=received) as caught:
+        call(beats(2))
+    assert "allowed" in str(caught.value)
+
+
+@pytest.mark.real
+def test_on_real_recordings_swaps_obey_einthoven_and_noise_has_its_ratio(ptbxl_tree: Path) -> None:
+    table = pd.read_csv(ptbxl_tree / "ptbxl_database.csv")
+    names = table.loc[table["strat_fold"] <= 8, "filename_lr"].iloc[:100]
+    signal = np.stack([read_record(ptbxl_tree / name) for name in names]).astype(np.float32) / 1000
+    for exchange in ("LA-RA", "LA-LL", "RA-LL"):
+        assert einthoven_error(d.exchange_electrodes(signal, exchange)) < 1e-4
+    noise = d.add_muscle_noise(signal, 12.0, seeded()) - signal
+    ratio = 10 * np.log10(d.qrs_power(signal) / np.square(noise).mean(axis=(1, 2)))
+    np.testing.assert_allclose(ratio, 12, atol=0.1)
+    # Lead II is where a QRS complex is easiest to measure: the amplitude behind the ratio is of the size of lead II's.
+    assert 0.3 < np.sqrt(8 * np.median(d.qrs_power(signal))) / np.median(np.ptp(signal[:, :, 1], axis=1)) < 1.5

@@ -1,0 +1,99 @@
+"""Exchanged electrodes: their algebra, and that they are noticed in real and in simulated recordings."""
+
+import numpy as np
+import pytest
+
+from leadwise.contract import LEADS
+from leadwise.datasets.store import open_store
+from leadwise.datasets.tables import read_tables
+from leadwise.datasets.waveforms import read_record
+from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
+from leadwise.ecg.quality import quality_summary
+from leadwise.ecg.reversal import (
+    CHEST_EXCHANGES,
+    EXCHANGES,
+    LIMB_EXCHANGES,
+    exchange_matrix,
+    likely_reversals,
+)
+from leadwise.ecg.waves import average_beat
+
+ELECTRODES = ("RA", "LA", "LL")
+
+
+def exchanged(signals: np.ndarray, exchange: str) -> np.ndarray:
+    """``(record, time, 12)`` as recorded with two electrodes exchanged."""
+    recorded = signals[:, :, INDEPENDENT_COLUMNS].astype(float) @ exchange_matrix(exchange).T
+    return np.stack([arrange_leads(record, INDEPENDENT_LEADS)[0] for record in recorded])
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_leads_follow_from_the_potentials_of_exchanged_electrodes(exchange: str) -> None:
+    rng = np.random.default_rng(4)
+    potential = {name: rng.normal(size=50) for name in (*ELECTRODES, *LEADS[6:])}
+
+    def leads(of: dict[str, np.ndarray]) -> np.ndarray:
+        terminal = sum(of[name] for name in ELECTRODES) / 3
+        return np.stack([of["LA"] - of["RA"], of["LL"] - of["RA"], *(of[name] - terminal for name in LEADS[6:])])
+
+    a, b = exchange.split("-")
+    swapped = potential | {a: potential[b], b: potential[a]}
+    np.testing.assert_allclose(exchange_matrix(exchange) @ leads(potential), leads(swapped), atol=1e-12)
+    np.testing.assert_allclose(exchange_matrix(exchange) @ exchange_matrix(exchange), np.eye(8), atol=1e-12)
+
+
+def test_the_likeliest_exchange_above_its_threshold_is_named() -> None:
+    scores = np.zeros((4, len(EXCHANGES)))
+    scores[1, [0, 2]] = 4.1, 9.0
+    scores[2, [1, 3, 8]] = 4.0, 6.0, 5.9
+    scores[3, [3, 8]] = 6.1, 7.0
+    limb, chest = likely_reversals(scores)
+    assert limb.tolist() == ["", "RA-LL", "", ""]
+    assert chest.tolist() == ["", "", "", "V1-V3"]
+
+
+def test_nothing_is_said_about_recordings_without_beats() -> None:
+    rng = np.random.default_rng(0)
+    silent = np.zeros((1, 1000, 12), dtype=np.int16)
+    noise = np.round(rng.normal(scale=20, size=(20, 1000, 12))).astype(np.int16)
+    for signals in (silent, noise):
+        found = quality_summary(signals, 100)
+        assert set(found["limb_reversal"]) | set(found["chest_reversal"]) == {""}
+
+
+def test_the_average_beat_is_the_beat_without_the_noise() -> None:
+    rng = np.random.default_rng(1)
+    shape = np.exp(-(np.arange(-32, 48) ** 2) / 8)
+    leads = rng.normal(scale=0.02, size=(2, 8, 1000)).astype(np.float32)
+    for start in range(60, 940, 85):
+        leads[:, :, start - 32 : start + 48] += shape
+    beats, count = average_beat(leads, 100, 0.32, 0.48)
+    assert count.tolist() == [11, 11]
+    best = max(np.corrcoef(np.roll(shape, shift), beats[0, 0])[0, 1] for shift in range(-4, 5))
+    assert best > 0.99
+    empty, none = average_beat(np.zeros((3, 8, 1000), dtype=np.float32), 100, 0.32, 0.48)
+    assert none.tolist() == [0, 0, 0]
+    assert not empty.any()
+
+
+def test_simulated_recordings_are_right_and_exchanged_arms_are_noticed(simulated_store) -> None:
+    signals = open_store(simulated_store).signals[:200]
+    assert (quality_summary(signals, 100)["limb_reversal"] != "").mean() < 0.02
+    assert (quality_summary(exchanged(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8
+
+
+@pytest.mark.real
+def test_exchanges_are_noticed_in_real_recordings_and_rarely_seen_without(ptbxl_tree) -> None:
+    tables = read_tables(ptbxl_tree)
+    signals = np.stack([read_record(ptbxl_tree / name) for name in tables.filenames])
+    as_recorded = quality_summary(signals, 100)
+    assert (as_recorded["limb_reversal"] != "").mean() < 0.01
+    assert (as_recorded["chest_reversal"] != "").mean() < 0.02
+    least = {"LA-RA": 0.95, "RA-LL": 0.95, "LA-LL": 0.35, "V1-V2": 0.85, "V1-V3": 0.92, "V5-V6": 0.5}
+    for exchange, share in least.items():
+        column = "limb_reversal" if exchange in LIMB_EXCHANGES else "chest_reversal"
+        assert (quality_summary(exchanged(signals, exchange), 100)[column] == exchange).mean() > share, exchange
+
+
+def test_every_exchange_belongs_to_limb_or_chest() -> None:
+    assert set(EXCHANGES) == set(LIMB_EXCHANGES) | set(CHEST_EXCHANGES)
