@@ -1,6 +1,7 @@
 """The scorer: rows of requests to answers, with everything needed read from one folder."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -42,7 +43,12 @@ class Scorer:
     simulated: bool
     registered: RegisteredVersion | None = None
     together: int = ANSWERED_TOGETHER
-    threads: ThreadPoolExecutor | None = field(default_factory=ThreadPoolExecutor, repr=False, compare=False)
+    threads: ThreadPoolExecutor | None = field(
+        # More would only add to the memory that the sessions keep: that of all runs that were ever under way at once.
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count()),
+        repr=False,
+        compare=False,
+    )
 
     @classmethod
     def load(cls, folder: Path, registered: RegisteredVersion | None = None) -> "Scorer":
