@@ -119,7 +119,7 @@ def _parsed_exactly(body: bytes) -> Any:
             why = "a byte order mark in front of it"
         raise RequestError("not_json", "body", f"not JSON: {why}") from None
     except (ValueError, RecursionError):
-        raise RequestError("not_json", "body", "JSON that is nested too deeply, or with a number too long") from None
+        raise RequestError("not_json", "body", "not JSON: nested too deeply, or with a number too long") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The scorer: rows of requests to answers, with everything needed read from one folder."""
 
 import json
+import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +50,20 @@ ANSWERED_TOGETHER = 16
 """Rows of a request that go through the network together; more did not make it faster."""
 VALUES_TOGETHER = 2**20
 """Samples of all leads that are held for it, one long recording more or less: 17 of 10 s at 500 Hz."""
+
+
+_under_way = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""More networks at work at once would only add to the memory that the sessions keep: that of all that ever were."""
+
+
+def _begin_anew() -> None:
+    """Whoever was at work when a process was forked is not there in its child."""
+    global _under_way
+    _under_way = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @dataclass(frozen=True)
@@ -143,7 +159,8 @@ class Scorer:
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
             theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
             questions = [Question(requests[place].patient, requests[place].record) for place in theirs]
-            found.update(zip(theirs, network.answers_of_many(questions), strict=True))
+            with _under_way:
+                found.update(zip(theirs, network.answers_of_many(questions), strict=True))
         return [found[place] for place in range(len(requests))]
 
     def _signed(self, answer: Answer) -> Answer:
