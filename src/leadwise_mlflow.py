@@ -16,7 +16,7 @@ runpy.run_path(str(Path(__file__).with_name("leadwise") / "quiet.py"))
 
 
 def _make_store() -> None:
-    """Before `mlflow run` writes its first run: MLflow makes a new SQLite file without a lock, and two would ruin it."""
+    """Before `mlflow run` writes its first run: MLflow makes a new SQLite file without a lock; two would ruin it."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     if Path(sys.argv[0]).name != "mlflow" or sys.argv[1:2] != ["run"] or not address.startswith("sqlite:///"):
         return

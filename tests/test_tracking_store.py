@@ -62,6 +62,29 @@ def run_at_once(folder: Path, uri: str, parties: int = AT_ONCE, umask: int = -1)
     return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
 
 
+def test_projects_run_at_once_by_mlflow_itself_make_one_whole_store(tmp_path: Path) -> None:
+    """MLflow writes a run before any stage begins: the plugin of the environment makes the store before that."""
+    (tmp_path / "MLproject").write_text("name: p\nentry_points:\n  main:\n    command: 'true'\n")
+    mlflow_program = str(Path(sys.executable).with_name("mlflow"))
+    processes = [
+        subprocess.Popen(
+            [mlflow_program, "run", ".", "--env-manager", "local"],
+            cwd=tmp_path,
+            env=environment(tmp_path, "sqlite:///mlflow.db"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=500)
+        assert process.returncode == 0, output
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 3
+
+
 @pytest.mark.parametrize(
     ("address", "file"),
     [("sqlite:///mlflow.db", "mlflow.db"), ("sqlite:///new folder/é.db?timeout=30", "new folder/é.db")],
