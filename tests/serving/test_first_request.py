@@ -108,6 +108,7 @@ def test_the_first_requests_of_a_registered_model_import_nothing(small_model: Sm
 
 FORKED = """
 import os
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -129,6 +130,8 @@ def children(depth, expected):
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] == 0
+    # One that hangs does not outlive the test.
+    signal.alarm(60)
     alike = answers() == expected and (depth == 0 or children(depth - 1, expected))
     os._exit(0 if alike else 1)
 """
@@ -165,6 +168,7 @@ expected = answers()
 
 
 def child(queue):
+    signal.alarm(60)
     queue.put(answers() == expected)
 
 
