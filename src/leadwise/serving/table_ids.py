@@ -35,4 +35,4 @@ def tell_mended(answers: Iterable[Answer], places: Places) -> Iterator[Answer]:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and abs(value) < 2**53 and value == int(value)
+    return isinstance(value, float | np.floating) and abs(float(value)) < 2**53 and value == int(value)
