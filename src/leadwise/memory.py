@@ -7,7 +7,7 @@ import sys
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 KEPT_BYTES = 2**31 - 1
 TOP_PAD_BYTES = 2**28
-LARGE_BYTES, SPARE_BYTES = 2**18, 2**20
+LARGE_BYTES, SPARE_BYTES = 2**20, 2**22
 
 
 def keep_freed_memory() -> bool:
