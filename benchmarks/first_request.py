@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from leadwise.data.simulator import simulate_record
+from leadwise.datasets.synthetic import simulate_record
 
 from leadwise.config import PROJECT_ROOT
 
