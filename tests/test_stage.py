@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import keras
 import mlflow
 import pytest
 from free_port import free_port
@@ -90,15 +89,14 @@ def test_a_run_that_failed_tells_why_and_one_that_was_ended_on_purpose_does_not(
     assert [mlflow.get_run(run.info.run_id).info.status for run in runs] == ["FAILED", "FAILED", "KILLED"]
 
 
-def test_the_backend_is_found_as_keras_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert keras_backend() == keras.backend.backend()
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+def test_the_environment_alone_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert keras_backend() == "tensorflow"
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert keras_backend() == "jax"
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert keras_backend() == "torch"
+    for given, expected in (("", "tensorflow"), ("torch", "torch")):
+        monkeypatch.setenv("KERAS_BACKEND", given)
+        assert keras_backend() == expected
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert keras_backend() == "tensorflow"
 
 
 @pytest.mark.parametrize("installed", [True, False])

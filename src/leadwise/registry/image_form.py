@@ -19,7 +19,7 @@ def image_form(network: "keras.Model") -> "keras.Model":
     Args:
         network: of ``build_model``, trained.
     """
-    import keras
+    from leadwise.models.framework import keras
 
     if "signal" not in network.input:
         return network

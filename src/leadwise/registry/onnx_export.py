@@ -29,8 +29,9 @@ def export_onnx(network: "keras.Model", file: Path) -> None:
     Raises:
         ExportError: Keras runs on another backend than TensorFlow.
     """
-    import keras
     import onnx
+
+    from leadwise.models.framework import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ExportError(

@@ -1,9 +1,9 @@
 """Batches of training records: shuffled, windowed, disturbed, with hidden metadata, reproducible from a seed."""
 
-import keras
 import numpy as np
 
 from leadwise.contract import MICROVOLTS_PER_UNIT
+from leadwise.models.framework import keras
 from leadwise.signals.augmentation import mix_weights
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.signals.time_stretch import random_speeds, stretched_windows

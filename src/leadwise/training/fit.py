@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import keras
 import numpy as np
 
 from leadwise.atomic import folder_written_atomically
@@ -20,6 +19,7 @@ from leadwise.data.metadata import MetadataTransformer
 from leadwise.data.privileged import PrivilegedTargets, privileged_targets
 from leadwise.data.store import Store
 from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
+from leadwise.models.framework import keras
 from leadwise.signals.preprocessing import SignalPreprocessing
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
