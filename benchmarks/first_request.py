@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from leadwise.datasets.synthetic import simulate_record
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.datasets.synthetic import simulate_record
 
 RATES_HZ = (100, 125, 200, 250, 257, 400, 500, 1000)
 

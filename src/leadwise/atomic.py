@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from leadwise.disk import naming
+
 PARTIAL = ".partial-"
 """In the names of what is being written: ``.store.partial-x1y2z3a4`` becomes ``store``."""
 
@@ -26,16 +28,17 @@ WITHOUT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:
-    """Write beside, then rename: the file is whole or as it was before."""
+    """Write beside, then rename: the file is whole or as it was before, and errors of the disk name it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
     beside, held = _begin_file(file)
     try:
-        with os.fdopen(held, "r+b", closefd=False) as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, file)
+        with naming(file, beside):
+            with os.fdopen(held, "r+b", closefd=False) as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, file)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -48,6 +51,7 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     """Yield a folder beside ``folder`` that takes its place when the block ends without an error.
 
     A folder that stood there before is replaced as a whole, on Linux in one step; after an error it is as it was.
+    Errors of the disk name the folder, or what was to lie in it, and not the folder beside.
 
     Args:
         folder: the folder to write; if it is a link, the folder that it points to.
@@ -57,9 +61,10 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside, held = _begin_folder(folder)
     try:
-        yield beside
-        if durable:
-            _wait_for_the_disk(beside)
+        with naming(folder, beside):
+            yield beside
+            if durable:
+                _wait_for_the_disk(beside)
         if not folder.exists():
             os.replace(beside, folder)
         elif not _exchange(beside, folder):
@@ -117,7 +122,8 @@ def one_at_a_time(target: Path, waiting: Callable[[], object] = lambda: None) ->
     """Hold a lock beside ``target``; whoever comes second waits, after calling ``waiting``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     file = target.parent / f".{target.name}.lock"
-    held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with naming(target, file):
+        held = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _lock(held, waiting)
         while not _is_at(file, held):
@@ -146,8 +152,9 @@ def _begin_file(target: Path) -> tuple[Path, int]:
     _clear_leftovers(target)
     while True:
         beside = _new_name(target)
-        # Not mkstemp, whose files nobody else may read, whatever the umask says.
-        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with naming(target, beside):
+            # Not mkstemp, whose files nobody else may read, whatever the umask says.
+            held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         _lock(held)
         if _is_at(beside, held):
             return beside, held
@@ -159,7 +166,8 @@ def _begin_folder(target: Path, mode: int = 0o777) -> tuple[Path, int]:
     _clear_leftovers(target)
     while True:
         beside = _new_name(target)
-        beside.mkdir(mode)
+        with naming(target, beside):
+            beside.mkdir(mode)
         # Between the two steps another run may take it for a leftover, and clear it away.
         with suppress(FileNotFoundError):
             held = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -27,29 +27,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         A command line that cannot be parsed ends the program with status 2.
     """
     try:
-        return _run(arguments)
+        return _print(_run(arguments))
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     finally:
         _drop_what_nobody_reads()
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None) -> object:
+    """What a subcommand gives: an exit status, or what to print."""
     options = build_parser().parse_args(arguments)
     from leadwise.contract import LeadwiseError
+    from leadwise.disk import refusal
 
     try:
-        result = options.run(options)
+        return options.run(options)
     except LeadwiseError as error:
         _tell(f"leadwise {options.command}: error: {error}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         _tell(f"leadwise {options.command}: stopped", sys.stderr)
         return 128 + signal.SIGINT
-    if isinstance(result, int):
-        return result
-    _tell(result, sys.stdout)
-    return 0
+    except Exception as error:
+        if (told := refusal(error)) is None:
+            raise
+        _tell(f"leadwise {options.command}: error: {told}", sys.stderr)
+        return 1
 
 
 def _tell(text: object, stream: TextIO) -> None:
@@ -58,13 +61,29 @@ def _tell(text: object, stream: TextIO) -> None:
         print(text, file=stream)
 
 
+def _print(result: object) -> int:
+    """Print what is not printed yet; the exit status, which is not 0 where it is printed to a disk that is full."""
+    status = result if isinstance(result, int) else 0
+    try:
+        if not isinstance(result, int):
+            print(result)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return status
+    except OSError as error:
+        _tell(f"leadwise: error: standard output: {error.strerror}", sys.stderr)
+        return status or 1
+    return status
+
+
 def _drop_what_nobody_reads() -> None:
     """Keep Python from failing over it at the end of the program."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except BrokenPipeError:
+        except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)

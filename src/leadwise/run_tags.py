@@ -1,10 +1,8 @@
 """The tags that every run carries, so that a person finds it in the tracking UI."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from leadwise import __version__
@@ -43,11 +41,5 @@ def data_tags(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def keras_backend() -> str:
-    """The backend that Keras takes, found as Keras finds it, but without the seconds that importing it takes."""
-    if given := os.environ.get("KERAS_BACKEND"):
-        return given
-    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"
+    """The backend that ``leadwise.models.framework`` takes, without the seconds that importing Keras takes."""
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"

@@ -19,6 +19,7 @@ import yaml
 
 from leadwise.config import PROJECT_ROOT, Parameters, parse_arguments, project_home
 from leadwise.contract import LeadwiseError
+from leadwise.disk import refusal
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
@@ -43,10 +44,10 @@ _INHERITED: ContextVar[Mapping[str, str]] = ContextVar("tags of the active run",
 def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     """Parse the command line, open the stage's run, do the work.
 
-    Ends the program with status 2 for a bad parameter and 1 for an error that the user can act on, with its message
-    as the last line; the run is then marked as failed. After a signal, or when the program that started the stage has
-    ended, the runs are marked as killed, and the status is the one that shells expect. Anything else is a defect and
-    keeps its traceback.
+    Ends the program with status 2 for a bad parameter and 1 for an error that the user can act on, such as a full disk,
+    with its message as the last line; the run is then marked as failed. After a signal, or when the program that
+    started the stage has ended, the runs are marked as killed, and the status is the one that shells expect. Anything
+    else is a defect and keeps its traceback.
     """
     parameters = parse_arguments(stage)
     keep_freed_memory()
@@ -62,11 +63,13 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     except LeadwiseError as error:
         sys.exit(f"leadwise {stage}: error: {error}")
     except Exception as error:
-        if not given_up(error):
-            raise
         import mlflow
 
-        sys.exit(f"leadwise {stage}: error: {gave_up_on(mlflow.get_tracking_uri())}")
+        address = mlflow.get_tracking_uri()
+        told = gave_up_on(address) if given_up(error) else refusal(error, address)
+        if told is None:
+            raise
+        sys.exit(f"leadwise {stage}: error: {told}")
 
 
 def _quieten_libraries() -> None:

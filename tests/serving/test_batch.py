@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -269,3 +270,24 @@ def test_ids_that_are_numbers_are_told_as_text(folder: Path, package_folder: Pat
         finally:
             table.unlink()
         assert pyarrow.parquet.read_table(done.file)["id"].to_pylist() == expected[name]
+
+
+@pytest.mark.parametrize(("limit", "name"), [(100, "recordings.jsonl"), (3000, "part-000000.parquet")])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_does_not_fit_on_the_disk_is_named_and_the_next_run_goes_on(
+    folder: Path, package_folder: Path, tmp_path: Path, limit: int, name: str, workers: int
+) -> None:
+    program = (
+        "import resource, sys; from pathlib import Path; from leadwise.serving.batch.run import score_batch\n"
+        "limit, workers = map(int, sys.argv[4:]); resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "try: score_batch(*map(Path, sys.argv[1:4]), workers=workers, part_records=3)\n"
+        "except OSError as error: sys.exit(str(error))"
+    )
+    output = tmp_path / "answers.parquet"
+    command = [sys.executable, "-c", program, str(folder), str(output), str(package_folder), str(limit), str(workers)]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert re.search(rf"File too large: '{tmp_path}/answers.parquet.parts/{name}'$", done.stderr.strip()), done.stderr
+    assert not output.exists()
+    assert score_batch(folder, output, package_folder, workers=1).records == 6

@@ -1,5 +1,6 @@
-"""The same code trains on another backend of Keras, and what it wrote is read by TensorFlow."""
+"""The same code trains on another backend of Keras, which the environment chooses and a user's keras.json does not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -43,3 +44,89 @@ def test_jax_trains_and_tensorflow_reads_it(simulated_store: Path, tmp_path: Pat
     store = open_store(simulated_store)
     here = load_trained(tmp_path / "fusion").predict(store, store.rows("validation"))
     np.testing.assert_allclose(here, np.load(tmp_path / "fusion" / "answers.npy"), atol=1e-4)
+
+
+SETTINGS = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.01, "backend": "torch"}
+
+WITH_A_USERS_SETTINGS = """
+import hashlib, sys
+from pathlib import Path
+import numpy as np
+from leadwise.config import load_parameters
+from leadwise.datasets.store import open_store
+from leadwise.registry.onnx_export import export_onnx
+from leadwise.training.fit import fit_model
+from leadwise.training.prediction import load_trained
+from leadwise.training.recipe import recipe_for
+store, folder = open_store(Path(sys.argv[1])), Path(sys.argv[2])
+small = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 4}
+fit_model(recipe_for("fusion", load_parameters(small)), store, folder, report=lambda *_: None)
+trained = load_trained(folder)
+np.savez(folder / "weights.npz", *trained.network.get_weights())
+np.save(folder / "answers.npy", trained.predict(store, store.rows("validation")))
+export_onnx(trained.network, folder / "fusion.onnx")
+"""
+
+
+def with_settings(home: Path, program: str, *arguments: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of ours whose user has a ``keras.json`` in this folder."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KERAS_")}
+    given = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=inherited | given | environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_users_keras_json_trains_evaluates_and_exports_the_same_network(
+    simulated_store: Path, tmp_path: Path
+) -> None:
+    for who, settings in (("nobody", None), ("user", SETTINGS)):
+        home, folder = tmp_path / f"{who}-home", tmp_path / who
+        home.mkdir()
+        if settings:
+            (home / "keras.json").write_text(json.dumps(settings))
+        cut_short = {"KERAS_MAX_STEPS_PER_EPOCH": "1"} if settings else {}
+        done = with_settings(home, WITH_A_USERS_SETTINGS, simulated_store, folder, **cut_short)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert json.loads((folder / "training.json").read_text())["backend"] == "tensorflow"
+        told = [line for line in done.stderr.splitlines() if "keras.json" in line]
+        if settings:
+            assert told == [
+                f"{home / 'keras.json'}: floatx float16, image_data_format channels_first, epsilon 0.01, "
+                "backend torch: not taken, but floatx float32, image_data_format channels_last, epsilon 1e-07, "
+                "backend tensorflow; KERAS_BACKEND chooses a backend"
+            ]
+        else:
+            assert not told
+    weights, others = (np.load(tmp_path / who / "weights.npz") for who in ("nobody", "user"))
+    for name in weights:
+        np.testing.assert_array_equal(weights[name], others[name])
+    np.testing.assert_array_equal(*(np.load(tmp_path / who / "answers.npy") for who in ("nobody", "user")))
+    exported, same = ((tmp_path / who / "fusion.onnx").stat().st_size for who in ("nobody", "user"))
+    assert exported == same
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "said"),
+    [
+        ('{"floatx": "float32", "backend": "jax"}', {"KERAS_BACKEND": "tensorflow"}, ""),
+        ("no JSON", {"KERAS_BACKEND": ""}, ""),
+        ('{"floatx": "bfloat16"}', {}, "keras.json: Invalid `floatx` configuration"),
+    ],
+)
+def test_a_keras_json_is_only_spoken_of_where_it_would_have_counted(
+    settings: str, environment: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "keras.json").write_text(settings)
+    program = """
+from leadwise.contract import LeadwiseError
+try:
+    from leadwise.models.framework import keras
+    print(keras.backend.backend(), keras.config.floatx())
+except LeadwiseError as error:
+    print(error)
+"""
+    done = with_settings(tmp_path, program, **environment)
+    assert "keras.json" not in done.stderr
+    assert said in done.stdout if said else done.stdout == "tensorflow float32\n"

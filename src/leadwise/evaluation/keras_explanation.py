@@ -45,7 +45,7 @@ def explainable(trained: TrainedModel) -> Explainable:
 
 def _slopes(network: "keras.Model") -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
     """Standardised windows, metadata and a class -> gradients of its log-odds by the windows."""
-    import keras
+    from leadwise.models.framework import keras
 
     backend = keras.backend.backend()
     makers = {"tensorflow": _slopes_by_tensorflow, "jax": _slopes_by_jax}

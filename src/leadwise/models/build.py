@@ -96,7 +96,7 @@ def build_model(
     Raises:
         LeadwiseError: ``name`` or the encoder is unknown.
     """
-    import keras
+    from leadwise.models.framework import keras
 
     if name not in MODEL_NAMES:
         raise LeadwiseError(f"model: received {name!r}; allowed: {', '.join(MODEL_NAMES)}")
@@ -109,7 +109,7 @@ def build_model(
 
 
 def _connect(name: ModelName, shape: SignalShape, metadata_width: int, architecture: Architecture) -> "keras.Model":
-    import keras
+    from leadwise.models.framework import keras
 
     metadata = keras.Input((metadata_width,), name="metadata")
     inputs = {"metadata": metadata}
@@ -133,7 +133,7 @@ def _connect(name: ModelName, shape: SignalShape, metadata_width: int, architect
 @contextmanager
 def _layers_compute_in(precision: Precision) -> Iterator[None]:
     """Layers that are made inside compute in this precision."""
-    import keras
+    from leadwise.models.framework import keras
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
@@ -145,7 +145,7 @@ def _layers_compute_in(precision: Precision) -> Iterator[None]:
 
 def as_served(network: "keras.Model") -> "keras.Model":
     """The network as it is evaluated and served: the same weights, in float32, without the privileged output."""
-    import keras
+    from leadwise.models.framework import keras
 
     network = _without_privileged(network)
     if all(layer.compute_dtype == "float32" for layer in network.layers):
@@ -160,7 +160,7 @@ def _in_float32(layer: "keras.Layer") -> "keras.Layer":
 
 
 def _without_privileged(network: "keras.Model") -> "keras.Model":
-    import keras
+    from leadwise.models.framework import keras
 
     if PRIVILEGED_OUTPUT not in network.output_names:
         return network

@@ -19,7 +19,7 @@ def image_form(network: "keras.Model") -> "keras.Model":
     Args:
         network: of ``build_model``, trained.
     """
-    import keras
+    from leadwise.models.framework import keras
 
     if "signal" not in network.input:
         return network
@@ -92,8 +92,9 @@ def export_onnx(network: "keras.Model", file: Path) -> None:
     Raises:
         ExportError: Keras runs on another backend than TensorFlow.
     """
-    import keras
     import onnx
+
+    from leadwise.models.framework import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ExportError(

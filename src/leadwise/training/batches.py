@@ -1,12 +1,12 @@
 """Batches of training records: shuffled, windowed, disturbed, with hidden metadata, reproducible from a seed."""
 
-import keras
 import numpy as np
 
 from leadwise.contract import MICROVOLTS_PER_UNIT
 from leadwise.ecg.augmentation import mix_weights
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.time_stretch import random_speeds, stretched_windows
+from leadwise.models.framework import keras
 from leadwise.training.recipe import Recipe
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import LeadwiseError
 from leadwise.memory import keep_freed_memory
+from leadwise.models.framework import keras
 from leadwise.training.checkpoints import Progress, save_checkpoint
 
 EpochReport = Callable[[int, dict[str, float]], None]

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import keras
-
 from leadwise.atomic import folder_written_atomically
+from leadwise.models.framework import keras
 
 RANDOM_FILE = "random.json"
 """Layer -> states of its random generators. Keras keeps no such state in a network's file: drop-out of a network that
@@ -60,7 +59,7 @@ def save_checkpoint(folder: Path, network: keras.Model, progress: Progress) -> N
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> tuple[Progress, Path] | None:
-    """The newest checkpoint with this fingerprint and its folder; what is of another training or broken is removed.
+    """The newest checkpoint with this fingerprint and its folder; others, and what is left of one, are removed.
 
     A checkpoint without the states of the random generators, as older versions wrote them, counts as not whole.
     """

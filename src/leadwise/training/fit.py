@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import keras
 import numpy as np
 
 from leadwise.atomic import folder_written_atomically
@@ -21,6 +20,7 @@ from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
+from leadwise.models.framework import keras
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import Progress, load_checkpoint, load_network

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import keras
 import optuna
 from optuna.pruners import SuccessiveHalvingPruner
 
+from leadwise.models.framework import keras
 from leadwise.training.optimizer import WARM_UP_SHARE
 from leadwise.training.study import DEFAULTS
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import keras
-
+from leadwise.models.framework import keras
 from leadwise.training.recipe import Recipe
 
 WARM_UP_SHARE = 0.25

@@ -118,7 +118,7 @@ def load_trained(folder: Path) -> TrainedModel:
     Raises:
         TrainedModelError: the folder is absent or unfinished.
     """
-    import keras
+    from leadwise.models.framework import keras
 
     if not (folder / "training.json").is_file():
         raise TrainedModelError(f"{folder}: no finished training there; run the train stage first")

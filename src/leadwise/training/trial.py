@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import keras
 import mlflow
 import numpy as np
 import optuna
-from keras.callbacks import LambdaCallback
 
 from leadwise.config import Parameters
 from leadwise.contract import RECORD_SAMPLES, ModelName, SignalShape
@@ -14,6 +12,7 @@ from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import build_model
 from leadwise.models.cost import multiply_adds
+from leadwise.models.framework import keras
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
 from leadwise.training.halving import HalvingReport
@@ -83,7 +82,7 @@ def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> floa
             reached.append(logs[recipe.monitor])
             mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
 
-        callbacks = [data.validation(lambda: network), LambdaCallback(on_epoch_end=book)]
+        callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=book)]
         if len(trial.study.directions) == 1:
             callbacks.append(HalvingReport(trial, recipe.monitor, recipe.epochs))
         run_epochs(network, batches, recipe.epochs, callbacks)

@@ -13,6 +13,7 @@ from leadwise import __version__
 from leadwise.atomic import one_at_a_time
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.reading import run_in_processes
+from leadwise.disk import naming
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
 from leadwise.serving.batch.parts import PART_KEY, PartTask, score_part
 from leadwise.serving.batch.source import FILE, entries
@@ -140,7 +141,7 @@ def _listed(source: Path, parts: Path, how: How, part_records: int) -> list[Part
         told = digest.hexdigest()
         tasks.append(PartTask(lines, offset, count, told, file, how.package, how.registered, how.policy, how.hints))
 
-    with (parts / LIST_FILE).open("wb") as stream:
+    with naming(parts / LIST_FILE), (parts / LIST_FILE).open("wb") as stream:
         for entry in entries(source):
             line = json.dumps(entry).encode() + b"\n"
             digest.update(line + _state(entry))
@@ -190,10 +191,11 @@ def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
 
     beside = tasks[0].file.with_name("whole.parquet")
     columns = schema().with_metadata({WHOLE_KEY: whole.encode()})
-    with pq.ParquetWriter(beside, columns, compression="zstd") as writer:
-        for task in tasks:
-            writer.write_table(pq.read_table(task.file).replace_schema_metadata(columns.metadata))
-    os.replace(beside, output)
+    with naming(output, beside):
+        with pq.ParquetWriter(beside, columns, compression="zstd") as writer:
+            for task in tasks:
+                writer.write_table(pq.read_table(task.file).replace_schema_metadata(columns.metadata))
+        os.replace(beside, output)
 
 
 def _counts(output: Path) -> tuple[int, int]:
