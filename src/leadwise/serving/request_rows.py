@@ -1,14 +1,13 @@
 """Recordings as a caller holds them, turned into rows of a request: arrays become base64."""
 
 import base64
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from leadwise.contract import ECGRecord
-from leadwise.serving.payload import PayloadError
+from leadwise.serving.payload import PayloadError, absent
 from leadwise.serving.values import described
 from leadwise.signals.recording import Recording
 
@@ -30,7 +29,7 @@ def request_row(record: Any, position: int = 0) -> dict[str, Any]:
     signal = row.get("signal")
     if isinstance(signal, np.ndarray):
         row |= _packed(signal, row, position)
-    return {name: _plain(value) for name, value in row.items() if not _absent(value)}
+    return {name: _plain(value) for name, value in row.items() if not absent(value)}
 
 
 def _fields(record: Any, position: int) -> dict[str, Any]:
@@ -65,10 +64,6 @@ def _packed(signal: np.ndarray, row: Mapping[str, Any], position: int) -> dict[s
     if counts:
         return packed | {"dtype": "int16", "units_per_count": row.get("units_per_count", 1)}
     return packed | {"dtype": "float32"}
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.serving.payload import Answer
+from leadwise.serving.payload import Answer, absent
 
 WARNING = "id: whole numbers that a column with gaps held as floats are given back as whole numbers"
 
@@ -18,7 +18,7 @@ def mend_ids(rows: list[dict[str, Any]]) -> Places:
 
     A column of floats without a gap is as its owner made it; floats from 2**53 on may have been rounded, and stay.
     """
-    there = {place: value for place, row in enumerate(rows) if (value := row.get("id")) is not None and value == value}
+    there = {place: row["id"] for place, row in enumerate(rows) if not absent(row.get("id"))}
     if len(there) == len(rows) or not all(map(_is_whole, there.values())):
         return frozenset()
     for place, value in there.items():
