@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -96,6 +97,18 @@ def test_one_thread_beside_another_is_asked_its_own(predict: Predict) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda number: predict([{"age": 50, "id": number}])[0]["id"], range(40)))
     assert found == list(range(40))
+
+
+@pytest.mark.parametrize(
+    "ids", [[np.array([1.0, 2.0]), None], [[7], 7.0], [{"a": 1}, None], [b"7", 7.0], [math.inf, None]]
+)
+def test_what_cannot_name_a_row_of_a_table_is_an_error(predict: Predict, scorer: Scorer, ids: list[Any]) -> None:
+    table = pd.DataFrame({"age": [50, 60], "id": pd.Series(ids, dtype=object)})
+    assert codes(predict(table)) == ["not_allowed", None]
+    if ids[1] is None:
+        stream = io.BytesIO()
+        table.to_parquet(stream)
+        assert codes(respond(scorer, stream.getvalue(), PARQUET)[1]["predictions"]) == ["not_allowed", None]
 
 
 MENDED = "id: whole numbers that a column with gaps held as floats are given back as whole numbers"

@@ -8,7 +8,6 @@ with Client("http://127.0.0.1:5001") as client:
 
 import base64
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -20,7 +19,7 @@ from urllib3.util import Retry
 
 from leadwise.contract import ECGRecord, LeadwiseError
 from leadwise.ecg.record import Recording
-from leadwise.serving.request import Answer, PayloadError, RecordId, record_id_of
+from leadwise.serving.request import Answer, PayloadError, RecordId, absent, record_id_of
 from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS, described
 
 
@@ -41,7 +40,7 @@ def request_row(record: Any, position: int = 0) -> dict[str, Any]:
     signal = row.get("signal")
     if isinstance(signal, np.ndarray):
         row |= _packed(signal, row, position)
-    return {name: _plain(value) for name, value in row.items() if not _absent(value)}
+    return {name: _plain(value) for name, value in row.items() if not absent(value)}
 
 
 def _fields(record: Any, position: int) -> dict[str, Any]:
@@ -77,10 +76,6 @@ def _packed(signal: np.ndarray, row: Mapping[str, Any], position: int) -> dict[s
     if counts:
         return packed | {"dtype": "int16", "units_per_count": row.get("units_per_count", 1)}
     return packed | {"dtype": "float32"}
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
 def _plain(value: Any) -> Any:

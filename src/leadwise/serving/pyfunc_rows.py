@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadwise.serving.envelope import Rows, rows_or_columns
-from leadwise.serving.request import Answer
+from leadwise.serving.request import Answer, absent
 from leadwise.serving.values import RequestError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def mend_ids(rows: list[dict[str, Any]]) -> Places:
 
     A column of floats without a gap is as its owner made it; floats from 2**53 on may have been rounded, and stay.
     """
-    there = {place: value for place, row in enumerate(rows) if (value := row.get("id")) is not None and value == value}
+    there = {place: row["id"] for place, row in enumerate(rows) if not absent(row.get("id"))}
     if len(there) == len(rows) or not all(map(_is_whole, there.values())):
         return frozenset()
     for place, value in there.items():

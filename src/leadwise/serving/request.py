@@ -254,10 +254,11 @@ def _given_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         shown = str(unknown[0])
         shown = shown if len(shown) <= LONGEST_ECHO and shown.isprintable() else "a long or odd name"
         raise RecordingError(shown, f"unknown field; allowed: {', '.join(FIELDS)}", "unknown_field")
-    return {name: value for name, value in row.items() if not _absent(value)}
+    return {name: value for name, value in row.items() if not absent(value)}
 
 
-def _absent(value: Any) -> bool:
+def absent(value: Any) -> bool:
+    """Whether a value means not given."""
     return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
@@ -267,7 +268,7 @@ def _record_id(value: Any) -> RecordId | None:
         return plain
     if is_number(plain) and abs(plain) < (math.inf if isinstance(plain, float) else 10**LONGEST_ID):
         return plain
-    if _absent(plain):
+    if absent(plain):
         return None
     raise RecordingError(
         "id", f"received {described(value)}; text of at most {LONGEST_ID} characters, or a number, is needed"
