@@ -1,26 +1,32 @@
 """Read an ECG from whatever file holds it: one interface for the page, the command line and batches."""
 
 import logging
-import os
 import re
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from traceback import extract_tb
 
-from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, Found, Hints, ReadECG, ReaderError, shown_name
+from leadwise.ecg.formats.base import (
+    LARGEST_FILE,
+    MOST_FILES,
+    Found,
+    Hints,
+    ReadECG,
+    ReaderError,
+    bytes_at,
+    shown_name,
+    too_large,
+)
 from leadwise.ecg.formats.csv_table import read_csv
 from leadwise.ecg.formats.dicom import begins_without_preamble, read_dicom
 from leadwise.ecg.formats.edf import read_edf
-from leadwise.ecg.formats.header_cache import learn, read_alike
 from leadwise.ecg.formats.hl7_aecg import read_hl7_aecg
 from leadwise.ecg.formats.matlab_struct import read_matlab_struct
 from leadwise.ecg.formats.muse_xml import read_muse_xml
 from leadwise.ecg.formats.normalisation import understand
 from leadwise.ecg.formats.numpy_arrays import read_npy, read_npz
 from leadwise.ecg.formats.table import read_parquet
-from leadwise.ecg.formats.wfdb_record import FORMAT as WFDB
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS, looks_like_header, read_header, read_wfdb, spellings
 from leadwise.ecg.formats.zip_archive import unpack
 from leadwise.ecg.leads import RecordingError
@@ -219,7 +225,7 @@ def read_ecg(
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
         if isinstance(source, Path | str):
-            return _read_at(source if isinstance(source, Path) else Path(source), label, hints)
+            return _read(_files_at(Path(source)), label, hints)
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
@@ -236,26 +242,13 @@ def read_ecg(
         ) from None
 
 
-def _read_at(path: Path, label: str, hints: Hints) -> ReadECG:
-    if hints != Hints():
-        return _read(_files_at(path), label, hints)
-    if (alike := read_alike(path, _bytes_at)) is not None:
-        return alike
-    files = _files_at(path)
-    header = files.get(path.name, b"")
-    read = _read(files, label, hints)
-    if read.format == WFDB:
-        learn(path, header, read)
-    return read
-
-
 def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
     """The files by name, each no larger than allowed."""
     files = {name or UNNAMED: source} if isinstance(source, bytes) else _without_folders(source)
     if not 1 <= len(files) <= MOST_FILES:
         raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {MOST_FILES} are allowed")
     if sum(map(len, files.values())) > LARGEST_FILE:
-        raise ReaderError(name or next(iter(files)), "size", _too_large(sum(map(len, files.values()))))
+        raise ReaderError(name or next(iter(files)), "size", too_large(sum(map(len, files.values()))))
     return files
 
 
@@ -270,25 +263,21 @@ def _without_folders(source: Mapping[str, bytes]) -> dict[str, bytes]:
     return files
 
 
-def _too_large(size: int) -> str:
-    return f"received {size / 2**20:.1f} MiB; {LARGEST_FILE // 2**20} MiB at most are read"
-
-
 def _files_at(path: Path) -> dict[str, bytes]:
     """A file, and if it is of a WFDB record the other files of the record, which lie beside it."""
     if not path.exists() and path.with_name(f"{path.name}.hea").is_file():
         path = path.with_name(f"{path.name}.hea")
-    files = {path.name: _bytes_at(path)}
+    files = {path.name: bytes_at(path)}
     header = path.with_suffix(".hea")
     if header != path and header.is_file() and not _is_read_alone(path, files[path.name]):
-        files[header.name] = _bytes_at(header)
+        files[header.name] = bytes_at(header)
     if header.name in files and kind_of(header.name, files[header.name]) is Kind.WFDB:
         for beside in read_header(header.name, files[header.name].decode("utf-8", errors="replace")).files[:MOST_FILES]:
             at = _signal_file_at(path.parent, beside)
             if at is not None and at.name not in files:
-                files[at.name] = _bytes_at(at)
+                files[at.name] = bytes_at(at)
             if (size := sum(map(len, files.values()))) > LARGEST_FILE:
-                raise ReaderError(path.name, "size", _too_large(size))
+                raise ReaderError(path.name, "size", too_large(size))
     return files
 
 
@@ -307,20 +296,6 @@ def _signal_file_at(folder: Path, file: str) -> Path | None:
 def _is_read_alone(path: Path, content: bytes) -> bool:
     """Whether a file is a recording by itself, and no signal file of a header."""
     return path.suffix.casefold() not in SIGNAL_ENDINGS and kind_of(path.name, content) is not Kind.OTHER_FILE
-
-
-def _bytes_at(path: Path) -> bytes:
-    try:
-        # Without waiting: a pipe, of which nobody writes the other end, is no file either.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as stream:
-            state = os.fstat(stream.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise ReaderError(path.name, "file", "is no regular file")
-            if state.st_size > LARGEST_FILE:
-                raise ReaderError(path.name, "size", _too_large(state.st_size))
-            return stream.read()[:LARGEST_FILE]
-    except OSError as error:
-        raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
 def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
