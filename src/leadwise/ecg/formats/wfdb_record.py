@@ -24,6 +24,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.patient import facts_of, pairs_in
+from leadwise.ecg.formats.registry import LAYOUT, Format, register, text_of
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD = re.compile(
@@ -42,6 +43,7 @@ _OWN = re.compile(r"(\S+)( \S+ \S+ \d+ -?\d+ )(-?\d{1,11}) (-?\d{1,11}) (.*)")
 
 FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
 """Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
+HEADER_ENDING = ".hea"
 SIGNAL_ENDINGS = (".dat", ".mat")
 DEFAULT_FS_HZ = 250.0
 LONGEST_HEADER, LONGEST_LINE = 2**18, 2000
@@ -372,3 +374,22 @@ def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
     if not wrong:
         return []
     return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    head = text_of(content)
+    return head is not None and (looks_like_header(head) or name.casefold().endswith(HEADER_ENDING))
+
+
+def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
+    """The signal files: in the folder below that the header names, or else beside it."""
+    found = []
+    for named in read_header(file, content.decode("utf-8", errors="replace")).files:
+        folder, slash, _ = named.rpartition("/")
+        found.append(
+            tuple(dict.fromkeys([f"{folder}{slash}{base}" for base in spellings(named)] + [*spellings(named)]))
+        )
+    return tuple(found)
+
+
+register(Format(FORMAT, (HEADER_ENDING,), _sniff, read_wfdb, LAYOUT, SIGNAL_ENDINGS, _parts))
