@@ -51,12 +51,13 @@ def refusal(content: bytes) -> str:
     for start, mark, reason in _REFUSED:
         if content.startswith(mark, start):
             return reason
-    if root := root_name(content):
-        if root == "restingecgdata":
+    head = text_of(content) or ""
+    if head.startswith("<"):
+        if root_name(content) == "restingecgdata":
             compressed = "of which the samples are compressed in a way of its own"
             return f"is Philips XML, {compressed}; export it as HL7 aECG or DICOM"
         return "is XML of another kind"
-    if (text_of(content) or "").startswith(("{", "[")):
+    if head.startswith(("{", "[")):
         return "is JSON; requests to a server are JSON, files are not: save the samples as CSV or NPZ"
     return ""
 
@@ -66,6 +67,8 @@ def kind_of(name: str, content: bytes) -> Format | str:
     found = format_of(content, name)
     if found is not None and found.sureness == OWN_MARK:
         return found
+    if content.startswith(ARCHIVE_MARKS):
+        return ""
     # What merely looks like a text may begin with the mark of something else.
     return refusal(content) or found or ""
 
