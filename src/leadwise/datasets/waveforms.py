@@ -121,7 +121,11 @@ def _check_length(record: Path, header: Header, contents: dict[str, bytes]) -> N
 
 def _verify(record: Path, signals: Sequence[SignalLine], stored: np.ndarray) -> None:
     """Compare ``(lead, time)`` stored numbers with checksums and first values, and look for missing samples."""
-    sums, firsts, lowest = stored.sum(axis=1, dtype=np.int64).tolist(), stored[:, 0].tolist(), stored.min(axis=1)
+    sums, firsts, lowest = (
+        (stored.astype(np.float64) @ np.ones(stored.shape[1])).astype(np.int64).tolist(),
+        stored[:, 0].tolist(),
+        stored.min(axis=1),
+    )
     for line, total, first in zip(signals, sums, firsts, strict=True):
         # Headers hold the 16-bit checksum with or without a sign.
         if line.checksum is None or (total - line.checksum) % 2**16:

@@ -203,7 +203,8 @@ def _part_at(folder: Path, places: Sequence[str]) -> Path | None:
 
 def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     """Find the recording among the files and read it."""
-    parts = _parts_among(files)
+    parts_of = _held_parts(files, files)
+    parts = set().union(*(held - {name} for name, held in parts_of.items()))
     kinds: dict[str, Format | str] = {}
     for name, content in list(files.items()):
         kind = "" if name in parts else kind_of(name, content)
@@ -212,7 +213,8 @@ def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
             if "[Content_Types].xml" in members:
                 raise ReaderError(name, "format", "is an Office file; save the table as CSV")
             files |= members
-            parts |= _parts_among(members)
+            parts_of |= (inside := _held_parts(files, members))
+            parts |= set().union(*(held - {first} for first, held in inside.items()))
             kinds |= {member: "" if member in parts else kind_of(member, held) for member, held in members.items()}
         else:
             kinds[name] = kind
@@ -221,19 +223,17 @@ def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     if isinstance(kind, str):
         raise ReaderError(chosen, "format", _not_read(chosen, kind, files[chosen]))
     read = understand(chosen, kind.read(chosen, files, hints), hints)
-    used = {chosen} | _parts_among(files, {chosen: files[chosen]})
-    if left := [name for name in files if name not in used]:
+    if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read
 
 
-def _parts_among(files: Mapping[str, bytes], firsts: Mapping[str, bytes] | None = None) -> set[str]:
-    """The files that another leads to, whatever their own content looks like."""
-    found = set()
-    for name, content in (firsts or files).items():
-        for places in _parts(name, content):
-            bare = (place.rpartition("/")[2] for place in places)
-            found |= {next((one for one in bare if one in files), name)} - {name}
+def _held_parts(files: Mapping[str, bytes], firsts: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """Of first files of a recording the further files that are there, whatever their own content looks like."""
+    found = {}
+    for name, content in firsts.items():
+        bare = ([place.rpartition("/")[2] for place in places] for places in _parts(name, content))
+        found[name] = {next((one for one in names if one in files), name) for names in bare}
     return found
 
 

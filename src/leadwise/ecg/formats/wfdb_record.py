@@ -343,7 +343,8 @@ def _in_units(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[np.
         [(missing_mark(line.format), line.baseline, line.gain or 1.0) for line in header.signals]
     ).T[:, :, None]
     values = stored.astype(np.float64)
-    values[values == marks] = np.nan
+    if (stored.min(axis=1, keepdims=True, initial=0) <= marks).any():
+        values[values == marks] = np.nan
     values -= baselines
     values /= gains
     return list(values)
@@ -357,11 +358,9 @@ def missing_mark(stored_format: str) -> int:
 
 def damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[int]:
     """The signals whose samples do not fit their checksum in the header, if it has one."""
-    sums = (
-        stored.sum(axis=1, dtype=np.int64).tolist()
-        if isinstance(stored, np.ndarray)
-        else [int(np.sum(one, dtype=np.int64)) for one in stored]
-    )
+    # A product with ones adds up many times as fast, and whole numbers of this size exactly.
+    signals = [stored] if isinstance(stored, np.ndarray) else [one[None] for one in stored]
+    sums = [int(total) for one in signals for total in one.astype(np.float64) @ np.ones(one.shape[1])]
     return [
         place
         for place, (line, total, one) in enumerate(zip(header.signals, sums, stored, strict=True))
@@ -381,6 +380,7 @@ def _sniff(content: bytes, name: str) -> bool:
     return head is not None and (looks_like_header(head) or name.casefold().endswith(HEADER_ENDING))
 
 
+@lru_cache(maxsize=2)
 def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     """The signal files: in the folder below that the header names, or else beside it."""
     found = []
