@@ -14,6 +14,7 @@ from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
 from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetError, dataset_in, dataset_named, datasets
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS, SPLIT_FOLDS, open_store
+from leadwise.datasets.synthetic import simulate_record
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class WardTables:
     @property
     def filenames(self) -> pd.Series:
         return "traces/" + self.table["trace"]
+
+
+def microvolts(seed: int) -> np.ndarray:
+    """An ECG ``(time, lead)``."""
+    return np.round(simulate_record("NORM", seed).signal_mv * 1000).astype(np.int64)
 
 
 class Ward(Dataset[WardTables]):
@@ -76,7 +82,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, (part, finding) in enumerate(
         [("judge", "healthy"), ("learn", "infarct"), ("learn", "healthy"), ("choose", "infarct"), ("learn", "other")]
     ):
-        signal = np.random.default_rng(number).integers(-900, 900, (1000, 12))
+        signal = microvolts(number)
         wfdb.wrsamp(
             f"t{number}", fs=100, units=["mV"] * 12, sig_name=list(LEADS), d_signal=signal, fmt=["16"] * 12,
             adc_gain=[1000.0] * 12, baseline=[0] * 12, write_dir=str(tree / "traces"),
@@ -131,7 +137,7 @@ def test_a_dataset_registered_from_outside_is_ingested(ward: Path, tmp_path: Pat
         "test": [50],
     }
     np.testing.assert_array_equal(store.labels()[:, :2], [[0, 0], [0, 1], [1, 0], [0, 1], [1, 0]])
-    np.testing.assert_array_equal(store.signals[4], np.random.default_rng(0).integers(-900, 900, (1000, 12)))
+    np.testing.assert_array_equal(store.signals[4], microvolts(0))
     assert ingest(ward, tmp_path / "store", max_unreadable_share=0.0).unchanged
     assert (tmp_path / "store" / "validation" / "data_docs" / "signals.html").is_file()
 
