@@ -10,6 +10,7 @@
 """
 
 import argparse
+import hashlib
 import os
 import platform
 import statistics
@@ -20,10 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.contract import LEADS, StoredRate
-from leadwise.datasets.blocks import BlockReader
-from leadwise.datasets.reading import BLOCK_RECORDS
 from leadwise.datasets.tables import read_tables
-from leadwise.datasets.waveforms import samples_at
+from leadwise.datasets.waveforms import read_record, samples_at
 
 
 def read_raw(tree: Path, filenames: Sequence[str], rate: StoredRate) -> None:
@@ -37,14 +36,12 @@ def read_raw(tree: Path, filenames: Sequence[str], rate: StoredRate) -> None:
 
 
 def read_verified(tree: Path, filenames: Sequence[str], rate: StoredRate, *, hashed: bool) -> None:
-    """Read every record into one block after another; ends the program if one cannot be read."""
-    step = BLOCK_RECORDS[rate]
-    out = np.zeros((step, samples_at(rate), len(LEADS)), dtype="<i2")
-    reader = BlockReader(tree, rate, hashed=hashed)
-    for start in range(0, len(filenames), step):
-        problems = reader.read(filenames[start : start + step], out).problems
-        if any(problems):
-            raise SystemExit(f"cannot be read: {next(filter(None, problems))}")
+    """Read every record; ends the program if one cannot be read."""
+    for filename in filenames:
+        contents: dict[str, bytes] = {}
+        signal = read_record(tree / filename, rate, contents)
+        for content in (*contents.values(), signal.data) if hashed else ():
+            hashlib.sha256(content).hexdigest()
 
 
 def read_with_rdsamp(tree: Path, filenames: Sequence[str]) -> None:

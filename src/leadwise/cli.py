@@ -210,7 +210,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "predict",
         help="say what the champion makes of ECG files of any format",
-        description="Read ECG files (WFDB, CSV, NPY, NPZ, EDF, DICOM, HL7 aECG, GE MUSE XML, Parquet, zip), say what "
+        description="Read ECG files (docs/formats.md lists the formats), say what "
         "was understood of each, and what the champion makes of it. Without --url the champion of the registry in use "
         "answers, or the package that Leadwise brings along. Facts about the patient count more than those in a file.",
         allow_abbrev=False,
@@ -258,8 +258,8 @@ def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = commands.add_parser(
         "plot",
         help="draw an ECG file of any format on paper",
-        description="Draw ten seconds of an ECG file (WFDB, CSV, NPY, NPZ, EDF, DICOM, HL7 aECG, GE MUSE XML, Parquet, "
-        "zip) on paper, 25 mm/s and 10 mm/mV. PDF and SVG are true to scale when printed at 100 %.",
+        description="Draw ten seconds of an ECG file (docs/formats.md lists the formats) on "
+        "paper, 25 mm/s and 10 mm/mV. PDF and SVG are true to scale when printed at 100 %.",
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="one recording; of WFDB the header")

@@ -281,8 +281,7 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
     from sqlalchemy.exc import IntegrityError
 
     source = LocalArtifactDatasetSource(str(manifest["source"]))
-    name = "ptbxl-simulated" if manifest["simulated"] else "ptbxl"
-    data = MetaDataset(source, name=name, digest=manifest["digest"][:12])
+    data = MetaDataset(source, name=manifest["dataset"], digest=manifest["digest"][:12])
     try:
         mlflow.log_input(data, context=context)
     except (MlflowException, IntegrityError):

@@ -114,7 +114,7 @@ def summary(tables: Tables, same_as: dict[int, int]) -> pd.DataFrame:
 def test_a_recording_that_occurs_in_another_split_is_told_from_one_that_occurs_in_its_own(tables: Tables) -> None:
     folds = tables.numbers().set_index("ecg_id")["strat_fold"]
     train, test = [int(ecg_id) for ecg_id in folds[folds <= 8].index], int(folds[folds == 10].index[0])
-    frame = signal_frame(summary(tables, {train[5]: train[0], train[6]: test}), tables).set_index("record")
+    frame = signal_frame(summary(tables, {train[5]: train[0], train[6]: test}), folds).set_index("record")
     same = frame["same_as"].dropna()
     assert same.to_dict() == {f"ecg_id {train[5]}": f"ecg_id {train[0]}", f"ecg_id {train[6]}": f"ecg_id {test}"}
     assert frame["same_as_elsewhere"].dropna().to_dict() == {f"ecg_id {train[6]}": f"ecg_id {test} (test)"}

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leadwise.datasets.base import dataset_named
 from leadwise.datasets.checks.validation import ValidationFailed
 from leadwise.datasets.checksums import ChecksumError
-from leadwise.datasets.ingest import NO_PART, IngestionError, code_digests, fingerprint, ingest
-from leadwise.datasets.store import StoreError, open_store, verify_digest
+from leadwise.datasets.ingest import IngestionError, fingerprint, ingest
+from leadwise.datasets.store import StoreError, content_digest, open_store, record_hash
 from leadwise.datasets.synthetic import write_simulated_tree
 from leadwise.datasets.tables import TableError, read_tables
 from leadwise.datasets.waveforms import read_record
@@ -57,7 +58,7 @@ def test_signals_and_records_are_those_of_the_tree(simulated_tree, simulated_sto
     original = table.set_index("ecg_id").loc[store.records["ecg_id"]]
     np.testing.assert_array_equal(store.records["sex"], original["sex"])
     np.testing.assert_array_equal(store.records["strat_fold"], original["strat_fold"])
-    verify_digest(store)
+    assert content_digest(store.records, map(record_hash, store.signals)) == store.manifest["digest"]
 
 
 def test_the_report_is_written_beside_the_data(simulated_store):
@@ -176,7 +177,7 @@ def test_unreadable_records_are_left_out_and_named_up_to_the_allowed_share(tree,
     assert all(damaged[ecg_id] in reason for ecg_id, reason in listed.items())
     assert [row["ecg_id"] for row in manifest["missing_waveforms"]] == [6]
     opened = open_store(store)
-    verify_digest(opened)
+    assert content_digest(opened.records, map(record_hash, opened.signals)) == opened.manifest["digest"]
     assert manifest["records"] == manifest["table_counts"]["rows"] - 4 == len(opened.signals)
     assert not set(damaged) & set(opened.records["ecg_id"])
     np.testing.assert_array_equal(opened.signals[-1], read_record(tree / opened.records["filename"].iloc[-1]))
@@ -267,7 +268,9 @@ def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
 
 def test_whatever_changes_in_the_files_or_the_configuration_is_noticed(tree, tmp_path):
     def seen(**configuration: float) -> str:
-        return fingerprint(read_tables(tree), {"rate": 100, "max_unreadable_share": 0.1} | configuration, 2)
+        return fingerprint(
+            dataset_named("synthetic"), read_tables(tree), {"rate": 100, "max_unreadable_share": 0.1} | configuration, 2
+        )
 
     first = seen()
     assert seen() == first
@@ -300,7 +303,7 @@ def test_records_are_ingested_at_500_hz_and_training_refuses_them(tree_with_500_
     folder = tmp_path / "workspace" / "store"
     fine = ingest(tree_with_500_hz, folder, max_unreadable_share=0.0, rate=500).manifest
     store = open_store(folder, fs_hz=500)
-    verify_digest(store)
+    assert content_digest(store.records, map(record_hash, store.signals)) == store.manifest["digest"]
     assert store.signals.shape == (fine["records"], 5000, 12)
     assert store.records["filename"].str.startswith("records500/").all()
     np.testing.assert_array_equal(store.signals[7], read_record(tree_with_500_hz / store.records["filename"][7], 500))
@@ -323,12 +326,3 @@ def test_a_tree_without_the_rate_says_how_to_get_it(simulated_tree, tmp_path):
     with pytest.raises(IngestionError, match=r"no records500 in this tree.*leadwise download .* --rate 500"):
         ingest(simulated_tree, tmp_path / "store", max_unreadable_share=1.0, rate=500)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_module_that_has_a_part_in_a_store_makes_it_out_of_date():
-    grimp = pytest.importorskip("grimp")
-    graph = grimp.build_graph("leadwise", cache_dir=None)
-    used = graph.find_upstream_modules("leadwise.datasets.ingest") | {"leadwise.datasets.ingest"}
-    modules = {module for module in used if not graph.find_children(module)}
-    assert set(code_digests()) == modules - NO_PART
-    assert {"leadwise.datasets.waveforms", "leadwise.ecg.quality", "leadwise.contract"} <= set(code_digests())

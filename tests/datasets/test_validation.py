@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leadwise.datasets.base import dataset_named
 from leadwise.datasets.checks.validation import (
     Validation,
     ValidationFailed,
@@ -45,9 +46,8 @@ def measured(simulated_store: Path) -> pd.DataFrame:
 
 def checked(tables: Tables, summary: pd.DataFrame) -> Validation:
     """The signals of a tree checked; its tables are known, their own checks left out as they take a while."""
-    validation = Validation(tables.tree, "simulated")
-    validation._tables = tables
-    validation.check_signals(summary, 0.001)
+    validation = Validation(tables.tree, "simulated", dataset_named("synthetic"))
+    validation.check_signals(summary, 0.001, tables.numbers().set_index("ecg_id")["strat_fold"])
     return validation
 
 

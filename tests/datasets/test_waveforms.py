@@ -1,6 +1,8 @@
 """One WFDB record: read exactly, or refused with the reason."""
 
+import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS, StoredRate
-from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, read_with_wfdb
+from leadwise.datasets.reading import MISSING, READ, UNREADABLE, read_signals
+from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record
 
 
 def microvolts(seed: int = 0, rate: int = 100) -> np.ndarray:
@@ -29,8 +32,17 @@ def write_record(folder: Path, signal: np.ndarray, **changes: object) -> Path:
         "adc_gain": [1000.0] * signal.shape[1],
         "baseline": [0] * signal.shape[1],
     }
-    wfdb.wrsamp("00001_lr", d_signal=signal, write_dir=str(folder), **(described | changes))
-    return folder / "00001_lr"
+    name = str(changes.pop("name", "00001_lr"))
+    wfdb.wrsamp(name, d_signal=signal, write_dir=str(folder), **(described | changes))
+    return folder / name
+
+
+def read_with_wfdb(record: Path) -> np.ndarray:
+    """The record as the ``wfdb`` package reads it, in microvolts, leads in the usual order."""
+    read = wfdb.rdrecord(str(record))
+    factor = [{"mV": 1e3, "uV": 1.0, "V": 1e6}[unit] for unit in read.units]
+    order = [[name.upper() for name in read.sig_name].index(lead.upper()) for lead in LEADS]
+    return np.rint(np.round(read.p_signal * factor, 6))[:, order]
 
 
 def edit_header(record: Path, old: str, new: str, count: int = -1) -> None:
@@ -87,7 +99,7 @@ def test_both_ways_of_reading_agree_whatever_order_gain_and_unit(tmp_path, rate:
     )
     fast = read_record(record, rate)
     assert fast.shape == (10 * rate, 12)
-    np.testing.assert_array_equal(fast, read_with_wfdb(record, rate))
+    np.testing.assert_array_equal(fast, read_with_wfdb(record))
     reordered = wfdb.rdrecord(str(record), channel_names=list(LEADS))
     names = {lead: place for place, lead in enumerate(reordered.sig_name)}
     in_microvolts = {"mV": 1e3, "uV": 1.0, "V": 1e6}
@@ -192,8 +204,8 @@ def test_the_header_of_another_record_is_refused(tmp_path):
     [
         ("12 100 1000", "12 500 1000", "fs 500"),
         ("12 100 1000", "12 100 2000", "sig_len 2000"),
-        ("00001_lr.dat", "../../../etc/passwd", "without a folder|cannot read"),
-        ("00001_lr.dat", "/etc/passwd", "without a folder|cannot read"),
+        ("00001_lr.dat", "../../../etc/passwd", "a file beside the header is needed"),
+        ("00001_lr.dat", "/etc/passwd", "a file beside the header is needed"),
         (" V6", " X", "needed: I, II"),
         (" V6", " V5", "needed: I, II"),
         ("/mV", "/furlong", "unit 'furlong'"),
@@ -221,18 +233,95 @@ def test_eleven_leads_are_refused(tmp_path):
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=3)), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=3)), max_size=4),
+    st.lists(st.tuples(st.integers(0, 23_999), st.integers(0, 7)), max_size=2),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_to_a_header_is_harmless_or_refused(plain, tmp_path, damage):
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_damage_the_answer_is_that_of_wfdb_or_a_refusal(plain, tmp_path, damage, bits):
     record = tmp_path / plain.name
-    shutil.copy(plain.with_suffix(".dat"), tmp_path)
-    raw = plain.with_suffix(".hea").read_bytes()
+    raw, samples = plain.with_suffix(".hea").read_bytes(), bytearray(plain.with_suffix(".dat").read_bytes())
     for place, new in damage:
         raw = raw[:place] + new + raw[place + 1 :]
+    for place, bit in bits:
+        samples[place] ^= 1 << bit
     record.with_suffix(".hea").write_bytes(raw)
+    record.with_suffix(".dat").write_bytes(samples)
     try:
         signal = read_record(record)
     except UnreadableRecord:
         return
     assert signal.shape == (1000, 12)
+    np.testing.assert_array_equal(signal, read_with_wfdb(record))
+
+
+@given(
+    leads=st.permutations(range(12)),
+    gain=st.sampled_from(["1000.0(0)/mV", "1000/mV", "200(5)/mV", "1000", "1e3(0)/mV", "0.2/uV", "1000000(0)/V"]),
+    comment=st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    signed=st.booleans(),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_header_of_format_16_is_read_as_wfdb_reads_it(tmp_path, leads, gain, comment, line_end, signed):
+    signal = (microvolts() // 5).astype("<i2")
+    lines = ["00001 12 100 1000"]
+    for column, lead in enumerate(leads):
+        checksum = int(signal[:, column].astype(np.int64).sum()) % 65536
+        checksum -= 65536 if signed and checksum > 32767 else 0
+        lines.append(f"00001.dat 16 {gain} 16 0 {signal[0, column]} {checksum} 0 {LEADS[lead]}")
+    lines.append(f"#{comment}")
+    (tmp_path / "00001.hea").write_bytes((line_end.join(lines) + line_end).encode("latin-1"))
+    (tmp_path / "00001.dat").write_bytes(signal.tobytes())
+    np.testing.assert_array_equal(read_record(tmp_path / "00001"), read_with_wfdb(tmp_path / "00001"))
+
+
+def test_a_gain_that_the_header_does_not_give_is_not_assumed(tmp_path):
+    record = write_record(tmp_path, microvolts())
+    edit_header(record, "1000.0(0)/mV", "0", 1)
+    with pytest.raises(UnreadableRecord, match="lead I: the header gives no gain"):
+        read_record(record)
+
+
+def test_every_damage_is_found_in_the_middle_of_good_records(tmp_path):
+    records = [write_record(tmp_path, microvolts(number), name=f"{number:05d}") for number in range(14)]
+    file = [record.with_suffix(".dat") for record in records]
+    file[2].write_bytes(file[2].read_bytes()[:-1])
+    file[3].write_bytes(file[3].read_bytes() + b"\0\0")
+    flipped = bytearray(file[4].read_bytes())
+    flipped[1207] ^= 4
+    file[4].write_bytes(flipped)
+    shutil.copy(file[6].with_suffix(".hea"), file[5].with_suffix(".hea"))
+    file[6].unlink()
+    file[7].with_suffix(".hea").unlink()
+    file[8].with_suffix(".hea").write_bytes(b"x" * 10_000_000)
+    swapped = np.frombuffer(file[9].read_bytes(), "<i2").reshape(1000, 12)[:, [1, 0, *range(2, 12)]]
+    file[9].write_bytes(swapped.tobytes())
+    unmeasured = microvolts(10)
+    unmeasured[400:403, 7] = -32768
+    write_record(tmp_path, unmeasured, name="00010")
+    file[11].unlink()
+    file[11].mkdir()
+    file[12].write_bytes(b"")
+    file[13].unlink()
+    os.mkfifo(file[13])
+    reading = read_signals(tmp_path, range(14), [record.name for record in records], tmp_path / "signals.npy")
+    expected = {
+        2: "has 23999 bytes",
+        3: "has more than 24000 bytes",
+        4: "lead AVR: checksum",
+        5: "'00006'; '00005' is needed",
+        6: "00006.dat does not exist",
+        7: "00007.hea does not exist",
+        8: "longer than",
+        9: "lead I: checksum",
+        10: "lead V2: 3 samples are marked as not measured",
+        11: "00011.dat: file: is no regular file",
+        12: "has 0 bytes",
+        13: "00013.dat: file: is no regular file",
+    }
+    for number, (status, reason) in enumerate(zip(reading.summary["status"], reading.summary["reason"], strict=True)):
+        assert status == (MISSING if number in (6, 7) else UNREADABLE if number in expected else READ)
+        assert expected.get(number, "") in (reason or "")
+    there = {path.name: path for path in tmp_path.iterdir() if path.is_file() and path.suffix != ".npy"}
+    assert reading.files == {name: sha256(path.read_bytes()).hexdigest() for name, path in there.items()}
+    np.testing.assert_array_equal(np.load(tmp_path / "signals.npy"), [microvolts(0), microvolts(1)])

@@ -10,7 +10,7 @@ from leadwise.app.answer_html import alert_html, understood_html
 from leadwise.app.case import Case, case_of_file
 from leadwise.app.memory import RECORDINGS_KEPT, remembered
 from leadwise.app.question_panel import ask
-from leadwise.ecg.formats import FORMATS_READ, LARGEST_FILE, ReadECG, ReaderError, read_ecg
+from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_read, read_ecg
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def uploaded_case() -> Case | None:
         accept_multiple_files=True,
         key="upload",
         on_change=_keep,
-        help=f"Read are: {FORMATS_READ}. Files stay in memory and are forgotten with the session.",
+        help=f"Read are: {formats_read()}. Files stay in memory and are forgotten with the session.",
     )
     files: list[Upload] = st.session_state.get("files", [])
     if not files:

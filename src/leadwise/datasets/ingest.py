@@ -1,7 +1,7 @@
 """From a PTB-XL tree to the store: read, validate, repair, write; the store is whole or as it was before."""
 
-import ast
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -19,6 +19,7 @@ from typing import Any
 from leadwise import __version__
 from leadwise.atomic import folder_written_atomically, one_at_a_time
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
+from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
 from leadwise.datasets.checksums import SUMS_FILE, read_sha256sums, sha256_of
 from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals
 from leadwise.datasets.store import (
@@ -34,21 +35,8 @@ from leadwise.datasets.store import (
     open_store,
     privileged_digest,
 )
-from leadwise.datasets.tables import (
-    WITHDRAWN,
-    Cleaned,
-    Tables,
-    clean,
-    is_inside,
-    label_counts,
-    read_tables,
-    release_of,
-    table_counts,
-)
+from leadwise.datasets.tables import is_inside, label_counts
 
-ENTRY = "leadwise.datasets.ingest"
-NO_PART = frozenset({"leadwise", "leadwise.atomic", "leadwise.config", "leadwise.datasets.reading"})
-"""Modules that ingestion uses and that change nothing in a store."""
 LIBRARIES = ("numpy", "pandas", "pyarrow", "great-expectations", "wfdb")
 
 
@@ -68,7 +56,7 @@ class Inputs:
         """The content of ``inputs.sha256``: ``sha256sum --check`` in the tree reads it. Sorted by path."""
         return "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
 
-    def described(self, tables: Tables) -> dict[str, object]:
+    def described(self, tables: DatasetTables) -> dict[str, object]:
         """What the manifest holds: counts, the digest of the listing and of each table, and what was not as listed."""
         sums = self.sums or {}
         return {
@@ -92,14 +80,16 @@ def tree_sums(tree: Path) -> dict[str, str] | None:
     return read_sha256sums(file) if file.exists() else None
 
 
-def tables_not_as_listed(tables: Tables, sums: Mapping[str, str] | None) -> list[str] | None:
+def tables_not_as_listed(tables: DatasetTables, sums: Mapping[str, str] | None) -> list[str] | None:
     """Names of the tables whose bytes are not those that ``SHA256SUMS.txt`` lists; None where nothing is listed."""
     if sums is None:
         return None
     return [name for name, found in tables.files.items() if sums.get(name, found) != found]
 
 
-def fingerprint(tables: Tables, configuration: Mapping[str, object], file_format: int) -> str:
+def fingerprint(
+    dataset: Dataset[Any], tables: DatasetTables, configuration: Mapping[str, object], file_format: int
+) -> str:
     """SHA-256 over the tables, the state of each waveform file, the configuration, our code and the libraries.
 
     The state of a file is its size, its time of change and the kernel's own time of change (ctime), which no program
@@ -112,8 +102,8 @@ def fingerprint(tables: Tables, configuration: Mapping[str, object], file_format
         "configuration": dict(configuration),
         "tables": dict(tables.files),
         "sums": sha256_of(sums_file) if sums_file.is_file() else None,
-        "code": dict(code_digests()),
-        "resources": _resources(),
+        "dataset": dataset.name,
+        "code": code_digest(type(dataset)),
         "versions": versions(),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
@@ -129,41 +119,18 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_digests() -> Mapping[str, str]:
-    """SHA-256 of the code of every module that has a part in a store; a comment or docstring changes nothing.
+def code_digest(kind: type[Dataset[Any]]) -> str:
+    """SHA-256 of the modules and suites that have a part in a store, and of the module of the dataset.
 
     Looked up once in a process, which goes on with the code that it has loaded.
     """
-    digests: dict[str, str] = {}
-    waiting = [ENTRY]
-    while waiting:
-        module = waiting.pop()
-        file = _file_of(module)
-        if file is None or module in digests or module in NO_PART:
-            continue
-        tree = ast.parse(file.read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "leadwise":
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-                del node.body[0]
-        digests[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return digests
-
-
-def _file_of(module: str) -> Path | None:
-    """The file of a module of ours; None for a package, and for a name that is no module."""
-    file = Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return file if file.is_file() else None
-
-
-def _resources() -> dict[str, str]:
-    """SHA-256 of every file beside the modules that is no module: suites, fitted numbers."""
     package = Path(__file__).parents[1]
-    files = [file for part in ("data", "signals") for file in (package / part).rglob("*") if file.is_file()]
-    return {
-        file.relative_to(package).as_posix(): sha256_of(file) for file in files if file.suffix not in (".py", ".pyc")
-    }
+    files = [package / "contract.py", *(file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*"))]
+    own = inspect.getsourcefile(kind)
+    digest = hashlib.sha256(Path(own).read_bytes() if own else b"")
+    for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
+        digest.update(f"{file.relative_to(package)} {sha256_of(file)};".encode())
+    return digest.hexdigest()
 
 
 def _folder_state(folder: Path, name: str) -> str:
@@ -200,21 +167,29 @@ class Ingested:
 
 
 def ingest(
-    tree: Path, folder: Path, *, max_unreadable_share: float, rate: StoredRate = 100, workers: int | None = None
+    tree: Path,
+    folder: Path,
+    *,
+    max_unreadable_share: float,
+    rate: StoredRate = 100,
+    workers: int | None = None,
+    dataset: str = "",
 ) -> Ingested:
-    """Bring a PTB-XL tree into a store; at once if nothing changed since the last time.
+    """Bring a dataset into a store; at once if nothing changed since the last time.
 
     A second ingestion into the same folder waits until the first is done. Killed at any moment, it leaves the store
     as it was before; what else it leaves is cleared away by the next one.
 
     Args:
-        tree: a PTB-XL tree with its 100 Hz or 500 Hz part, real or simulated.
+        tree: the folder that holds it, with its waveforms of 100 Hz or 500 Hz.
         folder: the store to write; the report of a failure goes beside it.
         max_unreadable_share: share of absent or unreadable records above which nothing is written.
         rate: sampling rate in Hz of the records to read.
         workers: processes that read; 1: this one; None or 0: as many as there are processors, if that is worth it.
+        dataset: its name; empty: whichever the folder is recognised as.
 
     Raises:
+        DatasetError: there is no dataset of this name.
         TableError: a table is absent or is no table.
         IngestionError: the tree has no waveforms of this rate.
         ChecksumError: its ``SHA256SUMS.txt`` is no such list.
@@ -223,10 +198,11 @@ def ingest(
     """
     started = time.perf_counter()
     tree, folder = Path(tree).resolve(), Path(folder)
-    tables = read_tables(tree, rate)
-    _require_waveforms(tables)
+    of = dataset_named(dataset) if dataset else dataset_in(tree)
+    tables = of.read_tables(tree, rate)
+    _require_waveforms(of, tables)
     configuration = {"rate": rate, "max_unreadable_share": max_unreadable_share}
-    current = fingerprint(tables, configuration, FORMAT)
+    current = fingerprint(of, tables, configuration, FORMAT)
     if (manifest := _current_manifest(folder, current)) is not None:
         return Ingested(folder, manifest, unchanged=True)
 
@@ -236,24 +212,30 @@ def ingest(
     with one_at_a_time(folder, waiting):
         if (manifest := _current_manifest(folder, current)) is not None:
             return Ingested(folder, manifest, unchanged=True)
-        manifest = _ingest(tables, folder, configuration, current, workers or 0, started)
+        manifest = _ingest(of, tables, folder, configuration, current, workers or 0, started)
     return Ingested(folder, manifest, unchanged=False)
 
 
 def _ingest(
-    tables: Tables, folder: Path, configuration: Mapping[str, Any], current: str, workers: int, started: float
+    dataset: Dataset[Any],
+    tables: DatasetTables,
+    folder: Path,
+    configuration: Mapping[str, Any],
+    current: str,
+    workers: int,
+    started: float,
 ) -> dict[str, Any]:
     """Read, validate and write; returns the manifest."""
     from leadwise.datasets.checks.validation import Validation
 
     failed = folder.parent / FAILED_FOLDER
     sums = tree_sums(tables.tree)
-    counts = table_counts(tables)
-    release = release_of(tables, counts)
-    validation = Validation(tables.tree, release)
+    counts = dataset.counts(tables)
+    release = dataset.release(tables, counts)
+    validation = Validation(tables.tree, release, dataset)
     validation.check_tables(tables, not_as_listed=tables_not_as_listed(tables, sums))
     validation.stop_if_critical(failed)
-    cleaned = clean(tables)
+    cleaned = dataset.clean(tables)
     with folder_written_atomically(folder, durable=True) as beside:
         table = cleaned.records
         reading = read_signals(
@@ -263,13 +245,14 @@ def _ingest(
             beside / SIGNALS_FILE,
             rate=tables.rate,
             workers=workers,
-            withdrawn=() if tables.simulated else WITHDRAWN,
+            withdrawn=dataset.may_be_absent,
             sums=sums,
         )
-        validation.check_signals(reading.summary, configuration["max_unreadable_share"])
+        folds = table.set_index("ecg_id")["strat_fold"]
+        validation.check_signals(reading.summary, configuration["max_unreadable_share"], folds)
         validation.stop_if_critical(failed)
         inputs = Inputs(_input_files(tables, reading), sums)
-        manifest = _manifest(tables, cleaned, reading, release, counts) | {
+        manifest = _manifest(dataset, tables, cleaned, reading, release, counts) | {
             "inputs": inputs.described(tables),
             "validation": validation.tally(),
             "configuration": dict(configuration),
@@ -286,17 +269,18 @@ def _ingest(
     return manifest
 
 
-def _require_waveforms(tables: Tables) -> None:
+def _require_waveforms(dataset: Dataset[Any], tables: DatasetTables) -> None:
     """Stop if the tree has no part of this rate at all."""
     parts = {part for part in {str(name).partition("/")[0] for name in tables.filenames} if is_inside(part)}
+    how = f": leadwise download {tables.tree} --rate {tables.rate}" if dataset.name == "ptbxl" else ""
     if parts and not any((tables.tree / part).exists() for part in parts):
         raise IngestionError(
             f"{tables.tree}: no {' or '.join(sorted(parts))} in this tree, which would hold the waveforms at "
-            f"{tables.rate} Hz: leadwise download {tables.tree} --rate {tables.rate}"
+            f"{tables.rate} Hz{how}"
         )
 
 
-def _input_files(tables: Tables, reading: Reading) -> dict[str, str]:
+def _input_files(tables: DatasetTables, reading: Reading) -> dict[str, str]:
     """Every file that was read -> its SHA-256."""
     files = {**tables.files, **reading.files}
     if (sums_file := tables.tree / SUMS_FILE).is_file():
@@ -314,7 +298,12 @@ def _current_manifest(folder: Path, current: str) -> dict[str, Any] | None:
 
 
 def _manifest(
-    tables: Tables, cleaned: Cleaned, reading: Reading, release: str, counts: Mapping[str, int]
+    dataset: Dataset[Any],
+    tables: DatasetTables,
+    cleaned: Cleaned,
+    reading: Reading,
+    release: str,
+    counts: Mapping[str, int],
 ) -> dict[str, Any]:
     records = cleaned.records[reading.is_read]
     folds = records["strat_fold"].value_counts().sort_index()
@@ -323,7 +312,8 @@ def _manifest(
         "digest": content_digest(records, reading.hashes),
         "privileged_digest": privileged_digest(cleaned.privileged[reading.is_read]),
         "release": release,
-        "simulated": tables.simulated,
+        "dataset": dataset.name,
+        "simulated": not dataset.about_patients,
         "source": str(tables.tree),
         "records": len(records),
         "patients": int(records["patient_id"].nunique()),

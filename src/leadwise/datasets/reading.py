@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
@@ -22,10 +23,9 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, LeadwiseError, StoredRate
-from leadwise.datasets.blocks import BlockReader
-from leadwise.datasets.checksums import SUMS_FILE
-from leadwise.datasets.store import SignalsFile
-from leadwise.datasets.waveforms import MissingWaveform, samples_at
+from leadwise.datasets.checksums import SUMS_FILE, sha256_of
+from leadwise.datasets.store import SignalsFile, record_hash
+from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, samples_at
 from leadwise.ecg.quality import quality_summary
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -234,19 +234,36 @@ def _processes(workers: int, records: int) -> int:
 def _read_block(task: _Task) -> _Result:
     """Read a block and write it to its place, records that cannot be trusted as well: they are closed up at the end."""
     out = np.zeros((len(task.filenames), samples_at(task.rate), len(LEADS)), dtype="<i2")
-    block = BlockReader(task.tree, task.rate).read(task.filenames, out)
-    task.file.write(task.first, out)
     outcomes: list[tuple[str, str | None]] = []
-    for problem in block.problems:
-        if problem is None:
+    hashes, files = [], []
+    for row, filename in enumerate(task.filenames):
+        contents: dict[str, bytes] = {}
+        try:
+            out[row] = read_record(task.tree / filename, task.rate, contents)
             outcomes.append((READ, None))
-        else:
+            hashes.append(record_hash(out[row]))
+        except UnreadableRecord as problem:
             outcomes.append((MISSING if isinstance(problem, MissingWaveform) else UNREADABLE, problem.reason))
-    is_read = np.array([problem is None for problem in block.problems])
+            hashes.append("")
+        files.append(_file_hashes(task.tree, filename, contents))
+    task.file.write(task.first, out)
+    is_read = np.array([status == READ for status, _ in outcomes])
     # A summary of nothing has the columns of any other.
     measured = out if is_read.all() else out[is_read] if is_read.any() else np.zeros_like(out[:1])
     summary = quality_summary(measured, float(task.rate))
-    return _Result(outcomes, block.hashes, block.files, summary.iloc[: int(is_read.sum())])
+    return _Result(outcomes, hashes, files, summary.iloc[: int(is_read.sum())])
+
+
+def _file_hashes(tree: Path, filename: str, contents: Mapping[str, bytes]) -> dict[str, str]:
+    """File of a record below the tree -> SHA-256: of those that were read, and of its own two in any case."""
+    folder = filename.rpartition("/")[0]
+    found = {f"{folder}/{name}" if folder else name: sha256(content).hexdigest() for name, content in contents.items()}
+    for name in (f"{filename}.hea", f"{filename}.dat"):
+        if name not in found and (file := tree / name).is_file():
+            # It has been named as unreadable already.
+            with suppress(OSError):
+                found[name] = sha256_of(file)
+    return found
 
 
 def _gathered(

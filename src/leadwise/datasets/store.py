@@ -135,7 +135,7 @@ class Store:
 def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
     """Open a store and check that its files belong together.
 
-    The signals stay on disk and are not hashed here: ``verify_digest`` does that.
+    The signals stay on disk and are not hashed here.
 
     Args:
         folder: where its files lie.
@@ -198,17 +198,6 @@ def privileged_digest(table: pd.DataFrame) -> str:
     """SHA-256 over the content of ``privileged.parquet``."""
     rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
     return hashlib.sha256(json.dumps([PRIVILEGED_COLUMNS, rows], ensure_ascii=False).encode()).hexdigest()
-
-
-def verify_digest(store: Store) -> None:
-    """Read everything and compare it with the digest in the manifest.
-
-    Raises:
-        StoreError: the content is not what was ingested.
-    """
-    found = content_digest(store.records, (record_hash(signal) for signal in store.signals))
-    if found != store.manifest["digest"]:
-        raise StoreError(f"{store.folder}: digest {found[:12]}, but the manifest says {store.manifest['digest'][:12]}")
 
 
 PIECE = 8 * 2**20

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
+from leadwise.datasets.base import Cleaned
 from leadwise.datasets.checksums import path_problem
 from leadwise.datasets.metadata import STADIUM_CODES
 from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS
@@ -265,21 +266,6 @@ def is_inside(filename: object) -> bool:
     return isinstance(filename, str) and path_problem(filename) is None
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """The rows of the table as the store holds them.
-
-    Attributes:
-        records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``.
-        privileged: columns ``PRIVILEGED_COLUMNS``, the same rows.
-        repairs: one bool column per kind of repair, the same rows.
-    """
-
-    records: pd.DataFrame
-    privileged: pd.DataFrame
-    repairs: pd.DataFrame
-
-
 def clean(tables: Tables) -> Cleaned:
     """Turn a table that has passed validation into the columns of the store, and mark every repair."""
     numbers, text = tables.numbers(), tables.database
@@ -350,9 +336,7 @@ def table_counts(tables: Tables) -> dict[str, int]:
 
 
 def release_of(tables: Tables, counts: Mapping[str, int]) -> str:
-    """``simulated``, a release, or ``unknown``: known by its rows and patients, and by how it writes age."""
-    if tables.simulated:
-        return "simulated"
+    """A release, or ``unknown``: known by its rows and patients, and by how it writes age."""
     hides_age = bool((tables.numbers()["age"] == AGE_OVER_89).any())
     for name, known in RELEASES.items():
         if all(known[key] == counts[key] for key in ("rows", "patients")) and hides_age == (name == "1.0.3"):

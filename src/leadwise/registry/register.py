@@ -11,7 +11,9 @@ from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
+from leadwise.datasets.ptbxl import PtbXl
 from leadwise.datasets.store import open_store
+from leadwise.datasets.synthetic.dataset import Synthetic
 from leadwise.registry.bundled import unpack_shipped
 from leadwise.registry.gate.judge import Candidate, Gate
 from leadwise.registry.gate.leaks import Inputs
@@ -28,8 +30,8 @@ from leadwise.training.process_mark import process_tag
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
-REAL_NAME = "leadwise"
-SIMULATED_NAME = "leadwise-demo"
+REAL_NAME = PtbXl.model_name
+SIMULATED_NAME = Synthetic.model_name
 REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"
 

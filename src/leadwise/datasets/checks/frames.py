@@ -1,6 +1,6 @@
 """The frames that validation looks at; their column ``record`` names the rows, ``ecg_id 7`` or ``fold 3``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -157,10 +157,11 @@ def fold_frame(tables: Tables) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def signal_frame(summary: pd.DataFrame, tables: Tables | None = None) -> pd.DataFrame:
+def signal_frame(summary: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
     """``Reading.summary`` as validation looks at it; a record that should have been read shows why not.
 
-    ``same_as_elsewhere`` names the earlier record of the same samples where it is of another split.
+    ``folds`` are the records' by ``ecg_id``. ``same_as_elsewhere`` names the earlier record of the same samples where
+    it is of another split.
     """
     frame = summary.drop(columns=["ecg_id", "filename", "reason"])
     frame.insert(0, "record", "ecg_id " + summary["ecg_id"].astype(str))
@@ -172,16 +173,13 @@ def signal_frame(summary: pd.DataFrame, tables: Tables | None = None) -> pd.Data
     ]
     same = frame.pop("same_as")
     frame["same_as"] = _earlier(same, {})
-    frame["same_as_elsewhere"] = None
-    if tables is not None:
-        numbers = tables.numbers()
-        splits = dict(zip(numbers["ecg_id"], numbers["strat_fold"].map(SPLIT_OF_FOLD), strict=True))
-        own, other = summary["ecg_id"].map(splits), same.map(splits)
-        frame["same_as_elsewhere"] = _earlier(same, splits).where(own != other, None)
+    splits = dict(zip(folds.index.astype(float), folds.map(SPLIT_OF_FOLD), strict=True))
+    own, other = summary["ecg_id"].map(splits), same.map(splits)
+    frame["same_as_elsewhere"] = _earlier(same, splits).where(own != other, None)
     return frame
 
 
-def _earlier(same_as: pd.Series, splits: dict[float, str]) -> pd.Series:
+def _earlier(same_as: pd.Series, splits: Mapping[float, str]) -> pd.Series:
     """Ids as text, with their split where it is known; None where there is none."""
     texts = [None if pd.isna(other) else f"ecg_id {other:.0f}" + _of_split(splits.get(other)) for other in same_as]
     return pd.Series(texts, index=same_as.index, dtype=object)

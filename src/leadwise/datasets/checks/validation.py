@@ -14,11 +14,11 @@ import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LeadwiseError
+from leadwise.datasets.base import Dataset, DatasetTables
 from leadwise.datasets.checks.data_docs import write_data_docs
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
-from leadwise.datasets.checks.frames import file_frame, fold_frame, label_frame, schema_frame, signal_frame, table_frame
+from leadwise.datasets.checks.frames import signal_frame
 from leadwise.datasets.data_page import summary_page
-from leadwise.datasets.tables import RELEASES, Tables
 
 MAX_EXAMPLES = 10
 MAX_RECORDS = 1000
@@ -226,34 +226,29 @@ class ValidationFailed(LeadwiseError):
 class Validation:
     """The checks of one ingestion, collected as they run."""
 
-    def __init__(self, source: Path, release: str) -> None:
-        self.source, self.release = source, release
+    def __init__(self, source: Path, release: str, dataset: Dataset[Any]) -> None:
+        self.source, self.release, self.dataset = source, release, dataset
         self.outcomes: list[Outcome] = []
         self._results: dict[str, tuple[Suite, Any]] = {}
-        self._tables: Tables | None = None
         self._summary: pd.DataFrame | None = None
 
-    def check_tables(self, tables: Tables, not_as_listed: Sequence[str] | None = None) -> None:
-        """Run the suites that need no waveforms: ``files``, ``schema``, ``table``, ``labels`` and ``folds``.
+    def check_tables(self, tables: DatasetTables, not_as_listed: Sequence[str] | None = None) -> None:
+        """Run the suites of the dataset that need no waveforms.
 
         Args:
             tables: what to check.
             not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
         """
-        self._tables = tables
-        self._run("files", file_frame(tables, not_as_listed or ()), is_listed=not_as_listed is not None)
-        self._run("schema", schema_frame(tables))
-        self._run("table", table_frame(tables))
-        self._run("labels", label_frame(tables))
-        self._run("folds", fold_frame(tables))
+        for name, frame in self.dataset.frames(tables, not_as_listed or ()).items():
+            self._run(name, frame, is_listed=not_as_listed is not None)
 
-    def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float) -> None:
-        """Run the suite ``signals`` over ``Reading.summary``."""
+    def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float, folds: pd.Series) -> None:
+        """Run the suite ``signals`` over ``Reading.summary``; ``folds`` are the records' by ``ecg_id``."""
         self._summary = summary
-        self._run("signals", signal_frame(summary, self._tables), max_unreadable_share)
+        self._run("signals", signal_frame(summary, folds), max_unreadable_share)
 
     def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
-        counts = RELEASES.get(self.release, {})
+        counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
         suite = read_suite(name, values)
         outcomes, result = run_suite(suite, frame)

@@ -1,6 +1,14 @@
-"""Readers of ECG files: WFDB, CSV, NPY and NPZ, EDF, DICOM, HL7 aECG, GE MUSE XML and Parquet, through one function."""
+"""Readers of ECG files, one module a format, through one function; see ``registry`` for what a format is."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from leadwise.ecg.formats.base import LARGEST_FILE, Question, ReadECG, ReaderError
-from leadwise.ecg.formats.read import FORMATS_READ, Source, read_ecg
+from leadwise.ecg.formats.read import Source, read_ecg
+from leadwise.ecg.formats.registry import endings_read, formats_read
 
-__all__ = ["FORMATS_READ", "LARGEST_FILE", "Question", "ReadECG", "ReaderError", "Source", "read_ecg"]
+__all__ = ["LARGEST_FILE", "Question", "ReadECG", "ReaderError", "Source", "endings_read", "formats_read", "read_ecg"]
+
+# Every module that holds a format registers it.
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

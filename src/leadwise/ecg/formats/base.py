@@ -1,8 +1,11 @@
 """What a reader finds in a file, and what comes of it: a recording in millivolts, with all that was understood."""
 
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,36 @@ def shown_name(name: str) -> str:
 def shown_text(text: str) -> str:
     """A text of a file as a message shows it: in full only if it is short."""
     return repr(text) if len(text) <= LONGEST_ECHO else f"text of {len(text)} characters"
+
+
+def too_large(size: int) -> str:
+    """What is wrong with so many bytes."""
+    return f"received {size / 2**20:.1f} MiB; {LARGEST_FILE // 2**20} MiB at most are read"
+
+
+def bytes_at(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ReaderError: it cannot be read, is no regular file or too large.
+    """
+    try:
+        # Without waiting: a pipe, of which nobody writes the other end, is no file either.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise ReaderError(path.name, "file", "is no regular file")
+            if state.st_size > LARGEST_FILE:
+                raise ReaderError(path.name, "size", too_large(state.st_size))
+            content = os.read(descriptor, state.st_size + 1)
+            while len(content) < state.st_size and (more := os.read(descriptor, state.st_size)):
+                content += more
+            return content
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import numpy as np
 from leadwise.ecg.formats.base import MOST_CHANNELS, MOST_NUMBERS, MOST_SAMPLES, Found, Hints, ReaderError, shown_text
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, number_with_unit, pairs_in
+from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
 from leadwise.ecg.formats.table import Column, Table, channels_of, clock_seconds, is_lead_or_time
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
@@ -277,12 +278,13 @@ BARE_RATE_NAMES = frozenset({"frequency", "rate"})
 HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0, "samples/s": 1.0, "samples/sec": 1.0}
 
 
-def read_csv(file: str, content: bytes, hints: Hints) -> Found:
+def read_csv(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read a table.
 
     Raises:
         ReaderError: there is no table of numbers with enough columns, or a cell is no number.
     """
+    content = files[file]
     fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
     layout = lay_out(file, decoded(file, content), fewest)
     columns = _by_line(file, layout) if layout.columns > WIDE else _by_column(file, layout)
@@ -426,3 +428,15 @@ def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: 
         return replace(head, values=seconds, unit="s")
     stripped = [text.strip().strip("'\"").strip() for text in texts]
     return _numbers(file, layout, stripped, head, column=position)
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    """Whether a beginning holds letters and digits only, as tables do, and so may any text."""
+    head = text_of(content)
+    if head is None or head.startswith(("{", "[", "<")):
+        return False
+    without_breaks = head.replace("\n", "").replace("\r", "").replace("\t", "").replace("\f", "")
+    return without_breaks.isprintable() and any(letter.isdigit() for letter in head)
+
+
+register(Format("CSV and TSV", (".csv", ".tsv", ".tab", ".asc"), _sniff, read_csv, ANY_TEXT))

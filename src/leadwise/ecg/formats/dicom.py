@@ -8,7 +8,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +27,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
+from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 if TYPE_CHECKING:
@@ -150,12 +151,13 @@ class _Group:
         return tuple(number_in(self.dataset, field, 0.0) for field in fields)
 
 
-def read_dicom(file: str, content: bytes, hints: Hints) -> Found:
+def read_dicom(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read the multiplex group, or the simultaneous groups, that hold the standard leads.
 
     Raises:
         ReaderError: the object is no ECG waveform, or a group is broken.
     """
+    content = files[file]
     reads = Reads(file)
     try:
         return _read(file, content, reads, hints)
@@ -369,3 +371,10 @@ def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
     if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
         found["weight_kg"] = kilograms
     return checked_facts(found)
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return content.startswith(PREFIX, 128) or begins_without_preamble(content)
+
+
+register(Format("DICOM waveform", (".dcm",), _sniff, read_dicom))

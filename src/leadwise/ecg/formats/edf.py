@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import age_between, checked_facts, sex_of
+from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.record import LONGEST_S
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ NUMBER_BYTES, LABEL_BYTES, SAMPLE_BYTES = 8, 16, 2
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def read_edf(file: str, content: bytes, hints: Hints) -> Found:
+def read_edf(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read the leads with their physical dimension; other signals are named only, annotations are not read.
 
     The header is read strictly here, and edfio is given a copy of it with plain numbers and no more.
@@ -44,6 +46,7 @@ def read_edf(file: str, content: bytes, hints: Hints) -> Found:
     """
     import edfio
 
+    content = files[file]
     signals = _whole(file, "number of signals", content[252:256])
     records = _whole(file, "number of data records", content[236:244])
     if not 1 <= signals <= MOST_CHANNELS:
@@ -159,3 +162,10 @@ def _patient(content: bytes) -> tuple[dict[str, float], list[str]]:
         if age is not None:
             found["age"] = age
     return checked_facts(found)
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return content.startswith(b"0       ") and (content[184:192].strip().isdigit() or name.casefold().endswith(".edf"))
+
+
+register(Format("EDF and EDF+", (".edf",), _sniff, read_edf))

@@ -5,7 +5,7 @@ digits, of which the value is origin + scale x digit, both with a unit. Derived 
 the recording.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Found, Hints, ReaderError
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
 from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
-from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, text_of
+from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 FORMAT = "HL7 aECG"
 
 
-def read_hl7_aecg(file: str, content: bytes, hints: Hints) -> Found:
+def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read the first series that holds the most standard leads.
 
     Raises:
         ReaderError: no series holds a lead, or a sequence is broken.
     """
+    content = files[file]
     root = parse_xml(file, content)
     series = [element for element in root.iter() if local_name(element) == "series"]
     recordings = [_simultaneous(file, one) for one in series]
@@ -146,3 +148,10 @@ def _patient(root: "Element", series: "Element") -> tuple[dict[str, float], list
 def _age_unit(unit: str) -> str:
     """UCUM's ``a`` (annum) as the letter of a year."""
     return "y" if unit in ("a", "") else {"mo": "m", "wk": "w"}.get(unit, unit)
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return root_name(content) == "annotatedecg"
+
+
+register(Format("HL7 aECG XML", (".xml",), _sniff, read_hl7_aecg))

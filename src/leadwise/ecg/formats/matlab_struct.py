@@ -18,6 +18,7 @@ import numpy as np
 from leadwise.contract import LEADS
 from leadwise.ecg.formats.base import LARGEST_FILE, MOST_SAMPLES, Channel, Found, Hints, ReaderError, shown_text
 from leadwise.ecg.formats.patient import checked_facts, sex_of
+from leadwise.ecg.formats.registry import Format, register
 
 FORMAT = "MATLAB struct of CPSC2018"
 STRUCT, DATA = "ECG", "data"
@@ -53,12 +54,13 @@ class _Matrix:
     parts: tuple[_Element, ...]
 
 
-def read_matlab_struct(file: str, content: bytes, hints: Hints) -> Found:
+def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read the struct ``ECG``.
 
     Raises:
         ReaderError: the file is broken, holds no such struct, or one of other fields or shape.
     """
+    content = files[file]
     order = ">" if content[126:128] == b"MI" else "<"
     matrices = [
         _matrix(file, one, order)
@@ -210,3 +212,10 @@ def _numbers(file: str, field: str, matrix: _Matrix, order: str) -> np.ndarray:
         size = " x ".join(map(str, matrix.shape))
         raise ReaderError(file, field, f"is {size} by its header, which is {needed} bytes; {len(stored.body)} follow")
     return np.frombuffer(stored.body, dtype).reshape(matrix.shape, order="F")
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return content.startswith((b"\x00\x01IM", b"\x01\x00MI"), 124)
+
+
+register(Format("MATLAB struct of CPSC2018", (".mat",), _sniff, read_matlab_struct))

@@ -13,7 +13,7 @@ leads have the same, they stand beside each other either way; where they differ,
 import base64
 import binascii
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,8 @@ from leadwise.ecg.formats.patient import (
     read_fact,
     sex_of,
 )
-from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, text_of
+from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import ReaderFlag
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ LARGEST_BASELINE = 2**16
 """Stored numbers have 16 bits."""
 
 
-def read_muse_xml(file: str, content: bytes, hints: Hints) -> Found:
+def read_muse_xml(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read the rhythm waveform.
 
     Raises:
         ReaderError: there is none, or a lead is broken.
     """
+    content = files[file]
     root = parse_xml(file, content)
     waveforms = list(children(root, "Waveform"))
     rhythm = [one for one in waveforms if text_of(one, "WaveformType").casefold() == "rhythm"]
@@ -215,3 +217,10 @@ def _patient(root: "Element") -> tuple[dict[str, float], list[str]]:
             if (text := text_of(patient, name)) and fact not in found:
                 found[fact] = read_fact(fact, text, unit)
     return checked_facts(found)
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return root_name(content) == "restingecg"
+
+
+register(Format("GE MUSE XML", (".xml",), _sniff, read_muse_xml))

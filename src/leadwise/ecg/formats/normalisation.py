@@ -157,7 +157,7 @@ def _filled(channels: Sequence[Channel]) -> tuple[list[Channel], list[str]]:
     filled, empty = [], []
     for channel in channels:
         lead = _lead_of(channel)
-        if lead and len(channel.values) and np.isnan(channel.values).all():
+        if lead and len(channel.values) and np.isnan(channel.values[0]) and np.isnan(channel.values).all():
             empty.append(f"{lead} is empty, without any number")
         else:
             filled.append(channel)

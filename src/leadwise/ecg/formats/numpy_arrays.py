@@ -17,6 +17,8 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.zip_archive import member_names, unpack
 from leadwise.ecg.record import ORDERS
 
 NPY, NPZ = "NPY", "NPZ"
@@ -28,27 +30,24 @@ FACT_NAMES = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 LARGEST_NPY_HEADER = 10_000
 
 
-def read_npy(file: str, content: bytes, hints: Hints) -> Found:
+def read_npy(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read one array of samples and leads; it has no names, units or rate: these are asked for.
 
     Raises:
         ReaderError: it is no array of numbers of two dimensions.
     """
+    content = files[file]
     array = load_array(file, content)
     return Found(NPY, tuple(_channels(file, array, _count(hints), hints.order)))
 
 
-def read_npz(file: str, members: Mapping[str, bytes], hints: Hints) -> Found:
+def read_npz(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read an archive: an array named ``signal`` or one a lead, with ``fs_hz``, ``leads``, ``units`` and facts beside.
-
-    Args:
-        file: name of the archive, for messages.
-        members: the unpacked NPY files by name.
-        hints: order of the array, and number of leads.
 
     Raises:
         ReaderError: no array can be the signal, or one is broken.
     """
+    members = unpack(file, files[file])
     arrays = {name.removesuffix(".npy"): load_array(f"{file}/{name}", raw) for name, raw in members.items()}
     beside = {name.casefold(): array for name, array in arrays.items()}
     fs_hz = _number(file, beside, RATE_NAMES)
@@ -199,3 +198,16 @@ def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float
                 continue
             found[name] = number if name != "sex" or number in (0, 1) else None
     return checked_facts(found)
+
+
+def _is_npy(content: bytes, name: str) -> bool:
+    return content.startswith(b"\x93NUMPY")
+
+
+def _is_npz(content: bytes, name: str) -> bool:
+    names = member_names(content)
+    return bool(names) and all(member.endswith(".npy") for member in names)
+
+
+register(Format(NPY, (".npy",), _is_npy, read_npy))
+register(Format(NPZ, (".npz",), _is_npz, read_npz))

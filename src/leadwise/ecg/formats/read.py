@@ -1,61 +1,25 @@
 """Read an ECG from whatever file holds it: one interface for the page, the command line and batches."""
 
 import logging
-import os
-import re
-import stat
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from traceback import extract_tb
 
-from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, Found, Hints, ReadECG, ReaderError, shown_name
-from leadwise.ecg.formats.csv_table import read_csv
-from leadwise.ecg.formats.dicom import begins_without_preamble, read_dicom
-from leadwise.ecg.formats.edf import read_edf
-from leadwise.ecg.formats.header_cache import learn, read_alike
-from leadwise.ecg.formats.hl7_aecg import read_hl7_aecg
-from leadwise.ecg.formats.matlab_struct import read_matlab_struct
-from leadwise.ecg.formats.muse_xml import read_muse_xml
+from leadwise.ecg.formats.base import (
+    LARGEST_FILE,
+    MOST_FILES,
+    Hints,
+    ReadECG,
+    ReaderError,
+    bytes_at,
+    shown_name,
+    too_large,
+)
 from leadwise.ecg.formats.normalisation import understand
-from leadwise.ecg.formats.numpy_arrays import read_npy, read_npz
-from leadwise.ecg.formats.table import read_parquet
-from leadwise.ecg.formats.wfdb_record import FORMAT as WFDB
-from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS, looks_like_header, read_header, read_wfdb, spellings
-from leadwise.ecg.formats.zip_archive import unpack
+from leadwise.ecg.formats.registry import ANY_TEXT, OWN_MARK, Format, format_of, formats, formats_read, text_of
+from leadwise.ecg.formats.xml_tree import root_name
+from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
-
-
-class Kind(Enum):
-    """What a file can be; the value is how it is called."""
-
-    WFDB = "WFDB header"
-    CSV = "CSV or TSV table"
-    NPY = "NPY array"
-    EDF = "EDF"
-    DICOM = "DICOM"
-    AECG = "HL7 aECG XML"
-    MUSE = "GE MUSE XML"
-    PARQUET = "Parquet table"
-    MATLAB = "MATLAB struct"
-    ZIP = "zip archive"
-    OTHER_FILE = "file of unknown content"
-
-
-FORMATS_READ = (
-    "WFDB (.hea with .dat, or both in a zip), CSV and TSV, NPY and NPZ, EDF and EDF+, DICOM waveform, HL7 aECG XML, "
-    "GE MUSE XML, Parquet, MATLAB struct of CPSC2018"
-)
-
-_MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
-    (0, b"PK\x03\x04", Kind.ZIP),
-    (0, b"PK\x05\x06", Kind.ZIP),
-    (0, b"\x93NUMPY", Kind.NPY),
-    (0, b"PAR1", Kind.PARQUET),
-    (128, b"DICM", Kind.DICOM),
-    (124, b"\x00\x01IM", Kind.MATLAB),
-    (124, b"\x01\x00MI", Kind.MATLAB),
-)
 
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (16, b"SCPECG", "is SCP-ECG (EN 1064), for which no well-kept reader is available; convert it to EDF or HL7 aECG, "
@@ -81,106 +45,38 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x80\x05", "is a Python pickle, which is never opened; save the samples as NPZ"),
 )  # fmt: skip
 
-_XML_ROOTS = {"annotatedecg": Kind.AECG, "restingecg": Kind.MUSE}
-_ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
-_BEFORE_ROOT = (("<!--", "-->"), ("<?", "?>"))
-_DOCUMENT_TYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[[^\]]*\]\s*)?>")
-_LOOKED_AT = 16_384
 
-
-def kind_of(name: str, content: bytes) -> Kind | str:
-    """What a file is.
-
-    Returns:
-        A kind that is read, ``Kind.OTHER_FILE`` for what may be the signal file of a header or nothing at all, or the
-        reason why it is not read, to be said after the file's name.
-    """
-    if (kind := _by_beginning(name, content)) is not None:
-        return kind
+def refusal(content: bytes) -> str:
+    """Why a file is not read, to be said after its name, if what it is can be told; or else nothing."""
     for start, mark, reason in _REFUSED:
         if content.startswith(mark, start):
             return reason
-    head = _head(content)
-    if head is None:
-        return Kind.OTHER_FILE
+    head = text_of(content) or ""
     if head.startswith("<"):
-        return _xml_kind(head)
-    if looks_like_header(head) or name.casefold().endswith(".hea"):
-        return Kind.WFDB
+        if root_name(content) == "restingecgdata":
+            compressed = "of which the samples are compressed in a way of its own"
+            return f"is Philips XML, {compressed}; export it as HL7 aECG or DICOM"
+        return "is XML of another kind"
     if head.startswith(("{", "[")):
         return "is JSON; requests to a server are JSON, files are not: save the samples as CSV or NPZ"
-    return Kind.CSV if _is_text(head) else Kind.OTHER_FILE
-
-
-def _by_beginning(name: str, content: bytes) -> Kind | None:
-    """What a file is that begins with bytes of its own; ``None`` for texts and all others."""
-    for start, mark, kind in _MAGIC:
-        if content.startswith(mark, start):
-            return kind
-    if content.startswith(b"0       ") and (content[184:192].strip().isdigit() or name.casefold().endswith(".edf")):
-        return Kind.EDF
-    return Kind.DICOM if begins_without_preamble(content) else None
-
-
-def _head(content: bytes) -> str | None:
-    """The beginning as text; ``None`` if it is none."""
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content[:_LOOKED_AT].decode(encoding, errors="ignore")
-    except UnicodeError:
-        return None
-    return text.lstrip()
-
-
-def _is_text(head: str) -> bool:
-    """Whether a beginning holds letters and digits only, such as a table."""
-    without_breaks = head.replace("\n", "").replace("\r", "").replace("\t", "").replace("\f", "")
-    return without_breaks.isprintable() and any(letter.isdigit() for letter in head)
-
-
-def _xml_kind(head: str) -> Kind | str:
-    name = _root_name(head).casefold()
-    if name in _XML_ROOTS:
-        return _XML_ROOTS[name]
-    if name == "restingecgdata":
-        return "is Philips XML, of which the samples are compressed in a way of its own; export it as HL7 aECG or DICOM"
-    return f"is XML of another kind; {Kind.AECG.value} (root AnnotatedECG) and {Kind.MUSE.value} (RestingECG) are read"
-
-
-def _root_name(head: str) -> str:
-    """Name of the first element after declarations, comments and a document type; empty if there is none."""
-    at = 0
-    while at < len(head):
-        if head[at].isspace():
-            at += 1
-        elif found := next((end for begin, end in _BEFORE_ROOT if head.startswith(begin, at)), None):
-            behind = head.find(found, at)
-            if behind < 0:
-                return ""
-            at = behind + len(found)
-        elif document_type := _DOCUMENT_TYPE.match(head, at):
-            at = document_type.end()
-        else:
-            root = _ROOT.match(head, at)
-            return root[1] if root else ""
     return ""
+
+
+def kind_of(name: str, content: bytes) -> Format | str:
+    """The format of a file, or why it is not read; nothing for what is not recognised."""
+    found = format_of(content, name)
+    if found is not None and found.sureness == OWN_MARK:
+        return found
+    if content.startswith(ARCHIVE_MARKS):
+        return ""
+    # What merely looks like a text may begin with the mark of something else.
+    return refusal(content) or found or ""
 
 
 logger = logging.getLogger(__name__)
 
 Source = Path | str | bytes | Mapping[str, bytes]
 
-ONE_FILE: Mapping[Kind, Callable[[str, bytes, Hints], Found]] = {
-    Kind.CSV: read_csv,
-    Kind.NPY: read_npy,
-    Kind.EDF: read_edf,
-    Kind.DICOM: read_dicom,
-    Kind.AECG: read_hl7_aecg,
-    Kind.MUSE: read_muse_xml,
-    Kind.PARQUET: read_parquet,
-    Kind.MATLAB: read_matlab_struct,
-}
-TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".asc")
 UNNAMED = "upload"
 OWN_FILES = Path(__file__).parents[2]
 
@@ -219,7 +115,7 @@ def read_ecg(
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
         if isinstance(source, Path | str):
-            return _read_at(source if isinstance(source, Path) else Path(source), label, hints)
+            return _read(_files_at(Path(source)), label, hints)
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
@@ -236,26 +132,13 @@ def read_ecg(
         ) from None
 
 
-def _read_at(path: Path, label: str, hints: Hints) -> ReadECG:
-    if hints != Hints():
-        return _read(_files_at(path), label, hints)
-    if (alike := read_alike(path, _bytes_at)) is not None:
-        return alike
-    files = _files_at(path)
-    header = files.get(path.name, b"")
-    read = _read(files, label, hints)
-    if read.format == WFDB:
-        learn(path, header, read)
-    return read
-
-
 def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
     """The files by name, each no larger than allowed."""
     files = {name or UNNAMED: source} if isinstance(source, bytes) else _without_folders(source)
     if not 1 <= len(files) <= MOST_FILES:
         raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {MOST_FILES} are allowed")
     if sum(map(len, files.values())) > LARGEST_FILE:
-        raise ReaderError(name or next(iter(files)), "size", _too_large(sum(map(len, files.values()))))
+        raise ReaderError(name or next(iter(files)), "size", too_large(sum(map(len, files.values()))))
     return files
 
 
@@ -270,130 +153,113 @@ def _without_folders(source: Mapping[str, bytes]) -> dict[str, bytes]:
     return files
 
 
-def _too_large(size: int) -> str:
-    return f"received {size / 2**20:.1f} MiB; {LARGEST_FILE // 2**20} MiB at most are read"
-
-
 def _files_at(path: Path) -> dict[str, bytes]:
-    """A file, and if it is of a WFDB record the other files of the record, which lie beside it."""
-    if not path.exists() and path.with_name(f"{path.name}.hea").is_file():
-        path = path.with_name(f"{path.name}.hea")
-    files = {path.name: _bytes_at(path)}
-    header = path.with_suffix(".hea")
-    if header != path and header.is_file() and not _is_read_alone(path, files[path.name]):
-        files[header.name] = _bytes_at(header)
-    if header.name in files and kind_of(header.name, files[header.name]) is Kind.WFDB:
-        for beside in read_header(header.name, files[header.name].decode("utf-8", errors="replace")).files[:MOST_FILES]:
-            at = _signal_file_at(path.parent, beside)
+    """A file, and the other files of the recording that it is of, which lie beside it."""
+    in_parts = [one for one in formats() if one.part_endings]
+    if not path.exists():
+        beside = (path.with_name(path.name + one.endings[0]) for one in in_parts)
+        path = next((first for first in beside if first.is_file()), path)
+    files = {path.name: bytes_at(path)}
+    for one in in_parts:
+        first = path.with_suffix(one.endings[0])
+        if (
+            first != path
+            and first.is_file()
+            and (path.suffix.casefold() in one.part_endings or kind_of(path.name, files[path.name]) == "")
+        ):
+            files[first.name] = bytes_at(first)
+    for name, content in list(files.items()):
+        for places in _parts(name, content)[:MOST_FILES]:
+            at = _part_at(path.parent, places)
             if at is not None and at.name not in files:
-                files[at.name] = _bytes_at(at)
+                files[at.name] = bytes_at(at)
             if (size := sum(map(len, files.values()))) > LARGEST_FILE:
-                raise ReaderError(path.name, "size", _too_large(size))
+                raise ReaderError(path.name, "size", too_large(size))
     return files
 
 
-def _signal_file_at(folder: Path, file: str) -> Path | None:
-    """Where the signal file of a header lies: in the folder below that the header names, or else beside the header."""
-    below = folder / file.rpartition("/")[0]
-    for place in dict.fromkeys((below, folder)):
-        for found in (place / name for name in spellings(file)):
-            # A link beside the header was put there by whoever keeps the folder; the header chooses those below.
-            inside = place == folder or found.resolve().is_relative_to(folder.resolve())
-            if inside and found.is_file():
-                return found
+def _parts(name: str, content: bytes) -> tuple[tuple[str, ...], ...]:
+    """Where the further files of a recording may lie that this file is the first of."""
+    for one in formats():
+        if (
+            one.part_endings
+            and name.casefold().endswith(one.endings)
+            and one.sniff(content, name)
+            and not refusal(content)
+        ):
+            return one.parts(name, content)
+    return ()
+
+
+def _part_at(folder: Path, places: Sequence[str]) -> Path | None:
+    """Where a further file of a recording lies."""
+    for place in places:
+        found = folder / place
+        # A link beside the first file was put there by whoever keeps the folder; the file chooses those below.
+        if ("/" not in place or found.resolve().is_relative_to(folder.resolve())) and found.is_file():
+            return found
     return None
-
-
-def _is_read_alone(path: Path, content: bytes) -> bool:
-    """Whether a file is a recording by itself, and no signal file of a header."""
-    return path.suffix.casefold() not in SIGNAL_ENDINGS and kind_of(path.name, content) is not Kind.OTHER_FILE
-
-
-def _bytes_at(path: Path) -> bytes:
-    try:
-        # Without waiting: a pipe, of which nobody writes the other end, is no file either.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as stream:
-            state = os.fstat(stream.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise ReaderError(path.name, "file", "is no regular file")
-            if state.st_size > LARGEST_FILE:
-                raise ReaderError(path.name, "size", _too_large(state.st_size))
-            return stream.read()[:LARGEST_FILE]
-    except OSError as error:
-        raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
 def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
     """Find the recording among the files and read it."""
-    kinds = _kinds(files)
-    for name in [name for name, kind in kinds.items() if kind is Kind.ZIP]:
-        members = unpack(name, files.pop(name))
-        if "[Content_Types].xml" in members:
-            raise ReaderError(name, "format", "is an Office file; save the table as CSV")
-        if all(member.endswith(".npy") for member in members):
-            if len(kinds) > 1:
-                raise ReaderError(name, "format", "is NPZ among other files; give one recording at a time")
-            return understand(name, read_npz(name, members, hints), hints)
-        files |= members
-        kinds |= {member: kind_of(member, content) for member, content in members.items()}
-        del kinds[name]
+    parts_of = _held_parts(files, files)
+    parts = set().union(*(held - {name} for name, held in parts_of.items()))
+    kinds: dict[str, Format | str] = {}
+    for name, content in list(files.items()):
+        kind = "" if name in parts else kind_of(name, content)
+        if kind == "" and content.startswith(ARCHIVE_MARKS):
+            members = unpack(name, files.pop(name))
+            if "[Content_Types].xml" in members:
+                raise ReaderError(name, "format", "is an Office file; save the table as CSV")
+            files |= members
+            parts_of |= (inside := _held_parts(files, members))
+            parts |= set().union(*(held - {first} for first, held in inside.items()))
+            kinds |= {member: "" if member in parts else kind_of(member, held) for member, held in members.items()}
+        else:
+            kinds[name] = kind
     chosen = _chosen(label, files, kinds)
     kind = kinds[chosen]
-    if kind is Kind.WFDB:
-        found = read_wfdb(chosen, files, hints)
-        header = read_header(chosen, files[chosen].decode("utf-8", errors="replace"))
-        used = {chosen, *header.held_as(files).values()}
-    elif isinstance(kind, Kind) and kind in ONE_FILE:
-        found = ONE_FILE[kind](chosen, files[chosen], hints)
-        used = {chosen}
-    else:
+    if isinstance(kind, str):
         raise ReaderError(chosen, "format", _not_read(chosen, kind, files[chosen]))
-    read = understand(chosen, found, hints)
-    if left := [name for name in files if name not in used]:
+    read = understand(chosen, kind.read(chosen, files, hints), hints)
+    if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read
 
 
-def _kinds(files: Mapping[str, bytes]) -> dict[str, Kind | str]:
-    """What each file is; one that a header names is its signal file, whatever its numbers look like."""
-    headers = {name: kind_of(name, content) for name, content in files.items() if name.casefold().endswith(".hea")}
-    named = {
-        signal_file
-        for name, kind in headers.items()
-        if kind is Kind.WFDB
-        for signal_file in read_header(name, files[name].decode("utf-8", errors="replace")).held_as(files).values()
-    }
-    return {
-        name: Kind.OTHER_FILE if name in named else headers.get(name) or kind_of(name, content)
-        for name, content in files.items()
-    }
+def _held_parts(files: Mapping[str, bytes], firsts: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """Of first files of a recording the further files that are there, whatever their own content looks like."""
+    found = {}
+    for name, content in firsts.items():
+        bare = ([place.rpartition("/")[2] for place in places] for places in _parts(name, content))
+        found[name] = {next((one for one in names if one in files), name) for names in bare}
+    return found
 
 
-def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Kind | str]) -> str:
+def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Format | str]) -> str:
     """The one file that is, or leads to, the recording."""
-    readable = [name for name, kind in kinds.items() if kind is Kind.WFDB or kind in ONE_FILE]
+    readable = {name: kind for name, kind in kinds.items() if isinstance(kind, Format)}
     if len(readable) > 1:
         # Any text may be a table: a note beside a recording is not.
-        readable = [name for name in readable if kinds[name] is not Kind.CSV] or [
-            name for name in readable if name.casefold().endswith(TABLE_ENDINGS)
-        ]
+        readable = {name: kind for name, kind in readable.items() if kind.sureness != ANY_TEXT} or {
+            name: kind for name, kind in readable.items() if name.casefold().endswith(kind.endings)
+        }
     if len(readable) == 1:
-        return readable[0]
+        return next(iter(readable))
     if readable:
-        shown = ", ".join(shown_name(name) for name in readable[:4])
+        shown = ", ".join(shown_name(name) for name in list(readable)[:4])
         raise ReaderError(label, "files", f"hold {len(readable)} recordings ({shown}); one at a time is read")
-    refused = [name for name, kind in kinds.items() if isinstance(kind, str)]
+    refused = [name for name, kind in kinds.items() if kind != ""]
     return (refused or list(files))[0]
 
 
-def _not_read(name: str, kind: Kind | str, content: bytes) -> str:
+def _not_read(name: str, why: str, content: bytes) -> str:
     """Why a file is not read, and what is."""
+    lacking = [one for one in formats() if one.part_endings and name.casefold().endswith(one.part_endings)]
     if not content:
-        return f"is empty. Read are: {FORMATS_READ}"
-    if isinstance(kind, str):
-        return f"{kind}. Read are: {FORMATS_READ}"
-    if name.casefold().endswith(SIGNAL_ENDINGS):
-        return (
-            f"is the signal file of a WFDB record without its header; give the .hea as well. Read are: {FORMATS_READ}"
-        )
-    return f"is not recognised. Read are: {FORMATS_READ}"
+        why = "is empty"
+    elif not why and lacking:
+        header = lacking[0].endings[0]
+        why = f"is the signal file of a {lacking[0].name} record without its header; give the {header} as well"
+    return f"{why or 'is not recognised'}. Read are: {formats_read()}"

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
+from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
 
 if TYPE_CHECKING:
@@ -229,12 +230,13 @@ NUMBERS_ARE = 8
 """Bytes of the widest number."""
 
 
-def read_parquet(file: str, content: bytes, hints: Hints) -> Found:
+def read_parquet(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """Read a table of samples; ``fs_hz`` and ``units`` may stand in the metadata of its schema.
 
     Raises:
         ReaderError: the table is too large, or a column holds something other than numbers.
     """
+    content = files[file]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -279,3 +281,10 @@ def _rates(text: str) -> list[float]:
     except ValueError:
         return []
     return [rate] if np.isfinite(rate) and rate > 0 else []
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return content.startswith(b"PAR1")
+
+
+register(Format("Parquet", (".parquet",), _sniff, read_parquet))

@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import repeat
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.patient import facts_of, pairs_in
+from leadwise.ecg.formats.registry import LAYOUT, Format, register, text_of
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD = re.compile(
@@ -35,8 +38,12 @@ _SIGNAL = re.compile(
     rf"(?:[ \t]+(?P<checksum>[-+]?\d+)(?:[ \t]+(?P<block>\d+)(?:[ \t]+(?P<description>.*))?)?)?)?)?)?)?[ \t]*$"
 )
 
+_OWN = re.compile(r"(\S+)( \S+ \S+ \d+ -?\d+ )(-?\d{1,11}) (-?\d{1,11}) (.*)")
+"""Of a signal line as PhysioNet writes it: file, first value and checksum are its own, and what is around them not."""
+
 FORMATS = ("16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524")
 """Of those that wfdb reads all but 8, the differences of which need a first value that headers often lack."""
+HEADER_ENDING = ".hea"
 SIGNAL_ENDINGS = (".dat", ".mat")
 DEFAULT_FS_HZ = 250.0
 LONGEST_HEADER, LONGEST_LINE = 2**18, 2000
@@ -46,8 +53,7 @@ MOST_SKEW = 10_000
 """Samples between channels that were recorded side by side on tape: a few."""
 
 
-@dataclass(frozen=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal as its header describes it; ``gain`` is ``None`` where the header gives none."""
 
     file: str
@@ -66,15 +72,17 @@ class SignalLine:
 
 @dataclass(frozen=True)
 class Header:
-    """A header without names, dates and times.
+    """A header without dates and times.
 
     Attributes:
+        name: of the record.
         fs_hz: frames per second.
         samples: frames, if the header says it.
         signals: one per signal.
         comments: the lines of comment.
     """
 
+    name: str
     fs_hz: float
     samples: int | None
     signals: tuple[SignalLine, ...]
@@ -149,37 +157,54 @@ def read_header(file: str, text: str) -> Header:
     if not 0 < fs_hz < LARGEST_NUMBER:
         raise ReaderError(file, "fs_hz", f"received {fs_hz:g}")
     signals = tuple(_signal(file, number, line) for number, line in enumerate(lines[1 : count + 1]))
-    return Header(fs_hz, samples or None, signals, comments)
+    return Header(record["name"], fs_hz, samples or None, signals, comments)
 
 
 def _signal(file: str, number: int, text: str) -> SignalLine:
-    field = f"signal line {number + 1}"
+    try:
+        if (own := _OWN.fullmatch(text)) is None:
+            return _signal_line(text)
+        # The lines of a collection differ in these only, so the rest of most was understood before.
+        return _signal_line(f"-{own[2]}0 0 {own[5]}")._replace(
+            file=_beside(own[1]), initial=int(own[3]), checksum=int(own[4])
+        )
+    except ReaderError as error:
+        raise ReaderError(file, f"signal line {number + 1}", error.problem) from None
+
+
+@lru_cache(maxsize=256)
+def _signal_line(text: str) -> SignalLine:
     match = _SIGNAL.match(text)
     if match is None:
-        raise ReaderError(file, field, "is not 'file format gain ... description', as in a WFDB header")
-    parts = match["file"].split("/")
-    if re.search(r"[\\:]", match["file"]) or not {"", "~", "-", ".", ".."}.isdisjoint(parts):
-        raise ReaderError(file, field, f"names {shown_text(match['file'])}; a file beside the header is needed")
+        raise ReaderError("", "", "is not 'file format gain ... description', as in a WFDB header")
     if match["format"] not in FORMATS:
-        raise ReaderError(file, field, f"format {shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")
+        raise ReaderError("", "", f"format {shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")
     gain = float(match["gain"] or 0)
     if not 0 <= gain < LARGEST_NUMBER:
-        raise ReaderError(file, field, f"received a gain of {gain:g}")
-    zero = _whole(file, field, match["zero"] or "0", -LARGEST_NUMBER, LARGEST_NUMBER)
+        raise ReaderError("", "", f"received a gain of {gain:g}")
+    zero = _whole("", "", match["zero"] or "0", -LARGEST_NUMBER, LARGEST_NUMBER)
     return SignalLine(
-        file=match["file"],
+        file=match["file"] if match["file"] == "-" else _beside(match["file"]),
         format=match["format"],
-        samples_per_frame=_whole(file, field, match["frame"] or "1", 1, MOST_SAMPLES_PER_FRAME),
-        skew=_whole(file, field, match["skew"] or "0", 0, MOST_SKEW),
-        offset=_whole(file, field, match["offset"] or "0", 0, LARGEST_NUMBER),
+        samples_per_frame=_whole("", "", match["frame"] or "1", 1, MOST_SAMPLES_PER_FRAME),
+        skew=_whole("", "", match["skew"] or "0", 0, MOST_SKEW),
+        offset=_whole("", "", match["offset"] or "0", 0, LARGEST_NUMBER),
         gain=gain or None,
-        baseline=_whole(file, field, match["baseline"] or str(zero), -LARGEST_NUMBER, LARGEST_NUMBER),
+        baseline=_whole("", "", match["baseline"] or str(zero), -LARGEST_NUMBER, LARGEST_NUMBER),
         units=match["units"] or "mV",
         zero=zero,
         initial=int(match["initial"][:12]) if match["initial"] else None,
         checksum=int(match["checksum"][:12]) if match["checksum"] else None,
         description=(match["description"] or "").strip(),
     )
+
+
+@lru_cache(maxsize=2)
+def _beside(name: str) -> str:
+    """The name of a signal file, which must lie beside the header or below."""
+    if re.search(r"[\\:]", name) or not {"", "~", "-", ".", ".."}.isdisjoint(name.split("/")):
+        raise ReaderError("", "", f"names {shown_text(name)}; a file beside the header is needed")
+    return name
 
 
 def _whole(file: str, field: str, text: str, low: int, high: int) -> int:
@@ -210,9 +235,8 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
     files = _signal_files(file, header, files)
-    _check_lengths(file, header, files)
-    stored = _read_directly(header, files) or _read_by_library(file, header, files)
-    damaged = _damaged(header, stored)
+    stored = stored_samples(file, header, files)
+    damaged = damaged_signals(header, stored)
     facts, oddities = facts_of(pairs_in(header.comments))
     question = None
     if any(line.gain is None for line in header.signals):
@@ -221,7 +245,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
             "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
             suggestion=USUAL_GAIN,
         )
-    channels = [_channel(line, numbers, header.fs_hz) for line, numbers in zip(header.signals, stored, strict=True)]
+    channels = list(map(_channel, header.signals, _in_units(header, stored), repeat(header.fs_hz)))
     for place in damaged:
         channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
     return Found(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
@@ -242,8 +266,20 @@ def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict
     return {name: files[given] for name, given in held.items()}
 
 
-def _check_lengths(file: str, header: Header, files: Mapping[str, bytes]) -> None:
-    """Every signal file is as long as the header says."""
+def stored_samples(file: str, header: Header, files: Mapping[str, bytes]) -> np.ndarray | list[np.ndarray]:
+    """The stored numbers of every signal, whether they fit their checksums or not.
+
+    Args:
+        file: name of the header, for messages.
+        header: what it says.
+        files: every signal file by its name in the header.
+
+    Returns:
+        ``(signal, time)`` of the type in the file, or where signals differ in length one ``(time,)`` each.
+
+    Raises:
+        ReaderError: a file is cut off or cannot be decoded.
+    """
     for name in header.files:
         lines = [line for line in header.signals if line.file == name]
         bits = PACKED_IN_BITS.get(lines[0].format)
@@ -255,18 +291,12 @@ def _check_lengths(file: str, header: Header, files: Mapping[str, bytes]) -> Non
             raise ReaderError(
                 name, "signal file", f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
             )
-
-
-def _read_directly(header: Header, files: Mapping[str, bytes]) -> list[np.ndarray]:
-    """The stored numbers of a record as most are, PTB-XL's among them; nothing of any other.
-
-    The library takes ten times as long for it.
-    """
     if not is_plain(header) or not header.samples:
-        return []
-    shape, offset = (header.samples, len(header.signals)), header.signals[0].offset
-    by_time = np.frombuffer(files[header.files[0]], "<i2", shape[0] * shape[1], offset).reshape(shape)
-    return list(np.ascontiguousarray(by_time.T))
+        return _read_by_library(file, header, files)
+    # The library takes ten times as long for a record as most are.
+    count, offset = len(header.signals), header.signals[0].offset
+    by_time = np.frombuffer(files[header.files[0]], "<i2", header.samples * count, offset)
+    return np.ascontiguousarray(by_time.reshape(-1, count).T)
 
 
 def is_plain(header: Header) -> bool:
@@ -292,36 +322,50 @@ def _read_by_library(file: str, header: Header, files: Mapping[str, bytes]) -> l
         )
         with by_library(file, "signal file", f"what the header says is needed: {formats}"):
             record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
-    stored = record.d_signal.T if one_a_frame else record.e_d_signal
-    return [np.asarray(signal) for signal in stored]
+    return record.d_signal.T if one_a_frame else [np.asarray(signal) for signal in record.e_d_signal]
 
 
-def _channel(line: SignalLine, stored: np.ndarray, frames_hz: float) -> Channel:
-    """One signal in its units, NaN where the format marks a sample as missing."""
-    values = stored.astype(np.float64)
-    values[stored == _missing_mark(line.format)] = np.nan
+def _channel(line: SignalLine, values: np.ndarray, frames_hz: float) -> Channel:
     fs_hz = frames_hz * line.samples_per_frame
     if line.gain is None:
-        return Channel(line.description, values - line.baseline, fs_hz)
-    return Channel(line.description, (values - line.baseline) / line.gain, fs_hz, line.units, line.gain)
+        return Channel(line.description, values, fs_hz)
+    return Channel(line.description, values, fs_hz, line.units, line.gain)
 
 
-def _missing_mark(stored_format: str) -> int:
+def _in_units(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
+    """Every signal in its units, NaN where its format marks a sample as missing."""
+    if not isinstance(stored, np.ndarray):
+        return [
+            _in_units(replace(header, signals=(line,)), one[None])[0]
+            for line, one in zip(header.signals, stored, strict=True)
+        ]
+    marks, baselines, gains = np.array(
+        [(missing_mark(line.format), line.baseline, line.gain or 1.0) for line in header.signals]
+    ).T[:, :, None]
+    values = stored.astype(np.float64)
+    if (stored.min(axis=1, keepdims=True, initial=0) <= marks).any():
+        values[values == marks] = np.nan
+    values -= baselines
+    values /= gains
+    return list(values)
+
+
+def missing_mark(stored_format: str) -> int:
     """The lowest number of a format stands for a missing sample."""
     bits = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "24": 24, "524": 24, "32": 32}
     return -(2 ** (bits.get(stored_format, 16) - 1))
 
 
-def _damaged(header: Header, signals: Sequence[np.ndarray]) -> list[int]:
-    """The signals whose samples do not fit their checksum in the header."""
-    wrong = []
-    for place, (line, stored) in enumerate(zip(header.signals, signals, strict=True)):
-        if line.checksum is None or line.skew or len(stored) == 0:
-            continue
-        difference = int(np.sum(stored, dtype=np.int64)) - line.checksum
-        if difference % 65536:
-            wrong.append(place)
-    return wrong
+def damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[int]:
+    """The signals whose samples do not fit their checksum in the header, if it has one."""
+    # A product with ones adds up many times as fast, and whole numbers of this size exactly.
+    signals = [stored] if isinstance(stored, np.ndarray) else [one[None] for one in stored]
+    sums = [int(total) for one in signals for total in one.astype(np.float64) @ np.ones(one.shape[1])]
+    return [
+        place
+        for place, (line, total, one) in enumerate(zip(header.signals, sums, stored, strict=True))
+        if line.checksum is not None and not line.skew and len(one) and (total - line.checksum) % 65536
+    ]
 
 
 def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
@@ -329,3 +373,23 @@ def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
     if not wrong:
         return []
     return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    head = text_of(content)
+    return head is not None and (looks_like_header(head) or name.casefold().endswith(HEADER_ENDING))
+
+
+@lru_cache(maxsize=2)
+def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
+    """The signal files: in the folder below that the header names, or else beside it."""
+    found = []
+    for named in read_header(file, content.decode("utf-8", errors="replace")).files:
+        folder, slash, _ = named.rpartition("/")
+        found.append(
+            tuple(dict.fromkeys([f"{folder}{slash}{base}" for base in spellings(named)] + [*spellings(named)]))
+        )
+    return tuple(found)
+
+
+register(Format(FORMAT, (HEADER_ENDING,), _sniff, read_wfdb, LAYOUT, SIGNAL_ENDINGS, _parts))

@@ -1,10 +1,12 @@
 """XML from anybody: no entities, nothing fetched, and not more elements than an ECG needs."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from leadwise.ecg.formats.base import ReaderError
+from leadwise.ecg.formats.registry import text_of as beginning
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -14,6 +16,32 @@ MOST_ELEMENTS = 200_000
 DEEPEST = 200
 MOST_EQUAL_SIGNS = 400_000
 """Every attribute needs one; base64 ends with two at most."""
+
+_ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
+_BEFORE_ROOT = (("<!--", "-->"), ("<?", "?>"))
+_DOCUMENT_TYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[[^\]]*\]\s*)?>")
+
+
+def root_name(content: bytes) -> str:
+    """Name in lower case of the first element after declarations, comments and a document type; empty for no XML."""
+    head = (beginning(content) or "") if content.find(b"<", 0, 20_000) >= 0 else ""
+    if not head.startswith("<"):
+        return ""
+    at = 0
+    while at < len(head):
+        if head[at].isspace():
+            at += 1
+        elif found := next((end for begin, end in _BEFORE_ROOT if head.startswith(begin, at)), None):
+            behind = head.find(found, at)
+            if behind < 0:
+                return ""
+            at = behind + len(found)
+        elif document_type := _DOCUMENT_TYPE.match(head, at):
+            at = document_type.end()
+        else:
+            root = _ROOT.match(head, at)
+            return root[1].casefold() if root else ""
+    return ""
 
 
 class _CountingTarget:

@@ -7,9 +7,22 @@ import zlib
 
 from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, ReaderError, shown_name
 
+ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 _CHUNK = 2**20
+
+
+def member_names(content: bytes) -> list[str]:
+    """Names of the files in an archive; none if it is no archive, or one that ``unpack`` refuses for its size."""
+    if not content.startswith(ARCHIVE_MARKS) or content.count(_DIRECTORY_ENTRY) > MOST_FILES:
+        return []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = [member.filename for member in archive.infolist() if not member.is_dir()]
+            return [name for name in names if not (name.startswith(_NOT_WANTED) or name.endswith(_NOT_WANTED))]
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return []
 
 
 def unpack(file: str, content: bytes) -> dict[str, bytes]:

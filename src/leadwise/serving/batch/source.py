@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import LeadwiseError
+from leadwise.ecg.formats import endings_read
 from leadwise.serving.request import FACTS
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ HINTS = ("fs_hz", "units", "gain", "leads", "order")
 COLUMNS = (FILE, "id", *FACTS, *HINTS)
 """Of a table: ``file`` is needed in it, and empty where a patient has no recording."""
 
-ENDINGS = frozenset(
-    {".hea", ".csv", ".tsv", ".tab", ".asc", ".npy", ".npz", ".edf", ".dcm", ".xml", ".mat", ".parquet", ".zip"}
-)
-"""Files of a folder with other endings are left out; a table may name any file."""
 TABLE_ENDINGS = (".csv", ".parquet")
 NUMBERS = frozenset({"age", "height_cm", "weight_kg", "fs_hz", "gain"})
 ROWS_READ = 1024
@@ -36,9 +33,9 @@ class SourceError(LeadwiseError):
 def entries(source: Path) -> Iterator[Entry]:
     """One entry per recording, in an order that stays the same as long as the source does.
 
-    A folder is searched with everything below it; hidden files and folders, and links to folders, are left out. File
-    names in a table are relative to the table. Nothing but the names of one folder, or one block of a table, is held
-    in memory.
+    A folder is searched with everything below it for files with an ending of a format that is read; hidden files and
+    folders, and links to folders, are left out. File names in a table are relative to the table. Nothing but the names
+    of one folder, or one block of a table, is held in memory.
 
     Raises:
         SourceError: the source does not exist, is no such table, or holds no recordings.
@@ -66,12 +63,12 @@ def _recordings_below(folder: Path) -> Iterator[Path]:
             items = sorted((item for item in listed if not item.name.startswith(".")), key=lambda item: item.name)
     except OSError as error:
         raise SourceError(f"input: {folder}: cannot be searched: {error.strerror}") from None
-    names = {item.name for item in items}
+    names, endings = {item.name for item in items}, endings_read()
     for item in items:
         # A link may lead back to where it lies.
         if item.is_dir(follow_symlinks=False):
             yield from _recordings_below(Path(item.path))
-        elif Path(item.name).suffix.casefold() in ENDINGS and item.is_file() and not _of_a_header(item.name, names):
+        elif Path(item.name).suffix.casefold() in endings and item.is_file() and not _of_a_header(item.name, names):
             yield Path(item.path)
 
 

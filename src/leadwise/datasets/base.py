@@ -1,0 +1,150 @@
+"""The datasets that can be ingested. Each says once what it is; whoever needs one, or all of them, asks here.
+
+A new dataset is a subclass of ``Dataset`` in a file of its own, and a call of ``register``: see ``ptbxl``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import pandas as pd
+
+from leadwise.contract import LeadwiseError, StoredRate
+
+MEMBERS = ("leadwise.datasets.ptbxl", "leadwise.datasets.synthetic.dataset")
+"""Modules that register a dataset, imported when the first is asked for."""
+
+
+class DatasetError(LeadwiseError):
+    """There is no dataset of this name."""
+
+
+class DatasetTables(Protocol):
+    """The tables of one tree, as they stand in its files."""
+
+    @property
+    def tree(self) -> Path:
+        """The folder that holds the dataset."""
+
+    @property
+    def rate(self) -> StoredRate:
+        """Sampling rate in Hz of the waveforms that are meant."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Name of each file that was read -> SHA-256 of its bytes."""
+
+    @property
+    def filenames(self) -> pd.Series:
+        """Path of every record below the tree, without extension."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The rows of the tables as the store holds them.
+
+    Attributes:
+        records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``; of ``strat_fold`` 1 to 8 are trained on, 9
+            selects and 10 tests, so that a dataset with other folds says which of its own are which.
+        privileged: columns ``PRIVILEGED_COLUMNS``, the same rows.
+        repairs: one bool column per kind of repair, the same rows.
+    """
+
+    records: pd.DataFrame
+    privileged: pd.DataFrame
+    repairs: pd.DataFrame
+
+
+T = TypeVar("T", bound=DatasetTables)
+
+
+class Dataset(ABC, Generic[T]):
+    """A dataset of 12-lead ECGs of 10 s in WFDB records.
+
+    Attributes:
+        name: how it is called in commands and in a manifest.
+        title: how it is called in sentences.
+        citation: what to cite.
+        licence: under which it is published.
+        about_patients: whether figures of it say anything about patients.
+        model_name: how a model that was trained on it is called in the registry.
+        may_be_absent: ids of records that some releases lack.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    about_patients: ClassVar[bool] = True
+    model_name: ClassVar[str]
+    may_be_absent: ClassVar[Collection[int]] = ()
+
+    @abstractmethod
+    def is_in(self, tree: Path) -> bool:
+        """Whether a folder holds this dataset."""
+
+    @abstractmethod
+    def read_tables(self, tree: Path, rate: StoredRate) -> T:
+        """Read its tables; raises ``LeadwiseError`` where they are absent or no tables."""
+
+    @abstractmethod
+    def clean(self, tables: T) -> Cleaned:
+        """Turn tables that have passed validation into the rows of the store: its labels, its folds, its units."""
+
+    def counts(self, tables: T) -> Mapping[str, int]:
+        """What is counted over all rows of its tables."""
+        return {"rows": len(tables.filenames)}
+
+    def release(self, tables: T, counts: Mapping[str, int]) -> str:
+        """Which release of it this is."""
+        return "unknown"
+
+    def known_counts(self, release: str) -> Mapping[str, int]:
+        """What ``counts`` must be for a release; empty where that is not known."""
+        return {}
+
+    def frames(self, tables: T, not_as_listed: Sequence[str]) -> Mapping[str, pd.DataFrame]:
+        """The suites that check its tables -> what they look at; the suite ``signals`` checks every dataset.
+
+        Args:
+            tables: what to check.
+            not_as_listed: tables whose bytes are not those of the tree's list of checksums.
+        """
+        return {}
+
+
+DATASETS: dict[str, Dataset[Any]] = {}
+"""Name -> dataset, those that were registered so far."""
+
+
+def register(one: Dataset[Any]) -> None:
+    """Add a dataset, or replace that of the same name."""
+    DATASETS[one.name] = one
+
+
+def datasets() -> Mapping[str, Dataset[Any]]:
+    """All datasets by name."""
+    for module in MEMBERS:
+        import_module(module)
+    return DATASETS
+
+
+def dataset_named(name: str) -> Dataset[Any]:
+    """A dataset by its name.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = datasets()
+    if name not in found:
+        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
+    return found[name]
+
+
+def dataset_in(tree: Path) -> Dataset[Any]:
+    """The dataset that a folder holds; PTB-XL, which says what it lacks, where none is recognised."""
+    found = datasets()
+    return next((one for one in found.values() if one.is_in(tree)), found["ptbxl"])

@@ -1,0 +1,147 @@
+"""What every registered dataset has to be, and a dataset that is registered from outside."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+
+from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
+from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetError, dataset_in, dataset_named, datasets
+from leadwise.datasets.ingest import ingest
+from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS, SPLIT_FOLDS, open_store
+from leadwise.datasets.synthetic import simulate_record
+
+
+@dataclass(frozen=True)
+class WardTables:
+    """The one table of this test's dataset."""
+
+    tree: Path
+    rate: StoredRate
+    table: pd.DataFrame
+    files: Mapping[str, str]
+
+    @property
+    def filenames(self) -> pd.Series:
+        return "traces/" + self.table["trace"]
+
+
+def microvolts(seed: int) -> np.ndarray:
+    """An ECG ``(time, lead)``."""
+    return np.round(simulate_record("NORM", seed).signal_mv * 1000).astype(np.int64)
+
+
+class Ward(Dataset[WardTables]):
+    """A dataset with other columns, other words for its labels, and three parts in place of folds."""
+
+    name = "ward"
+    title = "the ward's ECGs"
+    citation = "none"
+    licence = "none"
+    model_name = "leadwise-ward"
+
+    def is_in(self, tree: Path) -> bool:
+        return (tree / "ward.csv").is_file()
+
+    def read_tables(self, tree: Path, rate: StoredRate) -> WardTables:
+        content = (tree / "ward.csv").read_bytes()
+        table = pd.read_csv(tree / "ward.csv")
+        return WardTables(tree, rate, table, {"ward.csv": hashlib.sha256(content).hexdigest()})
+
+    def clean(self, tables: WardTables) -> Cleaned:
+        table = tables.table
+        records = pd.DataFrame({name: [None] * len(table) for name in RECORD_COLUMNS})
+        records["ecg_id"], records["patient_id"] = table["number"], table["bed"]
+        records["strat_fold"] = table["part"].map({"learn": 1, "choose": 9, "judge": 10})
+        records["age"], records["sex"] = table["years"].astype(float), (table["gender"] == "w").astype(float)
+        for name in ("height_cm", "weight_kg", "site"):
+            records[name] = np.nan
+        records["pacemaker"] = 0
+        for name in SUPERCLASSES:
+            records[name] = table["finding"] == {"NORM": "healthy", "MI": "infarct"}.get(name)
+        records["scp_codes"], records["filename"] = "{}", tables.filenames
+        order = records["ecg_id"].sort_values().index
+        leaking = pd.DataFrame({name: [None] * len(table) for name in PRIVILEGED_COLUMNS}, dtype=object)
+        nothing = pd.DataFrame({"age_in_months": [False] * len(table)})
+        return Cleaned(*(rows.loc[order].reset_index(drop=True) for rows in (records, leaking, nothing)))
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of six of its records, and the dataset registered for one test."""
+    datasets()
+    monkeypatch.setitem(DATASETS, "ward", Ward())
+    tree = tmp_path / "ward"
+    (tree / "traces").mkdir(parents=True)
+    rows = []
+    for number, (part, finding) in enumerate(
+        [("judge", "healthy"), ("learn", "infarct"), ("learn", "healthy"), ("choose", "infarct"), ("learn", "other")]
+    ):
+        signal = microvolts(number)
+        wfdb.wrsamp(
+            f"t{number}", fs=100, units=["mV"] * 12, sig_name=list(LEADS), d_signal=signal, fmt=["16"] * 12,
+            adc_gain=[1000.0] * 12, baseline=[0] * 12, write_dir=str(tree / "traces"),
+        )  # fmt: skip
+        rows.append((50 - number, number, part, finding, 40 + number, "mw"[number % 2], f"t{number}"))
+    columns = ["number", "bed", "part", "finding", "years", "gender", "trace"]
+    pd.DataFrame(rows, columns=columns).to_csv(tree / "ward.csv", index=False)
+    return tree
+
+
+@pytest.mark.parametrize("name", ["ptbxl", "synthetic"])
+def test_a_dataset_says_what_it_is(name: str) -> None:
+    one = dataset_named(name)
+    assert one.name == name
+    assert all((one.title, one.citation, one.licence, one.model_name))
+    assert one.model_name not in {other.model_name for other in datasets().values() if other.name != name}
+    assert one.about_patients == (name != "synthetic")
+    assert one.known_counts("no release") == {}
+
+
+def test_a_tree_is_recognised_by_one_dataset_and_read_to_the_columns_of_the_store(simulated_tree: Path) -> None:
+    assert [one.name for one in datasets().values() if one.is_in(simulated_tree)] == ["synthetic"]
+    one = dataset_in(simulated_tree)
+    tables = one.read_tables(simulated_tree, 100)
+    cleaned = one.clean(tables)
+    assert tuple(cleaned.records) == RECORD_COLUMNS
+    assert tuple(cleaned.privileged) == PRIVILEGED_COLUMNS
+    assert len(cleaned.records) == len(cleaned.privileged) == len(cleaned.repairs) == one.counts(tables)["rows"]
+    assert cleaned.records["ecg_id"].is_monotonic_increasing
+    assert set(cleaned.records["strat_fold"]) <= {fold for folds in SPLIT_FOLDS.values() for fold in folds}
+    assert set(one.frames(tables, ())) == {"files", "schema", "table", "labels", "folds"}
+
+
+@pytest.mark.real
+def test_the_real_tree_is_recognised(ptbxl_tree: Path) -> None:
+    assert [one.name for one in datasets().values() if one.is_in(ptbxl_tree)] == ["ptbxl"]
+
+
+@pytest.mark.parametrize("asked", ["", "ward"])
+def test_a_dataset_registered_from_outside_is_ingested(ward: Path, tmp_path: Path, asked: str) -> None:
+    done = ingest(ward, tmp_path / "store", max_unreadable_share=0.0, dataset=asked)
+    assert (done.manifest["dataset"], done.manifest["simulated"], done.manifest["release"]) == (
+        "ward",
+        False,
+        "unknown",
+    )
+    store = open_store(tmp_path / "store")
+    assert store.records["ecg_id"].tolist() == [46, 47, 48, 49, 50]
+    assert {split: store.records["ecg_id"][store.rows(split)].tolist() for split in SPLIT_FOLDS} == {
+        "train": [46, 48, 49],
+        "validation": [47],
+        "test": [50],
+    }
+    np.testing.assert_array_equal(store.labels()[:, :2], [[0, 0], [0, 1], [1, 0], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(store.signals[4], microvolts(0))
+    assert ingest(ward, tmp_path / "store", max_unreadable_share=0.0).unchanged
+    assert (tmp_path / "store" / "validation" / "data_docs" / "signals.html").is_file()
+
+
+def test_a_name_that_no_dataset_has_is_refused_with_those_there_are(ward: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"dataset: received 'wards'; allowed: ptbxl, synthetic, ward"):
+        ingest(ward, tmp_path / "store", max_unreadable_share=0.0, dataset="wards")
