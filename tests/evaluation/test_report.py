@@ -19,6 +19,7 @@ from leadwise.evaluation.evaluate import evaluate_model
 from leadwise.evaluation.evaluation import Evaluation
 from leadwise.evaluation.files import EvaluationError, write_json
 from leadwise.evaluation.named_metrics import comparable, logged
+from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import Overview, write_overview
 from leadwise.reports.report_page import SIMULATED, Cell, estimate, number, signed
 
@@ -56,7 +57,7 @@ def workspace(
     folder = tmp_path_factory.mktemp("report") / "evaluation"
     shutil.copytree(written, folder / "clinical" / "fusion")
     metadata = evaluate_model(guesser(store, "metadata", noise=4.0), store, bootstrap=100, seed=1)
-    metadata.write(folder / "clinical" / "metadata")
+    write_evaluation(metadata, folder / "clinical" / "metadata")
     leaking = evaluate_model(guesser(store, feature_set="original", noise=4.0), store, bootstrap=100, seed=1)
     leave(leaking, folder / "original" / "fusion")
     return folder.parent
@@ -152,7 +153,7 @@ def test_a_fold_with_one_class_only_still_gets_its_pages(
     records.loc[test & (np.arange(len(records)) % 2 == 0), "NORM"] = True
     poor = dataclasses.replace(store, records=records)
     found = evaluate_model(guesser(poor), poor, bootstrap=100, seed=1, robustness=5)
-    found.write(tmp_path / "evaluation" / "clinical" / "fusion")
+    write_evaluation(found, tmp_path / "evaluation" / "clinical" / "fusion")
     write_overview(tmp_path, "clinical", poor, compare_with=None, bootstrap=100, seed=1)
     text = Reader(tmp_path / "evaluation" / "clinical" / "fusion" / "report.html").text
     assert "n/a" in text

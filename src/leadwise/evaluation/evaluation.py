@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASSES, TEST_FOLD
 from leadwise.evaluation.bootstrap import Interval
 from leadwise.evaluation.calibration import ChosenCalibration
@@ -18,7 +17,6 @@ from leadwise.evaluation.decisions import Decision
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     DECISION_FILE,
-    FIGURES_FOLDER,
     METRICS_FILE,
     POLICIES_FILE,
     PREDICTIONS_FILE,
@@ -135,28 +133,22 @@ class Evaluation:
         }
 
     def write(self, folder: Path, run_id: str | None = None) -> None:
-        """Write figures, tables and the report; the folder is whole or as it was.
+        """Write all numbers, as JSON and Parquet, into a folder that is there.
 
         Args:
-            folder: where; replaced if it is there.
+            folder: where; ``reports.evaluation_page.write_evaluation`` adds figures and the report.
             run_id: the tracked run that made this evaluation.
         """
-        from leadwise.reports.evaluation_page import write_report
-        from leadwise.reports.figures import draw_figures
-
-        with folder_written_atomically(folder) as beside:
-            write_json(beside / METRICS_FILE, self.to_dict(run_id))
-            write_json(beside / DECISION_FILE, self.decision.to_dict())
-            write_json(beside / CALIBRATION_FILE, self.calibration.to_dict())
-            write_json(beside / POLICIES_FILE, self.policies_to_dict())
-            write_json(beside / SUBGROUPS_FILE, self.subgroups_to_dict())
-            if self.statements:
-                write_json(beside / STATEMENTS_FILE, self.statements.to_dict())
-            if self.robustness:
-                write_robustness(self.robustness, beside)
-            self.predictions.to_parquet(beside / PREDICTIONS_FILE, index=False)
-            draw_figures(self, beside / FIGURES_FOLDER)
-            write_report(self, beside, run_id)
+        write_json(folder / METRICS_FILE, self.to_dict(run_id))
+        write_json(folder / DECISION_FILE, self.decision.to_dict())
+        write_json(folder / CALIBRATION_FILE, self.calibration.to_dict())
+        write_json(folder / POLICIES_FILE, self.policies_to_dict())
+        write_json(folder / SUBGROUPS_FILE, self.subgroups_to_dict())
+        if self.statements:
+            write_json(folder / STATEMENTS_FILE, self.statements.to_dict())
+        if self.robustness:
+            write_robustness(self.robustness, folder)
+        self.predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
 
     def policies_to_dict(self) -> dict[str, Any]:
         """What ``policies.json`` holds."""

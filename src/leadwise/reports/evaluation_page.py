@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
-from leadwise.evaluation.abstention import RECORD
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     FIGURES_FOLDER,
@@ -20,6 +20,15 @@ from leadwise.evaluation.files import (
 from leadwise.evaluation.named_metrics import STATEMENTS_MACRO_AUROC, comparable, published_line
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+from leadwise.evaluation.thresholds import RECORD
+from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
+from leadwise.reports.curve_figures import (
+    confusion_figure,
+    coverage_risk_figure,
+    pr_figure,
+    reliability_figure,
+    roc_figure,
+)
 from leadwise.reports.report_page import (
     Beside,
     Cell,
@@ -33,6 +42,7 @@ from leadwise.reports.report_page import (
     Table,
     Text,
     Tile,
+    data_name,
     estimate,
     number,
     picture,
@@ -41,6 +51,8 @@ from leadwise.reports.report_page import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from leadwise.evaluation.evaluation import Evaluation
     from leadwise.evaluation.metrics import Estimate
 
@@ -286,14 +298,21 @@ LIMITS = (
 )
 
 
-def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
-    """Write ``report.html`` beside the figures of an evaluation.
+def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
+    """Write all numbers, the figures and ``report.html`` of an evaluation; the folder is whole or as it was.
 
     Args:
         evaluation: what is reported.
-        folder: of the evaluation; its figures are drawn already.
+        folder: where; replaced if it is there.
         run_id: the tracked run that made it.
     """
+    with folder_written_atomically(folder) as beside:
+        evaluation.write(beside, run_id)
+        draw_figures(evaluation, beside / FIGURES_FOLDER)
+        write_page(_page(evaluation, beside, run_id), beside / REPORT_FILE)
+
+
+def _page(evaluation: "Evaluation", folder: Path, run_id: str | None) -> Page:
     figures = folder / FIGURES_FOLDER
     sections = [
         _overall_section(evaluation),
@@ -307,9 +326,8 @@ def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = No
         Section("limits", "What it cannot say", [Lines(LIMITS)]),
     ]
     rows, training, manifest = evaluation.rows, evaluation.training, evaluation.manifest
-    release = "simulated data" if manifest["simulated"] else f"PTB-XL {manifest['release']}"
-    page = Page(
-        title=f"{evaluation.model}: fold {TEST_FOLD} of {release}",
+    return Page(
+        title=f"{evaluation.model}: fold {TEST_FOLD} of {data_name(manifest['simulated'], manifest['release'])}",
         subtitle=(
             f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and thresholds "
             f"were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
@@ -321,7 +339,6 @@ def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = No
         sections=[section for section in sections if section.parts],
         footer=_footer(evaluation, run_id),
     )
-    write_page(page, folder / REPORT_FILE)
 
 
 def _tiles(evaluation: "Evaluation") -> list[Tile]:
@@ -398,3 +415,40 @@ def _footer(evaluation: "Evaluation", run_id: str | None) -> list[str]:
         "PTB-XL: Wagner et al. (2022), PhysioNet, doi:10.13026/kfzx-aw45; Wagner et al. (2020), Scientific Data 7:154, "
         "doi:10.1038/s41597-020-0495-6; Goldberger et al. (2000), Circulation 101(23):e215-e220. Licence CC BY 4.0.",
     ]
+
+
+def draw_figures(evaluation: "Evaluation", folder: Path) -> None:
+    """Write every figure as PNG into a new folder."""
+    folder.mkdir()
+    for name, figure in _figures(evaluation).items():
+        figure.savefig(folder / f"{name}.png")
+
+
+def _figures(evaluation: "Evaluation") -> "dict[str, Figure]":
+    y, p, raw = (evaluation.test_rows(kind) for kind in ("y", "p", "raw"))
+    where, rule = evaluation.where, evaluation.decision.policies[evaluation.decision.policy].rule
+    figures = {
+        "roc_curves": roc_figure(y, p, title=f"ROC curves: {where}"),
+        "pr_curves": pr_figure(y, p, title=f"Precision-recall curves: {where}"),
+        "reliability": reliability_figure(y, raw, p, title=f"Reliability: {where}"),
+        "confusion_at_0.5": confusion_figure(y, p, title=f"Confusion matrices at 0.5: {where}"),
+        "confusion_at_chosen": confusion_figure(
+            y,
+            p,
+            evaluation.decision.limits(),
+            title=f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({rule}): {where}",
+        ),
+    }
+    figures["coverage_and_risk"] = coverage_risk_figure(
+        y, p, evaluation.decision.thresholds, evaluation.decision.uncertain, title=f"Coverage and risk: {where}"
+    )
+    if any("macro_auroc" in group.values for group in evaluation.subgroups):
+        whole = evaluation.metrics["test/macro_auroc"], evaluation.intervals["test/macro_auroc"]
+        figures["subgroups"] = subgroup_figure(evaluation.subgroups, *whole, title=f"Subgroups: {where}")
+    if evaluation.statements:
+        figures["statements"] = statement_figure(evaluation.statements.to_dict(), title=f"Statements: {where}")
+    if evaluation.robustness:
+        figures["robustness"] = robustness_figure(
+            {evaluation.model: evaluation.robustness}, title=f"Robustness: {where}"
+        )
+    return figures

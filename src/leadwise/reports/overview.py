@@ -9,7 +9,16 @@ from typing import Any
 from leadwise.contract import TEST_FOLD, FeatureSet
 from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import patient_weights
-from leadwise.evaluation.comparison import COMPARED, Comparison, above_zero, compare_all, find_evaluated
+from leadwise.evaluation.comparison import (
+    COMPARED,
+    STADIUM_COLUMNS,
+    Comparison,
+    StadiumLeak,
+    above_zero,
+    compare_all,
+    find_evaluated,
+    stadium_alone,
+)
 from leadwise.evaluation.files import (
     COMPARISONS_FILE,
     LEAK_FILE,
@@ -18,7 +27,6 @@ from leadwise.evaluation.files import (
     SUMMARY_FILE,
     write_json,
 )
-from leadwise.evaluation.leak import STADIUM_COLUMNS, StadiumLeak, stadium_alone
 from leadwise.evaluation.named_metrics import comparable, published_line
 from leadwise.evaluation.robustness import RobustnessError, read_robustness
 from leadwise.reports.breakdown_figures import robustness_figure
