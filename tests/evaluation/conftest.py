@@ -12,8 +12,7 @@ import pytest
 
 from leadwise.datasets.store import Store, open_store
 from leadwise.datasets.tables import statement_labels
-from leadwise.evaluation.evaluate import evaluate_model
-from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.evaluation_page import write_evaluation
 
 

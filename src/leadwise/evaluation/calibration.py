@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadwise.calibration import METHODS, SMALLEST_PROBABILITY, Calibration, Method, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.metrics import validate
+from leadwise.evaluation.metrics import log_loss, validate
 
 Floats = NDArray[np.float64]
 
@@ -144,13 +144,6 @@ def fit(method: Method, labels: ArrayLike, probabilities: ArrayLike) -> Calibrat
     if method == "temperature":
         return Calibration.of_temperature(fit_temperature(labels, probabilities), classes)
     return fit_per_class(labels, probabilities, classes)
-
-
-def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
-    """Binary cross-entropy of every record and class, ``(record, class)``; finite."""
-    y, p, _ = validate(labels, probabilities)
-    p = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    return -(y * np.log(p) + (1 - y) * np.log1p(-p))
 
 
 def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
+from leadwise.evaluation.comparison import STATEMENTS_MACRO_AUROC, comparable, published_line
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     FIGURES_FOLDER,
@@ -17,7 +18,7 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
-from leadwise.evaluation.named_metrics import STATEMENTS_MACRO_AUROC, comparable, published_line
+from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 from leadwise.evaluation.thresholds import RECORD
@@ -53,7 +54,7 @@ from leadwise.reports.report_page import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from leadwise.evaluation.evaluation import Evaluation
+    from leadwise.evaluation.evaluate import Evaluation
     from leadwise.evaluation.metrics import Estimate
 
 
@@ -99,20 +100,18 @@ METHOD_NAMES = {
 
 def classes_section(evaluation: "Evaluation", figures: Path) -> Section:
     """Every class: how well it is told apart, and how well its probabilities are calibrated."""
-    asked = ("auroc", "auprc", "chosen/f1", "chosen/sensitivity", "chosen/specificity", "brier", "ece")
-    heads = ("class", "records with it", "AUROC", "AUPRC", "F1", "sensitivity", "specificity", "Brier", "cal. error")
+    # One column a metric: decisions at the chosen thresholds, of which the next tables say more.
+    shown = [of for of in headline_names().values() if of.metric.per_class and (of.prefix or not of.metric.decides)]
+    heads = ("class", "records with it", *(of.metric.title for of in shown))
     y = evaluation.test_rows("y")
     rows = []
     for k, name in enumerate(SUPERCLASSES):
         count = Cell(f"{int(y[:, k].sum()):,}", f"{y[:, k].mean():.1%}")
-        found = [_metric(evaluation, f"test/{metric}/{name}") for metric in asked]
+        found = [_metric(evaluation, f"test/{of.prefix}{of.metric.name}/{name}") for of in shown]
         rows.append(Row([_class_name(name), count, *found]))
-    means = ("macro_auroc", "macro_auprc", "chosen/macro_f1", "chosen/macro_sensitivity", "chosen/macro_specificity")
-    found = [_metric(evaluation, f"test/{metric}") for metric in (*means, "brier", "ece")]
+    found = [_metric(evaluation, f"test/{of.prefix}{of.metric.mean}") for of in shown]
     rows.append(Row([Cell("mean"), Cell(), *found]))
-    caption = (
-        "F1, sensitivity and specificity at the chosen thresholds. An AUPRC is to be read against the share above."
-    )
+    caption = "Decisions at the chosen thresholds. An AUPRC is to be read against the share above."
     curves = [
         picture(figures / "roc_curves.png", "ROC curves of the five classes"),
         picture(
@@ -361,22 +360,10 @@ def _found(evaluation: "Evaluation", metric: str) -> Cell:
 
 def _overall_section(evaluation: "Evaluation") -> Section:
     """All rows beside labelled rows."""
-    asked = {
-        "macro AUROC": "macro_auroc",
-        "macro AUPRC": "macro_auprc",
-        "mean accuracy at 0.5": "binary_accuracy",
-        "mean accuracy of never saying anything (the floor)": "floor/binary_accuracy",
-        "mean accuracy at the chosen thresholds": "chosen/binary_accuracy",
-        "macro F1 at 0.5": "macro_f1",
-        "macro F1 at the chosen thresholds": "chosen/macro_f1",
-        "all five classes right, at 0.5": "exact_match",
-        "all five classes right, at the chosen thresholds": "chosen/exact_match",
-        "Brier score": "brier",
-        "expected calibration error": "ece",
-    }
+    named = headline_names() | {FLOOR: metric_names()[FLOOR]}
     rows = [
-        Row([Cell(name), *(_found(evaluation, prefix + metric) for prefix in ("test/", "test/labelled/"))])
-        for name, metric in asked.items()
+        Row([Cell(of.title), *(_found(evaluation, prefix + name) for prefix in ("test/", "test/labelled/"))])
+        for name, of in named.items()
     ]
     heads = (
         "mean over the five classes",

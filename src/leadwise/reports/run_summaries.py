@@ -354,7 +354,7 @@ def overview_summary(folder: Path, release: str) -> RunSummary:
         )
         for model in models
     ]
-    by_class = [
+    by_class: list[Sequence[str | Cell]] = [
         (name, *(named(one["metrics"], one["intervals"], f"test/auroc/{name}") for one in found))
         for name in SUPERCLASSES
     ]
