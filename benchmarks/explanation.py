@@ -4,7 +4,7 @@ What an explanation marks is removed from the recording, the strongest first; "a
 class while 0 to 40 % are gone, "gain" how much lower that is than when as much is removed at random, with its 95 %
 interval over recordings. Removed stretches are replaced by a line or by the lead's median: each suits one method.
 
-    PYTHONPATH=src python benchmarks/explanation.py workspace/ptbxl/store workspace/ptbxl/models/clinical/fusion
+    PYTHONPATH=src:tests python benchmarks/explanation.py workspace/ptbxl/store workspace/ptbxl/models/clinical/fusion
 """
 
 import argparse
@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import get_args
 
 import numpy as np
+from deletion import Deletion, Removal, area, deletion_curve, random_attribution
+from keras_explanation import explainable
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store, open_store
-from leadwise.evaluation.deletion import Deletion, Removal, area, deletion_curve, random_attribution
-from leadwise.evaluation.keras_explanation import explainable
 from leadwise.explain import METHODS, Explainable, explain
 from leadwise.memory import keep_freed_memory
 from leadwise.training.prediction import TrainedModel, load_trained

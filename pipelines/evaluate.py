@@ -7,7 +7,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.reports.report_page import log_card
+from leadwise.reports.run_summaries import evaluation_summary, overview_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def trained_folders(parameters: Parameters) -> list[Path]:
 def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -> None:
     """One model in a run of its own."""
     from leadwise.evaluation.evaluate import evaluate_model
-    from leadwise.reports.evaluation_card import evaluation_card
+    from leadwise.reports.evaluation_page import write_evaluation
     from leadwise.training.prediction import load_trained
 
     trained = load_trained(trained_folder)
@@ -39,17 +39,16 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
             mlflow.set_tag("trained_by", trained.training["run_id"])
         evaluation = evaluate_model(trained, store, **settings)
         folder = parameters.shared.workspace / "evaluation" / feature_set / trained.name
-        evaluation.write(folder, run.info.run_id)
+        write_evaluation(evaluation, folder, run.info.run_id)
         mlflow.log_metrics(evaluation.logged_metrics())
         log_folder(folder, "evaluation")
-        log_card(evaluation_card(folder))
+        evaluation_summary(folder).log()
 
 
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
     from leadwise.datasets.store import open_store
     from leadwise.evaluation.files import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
-    from leadwise.reports.evaluation_card import overview_card
     from leadwise.reports.overview import write_overview
     from leadwise.reports.results_table import terminal_table
 
@@ -71,7 +70,7 @@ def work(parameters: Parameters) -> None:
     print(f"Report: {(folder / REPORT_FILE).resolve()}")
     for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))
-    log_card(overview_card(folder, str(store.manifest["release"])))
+    overview_summary(folder, str(store.manifest["release"])).log()
 
 
 if __name__ == "__main__":

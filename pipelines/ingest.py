@@ -1,13 +1,16 @@
 """Ingest a PTB-XL tree: read, validate, repair, and write the store; without data, simulate a tree first."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.card import ingest_card
 from leadwise.datasets.checks.validation import (
+    RESULTS_FILE,
     ValidationFailed,
     manifest_metrics,
     validation_metrics,
@@ -16,7 +19,8 @@ from leadwise.datasets.checks.validation import (
 )
 from leadwise.datasets.ingest import Ingested, ingest
 from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
-from leadwise.reports.report_page import log_card
+from leadwise.reports.run_summaries import ingest_summary
+from leadwise.reports.validation_page import write_validation_page
 from leadwise.stage import log_folder, log_store, run_stage
 
 HOW_TO_GET_IT = (
@@ -46,13 +50,15 @@ def log_outcome(ingested: Ingested) -> None:
     mlflow.log_metrics(manifest_metrics(manifest))
     mlflow.set_tag("ingest.unchanged", str(ingested.unchanged).lower())
     mlflow.log_artifact(str(ingested.folder / MANIFEST_FILE))
-    log_report(ingested.folder / VALIDATION_FOLDER)
+    log_report(ingested.folder / VALIDATION_FOLDER, manifest)
     log_store(manifest, "ingestion")
-    log_card(ingest_card(manifest, ingested.folder / VALIDATION_FOLDER, unchanged=ingested.unchanged))
+    checks = json.loads((ingested.folder / VALIDATION_FOLDER / RESULTS_FILE).read_text(encoding="utf-8"))
+    ingest_summary(manifest, checks, unchanged=ingested.unchanged).log()
 
 
-def log_report(folder: Path) -> None:
+def log_report(folder: Path, manifest: Mapping[str, Any]) -> None:
     """What validation found: metrics, verdict, and every page of it."""
+    write_validation_page(folder, manifest)
     mlflow.log_metrics(validation_metrics(folder))
     mlflow.set_tags(validation_tags(folder))
     log_folder(folder, "validation")
@@ -67,7 +73,7 @@ def work(parameters: Parameters) -> None:
             find_source(parameters), store, max_unreadable_share=unreadable, rate=asked.rate, workers=asked.workers
         )
     except ValidationFailed as failure:
-        log_report(failure.report)
+        log_report(failure.report, {})
         raise
     log_outcome(ingested)
     manifest = ingested.manifest

@@ -1,5 +1,6 @@
 """Package the better fusion model, or take the pretrained one; register it, and make it champion if the gate allows."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.reports.report_page import log_card
+from leadwise.reports.run_summaries import registration_summary
 from leadwise.stage import log_store, run_stage, tag_data
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def work(parameters: Parameters) -> None:
 
 def log_registered(registered: "Registered", workspace: Path) -> None:
     """What the run tells of the version that it registered."""
-    from leadwise.registry.card import register_card
+    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.registry.package import PACKAGE_FOLDER, Package
 
     alias = f" @{registered.alias}" if registered.alias else ""
     where = f"{registered.name} version {registered.version}{alias}"
@@ -43,7 +45,10 @@ def log_registered(registered: "Registered", workspace: Path) -> None:
     mlflow.log_dict(asdict(registered), "registered.json")
     version = mlflow.MlflowClient().get_model_version(registered.name, registered.version)
     tag_data({name: value for name, value in version.tags.items() if name.startswith("data.")})
-    log_card(register_card(registered, workspace))
+    gate = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))
+    package = Package.read(workspace / PACKAGE_FOLDER)
+    size = sum(file.stat().st_size for file in package.network_files.values()) / 2**20
+    registration_summary(asdict(registered), gate, package.description, size).log()
 
 
 if __name__ == "__main__":

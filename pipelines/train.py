@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.reports.report_page import log_card
+from leadwise.reports.run_summaries import training_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ def train_one(
     name: str, recipe: "Recipe", store: "Store", folder: Path, targets: "SoftTargets | None", tuned: dict[str, str]
 ) -> None:
     """One network in a run of its own, tagged with the study that its parameters come from."""
-    from leadwise.training.card import train_card
     from leadwise.training.fit import fit_model
     from leadwise.training.progress_table import EpochTable
 
@@ -41,7 +40,7 @@ def train_one(
         )
         mlflow.set_tags({"backend": training["backend"], "reused": str(training["reused"]).lower()})
         log_folder(folder, "model")
-        log_card(train_card(name, training, store.manifest, folder))
+        training_summary(name, training, store.manifest).log()
 
 
 def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":

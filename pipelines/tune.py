@@ -6,7 +6,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import ModelName
-from leadwise.reports.report_page import log_card
+from leadwise.reports.run_summaries import study_summary
 from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
         mlflow.log_dict(found, "tuned.json")
         for file in (tuned.page, tuned.table):
             mlflow.log_artifact(str(file))
-        log_card(tuned.card)
+        study_summary(tuned.study, tuned.beside, store.manifest).log()
 
 
 def work(parameters: Parameters) -> None:

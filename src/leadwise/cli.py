@@ -292,7 +292,7 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:
 
 
 def _plot(options: argparse.Namespace) -> Path:
-    from leadwise.reports.plot import plot_file
+    from leadwise.reports.ecg_figure import plot_file
 
     return plot_file(options.file, options.output, start_s=options.start, hints=_hints(options))
 

@@ -18,6 +18,7 @@ from leadwise.datasets.checks.validation import ValidationFailed
 from leadwise.datasets.ingest import Ingested, ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.tables import LONGEST_LINE, TableError, read_tables
+from leadwise.reports.validation_page import write_validation_page
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("damaged-ptbxl")]
 
@@ -157,7 +158,7 @@ def test_a_damaged_record_is_left_out_by_name_and_too_many_stop_the_run(
 
 
 def summary_page(damaged: Damaged) -> str:
-    return (damaged.done.folder / "validation" / "summary.html").read_text()
+    return write_validation_page(damaged.done.folder / "validation", damaged.done.manifest).read_text()
 
 
 def test_every_other_record_is_read(damaged: Damaged, listed: bool, ptbxl_store: Path) -> None:
@@ -290,4 +291,4 @@ def test_a_table_as_a_spreadsheet_saves_it_is_told_and_changes_nothing(
     more = done.manifest["validation"]["failed_warning"] - undamaged["validation"]["failed_warning"]
     assert more == (2 if listed else 1)
     told = f"{DATABASE}: begins with a byte order mark; its lines end as on Windows (CR LF)"
-    assert told in (tmp_path / "store" / "validation" / "summary.html").read_text()
+    assert told in write_validation_page(tmp_path / "store" / "validation", done.manifest).read_text()

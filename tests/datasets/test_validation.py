@@ -23,8 +23,9 @@ from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.tables import Tables, read_tables
 from leadwise.ecg.quality import quality_summary
+from leadwise.reports.validation_page import write_validation_page
 
-REPORT = {"validation.json", "summary.html", "flagged.csv", "signals.parquet", "data_docs"}
+REPORT = {"validation.json", "flagged.csv", "signals.parquet", "data_docs"}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_one_odd_recording_is_a_warning_that_names_it(tables: Tables, measured: 
     odd.loc[7, ["flat_leads", "noise_uv", "limb_leads_uv"]] = ["V5", 99.0, 3000.0]
     validation = checked(tables, odd)
     validation.stop_if_critical(tmp_path / "failed")
-    validation.write_report(tmp_path / "report", {})
+    validation.write_report(tmp_path / "report")
     warnings = "\n".join(validation_warnings(tmp_path / "report"))
     ecg_id = odd.loc[7, "ecg_id"]
     assert f"No lead is flat (spans less than 0.05 mV): 1 of {len(odd)} do not (ecg_id {ecg_id}: V5)" in warnings
@@ -99,7 +100,7 @@ def test_one_odd_recording_is_a_warning_that_names_it(tables: Tables, measured: 
     assert f"ecg_id {ecg_id}: 3000" in warnings
     flagged = pd.read_csv(tmp_path / "report" / "flagged.csv")
     assert {"flat_leads", "noise", "limb_leads"} <= set(flagged.loc[flagged["record"] == f"ecg_id {ecg_id}", "check"])
-    page = (tmp_path / "report" / "summary.html").read_text()
+    page = write_validation_page(tmp_path / "report", {}).read_text()
     assert "Passed, with" in page
     assert f"ecg_id {ecg_id}: V5" in page
 
@@ -154,7 +155,7 @@ def test_a_stopped_ingestion_leaves_the_same_kind_of_report(simulated_tree: Path
     tags = validation_tags(folder)
     assert tags["validation.verdict"] == "stopped"
     assert "table/sex_coded" in tags["validation.failed"].split(", ")
-    page = (folder / "summary.html").read_text()
+    page = write_validation_page(folder, {}).read_text()
     assert "Stopped: 1 critical check failed" in page
     assert "ecg_id 5: 2" in page
     assert "Nothing was written" in page
@@ -164,6 +165,7 @@ def test_repairs_and_records_left_out_stand_on_the_page(tables: Tables, measured
     missing = measured.copy()
     missing.loc[3, ["status", "reason"]] = ["missing", "a/3.dat <does not exist>"]
     manifest = {
+        "simulated": True,
         "records": 9,
         "patients": 8,
         "splits": {"train": 9},
@@ -173,9 +175,9 @@ def test_repairs_and_records_left_out_stand_on_the_page(tables: Tables, measured
         "unreadable": [],
         "missing_waveforms": [{"ecg_id": 4, "filename": "a/3", "reason": "a/3.dat <does not exist>"}],
     }
-    checked(tables, missing).write_report(tmp_path, manifest)
-    page = (tmp_path / "summary.html").read_text()
-    assert "age 300, which means over 89, became 90</td><td class='n'>293<" in page
+    checked(tables, missing).write_report(tmp_path)
+    page = write_validation_page(tmp_path, manifest).read_text()
+    assert "age 300, which means over 89, became 90</td><td>293<" in page
     assert "impossible height" not in page
     assert "Left out: 1 record<" in page
     assert "a/3.dat &lt;does not exist&gt;" in page

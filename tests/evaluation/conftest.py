@@ -12,8 +12,8 @@ import pytest
 
 from leadwise.datasets.store import Store, open_store
 from leadwise.datasets.tables import statement_labels
-from leadwise.evaluation.evaluate import evaluate_model
-from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.evaluate import Evaluation, evaluate_model
+from leadwise.reports.evaluation_page import write_evaluation
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def evaluation(store: Store, guesser: MakeGuesser) -> Evaluation:
 def written(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> Path:
     """The folder of ``evaluation``. Read only."""
     folder = tmp_path_factory.mktemp("written") / "evaluation" / "clinical" / "fusion"
-    evaluation.write(folder, run_id="0123abcd")
+    write_evaluation(evaluation, folder, run_id="0123abcd")
     return folder

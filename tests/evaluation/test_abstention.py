@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadwise.evaluation.abstention import (
+from leadwise.evaluation.thresholds import (
     RECORD,
     AbstentionError,
     aurc,

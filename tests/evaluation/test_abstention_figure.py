@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.abstention import RECORD, coverage_risk
 from leadwise.evaluation.decisions import Decision
+from leadwise.evaluation.thresholds import RECORD, coverage_risk
 from leadwise.reports.curve_figures import CLASS_COLOURS, LEAST_COVERAGE, coverage_risk_figure
 
 

@@ -13,7 +13,7 @@ from leadwise.evaluation.bootstrap import (
     patient_weights,
     percentile_interval,
 )
-from leadwise.evaluation.named_metrics import all_metrics
+from leadwise.evaluation.metric_registry import all_metrics
 
 generator = np.random.default_rng(0)
 PATIENTS = generator.integers(0, 120, 200)

@@ -15,9 +15,15 @@ from sklearn.metrics import f1_score, roc_auc_score
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import patient_weights
-from leadwise.evaluation.comparison import Evaluated, above_zero, compare_all, compared_metrics, find_evaluated
+from leadwise.evaluation.comparison import (
+    Evaluated,
+    above_zero,
+    compare_all,
+    compared_metrics,
+    find_evaluated,
+    stadium_alone,
+)
 from leadwise.evaluation.files import EvaluationError
-from leadwise.evaluation.leak import stadium_alone
 
 generator = np.random.default_rng(2)
 RECORDS = 300

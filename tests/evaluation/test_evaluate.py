@@ -13,8 +13,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
-from leadwise.evaluation.evaluate import evaluate_model
-from leadwise.evaluation.evaluation import Evaluation
+from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.evaluation.files import EvaluationError
 from leadwise.reports.report_page import duration
 from leadwise.reports.results_table import results_markdown, terminal_table, write_summary

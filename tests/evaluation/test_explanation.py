@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from deletion import CELL_S, Deletion, deletion_curve, random_attribution
 
 from leadwise.contract import LEADS
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
-from leadwise.evaluation.deletion import CELL_S, Deletion, deletion_curve, random_attribution
 from leadwise.explain import METHODS, Explainable, ExplanationError, explain, probabilities
 
 FS_HZ = 100.0

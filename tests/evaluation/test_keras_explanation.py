@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from keras_explanation import explainable
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import SUPERCLASSES, SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.evaluation.keras_explanation import explainable
 from leadwise.explain import Explainable, ExplanationError, explain, probabilities
 from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
@@ -97,7 +97,7 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_keras_explanation import PATIENT, recording, trained
 from leadwise.explain import explain
-from leadwise.evaluation.keras_explanation import explainable
+from keras_explanation import explainable
 model = trained()
 model.network.load_weights(sys.argv[2])
 found = explain(explainable(model), recording(), PATIENT, "STTC", method="integrated_gradients")
@@ -111,7 +111,8 @@ def test_jax_gives_the_gradients_of_tensorflow(tmp_path: Path) -> None:
     model = trained()
     model.network.save_weights(tmp_path / "network.weights.h5")
     here = explain(explainable(model), recording(), PATIENT, "STTC", method="integrated_gradients").attribution
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(PROJECT_ROOT / "src")}
+    path = f"{PROJECT_ROOT / 'src'}:{PROJECT_ROOT / 'tests'}"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": path}
     files = [str(tmp_path / "network.weights.h5"), str(tmp_path / "attribution.npy")]
     subprocess.run([sys.executable, "-c", JAX_PROGRAM, str(Path(__file__).parent), *files], env=environment, check=True)
     np.testing.assert_allclose(np.load(files[1]), here, atol=1e-3 * np.abs(here).max())

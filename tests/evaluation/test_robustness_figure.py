@@ -9,7 +9,6 @@ from matplotlib.text import Text
 
 from leadwise.evaluation.metrics import Estimate
 from leadwise.evaluation.robustness import CURVES, Robustness, RobustnessError
-from leadwise.evaluation.robustness_table import robustness_table
 from leadwise.reports.breakdown_figures import robustness_figure
 
 
@@ -71,7 +70,7 @@ def test_exchanges_of_electrodes_are_no_order_and_not_joined() -> None:
     assert [title for title, is_joined in joined.items() if not is_joined] == ["Swapped limb leads"]
 
 
-def test_a_refused_level_is_a_gap_in_the_figure_and_a_word_in_the_table() -> None:
+def test_a_refused_level_is_a_gap_in_the_figure() -> None:
     models = {"fusion": made(0.93, 0.02, refuses="2.5"), "other": MODELS["fusion_augmented"]}
     figure = robustness_figure(models)
     panel = next(axes for axes in figure.axes if axes.get_title(loc="left") == "Shorter recording")
@@ -80,36 +79,15 @@ def test_a_refused_level_is_a_gap_in_the_figure_and_a_word_in_the_table() -> Non
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=40)
     assert buffer.tell() > 5_000
-    (row,) = (line for line in robustness_table(models).splitlines() if "| 2.5 |" in line)
-    assert row == "|  | 2.5 | refused | 0.890 (-0.030) |  |"
-    # Means over different levels are not compared.
-    assert robustness_table(models).splitlines()[-1].endswith("|  |")
 
 
-def test_the_table_holds_values_losses_and_the_paired_difference() -> None:
-    lines = robustness_table(MODELS).splitlines()
-    assert lines[0] == (
-        "| disturbance | strength | fusion: macro AUROC (lost) | fusion_augmented: macro AUROC (lost) "
-        "| fusion_augmented - fusion |"
-    )
-    assert lines[2] == "| none |  | 0.930 | 0.920 | -0.010 [-0.010, -0.010] |"
-    # The replicates of both hold the same noise, so their difference has no spread: it is paired.
-    assert "| Shorter recording (s) | 7.5 | 0.910 (-0.020) | 0.910 (-0.010) | 0.000 [0.000, 0.000] |" in lines
-    assert "|  | 2.5 | 0.870 (-0.060) | 0.890 (-0.030) | +0.020 [+0.020, +0.020] |" in lines
-    assert len(lines) == 2 + 1 + sum(len(curve.levels) for curve in CURVES) + 1
-    assert {line.count("|") for line in lines} == {6}
-
-
-def test_one_model_has_no_difference_and_more_than_two_neither() -> None:
+def test_one_model_is_drawn_and_so_are_three() -> None:
     for models in ({"fusion": MODELS["fusion"]}, {**MODELS, "third": made(0.9, 0.01)}):
-        lines = robustness_table(models).splitlines()
-        assert {line.count("|") for line in lines} == {3 + len(models)}
         assert isinstance(robustness_figure(models), Figure)
 
 
 def test_models_tried_with_other_disturbances_are_not_put_together() -> None:
-    for show in (robustness_table, robustness_figure):
-        with pytest.raises(RobustnessError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
-            show({"fusion": MODELS["fusion"], "other": made(0.9, 0.01, seed=2)})
-        with pytest.raises(RobustnessError, match="none"):
-            show({})
+    with pytest.raises(RobustnessError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
+        robustness_figure({"fusion": MODELS["fusion"], "other": made(0.9, 0.01, seed=2)})
+    with pytest.raises(RobustnessError, match="none"):
+        robustness_figure({})

@@ -4,9 +4,8 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from leadwise.calibration import logit, sigmoid
-from leadwise.evaluation import statement_calibration
-from leadwise.evaluation.calibration import fit_temperature
-from leadwise.evaluation.statement_calibration import PRIOR_SD, choose_method, fit_calibration, patient_parts
+from leadwise.evaluation import calibration
+from leadwise.evaluation.calibration import PRIOR_SD, choose_method, fit_calibration, fit_temperature, patient_parts
 
 CODES = ("AFIB", "PACE", "PVC")
 
@@ -20,7 +19,7 @@ def drawn(slopes: list[float], intercepts: list[float], records: int = 3000) -> 
 
 
 def test_without_a_prior_the_line_is_that_of_logistic_regression(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statement_calibration, "PRIOR_SD", (1e4, 1e4))
+    monkeypatch.setattr(calibration, "PRIOR_SD", (1e4, 1e4))
     labels, probabilities = drawn([0.5, 1.0, 2.2], [0.4, -1.0, 2.5])
     found = fit_calibration("per_class", labels, probabilities, CODES)
     for k in range(3):

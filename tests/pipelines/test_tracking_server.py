@@ -143,7 +143,7 @@ def test_the_pipeline_survives_a_server_that_goes_away(
         # Written by the server, not into a folder that this process sees.
         assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert {"card.html", "model"} <= files
+        assert {"summary.html", "model"} <= files
         weights = f"{run.info.artifact_uri}/model/model.keras"
         kept = Path(mlflow.artifacts.download_artifacts(weights, tracking_uri=server.address))
         assert kept.read_bytes() == (models / run.info.run_name / "model.keras").read_bytes()

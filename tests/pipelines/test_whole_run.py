@@ -14,7 +14,8 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.reports.report_page import CARD_FILE, SIMULATED
+from leadwise.reports.report_page import SIMULATED
+from leadwise.reports.run_summaries import RUN_SUMMARY_FILE
 
 if TYPE_CHECKING:
     from conftest import Checkout
@@ -143,11 +144,11 @@ def test_the_documented_filters_find_runs(whole_run: WholeRun) -> None:
     assert names == {f"evaluate/{model}" for model in MODELS}
 
 
-def test_every_stage_and_every_model_has_a_card(whole_run: WholeRun) -> None:
+def test_every_stage_and_every_model_has_a_summary(whole_run: WholeRun) -> None:
     stages = [whole_run.stage(name) for name in ("ingest", "evaluate", "register")]
     models = [run for stage in ("tune", "train", "evaluate") for run in whole_run.children(whole_run.stage(stage))]
     for run in (*stages, *models):
-        page = whole_run.artifact(run, CARD_FILE).read_text(encoding="utf-8")
+        page = whole_run.artifact(run, RUN_SUMMARY_FILE).read_text(encoding="utf-8")
         assert "What went in" in page, run.info.run_name
         assert SIMULATED in page
         assert "<script" not in page

@@ -1,6 +1,7 @@
 """dvc.yaml mirrors MLproject: the same stages, known parameters, and a dependency for all code that is imported."""
 
 import ast
+import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 """`rollback` makes nothing: it moves an alias. What `score` reads is no part of the pipeline; `app` is the page."""
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
+PLUMBING |= {"leadwise.command_lines", "leadwise.quiet", "leadwise.tracking_store"}
 PLUMBING |= {"leadwise.run_tags", "leadwise.tracking_server", "leadwise.code_version", "leadwise.stopping"}
-PLUMBING |= {"leadwise.reports", "leadwise.reports.report_page"}
-"""Decides no result: a stage need not run again when it changes."""
+PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "validation_page")}
+PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
+"""Decides no result: a stage need not run again when it changes, nor when what it alone imports does."""
 
 
 @cache
@@ -37,7 +40,9 @@ def dependencies(stage: str) -> list[Path]:
 
 def imported_modules(script: Path) -> set[str]:
     """Every module of ours that a script needs, at the top or inside a function, directly or through others."""
-    graph = import_graph()
+    graph = copy.deepcopy(import_graph())
+    for module in PLUMBING & {name for name in graph.modules if name.startswith("leadwise.reports.")}:
+        graph.remove_module(module)
     direct = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

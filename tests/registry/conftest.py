@@ -40,6 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     from leadwise.datasets.store import open_store
     from leadwise.evaluation.evaluate import evaluate_model
     from leadwise.evaluation.files import STATEMENTS_FILE
+    from leadwise.reports.evaluation_page import write_evaluation
     from leadwise.training.fit import fit_model
     from leadwise.training.prediction import load_trained
     from leadwise.training.recipe import recipe_for
@@ -59,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
         folder = workspace / "models" / "clinical" / model
         fit_model(recipe_for(model, parameters), store, folder, report=lambda epoch, metrics: None)
         evaluation = evaluate_model(load_trained(folder), store, bootstrap=100, seed=1)
-        evaluation.write(workspace / "evaluation" / "clinical" / model)
+        write_evaluation(evaluation, workspace / "evaluation" / "clinical" / model)
     file = workspace / "evaluation" / "clinical" / "fusion_augmented" / STATEMENTS_FILE
     content = json.loads(file.read_text(encoding="utf-8"))
     # So few simulated patients and so short a training leave nothing to trust.

@@ -263,7 +263,7 @@ def _ingest(
         for name, rows in ((RECORDS_FILE, table), (PRIVILEGED_FILE, cleaned.privileged)):
             rows[reading.is_read].reset_index(drop=True).to_parquet(beside / name, index=False)
         (beside / INPUTS_FILE).write_text(inputs.listing(), encoding="utf-8")
-        validation.write_report(beside / VALIDATION_FOLDER, manifest)
+        validation.write_report(beside / VALIDATION_FOLDER)
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
     shutil.rmtree(failed, ignore_errors=True)
     return manifest

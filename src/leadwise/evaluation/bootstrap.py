@@ -56,7 +56,7 @@ def bootstrap_replicates(
     """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined.
 
     Args:
-        metrics: weights -> name -> ``(replicate,)``, such as ``named_metrics.all_metrics`` on fixed rows.
+        metrics: weights -> name -> ``(replicate,)``, such as ``metric_registry.all_metrics`` on fixed rows.
         weights: what ``patient_weights`` drew.
     """
     blocks = [

@@ -1,4 +1,9 @@
-"""Evaluated models against each other on the same rows: differences with intervals, patients resampled in pairs."""
+"""Evaluated models against each other on the same rows: differences with intervals, patients resampled in pairs.
+
+And against what is published, and against an input that leaks the diagnosis: ``infarction_stadium1`` and
+``infarction_stadium2`` are "only set to a value if at least one statement belongs to the superclass MI" (Wagner et al.,
+Scientific Data 2020, 7:154, table 11), so whether they are set says what is to be found.
+"""
 
 import json
 import math
@@ -14,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import MODEL_NAMES, SUPERCLASSES, TEST_FOLD, FeatureSet
-from leadwise.evaluation.bootstrap import bootstrap_replicates, patient_weights
+from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, bootstrap_replicates, patient_weights
 from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
 from leadwise.evaluation.metrics import Estimate, auroc, binary_accuracy, f1
 
@@ -171,3 +176,107 @@ def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dic
         found[f"{prefix}binary_accuracy"] = binary_accuracy(y, p, thresholds, weights).mean(axis=-1)
         found[f"{prefix}macro_f1"] = f1(y, p, thresholds, weights).mean(axis=-1)
     return found
+
+
+STADIUM_COLUMNS = ("infarction_stadium1", "infarction_stadium2")
+FINDING = "MI"
+
+
+@dataclass(frozen=True)
+class StadiumLeak:
+    """How well the mere presence of a stage tells infarction, without any recording or model.
+
+    Attributes:
+        records: rows looked at.
+        positives: of these, with infarction.
+        present: of these, with a stage.
+        present_positives: with both.
+        auroc: of infarction by presence; NaN where undefined.
+        interval: 95 %, patients resampled.
+    """
+
+    records: int
+    positives: int
+    present: int
+    present_positives: int
+    auroc: float
+    interval: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Part of ``leak.json``."""
+        return {
+            "finding": FINDING,
+            "records": self.records,
+            "positives": self.positives,
+            "with_stadium": self.present,
+            "with_stadium_and_finding": self.present_positives,
+            "auroc": self.auroc if np.isfinite(self.auroc) else None,
+            "interval": self.interval.bounds(),
+        }
+
+
+def stadium_alone(records: pd.DataFrame, weights: NDArray[np.int16]) -> StadiumLeak:
+    """The AUROC of infarction by whether one of ``STADIUM_COLUMNS`` is set.
+
+    Args:
+        records: rows of ``Store.records``.
+        weights: ``(replicate, record)`` of ``patient_weights`` for these rows.
+    """
+    present = records[list(STADIUM_COLUMNS)].notna().any(axis=1).to_numpy()
+    has_it = records[list(SUPERCLASSES)][FINDING].to_numpy(dtype=bool)
+    compute = partial(_area, has_it, present)
+    return StadiumLeak(
+        records=len(records),
+        positives=int(has_it.sum()),
+        present=int(present.sum()),
+        present_positives=int((present & has_it).sum()),
+        auroc=float(compute(None)["auroc"]),
+        interval=bootstrap_intervals(compute, weights)["auroc"],
+    )
+
+
+def _area(
+    has_it: NDArray[np.bool_], present: NDArray[np.bool_], weights: NDArray[np.int16] | None
+) -> dict[str, NDArray[np.float64]]:
+    return {"auroc": auroc(has_it[:, None], present[:, None], weights)[..., 0]}
+
+
+FOLD_10_ROWS: Mapping[str, tuple[int, ...]] = {"1.0.1": (2203, 2198), "1.0.2": (2198,), "1.0.3": (2198,)}
+"""Rows of fold 10 by release, all of them; release 1.0.1 without the records that 1.0.2 dropped as well."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published macro AUROC over the five superclasses on fold 10.
+
+    Attributes:
+        macro_auroc: as published.
+        model: what it is of.
+    """
+
+    macro_auroc: float
+    model: str
+
+
+MACRO_AUROC: tuple[Published, ...] = (
+    Published(0.9347, "ECGFounder, pretrained on ten million ECGs and fine-tuned"),
+    Published(0.9336, "ECG-CPC, pretrained and fine-tuned"),
+    Published(0.9320, "S4, from scratch"),
+    Published(0.930, "resnet1d_wang, from scratch (Strodthoff et al. 2021, doi:10.1109/JBHI.2020.3022989)"),
+    Published(0.928, "xresnet1d101, from scratch (the same)"),
+)
+"""Figures with checkpoints or thresholds picked on fold 10 itself, or on a part of its rows, are left out."""
+
+STATEMENTS_MACRO_AUROC = (0.925, 0.942)
+"""Over all 71 statements."""
+
+
+def comparable(manifest: Mapping[str, Any], rows: Mapping[str, int]) -> bool:
+    """Whether an evaluation is on all rows of fold 10 of a release of PTB-XL."""
+    return not manifest["simulated"] and rows["test"] in FOLD_10_ROWS.get(manifest["release"], ())
+
+
+def published_line() -> str:
+    """The published figures in one sentence."""
+    figures = "; ".join(f"{one.macro_auroc:g} {one.model}" for one in MACRO_AUROC)
+    return f"Published on fold 10, macro AUROC: {figures}."

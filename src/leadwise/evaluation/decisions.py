@@ -14,11 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
-from leadwise.evaluation.abstention import COVERAGE, aurc, choose_band
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.metrics import decide, decision_rates, validate
-from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, Target, best_f1, reaching, youden
+from leadwise.evaluation.thresholds import (
+    CONFIDENCE,
+    COVERAGE,
+    TARGETS,
+    Target,
+    aurc,
+    best_f1,
+    choose_band,
+    reaching,
+    youden,
+)
 from leadwise.policies import Band, Policy, is_uncertain
 
 Floats = NDArray[np.float64]

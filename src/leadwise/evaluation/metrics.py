@@ -5,7 +5,7 @@ often each record counts: ``None`` (once each), ``(record,)``, or ``(replicate, 
 The result then has a leading replicate axis, so a point estimate and its 1000 replicates are one code path.
 
 A record is positive for a class when its probability is at or above the threshold. A metric that is undefined, such as
-the AUROC of a class without positives, is NaN. ``named_metrics`` gives all of them by name, and the reason of a NaN.
+the AUROC of a class without positives, is NaN. ``metric_registry`` holds all of them by name, and the reason of a NaN.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from leadwise.calibration import SMALLEST_PROBABILITY
 from leadwise.contract import LeadwiseError
 from leadwise.evaluation.bootstrap import Interval, percentile_interval
 
@@ -97,6 +98,19 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
     """Brier score per class, ``(..., class)``: the mean squared distance of probability and label."""
     y, p, w = validate(labels, probabilities, weights)
     return _shaped(_mean(np.square(p - y), w), weights)
+
+
+def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
+    """Binary cross-entropy of every record and class, ``(record, class)``; finite."""
+    y, p, _ = validate(labels, probabilities)
+    p = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return -(y * np.log(p) + (1 - y) * np.log1p(-p))
+
+
+def mean_log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """``log_loss`` over records and classes, ``(...)``."""
+    y, p, w = validate(labels, probabilities, weights)
+    return _shaped(_mean(log_loss(y, p).mean(axis=1)[:, None], w)[:, 0], weights)
 
 
 def calibration_error(

@@ -18,9 +18,9 @@ from leadwise.calibration import Calibration, Method
 from leadwise.contract import STATEMENTS, VALIDATION_FOLD, LeadwiseError
 from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE, Group, Statement
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, patient_weights
+from leadwise.evaluation.calibration import choose_method, fit_calibration, patient_parts
 from leadwise.evaluation.files import finite
 from leadwise.evaluation.metrics import ranking, validate
-from leadwise.evaluation.statement_calibration import choose_method, fit_calibration, patient_parts
 from leadwise.evaluation.thresholds import best_f1
 
 Floats = NDArray[np.float64]

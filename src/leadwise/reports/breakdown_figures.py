@@ -1,4 +1,4 @@
-"""Macro AUROC of every subgroup with its interval, one below the other: a forest plot."""
+"""The AUROC by subgroup, by statement, and of disturbed recordings."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from leadwise.datasets.statements import GROUPS
@@ -16,10 +15,11 @@ from leadwise.evaluation.bootstrap import Interval
 from leadwise.evaluation.robustness import MACRO, Curve, Robustness, check_same_trials
 from leadwise.evaluation.statements import ANSWERED_ELSEWHERE
 from leadwise.evaluation.subgroups import SubgroupResult
+from leadwise.reports.figure_style import BLUE, FAINT, GREEN, INK, ORANGE, PINK, SOFT, YELLOW, blank, headline, tidy
 
 METRIC = "macro_auroc"
 ROW_IN = 0.22
-_INK, _SOFT, _FAINT, _DOT, _BAND = "#222233", "#6B6B7B", "#EEEEF2", "#0072B2", "#DCE9F3"
+_BAND = "#DCE9F3"
 
 
 def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: Interval, *, title: str = "") -> Figure:
@@ -33,11 +33,10 @@ def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: In
     """
     kinds = [(kind, list(members)) for kind, members in groupby(groups, key=lambda group: group.kind)]
     rows = sum(len(members) + 1.35 for _, members in kinds)
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    figure = Figure(figsize=(8.2, 1.15 + ROW_IN * rows), dpi=150, layout=layout, facecolor="white")
+    figure = blank(8.2, 1.15 + ROW_IN * rows)
     axes = figure.subplots()
     axes.axvspan(interval.low, interval.high, color=_BAND, linewidth=0, zorder=0)
-    axes.axvline(whole, color=_DOT, linewidth=1, zorder=1)
+    axes.axvline(whole, color=BLUE, linewidth=1, zorder=1)
     ticks: dict[float, str] = {}
     place = 0.0
     for kind, members in kinds:
@@ -48,29 +47,24 @@ def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: In
             ticks[place] = group.name
             _row(axes, place, group)
         place += 1
-    axes.set_yticks(list(ticks), list(ticks.values()), fontsize=9, color=_INK)
+    axes.set_yticks(list(ticks), list(ticks.values()), fontsize=9, color=INK)
     axes.set_ylim(place - 0.3, -0.4)
     axes.set_xlim(*_range(groups, interval))
-    axes.set_xlabel("macro AUROC (line and band: all records)", fontsize=9.5, color=_INK)
+    tidy(axes, "macro AUROC (line and band: all records)", title=title or "Subgroups", grid="x")
     axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=9, colors=_INK, length=3)
-    axes.grid(axis="x", color=_FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#9999A5")
-    axes.set_title(title or "Subgroups", loc="left", fontsize=11, fontweight="bold", color=_INK)
+    axes.spines["left"].set_visible(False)
     return figure
 
 
 def _row(axes: Axes, place: float, group: SubgroupResult) -> None:
     right = axes.get_yaxis_transform()
-    axes.text(1.015, place, f"{group.records:,}", transform=right, va="center", ha="left", fontsize=8.5, color=_SOFT)
+    axes.text(1.015, place, f"{group.records:,}", transform=right, va="center", ha="left", fontsize=8.5, color=SOFT)
     if METRIC not in group.values:
-        axes.text(0.01, place, "too few to say", transform=right, va="center", fontsize=8, color=_SOFT, style="italic")
+        axes.text(0.01, place, "too few to say", transform=right, va="center", fontsize=8, color=SOFT, style="italic")
         return
     bounds = group.intervals[METRIC]
-    axes.plot([bounds.low, bounds.high], [place, place], color=_DOT, linewidth=1.6, zorder=2)
-    axes.plot(group.values[METRIC], place, "o", color=_DOT, markersize=5, zorder=3)
+    axes.plot([bounds.low, bounds.high], [place, place], color=BLUE, linewidth=1.6, zorder=2)
+    axes.plot(group.values[METRIC], place, "o", color=BLUE, markersize=5, zorder=3)
 
 
 def _range(groups: Sequence[SubgroupResult], interval: Interval) -> tuple[float, float]:
@@ -89,15 +83,14 @@ def _bold(text: str) -> str:
 
 COLUMNS = 5
 _STYLES = (
-    ("#0072B2", "o", "solid"),
-    ("#D55E00", "s", (0, (5, 1.5))),
-    ("#009E73", "^", (0, (1.5, 1.2))),
-    ("#CC79A7", "D", (0, (6, 1.5, 1, 1.5))),
+    (BLUE, "o", "solid"),
+    (ORANGE, "s", (0, (5, 1.5))),
+    (GREEN, "^", (0, (1.5, 1.2))),
+    (PINK, "D", (0, (6, 1.5, 1, 1.5))),
 )
 """Colours of Okabe and Ito (2008); marker and dash tell the lines apart without any colour."""
 _SHIFT = 0.09
 """Lines stand side by side, so that their intervals do not hide each other."""
-_INK_ROBUSTNESS, _FAINT_ROBUSTNESS = "#222233", "#EEEEF2"
 
 
 def robustness_figure(models: Mapping[str, Robustness], *, title: str = "") -> Figure:
@@ -115,16 +108,15 @@ def robustness_figure(models: Mapping[str, Robustness], *, title: str = "") -> F
     check_same_trials(models)
     curves = next(iter(models.values())).curves
     rows = -(-len(curves) // COLUMNS)
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
-    figure = Figure(figsize=(14.0, 0.9 + 3.1 * rows), dpi=150, layout=layout, facecolor="white")
+    figure = blank(14.0, 0.9 + 3.1 * rows, w_pad=0.06)
     panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
     for place, (axes, curve) in enumerate(zip(panels, curves, strict=False)):
         _panel(axes, curve, models)
-        axes.set_ylabel("macro AUROC" if place % COLUMNS == 0 else "", fontsize=10, color=_INK_ROBUSTNESS)
+        tidy(axes, curve.unit, "macro AUROC" if place % COLUMNS == 0 else "", title=curve.title)
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
     handles, names = panels[0].get_legend_handles_labels()
-    handles.append(Line2D([], [], color="#666670", linestyle=":", linewidth=1.3))
+    handles.append(Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3))
     names.append("undisturbed (shades and bars: 95 % intervals)")
     figure.legend(
         handles,
@@ -133,13 +125,10 @@ def robustness_figure(models: Mapping[str, Robustness], *, title: str = "") -> F
         ncols=len(names),
         frameon=False,
         fontsize=10,
-        labelcolor=_INK_ROBUSTNESS,
+        labelcolor=INK,
     )
     records = next(iter(models.values())).records
-    headline = title or "Robustness: macro AUROC of disturbed recordings"
-    figure.suptitle(
-        f"{headline}  ({records:,} records)", x=0.005, ha="left", fontsize=12, fontweight="bold", color=_INK_ROBUSTNESS
-    )
+    headline(figure, f"{title or 'Robustness: macro AUROC of disturbed recordings'}  ({records:,} records)")
     return figure
 
 
@@ -162,20 +151,12 @@ def _panel(axes: Axes, curve: Curve, models: Mapping[str, Robustness]) -> None:
         axes.plot(x, y, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.7, label=name, zorder=3)
     axes.set_xticks(places, curve.labels)
     axes.set_xlim(-0.4, len(places) - 0.6)
-    axes.set_title(curve.title, loc="left", fontsize=10.5, fontweight="bold", color=_INK_ROBUSTNESS)
-    axes.set_xlabel(curve.unit, fontsize=9.5, color=_INK_ROBUSTNESS)
-    axes.tick_params(labelsize=9, colors=_INK_ROBUSTNESS, length=3)
-    axes.grid(color=_FAINT_ROBUSTNESS, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color("#9999A5")
 
 
 GROUP_TITLES: Mapping[str, str] = {"diagnostic": "Diagnoses", "form": "Form of the waves", "rhythm": "Rhythm"}
-GROUP_COLOURS: Mapping[str, str] = {"diagnostic": "#0072B2", "form": "#E69F00", "rhythm": "#009E73"}
+GROUP_COLOURS: Mapping[str, str] = {"diagnostic": BLUE, "form": YELLOW, "rhythm": GREEN}
 """From the palette of Okabe and Ito (2008)."""
 
-_INK_STATEMENT, _FAINT_STATEMENT, _GREY = "#222233", "#D9D9E0", "#77777F"
 _ROW_INCHES, _NOTE_INCHES, _ABOVE_INCHES, _BELOW_INCHES, _WIDTH_INCHES = 0.235, 0.165, 0.85, 0.75, 9.5
 _NOTE_LETTERS = 155
 _LOWEST = 0.7
@@ -209,7 +190,7 @@ def statement_figure(content: Mapping[str, Any], *, title: str = "") -> Figure:
     _dress(axes, content["macro_auroc"]["all"])
     for number, note in enumerate(notes):
         y = (_NOTE_INCHES * (len(notes) - number) - 0.08) / height
-        figure.text(0.007, y, note, fontsize=7.5, color=_GREY, va="center")
+        figure.text(0.007, y, note, fontsize=7.5, color=SOFT, va="center")
     figure.suptitle(title or "SCP-ECG statements", x=0.007, y=1 - 0.25 / height, ha="left", va="center", fontsize=12)
     return figure
 
@@ -248,9 +229,9 @@ def _draw_row(axes: Axes, at: int, entry: Entry) -> None:
     _text(axes, -0.03, at, entry["name"], ha="right")
     _text(axes, 1.86, at, f"{entry['positives']['test']:,}", ha="right")
     if area["value"] is None:
-        _text(axes, 1.03, at, "undefined", color=_GREY)
+        _text(axes, 1.03, at, "undefined", color=SOFT)
         return
-    axes.axhline(at, color=_FAINT_STATEMENT, linewidth=0.6, zorder=0)
+    axes.axhline(at, color=FAINT, linewidth=0.6, zorder=0)
     colour = GROUP_COLOURS[entry["group"]]
     interval = ""
     if area["low"] is not None:
@@ -263,7 +244,7 @@ def _draw_row(axes: Axes, at: int, entry: Entry) -> None:
 
 def _text(axes: Axes, x: float, at: float, text: str, **style: Any) -> None:
     """Text beside a line; ``x`` in widths of the axes."""
-    common: dict[str, Any] = {"fontsize": 8.5, "color": _INK_STATEMENT, "va": "center", "clip_on": False}
+    common: dict[str, Any] = {"fontsize": 8.5, "color": INK, "va": "center", "clip_on": False}
     axes.text(x, at, text, transform=axes.get_yaxis_transform(), **(common | style))
 
 
@@ -273,18 +254,15 @@ def _dress(axes: Axes, macro: Mapping[str, Any]) -> None:
         (1.66, "AUPRC", "right"),
         (1.86, "positives", "right"),
     ):
-        _text(axes, x, -0.9, words, ha=ha, fontsize=8, color=_GREY)
+        _text(axes, x, -0.9, words, ha=ha, fontsize=8, color=SOFT)
+    tidy(axes, grid="x")
     axes.set_yticks([])
-    axes.tick_params(labelsize=8, colors=_INK_STATEMENT, length=3)
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.grid(axis="x", color=_FAINT_STATEMENT, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
     if macro["value"] is None:
         axes.set_xlabel("AUROC", fontsize=9)
         return
-    axes.axvline(macro["value"], color=_INK_STATEMENT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.axvline(macro["value"], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     words = f"AUROC; dashed: mean over all {macro['statements']} statements with a positive, {macro['value']:.3f}"
     if macro["low"] is not None:
         words += f" [{macro['low']:.3f}, {macro['high']:.3f}]"
-    axes.set_xlabel(words, fontsize=8.5, color=_INK_STATEMENT)
+    axes.set_xlabel(words, fontsize=8.5, color=INK)

@@ -6,11 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.evaluation.abstention import RECORD, CoverageRisk, coverage_risk
 from leadwise.evaluation.metrics import (
     DEFAULT_THRESHOLD,
     Floats,
@@ -19,20 +17,11 @@ from leadwise.evaluation.metrics import (
     calibration_error,
     confusion_matrices,
 )
+from leadwise.evaluation.thresholds import RECORD, CoverageRisk, coverage_risk
 from leadwise.policies import Band, is_uncertain
-
-CLASS_COLOURS: Mapping[str, str] = {
-    "NORM": "#009E73",
-    "MI": "#D55E00",
-    "STTC": "#0072B2",
-    "CD": "#CC79A7",
-    "HYP": "#E69F00",
-}
-"""From the palette of Okabe and Ito (2008), which readers with any colour vision tell apart."""
+from leadwise.reports.figure_style import CLASS_COLOURS, FAINT, INK, blank, headline, tidy
 
 _LINE_STYLES = ("solid", (0, (6, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (2, 1)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
-_INK = "#222233"
-_FAINT = "#D9D9E0"
 
 
 def roc_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -> Figure:
@@ -46,7 +35,7 @@ def roc_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") 
 
     y, p = np.asarray(labels), np.asarray(probabilities)
     figure, axes = _square(title or "ROC curves", "1 - specificity", "sensitivity")
-    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, zorder=1)
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
     for k, area in enumerate(auroc(y, p)):
         curve = (np.nan, np.nan) if np.isnan(area) else roc_curve(y[:, k], p[:, k])[:2]
         _class_line(axes, k, *curve, text=f"AUROC {area:.3f}")
@@ -69,7 +58,7 @@ def pr_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -
             _class_line(axes, k, recall, precision, text=f"AP {area:.3f}", steps=True)
         colour = CLASS_COLOURS[SUPERCLASSES[k]]
         axes.plot([1.0, 1.025], [y[:, k].mean()] * 2, color=colour, linewidth=2.5, clip_on=False, zorder=4)
-    axes.text(1.04, 0.005, "prevalence", rotation=90, va="bottom", fontsize=8, color=_INK)
+    axes.text(1.04, 0.005, "prevalence", rotation=90, va="bottom", fontsize=8, color=INK)
     return _with_legend(figure, axes, "lower left")
 
 
@@ -81,12 +70,12 @@ def reliability_figure(
     Bins hold equal numbers of pairs; bars are 95 % Wilson intervals. Below: how the probabilities are spread.
     """
     y = np.asarray(labels, dtype=float)
-    figure = _blank(6.0, 6.8)
+    figure = blank(6.0, 6.8)
     upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
-    _tidy(upper, "", "observed share")
-    _tidy(lower, "predicted probability", "pairs")
+    tidy(upper, "", "observed share", title=title or "Reliability")
+    tidy(lower, "predicted probability", "pairs")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    upper.plot([0, 1], [0, 1], color=_FAINT, linewidth=1.2, zorder=1)
+    upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, zorder=1)
     for p, name, colour, marker in (
         (np.asarray(raw, dtype=float), "raw", "#999999", "s"),
         (np.asarray(calibrated, dtype=float), "calibrated", "#0072B2", "o"),
@@ -99,8 +88,7 @@ def reliability_figure(
         )
         lower.hist(p.ravel(), bins=np.linspace(0, 1, 41).tolist(), histtype="step", color=colour, linewidth=1.4)
     lower.set_yscale("log")
-    upper.legend(frameon=False, loc="upper left", fontsize=9, labelcolor=_INK)
-    upper.set_title(title or "Reliability", loc="left", fontsize=11, fontweight="bold", color=_INK)
+    upper.legend(frameon=False, loc="upper left", fontsize=9, labelcolor=INK)
     return figure
 
 
@@ -110,10 +98,10 @@ def confusion_figure(
     """Five 2 x 2 confusion matrices: counts, and shares of each true class as shading."""
     matrices = confusion_matrices(labels, probabilities, thresholds)
     limits = np.broadcast_to(np.asarray(thresholds, dtype=float), len(SUPERCLASSES))
-    figure = _blank(12.5, 3.3)
+    figure = blank(12.5, 3.3)
     for k, axes in enumerate(figure.subplots(1, len(SUPERCLASSES))):
         _confusion(axes, matrices[k], SUPERCLASSES[k], limits[k], first=k == 0)
-    figure.suptitle(title or "Confusion matrices", x=0.005, ha="left", fontsize=11, fontweight="bold", color=_INK)
+    headline(figure, title or "Confusion matrices")
     return figure
 
 
@@ -121,16 +109,16 @@ def _confusion(axes: Axes, matrix: NDArray[np.int64], name: str, threshold: floa
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
     for truth, said in np.ndindex(2, 2):
-        colour = "white" if shares[truth, said] > 0.6 else _INK
+        colour = "white" if shares[truth, said] > 0.6 else INK
         axes.text(said, truth - 0.07, f"{matrix[truth, said]:,}", ha="center", va="center", fontsize=13, color=colour)
         axes.text(
             said, truth + 0.22, f"{shares[truth, said]:.1%}", ha="center", va="center", fontsize=8.5, color=colour
         )
-    axes.set_xticks([0, 1], [f"no {name}", name], fontsize=9, color=_INK)
-    axes.set_yticks([0, 1], [f"no {name}", name], fontsize=9, color=_INK, rotation=90, va="center")
-    axes.set_xlabel(f"decision (at {threshold:.3f})", fontsize=9, color=_INK)
-    axes.set_ylabel("truth" if first else "", fontsize=9, color=_INK)
-    axes.set_title(f"{name}: {SUPERCLASS_NAMES[name]}", fontsize=9.5, color=_INK)
+    axes.set_xticks([0, 1], [f"no {name}", name], fontsize=9, color=INK)
+    axes.set_yticks([0, 1], [f"no {name}", name], fontsize=9, color=INK, rotation=90, va="center")
+    axes.set_xlabel(f"decision (at {threshold:.3f})", fontsize=9, color=INK)
+    axes.set_ylabel("truth" if first else "", fontsize=9, color=INK)
+    axes.set_title(f"{name}: {SUPERCLASS_NAMES[name]}", fontsize=9.5, color=INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -161,33 +149,17 @@ def _class_line(axes: Axes, k: int, x: ArrayLike, y: ArrayLike, *, text: str, st
     )
 
 
-def _blank(width_in: float, height_in: float) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
-    return Figure(figsize=(width_in, height_in), dpi=150, layout=layout, facecolor="white")
-
-
 def _square(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = _blank(6.0, 6.0)
+    figure = blank(6.0, 6.0)
     axes = figure.subplots()
-    _tidy(axes, x_label, y_label)
+    tidy(axes, x_label, y_label, title=title)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK)
     return figure, axes
-
-
-def _tidy(axes: Axes, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(x_label, fontsize=10, color=_INK)
-    axes.set_ylabel(y_label, fontsize=10, color=_INK)
-    axes.tick_params(labelsize=9, colors=_INK, length=3)
-    axes.grid(color="#EEEEF2", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color("#9999A5")
 
 
 def _with_legend(figure: Figure, axes: Axes, corner: Literal["lower left", "lower right"]) -> Figure:
     axes.legend(
-        loc=corner, fontsize=9, frameon=True, framealpha=0.92, edgecolor="none", labelcolor=_INK, handlelength=3.2
+        loc=corner, fontsize=9, frameon=True, framealpha=0.92, edgecolor="none", labelcolor=INK, handlelength=3.2
     )
     return figure
 
@@ -217,8 +189,7 @@ def coverage_risk_figure(
     """
     curves = coverage_risk(labels, probabilities, [thresholds[name] for name in SUPERCLASSES])
     unsure = is_uncertain(probabilities, [uncertain[name] for name in SUPERCLASSES])
-    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08)
-    figure = Figure(figsize=(11, 5), dpi=150, facecolor="white", layout=layout)
+    figure = blank(11, 5)
     left, right = figure.subplots(1, 2)
     for k, name in enumerate(SUPERCLASSES):
         _draw_class(left, name, _LINE_STYLES[k], curves[name], 1 - unsure[:, k].mean())
@@ -226,13 +197,13 @@ def coverage_risk_figure(
         [], [], marker="o", markersize=6.5, color="#777788", linestyle="none", label="answered outside of the band"
     )
     together = curves[RECORD]
-    _draw_curve(right, together, color=_INK, linewidth=2, label=f"surest first, AURC {together.aurc:.3f}")
+    _draw_curve(right, together, color=INK, linewidth=2, label=f"surest first, AURC {together.aurc:.3f}")
     at_random = f"at random, {_percent(together.full_risk)}"
     right.axhline(together.full_risk, color="#888899", linestyle=(0, (2, 2)), linewidth=1.2, label=at_random)
     _tidy_abstention(left, "one class")
     _tidy_abstention(right, "all five classes of a record")
-    left.set_ylabel("share of these answers that is wrong (risk)", fontsize=10, color=_INK)
-    figure.suptitle(title or "Coverage and risk", x=0.01, ha="left", fontsize=11, fontweight="bold", color=_INK)
+    left.set_ylabel("share of these answers that is wrong (risk)", fontsize=10, color=INK)
+    headline(figure, title or "Coverage and risk")
     return figure
 
 
@@ -251,17 +222,12 @@ def _draw_curve(axes: Axes, curve: CoverageRisk, **line: Any) -> None:
 
 
 def _tidy_abstention(axes: Axes, heading: str) -> None:
-    axes.set_title(heading, loc="left", fontsize=10, color=_INK)
-    axes.set_xlabel("share of records that get a yes or a no (coverage)", fontsize=10, color=_INK)
+    tidy(axes, "share of records that get a yes or a no (coverage)")
+    axes.set_title(heading, loc="left", fontsize=10, color=INK)
     axes.set(xlim=(0, 1.01), ylim=(0, None))
-    axes.tick_params(labelsize=9, colors=_INK, length=3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.grid(color="#EEEEF2", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["bottom", "left"]].set_color("#9999A5")
-    axes.legend(loc="upper left", fontsize=8.5, frameon=True, framealpha=0.92, edgecolor="none", labelcolor=_INK)
+    axes.legend(loc="upper left", fontsize=8.5, frameon=True, framealpha=0.92, edgecolor="none", labelcolor=INK)
 
 
 def _percent(share: float) -> str:

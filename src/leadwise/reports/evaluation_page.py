@@ -5,8 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
-from leadwise.evaluation.abstention import RECORD
+from leadwise.evaluation.comparison import STATEMENTS_MACRO_AUROC, comparable, published_line
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     FIGURES_FOLDER,
@@ -17,9 +18,18 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
-from leadwise.evaluation.named_metrics import STATEMENTS_MACRO_AUROC, comparable, published_line
+from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+from leadwise.evaluation.thresholds import RECORD
+from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
+from leadwise.reports.curve_figures import (
+    confusion_figure,
+    coverage_risk_figure,
+    pr_figure,
+    reliability_figure,
+    roc_figure,
+)
 from leadwise.reports.report_page import (
     Beside,
     Cell,
@@ -33,6 +43,7 @@ from leadwise.reports.report_page import (
     Table,
     Text,
     Tile,
+    data_name,
     estimate,
     number,
     picture,
@@ -41,7 +52,9 @@ from leadwise.reports.report_page import (
 )
 
 if TYPE_CHECKING:
-    from leadwise.evaluation.evaluation import Evaluation
+    from matplotlib.figure import Figure
+
+    from leadwise.evaluation.evaluate import Evaluation
     from leadwise.evaluation.metrics import Estimate
 
 
@@ -87,20 +100,18 @@ METHOD_NAMES = {
 
 def classes_section(evaluation: "Evaluation", figures: Path) -> Section:
     """Every class: how well it is told apart, and how well its probabilities are calibrated."""
-    asked = ("auroc", "auprc", "chosen/f1", "chosen/sensitivity", "chosen/specificity", "brier", "ece")
-    heads = ("class", "records with it", "AUROC", "AUPRC", "F1", "sensitivity", "specificity", "Brier", "cal. error")
+    # One column a metric: decisions at the chosen thresholds, of which the next tables say more.
+    shown = [of for of in headline_names().values() if of.metric.per_class and (of.prefix or not of.metric.decides)]
+    heads = ("class", "records with it", *(of.metric.title for of in shown))
     y = evaluation.test_rows("y")
     rows = []
     for k, name in enumerate(SUPERCLASSES):
         count = Cell(f"{int(y[:, k].sum()):,}", f"{y[:, k].mean():.1%}")
-        found = [_metric(evaluation, f"test/{metric}/{name}") for metric in asked]
+        found = [_metric(evaluation, f"test/{of.prefix}{of.metric.name}/{name}") for of in shown]
         rows.append(Row([_class_name(name), count, *found]))
-    means = ("macro_auroc", "macro_auprc", "chosen/macro_f1", "chosen/macro_sensitivity", "chosen/macro_specificity")
-    found = [_metric(evaluation, f"test/{metric}") for metric in (*means, "brier", "ece")]
+    found = [_metric(evaluation, f"test/{of.prefix}{of.metric.mean}") for of in shown]
     rows.append(Row([Cell("mean"), Cell(), *found]))
-    caption = (
-        "F1, sensitivity and specificity at the chosen thresholds. An AUPRC is to be read against the share above."
-    )
+    caption = "Decisions at the chosen thresholds. An AUPRC is to be read against the share above."
     curves = [
         picture(figures / "roc_curves.png", "ROC curves of the five classes"),
         picture(
@@ -286,14 +297,21 @@ LIMITS = (
 )
 
 
-def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
-    """Write ``report.html`` beside the figures of an evaluation.
+def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
+    """Write all numbers, the figures and ``report.html`` of an evaluation; the folder is whole or as it was.
 
     Args:
         evaluation: what is reported.
-        folder: of the evaluation; its figures are drawn already.
+        folder: where; replaced if it is there.
         run_id: the tracked run that made it.
     """
+    with folder_written_atomically(folder) as beside:
+        evaluation.write(beside, run_id)
+        draw_figures(evaluation, beside / FIGURES_FOLDER)
+        write_page(_page(evaluation, beside, run_id), beside / REPORT_FILE)
+
+
+def _page(evaluation: "Evaluation", folder: Path, run_id: str | None) -> Page:
     figures = folder / FIGURES_FOLDER
     sections = [
         _overall_section(evaluation),
@@ -307,9 +325,8 @@ def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = No
         Section("limits", "What it cannot say", [Lines(LIMITS)]),
     ]
     rows, training, manifest = evaluation.rows, evaluation.training, evaluation.manifest
-    release = "simulated data" if manifest["simulated"] else f"PTB-XL {manifest['release']}"
-    page = Page(
-        title=f"{evaluation.model}: fold {TEST_FOLD} of {release}",
+    return Page(
+        title=f"{evaluation.model}: fold {TEST_FOLD} of {data_name(manifest['simulated'], manifest['release'])}",
         subtitle=(
             f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and thresholds "
             f"were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
@@ -321,7 +338,6 @@ def write_report(evaluation: "Evaluation", folder: Path, run_id: str | None = No
         sections=[section for section in sections if section.parts],
         footer=_footer(evaluation, run_id),
     )
-    write_page(page, folder / REPORT_FILE)
 
 
 def _tiles(evaluation: "Evaluation") -> list[Tile]:
@@ -344,22 +360,10 @@ def _found(evaluation: "Evaluation", metric: str) -> Cell:
 
 def _overall_section(evaluation: "Evaluation") -> Section:
     """All rows beside labelled rows."""
-    asked = {
-        "macro AUROC": "macro_auroc",
-        "macro AUPRC": "macro_auprc",
-        "mean accuracy at 0.5": "binary_accuracy",
-        "mean accuracy of never saying anything (the floor)": "floor/binary_accuracy",
-        "mean accuracy at the chosen thresholds": "chosen/binary_accuracy",
-        "macro F1 at 0.5": "macro_f1",
-        "macro F1 at the chosen thresholds": "chosen/macro_f1",
-        "all five classes right, at 0.5": "exact_match",
-        "all five classes right, at the chosen thresholds": "chosen/exact_match",
-        "Brier score": "brier",
-        "expected calibration error": "ece",
-    }
+    named = headline_names() | {FLOOR: metric_names()[FLOOR]}
     rows = [
-        Row([Cell(name), *(_found(evaluation, prefix + metric) for prefix in ("test/", "test/labelled/"))])
-        for name, metric in asked.items()
+        Row([Cell(of.title), *(_found(evaluation, prefix + name) for prefix in ("test/", "test/labelled/"))])
+        for name, of in named.items()
     ]
     heads = (
         "mean over the five classes",
@@ -398,3 +402,40 @@ def _footer(evaluation: "Evaluation", run_id: str | None) -> list[str]:
         "PTB-XL: Wagner et al. (2022), PhysioNet, doi:10.13026/kfzx-aw45; Wagner et al. (2020), Scientific Data 7:154, "
         "doi:10.1038/s41597-020-0495-6; Goldberger et al. (2000), Circulation 101(23):e215-e220. Licence CC BY 4.0.",
     ]
+
+
+def draw_figures(evaluation: "Evaluation", folder: Path) -> None:
+    """Write every figure as PNG into a new folder."""
+    folder.mkdir()
+    for name, figure in _figures(evaluation).items():
+        figure.savefig(folder / f"{name}.png")
+
+
+def _figures(evaluation: "Evaluation") -> "dict[str, Figure]":
+    y, p, raw = (evaluation.test_rows(kind) for kind in ("y", "p", "raw"))
+    where, rule = evaluation.where, evaluation.decision.policies[evaluation.decision.policy].rule
+    figures = {
+        "roc_curves": roc_figure(y, p, title=f"ROC curves: {where}"),
+        "pr_curves": pr_figure(y, p, title=f"Precision-recall curves: {where}"),
+        "reliability": reliability_figure(y, raw, p, title=f"Reliability: {where}"),
+        "confusion_at_0.5": confusion_figure(y, p, title=f"Confusion matrices at 0.5: {where}"),
+        "confusion_at_chosen": confusion_figure(
+            y,
+            p,
+            evaluation.decision.limits(),
+            title=f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({rule}): {where}",
+        ),
+    }
+    figures["coverage_and_risk"] = coverage_risk_figure(
+        y, p, evaluation.decision.thresholds, evaluation.decision.uncertain, title=f"Coverage and risk: {where}"
+    )
+    if any("macro_auroc" in group.values for group in evaluation.subgroups):
+        whole = evaluation.metrics["test/macro_auroc"], evaluation.intervals["test/macro_auroc"]
+        figures["subgroups"] = subgroup_figure(evaluation.subgroups, *whole, title=f"Subgroups: {where}")
+    if evaluation.statements:
+        figures["statements"] = statement_figure(evaluation.statements.to_dict(), title=f"Statements: {where}")
+    if evaluation.robustness:
+        figures["robustness"] = robustness_figure(
+            {evaluation.model: evaluation.robustness}, title=f"Robustness: {where}"
+        )
+    return figures

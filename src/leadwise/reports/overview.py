@@ -9,7 +9,18 @@ from typing import Any
 from leadwise.contract import TEST_FOLD, FeatureSet
 from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import patient_weights
-from leadwise.evaluation.comparison import COMPARED, Comparison, above_zero, compare_all, find_evaluated
+from leadwise.evaluation.comparison import (
+    COMPARED,
+    STADIUM_COLUMNS,
+    Comparison,
+    StadiumLeak,
+    above_zero,
+    comparable,
+    compare_all,
+    find_evaluated,
+    published_line,
+    stadium_alone,
+)
 from leadwise.evaluation.files import (
     COMPARISONS_FILE,
     LEAK_FILE,
@@ -18,8 +29,7 @@ from leadwise.evaluation.files import (
     SUMMARY_FILE,
     write_json,
 )
-from leadwise.evaluation.leak import STADIUM_COLUMNS, StadiumLeak, stadium_alone
-from leadwise.evaluation.named_metrics import comparable, published_line
+from leadwise.evaluation.metric_registry import headline_names
 from leadwise.evaluation.robustness import RobustnessError, read_robustness
 from leadwise.reports.breakdown_figures import robustness_figure
 from leadwise.reports.report_page import (
@@ -155,17 +165,7 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
 
 
 def _models_section(summary: Mapping[str, Any]) -> Section:
-    columns = {
-        "macro AUROC": "macro_auroc",
-        "macro AUPRC": "macro_auprc",
-        "accuracy at 0.5": "binary_accuracy",
-        "macro F1 at 0.5": "macro_f1",
-        "accuracy, chosen": "chosen/binary_accuracy",
-        "macro F1, chosen": "chosen/macro_f1",
-        "all five right, 0.5": "exact_match",
-        "Brier": "brier",
-        "cal. error": "ece",
-    }
+    columns = {of.title: name for name, of in headline_names().items()}
     parts: list[Part] = []
     for protocol, rows_meant in (("test", "All records"), ("labelled", "Records with a label")):
         floor = summary["models"][0][protocol]["floor/binary_accuracy"]["value"]

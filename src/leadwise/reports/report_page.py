@@ -10,10 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIMULATED = "Simulated data: these figures say nothing about patients."
@@ -25,11 +28,12 @@ COLOURS = 96
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a value, below it its interval and a note; or, over several columns, why there is none."""
+    """One cell: a value, where it links to, below it its interval and a note; or, over several columns, why none."""
 
     value: str = ""
     interval: str = ""
     note: str = ""
+    link: str = ""
     why: str = ""
     span: int = 1
 
@@ -44,12 +48,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with one head row; the first column is text. A compact one has its intervals beside the values."""
+    """A table with one head row; the first column is text.
+
+    A compact one has its intervals beside the values, a wrapped one is text throughout.
+    """
 
     head: Sequence[str]
     rows: Sequence[Row]
     caption: str = ""
     compact: bool = False
+    wrapped: bool = False
     kind: str = "table"
 
 
@@ -167,7 +175,14 @@ def render(template: str, *, simulated: bool, **content: Any) -> str:
     return environment.get_template(template).render(simulated=shown, disclaimer=DISCLAIMER, **content)
 
 
-def picture(file: Path, says: str) -> Picture:
+def drawn(figure: "Figure", says: str) -> Picture:
+    """A figure, embedded as PNG of 150 dots per inch."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    return picture(image, says)
+
+
+def picture(file: Path | io.BytesIO, says: str) -> Picture:
     """A PNG of a figure, embedded."""
     from PIL import Image
 
@@ -217,45 +232,11 @@ def between(interval: Sequence[float | None] | None, digits: int = 3) -> str:
     return "" if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
 
 
+def data_name(simulated: bool, release: Any) -> str:
+    """What the data are called: ``PTB-XL 1.0.3``."""
+    return "simulated data" if simulated else f"PTB-XL {release}"
+
+
 def named(metrics: Mapping[str, float | None], intervals: Mapping[str, Sequence[float | None]], name: str) -> Cell:
     """A metric of ``metrics.json`` with its interval."""
     return estimate(metrics.get(name), intervals.get(name))
-
-
-CARD_FILE = "card.html"
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a person wants to see first of a finished stage.
-
-    Attributes:
-        title: what was done.
-        subtitle: on what.
-        simulated: whether its figures say nothing about patients.
-        tiles: the few numbers that matter.
-        went_in: name and value of what the stage was given.
-        came_out: name and value of what it has left.
-        shown: tables and pictures, two or three.
-        footer: where to read on.
-    """
-
-    title: str
-    subtitle: str
-    simulated: bool
-    tiles: Sequence[Tile]
-    went_in: Sequence[tuple[str, str]]
-    came_out: Sequence[tuple[str, str]]
-    shown: Sequence[Part] = ()
-    footer: Sequence[str] = ()
-
-    def html(self) -> str:
-        """A page that loads nothing and runs nothing."""
-        return render("card.html", **vars(self))
-
-
-def log_card(card: Card) -> None:
-    """Log a card to the active run."""
-    import mlflow
-
-    mlflow.log_text(card.html(), CARD_FILE)

@@ -8,8 +8,8 @@ from typing import Any
 from leadwise.atomic import write_atomically
 from leadwise.contract import MODEL_NAMES, TEST_FOLD
 from leadwise.datasets.statements import GROUPS
-from leadwise.evaluation.evaluation import HEADLINE
 from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
+from leadwise.evaluation.metric_registry import FLOOR, headline_names
 from leadwise.reports.report_page import SIMULATED, duration
 
 PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
@@ -52,13 +52,7 @@ def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
                 "value": evaluation["metrics"].get(prefix + name),
                 "interval": evaluation["intervals"].get(prefix + name, [None, None]),
             }
-            for name in (
-                *HEADLINE,
-                "chosen/binary_accuracy",
-                "chosen/macro_f1",
-                "chosen/exact_match",
-                "floor/binary_accuracy",
-            )
+            for name in (*headline_names(), FLOOR)
         }
     return row
 

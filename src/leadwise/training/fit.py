@@ -24,7 +24,6 @@ from leadwise.models.framework import keras
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import Progress, load_checkpoint, load_network
-from leadwise.training.history_figure import draw_history
 from leadwise.training.optimizer import AveragedWeights, optimizer_for
 from leadwise.training.prediction import predict
 from leadwise.training.recipe import Recipe
@@ -183,8 +182,8 @@ def fit_model(
     """Train one model, or go on where an interrupted training stopped, and write its folder.
 
     The folder gets ``model.keras`` (the best epoch by the monitored validation metric), ``preprocessing.json``,
-    ``training.json``, ``history.csv``, ``summary.txt`` and a figure of the history, all at once when the training has
-    ended. A folder that holds the result of the same recipe on the same data is left as it is.
+    ``training.json``, ``history.csv`` and ``summary.txt``, all at once when the training has ended. A
+    folder that holds the result of the same recipe on the same data is left as it is.
 
     Args:
         recipe: the model and how to train it.
@@ -271,10 +270,6 @@ def _write(
         (target / "training.json").write_text(json.dumps(training, indent=2), encoding="utf-8")
         (target / "history.csv").write_text(_history_csv(progress.history), encoding="utf-8")
         (target / "summary.txt").write_text("\n".join(summary), encoding="utf-8")
-        (target / "figures").mkdir()
-        draw_history(progress.history, progress.best_epoch, recipe.model).savefig(
-            target / "figures" / "history.png", dpi=150
-        )
     return training
 
 

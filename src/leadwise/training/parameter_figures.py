@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadwise.training.history_figure import BLUE, ORANGE
-from leadwise.training.study_figures import METRIC_NAMES, PALE
+from leadwise.training.study_figures import BLUE, METRIC_NAMES, ORANGE, PALE
 from leadwise.training.study_table import StudyTable
 
 if TYPE_CHECKING:

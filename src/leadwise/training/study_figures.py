@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadwise.training.halving import cuts
-from leadwise.training.history_figure import BLUE, GREY, ORANGE
 from leadwise.training.study_importance import Importance
 from leadwise.training.study_table import StudyTable, TrialRow
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 GREEN = "#009E73"
 PALE = "#b4bcc6"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 METRIC_NAMES = {"val/macro_auroc": "macro AUROC, fold 9", "val/binary_accuracy": "mean binary accuracy, fold 9"}
 
 

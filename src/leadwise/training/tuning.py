@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError, ModelName
 from leadwise.datasets.store import Store
-from leadwise.reports.report_page import Card
 from leadwise.stage import child_run
 from leadwise.tracking_server import given_up
 from leadwise.training.fit import TrainingData, require_measurable
@@ -28,7 +27,6 @@ from leadwise.training.halving import halving
 from leadwise.training.recipe import Recipe, tuned_file, with_values
 from leadwise.training.search_space import SearchSpace, space_of
 from leadwise.training.study import ERROR, REASON, RETRY_OF, Direction, TrialFailed, open_study, try_again, work_on
-from leadwise.training.study_card import study_card
 from leadwise.training.study_page import write_study_page
 from leadwise.training.study_sampler import NumberedSampler
 from leadwise.training.study_storage import StudyStorage, open_storage
@@ -53,13 +51,15 @@ class Tuned:
         content: of the file that the train stage reads, or would read if an earlier study had not found better.
         page: the report.
         table: one line per trial.
-        card: the short form of the report.
+        study: all of its trials.
+        beside: the same study with other samplers.
     """
 
     content: dict[str, Any]
     page: Path
     table: Path
-    card: Card
+    study: StudyTable
+    beside: Sequence[StudyTable]
 
 
 def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
@@ -231,7 +231,7 @@ def _write(
     page, trials = file.with_suffix(".html"), file.with_suffix(".trials.csv")
     write_atomically(trials, table.as_csv())
     write_study_page(page, table, beside, store.manifest)
-    return Tuned(content, page, trials, study_card(table, beside, store.manifest))
+    return Tuned(content, page, trials, table, beside)
 
 
 def _found_better(file: Path, content: dict[str, Any]) -> bool:

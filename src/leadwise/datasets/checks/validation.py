@@ -18,7 +18,6 @@ from leadwise.datasets.base import Dataset, DatasetTables
 from leadwise.datasets.checks.data_docs import write_data_docs
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
 from leadwise.datasets.checks.frames import signal_frame
-from leadwise.datasets.data_page import summary_page
 
 MAX_EXAMPLES = 10
 MAX_RECORDS = 1000
@@ -264,15 +263,14 @@ class Validation:
         failures = [outcome for outcome in self.outcomes if not outcome.success and outcome.severity == CRITICAL]
         if failures:
             with folder_written_atomically(folder) as beside:
-                self.write_report(beside, {"release": self.release})
+                self.write_report(beside)
             raise ValidationFailed(self.source, failures, folder, self.tally())
 
-    def write_report(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+    def write_report(self, folder: Path) -> None:
         """Write everything that was found.
 
-        ``validation.json``, every outcome; ``summary.html``, one page to read; ``flagged.csv``, every row that breaks
-        a check; ``data_docs/``, the pages of Great Expectations; and, once the waveforms were read,
-        ``signals.parquet``, what was measured in each.
+        ``validation.json``, every outcome; ``flagged.csv``, every row that breaks a check; ``data_docs/``, the pages
+        of Great Expectations; and, once the waveforms were read, ``signals.parquet``, what was measured in each.
         """
         folder.mkdir(parents=True, exist_ok=True)
         content = {
@@ -287,7 +285,6 @@ class Validation:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
         }
         (folder / RESULTS_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        (folder / PAGE_FILE).write_text(summary_page(content, manifest, self._summary), encoding="utf-8")
         flagged = [
             (name, outcome.suite, outcome.check, outcome.severity)
             for outcome in self.outcomes

@@ -1,0 +1,443 @@
+"""One page for each stage, model and study that is read in half a minute: what went in, what came out, what matters.
+
+Every stage logs its own to its run. What a summary shows stands in the files that the stage has written.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
+from leadwise.reports.report_page import (
+    Bars,
+    Cell,
+    More,
+    Part,
+    Pictures,
+    Row,
+    Table,
+    Tile,
+    data_name,
+    drawn,
+    duration,
+    estimate,
+    named,
+    number,
+    picture,
+    render,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from leadwise.training.study_table import StudyTable
+
+RUN_SUMMARY_FILE = "summary.html"
+PAIRS = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a person wants to see first of a finished run.
+
+    Attributes:
+        title: what was done.
+        subtitle: on what.
+        simulated: whether its figures say nothing about patients.
+        tiles: the few numbers that matter: name -> value, or value and a note.
+        inputs: what the run was given, by name.
+        outputs: what it has left, by name.
+        parts: tables and pictures, two or three.
+        footer: where to read on.
+    """
+
+    title: str
+    subtitle: str
+    simulated: bool
+    tiles: Mapping[str, str | Cell | tuple[str | Cell, str]]
+    inputs: PAIRS
+    outputs: PAIRS
+    parts: Sequence[Part] = ()
+    footer: Sequence[str] = field(default_factory=tuple)
+
+    def html(self) -> str:
+        """A page that loads nothing and runs nothing."""
+        content = vars(self) | {"tiles": [_tile(name, told) for name, told in self.tiles.items()]}
+        return render("run_summary.html", parts_shown=content.pop("parts"), **content)
+
+    def log(self) -> None:
+        """Log it to the active run."""
+        import mlflow
+
+        mlflow.log_text(self.html(), RUN_SUMMARY_FILE)
+
+
+def _tile(name: str, told: str | Cell | tuple[str | Cell, str]) -> Tile:
+    found, note = told if isinstance(told, tuple) else (told, "")
+    return Tile(name, found if isinstance(found, Cell) else Cell(found), note)
+
+
+def _table(
+    head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, compact: bool = False
+) -> Table:
+    cells = [Row([one if isinstance(one, Cell) else Cell(one) for one in row]) for row in rows]
+    return Table(head, cells, caption, compact)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def simulation_summary(tree: Path, marker: str) -> RunSummary:
+    """Of a simulated tree; ``marker`` names the file in it that says how it was made."""
+    made = _read(tree / marker)
+    return RunSummary(
+        title="A simulated PTB-XL",
+        subtitle=made["what"],
+        simulated=True,
+        tiles={"patients": f"{made['patients']:,}", "recordings": f"{made['records']:,}"},
+        inputs={"seed": str(made["seed"]), "patients": f"{made['patients']:,}"},
+        outputs={"tree": tree.name, "layout": "as PhysioNet publishes PTB-XL, with SHA256SUMS.txt"},
+        footer=["The ingest stage reads this tree as it reads the real one."],
+    )
+
+
+def ingest_summary(manifest: Mapping[str, Any], checks: Mapping[str, Any], *, unchanged: bool) -> RunSummary:
+    """Of an ingestion.
+
+    Args:
+        manifest: of the store.
+        checks: content of its ``validation.json``.
+        unchanged: the store was there already.
+    """
+    inputs, splits = manifest["inputs"], manifest["splits"]
+    left_out = len(manifest["unreadable"]) + len(manifest["missing_waveforms"])
+    listed = f"{inputs['as_listed']:,} of {inputs['as_listed'] + len(inputs['not_as_listed']):,}"
+    titles = {name: f"{name}: {title}" for name, title in SUPERCLASS_NAMES.items()} | {"unlabelled": "none of the five"}
+    shares = [
+        (titles[name], f"{count:,}", count / max(manifest["records"], 1)) for name, count in manifest["counts"].items()
+    ]
+    failed = [(Cell(one["says"], note=one["why"]), _counted(one)) for one in checks["outcomes"] if not one["success"]]
+    parts: list[Part] = [Bars("Records by class, as a share of all; one record may have several", shares)]
+    if failed:
+        caption = "Expected, and not so in every record"
+        parts.append(_table(("warning", "rows that do not fit"), failed, caption))
+    return RunSummary(
+        title=f"Ingested: {data_name(manifest['simulated'], manifest['release'])}",
+        subtitle="Nothing has changed since this store was written; it was left as it is." if unchanged else "",
+        simulated=bool(manifest["simulated"]),
+        tiles={
+            "records": f"{manifest['records']:,}",
+            "patients": f"{manifest['patients']:,}",
+            "checks that held": f"{checks['tally']['passed']:,}",
+            "warnings": (f"{checks['tally']['failed_warning']:,}", "no critical check failed"),
+            "left out": (f"{left_out:,}", "recordings that cannot be read"),
+            "repaired": (f"{sum(manifest['repairs'].values()):,}", "values of patients"),
+        },
+        inputs={
+            "files": f"{inputs['files']:,}",
+            "sampling rate": f"{manifest['fs_hz']:g} Hz",
+            "SHA-256 of all files": inputs["sha256"][:12],
+            "as SHA256SUMS.txt lists them": listed if inputs["listed"] else "there is no such list",
+        },
+        outputs={
+            "digest": manifest["digest"][:12],
+            "to train on (folds 1-8)": f"{splits['train']:,}",
+            "to choose on (fold 9)": f"{splits['validation']:,}",
+            "to report on (fold 10)": f"{splits['test']:,}",
+            "written in": f"{manifest['seconds']:.1f} s",
+        },
+        parts=parts,
+        footer=["Every check and repair, with the records that do not fit: validation/summary.html of this run."],
+    )
+
+
+def _counted(outcome: Mapping[str, Any]) -> str:
+    if outcome["unexpected"] is None:
+        return str(outcome["observed"])
+    return f"{outcome['unexpected']:,} of {outcome['rows']:,}"
+
+
+def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunSummary:
+    """Of a training.
+
+    Args:
+        name: what was trained.
+        training: content of its ``training.json``.
+        manifest: of the store.
+    """
+    from leadwise.reports.figure_style import history_figure
+
+    used, found = training["parameters"], training["validation"]
+    history = history_figure(training["history"], training["best_epoch"], name)
+    reused = "Taken from an earlier run with the same parameters and data. " if training.get("reused") else ""
+    data = data_name(manifest["simulated"], manifest["release"])
+    return RunSummary(
+        title=f"Trained: {name}",
+        subtitle=f"{reused}{training['feature_set'].capitalize()} features of {data}; fold 9 chooses the epoch.",
+        simulated=bool(manifest["simulated"]),
+        tiles={
+            "macro AUROC, fold 9": number(found["val/macro_auroc"], 4),
+            "mean accuracy, fold 9": number(found["val/binary_accuracy"]),
+            "epoch kept": (f"{training['best_epoch']} of {training['epochs']}", f"by {training['monitor']}"),
+            "trained in": (duration(training["seconds"]), training["backend"]),
+            "parameters": f"{training['count_params']:,}",
+        },
+        inputs={
+            "records (folds 1-8)": f"{manifest['splits']['train']:,}",
+            "records (fold 9)": f"{manifest['splits']['validation']:,}",
+            "data": manifest["digest"][:12],
+            **{key.replace("-", " "): f"{used[key]}" for key in SHOWN_PARAMETERS if used.get(key)},
+        },
+        outputs={
+            "model.keras": "weights of the kept epoch",
+            "preprocessing.json": "scales, windows and imputation, fitted on folds 1-8",
+            "history.csv": f"{training['epochs']} epochs",
+            "loss, fold 9": number(found["val/loss"], 4),
+        },
+        parts=[Pictures([drawn(history, "Loss and validation metrics by epoch")])],
+        footer=["All files: the folder model of this run. Fold 10 was not read."],
+    )
+
+
+SHOWN_PARAMETERS = (
+    "encoder",
+    "encoder-width",
+    "learning-rate",
+    "schedule",
+    "batch-size",
+    "weight-decay",
+    "seed",
+    "teachers",
+)
+"""Of a training, by their names in ``training.json``; the run's parameters hold all."""
+
+
+def study_summary(table: "StudyTable", beside: Sequence["StudyTable"], manifest: Mapping[str, Any]) -> RunSummary:
+    """Of a study.
+
+    Args:
+        table: the study; at least one trial was completed.
+        beside: the same study with other samplers.
+        manifest: of the store.
+    """
+    from leadwise.training.study_figures import METRIC_NAMES, draw_courses, draw_front, draw_history
+
+    best, defaults = table.best, table.defaults
+    assert best is not None
+    tiles = {f"best: trial {best.number}": number(best.score, 4)}
+    if defaults is not None:
+        tiles |= {"as configured": number(defaults.score, 4), "gained": signed(best.score - defaults.score)}
+    pictures = [drawn(draw_history(table, beside), "Every trial by its score; hollow, where it was pruned")]
+    if table.front:
+        pictures.append(drawn(draw_front(table), "Completed trials by the multiply-adds of one answer"))
+    elif any(trial.course for trial in table.trials):
+        pictures.append(drawn(draw_courses(table), "Each trial over its epochs; at a dotted line half go on"))
+    rows = [
+        (name, _value(table.configured.get(name)), _value(best.values.get(name)), searched)
+        for name, searched in table.ranges.items()
+    ]
+    data = data_name(manifest["simulated"], manifest["release"])
+    return RunSummary(
+        title=f"Tuned: {table.name.split('/')[1]}",
+        subtitle=f"{METRIC_NAMES.get(table.monitor, table.monitor)}; {data}.",
+        simulated=bool(manifest["simulated"]),
+        tiles=tiles | {f"trials {state}": str(count) for state, count in table.tally.items()},
+        inputs={
+            "study": table.name,
+            "data": manifest["digest"][:12],
+            "parameters searched": str(len(table.ranges)),
+            "epochs of a trial": f"at most {table.epochs}",
+            "sampler": table.sampler,
+        },
+        outputs={
+            "computing": duration(sum(trial.seconds for trial in table.trials)),
+            "best parameters": "tuned.json; train takes them with use-tuned=true",
+            **{f"beside it: {one.sampler}": number(one.best.score, 4) for one in beside if one.best},
+        },
+        parts=[
+            _table(("parameter", "configured", "best", "searched"), rows, compact=True),
+            *(Pictures([one]) for one in pictures),
+        ],
+        footer=["Importance, parallel coordinates, slices and every trial: the page of the study among the artifacts."],
+    )
+
+
+def _value(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+HEADLINE = {
+    "macro AUROC": "macro_auroc",
+    "mean accuracy at 0.5": "binary_accuracy",
+    "macro F1, chosen thresholds": "chosen/macro_f1",
+    "calibration error": "ece",
+}
+"""What the summaries of the evaluate stage open with."""
+
+
+def evaluation_summary(folder: Path) -> RunSummary:
+    """Of one evaluated model; ``folder`` is what its evaluation has written."""
+    from leadwise.evaluation.files import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
+
+    found, decision = _read(folder / METRICS_FILE), _read(folder / DECISION_FILE)
+    metrics, intervals, rows = found["metrics"], found["intervals"], found["rows"]
+    floor = number(metrics.get("test/floor/binary_accuracy"))
+    notes = {"binary_accuracy": f"always negative: {floor}", "ece": "0 is perfect"}
+    per_class = [
+        (
+            f"{name}: {SUPERCLASS_NAMES[name]}",
+            f"{rows['test_positives'][name]:,}",
+            named(metrics, intervals, f"test/auroc/{name}"),
+            named(metrics, intervals, f"test/chosen/f1/{name}"),
+            number(decision["thresholds"][name]),
+        )
+        for name in SUPERCLASSES
+    ]
+    pictures = {
+        "roc_curves": "ROC curves of fold 10",
+        "reliability": "How far probabilities can be taken at their word",
+    }
+    return RunSummary(
+        title=f"Evaluated: {found['model']}",
+        subtitle=(
+            f"Fold {TEST_FOLD} of {data_name(found['simulated'], found['release'])}, read once; in small letters: 95 % "
+            "intervals by patient."
+        ),
+        simulated=bool(found["simulated"]),
+        tiles={
+            title: (named(metrics, intervals, f"test/{name}"), notes.get(name, "")) for title, name in HEADLINE.items()
+        },
+        inputs={
+            f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
+            f"records (fold {VALIDATION_FOLD})": f"{rows['val']:,}, for calibration and thresholds",
+            "data": found["digest"][:12],
+            "trained by": str(found["trained_by"] or "no tracked run"),
+            "bootstrap": f"{found['bootstrap']['replicates']:,} replicates",
+        },
+        outputs={
+            "calibration": _read(folder / CALIBRATION_FILE)["calibration"]["method"].replace("_", " "),
+            "metrics": f"{len(metrics):,}, in metrics.json",
+            "predictions": "predictions.parquet, of folds 9 and 10",
+        },
+        parts=[
+            _table(("class", "records with it", "AUROC", "F1", "threshold"), per_class, compact=True),
+            Pictures([picture(folder / FIGURES_FOLDER / f"{name}.png", says) for name, says in pictures.items()]),
+        ],
+        footer=[f"Subgroups, disturbed recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
+    )
+
+
+def overview_summary(folder: Path, release: str) -> RunSummary:
+    """Of all evaluated models of one feature set.
+
+    Args:
+        folder: ``<workspace>/evaluation/<feature set>``.
+        release: of the data.
+    """
+    from leadwise.evaluation.files import FIGURES_FOLDER, METRICS_FILE, REPORT_FILE, SUMMARY_FILE
+
+    summary = _read(folder / SUMMARY_FILE)
+    rows, models = summary["rows"], summary["models"]
+    names = [model["model"] for model in models]
+    found = [_read(folder / name / METRICS_FILE) for name in names]
+    side_by_side: list[Sequence[str | Cell]] = [
+        (
+            model["model"],
+            *(estimate(**model["test"][name]) for name in HEADLINE.values()),
+            f"{model['count_params']:,}",
+            duration(model["seconds"]),
+        )
+        for model in models
+    ]
+    by_class: list[Sequence[str | Cell]] = [
+        (name, *(named(one["metrics"], one["intervals"], f"test/auroc/{name}") for one in found))
+        for name in SUPERCLASSES
+    ]
+    best = max(models, key=lambda model: model["test"]["macro_auroc"]["value"] or 0)["model"]
+    of_best = picture(folder / best / FIGURES_FOLDER / "roc_curves.png", f"ROC curves of {best}")
+    return RunSummary(
+        title="The models side by side",
+        subtitle=f"Fold {TEST_FOLD} of {data_name(summary['simulated'], release)}, {summary['feature_set']} features.",
+        simulated=bool(summary["simulated"]),
+        tiles={model["model"]: (estimate(**model["test"]["macro_auroc"]), "macro AUROC") for model in models},
+        inputs={
+            "models": ", ".join(names),
+            f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
+            "data": summary["digest"][:12],
+        },
+        outputs={
+            "highest macro AUROC": best,
+            "accuracy of all-negative": number(models[0]["test"]["floor/binary_accuracy"]["value"]),
+        },
+        parts=[
+            _table(("model", *HEADLINE, "parameters", "trained in"), side_by_side),
+            _table(("AUROC", *names), by_class),
+            Pictures([of_best]),
+        ],
+        footer=[f"Paired comparisons, and what a leaking input is worth: {REPORT_FILE} of this run."],
+    )
+
+
+def registration_summary(
+    registered: Mapping[str, Any], gate: Mapping[str, Any], package: Mapping[str, Any], mebibytes: float
+) -> RunSummary:
+    """Of a registration.
+
+    Args:
+        registered: content of ``registered.json``.
+        gate: content of ``gate.json``.
+        package: the description that the package carries.
+        mebibytes: size of its networks.
+    """
+    rows: dict[str, list[tuple[Cell, str, str]]] = {kind: [] for kind in OUTCOMES.values()}
+    for check in gate["checks"]:
+        # A long list of what was found stands below its name.
+        long = len(check["measured"]) > LONGEST_MEASURED
+        note = "; ".join(filter(None, [check["measured"] if long else "", check["note"]]))
+        measured = "" if long else check["measured"]
+        rows[OUTCOMES[check["passed"]]].append((Cell(check["name"], note=note), measured, check["allowed"]))
+    head, data = ("check", "measured", "allowed"), package["data"]
+    folds = {"fold 9": ("validation", "val/macro_auroc"), "fold 10": ("test", "macro_auroc")}
+    scores = [
+        (f"{network['name']}, {fold}", f"{value:.4f}", float(value))
+        for network in package["networks"].values()
+        for fold, (part, name) in folds.items()
+        if (value := network[part].get(name)) is not None
+    ]
+    return RunSummary(
+        title=f"Registered: {registered['name']} version {registered['version']}",
+        subtitle=gate["verdict"],
+        simulated=bool(registered["simulated"]),
+        tiles={
+            "alias": registered["alias"] or "none",
+            "gate": "passed" if gate["passed"] else "FAILED",
+            **{f"checks {kind}": str(len(of_kind)) for kind, of_kind in rows.items()},
+            "size": (f"{mebibytes:.1f} MiB", "two ONNX networks"),
+        },
+        inputs={
+            "model": f"{registered['model']}, and metadata where there is no recording",
+            "data": f"{data['digest'][:12]}, release {data['release']}",
+            "champion before it": f"version {gate['champion']}" if gate["champion"] else "none",
+        },
+        outputs={
+            "version": registered["uri"],
+            "logged by": registered["run_id"],
+            "requirements": ", ".join(registered["requirements"]),
+        },
+        parts=[
+            *([_table(head, rows["FAILED"], "Checks that failed")] if rows["FAILED"] else []),
+            Bars("Macro AUROC of what is inside", scores),
+            *(More(f"Checks {kind}", _table(head, rows[kind])) for kind in ("passed", "not made") if rows[kind]),
+        ],
+        footer=[gate["compared_on"], "The gate's report: gate.md of this run."],
+    )
+
+
+OUTCOMES = {True: "passed", False: "FAILED", None: "not made"}
+LONGEST_MEASURED = 24
+"""Letters that a column of numbers has room for."""
