@@ -1,8 +1,12 @@
 """The package: two ONNX networks, what belongs to them as JSON, an example request, and the code that scores."""
 
+import hashlib
+import importlib
 import json
-import shutil
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,9 @@ SERVED_CODE: tuple[str, ...] = (
     "serving/*.py",
 )
 """The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""
+
+SERVED_PREFIX = "leadwise_served_"
+_IMPORT = re.compile(rb"^( *from )leadwise(?=[. ])", re.MULTILINE)
 
 
 class PackagingError(LeadwiseError):
@@ -214,14 +221,46 @@ def example_row() -> dict[str, Any]:
     }
 
 
-def stage_code(folder: Path) -> None:
-    """Copy the parts of Leadwise that scoring needs to ``folder/leadwise``."""
+def stage_code(folder: Path) -> Path:
+    """Copy the parts of Leadwise that scoring needs, as a package whose name says which code it is.
+
+    Where a model is loaded, ``leadwise`` stays the name of what is installed there, and models of several versions
+    have their code side by side.
+
+    Returns:
+        ``folder/leadwise_served_<digest>``.
+    """
     source = Path(leadwise.__file__).parent
-    for pattern in SERVED_CODE:
-        for file in sorted(source.glob(pattern)):
-            target = folder / "leadwise" / file.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+    files = {
+        file.relative_to(source).as_posix(): file.read_bytes()
+        for pattern in SERVED_CODE
+        for file in sorted(source.glob(pattern))
+    }
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    package = f"{SERVED_PREFIX}{digest.hexdigest()[:12]}"
+    for name, content in files.items():
+        target = folder / package / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(_IMPORT.sub(rb"\1" + package.encode(), content) if name.endswith(".py") else content)
+    return folder / package
+
+
+@contextmanager
+def served_code(folder: Path) -> Iterator[dict[str, Any]]:
+    """What MLflow's ``log_model`` and ``save_model`` take of the code in a folder, importable while they log it.
+
+    Args:
+        folder: where ``stage_code`` has written it.
+    """
+    (package,) = folder.glob(f"{SERVED_PREFIX}*")
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield {"python_model": str(package / "serving" / "pyfunc_model.py"), "code_paths": [str(package)]}
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> Parity:

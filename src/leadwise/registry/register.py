@@ -18,7 +18,14 @@ from leadwise.registry.gate.leaks import Inputs
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.interrupted import judged_or_marked, tidy_up
 from leadwise.registry.model_card import introduce, publish_report, version_tags
-from leadwise.registry.package import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package, served_requirements
+from leadwise.registry.package import (
+    CODE_FOLDER,
+    PACKAGE_FOLDER,
+    Package,
+    build_package,
+    served_code,
+    served_requirements,
+)
 from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
 from leadwise.registry.signature import served_signature
 from leadwise.registry.smoke_test import Rows
@@ -210,18 +217,17 @@ def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
     import mlflow
     import pandas as pd
 
-    code = package.folder / CODE_FOLDER / "leadwise"
     artifacts = {role: str(file) for role, file in package.network_files.items()}
-    return mlflow.pyfunc.log_model(
-        name="package",
-        python_model=str(code / "serving" / "pyfunc_model.py"),
-        artifacts=artifacts | {"description": str(package.folder / DESCRIPTION_FILE)},
-        code_paths=[str(code)],
-        pip_requirements=requirements,
-        signature=served_signature(),
-        input_example=pd.DataFrame([dict(package.example)]),
-        metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
-    )
+    with served_code(package.folder / CODE_FOLDER) as code:
+        return mlflow.pyfunc.log_model(
+            name="package",
+            **code,
+            artifacts=artifacts | {"description": str(package.folder / DESCRIPTION_FILE)},
+            pip_requirements=requirements,
+            signature=served_signature(),
+            input_example=pd.DataFrame([dict(package.example)]),
+            metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
+        )
 
 
 def serve_command(registered: Registered, port: int) -> str:

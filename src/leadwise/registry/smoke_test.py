@@ -116,7 +116,7 @@ def serve_in_fresh_process(
         found = _run(folder, model_uri, python, TIME_LIMIT_S + TIME_LIMIT_ROW_S * (len(rows.facts) if rows else 0))
     if found["heavy"]:
         raise RoundTripError(f"{model_uri}: scoring imports {', '.join(found['heavy'])}; it must not")
-    if Path(found["code"]).resolve() == Path(leadwise.__file__).resolve():
+    if found["code"] and Path(found["code"]).resolve() == Path(leadwise.__file__).resolve():
         raise RoundTripError(f"{model_uri}: does not bring its own code; it ran {found['code']}")
     return Served(
         example=found["example"],

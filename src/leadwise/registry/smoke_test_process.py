@@ -33,15 +33,14 @@ def main(folder: Path) -> None:
     rows = _recordings(folder / SIGNALS_FILE, task) if task["facts"] else [task["example"]] * task["repeats"]
     answers = [_tried(model, row, task["classes"]) for row in rows]
     facts = [_tried(model, row, task["classes"]) for row in task["facts"]]
-    import leadwise
-
     found |= {
         "milliseconds": [took for _, took, _ in answers],
         "with_recording": [answer for answer, _, _ in answers] if task["facts"] else [],
         "without_recording": [answer for answer, _, _ in facts],
         "refusals": list(dict.fromkeys(problem for _, _, problem in answers if problem))[:5],
         "heavy": sorted(set(HEAVY) & set(sys.modules)),
-        "code": leadwise.__file__,
+        # Leadwise as it is installed, if the version has taken that; versions of former days bring one of this name.
+        "code": getattr(sys.modules.get("leadwise"), "__file__", ""),
         "peak_mib": _peak_mib(),
     }
     (folder / RESULT_FILE).write_text(json.dumps(found), encoding="utf-8")
