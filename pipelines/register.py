@@ -35,7 +35,7 @@ def work(parameters: Parameters) -> None:
 
 def log_registered(registered: "Registered", workspace: Path) -> None:
     """What the run tells of the version that it registered."""
-    from leadwise.registry.card import register_card
+    from leadwise.registry.model_card import register_card
 
     alias = f" @{registered.alias}" if registered.alias else ""
     where = f"{registered.name} version {registered.version}{alias}"

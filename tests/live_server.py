@@ -19,8 +19,7 @@ import pytest
 import requests
 from free_port import free_port
 
-from leadwise.registry.package import served_code, stage_code
-from leadwise.registry.signature import served_signature
+from leadwise.registry.package import served_code, served_signature, stage_code
 
 JSON = {"Content-Type": "application/json"}
 

@@ -338,7 +338,7 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error(f"--port: received {options.port}; 1 to 65535 is allowed")
     if options.workers < 1:
         options.parser.error(f"--workers: received {options.workers}; 1 or more is needed")
-    from leadwise.registry.scoring_server import become_scoring_server
+    from leadwise.registry.load import become_scoring_server
 
     become_scoring_server(options.model, options.address, options.port, options.workers)
 

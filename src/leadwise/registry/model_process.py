@@ -1,10 +1,15 @@
-"""What a fresh process does with a registered version: load it, answer, and tell how long and how much memory it took.
+"""What processes of their own do with a registered version, which brings its code: nothing of Leadwise is imported.
 
-``leadwise.registry.smoke_test`` runs this file as a script, with a folder that holds ``task.json``. It imports nothing
-of Leadwise: the version brings its own code.
+    model_process.py answer FOLDER: the serving smoke test; FOLDER holds ``task.json``
+    model_process.py serve MODEL ADDRESS PORT WORKERS [FOLDER]: MLflow's scoring server; FOLDER is removed at its end
+
+`mlflow models serve` starts the same server as a child and waits beside it: twice the import of MLflow, and 200 MiB.
 """
 
 import json
+import os
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -12,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 TASK_FILE, SIGNALS_FILE, RESULT_FILE = "task.json", "signals.i2", "result.json"
+APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
+MODEL_VARIABLE = "__pyfunc_model_path__"
+"""Where that application looks for its model."""
 WARM_UP = 5
 """Answers before the first that is timed."""
 HEAVY = ("tensorflow", "keras", "torch", "jax")
 LONGEST_MESSAGE = 200
 
 
-def main(folder: Path) -> None:
+def answer(folder: Path) -> None:
     """Answer the example, then the rows with their recordings, then the rows without."""
     task = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     started = time.perf_counter()
@@ -87,5 +95,31 @@ def _peak_mib() -> float:
     return int(kib) / 1024
 
 
+def serve(model: str, address: str, port: str, workers: str, folder: str = "") -> None:
+    """Load the model and answer until the process is told to end."""
+    os.environ[MODEL_VARIABLE] = model
+    import uvicorn
+    from mlflow.exceptions import MlflowException
+
+    if folder:
+        # Uvicorn raises again the signal that has ended it.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        # Here, where one worker needs it, and where an error can be told in a line before several are started.
+        from mlflow.pyfunc.scoring_server.app import app
+
+        server = app if workers == "1" else APPLICATION
+    except (MlflowException, OSError) as error:
+        sys.exit(f"leadwise serve: error: {model}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
+    try:
+        uvicorn.run(server, host=address, port=int(port), workers=int(workers), ws="none")
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        answer(Path(sys.argv[2]))
