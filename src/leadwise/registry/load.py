@@ -178,10 +178,8 @@ def become_scoring_server(model: str, address: str, port: int, workers: int) -> 
     Raises:
         BundledError: the bundled package is absent or damaged.
     """
-    environment = {
-        "MLFLOW_TRACKING_URI": DEFAULT_TRACKING_URI,
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    } | dict(os.environ)
+    os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     folder = []
     if model == PRETRAINED:
         from leadwise.registry.package import save_bundled
@@ -191,4 +189,4 @@ def become_scoring_server(model: str, address: str, port: int, workers: int) -> 
     # -P: the folder of the script holds modules that others would find in the place of theirs.
     command = [sys.executable, "-P", str(SCRIPT), "serve", model, address, str(port), str(workers), *folder]
     sys.stdout.flush()
-    os.execve(sys.executable, command, environment)
+    os.execv(sys.executable, command)

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,31 +96,35 @@ def _peak_mib() -> float:
     return int(kib) / 1024
 
 
-def serve(model: str, address: str, port: str, workers: str, folder: str = "") -> None:
+def serve(model: str, address: str, port: str, workers: str) -> None:
     """Load the model and answer until the process is told to end."""
     os.environ[MODEL_VARIABLE] = model
     import uvicorn
     from mlflow.exceptions import MlflowException
 
-    if folder:
-        # Uvicorn raises again the signal that has ended it.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         # Here, where one worker needs it, and where an error can be told in a line before several are started.
         from mlflow.pyfunc.scoring_server.app import app
-
-        server = app if workers == "1" else APPLICATION
     except (MlflowException, OSError) as error:
         sys.exit(f"leadwise serve: error: {model}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
+    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
+
+
+@contextmanager
+def removed_at_the_end(folders: list[str]) -> Iterator[None]:
+    """Also after a signal to end: uvicorn raises again what has ended it."""
+    if folders:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        uvicorn.run(server, host=address, port=int(port), workers=int(workers), ws="none")
+        yield
     finally:
-        if folder:
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(*sys.argv[2:])
+        with removed_at_the_end(sys.argv[6:]):
+            serve(*sys.argv[2:6])
     else:
         answer(Path(sys.argv[2]))

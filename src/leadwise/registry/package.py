@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import logging
 import re
 import shutil
 import sys
@@ -364,6 +365,8 @@ def save_bundled(folder: Path) -> Path:
     import mlflow
 
     model = folder / "model"
+    # Says which versions it could not find out of what serves no environment here.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     with _as_pyfunc(unpack_bundled(folder / PACKAGE_FOLDER), list(SERVED_PACKAGES)) as pyfunc:
         mlflow.pyfunc.save_model(path=str(model), **pyfunc)
     return model

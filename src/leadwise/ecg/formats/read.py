@@ -24,6 +24,7 @@ from leadwise.ecg.formats.wfdb_record import FORMAT as WFDB
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS, looks_like_header, read_header, read_wfdb, spellings
 from leadwise.ecg.formats.zip_archive import unpack
 from leadwise.ecg.leads import RecordingError
+from leadwise.extras import missing_extra
 
 
 class Kind(Enum):
@@ -225,6 +226,8 @@ def read_ecg(
         raise
     except RecordingError as error:
         raise ReaderError(label, error.field, error.problem) from None
+    except ModuleNotFoundError as error:
+        raise ReaderError(label, "format", missing_extra(error) or str(error)) from None
     except Exception as error:
         # A fault of a reader, which may refuse but not fall: where it fell is told, but not the error's own message,
         # which may repeat what is private.
