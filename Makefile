@@ -71,13 +71,14 @@ app: env ## the page at http://127.0.0.1:8501; DATA=DIR: examples of a PTB-XL tr
 	$(WITH_ENV) leadwise app $(if $(URL),--url "$(URL)") $(if $(DATA),--tree "$(DATA)") $(if $(PORT),--port $(PORT)) $(ARGS)
 
 lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
-	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock $(ARGS)
-	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock $(LOCK_OPTIONS) -o requirements-dev.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS) $(LOCK_OPTIONS) -o requirements.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS) --extra dev -c requirements.lock $(LOCK_OPTIONS) -o requirements-dev.lock $(ARGS)
 	$(MAKE) files
 	for image in scorer tracking; do \
 		$(BIN)/uv pip compile deploy/$$image.in -c requirements-dev.lock $(LOCK_OPTIONS) -o deploy/$$image.lock $(ARGS); \
 	done
 
+EXTRAS := --extra train --extra app --extra formats
 LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 files: env ## write MLproject, conda.yaml, docs/parameters.md and deploy/ anew

@@ -26,8 +26,8 @@ import numpy as np
 from process_memory import memory_mib
 from serving_models import build_package
 
-from leadwise.registry.bundled import unpack_shipped
-from leadwise.registry.promotion import PRETRAINED
+from leadwise.registry.load import PRETRAINED
+from leadwise.registry.package import unpack_bundled
 
 SIZES = (1000, 8000)
 PATIENTS = 500
@@ -127,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="leadwise-bench-") as temporary:
         folder = Path(temporary)
         if options.network == PRETRAINED:
-            unpack_shipped(folder / "package")
+            unpack_bundled(folder / "package")
         else:
             build_package(folder / "package", configuration=options.network)
         headers = simulate(folder / "tree", patients)

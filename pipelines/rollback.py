@@ -8,7 +8,7 @@ from leadwise.stage import run_stage
 
 def work(parameters: Parameters) -> None:
     """Move the alias, and say which version has it now."""
-    from leadwise.registry.promotion import roll_back
+    from leadwise.registry.champion import roll_back
     from leadwise.registry.register import name_to_roll_back
 
     name = name_to_roll_back(parameters)

@@ -19,8 +19,7 @@ import pytest
 import requests
 from free_port import free_port
 
-from leadwise.registry.package import stage_code
-from leadwise.registry.signature import served_signature
+from leadwise.registry.package import served_code, served_signature, stage_code
 
 JSON = {"Content-Type": "application/json"}
 
@@ -67,13 +66,13 @@ def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
     """Register a package twice in a store of its own."""
     stage_code(folder / "code")
     tracking = f"sqlite:///{folder / 'mlflow.db'}"
-    with in_use(tracking):
+    with in_use(tracking), served_code(folder / "code") as code:
         experiment = mlflow.create_experiment("small", artifact_location=(folder / "artifacts").as_uri())
         for _ in range(2):
             with mlflow.start_run(experiment_id=experiment):
                 logged = mlflow.pyfunc.log_model(
                     name="package",
-                    python_model=str(folder / "code" / "leadwise" / "serving" / "pyfunc_model.py"),
+                    **code,
                     artifacts={
                         name: str(package_folder / file)
                         for name, file in (
@@ -82,7 +81,6 @@ def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
                             ("description", "model.json"),
                         )
                     },
-                    code_paths=[str(folder / "code" / "leadwise")],
                     pip_requirements=["mlflow"],
                     signature=served_signature(),
                     registered_model_name="small",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leadwise import atomic
-from leadwise.atomic import folder_written_atomically, one_at_a_time, write_atomically
+from leadwise.atomic import file_lock, folder_written_atomically, write_atomically
 from leadwise.config import PROJECT_ROOT
 
 
@@ -94,44 +94,9 @@ def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "folder.txt"}
 
 
-def test_a_folder_that_is_replaced_is_never_absent(tmp_path: Path) -> None:
-    if not atomic._exchange(_folder(tmp_path / "one"), _folder(tmp_path / "other")):
-        pytest.skip("this system cannot exchange two folders in one step")
-    folder = tmp_path / "folder"
-    with folder_written_atomically(folder):
-        pass
-    done = threading.Event()
-    seen_absent: list[int] = []
-    looked = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            if not folder.exists():
-                seen_absent.append(1)
-            looked.set()
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    looked.wait()
-    for number in range(200):
-        with folder_written_atomically(folder) as target:
-            (target / str(number)).touch()
-    done.set()
-    watcher.join()
-    assert not seen_absent
-    assert [path.name for path in folder.iterdir()] == ["199"]
-
-
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
-
-
-def test_folders_are_replaced_where_the_system_cannot_exchange_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
-    test_a_folder_is_replaced_as_a_whole(tmp_path)
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
@@ -145,16 +110,16 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     assert [path.name for path in elsewhere.iterdir()] == ["new"]
 
 
-def test_one_at_a_time_makes_the_second_wait(tmp_path: Path) -> None:
+def test_a_file_lock_makes_the_second_wait(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "store"
     order: list[str] = []
     waiting = threading.Event()
 
     def second() -> None:
-        with one_at_a_time(target, waiting.set):
+        with file_lock(target, waiting.set):
             order.append("second")
 
-    with one_at_a_time(target):
+    with file_lock(target):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(30)
@@ -166,8 +131,8 @@ def test_one_at_a_time_makes_the_second_wait(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
     target = tmp_path / "store"
-    killed_while("one_at_a_time", target)
-    with one_at_a_time(target, lambda: pytest.fail("waited for a run that is dead")):
+    killed_while("file_lock", target)
+    with file_lock(target, lambda: pytest.fail("waited for a run that is dead")):
         pass
     assert list(tmp_path.iterdir()) == []
 

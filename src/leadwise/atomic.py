@@ -4,14 +4,11 @@ Whatever is being written holds a lock (flock), which ends with its process howe
 what a killed one left from what another is still writing. Where a file system knows no such locks nothing is cleared.
 """
 
-import ctypes
-import errno
 import fcntl
 import glob
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +18,6 @@ from leadwise.disk import naming
 
 PARTIAL = ".partial-"
 """In the names of what is being written: ``.store.partial-x1y2z3a4`` becomes ``store``."""
-
-# Numbers of linux/fcntl.h and linux/fs.h.
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
-WITHOUT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:
@@ -50,8 +43,9 @@ def write_atomically(file: Path, content: str | bytes) -> None:
 def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a folder beside ``folder`` that takes its place when the block ends without an error.
 
-    A folder that stood there before is replaced as a whole, on Linux in one step; after an error it is as it was.
-    Errors of the disk name the folder, or what was to lie in it, and not the folder beside.
+    A folder that stood there before is replaced as a whole, by two renames with a moment between them in which there is
+    none; after an error it is as it was. Errors of the disk name the folder, or what was to lie in it, and not the
+    folder beside.
 
     Args:
         folder: the folder to write; if it is a link, the folder that it points to.
@@ -65,18 +59,14 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
             yield beside
             if durable:
                 _wait_for_the_disk(beside)
-        if not folder.exists():
-            os.replace(beside, folder)
-        elif not _exchange(beside, folder):
-            retired = _new_name(folder)
-            retired.mkdir()
-            os.replace(folder, retired / folder.name)
-            os.replace(beside, folder)
-            shutil.rmtree(retired, ignore_errors=True)
+        retired = _new_name(folder)
+        if folder.exists():
+            os.replace(folder, retired)
+        os.replace(beside, folder)
+        shutil.rmtree(retired, ignore_errors=True)
         if durable:
             _fsync(folder.parent)
     finally:
-        # After an exchange this is what stood there before.
         shutil.rmtree(beside, ignore_errors=True)
         os.close(held)
 
@@ -118,7 +108,7 @@ def clear_temporary_folders() -> list[Path]:
 
 
 @contextmanager
-def one_at_a_time(target: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+def file_lock(target: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Hold a lock beside ``target``; whoever comes second waits, after calling ``waiting``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     file = target.parent / f".{target.name}.lock"
@@ -219,19 +209,6 @@ def _is_at(path: Path, held: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(held))
     except FileNotFoundError:
         return False
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step; False where the system cannot."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
-    if rename is None:
-        return False
-    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in WITHOUT_EXCHANGE:
-        return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def _wait_for_the_disk(folder: Path) -> None:

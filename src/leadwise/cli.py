@@ -45,6 +45,13 @@ def _run(arguments: Sequence[str] | None) -> object:
     except LeadwiseError as error:
         _tell(f"leadwise {options.command}: error: {error}", sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        from leadwise.extras import missing_extra
+
+        if not (needed := missing_extra(error)):
+            raise
+        _tell(f"leadwise {options.command}: error: {needed}", sys.stderr)
+        return 1
     except KeyboardInterrupt:
         _tell(f"leadwise {options.command}: stopped", sys.stderr)
         return 128 + signal.SIGINT
@@ -105,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_predict(commands)
     _add_plot(commands)
+    _add_score(commands)
     _add_app(commands)
     _add_serve(commands)
     return parser
@@ -297,6 +305,41 @@ def _plot(options: argparse.Namespace) -> Path:
     return plot_file(options.file, options.output, start_s=options.start, hints=_hints(options))
 
 
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "score",
+        help="score a folder or table of recordings to a Parquet table of answers",
+        description="Score the recordings of a folder, or of a CSV or Parquet table of their files with facts about "
+        "the patients, to a Parquet table of answers. After an interruption the same command goes on where it stopped.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", metavar="INPUT", type=Path, help="a folder, or a table of files")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="the table to write: a .parquet file")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes (default: one per processor)")
+    _add_hints(parser)
+    parser.set_defaults(run=_score, parser=parser)
+
+
+def _score(options: argparse.Namespace) -> str:
+    if options.workers < 0:
+        options.parser.error(f"--workers: received {options.workers}; 0 or more is needed")
+    from leadwise.registry.load import found_package
+    from leadwise.serving.batch.run import score_batch
+
+    with found_package(options.model) as (package, name):
+        done = score_batch(
+            options.input,
+            options.output,
+            package,
+            policy=options.policy,
+            workers=options.workers,
+            hints=_hints(options),
+        )
+    return f"{done.file.resolve()}: {done.records:,} records, {done.errors:,} of them with an error; answered by {name}"
+
+
 def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "app",
@@ -339,7 +382,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--model",
         metavar="URI",
         default="models:/leadwise@champion",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a logged model (default: %(default)s)",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, pretrained, or the folder of a logged model "
+        "(default: %(default)s)",
     )
     parser.add_argument("--port", metavar="N", type=int, default=5001, help="default: %(default)s")
     parser.add_argument(
@@ -357,7 +401,7 @@ def _serve(options: argparse.Namespace) -> None:
         options.parser.error(f"--port: received {options.port}; 1 to 65535 is allowed")
     if options.workers < 1:
         options.parser.error(f"--workers: received {options.workers}; 1 or more is needed")
-    from leadwise.registry.scoring_server import become_scoring_server
+    from leadwise.registry.load import become_scoring_server
 
     become_scoring_server(options.model, options.address, options.port, options.workers)
 

@@ -25,7 +25,9 @@ from leadwise.contract import (
 )
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-PARAMS_FILE = PROJECT_ROOT / "pipelines" / "params.yaml"
+_CHECKOUT = PROJECT_ROOT / "pipelines"
+PARAMS_FILE = (_CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent) / "params.yaml"
+"""In a checkout that of ``pipelines``; a wheel has a copy of it beside the code."""
 
 COPIES = (".dvc", "tmp", "exps")
 """Below these folders of a project DVC makes copies of it, for experiments that do not run in the project itself."""

@@ -53,6 +53,8 @@ TEST_FOLD = 10
 
 Split = Literal["train", "validation", "test"]
 FeatureSet = Literal["clinical", "original"]
+SERVED_FEATURE_SET: FeatureSet = "clinical"
+"""The other one leaks the diagnosis: a model that sees it is measured, never registered."""
 ModelName = Literal["metadata", "fusion", "fusion_augmented"]
 
 MODEL_NAMES: tuple[ModelName, ...] = ("metadata", "fusion", "fusion_augmented")

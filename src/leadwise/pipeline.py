@@ -7,7 +7,7 @@ from typing import Any
 
 from leadwise.command_lines import command_line, tracking_address
 from leadwise.config import PROJECT_ROOT, Parameters
-from leadwise.contract import DISCLAIMER, LeadwiseError
+from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.run_tags import data_tags
 from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
@@ -26,8 +26,7 @@ def stages_of(parameters: Parameters) -> list[str]:
     stages = ["ingest", "tune", "train", "evaluate", "register"]
     if not parameters.main.with_tuning:
         stages.remove("tune")
-    if parameters.shared.feature_set == "original":
-        # Its inputs leak the diagnosis: such a model is measured, never served.
+    if parameters.shared.feature_set != SERVED_FEATURE_SET:
         stages.remove("register")
     return stages
 

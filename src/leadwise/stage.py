@@ -20,6 +20,7 @@ import yaml
 from leadwise.config import PROJECT_ROOT, Parameters, parse_arguments, project_home
 from leadwise.contract import LeadwiseError
 from leadwise.disk import refusal
+from leadwise.extras import missing_extra
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
@@ -62,6 +63,10 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
         sys.exit(128 + stopped.number)
     except LeadwiseError as error:
         sys.exit(f"leadwise {stage}: error: {error}")
+    except ModuleNotFoundError as error:
+        if not (needed := missing_extra(error)):
+            raise
+        sys.exit(f"leadwise {stage}: error: {needed}")
     except Exception as error:
         import mlflow
 

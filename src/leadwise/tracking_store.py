@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from leadwise.atomic import PARTIAL, one_at_a_time
+from leadwise.atomic import PARTIAL, file_lock
 from leadwise.command_lines import command_line
 from leadwise.contract import LeadwiseError
 
@@ -49,7 +49,7 @@ def make_tables(address: str) -> None:
     if file is None or _holds_something(file):
         return
     try:
-        with one_at_a_time(file):
+        with file_lock(file):
             if not _holds_something(file):
                 _make(file)
     except OSError as error:

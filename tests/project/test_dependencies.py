@@ -1,6 +1,7 @@
 """What the code imports is what pyproject.toml asks for: nothing is there by the grace of another package."""
 
 import ast
+import itertools
 import re
 import sys
 import tomllib
@@ -33,7 +34,9 @@ def normalised(name: str) -> str:
 @pytest.mark.parametrize("folder", ["src", "pipelines"])
 def test_everything_that_is_imported_is_asked_for(folder: str) -> None:
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
-    asked_for = {normalised(re.split(r"[^\w.-]", requirement)[0]) for requirement in project["dependencies"]}
+    extras = (project["optional-dependencies"][name] for name in ("train", "app", "formats"))
+    requirements = itertools.chain(project["dependencies"], *extras)
+    asked_for = {normalised(re.split(r"[^\w.-]", requirement)[0]) for requirement in requirements}
     provided_by = packages_distributions()
     others = {"leadwise", *sys.stdlib_module_names, *BACKENDS}
     modules = {name: file for name, file in imported(folder).items() if name not in others}

@@ -1,5 +1,6 @@
 """conda.yaml, MLproject, deploy/ and pages of docs/ say what lock, configuration and suites say."""
 
+import itertools
 import os
 import re
 import shutil
@@ -97,7 +98,8 @@ def test_the_lock_satisfies_pyproject() -> None:
     locked: dict[str, list[str]] = {}
     for pin in pins(PROJECT_ROOT / "requirements.lock"):
         locked.setdefault(pin.name, []).append(next(iter(pin.specifier)).version)
-    for requirement in map(Requirement, project["dependencies"]):
+    extras = (project["optional-dependencies"][name] for name in ("train", "app", "formats"))
+    for requirement in map(Requirement, itertools.chain(project["dependencies"], *extras)):
         assert requirement.name in locked, f"{requirement}: not locked; run `make lock`"
         assert all(version in requirement.specifier for version in locked[requirement.name]), requirement
 

@@ -18,7 +18,7 @@ from outward import Watched, cannot_watch, outward
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.registry.bundled import SHIPPED
+from leadwise.registry.load import BUNDLED
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("nothing leaves")]
 
@@ -140,7 +140,7 @@ def without_leadwise(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
-    return log_small_model(SHIPPED, tmp_path_factory.mktemp("quiet"))
+    return log_small_model(BUNDLED, tmp_path_factory.mktemp("quiet"))
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.evaluation.decisions import Decision
-from leadwise.registry.candidates import Candidate
-from leadwise.registry.package import CODE_FOLDER, Package, Parity, describe_package, example_row, stage_code
+from leadwise.registry.candidates import Candidate, describe_package
+from leadwise.registry.package import CODE_FOLDER, Package, Parity, example_row, stage_code
 from leadwise.registry.register import Registered, register_champion
 from leadwise.registry.smoke_test import Rows
 

@@ -59,15 +59,6 @@ def test_one_fusion_model_is_enough(tmp_path: Path) -> None:
     assert choose_candidates(parameters(tmp_path))[0].name == "fusion"
 
 
-def test_a_model_with_leaking_inputs_is_refused(tmp_path: Path) -> None:
-    leave_model(tmp_path, "metadata", 0.7, 0.8, feature_set="original")
-    leave_model(tmp_path, "fusion", 0.9, 0.9, feature_set="original")
-    with pytest.raises(
-        CandidateError, match=r"feature-set: fusion .* infarction_stadium1, infarction_stadium2 are read"
-    ):
-        choose_candidates(parameters(tmp_path, feature_set="original"))
-
-
 def test_a_monitored_metric_that_fold_9_leaves_undefined_is_said(tmp_path: Path) -> None:
     leave_model(tmp_path, "metadata", float("nan"), 0.80)
     leave_model(tmp_path, "fusion", float("nan"), 0.60)

@@ -1,4 +1,4 @@
-"""The model card and scripts/ship.py, on the workspace of a trained, evaluated and registered model."""
+"""The model card and scripts/bundle.py, on the workspace of a trained, evaluated and registered model."""
 
 import json
 import re
@@ -11,9 +11,8 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.registry.bundled import unpack_shipped
 from leadwise.registry.model_card import Sources, model_card
-from leadwise.registry.package import Package
+from leadwise.registry.package import Package, unpack_bundled
 from leadwise.registry.register import Registered
 
 # The first test waits until two networks are trained, packaged and registered.
@@ -91,7 +90,7 @@ def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) ->
 
 
 def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(PROJECT_ROOT / "scripts" / "ship.py"), "--workspace", str(workspace)]
+    command = [sys.executable, str(PROJECT_ROOT / "scripts" / "bundle.py"), "--workspace", str(workspace)]
     command += ["--command", "make run DATA=somewhere", "--destination", str(destination)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -99,7 +98,7 @@ def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]
 def test_ship_refuses_simulated_weights(registered: Registered, trained: Parameters, tmp_path: Path) -> None:
     finished = ship(trained.shared.workspace, tmp_path / "pretrained")
     assert finished.returncode == 1
-    assert finished.stderr.startswith("ship: error: ")
+    assert finished.stderr.startswith("bundle: error: ")
     assert finished.stderr.endswith("trained on simulated data; only models of PTB-XL are shipped\n")
     assert not (tmp_path / "pretrained").exists()
 
@@ -126,7 +125,7 @@ def test_ship_writes_package_and_card_where_they_are_found(
     finished = ship(workspace, tmp_path / "pretrained")
     assert finished.returncode == 0, finished.stderr
     assert "MODEL_CARD.md" in finished.stdout
-    package = unpack_shipped(tmp_path / "package", tmp_path / "pretrained")
+    package = unpack_bundled(tmp_path / "package", tmp_path / "pretrained")
     assert package.description == description | {"simulated": False}
     card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| made by | `make run DATA=somewhere` |" in card

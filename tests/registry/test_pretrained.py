@@ -12,8 +12,8 @@ from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.registry.bundled import SHIPPED, unpack_shipped
-from leadwise.registry.package import Package
+from leadwise.registry.load import BUNDLED
+from leadwise.registry.package import Package, unpack_bundled
 from leadwise.registry.smoke_test import Rows
 from leadwise.serving.scorer import Scorer
 
@@ -24,7 +24,7 @@ TEXTBOOK = {"NORM": "NORM", "AMI": "MI", "IMI": "MI", "CLBBB": "CD", "CRBBB": "C
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return unpack_shipped(tmp_path_factory.mktemp("pretrained") / "package")
+    return unpack_bundled(tmp_path_factory.mktemp("pretrained") / "package")
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def scorer(package: Package) -> Scorer:
 
 
 def test_it_is_small_comes_from_real_data_and_says_what_it_is(package: Package) -> None:
-    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 20 * MEBIBYTE
+    assert sum(file.stat().st_size for file in BUNDLED.iterdir()) < 20 * MEBIBYTE
     assert not package.simulated
     assert package.description["feature_set"] == "clinical"
-    card = (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (BUNDLED / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert DISCLAIMER in card
     assert package.description["data"]["digest"] in card
     assert re.search(r"\| made by \| `make run DATA=\S+", card)

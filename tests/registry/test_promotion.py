@@ -11,10 +11,9 @@ from typing import Any
 import mlflow
 import pytest
 
-from leadwise.atomic import one_at_a_time
-from leadwise.registry.gate.checks import Check
-from leadwise.registry.gate.report import GateReport
-from leadwise.registry.promotion import PromotionError, _lock, alias_of, champion_of, promote, roll_back
+from leadwise.atomic import file_lock
+from leadwise.registry.champion import PromotionError, _lock, alias_of, champion_of, promote, roll_back
+from leadwise.registry.gate.report import Check, GateReport
 from leadwise.registry.register import register_challenger
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
@@ -23,9 +22,9 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import mlflow
-from leadwise.registry.gate.checks import Check
+from leadwise.registry.gate.report import Check
 from leadwise.registry.gate.report import GateReport
-from leadwise.registry.promotion import promote
+from leadwise.registry.champion import promote
 
 uri, name, version, folder, parties, beats = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
@@ -217,7 +216,7 @@ def test_nobody_moves_the_alias_while_another_holds_the_lock(
     first, second = new_model("locked", 2)
     met = tmp_path / "met"
     met.mkdir()
-    with one_at_a_time(_lock("locked")):
+    with file_lock(_lock("locked")):
         process = start(tracking, "locked", second, met, 1, "everybody")
         while not list(met.iterdir()):
             assert process.poll() is None

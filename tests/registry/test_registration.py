@@ -10,9 +10,10 @@ from pickles import pickles_in
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
-from leadwise.registry.model_card import introduce
-from leadwise.registry.package import PackagingError, build_package
-from leadwise.registry.promotion import alias_of
+from leadwise.registry.candidates import build_package
+from leadwise.registry.champion import alias_of
+from leadwise.registry.model_card import describe_model
+from leadwise.registry.package import PackagingError
 from leadwise.registry.register import (
     GateFailed,
     Registered,
@@ -117,7 +118,7 @@ def test_what_a_person_wrote_of_a_model_stays(tracking: str) -> None:
 
     client = mlflow.MlflowClient()
     client.create_registered_model("described", description="Ours.")
-    introduce("described", simulated=False)
+    describe_model("described", simulated=False)
     assert client.get_registered_model("described").description == "Ours."
 
 
@@ -170,7 +171,7 @@ def test_a_table_is_answered_in_a_notebook_and_a_wrong_row_or_policy_named(
 
 def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Registered, trained: Parameters) -> None:
     from leadwise.datasets.store import open_store
-    from leadwise.registry.package import stored_records
+    from leadwise.registry.candidates import stored_records
 
     workspace = trained.shared.workspace
     store = open_store(workspace / "store")
@@ -191,7 +192,7 @@ def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Re
     import mlflow
 
     from leadwise.datasets.store import open_store
-    from leadwise.registry.package import stored_records
+    from leadwise.registry.candidates import stored_records
     from leadwise.training.prediction import load_trained
 
     workspace = trained.shared.workspace

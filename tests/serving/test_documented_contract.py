@@ -9,7 +9,7 @@ import pytest
 from leadwise.config import PROJECT_ROOT
 from leadwise.ecg.flags import FLAGS
 from leadwise.ecg.leads import RecordingCode
-from leadwise.registry.signature import served_signature
+from leadwise.registry.package import served_signature
 from leadwise.serving import values as limits
 from leadwise.serving.api import respond
 from leadwise.serving.envelope import PARAMETERS

@@ -12,7 +12,7 @@ import pytest
 import requests
 from live_server import JSON, LiveServer, SmallModel, in_use, serving
 
-from leadwise.registry.promotion import NoSuchModel, load_scorer
+from leadwise.registry.load import NoSuchModel, load_scorer
 from leadwise.serving import Client
 from leadwise.serving.values import LARGEST_BODY
 

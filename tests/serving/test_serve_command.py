@@ -47,9 +47,9 @@ def test_bad_requests_are_told_as_by_mlflows_command(server: LiveServer) -> None
 def test_the_model_answers_with_the_code_that_it_was_registered_with(small_model: SmallModel, tmp_path: Path) -> None:
     # Another Leadwise than that of the model, which fails as soon as it is imported.
     (tmp_path / "leadwise").mkdir(parents=True)
-    script = Path(sys.modules["leadwise.cli"].__file__ or "").with_name("registry") / "scoring_process.py"
+    script = Path(sys.modules["leadwise.cli"].__file__ or "").with_name("registry") / "model_process.py"
     (tmp_path / "leadwise" / "__init__.py").write_text("raise RuntimeError('the wrong Leadwise')")
-    command = (sys.executable, "-P", str(script))
+    command = (sys.executable, "-P", str(script), "serve")
     log = tmp_path / "log"
     environment = small_model.environment | {"PYTHONPATH": str(tmp_path)}
     with log.open("wb") as stream:

@@ -4,7 +4,7 @@ from leadwise.app.model_source import LocalModel, ModelSource, ModelSourceError
 from leadwise.app.rest_model import RestModel
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
-from leadwise.registry.promotion import PRETRAINED, found_package
+from leadwise.registry.load import PRETRAINED, found_package
 from leadwise.serving.scorer import RegisteredVersion, registered_version
 
 
@@ -23,7 +23,7 @@ def local_model(name: str | None) -> LocalModel:
     """A model in this process.
 
     Args:
-        name: as ``leadwise.registry.promotion.found_package`` takes it.
+        name: as ``leadwise.registry.load.found_package`` takes it.
 
     Raises:
         ModelSourceError: there is none of that name.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,10 @@ def launch(settings: Settings, port: int, address: str) -> NoReturn:
 
     Raises:
         SettingsError: a setting is not allowed.
+        ModuleNotFoundError: Streamlit is not installed.
     """
+    if find_spec("streamlit") is None:
+        raise ModuleNotFoundError("No module named 'streamlit'", name="streamlit")
     settings.check()
     os.environ.update(settings.to_environment())
     options = [f"--server.port={port}", f"--server.address={address}", "--server.showEmailPrompt=false"]

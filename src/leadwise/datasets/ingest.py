@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise import __version__
-from leadwise.atomic import folder_written_atomically, one_at_a_time
+from leadwise.atomic import file_lock, folder_written_atomically
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
 from leadwise.datasets.checksums import SUMS_FILE, read_sha256sums, sha256_of
@@ -209,7 +209,7 @@ def ingest(
     def waiting() -> None:
         print(f"{folder}: another ingestion is writing here; waiting until it is done", file=sys.stderr)
 
-    with one_at_a_time(folder, waiting):
+    with file_lock(folder, waiting):
         if (manifest := _current_manifest(folder, current)) is not None:
             return Ingested(folder, manifest, unchanged=True)
         manifest = _ingest(of, tables, folder, configuration, current, workers or 0, started)

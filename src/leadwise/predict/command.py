@@ -30,7 +30,7 @@ class Options:
     Attributes:
         files: of one recording each.
         url: of a scoring server; ``None``: answered here.
-        model: as ``leadwise.registry.promotion.load_scorer`` takes it.
+        model: as ``leadwise.registry.load.load_scorer`` takes it.
         policy: which thresholds answer.
         explain: classes to explain.
         figure: where to draw the recording with its answer.
@@ -120,7 +120,7 @@ def _asker(options: Options) -> Iterator[Ask]:
 
 
 def _asker_here(options: Options) -> Ask:
-    from leadwise.registry.promotion import load_scorer
+    from leadwise.registry.load import load_scorer
     from leadwise.serving.envelope import Asked
 
     scorer = load_scorer(options.model)

@@ -1,4 +1,4 @@
-"""What the train and evaluate stages left: which fusion model is the better one, and whether it may be served."""
+"""What the train and evaluate stages left: which fusion model is the better one, and the package that is made of it."""
 
 import json
 import math
@@ -7,9 +7,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+import leadwise
+from leadwise.atomic import folder_written_atomically
 from leadwise.config import Parameters
-from leadwise.contract import FUSION_MODELS, LEAKING_FEATURES, SUPERCLASSES, LeadwiseError, ModelName
-from leadwise.evaluation.files import POLICIES_FILE
+from leadwise.contract import (
+    DISCLAIMER,
+    FS_HZ,
+    FUSION_MODELS,
+    LEADS,
+    MICROVOLTS_PER_UNIT,
+    SUPERCLASSES,
+    ECGRecord,
+    LeadwiseError,
+    ModelName,
+)
+from leadwise.datasets.store import Store, open_store
+from leadwise.evaluation.files import POLICIES_FILE, STATEMENTS_FILE
+from leadwise.registry.onnx_export import export_onnx
+from leadwise.registry.package import (
+    CODE_FOLDER,
+    EXAMPLE_FILE,
+    PACKAGE_FOLDER,
+    Package,
+    PackagingError,
+    Parity,
+    example_row,
+    stage_code,
+)
+from leadwise.registry.smoke_test import stored_facts
+from leadwise.serving.network import Network
+from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.training.prediction import TrainedModel, load_trained
+
+LARGEST_DIFFERENCE = 1e-4
+"""Between the evaluation's probabilities and those of the network that is packaged."""
+ROWS_COMPARED = 256
+"""Rows of fold 9 on which ONNX, Keras and the evaluation are compared."""
+REPORTED = ("macro_auroc", "binary_accuracy", "floor/binary_accuracy", "chosen/macro_f1", "ece")
+"""Figures of fold 10 that a package carries along."""
 
 
 class CandidateError(LeadwiseError):
@@ -45,8 +83,7 @@ def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
     """The fusion model with the best validation score by ``monitor``, and the metadata model.
 
     Raises:
-        CandidateError: a model is absent or not evaluated, the two saw different data, or an input of theirs leaks the
-            diagnosis.
+        CandidateError: a model is absent or not evaluated, or the two saw different data.
     """
     shared = parameters.shared
     trained = [name for name in FUSION_MODELS if (_model_folder(parameters, name) / "training.json").is_file()]
@@ -58,27 +95,12 @@ def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
     candidates = [_read(parameters, name) for name in trained]
     fusion = max(candidates, key=lambda candidate: _score(candidate, shared.monitor))
     metadata = _read(parameters, "metadata")
-    for candidate in (fusion, metadata):
-        refuse_leaks(candidate)
     if fusion.training["digest"] != metadata.training["digest"]:
         raise CandidateError(
             f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, metadata on "
             f"{metadata.training['digest'][:12]}; train both on the same data"
         )
     return fusion, metadata
-
-
-def refuse_leaks(candidate: Candidate) -> None:
-    """A feature that is read off the diagnosis is never an input of a served model.
-
-    Raises:
-        CandidateError: the candidate has such an input.
-    """
-    if leaks := sorted(LEAKING_FEATURES & set(candidate.preprocessing["metadata"]["features"])):
-        raise CandidateError(
-            f"feature-set: {candidate.name} was trained on {candidate.training['feature_set']!r}, whose inputs "
-            f"{', '.join(leaks)} are read off the diagnosis; only clinical is registered"
-        )
 
 
 def _model_folder(parameters: Parameters, name: ModelName) -> Path:
@@ -143,3 +165,122 @@ def read_policy_rates(evaluation: Path) -> dict[str, Any]:
         }
         for policy in content["rules"]
     }
+
+
+def build_package(parameters: Parameters) -> Package:
+    """Write ``<workspace>/package`` from what the train and evaluate stages left.
+
+    Raises:
+        CandidateError: there is nothing to package, or nothing that may be served.
+        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
+    """
+    fusion, metadata = choose_candidates(parameters)
+    store = open_store(parameters.shared.workspace / "store")
+    folder = parameters.shared.workspace / PACKAGE_FOLDER
+    description = describe_package(fusion, metadata, store)
+    example = example_row()
+    with folder_written_atomically(folder) as target:
+        trained = {role: load_trained(model.folder) for role, model in (("fusion", fusion), ("metadata", metadata))}
+        for role, model in trained.items():
+            export_onnx(model.network, target / description["networks"][role]["file"])
+        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, allow_nan=False), encoding="utf-8")
+        (target / EXAMPLE_FILE).write_text(json.dumps(example), encoding="utf-8")
+        stage_code(target / CODE_FOLDER)
+        scorer = Scorer.load(target)
+        parity = {
+            candidate.name: _compare(candidate, trained[role], network, store)
+            for candidate, role, network in (
+                (fusion, "fusion", scorer.fusion),
+                (metadata, "metadata", scorer.metadata),
+            )
+        }
+    return Package(folder, description, example, parity)
+
+
+def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str, Any]:
+    """What ``model.json`` holds."""
+    networks = {
+        role: {
+            "name": model.name,
+            "file": f"{role}.onnx",
+            "preprocessing": dict(model.preprocessing),
+            "decision": dict(model.decision),
+            "validation": dict(model.validation),
+            "test": {name: model.metrics[f"test/{name}"] for name in REPORTED if f"test/{name}" in model.metrics},
+            "policy_rates": read_policy_rates(model.evaluation),
+            "recipe": dict(model.training["parameters"]),
+            "run_id": model.training.get("run_id"),
+            "statements": read_statements(model.evaluation),
+        }
+        for role, model in (("fusion", fusion), ("metadata", metadata))
+    }
+    return {
+        "leadwise": leadwise.__version__,
+        "classes": list(SUPERCLASSES),
+        "leads": list(LEADS),
+        "feature_set": fusion.training["feature_set"],
+        "data": {"digest": store.manifest["digest"], "release": store.manifest["release"]},
+        "simulated": bool(
+            store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
+        ),
+        "networks": networks,
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def read_statements(evaluation: Path) -> list[dict[str, Any]]:
+    """What the evaluate stage found out about each SCP-ECG statement; nothing where the network does not answer them.
+
+    Raises:
+        PackagingError: ``statements.json`` is there and cannot be read.
+    """
+    file = evaluation / STATEMENTS_FILE
+    if not file.is_file():
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["statements"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackagingError(f"{file}: cannot be read ({error!r}); run the evaluate stage again") from None
+    return found
+
+
+def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:
+    """Rows of a store as recordings, with the facts about the patient that a request may state."""
+    return [
+        ECGRecord(
+            signal_mv=store.signals[row].astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000),
+            fs_hz=FS_HZ,
+            patient=facts,
+        )
+        for row, facts in zip(rows, stored_facts(store, rows), strict=True)
+    ]
+
+
+def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> Parity:
+    """Score rows of fold 9 as requests are scored, and with Keras; the evaluation must be of these weights.
+
+    Returns:
+        The difference between ONNX and Keras, which the gate judges.
+
+    Raises:
+        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
+    """
+    validation = store.rows("validation")
+    rows = validation[np.unique(np.linspace(0, len(validation) - 1, ROWS_COMPARED).round().astype(int))]
+    by_keras = trained.answers(store, rows)
+    if missing := set(network.outputs) - set(by_keras):
+        raise PackagingError(
+            f"{candidate.name}: does not answer {', '.join(sorted(missing))}, but {candidate.evaluation} says how good "
+            "they are; run the evaluate stage again"
+        )
+    table = pd.read_parquet(candidate.evaluation / "predictions.parquet").set_index("ecg_id")
+    evaluated = table.loc[store.records["ecg_id"].iloc[rows], [f"raw_{name}" for name in SUPERCLASSES]].to_numpy()
+    if (difference := float(np.abs(by_keras["superclasses"] - evaluated).max())) > LARGEST_DIFFERENCE:
+        raise PackagingError(
+            f"{candidate.name}: {candidate.evaluation} was made with other weights (probabilities differ by "
+            f"{difference:.2g}); run the evaluate stage again"
+        )
+    by_onnx = [network.answers(record.patient, record) for record in stored_records(store, rows)]
+    differences = [np.abs(by_keras[name] - np.stack([row[name] for row in by_onnx])).max() for name in network.outputs]
+    # Not Python's max, which would lose a NaN.
+    return Parity(float(np.max(differences)), len(rows))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -27,6 +27,9 @@ from leadwise.evaluation.files import (
 from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.package import Package
 from leadwise.reports.results_table import statement_tables
+
+if TYPE_CHECKING:
+    pass
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADLINE: Mapping[str, str] = {
@@ -231,7 +234,7 @@ def version_tags(package: Package) -> dict[str, str]:
     }
 
 
-def introduce(name: str, *, simulated: bool) -> None:
+def describe_model(name: str, *, simulated: bool) -> None:
     """Describe a registered model, unless somebody has: what it answers, and which of its versions is in use."""
     import mlflow
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def image_form(network: "keras.Model") -> "keras.Model":
+def conv1d_to_conv2d(network: "keras.Model") -> "keras.Model":
     """The network with inputs, outputs and weights as they are; one without a signal is returned as it is.
 
     Args:
@@ -105,7 +105,7 @@ def export_onnx(network: "keras.Model", file: Path) -> None:
     inputs = {"metadata": np.zeros((1, metadata_width), np.float32)}
     if "signal" in network.input:
         inputs["signal"] = np.zeros((1, RECORD_SAMPLES, len(LEADS)), np.float32)
-    network = image_form(network)
+    network = conv1d_to_conv2d(network)
     # Keras exports a model only after its first call.
     network(inputs)
     with warnings.catch_warnings():

@@ -1,46 +1,41 @@
 """The package: two ONNX networks, what belongs to them as JSON, an example request, and the code that scores."""
 
+import hashlib
+import importlib
 import json
+import logging
+import re
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 import leadwise
 from leadwise.atomic import folder_written_atomically
-from leadwise.config import PROJECT_ROOT, Parameters
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import (
-    DISCLAIMER,
-    FS_HZ,
     LEADS,
-    MICROVOLTS_PER_UNIT,
     SUPERCLASSES,
-    ECGRecord,
     LeadwiseError,
 )
-from leadwise.datasets.store import Store, open_store
+from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.evaluation.files import STATEMENTS_FILE
-from leadwise.registry.candidates import Candidate, choose_candidates, read_policy_rates
-from leadwise.registry.onnx_export import export_onnx
-from leadwise.serving.network import Network
-from leadwise.serving.request import FACTS
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.training.prediction import TrainedModel, load_trained
+from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
+from leadwise.serving.request import FIELDS
+from leadwise.serving.scorer import DESCRIPTION_FILE
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.models.model import ModelInfo
 
 PACKAGE_FOLDER = "package"
 EXAMPLE_FILE = "input_example.json"
 CODE_FOLDER = "code"
-LARGEST_DIFFERENCE = 1e-4
-"""Between the evaluation's probabilities and those of the network that is packaged."""
-ROWS_COMPARED = 256
-"""Rows of fold 9 on which ONNX, Keras and the evaluation are compared."""
-REPORTED = ("macro_auroc", "binary_accuracy", "floor/binary_accuracy", "chosen/macro_f1", "ece")
-"""Figures of fold 10 that a package carries along."""
 EXAMPLE_SEED = 2
 
 SERVED_CODE: tuple[str, ...] = (
@@ -58,6 +53,9 @@ SERVED_CODE: tuple[str, ...] = (
     "serving/*.py",
 )
 """The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""
+
+SERVED_PREFIX = "leadwise_served_"
+_IMPORT = re.compile(rb"^( *from )leadwise(?=[. ])", re.MULTILINE)
 
 
 class PackagingError(LeadwiseError):
@@ -124,83 +122,6 @@ class Package:
         return {role: self.folder / entry["file"] for role, entry in self.description["networks"].items()}
 
 
-def build_package(parameters: Parameters) -> Package:
-    """Write ``<workspace>/package`` from what the train and evaluate stages left.
-
-    Raises:
-        CandidateError: there is nothing to package, or nothing that may be served.
-        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
-    """
-    fusion, metadata = choose_candidates(parameters)
-    store = open_store(parameters.shared.workspace / "store")
-    folder = parameters.shared.workspace / PACKAGE_FOLDER
-    description = describe_package(fusion, metadata, store)
-    example = example_row()
-    with folder_written_atomically(folder) as target:
-        trained = {role: load_trained(model.folder) for role, model in (("fusion", fusion), ("metadata", metadata))}
-        for role, model in trained.items():
-            export_onnx(model.network, target / description["networks"][role]["file"])
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, allow_nan=False), encoding="utf-8")
-        (target / EXAMPLE_FILE).write_text(json.dumps(example), encoding="utf-8")
-        stage_code(target / CODE_FOLDER)
-        scorer = Scorer.load(target)
-        parity = {
-            candidate.name: _compare(candidate, trained[role], network, store)
-            for candidate, role, network in (
-                (fusion, "fusion", scorer.fusion),
-                (metadata, "metadata", scorer.metadata),
-            )
-        }
-    return Package(folder, description, example, parity)
-
-
-def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str, Any]:
-    """What ``model.json`` holds."""
-    networks = {
-        role: {
-            "name": model.name,
-            "file": f"{role}.onnx",
-            "preprocessing": dict(model.preprocessing),
-            "decision": dict(model.decision),
-            "validation": dict(model.validation),
-            "test": {name: model.metrics[f"test/{name}"] for name in REPORTED if f"test/{name}" in model.metrics},
-            "policy_rates": read_policy_rates(model.evaluation),
-            "recipe": dict(model.training["parameters"]),
-            "run_id": model.training.get("run_id"),
-            "statements": read_statements(model.evaluation),
-        }
-        for role, model in (("fusion", fusion), ("metadata", metadata))
-    }
-    return {
-        "leadwise": leadwise.__version__,
-        "classes": list(SUPERCLASSES),
-        "leads": list(LEADS),
-        "feature_set": fusion.training["feature_set"],
-        "data": {"digest": store.manifest["digest"], "release": store.manifest["release"]},
-        "simulated": bool(
-            store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
-        ),
-        "networks": networks,
-        "disclaimer": DISCLAIMER,
-    }
-
-
-def read_statements(evaluation: Path) -> list[dict[str, Any]]:
-    """What the evaluate stage found out about each SCP-ECG statement; nothing where the network does not answer them.
-
-    Raises:
-        PackagingError: ``statements.json`` is there and cannot be read.
-    """
-    file = evaluation / STATEMENTS_FILE
-    if not file.is_file():
-        return []
-    try:
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["statements"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PackagingError(f"{file}: cannot be read ({error!r}); run the evaluate stage again") from None
-    return found
-
-
 def example_row() -> dict[str, Any]:
     """One row of a request with a simulated recording: 10 s, 12 leads, rounded to a microvolt."""
     record = simulate_record("MI", EXAMPLE_SEED)
@@ -214,65 +135,67 @@ def example_row() -> dict[str, Any]:
     }
 
 
-def stage_code(folder: Path) -> None:
-    """Copy the parts of Leadwise that scoring needs to ``folder/leadwise``."""
-    source = Path(leadwise.__file__).parent
-    for pattern in SERVED_CODE:
-        for file in sorted(source.glob(pattern)):
-            target = folder / "leadwise" / file.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+def stage_code(folder: Path) -> Path:
+    """Copy the parts of Leadwise that scoring needs, as a package whose name says which code it is.
 
-
-def _compare(candidate: Candidate, trained: TrainedModel, network: Network, store: Store) -> Parity:
-    """Score rows of fold 9 as requests are scored, and with Keras; the evaluation must be of these weights.
+    Where a model is loaded, ``leadwise`` stays the name of what is installed there, and models of several versions
+    have their code side by side.
 
     Returns:
-        The difference between ONNX and Keras, which the gate judges.
-
-    Raises:
-        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
+        ``folder/leadwise_served_<digest>``.
     """
-    validation = store.rows("validation")
-    rows = validation[np.unique(np.linspace(0, len(validation) - 1, ROWS_COMPARED).round().astype(int))]
-    by_keras = trained.answers(store, rows)
-    if missing := set(network.outputs) - set(by_keras):
-        raise PackagingError(
-            f"{candidate.name}: does not answer {', '.join(sorted(missing))}, but {candidate.evaluation} says how good "
-            "they are; run the evaluate stage again"
-        )
-    table = pd.read_parquet(candidate.evaluation / "predictions.parquet").set_index("ecg_id")
-    evaluated = table.loc[store.records["ecg_id"].iloc[rows], [f"raw_{name}" for name in SUPERCLASSES]].to_numpy()
-    if (difference := float(np.abs(by_keras["superclasses"] - evaluated).max())) > LARGEST_DIFFERENCE:
-        raise PackagingError(
-            f"{candidate.name}: {candidate.evaluation} was made with other weights (probabilities differ by "
-            f"{difference:.2g}); run the evaluate stage again"
-        )
-    by_onnx = [network.answers(record.patient, record) for record in stored_records(store, rows)]
-    differences = [np.abs(by_keras[name] - np.stack([row[name] for row in by_onnx])).max() for name in network.outputs]
-    # Not Python's max, which would lose a NaN.
-    return Parity(float(np.max(differences)), len(rows))
+    source = Path(leadwise.__file__).parent
+    files = {
+        file.relative_to(source).as_posix(): file.read_bytes()
+        for pattern in SERVED_CODE
+        for file in sorted(source.glob(pattern))
+    }
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    package = f"{SERVED_PREFIX}{digest.hexdigest()[:12]}"
+    for name, content in files.items():
+        target = folder / package / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(_IMPORT.sub(rb"\1" + package.encode(), content) if name.endswith(".py") else content)
+    return folder / package
 
 
-def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:
-    """Rows of a store as recordings, with the facts about the patient that a request may state."""
-    return [
-        ECGRecord(
-            signal_mv=store.signals[row].astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000),
-            fs_hz=FS_HZ,
-            patient=facts,
-        )
-        for row, facts in zip(rows, stored_facts(store, rows), strict=True)
-    ]
+@contextmanager
+def served_code(folder: Path) -> Iterator[dict[str, Any]]:
+    """What MLflow's ``log_model`` and ``save_model`` take of the code in a folder, importable while they log it.
+
+    Args:
+        folder: where ``stage_code`` has written it.
+    """
+    (package,) = folder.glob(f"{SERVED_PREFIX}*")
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield {"python_model": str(package / "serving" / "pyfunc_model.py"), "code_paths": [str(package)]}
+    finally:
+        sys.path.remove(str(folder))
 
 
-def stored_facts(store: Store, rows: np.ndarray) -> list[dict[str, float]]:
-    """What a request may state of the patients of some rows: the facts that are known."""
-    patients = store.patients().iloc[rows][list(FACTS)].astype(float)
-    return [
-        {str(name): value for name, value in facts.items() if value == value}
-        for facts in patients.to_dict(orient="records")
-    ]
+@contextmanager
+def _as_pyfunc(package: Package, requirements: list[str]) -> Iterator[dict[str, Any]]:
+    artifacts = {role: str(file) for role, file in package.network_files.items()}
+    with served_code(package.folder / CODE_FOLDER) as code:
+        yield code | {
+            "artifacts": artifacts | {"description": str(package.folder / DESCRIPTION_FILE)},
+            "pip_requirements": requirements,
+            "signature": served_signature(),
+            "input_example": pd.DataFrame([dict(package.example)]),
+            "metadata": {"leadwise": leadwise.__version__, "simulated": package.simulated, "model": package.model},
+        }
+
+
+def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
+    """Log a package as a pyfunc model, code included, to the active run."""
+    import mlflow
+
+    with _as_pyfunc(package, requirements) as pyfunc:
+        return mlflow.pyfunc.log_model(name="package", **pyfunc)
 
 
 LOCK_FILE = PROJECT_ROOT / "requirements.lock"
@@ -316,3 +239,165 @@ def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
     if missing := [name for name in SERVED_PACKAGES if name not in pins]:
         raise RequirementsError(f"{lock}: no pin for {', '.join(missing)}")
     return [pins[name] for name in SERVED_PACKAGES]
+
+
+def served_signature() -> "ModelSignature":
+    """Columns of a request, each optional and of any JSON type, its parameters, and columns of the answer.
+
+    MLflow's own check of a typed column answers with the whole request in its message, and reads nested lists slowly
+    element by element: so ``leadwise.serving.request`` alone checks.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import (
+        AnyType,
+        Array,
+        ColSpec,
+        DataType,
+        Map,
+        Object,
+        ParamSchema,
+        ParamSpec,
+        Property,
+        Schema,
+    )
+
+    def by_class(kind: DataType) -> Object:
+        return Object([Property(name, kind) for name in SUPERCLASSES])
+
+    def listed(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> Array:
+        return Array(Object([Property(name, kind, name not in optional) for name, kind in properties.items()]))
+
+    decided = {
+        "probabilities": by_class(DataType.double),
+        "decisions": by_class(DataType.boolean),
+        "uncertain": by_class(DataType.boolean),
+    }
+    quality = listed({"flag": DataType.string, "leads": Array(DataType.string), "detail": DataType.string})
+    window = {"start_s": DataType.double, "end_s": DataType.double, **decided, "quality": quality}
+    effects = Map(Map(DataType.double))
+    attribution = {
+        "data": DataType.string,
+        "dtype": DataType.string,
+        "shape": Array(DataType.long),
+        "order": DataType.string,
+        "fs_hz": DataType.double,
+    }
+    explanation = {
+        "method": DataType.string,
+        "effects": effects,
+        "attribution": Object([Property(name, kind) for name, kind in attribution.items()]),
+    }
+    error = {"code": DataType.string, "field": DataType.string, "message": DataType.string, "row": DataType.long}
+    finding = {
+        "code": DataType.string,
+        "description": DataType.string,
+        "group": DataType.string,
+        "probability": DataType.double,
+        "threshold": DataType.double,
+        "reported": DataType.boolean,
+    }
+    # All but the id are absent where there is an error.
+    answer: dict[str, Any] = {
+        "model": DataType.string,
+        "registered_model": DataType.string,
+        "version": DataType.string,
+        "policy": DataType.string,
+        **decided,
+        "thresholds": by_class(DataType.double),
+        "findings": listed(finding),
+        "windows": listed(window, tuple(decided)),
+        "explanations": Map(Object([Property(name, kind) for name, kind in explanation.items()])),
+        "quality": quality,
+        "warnings": Array(DataType.string),
+        "disclaimer": DataType.string,
+        "error": Object([Property(name, kind) for name, kind in error.items()]),
+    }
+    return ModelSignature(
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
+        outputs=Schema(
+            [
+                ColSpec(AnyType(), "id", required=False),
+                *(ColSpec(kind, name, required=False) for name, kind in answer.items()),
+            ]
+        ),
+        params=ParamSchema(
+            [
+                ParamSpec("policy", DataType.string, None),
+                ParamSpec("explain", DataType.string, [], (-1,)),
+                ParamSpec("all_findings", DataType.boolean, False),
+                ParamSpec("as_json", DataType.boolean, False),
+            ]
+        ),
+    )
+
+
+CARD_FILE = "MODEL_CARD.md"
+LARGEST_BYTES = 20 * 2**20
+
+
+def unpack_bundled(folder: Path, bundled: Path = BUNDLED) -> Package:
+    """Check the pretrained package and write it to a folder, with the code that scores.
+
+    Args:
+        folder: where; replaced if it is there.
+        bundled: where the package comes from.
+
+    Raises:
+        BundledError: it is absent or damaged; the message names the file.
+    """
+    names = bundled_files(bundled)
+    with folder_written_atomically(folder) as target:
+        for name in names:
+            shutil.copyfile(bundled / name, target / name)
+        stage_code(target / CODE_FOLDER)
+    return Package.read(folder)
+
+
+def save_bundled(folder: Path) -> Path:
+    """Write the bundled package as a model that MLflow can load.
+
+    Returns:
+        Its folder, in ``folder``.
+
+    Raises:
+        BundledError: it is absent or damaged; the message names the file.
+    """
+    import mlflow
+
+    model = folder / "model"
+    # Says which versions it could not find out of what serves no environment here.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with _as_pyfunc(unpack_bundled(folder / PACKAGE_FOLDER), list(SERVED_PACKAGES)) as pyfunc:
+        mlflow.pyfunc.save_model(path=str(model), **pyfunc)
+    return model
+
+
+def bundle(package: Package, card: str, bundled: Path = BUNDLED) -> list[Path]:
+    """Write a package and its card where ``unpack_bundled`` finds them.
+
+    Args:
+        package: of models trained on PTB-XL.
+        card: the model card, as Markdown.
+        bundled: where to; replaced if it is there.
+
+    Returns:
+        The files.
+
+    Raises:
+        BundledError: the models were trained on simulated data, or the package is larger than 20 MiB.
+    """
+    if package.simulated:
+        raise BundledError(f"{package.folder}: trained on simulated data; only models of PTB-XL are bundled")
+    names = [DESCRIPTION_FILE, EXAMPLE_FILE, *(file.name for file in package.network_files.values())]
+    size = sum((package.folder / name).stat().st_size for name in names)
+    if size > LARGEST_BYTES:
+        raise BundledError(f"{package.folder}: received {size / 2**20:.1f} MiB; allowed: {LARGEST_BYTES / 2**20:g} MiB")
+    with folder_written_atomically(bundled) as target:
+        for name in names:
+            shutil.copyfile(package.folder / name, target / name)
+        description = json.loads((target / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        (target / CARD_FILE).write_text(card, encoding="utf-8")
+        sums = [f"{sha256_of(target / name)}  {name}" for name in sorted([*names, CARD_FILE])]
+        (target / SUMS_FILE).write_text("\n".join(sums) + "\n", encoding="utf-8")
+    return sorted(bundled.iterdir())

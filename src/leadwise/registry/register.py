@@ -6,29 +6,33 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadwise import __version__
-from leadwise.atomic import one_at_a_time, write_atomically
+from leadwise.atomic import file_lock, write_atomically
 from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.ptbxl import PtbXl
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic.dataset import Synthetic
-from leadwise.registry.bundled import unpack_shipped
-from leadwise.registry.gate.judge import Candidate, Gate
-from leadwise.registry.gate.leaks import Inputs
-from leadwise.registry.gate.report import GateReport
-from leadwise.registry.interrupted import judged_or_marked, tidy_up
-from leadwise.registry.model_card import introduce, publish_report, version_tags
-from leadwise.registry.package import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package, served_requirements
-from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
-from leadwise.registry.signature import served_signature
+from leadwise.registry.candidates import build_package
+from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, promote, tidy_up
+from leadwise.registry.gate.evidence import Inputs
+from leadwise.registry.gate.judge import Gate, JudgedVersion
+from leadwise.registry.gate.report import JSON_FILE, GateReport
+from leadwise.registry.load import BundledError
+from leadwise.registry.model_card import describe_model, publish_report, version_tags
+from leadwise.registry.package import (
+    PACKAGE_FOLDER,
+    Package,
+    log_package,
+    served_requirements,
+    unpack_bundled,
+)
 from leadwise.registry.smoke_test import Rows
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.serving.scorer import Scorer
 from leadwise.training.process_mark import process_tag
 
 if TYPE_CHECKING:
-    from mlflow.models.model import ModelInfo
+    pass
 
 REAL_NAME = PtbXl.model_name
 SIMULATED_NAME = Synthetic.model_name
@@ -104,9 +108,9 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
     rows = None
     mlflow.set_tags(process_tag())
     # Another registration from this workspace would replace the package while it is logged.
-    with one_at_a_time(workspace / PACKAGE_FOLDER):
+    with file_lock(workspace / PACKAGE_FOLDER):
         if parameters.registration.source == "pretrained":
-            package = unpack_shipped(workspace / PACKAGE_FOLDER)
+            package = unpack_bundled(workspace / PACKAGE_FOLDER)
         else:
             store = open_store(workspace / "store")
             # Refused before anything is exported.
@@ -134,7 +138,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
     return registered
 
 
-def register_challenger(package: Package, asked: str) -> tuple[Candidate, Registered]:
+def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Registered]:
     """Register a package as a new version, which gets an alias when it has been judged.
 
     Args:
@@ -154,7 +158,7 @@ def register_challenger(package: Package, asked: str) -> tuple[Candidate, Regist
     info = log_package(package, requirements)
     expected = Scorer.load(package.folder).score([package.example])[0]
     version = str(mlflow.register_model(info.model_uri, name, tags=version_tags(package) | process_tag()).version)
-    introduce(name, simulated=package.simulated)
+    describe_model(name, simulated=package.simulated)
     registered = Registered(
         name=name,
         version=version,
@@ -165,7 +169,7 @@ def register_challenger(package: Package, asked: str) -> tuple[Candidate, Regist
         simulated=package.simulated,
         requirements=tuple(requirements),
     )
-    return Candidate(name, version, package, expected), registered
+    return JudgedVersion(name, version, package, expected), registered
 
 
 def _with_alias(registered: Registered, alias: str) -> Registered:
@@ -207,23 +211,19 @@ def name_to_roll_back(parameters: Parameters) -> str:
         ) from None
 
 
-def log_package(package: Package, requirements: list[str]) -> "ModelInfo":
-    """Log a package as a pyfunc model, code included, to the active run."""
-    import mlflow
-    import pandas as pd
+def require_passed(workspace: Path) -> None:
+    """Only what the gate let pass is brought along.
 
-    code = package.folder / CODE_FOLDER / "leadwise"
-    artifacts = {role: str(file) for role, file in package.network_files.items()}
-    return mlflow.pyfunc.log_model(
-        name="package",
-        python_model=str(code / "serving" / "pyfunc_model.py"),
-        artifacts=artifacts | {"description": str(package.folder / DESCRIPTION_FILE)},
-        code_paths=[str(code)],
-        pip_requirements=requirements,
-        signature=served_signature(),
-        input_example=pd.DataFrame([dict(package.example)]),
-        metadata={"leadwise": __version__, "simulated": package.simulated, "model": package.model},
-    )
+    Raises:
+        BundledError: it did not, or was not asked.
+    """
+    file = workspace / JSON_FILE
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundledError(f"{file}: no report of the gate ({error}); run the register stage first") from None
+    if not report["passed"]:
+        raise BundledError(f"{file}: {report['verdict']}")
 
 
 def serve_command(registered: Registered, port: int) -> str:

@@ -16,8 +16,9 @@ import leadwise
 from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.store import Store
-from leadwise.registry import smoke_test_process
-from leadwise.registry.package import example_row, stored_facts
+from leadwise.registry import model_process
+from leadwise.registry.package import example_row
+from leadwise.serving.request import FACTS
 
 TIME_LIMIT_S = 300
 TIME_LIMIT_ROW_S = 0.5
@@ -64,6 +65,15 @@ class Rows:
         )
 
 
+def stored_facts(store: Store, rows: np.ndarray) -> list[dict[str, float]]:
+    """What a request may state of the patients of some rows: the facts that are known."""
+    patients = store.patients().iloc[rows][list(FACTS)].astype(float)
+    return [
+        {str(name): value for name, value in facts.items() if value == value}
+        for facts in patients.to_dict(orient="records")
+    ]
+
+
 class RoundTripError(LeadwiseError):
     """A registered model cannot be loaded, or answers otherwise than its package."""
 
@@ -97,7 +107,7 @@ class Served:
         return float(np.quantile(self.milliseconds, 0.95))
 
 
-def serve_in_fresh_process(
+def serving_smoke_test(
     model_uri: str, example: Mapping[str, Any], rows: Rows | None = None, *, python: str = sys.executable
 ) -> Served:
     """Load a registered model in a new Python process, with the code that is inside it, and ask it one row at a time.
@@ -116,7 +126,7 @@ def serve_in_fresh_process(
         found = _run(folder, model_uri, python, TIME_LIMIT_S + TIME_LIMIT_ROW_S * (len(rows.facts) if rows else 0))
     if found["heavy"]:
         raise RoundTripError(f"{model_uri}: scoring imports {', '.join(found['heavy'])}; it must not")
-    if Path(found["code"]).resolve() == Path(leadwise.__file__).resolve():
+    if found["code"] and Path(found["code"]).resolve() == Path(leadwise.__file__).resolve():
         raise RoundTripError(f"{model_uri}: does not bring its own code; it ran {found['code']}")
     return Served(
         example=found["example"],
@@ -135,7 +145,7 @@ def require_answer(model_uri: str) -> None:
     Raises:
         RoundTripError: it cannot be loaded, or does not answer.
     """
-    answer = serve_in_fresh_process(model_uri, example_row()).example
+    answer = serving_smoke_test(model_uri, example_row()).example
     if not answer.get("probabilities"):
         raise RoundTripError(f"{model_uri}: does not answer: {answer.get('error')}")
 
@@ -151,9 +161,9 @@ def _leave_task(folder: Path, model_uri: str, example: Mapping[str, Any], rows: 
         "fs_hz": FS_HZ,
         "mv_per_unit": MICROVOLTS_PER_UNIT / 1000,
     }
-    (folder / smoke_test_process.TASK_FILE).write_text(json.dumps(task), encoding="utf-8")
+    (folder / model_process.TASK_FILE).write_text(json.dumps(task), encoding="utf-8")
     if rows:
-        (folder / smoke_test_process.SIGNALS_FILE).write_bytes(rows.signals.astype("<i2").tobytes())
+        (folder / model_process.SIGNALS_FILE).write_bytes(rows.signals.astype("<i2").tobytes())
 
 
 def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str, Any]:
@@ -165,7 +175,7 @@ def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str,
     try:
         # -I: neither PYTHONPATH nor the folder of the script is a place to import from.
         finished = subprocess.run(
-            [python, "-I", smoke_test_process.__file__, str(folder)],
+            [python, "-I", model_process.__file__, "answer", str(folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -179,7 +189,7 @@ def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str,
         # Of a traceback the last line says why; a process that was killed says nothing.
         reason = finished.stderr.strip().rpartition("\n")[2] or f"it ended with status {finished.returncode}"
         raise RoundTripError(f"{model_uri}: cannot be loaded in a fresh process: {reason}")
-    found: dict[str, Any] = json.loads((folder / smoke_test_process.RESULT_FILE).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / model_process.RESULT_FILE).read_text(encoding="utf-8"))
     return found
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pyarrow
 
-import leadwise
 from leadwise.serving.parquet_table import read_message, write_message
 from leadwise.serving.values import RequestError
 
 PATIENCE_S = 20.0
-_PROGRAM = "from leadwise.serving.parquet_table import main; main()"
+_PROGRAM = f"from {__package__}.parquet_table import main; main()"
 
 
 class ParquetProcess:
@@ -67,7 +66,7 @@ class ParquetProcess:
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
-            code = str(Path(leadwise.__file__).parents[1])
+            code = str(Path(__file__).parents[2])
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM],
                 env=os.environ

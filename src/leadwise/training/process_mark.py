@@ -4,17 +4,19 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-PROC = Path("/proc")
+import psutil
+
 PROCESS_TAG = "process"
 """Of a run, and of a registered version that has no verdict yet: who works on it."""
+CLOCK_S = 60.0
+"""By which the time of a process's start may seem to move, as the clock of the machine is set."""
 
 
 def mark_of_this_process() -> dict[str, Any]:
-    """Host and process as they are shown to people, and what tells this process from any other one, ever."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "space": _space(), "started": _started(os.getpid())}
+    """Host and process as they are shown to people, and when it started, which a later one of that number did not."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
 def process_tag() -> dict[str, str]:
@@ -23,30 +25,17 @@ def process_tag() -> dict[str, str]:
 
 
 def has_ended(mark: Mapping[str, Any]) -> bool:
-    """Whether the process of a mark has certainly ended; False where that cannot be seen from here.
-
-    It can be seen on the same running kernel and among the same process ids, which two containers on one machine do
-    not share. A number that was given to another process since then has another time of start.
-    """
-    space = _space()
-    return bool(space) and mark.get("space") == space and _started(int(mark["pid"])) != mark.get("started")
+    """Whether the process of a mark has certainly ended; False where that cannot be seen: on another host."""
+    if mark.get("host") != socket.gethostname():
+        return False
+    started = _started(int(mark["pid"]))
+    return started is None or abs(started - mark["started"]) > CLOCK_S
 
 
-def _space() -> str:
-    """The running kernel and its name space of process ids; empty where there is no such thing."""
+def _started(pid: int) -> float | None:
+    """When a process started, in seconds since 1970; ``None``: it has ended."""
     try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> int | None:
-    """When a process started, in clock ticks since the kernel did; ``None``: there is no such process."""
-    try:
-        status = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
         return None
-    # The second field is the program's name in brackets, which may hold spaces and brackets.
-    state, *fields = status.rpartition(")")[2].split()
-    return None if state in "ZX" else int(fields[18])

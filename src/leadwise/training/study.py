@@ -17,7 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from leadwise.atomic import one_at_a_time
+from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
 from leadwise.training.process_mark import mark_of_this_process
 from leadwise.training.study_storage import WORKER, StudyStorage
@@ -58,7 +58,7 @@ def open_study(
         directions: of each objective.
         defaults: the configured values, as a trial would draw them.
     """
-    with one_at_a_time(kept.turn):
+    with file_lock(kept.turn):
         try:
             study = optuna.create_study(
                 study_name=name, storage=kept.storage, sampler=sampler, pruner=pruner, directions=list(directions)
@@ -123,7 +123,7 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with ExitStack() as turn_held:
-            turn_held.enter_context(one_at_a_time(turn))
+            turn_held.enter_context(file_lock(turn))
             end_lost_trials(study)
             found = study.get_trials(deepcopy=False)
             done = sum(counts(trial) for trial in found)

@@ -14,7 +14,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from leadwise.atomic import one_at_a_time
+from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
 from leadwise.training.process_mark import has_ended
 
@@ -72,7 +72,7 @@ def open_storage(address: str, folder: Path, lost_after_s: int, when_lost: WhenL
     options = {"connect_args": {"timeout": WAIT_FOR_SQLITE_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with warnings.catch_warnings(), one_at_a_time(file):
+        with warnings.catch_warnings(), file_lock(file):
             # One worker makes the tables, the others find them.
             warnings.simplefilter("ignore", ExperimentalWarning)
             storage = WatchedDatabase(

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-from leadwise.atomic import one_at_a_time, write_atomically
+from leadwise.atomic import file_lock, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError, ModelName
 from leadwise.datasets.store import Store
@@ -93,7 +93,7 @@ def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
         seconds=tune.timeout_min * 60,
         turn=kept.turn,
     )
-    with one_at_a_time(file):
+    with file_lock(file):
         # The last worker to get here has seen every trial.
         return _write(study, kept, recipe, space, store, file)
 

@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.config import load_parameters
-from leadwise.registry.gate.checks import Limits
 from leadwise.registry.gate.evidence import Bootstrap, comparison_checks
+from leadwise.registry.gate.report import Limits
 from leadwise.registry.smoke_test import Rows, Served
 
 RECORDS = 600

@@ -3,8 +3,8 @@
 import pytest
 
 from leadwise.config import load_parameters
-from leadwise.registry.gate.checks import Limits
-from leadwise.registry.gate.data import Champion, data_check
+from leadwise.registry.gate.evidence import Champion, data_check
+from leadwise.registry.gate.report import Limits
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 

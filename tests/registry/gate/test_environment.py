@@ -8,7 +8,7 @@ import pytest
 from leadwise.registry.gate.evidence import InstallationError, clean_environment
 from leadwise.registry.gate.judge import download
 from leadwise.registry.register import register_challenger
-from leadwise.registry.smoke_test import compare_answers, serve_in_fresh_process
+from leadwise.registry.smoke_test import compare_answers, serving_smoke_test
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]
 
@@ -34,6 +34,6 @@ def test_a_version_answers_where_nothing_but_its_requirements_is_installed(
         installed = Path(python).parents[1]
         assert not list(installed.glob("lib/*/site-packages/*leadwise*"))
         assert not list(installed.glob("lib/*/site-packages/tensorflow"))
-        served = serve_in_fresh_process(candidate.uri, package.example, python=python)
+        served = serving_smoke_test(candidate.uri, package.example, python=python)
     assert compare_answers(candidate.expected, served.example, model_uri=candidate.uri) < 1e-5
     assert not installed.exists()

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.config import load_parameters
 from leadwise.contract import SUPERCLASSES
-from leadwise.registry.gate.checks import Limits, floor_checks
+from leadwise.registry.gate.report import Limits, floor_checks
 
 generator = np.random.default_rng(5)
 # Well calibrated: the labels are drawn from the probabilities.

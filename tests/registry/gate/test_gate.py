@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.config import Gate as Asked
 from leadwise.config import load_parameters
-from leadwise.registry.gate.judge import Candidate, Gate
+from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.register import register_challenger
 from leadwise.registry.smoke_test import Rows
@@ -27,7 +27,7 @@ def asked(**given: Any) -> Asked:
 
 
 @pytest.fixture(scope="module")
-def versions(make_package: Any, tracking: str) -> dict[str, Candidate]:
+def versions(make_package: Any, tracking: str) -> dict[str, JudgedVersion]:
     """Registered versions: a good one, a slightly different one, a poor one, the good one again, one that is broken."""
     import mlflow
 
@@ -43,7 +43,7 @@ def versions(make_package: Any, tracking: str) -> dict[str, Candidate]:
 
 
 @pytest.fixture(scope="module")
-def gates(versions: dict[str, Candidate], gate_rows: Rows) -> dict[str, Gate]:
+def gates(versions: dict[str, JudgedVersion], gate_rows: Rows) -> dict[str, Gate]:
     return {name: Gate(versions[name], gate_rows, asked(), 3) for name in ("good", "other", "poor")}
 
 
@@ -52,7 +52,7 @@ def outcomes(report: GateReport) -> dict[str, bool | None]:
 
 
 def test_a_good_version_passes_where_there_is_no_champion(
-    gates: dict[str, Gate], versions: dict[str, Candidate], gate_rows: Rows
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: Rows
 ) -> None:
     report = gates["good"].judge(None)
     assert report.passed, report.to_text()
@@ -78,7 +78,7 @@ def test_a_good_version_passes_where_there_is_no_champion(
 
 
 def test_a_version_that_is_as_good_may_replace_the_champion(
-    gates: dict[str, Gate], versions: dict[str, Candidate]
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion]
 ) -> None:
     champion = versions["good"].version
     report = gates["other"].judge(champion)
@@ -91,7 +91,7 @@ def test_a_version_that_is_as_good_may_replace_the_champion(
 
 
 def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
-    gates: dict[str, Gate], versions: dict[str, Candidate]
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion]
 ) -> None:
     report = gates["poor"].judge(versions["good"].version)
     failed = {check.name for check in report.failed}
@@ -107,7 +107,7 @@ def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
 
 
 def test_a_champion_that_does_not_load_is_not_replaced_in_silence(
-    gates: dict[str, Gate], versions: dict[str, Candidate], gate_rows: Rows
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: Rows
 ) -> None:
     report = gates["other"].judge(versions["broken"].version)
     (failed,) = report.failed
@@ -116,7 +116,7 @@ def test_a_champion_that_does_not_load_is_not_replaced_in_silence(
     assert "allow-uncompared=true" in report.verdict
 
 
-def test_without_data_only_what_needs_none_is_checked(versions: dict[str, Candidate]) -> None:
+def test_without_data_only_what_needs_none_is_checked(versions: dict[str, JudgedVersion]) -> None:
     gate = Gate(versions["other"], None, asked(), 3)
     first = gate.judge(None)
     assert first.passed, first.to_text()
@@ -140,20 +140,20 @@ def replace_asked(gate: Gate, parameters: Asked) -> Gate:
     return gate
 
 
-def test_the_champion_registered_again_is_the_same_champion(versions: dict[str, Candidate]) -> None:
+def test_the_champion_registered_again_is_the_same_champion(versions: dict[str, JudgedVersion]) -> None:
     report = Gate(versions["again"], None, asked(), 3).judge(versions["good"].version)
     assert report.passed, report.to_text()
     assert outcomes(report)["not worse than the champion"] is True
 
 
-def test_budgets_of_time_and_memory_hold(versions: dict[str, Candidate]) -> None:
+def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> None:
     report = Gate(versions["good"], None, asked(p95_latency_ms=0.001, memory_mib=10), 3).judge(None)
     assert {check.name for check in report.failed} == {"95th percentile of latency", "peak memory"}
     assert "allowed: at most 10 MiB" in report.verdict
 
 
 def test_a_version_that_does_not_load_fails_and_leaves_the_rest_open(
-    versions: dict[str, Candidate], gate_rows: Rows
+    versions: dict[str, JudgedVersion], gate_rows: Rows
 ) -> None:
     gate = Gate(versions["broken"], gate_rows, asked(), 3)
     served = gate._served
@@ -166,7 +166,7 @@ def test_a_version_that_does_not_load_fails_and_leaves_the_rest_open(
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_champion_whose_files_are_gone_is_told_without_data_too(
-    versions: dict[str, Candidate], allowed: bool
+    versions: dict[str, JudgedVersion], allowed: bool
 ) -> None:
     lost = versions["broken"].version
     report = Gate(versions["other"], None, asked(allow_uncompared=allowed), 3).judge(lost)
@@ -176,7 +176,7 @@ def test_a_champion_whose_files_are_gone_is_told_without_data_too(
     assert (found.passed, report.passed) == ((None, True) if allowed else (False, False))
 
 
-def test_a_candidate_whose_files_are_gone_is_told_and_answers_nothing(versions: dict[str, Candidate]) -> None:
+def test_a_candidate_whose_files_are_gone_is_told_and_answers_nothing(versions: dict[str, JudgedVersion]) -> None:
     report = Gate(versions["broken"], None, asked(), 3).judge(None)
     assert {check.name for check in report.failed} == {"files of the version", "answer in a fresh process"}
     assert not report.answers

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES
-from leadwise.registry.gate.leaks import leak_check
+from leadwise.registry.gate.evidence import leak_check
 from leadwise.registry.register import RegistrationError, register_challenger
 
 

@@ -104,7 +104,7 @@ def by_library(file: str, field: str, needed: str) -> Iterator[None]:
     """
     try:
         yield
-    except ReaderError:
+    except (ReaderError, ModuleNotFoundError):
         raise
     except Exception as error:
         raise ReaderError(file, field, f"cannot be decoded ({type(error).__name__}); {needed}") from None

@@ -20,6 +20,7 @@ from leadwise.ecg.formats.registry import ANY_TEXT, OWN_MARK, Format, format_of,
 from leadwise.ecg.formats.xml_tree import root_name
 from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
+from leadwise.extras import missing_extra
 
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (16, b"SCPECG", "is SCP-ECG (EN 1064), for which no well-kept reader is available; convert it to EDF or HL7 aECG, "
@@ -121,6 +122,8 @@ def read_ecg(
         raise
     except RecordingError as error:
         raise ReaderError(label, error.field, error.problem) from None
+    except ModuleNotFoundError as error:
+        raise ReaderError(label, "format", missing_extra(error) or str(error)) from None
     except Exception as error:
         # A fault of a reader, which may refuse but not fall: where it fell is told, but not the error's own message,
         # which may repeat what is private.

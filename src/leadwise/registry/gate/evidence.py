@@ -4,6 +4,7 @@ Non-inferiority: the 95 % interval of the paired difference, patients resampled,
 only its lower end counts, a candidate that is worse by the margin passes with a probability of 2.5 %.
 """
 
+import json
 import math
 import subprocess
 import sys
@@ -11,19 +12,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import CLINICAL_FEATURES, SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
+from leadwise.datasets.metadata import MetadataError, MetadataTransformer
 from leadwise.evaluation.comparison import Evaluated, compare_all
 from leadwise.evaluation.metrics import Estimate
-from leadwise.registry.gate.checks import Check, Limits
+from leadwise.registry.gate.report import Check, Limits
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import Rows, Served
+from leadwise.serving.network import open_session
+from leadwise.serving.scorer import DESCRIPTION_FILE
 
-NAME = "not worse than the champion"
+COMPARISON = "not worse than the champion"
 WITHOUT = "macro AUROC against the champion's, without a recording"
 
 
@@ -47,7 +52,7 @@ def comparison_checks(candidate: Served, champion: Served, rows: Rows, limits: L
     """
     with_recording = _differences(candidate.with_recording, champion.with_recording, rows, drawn)
     if with_recording is None:
-        return [Check(NAME, "", "", False, "there is no recording that both have answered")]
+        return [Check(COMPARISON, "", "", False, "there is no recording that both have answered")]
     found = list(_judged(with_recording, limits))
     alone = _differences(candidate.without_recording, champion.without_recording, rows, drawn)
     if alone is None:
@@ -146,7 +151,7 @@ def parity_checks(parity: Mapping[str, Parity]) -> list[Check]:
         parity: by network, measured while it was packaged; empty where there is no Keras network to compare with.
     """
     if not parity:
-        why = "there is no Keras network beside a pretrained package; it was compared before it was shipped"
+        why = "there is no Keras network beside a pretrained package; it was compared before it was bundled"
         return [Check.not_made("ONNX against Keras", why, f"at most {LARGEST_DIFFERENCE:g}")]
     return [
         Check.at_most(
@@ -158,3 +163,97 @@ def parity_checks(parity: Mapping[str, Parity]) -> list[Check]:
         )
         for name, found in parity.items()
     ]
+
+
+SAME_DATA = "same data as the champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that has the alias now, as far as its tags tell.
+
+    Attributes:
+        version: as MLflow counts.
+        digest: of the data that it was trained and evaluated on; empty where it is not known.
+        simulated: whether they are simulated; ``None`` where it is not known.
+    """
+
+    version: str
+    digest: str
+    simulated: bool | None
+
+
+def data_check(digest: str, champion: Champion | None, limits: Limits) -> Check:
+    """Compare the candidate's digest with the champion's.
+
+    Args:
+        digest: of the candidate's data.
+        champion: ``None`` where there is none.
+        limits: whether a change of data is allowed. Real data never give way to simulated ones.
+    """
+    if champion is None:
+        return Check(SAME_DATA, digest[:12], "any", None, "there is no champion yet")
+    allowed = f"{champion.digest[:12] or 'unknown'}, that of version {champion.version}"
+    if champion.simulated is False and limits.simulated:
+        return Check(
+            SAME_DATA, digest[:12], allowed, False, "the champion's data are real, the candidate's are simulated"
+        )
+    if digest == champion.digest:
+        return Check(SAME_DATA, digest[:12], allowed, True)
+    change = f"version {champion.version} was trained on other data; it is compared on the candidate's fold 10"
+    if limits.allow_other_data:
+        return Check(SAME_DATA, digest[:12], "any", True, f"{change}, as the parameters allow")
+    parameter = "simulated-allow-other-data" if limits.simulated else "allow-other-data"
+    return Check(SAME_DATA, digest[:12], allowed, False, f"{change}; {parameter}=true allows the change")
+
+
+NO_LEAK = "no leaking input"
+NETWORK_INPUTS = frozenset({"signal", "metadata"})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the networks of a package see.
+
+    Attributes:
+        feature_set: as ``model.json`` says.
+        names: of every input, features of the metadata by their own names.
+        problems: what must not be, in words; empty if all is well.
+    """
+
+    feature_set: str
+    names: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Inputs":
+        """Read them from ``model.json`` and from the ONNX files that it names."""
+        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        names: list[str] = []
+        problems = []
+        if description["feature_set"] != SERVED_FEATURE_SET:
+            problems.append(f"feature set {description['feature_set']}, only {SERVED_FEATURE_SET} is served")
+        for role, entry in description["networks"].items():
+            metadata = entry["preprocessing"]["metadata"]
+            found = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
+            names += [*sorted(found.keys() - {"metadata"}), *metadata["features"]]
+            foreign = [*(found.keys() - NETWORK_INPUTS), *(set(metadata["features"]) - set(CLINICAL_FEATURES))]
+            problems += [f"{role} sees {name}" for name in sorted(foreign)]
+            problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
+        return cls(description["feature_set"], tuple(dict.fromkeys(names)), tuple(problems))
+
+
+def _unnamed(metadata: Mapping[str, Any], received: Any) -> list[str]:
+    """Numbers of metadata that the network takes and no name stands for."""
+    try:
+        width = MetadataTransformer.from_dict(metadata).width
+    except MetadataError as error:
+        return [str(error)]
+    return [] if received == width else [f"takes {received} numbers of metadata, {width} of them have names"]
+
+
+def leak_check(folder: Path) -> Check:
+    """Look at the networks in a folder with ``model.json``."""
+    inputs = Inputs.read(folder)
+    allowed = "the recording and clinical features"
+    return Check(NO_LEAK, ", ".join(inputs.names), allowed, not inputs.problems, "; ".join(inputs.problems))

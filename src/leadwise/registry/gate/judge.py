@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as Asked
-from leadwise.registry.gate.checks import ECE, MACRO_AUROC, Check, Limits, floor_checks
-from leadwise.registry.gate.data import Champion, data_check
-from leadwise.registry.gate.evidence import NAME as COMPARISON
 from leadwise.registry.gate.evidence import (
+    COMPARISON,
     Bootstrap,
+    Champion,
     InstallationError,
     clean_environment,
     comparison_checks,
+    data_check,
+    leak_check,
     parity_checks,
 )
-from leadwise.registry.gate.leaks import leak_check
-from leadwise.registry.gate.report import ROUND_TRIP, GateReport
+from leadwise.registry.gate.report import ECE, MACRO_AUROC, ROUND_TRIP, Check, GateReport, Limits, floor_checks
+from leadwise.registry.load import ModelError, require_package
 from leadwise.registry.package import Package
-from leadwise.registry.promotion import ModelError, require_package
 from leadwise.registry.smoke_test import (
     LARGEST_DIFFERENCE,
     RoundTripError,
     Rows,
     Served,
     compare_answers,
-    serve_in_fresh_process,
+    serving_smoke_test,
 )
 
 NO_DATA = "source=pretrained: there is no store, so no row to score"
@@ -40,7 +40,7 @@ CLEAN_ENVIRONMENT = "answer in a clean environment"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class JudgedVersion:
     """The version that is judged.
 
     Attributes:
@@ -64,7 +64,7 @@ class Candidate:
 class Gate:
     """Judges one version; what does not depend on the champion is measured once."""
 
-    def __init__(self, candidate: Candidate, rows: Rows | None, asked: Asked, seed: int) -> None:
+    def __init__(self, candidate: JudgedVersion, rows: Rows | None, asked: Asked, seed: int) -> None:
         """Prepare; nothing is measured yet.
 
         Args:
@@ -122,7 +122,7 @@ class Gate:
             return Check.not_made(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
         try:
             with clean_environment(requirements) as python:
-                served = serve_in_fresh_process(self.candidate.uri, self.candidate.package.example, python=python)
+                served = serving_smoke_test(self.candidate.uri, self.candidate.package.example, python=python)
         except (InstallationError, RoundTripError) as error:
             return Check(CLEAN_ENVIRONMENT, "no answer", "the package's answer", False, str(error))
         return self._same_answer(CLEAN_ENVIRONMENT, served)
@@ -216,7 +216,7 @@ class Gate:
 def serve(uri: str, example: Mapping[str, Any], rows: Rows | None) -> Served | str:
     """What a version does in a fresh process, or the message of its failure."""
     try:
-        return serve_in_fresh_process(uri, example, rows)
+        return serving_smoke_test(uri, example, rows)
     except RoundTripError as error:
         return str(error)
 

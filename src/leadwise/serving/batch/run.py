@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise import __version__
-from leadwise.atomic import one_at_a_time
+from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.reading import run_in_processes
 from leadwise.disk import naming
@@ -79,7 +79,7 @@ def score_batch(
         raise BatchError(f"policy: received {policy!r}; allowed: {', '.join(allowed)}")
     how = How(package, registered_version(package.parent), policy, dict(hints or {}))
     parts = output.with_name(f"{output.name}.parts")
-    with one_at_a_time(output):
+    with file_lock(output):
         tasks = _listed(source, parts, how, part_records)
         whole = hashlib.sha256("".join(task.digest for task in tasks).encode()).hexdigest()
         missing: list[PartTask] = []

@@ -1,24 +1,33 @@
-"""What a fresh process does with a registered version: load it, answer, and tell how long and how much memory it took.
+"""What processes of their own do with a registered version, which brings its code: nothing of Leadwise is imported.
 
-``leadwise.registry.smoke_test`` runs this file as a script, with a folder that holds ``task.json``. It imports nothing
-of Leadwise: the version brings its own code.
+    model_process.py answer FOLDER: the serving smoke test; FOLDER holds ``task.json``
+    model_process.py serve MODEL ADDRESS PORT WORKERS [FOLDER]: MLflow's scoring server; FOLDER is removed at its end
+
+`mlflow models serve` starts the same server as a child and waits beside it: twice the import of MLflow, and 200 MiB.
 """
 
 import json
+import os
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 TASK_FILE, SIGNALS_FILE, RESULT_FILE = "task.json", "signals.i2", "result.json"
+APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
+MODEL_VARIABLE = "__pyfunc_model_path__"
+"""Where that application looks for its model."""
 WARM_UP = 5
 """Answers before the first that is timed."""
 HEAVY = ("tensorflow", "keras", "torch", "jax")
 LONGEST_MESSAGE = 200
 
 
-def main(folder: Path) -> None:
+def answer(folder: Path) -> None:
     """Answer the example, then the rows with their recordings, then the rows without."""
     task = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     started = time.perf_counter()
@@ -33,15 +42,14 @@ def main(folder: Path) -> None:
     rows = _recordings(folder / SIGNALS_FILE, task) if task["facts"] else [task["example"]] * task["repeats"]
     answers = [_tried(model, row, task["classes"]) for row in rows]
     facts = [_tried(model, row, task["classes"]) for row in task["facts"]]
-    import leadwise
-
     found |= {
         "milliseconds": [took for _, took, _ in answers],
         "with_recording": [answer for answer, _, _ in answers] if task["facts"] else [],
         "without_recording": [answer for answer, _, _ in facts],
         "refusals": list(dict.fromkeys(problem for _, _, problem in answers if problem))[:5],
         "heavy": sorted(set(HEAVY) & set(sys.modules)),
-        "code": leadwise.__file__,
+        # Leadwise as it is installed, if the version has taken that; versions of former days bring one of this name.
+        "code": getattr(sys.modules.get("leadwise"), "__file__", ""),
         "peak_mib": _peak_mib(),
     }
     (folder / RESULT_FILE).write_text(json.dumps(found), encoding="utf-8")
@@ -88,5 +96,35 @@ def _peak_mib() -> float:
     return int(kib) / 1024
 
 
+def serve(model: str, address: str, port: str, workers: str) -> None:
+    """Load the model and answer until the process is told to end."""
+    os.environ[MODEL_VARIABLE] = model
+    import uvicorn
+    from mlflow.exceptions import MlflowException
+
+    try:
+        # Here, where one worker needs it, and where an error can be told in a line before several are started.
+        from mlflow.pyfunc.scoring_server.app import app
+    except (MlflowException, OSError) as error:
+        sys.exit(f"leadwise serve: error: {model}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
+    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
+
+
+@contextmanager
+def removed_at_the_end(folders: list[str]) -> Iterator[None]:
+    """Also after a signal to end: uvicorn raises again what has ended it."""
+    if folders:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "serve":
+        with removed_at_the_end(sys.argv[6:]):
+            serve(*sys.argv[2:6])
+    else:
+        answer(Path(sys.argv[2]))

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from leadwise.registry import bundled as shipped
-from leadwise.registry.bundled import ShippedError, require_passed, ship, unpack_shipped
-from leadwise.registry.package import Package
+from leadwise.registry import package as packages
+from leadwise.registry.load import BundledError
+from leadwise.registry.package import Package, bundle, unpack_bundled
+from leadwise.registry.register import require_passed
 from leadwise.serving.scorer import Scorer
 
 CARD = "# Model card\n"
@@ -17,20 +18,20 @@ CARD = "# Model card\n"
 @pytest.fixture
 def place(make_package: Any, tmp_path: Path) -> Path:
     """A folder with a small package of networks that do not count as simulated."""
-    ship(make_package(simulated=False), CARD, tmp_path / "pretrained")
+    bundle(make_package(simulated=False), CARD, tmp_path / "pretrained")
     return tmp_path / "pretrained"
 
 
-def test_what_was_shipped_is_unpacked_and_answers_alike(place: Path, make_package: Any, tmp_path: Path) -> None:
+def test_what_was_bundled_is_unpacked_and_answers_alike(place: Path, make_package: Any, tmp_path: Path) -> None:
     original = make_package(simulated=False)
     names = ["MODEL_CARD.md", "SHA256SUMS.txt", "fusion.onnx", "input_example.json", "metadata.onnx", "model.json"]
     assert sorted(file.name for file in place.iterdir()) == names
-    package = unpack_shipped(tmp_path / "workspace" / "package", place)
+    package = unpack_bundled(tmp_path / "workspace" / "package", place)
     assert (package.model, package.simulated, package.parity) == ("fusion", False, {})
     assert package.description == original.description
     expected = Scorer.load(original.folder).score([original.example])
     assert Scorer.load(package.folder).score([package.example]) == expected
-    assert (package.folder / "code" / "leadwise" / "serving" / "scorer.py").is_file()
+    assert len(list(package.folder.glob("code/leadwise_served_*/serving/scorer.py"))) == 1
     assert (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8") == CARD
 
 
@@ -38,23 +39,23 @@ def test_what_was_shipped_is_unpacked_and_answers_alike(place: Path, make_packag
 def test_a_changed_file_is_named_and_nothing_is_unpacked(place: Path, tmp_path: Path, name: str) -> None:
     content = (place / name).read_bytes()
     (place / name).write_bytes(content[:-1] + b"?")
-    with pytest.raises(ShippedError, match=rf"{name}: SHA-256 is \w{{12}}, expected \w{{12}}: the file was changed"):
-        unpack_shipped(tmp_path / "package", place)
+    with pytest.raises(BundledError, match=rf"{name}: SHA-256 is \w{{12}}, expected \w{{12}}: the file was changed"):
+        unpack_bundled(tmp_path / "package", place)
     (place / name).unlink()
-    with pytest.raises(ShippedError, match=f"{name}: does not exist; take another copy"):
-        unpack_shipped(tmp_path / "package", place)
+    with pytest.raises(BundledError, match=f"{name}: does not exist; take another copy"):
+        unpack_bundled(tmp_path / "package", place)
     assert not (tmp_path / "package").exists()
 
 
 def test_without_a_package_the_place_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ShippedError, match=f"source: {tmp_path}: no pretrained package there"):
-        unpack_shipped(tmp_path / "package", tmp_path)
+    with pytest.raises(BundledError, match=f"source: {tmp_path}: no pretrained package there"):
+        unpack_bundled(tmp_path / "package", tmp_path)
 
 
-def test_simulated_weights_are_not_shipped_and_the_old_ones_stay(place: Path, make_package: Any) -> None:
+def test_simulated_weights_are_not_bundled_and_the_old_ones_stay(place: Path, make_package: Any) -> None:
     before = {file.name: file.read_bytes() for file in place.iterdir()}
-    with pytest.raises(ShippedError, match=r"trained on simulated data; only models of PTB-XL are shipped"):
-        ship(make_package(), "another card", place)
+    with pytest.raises(BundledError, match=r"trained on simulated data; only models of PTB-XL are bundled"):
+        bundle(make_package(), "another card", place)
     assert {file.name: file.read_bytes() for file in place.iterdir()} == before
 
 
@@ -62,18 +63,18 @@ def test_a_package_that_is_too_large_is_refused(
     make_package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package: Package = make_package(simulated=False)
-    monkeypatch.setattr(shipped, "LARGEST_BYTES", 2**10)
-    with pytest.raises(ShippedError, match=r"received 0\.\d MiB; allowed: 0\.000976562 MiB"):
-        ship(package, CARD, tmp_path / "pretrained")
+    monkeypatch.setattr(packages, "LARGEST_BYTES", 2**10)
+    with pytest.raises(BundledError, match=r"received 0\.\d MiB; allowed: 0\.000976562 MiB"):
+        bundle(package, CARD, tmp_path / "pretrained")
     assert not (tmp_path / "pretrained").exists()
 
 
-def test_only_what_passed_the_gate_is_shipped(tmp_path: Path) -> None:
-    with pytest.raises(ShippedError, match=r"gate\.json: no report of the gate .*run the register stage first"):
+def test_only_what_passed_the_gate_is_bundled(tmp_path: Path) -> None:
+    with pytest.raises(BundledError, match=r"gate\.json: no report of the gate .*run the register stage first"):
         require_passed(tmp_path)
     report = {"passed": False, "verdict": "Gate FAILED: leadwise version 2."}
     (tmp_path / "gate.json").write_text(json.dumps(report), encoding="utf-8")
-    with pytest.raises(ShippedError, match=r"gate\.json: Gate FAILED: leadwise version 2\."):
+    with pytest.raises(BundledError, match=r"gate\.json: Gate FAILED: leadwise version 2\."):
         require_passed(tmp_path)
     (tmp_path / "gate.json").write_text(json.dumps(report | {"passed": True}), encoding="utf-8")
     require_passed(tmp_path)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from leadwise.registry import promotion as champion
-from leadwise.registry.bundled import ship
-from leadwise.registry.package import Package
-from leadwise.registry.promotion import ModelError, NoSuchModel, load_scorer, package_folder
+from leadwise.registry import load
+from leadwise.registry.load import ModelError, NoSuchModel, load_scorer, package_folder
+from leadwise.registry.package import Package, bundle
 
 
 @pytest.fixture
@@ -24,10 +23,10 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_a_registry_what_is_shipped_answers(
     nowhere: Path, make_package: Callable[..., Package], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(champion, "SHIPPED", nowhere / "shipped")
-    with pytest.raises(ModelError, match="no champion is registered here, and no pretrained package is shipped"):
+    monkeypatch.setattr(load, "BUNDLED", nowhere / "shipped")
+    with pytest.raises(ModelError, match="no champion is registered here, and no pretrained package is bundled"):
         load_scorer()
-    ship(make_package(simulated=False), "# Card\n", nowhere / "shipped")
+    bundle(make_package(simulated=False), "# Card\n", nowhere / "shipped")
     for model in (None, "pretrained", str(nowhere / "shipped")):
         assert load_scorer(model).score([{"age": 50}])[0]["model"] == "metadata"
     assert [path.name for path in nowhere.iterdir()] == ["shipped"], "looking for a registry must not make one"

@@ -10,20 +10,22 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadwise.atomic import one_at_a_time, temporary_folder
+from leadwise.atomic import clear_temporary_folders, file_lock
 from leadwise.contract import LeadwiseError
-from leadwise.registry.bundled import SHIPPED, SUMS_FILE, shipped_files
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.smoke_test import RoundTripError, require_answer
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer, registered_version
-from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
+from leadwise.stage import FAILURE
+from leadwise.tracking_server import given_up
+from leadwise.tracking_store import sqlite_file
+from leadwise.training.process_mark import PROCESS_TAG, has_ended
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -62,7 +64,7 @@ def promote(name: str, version: str, judge: Callable[[str | None], GateReport]) 
             if report.answers:
                 client.set_registered_model_alias(name, CHALLENGER, version)
             return report
-        with one_at_a_time(_lock(name)):
+        with file_lock(_lock(name)):
             if champion_of(name) == champion:
                 _move(name, version, champion)
                 return report
@@ -90,7 +92,7 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
     from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient()
-    with one_at_a_time(_lock(name)):
+    with file_lock(_lock(name)):
         current = champion_of(name)
         if current is None:
             raise PromotionError(f"registered-model: {name} has no champion; nothing is rolled back")
@@ -180,123 +182,91 @@ def _lock(name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"leadwise-{os.getuid()}-{digest}-{name}"
 
 
-PRETRAINED = "pretrained"
-CHAMPIONS = ("models:/leadwise@champion", "models:/leadwise-demo@champion")
-"""Asked for in this order where no model is named; what is shipped comes between the two."""
-
-
-class ModelError(LeadwiseError):
-    """A model cannot be loaded; the message names it and says what is allowed."""
-
-
-class NoSuchModel(ModelError):
-    """The registry can be asked, and knows no such model, version or alias."""
+GATE_TAG, INTERRUPTED = "gate", "interrupted"
+TOLD = "**No verdict: the registration of this version ended before the gate had judged it.**"
 
 
 @contextmanager
-def found_package(model: str | None = None) -> Iterator[tuple[Path, str]]:
-    """The folder with ``model.json`` and its networks, and its name; what is fetched is removed after the block.
+def judged_or_marked(name: str, version: str) -> Iterator[None]:
+    """Whatever ends the judgement of a version: it is left with a verdict, or marked as one without."""
+    try:
+        yield
+    except BaseException as error:
+        if not given_up(error):
+            _settle(name, version)
+        raise
+    _settle(name, version)
+
+
+def _settle(name: str, version: str) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.get_model_version(name, version)
+    if GATE_TAG not in found.tags:
+        _mark(found)
+    elif PROCESS_TAG in found.tags:
+        client.delete_model_version_tag(name, version, PROCESS_TAG)
+
+
+def tidy_up(name: str, tell: Callable[[str], object]) -> None:
+    """Mark the versions of a model whose registration was killed, end its runs, and remove its temporary folders.
+
+    What another process still works on stays as it is, also one of another machine, of which nobody here knows.
 
     Args:
-        model: as ``package_folder`` takes it; ``None``: the champion of the registry in use, or what is shipped, or
-            the champion that was trained on simulated data.
-
-    Raises:
-        LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
+        name: the registered model.
+        tell: is called with each thing that was found.
     """
-    with ExitStack() as stack:
-        yield _entered(stack, model)
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if "leadwise.version" in version.tags and GATE_TAG not in version.tags and _is_left(version):
+            _mark(version)
+            tell(f"{name} version {version.version}: its registration was interrupted; it has no verdict, and no alias")
+    active = mlflow.active_run()
+    for run in _dead_runs(active) if active else ():
+        client.set_tag(run.info.run_id, FAILURE, "the process was killed")
+        client.set_terminated(run.info.run_id, "KILLED")
+        tell(f"run {run.info.run_name} ({run.info.run_id[:8]}): its process was killed; the run is ended")
+    for folder in clear_temporary_folders():
+        tell(f"{folder}: left by a process that was killed; removed")
 
 
-def _entered(stack: ExitStack, model: str | None) -> tuple[Path, str]:
-    if model is not None:
-        return stack.enter_context(package_folder(model)), model
-    real, simulated = CHAMPIONS
-    for candidate in (real, PRETRAINED, simulated):
-        if candidate == PRETRAINED and not (SHIPPED / SUMS_FILE).is_file():
-            continue
-        try:
-            return stack.enter_context(package_folder(candidate)), candidate
-        except NoSuchModel:
-            continue
-    raise ModelError(
-        "model: no champion is registered here, and no pretrained package is shipped; register one (make run), name a "
-        "folder or an address with --model, or ask a server with --url"
-    )
+def _mark(version: "ModelVersion") -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.update_model_version(version.name, version.version, description=TOLD)
+    client.set_model_version_tag(version.name, version.version, GATE_TAG, INTERRUPTED)
+    if PROCESS_TAG in version.tags:
+        client.delete_model_version_tag(version.name, version.version, PROCESS_TAG)
+    if str(client.get_registered_model(version.name).aliases.get(CHALLENGER)) == str(version.version):
+        client.delete_registered_model_alias(version.name, CHALLENGER)
 
 
-@contextmanager
-def package_folder(model: str) -> Iterator[Path]:
-    """The folder with ``model.json`` and its networks; what is fetched for it is removed at the end of the block.
-
-    Args:
-        model: ``models:/NAME@ALIAS`` or another address that MLflow knows, ``pretrained``, or a folder.
-
-    Raises:
-        LeadwiseError: there is no such model, it is damaged, or it is none of Leadwise's.
-    """
-    if model == PRETRAINED:
-        shipped_files(SHIPPED)
-        yield require_package(SHIPPED, model)
-    elif ":/" not in model:
-        yield require_package(Path(model), model)
-    else:
-        with temporary_folder("model") as fetched:
-            yield require_package(_fetched(model, fetched) / "artifacts", model)
-
-
-def load_scorer(model: str | None = None) -> Scorer:
-    """A scorer, with the code of this Leadwise; ``model`` as ``found_package`` takes it.
-
-    Raises:
-        LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
-    """
-    with found_package(model) as (folder, _):
-        return Scorer.load(folder, registered_version(folder.parent))
-
-
-def _absent_registry() -> str | None:
-    """The address of the registry in use if it is a file that is not there: MLflow would make an empty one."""
-    named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
-    address = next(named, DEFAULT_TRACKING_URI)
-    file = sqlite_file(address)
-    return None if file is None or file.is_file() else address
-
-
-def _fetched(model: str, folder: Path) -> Path:
-    if model.startswith("models:/") and (address := _absent_registry()):
-        raise NoSuchModel(f"model: {model}: the registry {address} does not exist")
-    os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+def _is_left(version: "ModelVersion") -> bool:
+    """Whether nobody works on a version any more; one without a mark is judged by its run."""
+    if mark := version.tags.get(PROCESS_TAG):
+        return has_ended(json.loads(mark))
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
-    except MlflowException as error:
-        absent = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-        told = f"model: {model}: cannot be fetched from the registry: {_first_line(error)}"
-        raise (NoSuchModel if absent else ModelError)(told) from None
-    except OSError as error:
-        raise ModelError(f"model: {model}: cannot be fetched: {_first_line(error)}") from None
+        return bool(mlflow.get_run(version.run_id).info.status != "RUNNING")
+    except MlflowException:
+        return True
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]
+def _dead_runs(active: "Run") -> Iterator["Run"]:
+    """Of the same experiment."""
+    import mlflow
 
-
-def require_package(folder: Path, model: str) -> Path:
-    """The folder, if it holds ``model.json`` and the networks that it names.
-
-    Raises:
-        ModelError: it does not.
-    """
-    try:
-        networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
-        files = [folder / entry["file"] for entry in networks.values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"model: {model}: no package of Leadwise ({DESCRIPTION_FILE}) is there") from None
-    for file in files:
-        if not file.is_file():
-            raise ModelError(f"model: {model}: {file.name} is absent")
-    return folder
+    running = mlflow.search_runs(
+        [active.info.experiment_id], filter_string="attributes.status = 'RUNNING'", output_format="list"
+    )
+    for run in running:
+        mark = run.data.tags.get(PROCESS_TAG)
+        if mark and has_ended(json.loads(mark)):
+            yield run

@@ -1,6 +1,6 @@
 """Put a registered package into the source tree as the pretrained one, with its model card.
 
-python scripts/ship.py --workspace workspace/ptbxl-champion --command "make run DATA=... CONFIG=champion"
+python scripts/bundle.py --workspace workspace/ptbxl-champion --command "make run DATA=... CONFIG=champion"
 """
 
 import argparse
@@ -12,7 +12,7 @@ from leadwise.code_version import commit
 from leadwise.contract import LeadwiseError
 
 
-def ship_workspace(workspace: Path, command: str, destination: Path | None = None, trained_by: str = "") -> None:
+def bundle_workspace(workspace: Path, command: str, destination: Path | None = None, trained_by: str = "") -> None:
     """Ship what the register stage packaged from a workspace, and what the gate let pass.
 
     Args:
@@ -22,11 +22,12 @@ def ship_workspace(workspace: Path, command: str, destination: Path | None = Non
         trained_by: the commit whose code trained it; empty: that of this checkout.
 
     Raises:
-        ShippedError: the package did not pass the gate, or must not be shipped.
+        BundledError: the package did not pass the gate, or must not be shipped.
     """
-    from leadwise.registry.bundled import SHIPPED, require_passed, ship
+    from leadwise.registry.load import BUNDLED
     from leadwise.registry.model_card import Sources, model_card
-    from leadwise.registry.package import PACKAGE_FOLDER, Package
+    from leadwise.registry.package import PACKAGE_FOLDER, Package, bundle
+    from leadwise.registry.register import require_passed
 
     require_passed(workspace)
     package = Package.read(workspace / PACKAGE_FOLDER)
@@ -40,12 +41,12 @@ def ship_workspace(workspace: Path, command: str, destination: Path | None = Non
         command=command,
         commit=trained_by or commit(),
     )
-    for file in ship(package, model_card(sources), destination or SHIPPED):
+    for file in bundle(package, model_card(sources), destination or BUNDLED):
         print(f"{file}  {file.stat().st_size:,} bytes")
 
 
 def main() -> None:
-    """Parse the command line and ship."""
+    """Parse the command line and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True, help="where the register stage has left a package")
     parser.add_argument("--command", required=True, help="what made it, for the model card")
@@ -53,9 +54,9 @@ def main() -> None:
     parser.add_argument("--commit", default="", help="whose code trained it (default: of this checkout)")
     arguments = parser.parse_args()
     try:
-        ship_workspace(arguments.workspace, arguments.command, arguments.destination, arguments.commit)
+        bundle_workspace(arguments.workspace, arguments.command, arguments.destination, arguments.commit)
     except LeadwiseError as error:
-        sys.exit(f"ship: error: {error}")
+        sys.exit(f"bundle: error: {error}")
 
 
 if __name__ == "__main__":
