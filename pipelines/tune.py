@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
+    from leadwise.reports.study_report import study_summary, write_study
     from leadwise.training.tuning import tune_model
 
     settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
@@ -29,9 +30,10 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
             mlflow.log_metric(f"configured/{found['monitor']}", found["defaults"])
         mlflow.log_metrics({f"tune/trials/{state}": number for state, number in found["trials"].items()})
         mlflow.log_dict(found, "tuned.json")
-        for file in (tuned.page, tuned.table):
+        page, files = write_study(tuned, store.manifest)
+        for file in files:
             mlflow.log_artifact(str(file))
-        log_card(tuned.card)
+        log_card(study_summary(tuned, page))
 
 
 def work(parameters: Parameters) -> None:
