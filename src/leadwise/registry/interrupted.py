@@ -1,22 +1,49 @@
 """What a registration leaves that was killed: a version without a verdict, runs that never end, temporary folders."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import psutil
 
 from leadwise.atomic import clear_temporary_folders
 from leadwise.registry.promotion import CHALLENGER
 from leadwise.stage import FAILURE
 from leadwise.tracking_server import given_up
-from leadwise.training.process_mark import PROCESS_TAG, has_ended
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 GATE_TAG, INTERRUPTED = "gate", "interrupted"
+PROCESS_TAG = "process"
+"""Of a run, and of a registered version that has no verdict yet: who works on it."""
+CLOCKS_DIFFER_S = 2.0
 TOLD = "**No verdict: the registration of this version ended before the gate had judged it.**"
+
+
+def process_tag() -> dict[str, str]:
+    """The tag by which others tell whether this process still works on what carries it."""
+    own = psutil.Process()
+    return {PROCESS_TAG: json.dumps({"host": socket.gethostname(), "pid": own.pid, "started": own.create_time()})}
+
+
+def _has_ended(tag: str) -> bool:
+    """Whether the process of a tag has certainly ended; False for another host's, of which nobody here knows.
+
+    A number that was given to another process since then has another time of start.
+    """
+    mark = json.loads(tag)
+    if mark["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(mark["pid"])
+        same = abs(process.create_time() - mark["started"]) < CLOCKS_DIFFER_S
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @contextmanager
@@ -82,7 +109,7 @@ def _mark(version: "ModelVersion") -> None:
 def _is_left(version: "ModelVersion") -> bool:
     """Whether nobody works on a version any more; one without a mark is judged by its run."""
     if mark := version.tags.get(PROCESS_TAG):
-        return has_ended(json.loads(mark))
+        return _has_ended(mark)
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -101,5 +128,5 @@ def _dead_runs(active: "Run") -> Iterator["Run"]:
     )
     for run in running:
         mark = run.data.tags.get(PROCESS_TAG)
-        if mark and has_ended(json.loads(mark)):
+        if mark and _has_ended(mark):
             yield run

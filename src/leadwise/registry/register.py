@@ -16,14 +16,13 @@ from leadwise.registry.bundled import unpack_shipped
 from leadwise.registry.gate.judge import Candidate, Gate
 from leadwise.registry.gate.leaks import Inputs
 from leadwise.registry.gate.report import GateReport
-from leadwise.registry.interrupted import judged_or_marked, tidy_up
+from leadwise.registry.interrupted import judged_or_marked, process_tag, tidy_up
 from leadwise.registry.model_card import introduce, publish_report, version_tags
 from leadwise.registry.package import CODE_FOLDER, PACKAGE_FOLDER, Package, build_package, served_requirements
 from leadwise.registry.promotion import CHALLENGER, CHAMPION, promote
 from leadwise.registry.signature import served_signature
 from leadwise.registry.smoke_test import Rows
 from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
-from leadwise.training.process_mark import process_tag
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo

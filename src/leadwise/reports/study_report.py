@@ -1,16 +1,15 @@
 """A study as one page, one table and one run summary; its figures are Optuna's own."""
 
-import io
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from leadwise.atomic import staging_folder, write_atomically
+from leadwise.atomic import temporary_folder, write_atomically
 from leadwise.reports.report_page import (
     Card,
     Cell,
@@ -37,8 +36,8 @@ FEWEST = 8
 """Completed trials below which a share of the importance would be a guess."""
 BETTER_PART = 0.25
 """What sets the better quarter apart from all; of so few trials, the evaluator's own tenth would be one or two."""
-MOST_AXES, MOST_SLICES = 7, 4
-"""Parameters that a figure has room for; the most important ones."""
+MOST_AXES, MOST_NAMED = 5, 8
+"""Parameters that a figure has room for, the most important ones; and lines in a legend."""
 DOTS = 150
 
 
@@ -142,64 +141,63 @@ def _figures(tuned: Tuned) -> Iterator[Part]:
     from optuna.visualization import matplotlib as drawing
 
     study, metric, single = tuned.study, _metric(tuned), len(tuned.study.directions) == 1
-    target: Callable[[FrozenTrial], float] | None = None if single else lambda trial: trial.values[0]
-    named: dict[str, Any] = {"target": target, "target_name": metric}
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER_PART)
+    named: dict[str, Any] = {"target": None if single else _score, "target_name": metric}
     names = list(tuned.space.dimensions)
-    completed = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    if completed >= FEWEST:
-        shares = get_param_importances(study, evaluator=evaluator, target=target)
-        names.sort(key=lambda name: -shares.get(name, 0.0))
-    drawn: list[tuple[Callable[[], Any], str]] = [
-        (
-            lambda: drawing.plot_optimization_history([study, *tuned.beside], **named),
-            "Completed trials by their score, and the best so far.",
-        )
-    ]
+    history = partial(drawing.plot_optimization_history, [study, *tuned.beside], **named)
+    yield _picture(history, (9, 4), "Completed trials by their score; a line is the best so far.")
     if single:
-        drawn.append((lambda: drawing.plot_intermediate_values(study), "Every trial over its epochs."))
+        yield _picture(partial(drawing.plot_intermediate_values, study), (9, 4), f"Every trial: {metric}, by epoch.")
     else:
-        drawn.append(
-            (
-                lambda: drawing.plot_pareto_front(study, target_names=[metric, "million multiply-adds of one answer"]),
-                "Accuracy against cost: nothing on the front gets better without costing more.",
-            )
-        )
-    if completed >= FEWEST:
-        drawn.append(
-            (
-                lambda: drawing.plot_param_importances(study, evaluator=evaluator, **named),
-                "How much a parameter sets the better quarter of the completed trials apart from all (PED-ANOVA).",
-            )
-        )
-    drawn += [
-        (
-            lambda: drawing.plot_parallel_coordinate(study, names[:MOST_AXES], **named),
-            "Completed trials, a line each: the darker, the better.",
-        ),
-        (
-            lambda: drawing.plot_slice(study, names[:MOST_SLICES], **named),
-            "Completed trials by one parameter at a time: the darker, the later.",
-        ),
-    ]
-    with staging_folder(tuned.file.parent, "figures") as folder:
-        for place, (draw, says) in enumerate(drawn):
-            file = folder / f"{place}.png"
-            file.write_bytes(_png(draw))
-            yield Pictures([picture(file, says)])
-    if completed < FEWEST:
+        front = partial(drawing.plot_pareto_front, study, target_names=[metric, "million multiply-adds of one answer"])
+        yield _picture(front, (7, 4), "Accuracy against cost: nothing on the front gets better without costing more.")
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < FEWEST:
         yield Text(f"Importance: fewer than {FEWEST} trials were completed, too few to tell.")
+    else:
+        asked: dict[str, Any] = {
+            "evaluator": PedAnovaImportanceEvaluator(target_quantile=BETTER_PART),
+            # With a target the evaluator takes the lowest for the best.
+            "target": None if single else lambda trial: -_score(trial),
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = get_param_importances(study, **asked)
+        names.sort(key=lambda name: -shares.get(name, 0.0))
+        yield _picture(
+            partial(drawing.plot_param_importances, study, target_name=metric, **asked),
+            (8, 4),
+            "How much a parameter sets the better quarter of the completed trials apart from all (PED-ANOVA).",
+        )
+    parallel = partial(drawing.plot_parallel_coordinate, study, names[:MOST_AXES], **named)
+    yield _picture(parallel, (11, 5), "Completed trials, a line each: the darker, the better.")
+    slices = partial(drawing.plot_slice, study, names[:MOST_AXES], **named)
+    yield _picture(slices, (11, 3.5), "Completed trials by one parameter at a time: the darker, the later.")
 
 
-def _png(draw: Callable[[], Any]) -> bytes:
-    """What Optuna draws, without the style that it leaves behind."""
+def _score(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
+
+
+def _picture(draw: Callable[[], Any], inches: tuple[float, float], says: str) -> Pictures:
+    """What Optuna draws, without its title and legends that hide it, or the style that it leaves behind."""
     import matplotlib
     from matplotlib import pyplot
 
-    image = io.BytesIO()
-    with matplotlib.rc_context({"backend": "agg"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with matplotlib.rc_context({"backend": "agg"}), warnings.catch_warnings(), temporary_folder("figure") as folder:
+        warnings.simplefilter("ignore")
         draw()
-        pyplot.savefig(image, format="png", dpi=DOTS, bbox_inches="tight")
-        pyplot.close("all")
-    return image.getvalue()
+        figure = pyplot.gcf()
+        figure.set_size_inches(*inches)
+        figure.suptitle("")
+        for axes in figure.axes:
+            axes.set_title("")
+            axes.xaxis.label.set_fontsize("small")
+            axes.tick_params(which="both", labelsize="x-small")
+            if (legend := axes.get_legend()) is not None:
+                named = len(legend.get_texts()) <= MOST_NAMED
+                legend.remove()
+                if named:
+                    axes.legend(loc="best", fontsize="small")
+        file = folder / "figure.png"
+        figure.savefig(file, dpi=DOTS, bbox_inches="tight")
+        pyplot.close(figure)
+        return Pictures([picture(file, says)])
