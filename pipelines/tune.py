@@ -6,7 +6,6 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import ModelName
-from leadwise.reports.run_summaries import study_summary
 from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
+    from leadwise.reports.study_report import study_summary, write_study
     from leadwise.training.tuning import tune_model
 
     settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
@@ -29,9 +29,10 @@ def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
             mlflow.log_metric(f"configured/{found['monitor']}", found["defaults"])
         mlflow.log_metrics({f"tune/trials/{state}": number for state, number in found["trials"].items()})
         mlflow.log_dict(found, "tuned.json")
-        for file in (tuned.page, tuned.table):
+        page, files = write_study(tuned, store.manifest)
+        for file in files:
             mlflow.log_artifact(str(file))
-        study_summary(tuned.study, tuned.beside, store.manifest).log()
+        study_summary(tuned, page).log()
 
 
 def work(parameters: Parameters) -> None:

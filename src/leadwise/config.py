@@ -110,7 +110,7 @@ class Tune(Section):
         description="score: the monitored metric; score_and_cost: that and the multiply-adds of one answer"
     )
     study_storage: str = Field(
-        description="where the study is kept; empty: SQLite in the workspace; a path ending in .journal, or an address"
+        description="where the study is kept: an address of SQLAlchemy; empty: SQLite in the workspace"
     )
     lost_after_s: int = Field(
         ge=5, le=86_400, description="seconds without a sign of life after which another worker tries a trial again"

@@ -47,7 +47,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     from mlflow.exceptions import ExecutionException
 
     from leadwise.datasets.store import MANIFEST_FILE
-    from leadwise.training.process_mark import process_tag
+    from leadwise.registry.champion import process_tag
 
     parent = mlflow.active_run()
     assert parent is not None

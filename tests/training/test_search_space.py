@@ -6,12 +6,12 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from leadwise.config import CONFIGURATIONS, load_parameters
 from leadwise.contract import ENCODER_NAMES, MODEL_NAMES, ModelName
 from leadwise.training.recipe import Recipe, recipe_for, with_values
-from leadwise.training.search_space import Choice, Real, Whole, space_of
-from leadwise.training.study_sampler import NumberedSampler
+from leadwise.training.search_space import reaching, space_of
 
 CONFIGURED = ["default", *sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml"))]
 
@@ -36,7 +36,7 @@ def test_the_configured_recipe_is_a_trial(model: ModelName, configuration: str) 
 def test_whatever_is_drawn_may_be_configured(model: ModelName) -> None:
     configured = recipe(model)
     space = space_of(configured)
-    study = optuna.create_study(sampler=NumberedSampler("random", 20))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(20))
     for _ in range(30):
         values = space.draw(study.ask())
         assert all(type(value) is type(configured.parameters()[name]) for name, value in values.items())
@@ -48,8 +48,8 @@ def test_whatever_is_drawn_may_be_configured(model: ModelName) -> None:
 def test_every_encoder_has_widths_of_its_own() -> None:
     space = space_of(recipe("fusion", encoder="original_cnn"))
     encoders = space.dimensions["encoder"]
-    assert isinstance(encoders, Choice)
-    assert set(encoders.options) == set(ENCODER_NAMES) == set(space.widths)
+    assert isinstance(encoders, CategoricalDistribution)
+    assert set(encoders.choices) == set(ENCODER_NAMES) == set(space.widths)
     drawn = {**space.drawn_from(recipe("fusion")), "encoder": "convnext", "convnext-width": 64}
     assert space.recipe_values(drawn)["encoder-width"] == 64
 
@@ -69,15 +69,18 @@ def test_what_is_switched_off_or_does_not_apply_is_not_searched() -> None:
 
 @given(st.integers(1, 40), st.integers(0, 20), st.integers(1, 9), st.integers(0, 200))
 def test_a_range_grows_to_reach_a_value_and_keeps_its_steps(low: int, steps: int, step: int, value: int) -> None:
-    before = Whole(low, low + steps * step, step)
-    reaching = before.reaching(value)
-    allowed = set(range(reaching.low, reaching.high + 1, max(reaching.step, 1)))
+    before = IntDistribution(low, low + steps * step, step=step)
+    extended = reaching(before, value)
+    assert isinstance(extended, IntDistribution)
+    allowed = set(range(extended.low, extended.high + 1, extended.step))
     assert value in allowed
     assert set(range(before.low, before.high + 1, before.step)) <= allowed
 
 
 @given(st.floats(0, 2), st.booleans())
 def test_a_number_is_reached_or_means_off(value: float, log: bool) -> None:
-    reaching = Real(0.5, 1.0, log).reaching(value)
-    assert (reaching is None) == (log and value == 0)
-    assert reaching is None or reaching.low <= value <= reaching.high
+    extended = reaching(FloatDistribution(0.5, 1.0, log=log), value)
+    assert (extended is None) == (log and value == 0)
+    if extended is not None:
+        assert isinstance(extended, FloatDistribution)
+        assert extended.low <= value <= extended.high

@@ -1,38 +1,36 @@
-"""A study with several workers, without networks: one budget, one first trial, nothing lost, nothing counted twice."""
+"""A study with several workers, without networks: one first trial, nothing lost, nothing counted twice."""
 
-import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.training.process_mark import has_ended, mark_of_this_process
+from leadwise.training import study as study_module
 from leadwise.training.study import (
+    COUNTED,
     DEFAULTS,
-    MOST_TRIES,
-    REASON,
+    MOST_RETRIES,
     RETRY_OF,
-    TrialFailed,
-    counts,
-    end_lost_trials,
+    SamplerName,
+    StudyStorageError,
+    open_storage,
     open_study,
     try_again,
     work_on,
 )
-from leadwise.training.study_sampler import NumberedSampler, SamplerName
-from leadwise.training.study_storage import WORKER, StudyStorage, StudyStorageError, open_storage
 
-NAME = "clinical/fusion/abc/tpe"
-STORAGES = ("sqlite", "journal", "postgresql")
-LONG_S = 600
+LONG_S, LOST_AFTER_S = 600, 5
 
 WORKER_PROGRAM = """
 import sys, time
@@ -40,51 +38,44 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_study import opened, work_on
 
-folder, address, trials, seconds_a_trial = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
-study, kept = opened(folder, address)
+study = opened(Path(sys.argv[2]), sys.argv[3])
 
-def objective(trial, drawn):
+def objective(trial):
     x = trial.suggest_float("x", 0, 1)
-    drawn()
     trial.report(x, 1)
     print(trial.number, flush=True)
-    time.sleep(seconds_a_trial)
+    time.sleep(float(sys.argv[5]))
     return x
 
-work_on(study, objective, trials=trials, seconds=600, turn=kept.turn)
+work_on(study, objective, trials=int(sys.argv[4]), seconds=600)
 """
 
 
-def opened(folder: Path, address: str, sampler: SamplerName = "tpe") -> tuple[optuna.Study, StudyStorage]:
+def opened(folder: Path, address: str = "", sampler: SamplerName = "tpe") -> optuna.Study:
     """A study of one parameter whose configured value is 0.5."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    kept = open_storage(address, folder, 5, try_again)
-    study = open_study(
-        NAME,
-        kept,
-        sampler=NumberedSampler(sampler, 20),
-        pruner=optuna.pruners.NopPruner(),
+    storage = open_storage(address, folder, LOST_AFTER_S)
+    return open_study(
+        f"clinical/fusion/abc/{sampler}",
+        storage,
+        pruner=NopPruner(),
         directions=["maximize"],
         defaults={"x": 0.5},
+        seed=20,
     )
-    return study, kept
 
 
-def square(trial: optuna.Trial, drawn: Callable[[], None]) -> float:
-    x = trial.suggest_float("x", 0, 1)
-    drawn()
-    return -((x - 0.3) ** 2)
+def square(trial: optuna.Trial) -> float:
+    return -((trial.suggest_float("x", 0, 1) - 0.3) ** 2)
 
 
 def states(study: optuna.Study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-@pytest.fixture(params=STORAGES)
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgresql_address"))
-    return {"sqlite": "", "journal": str(tmp_path / "study.journal")}[request.param]
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest) -> str:
+    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql_address"))
 
 
 @pytest.fixture
@@ -120,11 +111,11 @@ def first_number(worker: subprocess.Popen[str]) -> int:
 def test_two_workers_of_which_one_is_killed(
     tmp_path: Path, address: str, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    victim = start(trials=5, seconds_a_trial=LONG_S)
+    victim = start(trials=9, seconds_a_trial=LONG_S)
     lost = first_number(victim)
-    survivor = start(trials=5, seconds_a_trial=0.05)
+    survivor = start(trials=9, seconds_a_trial=1.5)
     first_number(survivor)
-    study, _ = opened(tmp_path, address)
+    study = opened(tmp_path, address)
     assert study.trials[lost].state == TrialState.RUNNING, "a trial that is worked on is left alone"
     victim.send_signal(signal.SIGKILL)
     assert survivor.wait(timeout=120) == 0
@@ -133,170 +124,150 @@ def test_two_workers_of_which_one_is_killed(
     assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [lost]
     (again,) = [trial for trial in trials if trial.user_attrs.get(RETRY_OF) == lost]
     assert (again.state, again.params) == (TrialState.COMPLETE, trials[lost].params)
-    assert sum(map(counts, trials)) == 5
-    assert states(study).count("COMPLETE") == 5
-    assert len({trial.params["x"] for trial in trials if trial.state == TrialState.COMPLETE}) == 5
-    assert sum(DEFAULTS in trial.user_attrs for trial in trials) == (2 if lost == 0 else 1)
+    assert states(study).count("COMPLETE") == 9
+    assert len({trial.params["x"] for trial in trials if trial.state == TrialState.COMPLETE}) == 9
     assert {trial.params["x"] for trial in trials if DEFAULTS in trial.user_attrs} == {0.5}
 
 
-def test_two_workers_share_one_budget(
+def test_two_workers_share_one_budget_but_for_a_trial(
     tmp_path: Path, address: str, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    both = [start(trials=7, seconds_a_trial=0.1) for _ in range(2)]
+    both = [start(trials=7, seconds_a_trial=0.5) for _ in range(2)]
     assert [worker.wait(timeout=120) for worker in both] == [0, 0]
-    study, _ = opened(tmp_path, address)
-    assert states(study) == ["COMPLETE"] * 7
-    assert len({trial.params["x"] for trial in study.trials}) == 7
-    assert len({trial.user_attrs[WORKER]["pid"] for trial in study.trials}) == 2
+    study = opened(tmp_path, address)
+    assert states(study) in (["COMPLETE"] * 7, ["COMPLETE"] * 8)
+    assert len({trial.params["x"] for trial in study.trials}) == len(study.trials)
+    assert [DEFAULTS in trial.user_attrs for trial in study.trials].count(True) == 1
 
 
-def test_what_another_machine_no_longer_works_on_is_tried_again(tmp_path: Path, address: str) -> None:
-    study, _ = opened(tmp_path, address)
-    elsewhere = mark_of_this_process() | {"host": "elsewhere", "space": "another kernel", "pid": 1}
-    trial = study.ask()
-    trial.set_user_attr(WORKER, elsewhere)
-    trial.suggest_float("x", 0, 1)
-    study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
-    end_lost_trials(study)
-    assert states(study) == ["RUNNING"], "it gave a sign of life just now"
-    time.sleep(7)
-    end_lost_trials(study)
-    assert states(study) == ["FAIL", "WAITING"]
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-        trial.report(0.5, 1)
+def test_a_study_that_is_complete_still_ends_what_was_lost(
+    tmp_path: Path, address: str, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    victim = start(trials=2, seconds_a_trial=LONG_S)
+    first_number(victim)
+    victim.kill()
+    study = opened(tmp_path, address)
+    work_on(study, square, trials=1, seconds=60)
+    assert states(study) == ["RUNNING", "COMPLETE"], "it gave a sign of life just now"
+    time.sleep(LOST_AFTER_S + 2)
+    work_on(study, square, trials=1, seconds=60)
+    assert states(study) == ["FAIL", "COMPLETE", "WAITING"]
+    work_on(study, square, trials=2, seconds=60)
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert study.trials[2].params == {"x": 0.5}
 
 
-def test_a_trial_that_was_taken_over_ends_without_a_word_and_the_worker_goes_on(tmp_path: Path, address: str) -> None:
-    study, kept = opened(tmp_path, address)
+@pytest.mark.parametrize("reports", [True, False])
+def test_a_trial_that_was_taken_over_ends_without_a_word_and_the_worker_goes_on(
+    tmp_path: Path, address: str, reports: bool
+) -> None:
+    study, other = opened(tmp_path, address), opened(tmp_path, address)
 
-    def slow(trial: optuna.Trial, drawn: Callable[[], None]) -> float:
-        value = square(trial, drawn)
+    def slow(trial: optuna.Trial) -> float:
+        value = square(trial)
         if trial.number == 0:
             # What another worker does that takes this one for lost.
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            try_again(study, study.trials[0])
+            try_again(other, other.tell(0, state=TrialState.FAIL))
+            if reports:
+                trial.report(value, 1)
         return value
 
-    work_on(study, slow, trials=2, seconds=60, turn=kept.turn)
+    work_on(study, slow, trials=2, seconds=60)
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[1].params == study.trials[0].params == {"x": 0.5}
 
 
-def test_the_configured_values_come_first_and_once(tmp_path: Path, address: str) -> None:
-    study, kept = opened(tmp_path, address)
-    work_on(study, square, trials=2, seconds=60, turn=kept.turn)
-    again, kept = opened(tmp_path, address)
-    work_on(again, square, trials=4, seconds=60, turn=kept.turn)
-    assert again.trials[0].params == {"x": 0.5}
-    assert [DEFAULTS in trial.user_attrs for trial in again.trials] == [True, False, False, False]
-
-
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_study_that_was_interrupted_proposes_what_an_uninterrupted_one_does(
-    tmp_path: Path, sampler: SamplerName
-) -> None:
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    whole, kept = opened(tmp_path / "whole", "", sampler)
-    work_on(whole, square, trials=14, seconds=60, turn=kept.turn)
-    for trials in (3, 12, 14):
-        parts, kept = opened(tmp_path / "parts", "", sampler)
-        work_on(parts, square, trials=trials, seconds=60, turn=kept.turn)
-    assert [trial.params for trial in parts.trials] == [trial.params for trial in whole.trials]
+def test_a_study_goes_on_with_new_values(tmp_path: Path, address: str, sampler: SamplerName) -> None:
+    for trials in (2, 4, 14):
+        study = opened(tmp_path, address, sampler)
+        work_on(study, square, trials=trials, seconds=60)
+        assert states(study) == ["COMPLETE"] * trials
+    assert len({trial.params["x"] for trial in study.trials}) == 14
+    assert study.trials[0].params == {"x": 0.5}
+    assert [DEFAULTS in trial.user_attrs for trial in study.trials] == [True] + [False] * 13
 
 
-def test_a_trial_that_fails_by_itself_fails_alone_and_counts(tmp_path: Path) -> None:
-    study, kept = opened(tmp_path, "")
+def test_the_same_seed_proposes_the_same(tmp_path: Path) -> None:
+    drawn = []
+    for place in ("one", "other"):
+        study = opened(tmp_path / place)
+        work_on(study, square, trials=14, seconds=60)
+        drawn.append([trial.params["x"] for trial in study.trials])
+    assert drawn[0] == drawn[1]
 
-    def failing(trial: optuna.Trial, drawn: Callable[[], None]) -> float:
+
+def test_time_that_is_up_ends_the_study_after_the_trial_that_has_begun(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+
+    def slow(trial: optuna.Trial) -> float:
+        time.sleep(0.5)
+        return square(trial)
+
+    work_on(study, slow, trials=99, seconds=0.2)
+    assert states(study) == ["COMPLETE"]
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt()])
+def test_what_ends_the_whole_program_is_tried_again_and_does_not_count(tmp_path: Path, error: BaseException) -> None:
+    study = opened(tmp_path)
+
+    def broken(trial: optuna.Trial) -> float:
+        value = square(trial)
         if trial.number == 1:
-            trial.set_user_attr(REASON, "diverged")
-            raise TrialFailed("diverged")
-        return square(trial, drawn)
+            raise error
+        return value
 
-    work_on(study, failing, trials=3, seconds=60, turn=kept.turn)
-    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE"]
-
-
-def test_a_defect_ends_the_study_and_its_trial_does_not_count(tmp_path: Path) -> None:
-    study, kept = opened(tmp_path, "")
-
-    def broken(trial: optuna.Trial, drawn: Callable[[], None]) -> float:
-        raise ValueError("a defect")
-
-    with pytest.raises(ValueError, match="a defect"):
-        work_on(study, broken, trials=2, seconds=60, turn=kept.turn)
-    study, kept = opened(tmp_path, "")
-    work_on(study, square, trials=2, seconds=60, turn=kept.turn)
-    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert study.trials[1].params == {"x": 0.5}
-
-
-def test_what_was_interrupted_by_hand_is_tried_again(tmp_path: Path) -> None:
-    study, kept = opened(tmp_path, "")
-
-    def interrupted(trial: optuna.Trial, drawn: Callable[[], None]) -> float:
-        square(trial, drawn)
-        if trial.number == 1:
-            raise KeyboardInterrupt
-        return 0.0
-
-    with pytest.raises(KeyboardInterrupt):
-        work_on(study, interrupted, trials=3, seconds=60, turn=kept.turn)
-    study, kept = opened(tmp_path, "")
-    work_on(study, square, trials=3, seconds=60, turn=kept.turn)
+    with pytest.raises(type(error)):
+        work_on(study, broken, trials=3, seconds=60)
+    study = opened(tmp_path)
+    work_on(study, square, trials=3, seconds=60)
     assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[2].params == study.trials[1].params
 
 
 def test_a_trial_that_ends_its_process_every_time_is_given_up(tmp_path: Path) -> None:
-    study, _ = opened(tmp_path, "")
-    for _ in range(MOST_TRIES):
+    study = opened(tmp_path)
+    for _ in range(MOST_RETRIES + 1):
         trial = study.ask()
-        study.tell(trial, state=TrialState.FAIL)
-        lost: FrozenTrial = study.trials[trial.number]
-        try_again(study, lost)
-    assert states(study) == ["FAIL"] * MOST_TRIES
-    assert [counts(trial) for trial in study.trials] == [False] * (MOST_TRIES - 1) + [True]
+        square(trial)
+        try_again(study, study.tell(trial, state=TrialState.FAIL))
+    assert states(study) == ["FAIL"] * (MOST_RETRIES + 1)
+    assert {trial.params["x"] for trial in study.trials} == {0.5}
+    work_on(opened(tmp_path), square, trials=2, seconds=60)
+    assert [trial.state in COUNTED for trial in study.trials] == [False] * (MOST_RETRIES + 1) + [True] * 2
 
 
-def test_a_mark_tells_whether_its_process_has_ended() -> None:
-    own = mark_of_this_process()
-    child = subprocess.Popen(
-        [sys.executable, "-c", MARK],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT / "src"), *sys.path])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    other = json.loads(child.stdout.readline())
-    assert not has_ended(own)
-    assert not has_ended(other)
-    child.communicate()
-    assert has_ended(other)
-    assert has_ended(own | {"started": 1}), "the number was given to another process"
-    assert not has_ended(other | {"space": "another kernel"}), "nobody can tell from here"
-
-
-MARK = """
-import json, sys
-from leadwise.training.process_mark import mark_of_this_process
-print(json.dumps(mark_of_this_process()), flush=True)
-sys.stdin.read()
-"""
-
-
-def test_an_address_that_nothing_answers_at_is_named_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(StudyStorageError, match="study-storage: nosuchdb://user:") as error:
-        open_storage("nosuchdb://user:secret@host/db", tmp_path, 60, try_again)
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("nosuchdb://user:secret@host/db", "nosuchdb://user:"),
+        ("study.journal", "study.journal"),
+        ("sqlite:////nowhere/at/all.db", "sqlite:////nowhere/at/all.db"),
+    ],
+)
+def test_an_address_that_nothing_answers_at_is_named_without_its_password(
+    tmp_path: Path, address: str, named: str
+) -> None:
+    with pytest.raises(StudyStorageError, match=f"study-storage: {named}") as error:
+        open_storage(address, tmp_path, 60)
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("address", ["journal://{}/a.log", "{}/a.log", "{}/a.journal", "sqlite:///{}/a.log.db"])
-def test_a_study_lies_where_the_address_says(tmp_path: Path, address: str) -> None:
-    kept = open_storage(address.format(tmp_path / "deep"), tmp_path / "elsewhere", 60, try_again)
-    optuna.create_study(study_name=NAME, storage=kept.storage)
-    assert kept.turn.is_file()
-    assert kept.turn.is_relative_to(tmp_path / "deep")
+def test_a_storage_that_another_process_has_locked_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(tmp_path)
+    with sqlite3.connect(tmp_path / "studies.db", check_same_thread=False, isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(2, holder.rollback)
+        timer.start()
+        work_on(study, square, trials=2, seconds=60)
+        timer.join()
+        assert states(study) == ["COMPLETE"] * 2
+        monkeypatch.setattr(study_module, "WAIT_FOR_SQLITE_S", 0.1)
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StudyStorageError, match="database is locked"):
+            open_storage("", tmp_path, 60)
+        holder.rollback()
+    holder.close()

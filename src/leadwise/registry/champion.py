@@ -8,12 +8,15 @@ is compared with anew. What remains is the moment between that look and the move
 import hashlib
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from leadwise.atomic import clear_temporary_folders, file_lock
 from leadwise.contract import LeadwiseError
@@ -22,7 +25,6 @@ from leadwise.registry.smoke_test import RoundTripError, require_answer
 from leadwise.stage import FAILURE
 from leadwise.tracking_server import given_up
 from leadwise.tracking_store import sqlite_file
-from leadwise.training.process_mark import PROCESS_TAG, has_ended
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -186,6 +188,33 @@ GATE_TAG, INTERRUPTED = "gate", "interrupted"
 TOLD = "**No verdict: the registration of this version ended before the gate had judged it.**"
 
 
+PROCESS_TAG = "process"
+"""Of a run, and of a registered version that has no verdict yet: who works on it."""
+CLOCKS_DIFFER_S = 2.0
+
+
+def process_tag() -> dict[str, str]:
+    """The tag by which others tell whether this process still works on what carries it."""
+    own = psutil.Process()
+    return {PROCESS_TAG: json.dumps({"host": socket.gethostname(), "pid": own.pid, "started": own.create_time()})}
+
+
+def _has_ended(tag: str) -> bool:
+    """Whether the process of a tag has certainly ended; False for another host's, of which nobody here knows.
+
+    A number that was given to another process since then has another time of start.
+    """
+    mark = json.loads(tag)
+    if mark["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(mark["pid"])
+        same = abs(process.create_time() - mark["started"]) < CLOCKS_DIFFER_S
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @contextmanager
 def judged_or_marked(name: str, version: str) -> Iterator[None]:
     """Whatever ends the judgement of a version: it is left with a verdict, or marked as one without."""
@@ -249,7 +278,7 @@ def _mark(version: "ModelVersion") -> None:
 def _is_left(version: "ModelVersion") -> bool:
     """Whether nobody works on a version any more; one without a mark is judged by its run."""
     if mark := version.tags.get(PROCESS_TAG):
-        return has_ended(json.loads(mark))
+        return _has_ended(mark)
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -268,5 +297,5 @@ def _dead_runs(active: "Run") -> Iterator["Run"]:
     )
     for run in running:
         mark = run.data.tags.get(PROCESS_TAG)
-        if mark and has_ended(json.loads(mark)):
+        if mark and _has_ended(mark):
             yield run

@@ -14,7 +14,7 @@ from leadwise.datasets.ptbxl import PtbXl
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic.dataset import Synthetic
 from leadwise.registry.candidates import build_package
-from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, promote, tidy_up
+from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
 from leadwise.registry.gate.evidence import Inputs
 from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import JSON_FILE, GateReport
@@ -29,7 +29,6 @@ from leadwise.registry.package import (
 )
 from leadwise.registry.smoke_test import Rows
 from leadwise.serving.scorer import Scorer
-from leadwise.training.process_mark import process_tag
 
 if TYPE_CHECKING:
     pass

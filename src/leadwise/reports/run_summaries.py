@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
 from leadwise.reports.report_page import (
@@ -27,11 +27,7 @@ from leadwise.reports.report_page import (
     number,
     picture,
     render,
-    signed,
 )
-
-if TYPE_CHECKING:
-    from leadwise.training.study_table import StudyTable
 
 RUN_SUMMARY_FILE = "summary.html"
 PAIRS = Mapping[str, str]
@@ -213,62 +209,6 @@ SHOWN_PARAMETERS = (
     "teachers",
 )
 """Of a training, by their names in ``training.json``; the run's parameters hold all."""
-
-
-def study_summary(table: "StudyTable", beside: Sequence["StudyTable"], manifest: Mapping[str, Any]) -> RunSummary:
-    """Of a study.
-
-    Args:
-        table: the study; at least one trial was completed.
-        beside: the same study with other samplers.
-        manifest: of the store.
-    """
-    from leadwise.training.study_figures import METRIC_NAMES, draw_courses, draw_front, draw_history
-
-    best, defaults = table.best, table.defaults
-    assert best is not None
-    tiles = {f"best: trial {best.number}": number(best.score, 4)}
-    if defaults is not None:
-        tiles |= {"as configured": number(defaults.score, 4), "gained": signed(best.score - defaults.score)}
-    pictures = [drawn(draw_history(table, beside), "Every trial by its score; hollow, where it was pruned")]
-    if table.front:
-        pictures.append(drawn(draw_front(table), "Completed trials by the multiply-adds of one answer"))
-    elif any(trial.course for trial in table.trials):
-        pictures.append(drawn(draw_courses(table), "Each trial over its epochs; at a dotted line half go on"))
-    rows = [
-        (name, _value(table.configured.get(name)), _value(best.values.get(name)), searched)
-        for name, searched in table.ranges.items()
-    ]
-    data = data_name(manifest["simulated"], manifest["release"])
-    return RunSummary(
-        title=f"Tuned: {table.name.split('/')[1]}",
-        subtitle=f"{METRIC_NAMES.get(table.monitor, table.monitor)}; {data}.",
-        simulated=bool(manifest["simulated"]),
-        tiles=tiles | {f"trials {state}": str(count) for state, count in table.tally.items()},
-        inputs={
-            "study": table.name,
-            "data": manifest["digest"][:12],
-            "parameters searched": str(len(table.ranges)),
-            "epochs of a trial": f"at most {table.epochs}",
-            "sampler": table.sampler,
-        },
-        outputs={
-            "computing": duration(sum(trial.seconds for trial in table.trials)),
-            "best parameters": "tuned.json; train takes them with use-tuned=true",
-            **{f"beside it: {one.sampler}": number(one.best.score, 4) for one in beside if one.best},
-        },
-        parts=[
-            _table(("parameter", "configured", "best", "searched"), rows, compact=True),
-            *(Pictures([one]) for one in pictures),
-        ],
-        footer=["Importance, parallel coordinates, slices and every trial: the page of the study among the artifacts."],
-    )
-
-
-def _value(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 HEADLINE = {

@@ -1,167 +1,222 @@
-"""A study that several processes may work on: one budget, nothing lost, nothing counted twice.
+"""A study that several processes may work on: where it is kept, who proposes, and what becomes of lost trials.
 
-A trial that lost its process is tried again with the same values under a new number. Every other trial counts once,
-whether it was completed, was pruned, or failed by itself.
+Each worker signs its trials with Optuna's heartbeat. A trial whose process was killed is tried again with the same
+values under a new number, as is one that was interrupted.
 """
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
-from leadwise.training.process_mark import mark_of_this_process
-from leadwise.training.study_storage import WORKER, StudyStorage
 
-DEFAULTS, REASON, ERROR, RETRY_OF, TRIES = "defaults", "reason", "error", "retry_of", "tries"
-"""Attributes of a trial: it has the configured values; why it did not complete; what ended the whole program in the
-middle of it; which lost trial it is for, and how many times those values have been tried."""
-MOST_TRIES = 3
-"""A trial that takes its process with it each time, as one that needs too much memory does, is given up."""
-LOOK_EVERY_S = 1.0
-PATIENCE_WITH_A_MAKER_S = 3.0
+SamplerName = Literal["tpe", "random"]
+Objective = Callable[[optuna.Trial], float | tuple[float, float]]
+DEFAULTS, REASON, FAILED, RETRY_OF = "defaults", "reason", "failed", "retry_of"
+"""Attributes of a trial: it has the configured values; why it did not complete; whether it failed by itself; which lost
+trial it is for."""
+COST, RUN = "million_multiply_adds", "run_id"
+"""Attributes of a trial: what an answer of its network costs; its run in MLflow."""
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""What uses up a trial of the study. In Optuna a trial that failed by itself is a pruned one."""
+MOST_RETRIES = 2
+"""Values that take their process with them each time, as those that need too much memory do, are given up."""
+WORKERS = "workers"
+"""Attribute of a study: how many have opened it."""
+WAIT_FOR_SQLITE_S = 60
+BEATS = 5
+"""Signs of life in the time after which a trial without one is taken for lost."""
+LOST = "its process ended in the middle of the trial"
 
-Direction = Literal["minimize", "maximize"]
-Objective = Callable[[optuna.Trial, Callable[[], None]], float | Sequence[float]]
-"""Called with a trial, and with what is to be called once its values are drawn, so that another worker may draw."""
+
+class StudyStorageError(LeadwiseError):
+    """The address of the storage is not understood, or nothing answers there."""
 
 
-class TrialFailed(LeadwiseError):
-    """A trial came to nothing for a reason of its own; the study goes on."""
+def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
+    """Open a storage whose trials give signs of life.
+
+    Args:
+        address: of SQLAlchemy; empty: SQLite in ``folder``.
+        folder: of the tuned parameters; workers of one machine take turns there to make the tables.
+        lost_after_s: seconds without a sign of life after which a trial is taken for lost.
+
+    Raises:
+        StudyStorageError: the driver for the address is not installed, or nothing answers there.
+    """
+    file = folder / "studies.db"
+    url = address or f"sqlite:///{file}"
+    options = {"connect_args": {"timeout": WAIT_FOR_SQLITE_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    try:
+        with warnings.catch_warnings(), file_lock(file):
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=max(lost_after_s // BEATS, 1),
+                grace_period=lost_after_s,
+                heartbeat_stale_trial_callback=_lost,
+            )
+    except Exception as error:
+        raise StudyStorageError(f"study-storage: {_without_password(url)}: {_first_line(error)}") from error
 
 
 def open_study(
     name: str,
-    kept: StudyStorage,
+    storage: RDBStorage,
     *,
-    sampler: BaseSampler,
     pruner: BasePruner,
-    directions: Sequence[Direction],
-    defaults: Mapping[str, Any],
+    directions: list[Literal["minimize", "maximize"]],
+    defaults: dict[str, Any],
+    seed: int,
 ) -> optuna.Study:
     """Make a study or open it; its first trial has the configured values, whoever made it.
 
+    Every worker draws with a seed of its own, made from the study's seed and how many have opened the study before:
+    with one seed for all, two of them would try the same random values side by side, and so would one that goes on.
+
     Args:
-        name: of the study.
-        kept: its storage.
-        sampler: proposes values.
+        name: of the study; its last part is the sampler's.
+        storage: where it is kept.
         pruner: stops trials that lag behind.
         directions: of each objective.
         defaults: the configured values, as a trial would draw them.
+        seed: of the study.
     """
-    with file_lock(kept.turn):
-        try:
-            study = optuna.create_study(
-                study_name=name, storage=kept.storage, sampler=sampler, pruner=pruner, directions=list(directions)
-            )
-        except DuplicatedStudyError:
-            study = optuna.load_study(study_name=name, storage=kept.storage, sampler=sampler, pruner=pruner)
-            waited_until = time.monotonic() + PATIENCE_WITH_A_MAKER_S
-            while not study.get_trials(deepcopy=False) and time.monotonic() < waited_until:
-                # A worker of another machine makes the study at this moment, or was killed doing so.
-                time.sleep(LOOK_EVERY_S / 10)
-        if not _has_defaults(study):
-            study.enqueue_trial(dict(defaults), user_attrs={DEFAULTS: True})
-        return study
-
-
-def _has_defaults(study: optuna.Study) -> bool:
-    """Whether the configured values are tried, or have been."""
-    return any(
-        DEFAULTS in trial.user_attrs and (trial.state != TrialState.FAIL or counts(trial))
-        for trial in study.get_trials(deepcopy=False)
+    study = optuna.create_study(
+        study_name=name, storage=storage, pruner=pruner, directions=directions, load_if_exists=True
     )
+    before = study.user_attrs.get(WORKERS, 0)
+    study.set_user_attr(WORKERS, before + 1)
+    study.sampler = _sampler(name.rpartition("/")[2], int(np.random.SeedSequence((seed, before)).generate_state(1)[0]))
+    study.enqueue_trial(defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True)
+    return study
 
 
-def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial has used up one of the study's trials."""
-    if trial.state == TrialState.FAIL:
-        return REASON in trial.user_attrs or trial.user_attrs.get(TRIES, 1) >= MOST_TRIES
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-def try_again(study: optuna.Study, lost: FrozenTrial) -> None:
-    """Put the values of a trial that lost its process in line, unless they were tried too often."""
-    tries = lost.user_attrs.get(TRIES, 1)
-    if tries >= MOST_TRIES:
-        return
-    drawn = {**lost.system_attrs.get("fixed_params", {}), **lost.params}
-    kept = {DEFAULTS: True} if DEFAULTS in lost.user_attrs else {}
-    study.enqueue_trial(drawn, user_attrs={RETRY_OF: lost.number, TRIES: tries + 1, **kept})
-
-
-def end_lost_trials(study: optuna.Study) -> None:
-    """End the trials whose processes have ended, or have given no sign of life; their values are tried again."""
+def _sampler(name: str, seed: int) -> BaseSampler:
+    """``tpe`` (Bergstra et al. 2011; Watanabe 2023), several parameters drawn together, or ``random``."""
+    if name == "random":
+        return RandomSampler(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
+        return TPESampler(seed=seed, multivariate=True, group=True)
 
 
-def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: float, turn: Path) -> None:
+def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: float) -> None:
     """Run trials until the study has as many as asked for, whoever ran them, or the time is up.
 
-    Optuna's own MaxTrialsCallback counts what has ended: with several workers it begins more than it was asked for,
-    and a worker that sees nothing left to begin leaves while another's last trial may yet be lost. So the workers of
-    one machine count, draw and begin one at a time, and stay until the last trial has ended.
+    Trials that lost their process do not count. Each worker ends the trial that it has begun, so that several of them
+    may come to a few trials more.
 
     Args:
-        study: what to work on; its storage finds the trials that were lost.
-        objective: runs a trial. A ``TrialFailed`` that it raises fails this trial alone.
+        study: what to work on.
+        objective: runs a trial.
         trials: of the study, all workers together.
         seconds: for this worker; a trial that has begun is ended.
-        turn: a path beside which the workers hold their lock.
     """
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with ExitStack() as turn_held:
-            turn_held.enter_context(file_lock(turn))
-            end_lost_trials(study)
-            found = study.get_trials(deepcopy=False)
-            done = sum(counts(trial) for trial in found)
-            running = sum(trial.state == TrialState.RUNNING for trial in found)
-            if done >= trials:
-                return
-            if done + running < trials:
-                _run_one(study, objective, turn_held.close)
-                continue
-        time.sleep(LOOK_EVERY_S)
+    begun, orderly = -1, True
 
-
-def _run_one(study: optuna.Study, objective: Objective, drawn: Callable[[], None]) -> None:
-    begun: list[int] = []
-    orderly = False
-
-    def signed(trial: optuna.Trial) -> float | Sequence[float]:
-        nonlocal orderly
-        begun.append(trial.number)
+    def followed(trial: optuna.Trial) -> float | tuple[float, float]:
+        nonlocal begun, orderly
+        begun, orderly = trial.number, True
         try:
-            trial.set_user_attr(WORKER, mark_of_this_process())
-            value = objective(trial, drawn)
-        except (optuna.TrialPruned, TrialFailed):
-            orderly = True
+            return objective(trial)
+        except (optuna.TrialPruned, UpdateFinishedTrialError):
             raise
-        except UpdateFinishedTrialError as error:
-            orderly = True
-            raise TrialFailed("another worker took this trial for lost, and tries its values again") from error
-        orderly = True
-        return value
+        except BaseException:
+            orderly = False
+            raise
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        # What is left of those that were killed, also where the study is complete.
+        optuna.storages.fail_stale_trials(study)
+    while len(study.get_trials(deepcopy=False, states=COUNTED)) < trials and time.monotonic() < until:
+        try:
+            budget = MaxTrialsCallback(trials, states=COUNTED)
+            study.optimize(followed, timeout=until - time.monotonic(), callbacks=[budget])
+        except BaseException as error:
+            broken = study.trials[begun] if begun >= 0 else None
+            if broken is None or broken.state in COUNTED:
+                raise
+            if not orderly or not isinstance(error, ValueError | AssertionError | UpdateFinishedTrialError):
+                try_again(study, broken)
+                raise
+            # How Optuna puts it that another worker took this one for lost, because it slept.
+            begun = -1
+
+
+def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Put the values of a trial that lost its process in line, unless they were tried too often."""
+    trial.user_attrs = {RETRY_OF: trial.number} | ({DEFAULTS: True} if DEFAULTS in trial.user_attrs else {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
+
+
+def _lost(study: optuna.Study, trial: FrozenTrial) -> None:
+    """A trial lost its process: end its run, which nobody else will, and try its values again."""
+    run = trial.user_attrs.get(RUN)
+    try_again(study, trial)
+    if run is None:
+        return
+    import mlflow
+    from mlflow.exceptions import MlflowException
 
     try:
-        study.optimize(signed, n_trials=1, catch=(TrialFailed,))
-    except KeyboardInterrupt:
-        for number in begun:
-            try_again(study, study.get_trials(deepcopy=False)[number])
-        raise
-    except (ValueError, AssertionError, UpdateFinishedTrialError):
-        # How Optuna puts it that the trial was ended by somebody else.
-        if not orderly:
-            raise
+        tag_state("lost", LOST, run)
+        mlflow.MlflowClient().set_terminated(run, "FAILED")
+    except MlflowException:
+        # The other worker reports to another tracking server.
+        return
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """As in Optuna, with trials that lost their process told from those that failed by themselves."""
+    if trial.state == TrialState.FAIL:
+        return "lost"
+    return "failed" if trial.user_attrs.get(FAILED) else trial.state.name.lower()
+
+
+def defaults_of(study: optuna.Study) -> FrozenTrial | None:
+    """The trial with the configured values, if it was completed."""
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return next((trial for trial in completed if DEFAULTS in trial.user_attrs), None)
+
+
+def tag_state(state: str, reason: str, run_id: str | None = None) -> None:
+    """Tell in a run, the active one or another, what became of its trial, and why."""
+    import mlflow
+
+    client, run = mlflow.MlflowClient(), run_id or mlflow.active_run().info.run_id
+    client.set_tag(run, "trial.state", state)
+    if reason:
+        client.set_tag(run, "trial.reason", reason[:500])
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.partition("@")[0].partition(":")[0]
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, ImportError) and error.__cause__ else error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no message'}"

@@ -1,27 +1,38 @@
-"""One trial of a study: a short training, scaled down from the real one, that reports every epoch."""
+"""One trial of a study: a short training, scaled down from the real one, in a run of its own below the study's."""
 
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import mlflow
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from leadwise.config import Parameters
-from leadwise.contract import RECORD_SAMPLES, ModelName, SignalShape
+from leadwise.contract import RECORD_SAMPLES, LeadwiseError, ModelName, SignalShape
 from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import build_model
 from leadwise.models.cost import multiply_adds
 from leadwise.models.framework import keras
+from leadwise.stage import child_run
+from leadwise.tracking_server import given_up
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
-from leadwise.training.halving import HalvingReport
-from leadwise.training.recipe import Recipe, recipe_for
-from leadwise.training.study import TrialFailed
+from leadwise.training.recipe import Recipe, recipe_for, with_values
+from leadwise.training.search_space import SearchSpace
+from leadwise.training.study import COST, DEFAULTS, FAILED, REASON, RETRY_OF, RUN, tag_state
 
 MILLION = 1e6
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 """Names of TensorFlow's and PyTorch's errors; JAX has the first word of TensorFlow's status code in its message."""
+
+
+class TrialFailed(LeadwiseError):
+    """A trial came to nothing for a reason of its own; the study goes on."""
 
 
 def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
@@ -66,7 +77,82 @@ def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
     return windows * multiply_adds(network) / MILLION
 
 
-def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
+class TrialRunner:
+    """Optuna's objective: the score, and with two objectives the cost.
+
+    Args:
+        recipe: of a trial with the configured values.
+        space: what trials draw from.
+        store: the ingested data.
+        rows: the training records of every trial.
+    """
+
+    def __init__(self, recipe: Recipe, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
+        self._recipe, self._space, self._store, self._rows = recipe, space, store, rows
+
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
+        """Run a trial.
+
+        Raises:
+            optuna.TrialPruned: it lags behind those before it; or it failed by itself, which it would do again, and
+                from which a sampler learns as little as from one that has no value.
+        """
+        values = self._space.draw(trial)
+        recipe = with_values(self._recipe, values)
+        name = f"{recipe.model}/trial-{trial.number:03d}"
+        tags = {"stage": "tune", "model": recipe.model, "feature_set": recipe.feature_set, "trial.state": "running"}
+        if RETRY_OF in trial.user_attrs:
+            tags["trial.retry_of"] = str(trial.user_attrs[RETRY_OF])
+        try:
+            with child_run(name, "trial", tags | {"study": trial.study.study_name}, values) as run:
+                trial.set_user_attr(RUN, run.info.run_id)
+                score, cost = self._run(trial, recipe, name)
+        except TrialFailed as failed:
+            raise optuna.TrialPruned(str(failed)) from failed
+        print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds, {said(values)}", flush=True)
+        return score if len(trial.study.directions) == 1 else (score, cost)
+
+    def _run(self, trial: optuna.Trial, recipe: Recipe, name: str) -> tuple[float, float]:
+        began = time.monotonic()
+        try:
+            data = TrainingData.prepare(recipe, self._store, self._rows)
+            cost = million_multiply_adds(recipe, data.metadata.width)
+            trial.set_user_attr(COST, cost)
+            mlflow.log_metric("trial/million_multiply_adds", cost)
+            score = _train(trial, recipe, data)
+        except (optuna.TrialPruned, TrialFailed) as error:
+            state = "pruned" if isinstance(error, optuna.TrialPruned) else "failed"
+            trial.set_user_attr(REASON, str(error))
+            trial.set_user_attr(FAILED, state == "failed")
+            mlflow.log_metric("trial/seconds", time.monotonic() - began)
+            tag_state(state, str(error))
+            print(f"{name}: {state} {error}", flush=True)
+            if state == "pruned":
+                # Not a failure: MLflow's own storage for Optuna marks it the same way.
+                mlflow.end_run("KILLED")
+            raise
+        except UpdateFinishedTrialError:
+            # Another worker took this trial for lost, has ended its run, and tries its values again.
+            raise
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            reason = "interrupted; its values are tried again" if stopped else f"{type(error).__name__}: {error}"
+            with suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(REASON, reason)
+            if not given_up(error):
+                tag_state("failed", reason)
+            raise
+        mlflow.log_metrics({f"best/{recipe.monitor}": score, "trial/seconds": time.monotonic() - began})
+        tag_state("complete", "")
+        return score, cost
+
+
+def said(values: Mapping[str, Any]) -> str:
+    """The values of a trial as one line."""
+    return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items())
+
+
+def _train(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
     """Train briefly; the best value of the monitored metric on fold 9, as the train stage keeps the best epoch.
 
     Raises:
@@ -78,13 +164,13 @@ def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> floa
         network = compile_network(recipe, data, len(batches))
         reached: list[float] = []
 
-        def book(epoch: int, logs: dict[str, float]) -> None:
+        def report(epoch: int, logs: dict[str, float]) -> None:
             reached.append(logs[recipe.monitor])
             mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
+            if len(trial.study.directions) == 1:
+                _report(trial, recipe, epoch + 1, logs[recipe.monitor])
 
-        callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=book)]
-        if len(trial.study.directions) == 1:
-            callbacks.append(HalvingReport(trial, recipe.monitor, recipe.epochs))
+        callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=report)]
         run_epochs(network, batches, recipe.epochs, callbacks)
         return max(reached)
     except TrainingDiverged as error:
@@ -96,6 +182,23 @@ def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> floa
     finally:
         # Keras keeps every network that it has built.
         keras.utils.clear_session()
+
+
+def _report(trial: optuna.Trial, recipe: Recipe, epoch: int, value: float) -> None:
+    """Report an epoch, counted from 1; ask whether to go on, unless it is the last, or that of the configured values.
+
+    The trial with the configured values is what the others are compared with.
+    """
+    trial.report(float(value), step=epoch)
+    if epoch >= recipe.epochs or DEFAULTS in trial.user_attrs or not trial.should_prune():
+        return
+    others = [one.intermediate_values for one in trial.study.get_trials(deepcopy=False) if one.number != trial.number]
+    there = [course[epoch] for course in others if epoch in course]
+    better = sum(other > value for other in there)
+    raise optuna.TrialPruned(
+        f"after epoch {epoch}: {recipe.monitor} {value:.4f}; {better} of the {len(there)} other trials that had got "
+        "there had more"
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,203 @@
+"""A study as one page, one table and one run summary; its figures are Optuna's own."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+
+from leadwise.atomic import temporary_folder, write_atomically
+from leadwise.reports.report_page import (
+    Cell,
+    More,
+    Page,
+    Part,
+    Pictures,
+    Row,
+    Section,
+    Table,
+    Text,
+    Tile,
+    duration,
+    number,
+    picture,
+    signed,
+    write_page,
+)
+from leadwise.reports.run_summaries import RunSummary
+from leadwise.training.study import COST, REASON, state_of
+from leadwise.training.tuning import Tuned
+
+METRIC_NAMES = {"val/macro_auroc": "macro AUROC, fold 9", "val/binary_accuracy": "mean binary accuracy, fold 9"}
+FEWEST = 8
+"""Completed trials below which a share of the importance would be a guess."""
+BETTER_PART = 0.25
+"""What sets the better quarter apart from all; of so few trials, the evaluator's own tenth would be one or two."""
+MOST_AXES, MOST_NAMED = 5, 8
+"""Parameters that a figure has room for, the most important ones; and lines in a legend."""
+DOTS = 150
+
+
+def write_study(tuned: Tuned, manifest: dict[str, Any]) -> tuple[Page, list[Path]]:
+    """Write the page and the table of a study beside its file for the train stage.
+
+    Args:
+        tuned: what was found.
+        manifest: of the store.
+
+    Returns:
+        The page, and the files that were written: the page, and one line per trial as CSV.
+    """
+    page_file, table_file = tuned.file.with_suffix(".html"), tuned.file.with_suffix(".trials.csv")
+    sections = [
+        Section("values", "What was found", [_values(tuned), *_beside(tuned)]),
+        Section("figures", "Figures", list(_figures(tuned))),
+        Section("trials", "Trials", [More(f"All {len(tuned.study.trials)} trials", _trials(tuned))]),
+    ]
+    page = Page(
+        title=f"Tuned: {tuned.recipe.model}",
+        subtitle=f"{_metric(tuned)}; study {tuned.study.study_name}, at most {tuned.recipe.epochs} epochs a trial; "
+        f"{'simulated data' if manifest['simulated'] else 'PTB-XL'} {manifest['release']}, {manifest['digest'][:12]}.",
+        simulated=bool(manifest["simulated"]),
+        tiles=_tiles(tuned),
+        sections=sections,
+    )
+    write_page(page, page_file)
+    write_atomically(table_file, tuned.study.trials_dataframe().to_csv(index=False))
+    return page, [page_file, table_file]
+
+
+def study_summary(tuned: Tuned, page: Page) -> RunSummary:
+    """What a person wants to see first of a study: the page's tiles, values and first figure."""
+    return RunSummary(
+        title=page.title,
+        subtitle=f"{_metric(tuned)}.",
+        simulated=page.simulated,
+        tiles={tile.name: (tile.found, tile.note) for tile in page.tiles},
+        inputs={"study": tuned.study.study_name, "parameters searched": str(len(tuned.space.described()))},
+        outputs={"best parameters": "tuned.json; train takes them with use-tuned=true"},
+        parts=[_values(tuned), *[part for part in page.sections[1].parts if isinstance(part, Pictures)][:1]],
+        footer=["Further figures and every trial: the page of the study among the artifacts."],
+    )
+
+
+def _metric(tuned: Tuned) -> str:
+    return METRIC_NAMES.get(tuned.recipe.monitor, tuned.recipe.monitor)
+
+
+def _tiles(tuned: Tuned) -> list[Tile]:
+    found = tuned.content
+    tiles = [Tile(f"best: trial {found['trial']}", Cell(number(found["value"], 4)))]
+    if found["defaults"] is not None:
+        tiles.append(Tile("as configured", Cell(number(found["defaults"], 4))))
+        tiles.append(Tile("gained", Cell(signed(found["value"] - found["defaults"]))))
+    tiles += [Tile(f"trials {state}", Cell(str(count))) for state, count in found["trials"].items()]
+    seconds = sum(trial.duration.total_seconds() for trial in tuned.study.trials if trial.duration)
+    return [*tiles, Tile("computing", Cell(duration(seconds)))]
+
+
+def _values(tuned: Tuned) -> Table:
+    configured = tuned.space.recipe_values(tuned.space.drawn_from(tuned.recipe))
+    best = tuned.content["parameters"]
+    rows = [
+        Row([Cell(name), Cell(_shown(configured.get(name))), Cell(_shown(best.get(name))), Cell(searched)])
+        for name, searched in tuned.space.described().items()
+    ]
+    return Table(("parameter", "configured", "best", "searched"), rows, compact=True)
+
+
+def _beside(tuned: Tuned) -> Iterator[Text]:
+    for other in tuned.beside:
+        if other.best_trials:
+            best = max(other.best_trials, key=lambda one: one.values[0])
+            yield Text(
+                f"With the sampler {other.study_name.rpartition('/')[2]}: {number(best.values[0], 4)} at best, trial "
+                f"{best.number} of {len(other.trials)}."
+            )
+
+
+def _trials(tuned: Tuned) -> Table:
+    names = list(tuned.space.described())
+    rows = []
+    for trial in tuned.study.trials:
+        values, cost = tuned.space.recipe_values(trial.params), trial.user_attrs.get(COST)
+        seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
+        score = number(trial.values[0], 4) if trial.values else ""
+        cells = [str(trial.number), state_of(trial), score, seconds, _shown(cost), trial.user_attrs.get(REASON, "")]
+        rows.append(Row([Cell(text) for text in [*cells, *(_shown(values.get(name)) for name in names)]]))
+    head = ("trial", "state", _metric(tuned), "took", "million multiply-adds", "why it ended", *names)
+    return Table(head, rows, compact=True)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _figures(tuned: Tuned) -> Iterator[Part]:
+    """Optuna's figures, each with what it shows."""
+    from optuna.visualization import matplotlib as drawing
+
+    study, metric, single = tuned.study, _metric(tuned), len(tuned.study.directions) == 1
+    named: dict[str, Any] = {"target": None if single else _score, "target_name": metric}
+    names = list(tuned.space.dimensions)
+    history = partial(drawing.plot_optimization_history, [study, *tuned.beside], **named)
+    yield _picture(history, (9, 4), "Completed trials by their score; a line is the best so far.")
+    if single:
+        yield _picture(partial(drawing.plot_intermediate_values, study), (9, 4), f"Every trial: {metric}, by epoch.")
+    else:
+        front = partial(drawing.plot_pareto_front, study, target_names=[metric, "million multiply-adds of one answer"])
+        yield _picture(front, (7, 4), "Accuracy against cost: nothing on the front gets better without costing more.")
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < FEWEST:
+        yield Text(f"Importance: fewer than {FEWEST} trials were completed, too few to tell.")
+    else:
+        asked: dict[str, Any] = {
+            "evaluator": PedAnovaImportanceEvaluator(target_quantile=BETTER_PART),
+            # With a target the evaluator takes the lowest for the best.
+            "target": None if single else lambda trial: -_score(trial),
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = get_param_importances(study, **asked)
+        names.sort(key=lambda name: -shares.get(name, 0.0))
+        yield _picture(
+            partial(drawing.plot_param_importances, study, target_name=metric, **asked),
+            (8, 4),
+            "How much a parameter sets the better quarter of the completed trials apart from all (PED-ANOVA).",
+        )
+    parallel = partial(drawing.plot_parallel_coordinate, study, names[:MOST_AXES], **named)
+    yield _picture(parallel, (11, 5), "Completed trials, a line each: the darker, the better.")
+    slices = partial(drawing.plot_slice, study, names[:MOST_AXES], **named)
+    yield _picture(slices, (11, 3.5), "Completed trials by one parameter at a time: the darker, the later.")
+
+
+def _score(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
+
+
+def _picture(draw: Callable[[], Any], inches: tuple[float, float], says: str) -> Pictures:
+    """What Optuna draws, without its title and legends that hide it, or the style that it leaves behind."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context({"backend": "agg"}), warnings.catch_warnings(), temporary_folder("figure") as folder:
+        warnings.simplefilter("ignore")
+        draw()
+        figure = pyplot.gcf()
+        figure.set_size_inches(*inches)
+        figure.suptitle("")
+        for axes in figure.axes:
+            axes.set_title("")
+            axes.xaxis.label.set_fontsize("small")
+            axes.tick_params(which="both", labelsize="x-small")
+            if (legend := axes.get_legend()) is not None:
+                named = len(legend.get_texts()) <= MOST_NAMED
+                legend.remove()
+                if named:
+                    axes.legend(loc="best", fontsize="small")
+        file = folder / "figure.png"
+        figure.savefig(file, dpi=DOTS, bbox_inches="tight")
+        pyplot.close(figure)
+        return Pictures([picture(file, says)])
