@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import ModelName
 from leadwise.reports.report_page import log_card
 from leadwise.stage import child_run, log_store, run_stage
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from leadwise.datasets.store import Store
 
 
-def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
+def tune_one(model: str, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
     from leadwise.training.tuning import tune_model
 

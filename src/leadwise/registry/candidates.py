@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.config import Parameters
-from leadwise.contract import FUSION_MODELS, LEAKING_FEATURES, SUPERCLASSES, LeadwiseError, ModelName
+from leadwise.contract import LEAKING_FEATURES, SUPERCLASSES, LeadwiseError
 from leadwise.evaluation.files import POLICIES_FILE
+from leadwise.models.spec import MODELS
 
 
 class CandidateError(LeadwiseError):
@@ -42,27 +43,22 @@ class Candidate:
 
 
 def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
-    """The fusion model with the best validation score by ``monitor``, and the metadata model.
+    """The best model by ``monitor`` on fold 9 of those that see the recording, and of those that do not.
 
     Raises:
         CandidateError: a model is absent or not evaluated, the two saw different data, or an input of theirs leaks the
             diagnosis.
     """
     shared = parameters.shared
-    trained = [name for name in FUSION_MODELS if (_model_folder(parameters, name) / "training.json").is_file()]
-    if not trained:
-        raise CandidateError(
-            f"{shared.workspace / 'models' / shared.feature_set}: neither of {', '.join(FUSION_MODELS)} is trained "
-            "there; run the train stage first"
-        )
-    candidates = [_read(parameters, name) for name in trained]
-    fusion = max(candidates, key=lambda candidate: _score(candidate, shared.monitor))
-    metadata = _read(parameters, "metadata")
+    fusion, metadata = (
+        max(_trained(parameters, sees_signal), key=lambda candidate: _score(candidate, shared.monitor))
+        for sees_signal in (True, False)
+    )
     for candidate in (fusion, metadata):
         refuse_leaks(candidate)
     if fusion.training["digest"] != metadata.training["digest"]:
         raise CandidateError(
-            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, metadata on "
+            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, {metadata.name} on "
             f"{metadata.training['digest'][:12]}; train both on the same data"
         )
     return fusion, metadata
@@ -81,11 +77,28 @@ def refuse_leaks(candidate: Candidate) -> None:
         )
 
 
-def _model_folder(parameters: Parameters, name: ModelName) -> Path:
+def _trained(parameters: Parameters, sees_signal: bool) -> list[Candidate]:
+    """The trained models that see the recording, or those that do not.
+
+    Raises:
+        CandidateError: there is none, or one is not evaluated.
+    """
+    names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
+    trained = [name for name in names if (_model_folder(parameters, name) / "training.json").is_file()]
+    if not trained:
+        shared = parameters.shared
+        raise CandidateError(
+            f"{shared.workspace / 'models' / shared.feature_set}: none of {', '.join(names)} is trained there; run the "
+            "train stage first"
+        )
+    return [_read(parameters, name) for name in trained]
+
+
+def _model_folder(parameters: Parameters, name: str) -> Path:
     return parameters.shared.workspace / "models" / parameters.shared.feature_set / name
 
 
-def _read(parameters: Parameters, name: ModelName) -> Candidate:
+def _read(parameters: Parameters, name: str) -> Candidate:
     folder = _model_folder(parameters, name)
     evaluation = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set / name
     training = _read_json(folder / "training.json", "train")

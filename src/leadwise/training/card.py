@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leadwise.models.spec import model_spec
 from leadwise.reports.report_page import Card, Cell, Pictures, Tile, duration, number, picture
 
 METRIC_NAMES = {"val/macro_auroc": "macro AUROC", "val/binary_accuracy": "mean accuracy"}
@@ -22,7 +23,8 @@ def train_card(name: str, training: Mapping[str, Any], manifest: Mapping[str, An
     release = "Simulated data" if manifest["simulated"] else f"PTB-XL {manifest['release']}"
     chosen = f"by {METRIC_NAMES[training['monitor']]}"
     reused = "Taken from an earlier run with the same parameters and data. " if training.get("reused") else ""
-    network = "dense layers" if training["model"] == "metadata" else f"{recipe['encoder']}, {recipe['encoder-width']}"
+    sees_signal = model_spec(training["model"]).sees_signal
+    network = f"{recipe['encoder']}, {recipe['encoder-width']}" if sees_signal else "dense layers"
     return Card(
         title=f"Trained: {name}",
         subtitle=f"{reused}{release}, {training['feature_set']} features, fold 9 chooses the epoch.",
@@ -42,7 +44,7 @@ def train_card(name: str, training: Mapping[str, Any], manifest: Mapping[str, An
             ("learning rate", f"{recipe['learning-rate']:g}, {recipe['schedule']}"),
             ("batch, weight decay", f"{recipe['batch-size']}, {recipe['weight-decay']:g}"),
             ("seed", str(recipe["seed"])),
-            *([("teachers", str(recipe["teachers"]))] if recipe["teachers"] else []),
+            ("arithmetic", recipe["precision"]),
         ],
         came_out=[
             ("model.keras", "weights of the kept epoch"),

@@ -6,7 +6,7 @@ import keras
 import optuna
 from optuna.pruners import SuccessiveHalvingPruner
 
-from leadwise.training.optimizer import WARM_UP_SHARE
+from leadwise.training.checkpoints import WARM_UP_SHARE
 from leadwise.training.study import DEFAULTS
 
 KEPT = 2

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from leadwise.training.recipe import Recipe
+from leadwise.training.config import TrainingConfig
 from leadwise.training.search_space import SearchSpace
 from leadwise.training.study import DEFAULTS, ERROR, MOST_TRIES, REASON, RETRY_OF, TRIES
 from leadwise.training.study_storage import WORKER
@@ -67,7 +67,7 @@ class StudyTable:
     frozen: Sequence[FrozenTrial]
 
     @classmethod
-    def of(cls, study: optuna.Study, space: SearchSpace, recipe: Recipe) -> "StudyTable":
+    def of(cls, study: optuna.Study, space: SearchSpace, recipe: TrainingConfig) -> "StudyTable":
         """Read a study.
 
         Args:
@@ -82,7 +82,7 @@ class StudyTable:
             epochs=recipe.epochs,
             two_objectives=len(study.directions) > 1,
             ranges=space.described(),
-            configured=space.recipe_values(space.drawn_from(recipe)),
+            configured=space.config_values(space.drawn_from(recipe)),
             trials=[_row(trial, space) for trial in frozen],
             frozen=frozen,
         )
@@ -154,7 +154,7 @@ def _row(trial: FrozenTrial, space: SearchSpace) -> TrialRow:
         state=state,
         score=trial.values[0] if trial.values else math.nan,
         cost=attributes.get(COST, math.nan),
-        values=space.recipe_values(trial.params),
+        values=space.config_values(trial.params),
         course=trial.intermediate_values,
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
         reason=reason,

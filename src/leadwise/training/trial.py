@@ -9,15 +9,14 @@ import optuna
 from keras.callbacks import LambdaCallback
 
 from leadwise.config import Parameters
-from leadwise.contract import RECORD_SAMPLES, ModelName, SignalShape
+from leadwise.contract import RECORD_SAMPLES, SignalShape
 from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import build_model
-from leadwise.models.cost import multiply_adds
+from leadwise.models.build import build_model, multiply_adds
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
+from leadwise.training.config import TrainingConfig, training_config
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
 from leadwise.training.halving import HalvingReport
-from leadwise.training.recipe import Recipe, recipe_for
 from leadwise.training.study import TrialFailed
 
 MILLION = 1e6
@@ -25,15 +24,15 @@ OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 """Names of TensorFlow's and PyTorch's errors; JAX has the first word of TensorFlow's status code in its message."""
 
 
-def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
+def trial_recipe(model: str, parameters: Parameters) -> TrainingConfig:
     """The configured recipe with everything that is measured in epochs scaled to those of a trial.
 
     The schedule of the learning rate spans the trial's own epochs and the running average of the weights the same part
     of them as in the real training, so that a trial ends like a training and not like its beginning. What was found by
-    tuning before is left out, and so are teachers: a trial learns from the labels alone.
+    tuning before is left out.
     """
-    train = parameters.train.model_copy(update={"use_tuned": False, "teachers": 0})
-    recipe = recipe_for(model, parameters.model_copy(update={"train": train}))
+    train = parameters.train.model_copy(update={"use_tuned": False})
+    recipe = training_config(model, parameters.model_copy(update={"train": train}))
     epochs = min(parameters.tune.tune_epochs, recipe.epochs)
     return replace(
         recipe,
@@ -43,14 +42,14 @@ def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
     )
 
 
-def trial_rows(recipe: Recipe, store: Store, share: float) -> np.ndarray:
+def trial_rows(recipe: TrainingConfig, store: Store, share: float) -> np.ndarray:
     """The training records of every trial: the same share of them, drawn with the recipe's seed."""
     rows = store.rows("train")
     size = max(round(share * len(rows)), 1)
     return np.sort(np.random.default_rng(recipe.seed).choice(rows, size, replace=False))
 
 
-def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
+def million_multiply_adds(recipe: TrainingConfig, metadata_width: int) -> float:
     """What the answer for one recording costs: those of a window, times its windows as they are served."""
     network = build_model(
         recipe.model,
@@ -59,7 +58,7 @@ def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
         architecture=recipe.architecture,
     )
     windows = 1
-    if recipe.model != "metadata":
+    if recipe.sees_signal:
         served = SignalPreprocessing(
             0.0, 1.0, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
         )
@@ -67,7 +66,7 @@ def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
     return windows * multiply_adds(network) / MILLION
 
 
-def train_trial(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
+def train_trial(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> float:
     """Train briefly; the best value of the monitored metric on fold 9, as the train stage keeps the best epoch.
 
     Raises:

@@ -18,14 +18,14 @@ from optuna.trial import FrozenTrial
 
 from leadwise.atomic import one_at_a_time, write_atomically
 from leadwise.config import Parameters
-from leadwise.contract import LeadwiseError, ModelName
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store
 from leadwise.reports.report_page import Card
 from leadwise.stage import child_run
 from leadwise.tracking_server import given_up
+from leadwise.training.config import TrainingConfig, tuned_file, with_values
 from leadwise.training.fit import TrainingData, require_measurable
 from leadwise.training.halving import halving
-from leadwise.training.recipe import Recipe, tuned_file, with_values
 from leadwise.training.search_space import SearchSpace, space_of
 from leadwise.training.study import ERROR, REASON, RETRY_OF, Direction, TrialFailed, open_study, try_again, work_on
 from leadwise.training.study_card import study_card
@@ -62,7 +62,7 @@ class Tuned:
     card: Card
 
 
-def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
+def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     """Run the study of one model, or what is left of it, and write the best parameters for the train stage.
 
     Raises:
@@ -98,7 +98,7 @@ def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
         return _write(study, kept, recipe, space, store, file)
 
 
-def study_family(recipe: Recipe, space: SearchSpace, parameters: Parameters, store: Store) -> str:
+def study_family(recipe: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
     """The name of a study but for its sampler.
 
     Trials may only be compared within one: the same data, records, epochs, space, objectives and fixed parameters.
@@ -119,7 +119,7 @@ class TrialRunner:
         rows: the training records of every trial.
     """
 
-    def __init__(self, recipe: Recipe, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
+    def __init__(self, recipe: TrainingConfig, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
         self._recipe, self._space, self._store, self._rows = recipe, space, store, rows
 
     def __call__(self, trial: optuna.Trial, drawn: Callable[[], None]) -> float | tuple[float, float]:
@@ -153,7 +153,7 @@ class TrialRunner:
         print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds, {_said(values)}", flush=True)
         return score if len(trial.study.directions) == 1 else (score, cost)
 
-    def _measured(self, trial: optuna.Trial, recipe: Recipe) -> tuple[float, float]:
+    def _measured(self, trial: optuna.Trial, recipe: TrainingConfig) -> tuple[float, float]:
         data = TrainingData.prepare(recipe, self._store, self._rows)
         cost = million_multiply_adds(recipe, data.metadata.width)
         trial.set_user_attr(COST, cost)
@@ -202,7 +202,7 @@ def _lost(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def _write(
-    study: optuna.Study, kept: StudyStorage, recipe: Recipe, space: SearchSpace, store: Store, file: Path
+    study: optuna.Study, kept: StudyStorage, recipe: TrainingConfig, space: SearchSpace, store: Store, file: Path
 ) -> Tuned:
     """The file for the train stage, the page and the table, from all that the study holds now."""
     table = StudyTable.of(study, space, recipe)
