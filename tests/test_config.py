@@ -84,9 +84,9 @@ def test_a_parameter_by_its_old_name_is_told_the_new_one(
     assert new in section_fields("train")
     with pytest.raises(ConfigError, match=f"{old}: not a parameter of train; it is called {new} now"):
         load_parameters({old: "0"}, entry_point="train")
-    for given in ([f"--{old}", "0"], [f"--{old}=0"]):
+    for arguments in ([f"--{old}", "0"], [f"--{old}=0"]):
         with pytest.raises(SystemExit) as exit_:
-            parse_arguments("train", given)
+            parse_arguments("train", arguments)
         assert exit_.value.code == 2
         assert f"--{old}: it is called --{new} now" in capsys.readouterr().err
     content = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))

@@ -146,7 +146,7 @@ class EpochTable:
         self._config = config
         self._best = float("-inf")
         print(
-            f"\n{name} ({config.feature_set} features): at most {config.epochs} epochs, "
+            f"\n{name} ({config.feature_set} features, {config.precision}): at most {config.epochs} epochs, "
             f"patience {config.patience} on {config.monitor}",
             f"{'epoch':>5}  {'train loss':>10}  {'val loss':>8}  {'val macro AUROC':>15}  "
             f"{'val accuracy':>12}  {'seconds':>7}",
