@@ -43,14 +43,14 @@ def measure_ours(folder: Path) -> dict[str, float]:
 
     from leadwise.config import load_parameters
     from leadwise.datasets.store import open_store
+    from leadwise.training.config import training_config
     from leadwise.training.fit import TrainingData, compile_network, run_epochs
-    from leadwise.training.recipe import recipe_for
 
-    recipe = recipe_for("fusion", load_parameters({}, entry_point="train"))
+    config = training_config("fusion", load_parameters({}, entry_point="train"))
     store = open_store(folder)
-    data = TrainingData.prepare(recipe, store, store.rows("train")[: STEPS * recipe.batch_size])
-    batches = data.batches(recipe)
-    network = compile_network(recipe, data, len(batches))
+    data = TrainingData.prepare(config, store, store.rows("train")[: STEPS * config.batch_size])
+    batches = data.batches(config)
+    network = compile_network(config, data, len(batches))
     ready = batches[0]
 
     def bare() -> None:
@@ -63,14 +63,14 @@ def measure_ours(folder: Path) -> dict[str, float]:
     bare()
     fit()
     rounds = [(seconds_of(bare), seconds_of(fit)) for _ in range(ROUNDS)]
-    records = STEPS * recipe.batch_size
+    records = STEPS * config.batch_size
     return {
         "backend": keras.backend.backend(),
         "bare": records / statistics.median(seconds for seconds, _ in rounds),
         "fit": records / statistics.median(seconds for _, seconds in rounds),
-        "batch": recipe.batch_size,
-        "width": recipe.encoder_width,
-        "window": recipe.window_samples,
+        "batch": config.batch_size,
+        "width": config.encoder_width,
+        "window": config.window_samples,
         "metadata": data.metadata.width,
     }
 

@@ -1,4 +1,4 @@
-"""Train the metadata, fusion and fusion_augmented networks, one run each, and leave their folders."""
+"""Train every model that is asked for, one run each, and leave their folders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,27 +11,25 @@ from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store
-    from leadwise.training.recipe import Recipe
-    from leadwise.training.teachers import SoftTargets
+    from leadwise.training.config import TrainingConfig
 
 
-def train_one(
-    name: str, recipe: "Recipe", store: "Store", folder: Path, targets: "SoftTargets | None", tuned: dict[str, str]
-) -> None:
+def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dict[str, str]) -> None:
     """One network in a run of its own, tagged with the study that its parameters come from."""
+    from leadwise.training.callbacks import EpochTable
     from leadwise.training.fit import fit_model
-    from leadwise.training.progress_table import EpochTable
 
-    tags = {"model": name, "seed": str(recipe.seed)}
-    with child_run(name, "model", tags | tuned, recipe.parameters(), long=True) as run:
+    name = config.model
+    tags = {"model": name, "seed": str(config.seed)}
+    with child_run(name, "model", tags | tuned, config.parameters(), long=True) as run:
         log_store(store.manifest, "training")
-        table = EpochTable(recipe, name)
+        table = EpochTable(config, name)
 
         def report(epoch: int, metrics: dict[str, float]) -> None:
             mlflow.log_metrics(metrics, step=epoch)
             table.row(epoch, metrics)
 
-        training = fit_model(recipe, store, folder, report=report, run_id=run.info.run_id, targets=targets)
+        training = fit_model(config, store, folder, report=report, run_id=run.info.run_id)
         table.close(training)
         mlflow.log_metrics(
             {f"best/{name}": value for name, value in training["validation"].items()}
@@ -43,33 +41,17 @@ def train_one(
         training_summary(name, training, store.manifest).log()
 
 
-def train_teachers(store: "Store", parameters: Parameters) -> "SoftTargets":
-    """The networks that the fusion models learn from; what they say together."""
-    from leadwise.training.teachers import teach, teacher_recipes
-
-    folder = parameters.shared.workspace / "models" / parameters.shared.feature_set / "teachers"
-    recipes = teacher_recipes(parameters)
-    for name, recipe in recipes.items():
-        train_one(f"teacher/{name}", recipe, store, folder / name, None, {})
-    targets = teach([folder / name for name in recipes], store)
-    mlflow.log_metrics({f"teachers/{name}": value for name, value in targets.validation.items()})
-    print(f"mean of {len(recipes)} teachers: fold 9 macro AUROC {targets.validation['val/macro_auroc']:.4f}")
-    return targets
-
-
 def work(parameters: Parameters) -> None:
-    """Train what ``model`` asks for, and before it the teachers that it learns from."""
+    """Train what ``model`` asks for."""
     from leadwise.datasets.store import open_store
-    from leadwise.training.recipe import recipe_for, tuned_from
+    from leadwise.training.config import training_config, tuned_from
 
     store = open_store(parameters.shared.workspace / "store")
     log_store(store.manifest, "training")
-    recipes = {model: recipe_for(model, parameters) for model in parameters.train.models}
-    targets = train_teachers(store, parameters) if any(recipe.teachers for recipe in recipes.values()) else None
+    configs = [training_config(model, parameters) for model in parameters.train.models]
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
-    for model, recipe in recipes.items():
-        taught_by = targets if recipe.teachers else None
-        train_one(model, recipe, store, folder / model, taught_by, tuned_from(model, parameters))
+    for config in configs:
+        train_one(config, store, folder / config.model, tuned_from(config.model, parameters))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.contract import ModelName
 from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store
 
 
-def tune_one(model: ModelName, parameters: Parameters, store: "Store") -> None:
+def tune_one(model: str, parameters: Parameters, store: "Store") -> None:
     """One study in a run of its own, its trials below it."""
     from leadwise.reports.study_report import study_summary, write_study
     from leadwise.training.tuning import tune_model

@@ -1,6 +1,6 @@
 """Put a registered package into the source tree as the pretrained one, with its model card.
 
-python scripts/bundle.py --workspace workspace/ptbxl-champion --command "make run DATA=... CONFIG=champion"
+python scripts/bundle.py --workspace workspace/ptbxl --command "make run DATA=..."
 """
 
 import argparse

@@ -14,6 +14,7 @@ from leadwise.config import (
     ENTRY_POINTS,
     FROM_FILE,
     PARAMS_FILE,
+    RENAMED,
     ConfigError,
     load_parameters,
     parse_arguments,
@@ -74,6 +75,33 @@ def test_a_bad_value_is_named(name: str, value: str, words: list[str]) -> None:
 def test_a_parameter_of_another_entry_point_is_refused() -> None:
     with pytest.raises(ConfigError, match="patients: not a parameter of train"):
         load_parameters({"patients": "200"}, entry_point="train")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_parameter_by_its_old_name_is_told_the_new_one(
+    old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new in section_fields("train")
+    with pytest.raises(ConfigError, match=f"{old}: not a parameter of train; it is called {new} now"):
+        load_parameters({old: "0"}, entry_point="train")
+    for arguments in ([f"--{old}", "0"], [f"--{old}=0"]):
+        with pytest.raises(SystemExit) as exit_:
+            parse_arguments("train", arguments)
+        assert exit_.value.code == 2
+        assert f"--{old}: it is called --{new} now" in capsys.readouterr().err
+    content = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    content["train"][old] = content["train"].pop(new)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{old}: unknown parameter .* it is called {new} now"):
+        load_parameters(file=file)
+
+
+def test_what_never_was_a_parameter_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse_arguments("train", ["--teachers", "3"])
+    assert exit_.value.code == 2
+    assert "unrecognized arguments: --teachers 3" in capsys.readouterr().err
 
 
 def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:

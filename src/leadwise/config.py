@@ -5,24 +5,23 @@ a script's command line (``--learning-rate 0.01``); ``learning_rate`` where Pyth
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from leadwise.contract import (
-    MODEL_NAMES,
     EncoderName,
     FeatureSet,
     HeadName,
     LeadwiseError,
-    ModelName,
     Precision,
     StoredRate,
 )
+from leadwise.models.spec import ALL, MODELS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _CHECKOUT = PROJECT_ROOT / "pipelines"
@@ -43,6 +42,24 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 IngestRate = Annotated[StoredRate, BeforeValidator(lambda value: int(value) if str(value).isdecimal() else value)]
 """A command line knows text only, and a ``Literal`` of numbers takes no text."""
+
+RENAMED: Mapping[str, str] = {
+    "gain": "amplitude-scale",
+    "metadata-dropout": "feature-dropout",
+    "disturbed-share": "augment-prob",
+    "silent-leads": "lead-dropout",
+}
+"""Parameters by the names that they had before."""
+
+
+def _known_model(name: str) -> str:
+    if name != ALL and name not in MODELS:
+        raise ValueError(f"allowed: {', '.join([ALL, *MODELS])}")
+    return name
+
+
+AskedModel = Annotated[str, AfterValidator(_known_model), Field(json_schema_extra={"enum": [ALL, *MODELS]})]
+"""A model of the registry, those that are registered later too, or all of them."""
 
 
 class ConfigError(LeadwiseError):
@@ -70,9 +87,9 @@ class Section(BaseModel):
 class Shared(Section):
     """What more than one stage needs."""
 
-    configuration: Literal["default", "demo", "champion", "original"] = Field(
-        description="named values that replace some of params.yaml; demo: small, for simulated data; champion: the "
-        "default's network, taught by others; original: the networks that Leadwise grew from"
+    configuration: Literal["default", "demo", "original"] = Field(
+        description="named values that replace some of params.yaml; demo: small, for simulated data; original: the "
+        "networks that Leadwise grew from"
     )
     workspace: Path = Field(description="folder for everything the stages write")
     feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
@@ -118,18 +135,18 @@ class Tune(Section):
 
 
 class Train(Section):
-    """The three models and how they are fitted."""
+    """The models and how they are fitted."""
 
-    model: Literal["all", "metadata", "fusion", "fusion_augmented"] = Field(description="which model, or all three")
+    model: AskedModel = Field(description="which model, or all")
     use_tuned: bool = Field(description="take the parameters that the tune stage found")
     learning_rate: float = Field(gt=0, le=1, description="highest learning rate of AdamW")
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(description="learning rate over the epochs")
     weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay; 0: plain Adam")
     ema_epochs: float = Field(ge=0, le=100, description="epochs over which weights are averaged; 0: not at all")
     batch_size: int = Field(ge=1, le=4096, description="records per batch")
-    precision: Precision = Field(
-        description="fusion models: of the arithmetic in training; bfloat16 keeps the weights in float32, and pays on "
-        "processors that have it (avx512_bf16, amx_bf16)"
+    precision: Literal["auto", Precision] = Field(
+        description="fusion models: of the arithmetic in training; bfloat16 keeps the weights in float32; auto: "
+        "bfloat16 where the processor has it (avx512_bf16, amx_bf16), float32 elsewhere"
     )
     epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
     epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
@@ -143,37 +160,25 @@ class Train(Section):
     )
     dropout_branch: Rate = Field(description="drop-out of the metadata branch")
     dropout_head: Rate = Field(description="drop-out after the encoder and in the dense head")
-    metadata_dropout: Rate = Field(description="share of training records whose clinical features are hidden")
+    feature_dropout: Rate = Field(description="share of training records whose clinical features are dropped")
     window_samples: int = Field(ge=100, le=1000, description="fusion: samples of one random window")
     window_samples_augmented: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
-    gain: Rate = Field(description="fusion models: amplitudes vary by up to this share")
-    time_stretch: float = Field(
-        ge=0, le=0.5, description="fusion models: time runs faster or slower by up to this share, as heart rates do"
-    )
+    amplitude_scale: Rate = Field(description="fusion models: amplitudes vary by up to this share")
     white_noise_mv: float = Field(
         ge=0, le=1, description="fusion_augmented: white noise in every record and lead, mV root mean square"
     )
-    disturbed_share: Rate = Field(description="fusion_augmented: share of records that the following may be added to")
+    augment_prob: Rate = Field(description="fusion_augmented: share of records that the following may be added to")
     noise_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much white or muscle noise, mV rms")
     wander_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much baseline wander, mV rms")
     hum_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much 50 Hz hum, mV at 500 Hz")
-    silent_leads: int = Field(ge=0, le=11, description="fusion_augmented: up to so many silent leads")
+    lead_dropout: int = Field(ge=0, le=11, description="fusion_augmented: up to so many leads are set to 0")
     mixup: float = Field(ge=0, le=2, description="fusion: both parameters of mixup's Beta distribution; 0: none")
     mixup_augmented: float = Field(ge=0, le=2, description="fusion_augmented: the same")
-    privileged_weight: float = Field(
-        ge=0,
-        le=100,
-        description="fusion models: weight of the loss on the report's words, axis, stages and likelihoods; 0: none",
-    )
-    teachers: int = Field(
-        ge=0, le=32, description="fusion networks trained first, whose mean the fusion models learn from; 0: none"
-    )
-    distillation: Rate = Field(description="share of the teachers' answers in what the fusion models learn from")
 
     @property
-    def models(self) -> tuple[ModelName, ...]:
+    def models(self) -> tuple[str, ...]:
         """The models that ``model`` asks for."""
-        return MODEL_NAMES if self.model == "all" else (self.model,)
+        return tuple(MODELS) if self.model == ALL else (self.model,)
 
 
 class Evaluate(Section):
@@ -355,7 +360,7 @@ def load_parameters(
     given = {name: value for name, value in (overrides or {}).items() if value != FROM_FILE}
     for name in given:
         if name not in known:
-            raise ConfigError(f"{name}: not a parameter of {entry_point}; allowed: {', '.join(sorted(known))}")
+            raise ConfigError(f"{name}: not a parameter of {entry_point}; {_instead(name, known)}")
     named = str(given.get("configuration", content.get("shared", {}).get("configuration")))
     if (overlay := CONFIGURATIONS / f"{named}.yaml") in CONFIGURATIONS.glob("*.yaml"):
         for section, values in _read_sections(overlay).items():
@@ -366,6 +371,10 @@ def load_parameters(
         return Parameters.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    return f"it is called {RENAMED[name]} now" if name in RENAMED else f"allowed: {', '.join(sorted(known))}"
 
 
 def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
@@ -381,10 +390,12 @@ def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][1] if len(problem["loc"]) > 1 else problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml"
+        renamed = f"; it is called {RENAMED[name]} now" if name in RENAMED else ""
+        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml{renamed}"
     if problem["type"] == "missing":
         return f"{name}: missing in section '{problem['loc'][0]}' of params.yaml"
-    return f"{name}: received {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: received {problem['input']!r}; {message[0].lower()}{message[1:]}"
 
 
 def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) -> Parameters:
@@ -397,7 +408,13 @@ def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) ->
     for name, (_, description, annotation) in section_fields(entry_point).items():
         metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
         parser.add_argument(f"--{name}", default=FROM_FILE, metavar=metavar, help=description)
-    given = {_kebab(name): value for name, value in vars(parser.parse_args(arguments)).items()}
+    known, unknown = parser.parse_known_args(arguments)
+    for old in (name.partition("=")[0].removeprefix("--") for name in unknown):
+        if old in RENAMED:
+            parser.exit(2, f"{parser.prog}: error: --{old}: it is called --{RENAMED[old]} now\n")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    given = {_kebab(name): value for name, value in vars(known).items()}
     try:
         return load_parameters(given, entry_point=entry_point)
     except ConfigError as error:

@@ -55,14 +55,10 @@ Split = Literal["train", "validation", "test"]
 FeatureSet = Literal["clinical", "original"]
 SERVED_FEATURE_SET: FeatureSet = "clinical"
 """The other one leaks the diagnosis: a model that sees it is measured, never registered."""
-ModelName = Literal["metadata", "fusion", "fusion_augmented"]
-
-MODEL_NAMES: tuple[ModelName, ...] = ("metadata", "fusion", "fusion_augmented")
-EncoderName = Literal["original_cnn", "resnet1d_wang", "se_resnet", "convnext"]
+EncoderName = Literal["original_cnn", "resnet1d_wang", "se_resnet"]
 HeadName = Literal["linear", "dense"]
 Precision = Literal["float32", "bfloat16"]
-ENCODER_NAMES: tuple[EncoderName, ...] = ("original_cnn", "resnet1d_wang", "se_resnet", "convnext")
-FUSION_MODELS: tuple[ModelName, ...] = ("fusion", "fusion_augmented")
+ENCODER_NAMES: tuple[EncoderName, ...] = ("original_cnn", "resnet1d_wang", "se_resnet")
 
 CLINICAL_FEATURES: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
 """Known for a patient who walks in: the only metadata that a served model may see."""

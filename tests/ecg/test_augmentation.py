@@ -25,7 +25,7 @@ def test_nothing_asked_for_changes_nothing(rng: np.random.Generator) -> None:
 
 def test_gain_is_one_factor_per_record_within_bounds(rng: np.random.Generator) -> None:
     signal = waves(rng)
-    factors = Augmentation(gain=0.15).apply(signal.copy(), rng) / signal
+    factors = Augmentation(amplitude_scale=0.15).apply(signal.copy(), rng) / signal
     assert np.ptp(factors, axis=(1, 2)).max() < 1e-4
     assert 0.85 <= factors.min() < 0.9
     assert 1.1 < factors.max() <= 1.15 + 1e-6
@@ -44,7 +44,7 @@ def test_a_disturbance_hits_its_share_and_leaves_einthoven_alone(
     rng: np.random.Generator, strongest: dict[str, float]
 ) -> None:
     signal = waves(rng, 600)
-    added = Augmentation(disturbed_share=0.6, **strongest).apply(signal.copy(), rng) - signal
+    added = Augmentation(augment_prob=0.6, **strongest).apply(signal.copy(), rng) - signal
     hit = np.abs(added).max(axis=(1, 2)) > 0
     assert hit.mean() == pytest.approx(0.6 * KIND_SHARE, abs=0.06)
     one, two, three = (added[..., LEADS.index(lead)] for lead in ("I", "II", "III"))
@@ -57,7 +57,7 @@ def test_a_disturbance_hits_its_share_and_leaves_einthoven_alone(
 
 
 def test_leads_fall_silent_as_a_whole_up_to_the_asked_number(rng: np.random.Generator) -> None:
-    signal = Augmentation(disturbed_share=0.9, silent_leads=3).apply(waves(rng, 800), rng)
+    signal = Augmentation(augment_prob=0.9, lead_dropout=3).apply(waves(rng, 800), rng)
     silent = (signal == 0).all(axis=1)
     assert ((signal == 0).any(axis=1) == silent).all()
     count = silent.sum(axis=1)

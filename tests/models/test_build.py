@@ -7,15 +7,15 @@ import pytest
 
 from leadwise.contract import (
     ENCODER_NAMES,
-    MODEL_NAMES,
     STATEMENTS,
     SUPERCLASSES,
     EncoderName,
     LeadwiseError,
-    ModelName,
     SignalShape,
 )
-from leadwise.models.build import ENCODERS, Architecture, as_served, build_model
+from leadwise.models.build import as_served, build_model
+from leadwise.models.fusion import ENCODERS
+from leadwise.models.spec import MODELS, Architecture
 
 SHAPE = SignalShape()
 
@@ -30,7 +30,7 @@ SHAPE = SignalShape()
         ("fusion", 14, 155_013),
     ],
 )
-def test_parameter_counts_are_those_of_the_original(name: ModelName, width: int, parameters: int) -> None:
+def test_parameter_counts_are_those_of_the_original(name: str, width: int, parameters: int) -> None:
     assert build_model(name, SHAPE, metadata_width=width).count_params() == parameters
 
 
@@ -43,7 +43,7 @@ def test_layers_follow_the_original_in_order() -> None:
     assert network.get_layer("metadata_dropout_1").rate == 0.3
 
 
-def inputs_of(name: ModelName, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
+def inputs_of(name: str, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     inputs = {"metadata": rng.normal(size=(3, 14)).astype(np.float32)}
     if name != "metadata":
@@ -56,8 +56,8 @@ def test_every_encoder_has_a_builder() -> None:
 
 
 @pytest.mark.parametrize("encoder", ENCODER_NAMES)
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_contract_of_every_model_and_encoder(name: ModelName, encoder: EncoderName) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_contract_of_every_model_and_encoder(name: str, encoder: EncoderName) -> None:
     architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
     network = build_model(name, SHAPE, metadata_width=14, architecture=architecture, seed=1)
     expected = {"superclasses": len(SUPERCLASSES)}
@@ -121,5 +121,5 @@ def test_same_seed_same_weights() -> None:
 def test_an_unknown_model_or_encoder_is_named() -> None:
     with pytest.raises(LeadwiseError, match=r"received 'resnet'; allowed: metadata, fusion, fusion_augmented"):
         build_model("resnet", SHAPE, metadata_width=7)  # type: ignore[arg-type]
-    with pytest.raises(LeadwiseError, match=r"encoder: received 'vit'; allowed: original_cnn, .*convnext"):
+    with pytest.raises(LeadwiseError, match=r"encoder: received 'vit'; allowed: original_cnn, .*se_resnet"):
         build_model("fusion", SHAPE, metadata_width=7, architecture=Architecture(encoder="vit"))  # type: ignore[arg-type]

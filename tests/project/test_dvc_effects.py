@@ -119,7 +119,7 @@ RAN = [stage for stage in STAGES if stage != "tune"]
 def test_a_change_of_the_named_configuration_is_noticed(project: Project) -> None:
     assert sorted(project.repro()) == sorted(RAN)
     assert project.changed() == set()
-    project.set("configurations/champion.yaml", train={"gain": 0.01})
+    project.set("configurations/original.yaml", train={"amplitude-scale": 0.01})
     assert project.changed() == set(), "that configuration is not the one in use"
     project.set("params.yaml", shared={"configuration": "demo"})
     assert project.changed() == set(STAGES)

@@ -31,7 +31,10 @@ def stages() -> dict[str, Any]:
 
 @cache
 def import_graph() -> grimp.ImportGraph:
-    return grimp.build_graph("leadwise", cache_dir=None)
+    graph = grimp.build_graph("leadwise", cache_dir=None)
+    # The names of the models, for the parameter that chooses among them.
+    graph.remove_import(importer="leadwise.config", imported="leadwise.models.spec")
+    return graph
 
 
 def dependencies(stage: str) -> list[Path]:

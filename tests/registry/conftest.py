@@ -41,9 +41,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     from leadwise.evaluation.evaluate import evaluate_model
     from leadwise.evaluation.files import STATEMENTS_FILE
     from leadwise.reports.evaluation_page import write_evaluation
+    from leadwise.training.config import training_config
     from leadwise.training.fit import fit_model
     from leadwise.training.prediction import load_trained
-    from leadwise.training.recipe import recipe_for
 
     workspace = tmp_path_factory.mktemp("champion") / "workspace"
     workspace.mkdir()
@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> 
     store = open_store(workspace / "store")
     for model in ("metadata", "fusion_augmented"):
         folder = workspace / "models" / "clinical" / model
-        fit_model(recipe_for(model, parameters), store, folder, report=lambda epoch, metrics: None)
+        fit_model(training_config(model, parameters), store, folder, report=lambda epoch, metrics: None)
         evaluation = evaluate_model(load_trained(folder), store, bootstrap=100, seed=1)
         write_evaluation(evaluation, workspace / "evaluation" / "clinical" / model)
     file = workspace / "evaluation" / "clinical" / "fusion_augmented" / STATEMENTS_FILE

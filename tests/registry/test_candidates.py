@@ -68,7 +68,7 @@ def test_a_monitored_metric_that_fold_9_leaves_undefined_is_said(tmp_path: Path)
 
 
 def test_nothing_trained_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CandidateError, match="neither of fusion, fusion_augmented is trained there; run the train"):
+    with pytest.raises(CandidateError, match="none of fusion, fusion_augmented is trained there; run the train"):
         choose_candidates(parameters(tmp_path))
 
 

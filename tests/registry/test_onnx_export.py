@@ -3,17 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.contract import ENCODER_NAMES, MODEL_NAMES, EncoderName, ModelName, SignalShape
+from leadwise.contract import ENCODER_NAMES, EncoderName, SignalShape
 from leadwise.models.build import Architecture, build_model
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.network import open_session
 
-CASES: list[tuple[ModelName, EncoderName]] = [(MODEL_NAMES[0], ENCODER_NAMES[0])]
+CASES: list[tuple[str, EncoderName]] = [("metadata", ENCODER_NAMES[0])]
 CASES += [("fusion", encoder) for encoder in ENCODER_NAMES]
 
 
 @pytest.mark.parametrize(("name", "encoder"), CASES)
-def test_onnx_answers_as_keras_for_any_batch_and_length(name: ModelName, encoder: EncoderName, tmp_path: Path) -> None:
+def test_onnx_answers_as_keras_for_any_batch_and_length(name: str, encoder: EncoderName, tmp_path: Path) -> None:
     architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
     network = build_model(name, SignalShape(), metadata_width=14, architecture=architecture, seed=3)
     rng = np.random.default_rng(4)

@@ -21,10 +21,10 @@ from leadwise.config import load_parameters
 from leadwise.datasets.store import open_store
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
-from leadwise.training.recipe import recipe_for
+from leadwise.training.config import training_config
 store, folder = open_store(Path(sys.argv[1])), Path(sys.argv[2])
 small = {"epochs-fusion": 2, "encoder": "resnet1d_wang", "encoder-width": 4}
-result = fit_model(recipe_for("fusion_augmented", load_parameters(small)), store, folder, report=lambda *_: None)
+result = fit_model(training_config("fusion_augmented", load_parameters(small)), store, folder, report=lambda *_: None)
 np.save(folder / "answers.npy", load_trained(folder).predict(store, store.rows("validation")))
 print(result["backend"], result["history"][0]["train/loss"], result["history"][1]["train/loss"])
 """

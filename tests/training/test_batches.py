@@ -10,8 +10,8 @@ from leadwise.config import load_parameters
 from leadwise.contract import STATEMENTS
 from leadwise.datasets.store import Store, open_store
 from leadwise.training.batches import TrainingBatches
+from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData
-from leadwise.training.recipe import Recipe, recipe_for, with_values
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,13 @@ def store(simulated_store: Path) -> Store:
     return open_store(simulated_store)
 
 
-def batches_of(store: Store, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
-    return TrainingData.prepare(recipe, store).batches(recipe, first_epoch)
+def batches_of(store: Store, config: TrainingConfig, first_epoch: int = 0) -> TrainingBatches:
+    return TrainingData.prepare(config, store).batches(config, first_epoch)
 
 
 def test_every_training_record_comes_once_an_epoch(store: Store) -> None:
-    recipe = recipe_for("metadata", load_parameters())
-    batches = batches_of(store, recipe)
+    config = training_config("metadata", load_parameters())
+    batches = batches_of(store, config)
     labels = np.concatenate([batches[index][1]["superclasses"] for index in range(len(batches))])
     expected = store.labels()[store.rows("train")]
     assert labels.shape == expected.shape
@@ -33,8 +33,8 @@ def test_every_training_record_comes_once_an_epoch(store: Store) -> None:
 
 
 def test_whole_records_are_standardised_by_one_constant(store: Store) -> None:
-    recipe = recipe_for("fusion", load_parameters({"window-samples": 1000, "gain": 0}))
-    batches = batches_of(store, recipe)
+    config = training_config("fusion", load_parameters({"window-samples": 1000, "amplitude-scale": 0, "mixup": 0}))
+    batches = batches_of(store, config)
     signal = np.concatenate([batches[index][0]["signal"] for index in range(len(batches))])
     assert signal.shape[1:] == (1000, 12)
     assert signal.mean(dtype=np.float64) == pytest.approx(0, abs=1e-3)
@@ -42,41 +42,32 @@ def test_whole_records_are_standardised_by_one_constant(store: Store) -> None:
 
 
 def test_windows_lie_inside_their_record_with_noise_of_the_asked_size(store: Store) -> None:
-    recipe = recipe_for("fusion_augmented", load_parameters({"configuration": "original"}))
-    quiet = batches_of(store, with_values(recipe, {"white-noise-mv": 0.0}))[0][0]["signal"]
-    noisy = batches_of(store, recipe)[0][0]["signal"]
+    config = training_config("fusion_augmented", load_parameters({"configuration": "original"}))
+    quiet = batches_of(store, with_values(config, {"white-noise-mv": 0.0}))[0][0]["signal"]
+    noisy = batches_of(store, config)[0][0]["signal"]
     assert quiet.shape == noisy.shape == (32, 800, 12)
-    sd_mv = batches_of(store, recipe).preprocessing.sd_mv
+    sd_mv = batches_of(store, config).preprocessing.sd_mv
     assert (noisy - quiet).std() * sd_mv == pytest.approx(0.012, rel=0.02)
-    whole = batches_of(store, with_values(recipe, {"white-noise-mv": 0.0, "window-samples": 1000}))[0][0]["signal"]
+    whole = batches_of(store, with_values(config, {"white-noise-mv": 0.0, "window-samples": 1000}))[0][0]["signal"]
     for window, record in zip(quiet, whole, strict=True):
         assert any(np.array_equal(window, record[start : start + 800]) for start in range(201))
 
 
-def test_time_is_stretched_without_leaving_the_record(store: Store) -> None:
-    recipe = recipe_for("fusion", load_parameters({"gain": 0}))
-    plain = batches_of(store, recipe)[0][0]["signal"]
-    stretched = batches_of(store, with_values(recipe, {"time-stretch": 0.05}))[0][0]["signal"]
-    assert stretched.shape == plain.shape
-    assert np.isfinite(stretched).all()
-    assert stretched.std() == pytest.approx(plain.std(), rel=0.15)
-    again = batches_of(store, with_values(recipe, {"time-stretch": 0.05}))[0][0]["signal"]
-    np.testing.assert_array_equal(stretched, again)
-
-
-def test_metadata_is_hidden_for_the_asked_share(store: Store) -> None:
-    recipe = with_values(recipe_for("fusion", load_parameters()), {"metadata-dropout": 0.5, "batch-size": 500})
-    batches = batches_of(store, recipe)
+def test_features_are_dropped_for_the_asked_share(store: Store) -> None:
+    config = with_values(
+        training_config("fusion", load_parameters()), {"feature-dropout": 0.5, "batch-size": 500, "mixup": 0.0}
+    )
+    batches = batches_of(store, config)
     metadata = np.concatenate([batches[index][0]["metadata"] for index in range(len(batches))])
-    hidden = (metadata == batches.hidden).all(axis=1).mean()
-    assert hidden == pytest.approx(0.5, abs=0.12)
+    dropped = (metadata == batches.unknown).all(axis=1).mean()
+    assert dropped == pytest.approx(0.5, abs=0.12)
     # The store's own matrix is not what was overwritten.
-    assert (batches.metadata == batches.hidden).all(axis=1).mean() < 0.1
+    assert (batches.metadata == batches.unknown).all(axis=1).mean() < 0.1
 
 
 def test_statements_are_those_of_the_records(store: Store) -> None:
-    recipe = with_values(recipe_for("fusion", load_parameters()), {"batch-size": 500})
-    batches = batches_of(store, recipe)
+    config = with_values(training_config("fusion", load_parameters({"mixup": 0})), {"batch-size": 500})
+    batches = batches_of(store, config)
     statements = np.concatenate([batches[index][1]["statements"] for index in range(len(batches))])
     codes = [json.loads(text) for text in store.records["scp_codes"].iloc[store.rows("train")]]
     for number, name in enumerate(STATEMENTS):
@@ -84,10 +75,10 @@ def test_statements_are_those_of_the_records(store: Store) -> None:
 
 
 def test_mixup_mixes_inputs_and_labels_alike(store: Store) -> None:
-    recipe = recipe_for(
+    config = training_config(
         "fusion_augmented", load_parameters({"configuration": "original", "window-samples-augmented": 1000})
     )
-    plain = with_values(recipe, {"white-noise-mv": 0.0})
+    plain = with_values(config, {"white-noise-mv": 0.0})
     inputs, labels = batches_of(store, plain)[0]
     mixed_inputs, mixed_labels = batches_of(store, with_values(plain, {"mixup": 0.4}))[0]
     # Each mixed record lies between its own values and those of one partner, by one share for all that is mixed.
@@ -108,11 +99,11 @@ def test_mixup_mixes_inputs_and_labels_alike(store: Store) -> None:
 
 
 def test_a_resumed_epoch_sees_the_same_batches(store: Store) -> None:
-    recipe = recipe_for("fusion_augmented", load_parameters())
-    straight = batches_of(store, recipe)
+    config = training_config("fusion_augmented", load_parameters())
+    straight = batches_of(store, config)
     first = straight[1][0]["signal"]
     straight.on_epoch_end()
-    resumed = batches_of(store, recipe, first_epoch=1)
+    resumed = batches_of(store, config, first_epoch=1)
     for key in ("signal", "metadata"):
         np.testing.assert_array_equal(straight[1][0][key], resumed[1][0][key])
     assert not np.array_equal(first, resumed[1][0]["signal"])

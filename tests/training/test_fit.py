@@ -15,12 +15,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.config import PROJECT_ROOT, load_parameters
-from leadwise.contract import ModelName
 from leadwise.datasets.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
+from leadwise.training.config import TrainingConfig, TunedParametersError, training_config, tuned_file, with_values
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained
-from leadwise.training.recipe import Recipe, TunedParametersError, recipe_for, tuned_file, with_values
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,9 @@ def store(simulated_store: Path) -> Store:
     return open_store(simulated_store)
 
 
-def small(model: ModelName, **changes: object) -> Recipe:
-    recipe = recipe_for(model, load_parameters({"epochs-fusion": 2, "epochs-metadata": 2, "encoder-width": 8}))
-    return with_values(recipe, dict(changes))
+def small(model: str, **changes: object) -> TrainingConfig:
+    config = training_config(model, load_parameters({"epochs-fusion": 2, "epochs-metadata": 2, "encoder-width": 8}))
+    return with_values(config, dict(changes))
 
 
 def no_report(epoch: int, metrics: dict[str, float]) -> None:
@@ -39,8 +38,8 @@ def no_report(epoch: int, metrics: dict[str, float]) -> None:
 
 def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: Path) -> None:
     seen: list[int] = []
-    recipe = small("fusion", epochs=4)
-    result = fit_model(recipe, store, tmp_path / "fusion", report=lambda epoch, metrics: seen.append(epoch))
+    config = small("fusion", epochs=4)
+    result = fit_model(config, store, tmp_path / "fusion", report=lambda epoch, metrics: seen.append(epoch))
     assert seen == [1, 2, 3, 4]
     names = {path.name for path in (tmp_path / "fusion").iterdir()}
     assert names == {"model.keras", "preprocessing.json", "training.json", "history.csv", "summary.txt", "figures"}
@@ -57,24 +56,11 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(kept, abs=1e-4)
 
 
-def test_privileged_targets_are_learnt_and_leave_no_trace_in_the_model(store: Store, tmp_path: Path) -> None:
-    recipe = small("fusion", encoder="original_cnn", epochs=3, **{"privileged-weight": 4.0})
-    result = fit_model(recipe, store, tmp_path / "fusion", report=no_report)
-    losses = [metrics["train/privileged_loss"] for metrics in result["history"]]
-    assert losses[-1] < 0.9 * losses[0]
-    network = load_trained(tmp_path / "fusion").network
-    assert set(network.output_names) == {"superclasses", "statements"}
-    assert not [layer.name for layer in network.layers if "privileged" in layer.name]
-    assert fit_model(recipe, store, tmp_path / "fusion", report=no_report)["reused"]
-    without = small("fusion", encoder="original_cnn", epochs=3)
-    assert recipe.fingerprint(store.manifest) != without.fingerprint(store.manifest)
-
-
 def test_a_network_that_is_trained_in_bfloat16_is_kept_in_float32(store: Store, tmp_path: Path) -> None:
     losses = {}
     for precision in ("float32", "bfloat16"):
-        recipe = small("fusion", encoder="original_cnn", precision=precision)
-        result = fit_model(recipe, store, tmp_path / precision, report=no_report)
+        config = small("fusion", encoder="original_cnn", precision=precision)
+        result = fit_model(config, store, tmp_path / precision, report=no_report)
         assert not result["reused"]
         assert result["parameters"]["precision"] == precision
         losses[precision] = [metrics["train/loss"] for metrics in result["history"]]
@@ -107,16 +93,16 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
 
 
 def test_patience_stops_and_the_best_epoch_is_kept(store: Store, tmp_path: Path) -> None:
-    recipe = small("metadata", epochs=60, patience=2, **{"learning-rate": 0.05, "schedule": "constant"})
-    result = fit_model(recipe, store, tmp_path / "metadata", report=no_report)
+    config = small("metadata", epochs=60, patience=2, **{"learning-rate": 0.05, "schedule": "constant"})
+    result = fit_model(config, store, tmp_path / "metadata", report=no_report)
     assert result["epochs"] == result["best_epoch"] + 2 < 60
     values = [row["val/macro_auroc"] for row in result["history"]]
     assert int(np.argmax(values)) + 1 == result["best_epoch"]
 
 
 def test_binary_accuracy_can_choose_the_epoch(store: Store, tmp_path: Path) -> None:
-    recipe = small("metadata", epochs=6, monitor="val/binary_accuracy")
-    result = fit_model(recipe, store, tmp_path / "metadata", report=no_report)
+    config = small("metadata", epochs=6, monitor="val/binary_accuracy")
+    result = fit_model(config, store, tmp_path / "metadata", report=no_report)
     values = [row["val/binary_accuracy"] for row in result["history"]]
     assert int(np.argmax(values)) + 1 == result["best_epoch"]
 
@@ -148,11 +134,11 @@ def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
 def test_tuned_parameters_are_taken_or_asked_for(tmp_path: Path) -> None:
     parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
     with pytest.raises(TunedParametersError, match=r"use-tuned: .*fusion.json is absent"):
-        recipe_for("fusion", parameters)
+        training_config("fusion", parameters)
     file = tuned_file("fusion", parameters)
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"parameters": {"learning-rate": 0.0042}}))
-    assert recipe_for("fusion", parameters).learning_rate == 0.0042
+    assert training_config("fusion", parameters).learning_rate == 0.0042
 
 
 def test_a_killed_training_goes_on_where_it_was(simulated_store: Path, tmp_path: Path) -> None:

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from leadwise.config import load_parameters
-from leadwise.training.optimizer import AveragedWeights, learning_rate, optimizer_for
-from leadwise.training.recipe import Recipe, recipe_for, with_values
+from leadwise.training.checkpoints import AveragedWeights, learning_rate, optimizer_for
+from leadwise.training.config import TrainingConfig, training_config, with_values
 
 
 @pytest.fixture
-def recipe() -> Recipe:
+def config() -> TrainingConfig:
     chosen = {"learning-rate": 0.01, "epochs": 8, "weight-decay": 0.1, "ema-epochs": 0.5, "schedule": "one_cycle"}
-    return with_values(recipe_for("fusion", load_parameters()), chosen)
+    return with_values(training_config("fusion", load_parameters()), chosen)
 
 
-def test_one_cycle_rises_for_a_quarter_and_ends_at_zero(recipe: Recipe) -> None:
-    rates = [float(learning_rate(recipe, 10)(step)) for step in range(81)]
+def test_one_cycle_rises_for_a_quarter_and_ends_at_zero(config: TrainingConfig) -> None:
+    rates = [float(learning_rate(config, 10)(step)) for step in range(81)]
     assert rates[0] == pytest.approx(0.01 / 25)
     assert int(np.argmax(rates)) == 20
     assert max(rates) == pytest.approx(0.01)
@@ -26,17 +26,17 @@ def test_one_cycle_rises_for_a_quarter_and_ends_at_zero(recipe: Recipe) -> None:
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-def test_cosine_rises_for_one_epoch_and_constant_does_not_move(recipe: Recipe) -> None:
-    cosine = learning_rate(with_values(recipe, {"schedule": "cosine"}), 10)
+def test_cosine_rises_for_one_epoch_and_constant_does_not_move(config: TrainingConfig) -> None:
+    cosine = learning_rate(with_values(config, {"schedule": "cosine"}), 10)
     assert int(np.argmax([float(cosine(step)) for step in range(80)])) == 10
-    assert learning_rate(with_values(recipe, {"schedule": "constant"}), 10) == 0.01
+    assert learning_rate(with_values(config, {"schedule": "constant"}), 10) == 0.01
 
 
-def test_decay_and_averages_are_off_when_asked(recipe: Recipe) -> None:
-    plain = optimizer_for(with_values(recipe, {"weight-decay": 0.0, "ema-epochs": 0.0}), 10)
+def test_decay_and_averages_are_off_when_asked(config: TrainingConfig) -> None:
+    plain = optimizer_for(with_values(config, {"weight-decay": 0.0, "ema-epochs": 0.0}), 10)
     assert type(plain) is keras.optimizers.Adam
     assert not plain.use_ema
-    decayed = optimizer_for(recipe, 10)
+    decayed = optimizer_for(config, 10)
     assert isinstance(decayed, keras.optimizers.AdamW)
     # Half an epoch of ten steps.
     assert decayed.ema_momentum == pytest.approx(0.8)
@@ -51,10 +51,10 @@ def fit(network: keras.Model, *more: keras.callbacks.Callback, first: int = 0, l
     return [np.asarray(weight) for weight in network.get_weights()]
 
 
-def small_network(recipe: Recipe) -> keras.Model:
+def small_network(config: TrainingConfig) -> keras.Model:
     keras.utils.set_random_seed(1)
     network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
-    network.compile(optimizer_for(recipe, 10), loss="binary_crossentropy", jit_compile=False)
+    network.compile(optimizer_for(config, 10), loss="binary_crossentropy", jit_compile=False)
     return network
 
 
@@ -68,8 +68,8 @@ class SaveAfter(keras.callbacks.Callback):
             self.model.save(self._file)
 
 
-def test_averaged_weights_go_on_after_an_interruption(recipe: Recipe, tmp_path: Path) -> None:
-    straight = fit(small_network(recipe), SaveAfter(2, tmp_path / "third.keras"))
+def test_averaged_weights_go_on_after_an_interruption(config: TrainingConfig, tmp_path: Path) -> None:
+    straight = fit(small_network(config), SaveAfter(2, tmp_path / "third.keras"))
     resumed_network = keras.saving.load_model(tmp_path / "third.keras")
     AveragedWeights().resume(resumed_network)
     resumed = fit(resumed_network, first=3)
@@ -77,9 +77,9 @@ def test_averaged_weights_go_on_after_an_interruption(recipe: Recipe, tmp_path: 
         np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
-def test_measured_weights_are_the_average(recipe: Recipe) -> None:
-    slow = small_network(with_values(recipe, {"ema-epochs": 5.0}))
-    quick = small_network(with_values(recipe, {"ema-epochs": 0.1}))
+def test_measured_weights_are_the_average(config: TrainingConfig) -> None:
+    slow = small_network(with_values(config, {"ema-epochs": 5.0}))
+    quick = small_network(with_values(config, {"ema-epochs": 0.1}))
     start = [np.asarray(weight) for weight in slow.get_weights()]
     for network in (slow, quick):
         fit(network, last=1)

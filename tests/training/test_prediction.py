@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadwise.contract import ModelName, SignalShape
+from leadwise.contract import SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg.preprocessing import SignalPreprocessing
@@ -21,7 +21,7 @@ def store(simulated_store: Path) -> Store:
     return open_store(simulated_store)
 
 
-def untrained(store: Store, name: ModelName, **architecture: Any) -> TrainedModel:
+def untrained(store: Store, name: str, **architecture: Any) -> TrainedModel:
     """A model with its initial weights: what they say does not matter here."""
     rows = np.arange(100)
     metadata = MetadataTransformer.fit(store.patients().iloc[rows], "clinical")

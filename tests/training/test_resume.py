@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from leadwise.config import PROJECT_ROOT, load_parameters
-from leadwise.contract import ModelName
 from leadwise.datasets.store import Store, open_store
+from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
-from leadwise.training.recipe import Recipe, recipe_for, with_values
 
 PROGRAM = """
 import json, os, sys
@@ -24,8 +23,8 @@ from pathlib import Path
 from leadwise.datasets.store import open_store
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.fit import fit_model
-from leadwise.training.recipe import Recipe
-store, folder, recipe, point = sys.argv[1:]
+from leadwise.training.config import TrainingConfig
+store, folder, config, point = sys.argv[1:]
 where, what = point.split(":")
 kill = lambda: os.kill(os.getpid(), 9)
 batch = TrainingBatches.__getitem__
@@ -41,10 +40,10 @@ def hook(event, arguments):
     if event == where and what in str(arguments[0]):
         kill()
 sys.addaudithook(hook)
-fit_model(Recipe(**json.loads(recipe)), open_store(Path(store)), Path(folder), report=report)
+fit_model(TrainingConfig(**json.loads(config)), open_store(Path(store)), Path(folder), report=report)
 """
 
-CASES: dict[ModelName, tuple[dict[str, object], tuple[str, ...]]] = {
+CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     # Between two epochs, in one, while its checkpoint is written or the one before is removed, and at the very end.
     "metadata": (
         {},
@@ -57,9 +56,9 @@ CASES: dict[ModelName, tuple[dict[str, object], tuple[str, ...]]] = {
             "shutil.rmtree:metadata-checkpoints",
         ),
     ),
-    "fusion": ({"privileged-weight": 1.0}, ("report:1", "batch:3.1", "open:best.keras")),
+    "fusion": ({}, ("report:1", "batch:3.1", "open:best.keras")),
     "fusion_augmented": (
-        {"precision": "bfloat16", "time-stretch": 0.05},
+        {"precision": "bfloat16"},
         ("open:random.json", "batch:2.2", "report:3"),
     ),
 }
@@ -70,18 +69,18 @@ def store(simulated_store: Path) -> Store:
     return open_store(simulated_store)
 
 
-def small(model: ModelName, **changes: object) -> Recipe:
+def small(model: str, **changes: object) -> TrainingConfig:
     few = {"epochs-fusion": 4, "epochs-metadata": 4, "encoder": "original_cnn", "encoder-width": 8, "batch-size": 64}
-    return with_values(recipe_for(model, load_parameters(few)), dict(changes))
+    return with_values(training_config(model, load_parameters(few)), dict(changes))
 
 
 def no_report(epoch: int, metrics: dict[str, float]) -> None:
     """Nobody listens."""
 
 
-def killed_at(point: str, recipe: Recipe, store: Path, folder: Path) -> None:
+def killed_at(point: str, config: TrainingConfig, store: Path, folder: Path) -> None:
     """Train, or go on, in a process that is killed at one point: ``where:what``."""
-    given = json.dumps({name.replace("-", "_"): value for name, value in recipe.parameters().items()})
+    given = json.dumps({name.replace("-", "_"): value for name, value in config.parameters().items()})
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", PROGRAM, str(store), str(folder), given, point]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -108,15 +107,15 @@ def assert_the_same(one: Path, other: Path) -> None:
     ],
 )
 def test_a_training_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
-    model: ModelName, store: Store, simulated_store: Path, tmp_path: Path
+    model: str, store: Store, simulated_store: Path, tmp_path: Path
 ) -> None:
     changes, points = CASES[model]
-    recipe = small(model, **changes)
-    fit_model(recipe, store, tmp_path / "undisturbed" / model, report=no_report)
+    config = small(model, **changes)
+    fit_model(config, store, tmp_path / "undisturbed" / model, report=no_report)
     folder = tmp_path / "killed" / model
     for point in points:
-        killed_at(point, recipe, simulated_store, folder)
-    ended = fit_model(recipe, store, folder, report=no_report)
+        killed_at(point, config, simulated_store, folder)
+    ended = fit_model(config, store, folder, report=no_report)
     assert ended["epochs"] == 4
     assert_the_same(tmp_path / "undisturbed" / model, folder)
 
@@ -125,13 +124,13 @@ def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
     store: Store, simulated_store: Path, tmp_path: Path
 ) -> None:
     changes = {"patience": 2, "learning-rate": 0.05, "schedule": "constant", "ema-epochs": 0.0, "weight-decay": 0.0}
-    recipe = small("metadata", epochs=60, **changes)
-    undisturbed = fit_model(recipe, store, tmp_path / "undisturbed", report=no_report)
+    config = small("metadata", epochs=60, **changes)
+    undisturbed = fit_model(config, store, tmp_path / "undisturbed", report=no_report)
     last = undisturbed["epochs"]
     assert 2 < last < 60
-    killed_at(f"report:{last - 1}", recipe, simulated_store, tmp_path / "killed")
-    killed_at(f"report:{last}", recipe, simulated_store, tmp_path / "killed")
-    ended = fit_model(recipe, store, tmp_path / "killed", report=no_report)
+    killed_at(f"report:{last - 1}", config, simulated_store, tmp_path / "killed")
+    killed_at(f"report:{last}", config, simulated_store, tmp_path / "killed")
+    ended = fit_model(config, store, tmp_path / "killed", report=no_report)
     assert (ended["epochs"], ended["best_epoch"]) == (last, undisturbed["best_epoch"])
     assert_the_same(tmp_path / "undisturbed", tmp_path / "killed")
 
@@ -141,12 +140,12 @@ def test_what_is_left_of_a_checkpoint_is_no_checkpoint(
     lost: str, store: Store, simulated_store: Path, tmp_path: Path
 ) -> None:
     """Half removed, or written by a version that did not keep the random states."""
-    recipe = small("metadata")
-    fit_model(recipe, store, tmp_path / "undisturbed", report=no_report)
-    killed_at("report:2", recipe, simulated_store, tmp_path / "killed")
+    config = small("metadata")
+    fit_model(config, store, tmp_path / "undisturbed", report=no_report)
+    killed_at("report:2", config, simulated_store, tmp_path / "killed")
     checkpoint = tmp_path / "killed-checkpoints" / "epoch-0002"
     shutil.copytree(checkpoint, checkpoint.with_name("epoch-0001"))
     for each in ("epoch-0001", "epoch-0002"):
         (checkpoint.with_name(each) / lost).unlink()
-    fit_model(recipe, store, tmp_path / "killed", report=no_report)
+    fit_model(config, store, tmp_path / "killed", report=no_report)
     assert_the_same(tmp_path / "undisturbed", tmp_path / "killed")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ import numpy as np
 import optuna
 import pytest
 from mlflow.entities import Run
-from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from leadwise.config import PROJECT_ROOT, Parameters, load_parameters
 from leadwise.datasets.store import Store, open_store
+from leadwise.models.spec import MODELS, Choice, Whole
 from leadwise.reports.study_report import study_summary, write_study
 from leadwise.training import trial as trial_module
+from leadwise.training.config import training_config, tuned_file, tuned_from
 from leadwise.training.fit import TrainingData
-from leadwise.training.recipe import recipe_for, tuned_file, tuned_from
-from leadwise.training.search_space import SPACES, WIDTHS
+from leadwise.training.search_space import WIDTHS
 from leadwise.training.study import open_storage
 from leadwise.training.trial import million_multiply_adds, trial_recipe
 from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
@@ -68,7 +69,7 @@ def study_of(parameters: Parameters, found: Tuned) -> optuna.Study:
 def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters, store: Store) -> None:
     found, runs = tuned(parameters, store)
     assert [run.info.run_name for run in runs] == [f"metadata/trial-00{number}" for number in range(3)]
-    defaults = recipe_for("metadata", parameters)
+    defaults = training_config("metadata", parameters)
     assert float(runs[0].data.params["learning-rate"]) == defaults.learning_rate
     assert found.content["digest"] == store.manifest["digest"]
     complete = [run for run in runs if run.data.tags["trial.state"] == "complete"]
@@ -80,7 +81,7 @@ def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters, 
     assert json.loads(tuned_file("metadata", parameters).read_text()) == found.content
 
     taken = parameters.model_copy(update={"train": parameters.train.model_copy(update={"use_tuned": True})})
-    assert recipe_for("metadata", taken).learning_rate == found.content["parameters"]["learning-rate"]
+    assert training_config("metadata", taken).learning_rate == found.content["parameters"]["learning-rate"]
     assert tuned_from("metadata", taken)["tuned.study"] == found.content["study"]
     assert tuned_from("metadata", parameters) == {}
     assert trial_recipe("metadata", taken).learning_rate == defaults.learning_rate, "a study starts from the defaults"
@@ -200,8 +201,9 @@ def test_a_study_of_which_nothing_comes_says_why(
 
 def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     # A space of the smallest networks: most of so short a trial is the making of its graph.
-    monkeypatch.setitem(WIDTHS, "original_cnn", IntDistribution(4, 16, step=4))  # type: ignore[misc]
-    monkeypatch.setitem(SPACES, "fusion", {"encoder": CategoricalDistribution(("original_cnn",))})  # type: ignore[misc]
+    monkeypatch.setitem(WIDTHS, "original_cnn", Whole(4, 16, 4))  # type: ignore[misc]
+    few = replace(MODELS["fusion"], search_space={"encoder": Choice(("original_cnn",))})
+    monkeypatch.setitem(MODELS, "fusion", few)
     small = parameters.train.model_copy(update={"encoder": "original_cnn"})
     asked = changed(
         parameters.model_copy(update={"train": small}), tune_epochs=1, objectives="score_and_cost", trials=3
@@ -221,13 +223,11 @@ def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch
 
 
 def test_a_trial_is_the_real_training_scaled_down(parameters: Parameters) -> None:
-    whole = recipe_for("fusion", parameters)
+    whole = training_config("fusion", parameters)
     short = trial_recipe("fusion", changed(parameters, tune_epochs=11))
     assert (short.epochs, short.patience) == (11, 11)
     assert short.ema_epochs == pytest.approx(whole.ema_epochs / 2)
     assert short.schedule == whole.schedule == "one_cycle"
-    taught = load_parameters({"configuration": "champion"})
-    assert (trial_recipe("fusion", taught).teachers, trial_recipe("fusion", taught).distillation) == (0, 0.0)
     assert trial_recipe("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs
 
 

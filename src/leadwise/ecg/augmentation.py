@@ -1,4 +1,4 @@
-"""Disturbances that leave the diagnosis as it is, drawn anew for every record of a training batch.
+"""Corruptions that leave the diagnosis as it is, drawn anew for every record of a training batch.
 
 Nothing here turns a lead round or exchanges two of them, as that changes what the recording says.
 """
@@ -13,53 +13,53 @@ from leadwise.ecg.noise import Signals, add_mains_hum, baseline_wander, muscle_n
 from leadwise.ecg.reversal import ELECTRODES, lead_noise
 
 KIND_SHARE = 0.5
-"""Share of the disturbed records that each kind of disturbance is added to: many have one, some all of them."""
+"""Share of the corrupted records that each kind of corruption is added to: many have one, some all of them."""
 CHEST_SHARE = 0.25
-"""Share of the records with silent leads in which it is all six chest leads, as on a monitor."""
+"""Share of the records with dropped leads in which it is all six chest leads, as on a monitor."""
 CHEST = np.array([lead.startswith("V") for lead in LEADS])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly the recordings of a batch are disturbed; 0 everywhere leaves them as they are.
+    """How strongly the recordings of a batch are corrupted; 0 everywhere leaves them as they are.
 
     Strengths are the highest: a record gets one between 0 and that. Noise, wander and hum arise at the electrodes, so
     that the limb leads go on obeying Einthoven's law.
 
     Attributes:
-        gain: amplitudes of every record are multiplied by a factor between ``1 - gain`` and ``1 + gain``.
+        amplitude_scale: every record is multiplied by a factor between 1 minus this and 1 plus this.
         white_noise_mv: root mean square of white noise, the same in every record, independent in every lead.
-        disturbed_share: share of the records that any of the following is added to.
+        augment_prob: share of the records that any of the following is added to.
         noise_mv: root mean square of white noise or of muscle noise, as often one as the other.
         wander_mv: root mean square of baseline wander.
         hum_mv: amplitude of 50 Hz hum as a device at 500 Hz would record it.
-        silent_leads: number of leads that are 0, at random, or else the six chest leads.
+        lead_dropout: number of leads that are 0, at random, or else the six chest leads.
     """
 
-    gain: float = 0.0
+    amplitude_scale: float = 0.0
     white_noise_mv: float = 0.0
-    disturbed_share: float = 0.0
+    augment_prob: float = 0.0
     noise_mv: float = 0.0
     wander_mv: float = 0.0
     hum_mv: float = 0.0
-    silent_leads: int = 0
+    lead_dropout: int = 0
 
     def apply(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float = FS_HZ) -> Signals:
-        """Disturb ``(record, time, 12)`` float32 in mV; the array is changed in place and returned."""
+        """Corrupt ``(record, time, 12)`` float32 in mV; the array is changed in place and returned."""
         records = len(signal_mv)
-        if self.gain:
-            signal_mv *= generator.uniform(1 - self.gain, 1 + self.gain, (records, 1, 1)).astype(np.float32)
+        if scale := self.amplitude_scale:
+            signal_mv *= generator.uniform(1 - scale, 1 + scale, (records, 1, 1)).astype(np.float32)
         if self.white_noise_mv:
             signal_mv += np.float32(self.white_noise_mv) * white_noise(signal_mv.shape, generator)
-        if self.disturbed_share:
-            self._disturb(signal_mv, generator, fs_hz)
+        if self.augment_prob:
+            self._corrupt(signal_mv, generator, fs_hz)
         return signal_mv
 
-    def _disturb(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float) -> None:
-        disturbed = generator.random(len(signal_mv)) < self.disturbed_share
+    def _corrupt(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float) -> None:
+        corrupted = generator.random(len(signal_mv)) < self.augment_prob
 
         def some() -> NDArray[np.int64]:
-            return np.flatnonzero(disturbed & (generator.random(len(signal_mv)) < KIND_SHARE))
+            return np.flatnonzero(corrupted & (generator.random(len(signal_mv)) < KIND_SHARE))
 
         def strength(chosen: NDArray[np.int64], highest: float) -> Signals:
             return generator.uniform(0, highest, (len(chosen), 1, 1)).astype(np.float32)
@@ -79,14 +79,14 @@ class Augmentation:
             chosen = some()
             hum = add_mains_hum(np.zeros((len(chosen), samples, len(LEADS)), np.float32), 1.0, generator, fs_hz)
             signal_mv[chosen] += strength(chosen, self.hum_mv) * hum
-        if self.silent_leads:
+        if self.lead_dropout:
             chosen = some()
             signal_mv[chosen] *= self._heard(len(chosen), generator)[:, np.newaxis]
 
     def _heard(self, records: int, generator: np.random.Generator) -> Signals:
         """``(record, 12)`` of 1 and 0: which leads are heard."""
         rank = generator.random((records, len(LEADS))).argsort(axis=1).argsort(axis=1)
-        silent = rank < generator.integers(1, self.silent_leads, (records, 1), endpoint=True)
+        silent = rank < generator.integers(1, self.lead_dropout, (records, 1), endpoint=True)
         limbs_only = generator.random((records, 1)) < CHEST_SHARE
         return (~np.where(limbs_only, CHEST, silent)).astype(np.float32)
 

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.contract import MODEL_NAMES, SUPERCLASSES, TEST_FOLD, FeatureSet
+from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, bootstrap_replicates, patient_weights
 from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
 from leadwise.evaluation.metrics import Estimate, auroc, binary_accuracy, f1
+from leadwise.models.spec import MODELS
 
 COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
 """What a table of comparisons shows: accuracy of decisions at 0.5, F1 at the thresholds chosen on fold 9."""
@@ -124,7 +125,7 @@ def find_evaluated(workspace: Path, *others: Path) -> list[Evaluated]:
     found = []
     for place in dict.fromkeys((workspace, *others)):
         for feature_set in get_args(FeatureSet):
-            for model in MODEL_NAMES:
+            for model in MODELS:
                 folder = place / "evaluation" / feature_set / model
                 if (folder / METRICS_FILE).is_file():
                     found.append(Evaluated.read(folder, "" if place == workspace else place.name))

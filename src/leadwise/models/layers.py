@@ -1,4 +1,4 @@
-"""Groups of Keras layers that several encoders use."""
+"""Groups of Keras layers that several networks use: in encoders, beside them (metadata), behind them (heads)."""
 
 from typing import TYPE_CHECKING
 
@@ -47,3 +47,34 @@ def mean_and_max(features: "keras.KerasTensor") -> "keras.KerasTensor":
     mean = layers.GlobalAveragePooling1D(name="signal_mean")(features)
     largest = layers.GlobalMaxPooling1D(name="signal_max")(features)
     return layers.Concatenate(name="signal_features")([mean, largest])
+
+
+def metadata_branch(metadata: "keras.KerasTensor", dropout: float) -> "keras.KerasTensor":
+    """Two dense layers of 32 with drop-out: ``(batch, width)`` to ``(batch, 32)``."""
+    from keras import layers
+
+    features = metadata
+    for block in (1, 2):
+        features = layers.Dense(32, activation="relu", name=f"metadata_dense_{block}")(features)
+        features = layers.Dropout(dropout, name=f"metadata_dropout_{block}")(features)
+    return features
+
+
+def dense_layers(features: "keras.KerasTensor", dropout: float) -> "keras.KerasTensor":
+    """The original's two dense layers of 64, then drop-out: ``(batch, features)`` to ``(batch, 64)``."""
+    from keras import layers
+
+    for block in (1, 2):
+        features = layers.Dense(64, activation="relu", name=f"head_dense_{block}")(features)
+    return layers.Dropout(dropout, name="head_dropout")(features)
+
+
+def head(features: "keras.KerasTensor", classes: int, name: str) -> "keras.KerasTensor":
+    """Logits and sigmoid, ``(batch, features)`` to ``(batch, classes)``, in the layers ``name`` and ``name_logits``.
+
+    In float32, whatever the layers before compute in: bfloat16 has eight bits for a logit, and ties where order counts.
+    """
+    from keras import layers
+
+    logits = layers.Dense(classes, dtype="float32", name=f"{name}_logits")(features)
+    return layers.Activation("sigmoid", dtype="float32", name=name)(logits)

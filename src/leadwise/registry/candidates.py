@@ -16,16 +16,15 @@ from leadwise.config import Parameters
 from leadwise.contract import (
     DISCLAIMER,
     FS_HZ,
-    FUSION_MODELS,
     LEADS,
     MICROVOLTS_PER_UNIT,
     SUPERCLASSES,
     ECGRecord,
     LeadwiseError,
-    ModelName,
 )
 from leadwise.datasets.store import Store, open_store
 from leadwise.evaluation.files import POLICIES_FILE, STATEMENTS_FILE
+from leadwise.models.spec import MODELS
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.registry.package import (
     CODE_FOLDER,
@@ -80,34 +79,46 @@ class Candidate:
 
 
 def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
-    """The fusion model with the best validation score by ``monitor``, and the metadata model.
+    """The best model by ``monitor`` on fold 9 of those that see the recording, and of those that do not.
 
     Raises:
         CandidateError: a model is absent or not evaluated, or the two saw different data.
     """
     shared = parameters.shared
-    trained = [name for name in FUSION_MODELS if (_model_folder(parameters, name) / "training.json").is_file()]
-    if not trained:
-        raise CandidateError(
-            f"{shared.workspace / 'models' / shared.feature_set}: neither of {', '.join(FUSION_MODELS)} is trained "
-            "there; run the train stage first"
-        )
-    candidates = [_read(parameters, name) for name in trained]
-    fusion = max(candidates, key=lambda candidate: _score(candidate, shared.monitor))
-    metadata = _read(parameters, "metadata")
+    fusion, metadata = (
+        max(_trained(parameters, sees_signal), key=lambda candidate: _score(candidate, shared.monitor))
+        for sees_signal in (True, False)
+    )
     if fusion.training["digest"] != metadata.training["digest"]:
         raise CandidateError(
-            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, metadata on "
+            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, {metadata.name} on "
             f"{metadata.training['digest'][:12]}; train both on the same data"
         )
     return fusion, metadata
 
 
-def _model_folder(parameters: Parameters, name: ModelName) -> Path:
+def _trained(parameters: Parameters, sees_signal: bool) -> list[Candidate]:
+    """The trained models that see the recording, or those that do not.
+
+    Raises:
+        CandidateError: there is none, or one is not evaluated.
+    """
+    names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
+    trained = [name for name in names if (_model_folder(parameters, name) / "training.json").is_file()]
+    if not trained:
+        shared = parameters.shared
+        raise CandidateError(
+            f"{shared.workspace / 'models' / shared.feature_set}: none of {', '.join(names)} is trained there; run the "
+            "train stage first"
+        )
+    return [_read(parameters, name) for name in trained]
+
+
+def _model_folder(parameters: Parameters, name: str) -> Path:
     return parameters.shared.workspace / "models" / parameters.shared.feature_set / name
 
 
-def _read(parameters: Parameters, name: ModelName) -> Candidate:
+def _read(parameters: Parameters, name: str) -> Candidate:
     folder = _model_folder(parameters, name)
     evaluation = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set / name
     training = _read_json(folder / "training.json", "train")

@@ -134,10 +134,7 @@ def with_interval(metrics: Mapping[str, Any], name: str) -> str:
 
 def _learning(training: Mapping[str, Any]) -> str:
     recipe = training["parameters"]
-    text = f"AdamW, {recipe['schedule']}, {training['epochs']} epochs, seed {recipe['seed']}, {training['backend']}"
-    if recipe.get("teachers"):
-        text += f"; taught by {recipe['teachers']} networks, whose answers weigh {recipe['distillation']:g}"
-    return text
+    return f"AdamW, {recipe['schedule']}, {training['epochs']} epochs, seed {recipe['seed']}, {training['backend']}"
 
 
 def _class_row(name: str, metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:

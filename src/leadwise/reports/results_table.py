@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import MODEL_NAMES, TEST_FOLD
+from leadwise.contract import TEST_FOLD
 from leadwise.datasets.statements import GROUPS
 from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
 from leadwise.evaluation.metric_registry import FLOOR, headline_names
+from leadwise.models.spec import MODELS
 from leadwise.reports.report_page import SIMULATED, duration
 
 PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
@@ -31,7 +32,7 @@ def write_summary(folder: Path) -> dict[str, Any]:
     Raises:
         EvaluationError: no model has been evaluated there.
     """
-    files = [folder / name / METRICS_FILE for name in MODEL_NAMES if (folder / name / METRICS_FILE).is_file()]
+    files = [folder / name / METRICS_FILE for name in MODELS if (folder / name / METRICS_FILE).is_file()]
     if not files:
         raise EvaluationError(f"{folder}: received no evaluated model; run the evaluate stage first")
     newest = json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8"))

@@ -100,7 +100,7 @@ def _tiles(tuned: Tuned) -> list[Tile]:
 
 
 def _values(tuned: Tuned) -> Table:
-    configured = tuned.space.recipe_values(tuned.space.drawn_from(tuned.recipe))
+    configured = tuned.space.config_values(tuned.space.drawn_from(tuned.recipe))
     best = tuned.content["parameters"]
     rows = [
         Row([Cell(name), Cell(_shown(configured.get(name))), Cell(_shown(best.get(name))), Cell(searched)])
@@ -123,7 +123,7 @@ def _trials(tuned: Tuned) -> Table:
     names = list(tuned.space.described())
     rows = []
     for trial in tuned.study.trials:
-        values, cost = tuned.space.recipe_values(trial.params), trial.user_attrs.get(COST)
+        values, cost = tuned.space.config_values(trial.params), trial.user_attrs.get(COST)
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         score = number(trial.values[0], 4) if trial.values else ""
         cells = [str(trial.number), state_of(trial), score, seconds, _shown(cost), trial.user_attrs.get(REASON, "")]

@@ -1,4 +1,4 @@
-"""Keras callbacks: validation metrics on fold 9, and the bookkeeping of an epoch."""
+"""What happens after an epoch: validation metrics on fold 9, bookkeeping (Keras callbacks), the table that is shown."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.memory import keep_freed_memory
 from leadwise.models.framework import keras
 from leadwise.training.checkpoints import Progress, save_checkpoint
+from leadwise.training.config import TrainingConfig
 
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called with the epoch, counted from 1, and its metrics."""
@@ -68,7 +69,6 @@ def epoch_metrics(logs: Mapping[str, Any]) -> dict[str, float]:
             "loss": "train/total_loss",
             "superclasses_loss": "train/loss",
             "statements_loss": "train/statements_loss",
-            "privileged_loss": "train/privileged_loss",
         }
     return {names.get(name, name): float(value) for name, value in logs.items()}
 
@@ -132,3 +132,44 @@ class EpochKeeper(keras.callbacks.Callback):
         self._report(epoch + 1, metrics)
         if progress.stopped(self._patience):
             self.model.stop_training = True
+
+
+class EpochTable:
+    """Prints one row per epoch, flushed at once so that a log can be followed.
+
+    Args:
+        config: names the monitored metric, whose best value so far is marked.
+        name: what is trained.
+    """
+
+    def __init__(self, config: TrainingConfig, name: str) -> None:
+        self._config = config
+        self._best = float("-inf")
+        print(
+            f"\n{name} ({config.feature_set} features, {config.precision}): at most {config.epochs} epochs, "
+            f"patience {config.patience} on {config.monitor}",
+            f"{'epoch':>5}  {'train loss':>10}  {'val loss':>8}  {'val macro AUROC':>15}  "
+            f"{'val accuracy':>12}  {'seconds':>7}",
+            sep="\n",
+            flush=True,
+        )
+
+    def row(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """One epoch."""
+        mark = " *" if metrics[self._config.monitor] > self._best else ""
+        self._best = max(self._best, metrics[self._config.monitor])
+        print(
+            f"{epoch:5d}  {metrics['train/loss']:10.4f}  {metrics['val/loss']:8.4f}  "
+            f"{metrics['val/macro_auroc']:15.4f}  {metrics['val/binary_accuracy']:12.4f}  "
+            f"{metrics['train/seconds']:7.1f}{mark}",
+            flush=True,
+        )
+
+    def close(self, training: Mapping[str, Any]) -> None:
+        """What was kept."""
+        again = "; taken from an earlier run with the same parameters and data" if training["reused"] else ""
+        print(
+            f"kept epoch {training['best_epoch']} of {training['epochs']}, "
+            f"{training['count_params']:,} parameters, {training['seconds']:.0f} s{again}",
+            flush=True,
+        )

@@ -1,13 +1,15 @@
-"""Checkpoints after every epoch, from which an interrupted training goes on."""
+"""The optimizer, its learning rate and averaged weights, and checkpoints from which an interrupted training goes on."""
 
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.models.framework import keras
+from leadwise.training.config import TrainingConfig
 
 RANDOM_FILE = "random.json"
 """Layer -> states of its random generators. Keras keeps no such state in a network's file: drop-out of a network that
@@ -19,7 +21,7 @@ class Progress:
     """How far a training has come.
 
     Attributes:
-        fingerprint: of the recipe and the data; a checkpoint of another one is not taken up.
+        fingerprint: of the configuration and the data; a checkpoint of another one is not taken up.
         epochs: finished epochs.
         best_value: the monitored validation metric at its best.
         best_epoch: the epoch, counted from 1, of the best value; 0 before the first.
@@ -88,3 +90,58 @@ def _random(network: keras.Model) -> Iterator[tuple[str, list[keras.Variable]]]:
     for layer in network.layers:
         weights = {id(weight) for weight in layer.weights}
         yield layer.name, [variable for variable in layer.variables if id(variable) not in weights]
+
+
+WARM_UP_SHARE = 0.25
+"""Share of a one-cycle schedule in which the learning rate rises (Smith and Topin 2018; fastai's default)."""
+START_DIVISOR = 25
+
+
+def optimizer_for(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019), or Adam without decay, with schedule and average as configured."""
+    rate = learning_rate(config, steps_per_epoch)
+    average: dict[str, Any] = {}
+    if config.ema_epochs:
+        # The same stretch of training on little and on much data.
+        average = {"use_ema": True, "ema_momentum": max(1 - 1 / (config.ema_epochs * steps_per_epoch), 0.0)}
+    if config.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **average)
+    return keras.optimizers.Adam(rate, **average)
+
+
+def learning_rate(config: TrainingConfig, steps_per_epoch: int) -> Any:
+    """A number, or a schedule over the steps of ``config.epochs`` epochs."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    total = config.epochs * steps_per_epoch
+    warm_up = round(WARM_UP_SHARE * total) if config.schedule == "one_cycle" else steps_per_epoch
+    return keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / START_DIVISOR,
+        decay_steps=max(total - warm_up, 1),
+        warmup_target=config.learning_rate,
+        warmup_steps=warm_up,
+    )
+
+
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Puts the averaged weights into the network at the end of an epoch and takes them out before the next.
+
+    Must come before the callbacks that measure and save. A checkpoint holds the averaged weights in the network and
+    the others in the optimizer: ``resume`` turns that round.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(swap_on_epoch=True)
+
+    def _backend_finalize_ema_values(self, optimizer: keras.optimizers.Optimizer) -> None:
+        # Keras lets weight and average share one array. JAX gives the weights' arrays away when it predicts, and the
+        # average would be gone with them.
+        for weight, average in zip(
+            optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+        ):
+            average.assign(keras.ops.copy(weight))
+
+    def resume(self, network: keras.Model) -> None:
+        """Make a network from a checkpoint ready to be trained further."""
+        self.set_model(network)
+        self._swap_variables()

@@ -15,26 +15,23 @@ import numpy as np
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
-from leadwise.datasets.privileged import PrivilegedTargets, privileged_targets
 from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import PRIVILEGED_OUTPUT, as_served, build_model
+from leadwise.models.build import as_served, build_model
 from leadwise.models.framework import keras
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
-from leadwise.training.checkpoints import Progress, load_checkpoint, load_network
-from leadwise.training.optimizer import AveragedWeights, optimizer_for
+from leadwise.training.checkpoints import AveragedWeights, Progress, load_checkpoint, load_network, optimizer_for
+from leadwise.training.config import TrainingConfig
 from leadwise.training.prediction import predict
-from leadwise.training.recipe import Recipe
-from leadwise.training.teachers import SoftTargets
 
 
 class ValidationFoldError(LeadwiseError):
     """Fold 9 cannot tell one epoch from another by the monitored metric."""
 
 
-def require_measurable(recipe: Recipe, store: Store) -> None:
+def require_measurable(config: TrainingConfig, store: Store) -> None:
     """Stop before anything is trained if the monitored metric is undefined.
 
     Raises:
@@ -42,71 +39,58 @@ def require_measurable(recipe: Recipe, store: Store) -> None:
     """
     positives = store.labels()[store.rows("validation")].mean(axis=0)
     one_sided = [name for name, share in zip(SUPERCLASSES, positives, strict=True) if share in (0, 1)]
-    if one_sided and recipe.monitor == "val/macro_auroc":
+    if one_sided and config.monitor == "val/macro_auroc":
         raise ValidationFoldError(
-            f"monitor: received {recipe.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
+            f"monitor: received {config.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
             "ingest more records, or monitor val/binary_accuracy"
         )
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training and validation records as one recipe wants them; both scales are fitted on the training rows."""
+    """Training and validation records as one model wants them; both scales are fitted on the training rows."""
 
     store: Store
     rows: np.ndarray
     signal: SignalPreprocessing | None
     metadata: MetadataTransformer
-    targets: SoftTargets | None = None
-    privileged: PrivilegedTargets | None = None
 
     @classmethod
-    def prepare(
-        cls, recipe: Recipe, store: Store, rows: np.ndarray | None = None, targets: SoftTargets | None = None
-    ) -> "TrainingData":
-        """Fit the preprocessing; ``rows`` limits the training records (tuning does, without ``targets``).
+    def prepare(cls, config: TrainingConfig, store: Store, rows: np.ndarray | None = None) -> "TrainingData":
+        """Fit the preprocessing; ``rows`` limits the training records (tuning does).
 
         Raises:
             ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
         """
-        require_measurable(recipe, store)
+        require_measurable(config, store)
         rows = store.rows("train") if rows is None else rows
         signal = None
-        if recipe.model != "metadata":
+        if config.sees_signal:
             signal = SignalPreprocessing.fit(
-                store.signals, rows, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
+                store.signals, rows, window_samples=config.window_samples, stride_samples=config.stride_samples
             )
-        feature_set = cast(FeatureSet, recipe.feature_set)
+        feature_set = cast(FeatureSet, config.feature_set)
         metadata = MetadataTransformer.fit(store.patients().iloc[rows], feature_set)
-        privileged = privileged_targets(store, rows) if recipe.privileged_weight else None
-        return cls(store, rows, signal, metadata, targets, privileged)
+        return cls(store, rows, signal, metadata)
 
-    def batches(self, recipe: Recipe, first_epoch: int = 0) -> TrainingBatches:
+    def batches(self, config: TrainingConfig, first_epoch: int = 0) -> TrainingBatches:
         """The training batches."""
         return TrainingBatches(
-            recipe,
+            config,
             signals=self.store.signals,
             rows=self.rows,
             metadata=self.metadata.transform(self.store.patients().iloc[self.rows]),
-            hidden=self.metadata.hidden(),
-            labels=self.labels(recipe),
+            unknown=self.metadata.hidden(),
+            labels=self.labels(config),
             preprocessing=self.signal,
             first_epoch=first_epoch,
         )
 
-    def labels(self, recipe: Recipe) -> dict[str, np.ndarray]:
-        """Output -> ``(len(rows), classes)`` float32 of the training records, in part what the teachers say.
-
-        The cross-entropy is linear in the labels, so mixing them is the weighted sum of both losses.
-        """
+    def labels(self, config: TrainingConfig) -> dict[str, np.ndarray]:
+        """Output -> ``(len(rows), classes)`` float32 of the training records."""
         labels = {"superclasses": self.store.labels()[self.rows]}
-        if recipe.statement_weight:
+        if config.statement_weight:
             labels["statements"] = statement_labels(self.store.scp_codes(self.rows)).astype(np.float32)
-        if self.targets is not None:
-            share, answers = recipe.distillation, self.targets.answers
-            labels = {name: (1 - share) * values + share * answers[name] for name, values in labels.items()}
-        if self.privileged is not None:
-            labels[PRIVILEGED_OUTPUT] = self.privileged.values
         return labels
 
     def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
@@ -122,26 +106,22 @@ class TrainingData:
         return validation_metrics(self.store.labels()[rows], probabilities)
 
 
-def compile_network(recipe: Recipe, data: TrainingData, steps_per_epoch: int) -> keras.Model:
-    """The recipe's network with its optimizer on binary cross-entropy."""
-    privileged = len(data.privileged.names) if data.privileged else 0
+def compile_network(config: TrainingConfig, data: TrainingData, steps_per_epoch: int) -> keras.Model:
+    """The network with its optimizer on binary cross-entropy."""
     network = build_model(
-        recipe.model,
+        config.model,
         SignalShape(),
         metadata_width=data.metadata.width,
-        architecture=replace(recipe.architecture, privileged=privileged),
-        seed=recipe.seed,
+        architecture=config.architecture,
+        seed=config.seed,
     )
     losses = {"superclasses": "binary_crossentropy"}
     weights = {"superclasses": 1.0}
-    if recipe.statement_weight:
+    if config.statement_weight:
         losses["statements"] = "binary_crossentropy"
-        weights["statements"] = recipe.statement_weight
-    if privileged:
-        losses[PRIVILEGED_OUTPUT] = "binary_crossentropy"
-        weights[PRIVILEGED_OUTPUT] = recipe.privileged_weight
+        weights["statements"] = config.statement_weight
     network.compile(
-        optimizer_for(recipe, steps_per_epoch),
+        optimizer_for(config, steps_per_epoch),
         loss=losses,
         loss_weights=weights,
         # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
@@ -171,57 +151,55 @@ def run_epochs(
 
 
 def fit_model(
-    recipe: Recipe,
+    config: TrainingConfig,
     store: Store,
     folder: Path,
     *,
     report: EpochReport,
     run_id: str | None = None,
-    targets: SoftTargets | None = None,
 ) -> dict[str, Any]:
     """Train one model, or go on where an interrupted training stopped, and write its folder.
 
     The folder gets ``model.keras`` (the best epoch by the monitored validation metric), ``preprocessing.json``,
     ``training.json``, ``history.csv`` and ``summary.txt``, all at once when the training has ended. A
-    folder that holds the result of the same recipe on the same data is left as it is.
+    folder that holds the result of the same configuration on the same data is left as it is.
 
     Args:
-        recipe: the model and how to train it.
+        config: the model and how to train it.
         store: the ingested data.
         folder: the model's folder.
         report: called with each epoch, counted from 1, and its metrics, those of an interrupted training included.
         run_id: the run that the training belongs to, noted in ``training.json``.
-        targets: what the recipe's teachers say about the training records.
 
     Returns:
         The content of ``training.json``, with ``reused`` telling whether anything was trained.
     """
-    fingerprint = recipe.fingerprint(store.manifest, targets.digest if targets else None)
+    fingerprint = config.fingerprint(store.manifest)
     if (finished := _finished(folder, fingerprint)) is not None:
         for epoch, metrics in enumerate(finished["history"], start=1):
             report(epoch, metrics)
         return finished | {"reused": True}
 
     checkpoints = folder.with_name(f"{folder.name}-checkpoints")
-    data = TrainingData.prepare(recipe, store, targets=targets)
+    data = TrainingData.prepare(config, store)
     found = load_checkpoint(checkpoints, fingerprint)
     progress = found[0] if found else Progress(fingerprint)
     for epoch, metrics in enumerate(progress.history, start=1):
         report(epoch, metrics)
-    batches = data.batches(recipe, first_epoch=progress.epochs)
+    batches = data.batches(config, first_epoch=progress.epochs)
     if found:
         network = load_network(found[1])
         network.jit_compile = _just_in_time()
-        if recipe.ema_epochs:
+        if config.ema_epochs:
             AveragedWeights().resume(network)
     else:
-        network = compile_network(recipe, data, len(batches))
+        network = compile_network(config, data, len(batches))
     keeper = EpochKeeper(
-        progress, monitor=recipe.monitor, patience=recipe.patience, checkpoints=checkpoints, report=report
+        progress, monitor=config.monitor, patience=config.patience, checkpoints=checkpoints, report=report
     )
-    if progress.epochs < recipe.epochs and not (progress.epochs and progress.stopped(recipe.patience)):
-        run_epochs(network, batches, recipe.epochs, [data.validation(lambda: network), keeper])
-    result = _write(folder, recipe, data, progress, checkpoints, run_id)
+    if progress.epochs < config.epochs and not (progress.epochs and progress.stopped(config.patience)):
+        run_epochs(network, batches, config.epochs, [data.validation(lambda: network), keeper])
+    result = _write(folder, config, data, progress, checkpoints, run_id)
     shutil.rmtree(checkpoints)
     return result | {"reused": False}
 
@@ -235,15 +213,15 @@ def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 def _write(
-    folder: Path, recipe: Recipe, data: TrainingData, progress: Progress, checkpoints: Path, run_id: str | None
+    folder: Path, config: TrainingConfig, data: TrainingData, progress: Progress, checkpoints: Path, run_id: str | None
 ) -> dict[str, Any]:
     """Write the model's folder from the best epoch of the last checkpoint."""
     best = checkpoints / f"epoch-{progress.epochs:04d}" / "best.keras"
     network = as_served(keras.saving.load_model(best, compile=False))
     training = {
-        "model": recipe.model,
-        "feature_set": recipe.feature_set,
-        "monitor": recipe.monitor,
+        "model": config.model,
+        "feature_set": config.feature_set,
+        "monitor": config.monitor,
         "validation": data.measure(network, data.signal),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
@@ -251,7 +229,7 @@ def _write(
         "count_params": network.count_params(),
         "digest": data.store.manifest["digest"],
         "simulated": data.store.manifest["simulated"],
-        "parameters": recipe.parameters(),
+        "parameters": config.parameters(),
         "backend": keras.backend.backend(),
         "run_id": run_id,
         "fingerprint": progress.fingerprint,

@@ -12,17 +12,16 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from leadwise.config import Parameters
-from leadwise.contract import RECORD_SAMPLES, LeadwiseError, ModelName, SignalShape
+from leadwise.contract import RECORD_SAMPLES, LeadwiseError, SignalShape
 from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import build_model
-from leadwise.models.cost import multiply_adds
+from leadwise.models.build import build_model, multiply_adds
 from leadwise.models.framework import keras
 from leadwise.stage import child_run
 from leadwise.tracking_server import given_up
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
+from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
-from leadwise.training.recipe import Recipe, recipe_for, with_values
 from leadwise.training.search_space import SearchSpace
 from leadwise.training.study import COST, DEFAULTS, FAILED, REASON, RETRY_OF, RUN, tag_state
 
@@ -35,15 +34,15 @@ class TrialFailed(LeadwiseError):
     """A trial came to nothing for a reason of its own; the study goes on."""
 
 
-def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
+def trial_recipe(model: str, parameters: Parameters) -> TrainingConfig:
     """The configured recipe with everything that is measured in epochs scaled to those of a trial.
 
     The schedule of the learning rate spans the trial's own epochs and the running average of the weights the same part
     of them as in the real training, so that a trial ends like a training and not like its beginning. What was found by
-    tuning before is left out, and so are teachers: a trial learns from the labels alone.
+    tuning before is left out.
     """
-    train = parameters.train.model_copy(update={"use_tuned": False, "teachers": 0})
-    recipe = recipe_for(model, parameters.model_copy(update={"train": train}))
+    train = parameters.train.model_copy(update={"use_tuned": False})
+    recipe = training_config(model, parameters.model_copy(update={"train": train}))
     epochs = min(parameters.tune.tune_epochs, recipe.epochs)
     return replace(
         recipe,
@@ -53,14 +52,14 @@ def trial_recipe(model: ModelName, parameters: Parameters) -> Recipe:
     )
 
 
-def trial_rows(recipe: Recipe, store: Store, share: float) -> np.ndarray:
+def trial_rows(recipe: TrainingConfig, store: Store, share: float) -> np.ndarray:
     """The training records of every trial: the same share of them, drawn with the recipe's seed."""
     rows = store.rows("train")
     size = max(round(share * len(rows)), 1)
     return np.sort(np.random.default_rng(recipe.seed).choice(rows, size, replace=False))
 
 
-def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
+def million_multiply_adds(recipe: TrainingConfig, metadata_width: int) -> float:
     """What the answer for one recording costs: those of a window, times its windows as they are served."""
     network = build_model(
         recipe.model,
@@ -69,7 +68,7 @@ def million_multiply_adds(recipe: Recipe, metadata_width: int) -> float:
         architecture=recipe.architecture,
     )
     windows = 1
-    if recipe.model != "metadata":
+    if recipe.sees_signal:
         served = SignalPreprocessing(
             0.0, 1.0, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
         )
@@ -87,7 +86,7 @@ class TrialRunner:
         rows: the training records of every trial.
     """
 
-    def __init__(self, recipe: Recipe, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
+    def __init__(self, recipe: TrainingConfig, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
         self._recipe, self._space, self._store, self._rows = recipe, space, store, rows
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
@@ -112,7 +111,7 @@ class TrialRunner:
         print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds, {said(values)}", flush=True)
         return score if len(trial.study.directions) == 1 else (score, cost)
 
-    def _run(self, trial: optuna.Trial, recipe: Recipe, name: str) -> tuple[float, float]:
+    def _run(self, trial: optuna.Trial, recipe: TrainingConfig, name: str) -> tuple[float, float]:
         began = time.monotonic()
         try:
             data = TrainingData.prepare(recipe, self._store, self._rows)
@@ -152,7 +151,7 @@ def said(values: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items())
 
 
-def _train(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
+def _train(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> float:
     """Train briefly; the best value of the monitored metric on fold 9, as the train stage keeps the best epoch.
 
     Raises:
@@ -184,7 +183,7 @@ def _train(trial: optuna.Trial, recipe: Recipe, data: TrainingData) -> float:
         keras.utils.clear_session()
 
 
-def _report(trial: optuna.Trial, recipe: Recipe, epoch: int, value: float) -> None:
+def _report(trial: optuna.Trial, recipe: TrainingConfig, epoch: int, value: float) -> None:
     """Report an epoch, counted from 1; ask whether to go on, unless it is the last, or that of the configured values.
 
     The trial with the configured values is what the others are compared with.

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.config import Parameters
-from leadwise.contract import LeadwiseError, ModelName
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store
+from leadwise.training.checkpoints import WARM_UP_SHARE
+from leadwise.training.config import TrainingConfig, tuned_file
 from leadwise.training.fit import require_measurable
-from leadwise.training.optimizer import WARM_UP_SHARE
-from leadwise.training.recipe import Recipe, tuned_file
 from leadwise.training.search_space import SearchSpace, space_of
 from leadwise.training.study import (
     COST,
@@ -56,11 +55,11 @@ class Tuned:
     study: optuna.Study
     beside: list[optuna.Study]
     space: SearchSpace
-    recipe: Recipe
+    recipe: TrainingConfig
     file: Path
 
 
-def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
+def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     """Run the study of one model, or what is left of it, and write the best parameters for the train stage.
 
     Raises:
@@ -101,13 +100,13 @@ def tune_model(model: ModelName, parameters: Parameters, store: Store) -> Tuned:
     return Tuned(content, study, beside, space, recipe, file)
 
 
-def study_family(recipe: Recipe, space: SearchSpace, parameters: Parameters, store: Store) -> str:
+def study_family(recipe: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
     """The name of a study but for its sampler.
 
     Trials may only be compared within one: the same data, records, epochs, space, objectives and fixed parameters.
     """
     tune = parameters.tune
-    ranges = {name: distribution_to_json(one) for name, one in {**space.dimensions, **space.widths}.items()}
+    ranges = {name: str(one) for name, one in {**space.dimensions, **space.widths}.items()}
     what = [recipe.fingerprint(store.manifest), tune.tune_share, tune.objectives, ranges]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return f"{recipe.feature_set}/{recipe.model}/{digest[:12]}"
@@ -123,7 +122,7 @@ def halving(epochs: int) -> SuccessiveHalvingPruner:
     return SuccessiveHalvingPruner(min_resource=max(round(WARM_UP_SHARE * epochs), 1), reduction_factor=KEPT)
 
 
-def _content(study: optuna.Study, space: SearchSpace, recipe: Recipe, store: Store) -> dict[str, Any]:
+def _content(study: optuna.Study, space: SearchSpace, recipe: TrainingConfig, store: Store) -> dict[str, Any]:
     """What a study has found, for the train stage; of equally good trials the cheapest, then the first."""
     front = sorted(study.best_trials, key=lambda one: (one.user_attrs[COST], one.number))
     if not front:
@@ -139,13 +138,13 @@ def _content(study: optuna.Study, space: SearchSpace, recipe: Recipe, store: Sto
         "trial": best.number,
         "defaults": defaults.values[0] if defaults else None,
         "trials": dict(Counter(state_of(trial) for trial in study.trials)),
-        "parameters": space.recipe_values(best.params),
+        "parameters": space.config_values(best.params),
         "front": [
             {
                 "trial": one.number,
                 "value": one.values[0],
                 "million_multiply_adds": one.values[1],
-                "parameters": space.recipe_values(one.params),
+                "parameters": space.config_values(one.params),
             }
             for one in front
             if len(study.directions) > 1

@@ -1,0 +1,67 @@
+"""How a model is trained: what the default is, which arithmetic is taken, what tuning left."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from leadwise.config import RENAMED, load_parameters
+from leadwise.training.callbacks import EpochTable
+from leadwise.training.config import TunedParametersError, precision_here, training_config, tuned_file
+
+CPUS = {
+    "flags\t\t: fpu avx512f avx512_bf16 sse": "bfloat16",
+    "processor\t: 0\nflags\t\t: fpu amx_bf16 amx_tile": "bfloat16",
+    "flags\t\t: fpu avx512f avx2 sse": "float32",
+    "bugs\t\t: avx512_bf16\nflags\t\t: fpu": "float32",
+    "Features\t: fp asimd": "float32",
+    "": "float32",
+}
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_auto_takes_what_the_processor_computes_faster(cpu: str, tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(cpu)
+    assert precision_here("auto", file) == CPUS[cpu]
+    assert precision_here("float32", file) == "float32"
+    assert precision_here("bfloat16", file) == "bfloat16"
+
+
+def test_where_nothing_is_known_of_the_processor_it_is_float32(tmp_path: Path) -> None:
+    assert precision_here("auto", tmp_path / "absent") == "float32"
+
+
+def test_what_was_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    EpochTable(training_config("fusion", load_parameters()), "fusion")
+    assert f"fusion (clinical features, {precision_here('auto')}): at most" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", ["auto", "float32", "bfloat16"])
+def test_what_was_taken_is_a_parameter_and_never_auto(asked: str) -> None:
+    taken = training_config("fusion", load_parameters({"precision": asked})).parameters()["precision"]
+    assert taken == precision_here(asked)
+    assert taken in ("float32", "bfloat16")
+    assert training_config("metadata", load_parameters({"precision": asked})).precision == "float32"
+
+
+def test_the_default_trains_what_ships() -> None:
+    shipped = json.loads(resources.files("leadwise").joinpath("pretrained", "model.json").read_text(encoding="utf-8"))
+    recorded = shipped["networks"]["fusion"]["recipe"]
+    default = training_config("fusion", load_parameters({"seed": recorded["seed"], "precision": "bfloat16"}))
+    ours = default.parameters()
+    names = {name: RENAMED.get(name, name) for name in recorded}
+    assert {name for name, known in names.items() if known not in ours} == {
+        "privileged-weight", "teachers", "distillation", "time-stretch"
+    }  # fmt: skip
+    assert ours == {known: recorded[name] for name, known in names.items() if known in ours}
+
+
+def test_what_tuning_found_before_a_parameter_was_renamed_is_refused_by_name(tmp_path: Path) -> None:
+    parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
+    file = tuned_file("fusion", parameters)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"parameters": {"gain": 0.1}}))
+    with pytest.raises(TunedParametersError, match=r"fusion.json has gain, which no training takes"):
+        training_config("fusion", parameters)
