@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from leadwise.atomic import folder_written_atomically, one_at_a_time, write_atomically
+from leadwise.atomic import file_lock, folder_written_atomically, write_atomically
 from leadwise.cli import main
 from leadwise.config import PROJECT_ROOT
 from leadwise.datasets.store import open_store
@@ -145,7 +145,7 @@ def test_a_stage_names_what_did_not_fit_whatever_wrote_it(
         lambda disk: write_atomically(disk / "file", "x"),
         lambda disk: write_atomically(disk / "folder" / "file", "x"),
         lambda disk: folder_written_atomically(disk / "file").__enter__(),
-        lambda disk: one_at_a_time(disk / "file").__enter__(),
+        lambda disk: file_lock(disk / "file").__enter__(),
         lambda disk: (disk / "file").write_text("x"),
     ],
 )
@@ -212,12 +212,12 @@ from leadwise.config import load_parameters
 from leadwise.datasets.store import open_store
 from leadwise.disk import refusal
 from leadwise.training.fit import fit_model
-from leadwise.training.recipe import recipe_for
+from leadwise.training.config import training_config
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 def report(epoch, metrics):
     if epoch == 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-recipe = recipe_for("metadata", load_parameters({"epochs-metadata": 4}))
+recipe = training_config("metadata", load_parameters({"epochs-metadata": 4}))
 try:
     fit_model(recipe, open_store(Path(sys.argv[1])), Path(sys.argv[2]), report=report)
 except OSError as error:
@@ -230,8 +230,8 @@ def test_a_training_whose_checkpoint_does_not_fit_goes_on_from_the_one_before(
     simulated_store: Path, tmp_path: Path
 ) -> None:
     from leadwise.config import load_parameters
+    from leadwise.training.config import training_config
     from leadwise.training.fit import fit_model
-    from leadwise.training.recipe import recipe_for
 
     done = run("-c", CHECKPOINTS, simulated_store, tmp_path / "metadata")
     checkpoints = tmp_path / "metadata-checkpoints"
@@ -240,7 +240,7 @@ def test_a_training_whose_checkpoint_does_not_fit_goes_on_from_the_one_before(
     assert os.strerror(errno.EFBIG) in done.stdout
     assert [path.name for path in checkpoints.iterdir()] == ["epoch-0002"]
     assert json.loads((checkpoints / "epoch-0002" / "progress.json").read_text())["epochs"] == 2
-    recipe, store = recipe_for("metadata", load_parameters({"epochs-metadata": 4})), open_store(simulated_store)
+    recipe, store = training_config("metadata", load_parameters({"epochs-metadata": 4})), open_store(simulated_store)
     answers = []
     for name in ("metadata", "undisturbed"):
         history = fit_model(recipe, store, tmp_path / name, report=lambda *_: None)["history"]

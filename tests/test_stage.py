@@ -18,7 +18,7 @@ from free_port import free_port
 from leadwise import stage
 from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import LeadwiseError
-from leadwise.run_tags import keras_backend
+from leadwise.models.spec import keras_backend
 from leadwise.stage import child_run, log_store, run_stage, stage_run
 from leadwise.tracking_server import RETRIES
 

@@ -1,6 +1,5 @@
 """The tags that every run carries, so that a person finds it in the tracking UI."""
 
-import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from leadwise import __version__
 from leadwise.code_version import commit
 from leadwise.config import Parameters
+from leadwise.models.spec import keras_backend
 
 Level = Literal["pipeline", "stage", "model", "trial"]
 """What a run is of; a study is of a model."""
@@ -38,8 +38,3 @@ def data_tags(manifest: Mapping[str, Any]) -> dict[str, str]:
         "data.release": str(manifest["release"]),
         "data.simulated": str(manifest["simulated"]).lower(),
     }
-
-
-def keras_backend() -> str:
-    """The backend that ``leadwise.models.framework`` takes, without the seconds that importing Keras takes."""
-    return os.environ.get("KERAS_BACKEND") or "tensorflow"

@@ -57,10 +57,10 @@ from leadwise.datasets.store import open_store
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
-from leadwise.training.recipe import recipe_for
+from leadwise.training.config import training_config
 store, folder = open_store(Path(sys.argv[1])), Path(sys.argv[2])
 small = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 4}
-fit_model(recipe_for("fusion", load_parameters(small)), store, folder, report=lambda *_: None)
+fit_model(training_config("fusion", load_parameters(small)), store, folder, report=lambda *_: None)
 trained = load_trained(folder)
 np.savez(folder / "weights.npz", *trained.network.get_weights())
 np.save(folder / "answers.npy", trained.predict(store, store.rows("validation")))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.contract import LeadwiseError
-from leadwise.run_tags import keras_backend
+from leadwise.models.spec import keras_backend
 
 SETTINGS: dict[str, Any] = {"floatx": "float32", "image_data_format": "channels_last", "epsilon": 1e-7}
 """Keras' own defaults, which the recipes and the exported networks rely on."""

@@ -5,6 +5,7 @@ A new model is one file with its ``ModelSpec`` and one ``register_model``. Whoev
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -172,3 +173,8 @@ def model_spec(name: str) -> ModelSpec:
     if name not in MODELS:
         raise LeadwiseError(f"model: received {name!r}; allowed: {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def keras_backend() -> str:
+    """The backend that ``leadwise.models.framework`` takes, without the seconds that importing Keras takes."""
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"

@@ -206,7 +206,6 @@ SHOWN_PARAMETERS = (
     "batch-size",
     "weight-decay",
     "seed",
-    "teachers",
 )
 """Of a training, by their names in ``training.json``; the run's parameters hold all."""
 
