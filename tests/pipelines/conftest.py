@@ -9,27 +9,40 @@ from pathlib import Path
 
 import pytest
 import yaml
+from outward import outward
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.quiet import SETTINGS
 
 
 class Checkout:
-    """A clean copy of the project and the means to run commands in it."""
+    """A clean copy of the project and the means to run commands in it.
+
+    Attributes:
+        attempts: to reach another machine, of all commands; ``None``: they are not watched.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.attempts: list[str] | None = None
         self.tracking_uri = f"sqlite:///{folder / 'mlflow.db'}"
 
     def run(self, *command: str, tracking_uri: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command of this environment in the checkout; standard output and error in one text."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "PYTEST_")) and name not in SETTINGS
+        }
         environment = inherited | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_TRACKING_URI": tracking_uri or self.tracking_uri,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
         }
         environment.pop("PYTHONPATH", None)
+        if self.attempts is not None:
+            found = outward(command, environment, self.folder, timeout_s=1800)
+            self.attempts.extend(found.attempts)
+            return subprocess.CompletedProcess(command, found.status, found.said)
         return subprocess.run(
             command,
             cwd=self.folder,

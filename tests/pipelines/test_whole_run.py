@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from outward import cannot_watch
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.reports.report_page import SIMULATED
@@ -76,6 +77,8 @@ class WholeRun:
 @pytest.fixture(scope="module")
 def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
     checkout = new_checkout()
+    if not cannot_watch():
+        checkout.attempts = []
     status, output = checkout.mlflow_run("main", **SMALL, **LOW_FLOORS)
     assert status == 0, output[-6000:]
     client = MlflowClient(checkout.tracking_uri)
@@ -94,6 +97,13 @@ def test_the_runs_form_one_tree(whole_run: WholeRun) -> None:
     for study in whole_run.children(whole_run.stage("tune")):
         assert len(whole_run.children(study)) == TRIALS
     assert {run.info.status for run in whole_run.runs} == {"FINISHED"}
+
+
+def test_nothing_leaves_this_machine(whole_run: WholeRun) -> None:
+    """Of the whole run, which lasts long enough for every library to call home."""
+    if reason := cannot_watch():
+        pytest.skip(reason)
+    assert whole_run.checkout.attempts == []
 
 
 def test_what_was_asked_of_main_reached_the_stages(whole_run: WholeRun) -> None:
