@@ -153,18 +153,18 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
             if broken is None or broken.state in COUNTED:
                 raise
             if not orderly or not isinstance(error, ValueError | AssertionError | UpdateFinishedTrialError):
-                try_again(study, broken)
+                try_again(study, broken, most=None)
                 raise
             # How Optuna puts it that another worker took this one for lost, because it slept.
             begun = -1
 
 
-def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Put the values of a trial that lost its process in line, unless they were tried too often."""
+def try_again(study: optuna.Study, trial: FrozenTrial, most: int | None = MOST_RETRIES) -> None:
+    """Put the values of a trial that did not come to its end in line, unless they were tried again so often before."""
     trial.user_attrs = {RETRY_OF: trial.number} | ({DEFAULTS: True} if DEFAULTS in trial.user_attrs else {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
+        RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
 
 
 def _lost(study: optuna.Study, trial: FrozenTrial) -> None:
