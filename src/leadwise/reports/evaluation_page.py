@@ -155,7 +155,7 @@ def thresholds_section(evaluation: "Evaluation", figures: Path) -> Section:
     parts: list[Part] = [
         Text(
             f"Thresholds on the calibrated probability, chosen on fold {VALIDATION_FOLD}. Sensitivity: of those with "
-            "the finding, the share that is reported. Predictive values: of the reports (positive) and of the silences "
+            "the finding, the share that is reported. Predictive values: of the reports (positive) and of the rest "
             "(negative), the share that is right, where as many are ill as here."
         )
     ]
@@ -344,9 +344,9 @@ def _tiles(evaluation: "Evaluation") -> list[Tile]:
     floor = number(evaluation.metrics["test/floor/binary_accuracy"])
     asked = (
         ("macro AUROC", "test/macro_auroc", ""),
-        ("mean accuracy at 0.5", "test/binary_accuracy", f"always silent: {floor}"),
+        ("mean accuracy at 0.5", "test/binary_accuracy", f"always negative: {floor}"),
         ("macro F1, chosen thresholds", "test/chosen/macro_f1", ""),
-        ("all five right, at 0.5", "test/exact_match", ""),
+        ("subset accuracy at 0.5", "test/exact_match", ""),
         ("Brier score", "test/brier", "0 is perfect"),
         ("calibration error", "test/ece", "0 is perfect"),
     )

@@ -29,7 +29,7 @@ from leadwise.evaluation.files import (
     SUMMARY_FILE,
     write_json,
 )
-from leadwise.evaluation.metric_registry import headline_names
+from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
 from leadwise.evaluation.robustness import RobustnessError, read_robustness
 from leadwise.reports.breakdown_figures import robustness_figure
 from leadwise.reports.report_page import (
@@ -44,7 +44,6 @@ from leadwise.reports.report_page import (
     Tile,
     duration,
     estimate,
-    number,
     picture,
     signed,
     write_page,
@@ -165,16 +164,14 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
 
 
 def _models_section(summary: Mapping[str, Any]) -> Section:
-    columns = {of.title: name for name, of in headline_names().items()}
+    models = summary["models"]
+    named = headline_names() | {FLOOR: metric_names()[FLOOR]}
     parts: list[Part] = []
-    for protocol, rows_meant in (("test", "All records"), ("labelled", "Records with a label")):
-        floor = summary["models"][0][protocol]["floor/binary_accuracy"]["value"]
+    for protocol, caption in (("test", "All records"), ("labelled", "Records with a label")):
         rows = [
-            Row([Cell(model["model"]), *(_estimate(model[protocol][name]) for name in columns.values())])
-            for model in summary["models"]
+            Row([Cell(of.title), *(_estimate(model[protocol][name]) for model in models)]) for name, of in named.items()
         ]
-        caption = f"{rows_meant}; never saying anything has an accuracy of {number(floor)}"
-        parts.append(Table(("model", *columns), rows, caption))
+        parts.append(Table(("metric", *(model["model"] for model in models)), rows, caption, compact=True))
     cost = [
         Row(
             [
@@ -184,7 +181,7 @@ def _models_section(summary: Mapping[str, Any]) -> Section:
                 Cell(f"{model['best_epoch']} of {model['epochs']}"),
             ]
         )
-        for model in summary["models"]
+        for model in models
     ]
     return Section("models", "Side by side", [*parts, Table(("model", "parameters", "trained in", "best epoch"), cost)])
 
