@@ -1,6 +1,5 @@
 """One simulated record in every form in which a scoring server takes it."""
 
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.serving.client import request_row
 
-JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
+JSON = "application/json"
 
 Body = tuple[bytes, str]
 """What is sent, and its content type."""
@@ -33,16 +32,6 @@ def as_json(rows: list[dict[str, Any]]) -> Body:
     return json.dumps({"inputs": rows}).encode(), JSON
 
 
-def as_parquet(row: Mapping[str, Any]) -> Body:
-    """A request with this record as a Parquet table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row)]), sink)
-    return sink.getvalue(), PARQUET
-
-
 def one_record() -> Body:
     """The smallest form of one record."""
     return as_json([payloads()["base64 int16"]])
@@ -58,7 +47,6 @@ def mixed() -> list[Body]:
     return [
         *(as_json([row]) for row in forms.values()),
         *(as_json([small]) for _ in range(4)),
-        *(as_parquet(row) for row in (small, lists)),
         as_json([small] * 16),
         as_json([small] * 64),
         as_json([lists] * 32),

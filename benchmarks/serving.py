@@ -5,7 +5,7 @@ Both servers serve the same network, one after the other, each pinned to the two
 - one record at a time (p50, p95, p99) and four clients at once (records/s), keep-alive; the Keras flavour gets the
   windows of the record, standardised, and does nothing but predict
 - one record in base64 less the bare ONNX Runtime call on the same windows
-- forms of the payload: nested lists, base64 of float32 and int16, Parquet
+- forms of the payload: nested lists, base64 of float32 and int16
 - batches of 1 to 256 records in one request; one worker and two, and ``leadwise serve`` in place of MLflow's command
 - seconds until the server answers, and the memory of all its processes
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from payload_forms import JSON, Body, as_json, as_parquet, payloads
+from payload_forms import JSON, Body, as_json, payloads
 from scoring_server import Server, serving
 from serving_models import EXPERIMENT, Served, log_both
 from serving_tables import compared, markdown
@@ -148,7 +148,7 @@ def measure_leadwise(served: Served, effort: Effort) -> dict[str, Any]:
                 "four clients, records/s": together(server, as_json([base64_row]), effort),
             } | server.memory()
             if name == "workers 1":
-                forms = {form: as_json([row]) for form, row in rows.items()} | {"Parquet": as_parquet(base64_row)}
+                forms = {form: as_json([row]) for form, row in rows.items()}
                 found["payloads"] = {
                     form: {"bytes": len(body[0])} | alone(server, body, effort) for form, body in forms.items()
                 }

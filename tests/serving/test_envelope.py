@@ -1,15 +1,12 @@
-import io
 import json
 import math
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.serving.envelope import rows_of_json
-from leadwise.serving.parquet_rows import rows_of_parquet
 from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError
 
 ROWS = [{"id": "a", "age": 50, "leads": ["I", "II"]}, {"id": "b", "age": 60, "leads": ["II", "I"]}]
@@ -57,16 +54,6 @@ def test_a_signal_in_base64_is_one_row_or_a_column() -> None:
     assert rows_of_json(json.dumps({"inputs": row}).encode())[0] == [row]
     columns = {name: [value, value] for name, value in row.items()}
     assert rows_of_json(json.dumps({"inputs": columns}).encode())[0] == [row, row]
-
-
-def test_a_parquet_table_gives_rows() -> None:
-    stream = io.BytesIO()
-    pd.DataFrame([{"id": "a", "age": 50, "signal": [[1.0, 2.0], [3.0, 4.0]]}, {"id": "b", "age": 60}]).to_parquet(
-        stream
-    )
-    first, second = rows_of_parquet(stream.getvalue())
-    assert (first["id"], first["age"], [list(row) for row in first["signal"]]) == ("a", 50, [[1, 2], [3, 4]])
-    assert second["signal"] is None
 
 
 @pytest.mark.parametrize(
@@ -117,47 +104,6 @@ def test_more_than_is_allowed_is_a_413(body: bytes, code: str) -> None:
     with pytest.raises(RequestError) as caught:
         rows_of_json(body)
     assert (caught.value.code, caught.value.status) == (code, 413)
-
-
-def test_what_is_no_parquet_table_is_refused() -> None:
-    with pytest.raises(RequestError, match="body: not a Parquet table"):
-        rows_of_parquet(b"PAR1 7.654321 PAR1")
-
-
-def parquet(table: pd.DataFrame) -> bytes:
-    stream = io.BytesIO()
-    table.to_parquet(stream)
-    return stream.getvalue()
-
-
-def test_a_parquet_table_of_texts_bytes_and_gaps_gives_rows() -> None:
-    rows = [
-        {"id": "a", "signal": b"\x01\x02", "leads": ["I", "II"], "shape": [1, 2], "age": None},
-        {"id": None, "signal": None, "leads": None, "shape": None, "age": 60.0},
-        {"id": "c", "signal": b"\x03", "leads": ["II"], "shape": [3, 4], "age": 61.5},
-    ]
-    table = pd.DataFrame(rows, index=["x", "y", "z"])
-    found = rows_of_parquet(parquet(table))
-    for row in found:
-        row["shape"] = None if row["shape"] is None else list(row["shape"])
-        row["age"] = None if row["age"] is None or math.isnan(row["age"]) else row["age"]
-    assert found == rows
-
-
-@pytest.mark.parametrize(
-    ("table", "code"),
-    [
-        (pd.DataFrame({"age": [50] * (MOST_RECORDS + 1)}), "too_many_records"),
-        (pd.DataFrame({"age": []}), "no_records"),
-        # Both are a few kilobytes of Parquet.
-        (pd.DataFrame({"signal": [[0.0] * (MOST_VALUES // 100)] * 101}), "too_many_values"),
-        (pd.DataFrame({"signal": ["A" * 10**6] * 100}), "too_large"),
-    ],
-)
-def test_a_parquet_table_that_holds_too_much_is_refused(table: pd.DataFrame, code: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        rows_of_parquet(parquet(table))
-    assert caught.value.code == code
 
 
 json_values = st.recursive(

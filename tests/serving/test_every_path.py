@@ -65,11 +65,6 @@ class Paths:
         packed = base64.b64encode(samples.tobytes()).decode()
         return self._posted({"signal": packed, "shape": list(samples.shape), **how, **UV})
 
-    def table_of_requests(self, uv: np.ndarray) -> Answer:
-        body = io.BytesIO()
-        pd.DataFrame([{"signal": uv.tolist(), **UV}]).to_parquet(body)
-        return dict(respond(self.scorer, body.getvalue(), "application/vnd.apache.parquet")[1]["predictions"][0])
-
     def npy(self, samples: np.ndarray) -> Answer:
         np.save(self.folder / "rec.npy", samples)
         return self._predicted("rec.npy", *HINTS, "--leads", ",".join(LEADS))
@@ -113,7 +108,6 @@ PATHS: dict[str, Callable[[Paths, np.ndarray], Answer]] = {
     "lists of floats": lambda paths, uv: paths.lists(uv.astype(float)),
     "base64 of int16": lambda paths, uv: paths.in_base64(uv, dtype="int16", units_per_count=1),
     "base64 of float32": lambda paths, uv: paths.in_base64(uv.astype("<f4"), dtype="float32"),
-    "table of requests": Paths.table_of_requests,
     "NPY": Paths.npy,
     "NPY of floats": lambda paths, uv: paths.npy(uv.astype(np.float32)),
     "NPZ": Paths.npz,
@@ -301,18 +295,6 @@ def test_a_wrong_checksum_is_a_flag_wherever_it_is_asked(
             assert noticed(answer) == DAMAGED
     done = score_batch(damaged.parent, tmp_path / "answers.parquet", package_folder, workers=1)
     assert noticed({"quality": pd.read_parquet(done.file)["quality"][0]}) == DAMAGED
-
-
-def test_a_table_of_requests_carries_what_was_noticed(scorer: Scorer, damaged: Path, ecg_mv: np.ndarray) -> None:
-    body = io.BytesIO()
-    rows = [read_ecg(damaged).request_row(), {"signal": ecg_mv.tolist(), "fs_hz": 100.0}]
-    rows[1]["noticed"] = {"rate_suspected": []}
-    pd.DataFrame(rows).to_parquet(body)
-    status, content = respond(scorer, body.getvalue(), "application/vnd.apache.parquet")
-    assert status == 200
-    first, second = content["predictions"]
-    assert noticed(first) == DAMAGED
-    assert flags(second) == {"rate_suspected": []}
 
 
 @pytest.mark.parametrize(

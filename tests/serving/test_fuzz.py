@@ -155,7 +155,6 @@ def test_the_same_server_answers_after_all_of_them(server: LiveServer) -> None:
             good = session.post(f"{server.url}/invocations", data=body, headers={"Content-Type": kind}, timeout=60)
             assert good.status_code == 200
     log = server.said()
-    # The process that reads Parquet comes and goes.
     assert before.keys() <= server.processes().keys()
     assert log.count("POST /invocations") >= BODIES // 4
     assert not {trace for trace in ("Traceback", MARKER, CHUNK, "while answering", "ERROR") if trace in log}

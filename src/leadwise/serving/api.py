@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 from leadwise.memory import return_freed_memory
 from leadwise.serving.connections import LARGE_BODY, ServerLimits, limit_connections
 from leadwise.serving.envelope import read_parameters, refuse_size, rows_of_json
-from leadwise.serving.parquet_rows import rows_of_parquet
-from leadwise.serving.pyfunc_rows import mend_ids, tell_mended
 from leadwise.serving.scorer import Scorer
 from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, RequestCode, RequestError
 
@@ -217,8 +215,7 @@ def _unpack(body: bytes) -> Iterator[bytes]:
         raise RequestError("not_gzip", "body", "cut off, or more follows its end in gzip")
 
 
-JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
-PARQUET_TYPES = frozenset({PARQUET, "application/x-parquet"})
+JSON = "application/json"
 PATHS = frozenset({"/invocations", "/ping", "/health", "/version"})
 
 _logger = logging.getLogger(__name__)
@@ -306,15 +303,14 @@ def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int,
     """
     try:
         refuse_size(len(body))
-        is_json = _is_json(content_type)
-        rows, parameters = rows_of_json(body) if is_json else (rows_of_parquet(body), None)
-        mended = frozenset() if is_json else mend_ids(rows)
+        _require_json(content_type)
+        rows, parameters = rows_of_json(body)
         asked = read_parameters(parameters, scorer.policies)
         if asked.explain and len(rows) > MOST_EXPLAINED:
             raise RequestError(
                 "too_many_records", "params.explain", f"received {len(rows)} rows; {MOST_EXPLAINED} can be explained"
             )
-        answers = list(tell_mended(scorer.answers(rows, asked), mended))
+        answers = list(scorer.answers(rows, asked))
     except RequestError as error:
         return _refused(error)
     except Exception as error:
@@ -333,13 +329,11 @@ def _refused(error: RequestError) -> tuple[int, dict[str, Any]]:
     return error.status, _refusal("INVALID_PARAMETER_VALUE", told)
 
 
-def _is_json(content_type: str | None) -> bool:
-    """Whether the body is JSON; else it is Parquet."""
+def _require_json(content_type: str | None) -> None:
     kind, _, parameters = (content_type or "").lower().partition(";")
     charset = parameters.strip().removeprefix("charset=").strip('"')
-    if kind.strip() not in {JSON, *PARQUET_TYPES} or charset not in {"", "utf-8"}:
-        raise RequestError("content_type", "Content-Type", f"{JSON} in UTF-8 or {PARQUET} is needed")
-    return kind.strip() == JSON
+    if kind.strip() != JSON or charset not in {"", "utf-8"}:
+        raise RequestError("content_type", "Content-Type", f"{JSON} in UTF-8 is needed")
 
 
 def _refusal(error_code: str, error: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,6 @@ def word(value: Any, field: str, allowed: tuple[str, ...]) -> str:
 RequestCode = Literal[
     "not_json",
     "repeated_key",
-    "not_parquet",
     "not_an_envelope",
     "no_records",
     "too_large",
@@ -118,10 +117,10 @@ class RequestError(LeadwiseError):
 
 
 LARGEST_BODY = 64 * 2**20
-"""Bytes of a body; of a Parquet table also its content unpacked. 10 min of 12 leads at 2,000 Hz in base64 are 38 MB."""
+"""Bytes of a body. 10 min of 12 leads at 2,000 Hz in base64 are 38 MB."""
 MOST_RECORDS = 1024
 MOST_VALUES = 4_000_000
-"""Numbers and other values written out in JSON or as lists in Parquet: 10 min of 12 leads at 500 Hz are 3.6 million."""
+"""Numbers and other values written out in JSON: 10 min of 12 leads at 500 Hz are 3.6 million."""
 MOST_LISTS = 400_000
 """Lists and objects in JSON; an empty one takes 25 times as many bytes in memory as in the body."""
 MOST_EXPLAINED = 8
