@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leadwise.serving.batch.parts import READ_TOGETHER
+from leadwise.serving.batch import READ_TOGETHER
 from leadwise.serving.scorer import Scorer
 
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent
 SCORE = """
 import json, sys, time
 from pathlib import Path
-from leadwise.serving.batch.run import score_batch
+from leadwise.serving.batch import score_batch
 
 source, output, package, workers = *map(Path, sys.argv[1:4]), int(sys.argv[4])
 started = time.perf_counter()

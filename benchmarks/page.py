@@ -25,8 +25,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from leadwise.app.case import case_of_file
 from leadwise.app.figure import ecg_svg
-from leadwise.app.find_model import local_model
-from leadwise.app.model_source import LocalModel
+from leadwise.app.model_source import LocalModel, local_model
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.formats import read_ecg

@@ -9,8 +9,7 @@ from leadwise.contract import LeadwiseError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Become the page; nothing is logged, as nothing is computed."""
-    from leadwise.app.launch import launch
-    from leadwise.app.settings import Settings
+    from leadwise.app.settings import Settings, launch
 
     section = parse_arguments("app", arguments).app
     try:

@@ -9,7 +9,7 @@ from leadwise.stage import run_stage
 def work(parameters: Parameters) -> None:
     """Fetch the networks, score what is not scored yet, and say where the answers are."""
     from leadwise.registry.load import package_folder
-    from leadwise.serving.batch.run import score_batch
+    from leadwise.serving.batch import score_batch
 
     section = parameters.score
     hints = {

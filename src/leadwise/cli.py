@@ -243,7 +243,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from leadwise.predict.command import Options, predict
+    from leadwise.predict import Options, predict
 
     return predict(
         Options(
@@ -326,7 +326,7 @@ def _score(options: argparse.Namespace) -> str:
     if options.workers < 0:
         options.parser.error(f"--workers: received {options.workers}; 0 or more is needed")
     from leadwise.registry.load import found_package
-    from leadwise.serving.batch.run import score_batch
+    from leadwise.serving.batch import score_batch
 
     with found_package(options.model) as (package, name):
         done = score_batch(
@@ -357,8 +357,7 @@ def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _app(options: argparse.Namespace) -> None:
-    from leadwise.app.launch import launch
-    from leadwise.app.settings import Settings
+    from leadwise.app.settings import Settings, launch
 
     port, address = options.port, options.address
     if port is None or address is None:

@@ -12,19 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.app.answer_html import rates_html
-from leadwise.app.body_units import UNITS, from_model, limits, to_model
+from leadwise.app.answer import rates_html
 from leadwise.app.case import Case, case_of_example
-from leadwise.app.escaping import plain
-from leadwise.app.examples import simulated_examples
-from leadwise.app.export import curl_command, request_body
 from leadwise.app.figure import explained_part
-from leadwise.app.find_model import local_model
-from leadwise.app.model_source import LocalModel, ModelSourceError
-from leadwise.app.ptbxl_examples import ExampleError, ptbxl_examples
-from leadwise.app.report import A4_MM, as_file, report_figure
-from leadwise.app.rest_model import RestModel
+from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
+from leadwise.app.model_source import LocalModel, ModelSourceError, RestModel, local_model
+from leadwise.app.patient_form import UNITS, from_model, limits, to_model
+from leadwise.app.report import A4_MM, as_file, curl_command, report_figure, request_body
 from leadwise.app.settings import Settings, SettingsError
+from leadwise.app.style import plain
 from leadwise.contract import FACT_RANGES, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
 from leadwise.serving.envelope import rows_of_json
 from leadwise.serving.explanations import explanation_told

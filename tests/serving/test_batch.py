@@ -20,8 +20,8 @@ import wfdb
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.serving.batch.run import BatchError, score_batch
-from leadwise.serving.batch.source import SourceError, entries
+from leadwise.serving.batch import BatchError, score_batch
+from leadwise.serving.batch_source import SourceError, entries
 from leadwise.serving.envelope import Asked
 from leadwise.serving.scorer import Scorer
 
@@ -114,7 +114,7 @@ def test_a_table_says_which_files_and_what_is_known_of_the_patients(
 KILLED_IN_MID_RUN = """
 import os, signal, sys
 from pathlib import Path
-from leadwise.serving.batch.run import score_batch
+from leadwise.serving.batch import score_batch
 
 replace = os.replace
 
@@ -278,7 +278,7 @@ def test_what_does_not_fit_on_the_disk_is_named_and_the_next_run_goes_on(
     folder: Path, package_folder: Path, tmp_path: Path, limit: int, name: str, workers: int
 ) -> None:
     program = (
-        "import resource, sys; from pathlib import Path; from leadwise.serving.batch.run import score_batch\n"
+        "import resource, sys; from pathlib import Path; from leadwise.serving.batch import score_batch\n"
         "limit, workers = map(int, sys.argv[4:]); resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
         "try: score_batch(*map(Path, sys.argv[1:4]), workers=workers, part_records=3)\n"
         "except OSError as error: sys.exit(str(error))"

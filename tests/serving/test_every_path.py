@@ -23,7 +23,7 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.ecg.formats import read_ecg
 from leadwise.serving import Client
 from leadwise.serving.api import respond
-from leadwise.serving.batch.run import score_batch
+from leadwise.serving.batch import score_batch
 from leadwise.serving.scorer import Scorer
 
 Answer = dict[str, Any]

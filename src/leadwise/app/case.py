@@ -8,12 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.app.examples import Example
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
 from leadwise.serving.request import FACTS
 
 Facts = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recording to look at.
+
+    Attributes:
+        record: the recording.
+        title: its headline.
+        about: where it comes from and what it shows, in a sentence.
+    """
+
+    record: ECGRecord
+    title: str
+    about: str
 
 
 @dataclass(frozen=True)

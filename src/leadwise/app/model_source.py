@@ -1,13 +1,16 @@
 """Who answers the page: a package in this process, or anything else that takes rows of a request."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer
+from leadwise.evaluation.decisions import POLICIES
+from leadwise.registry.load import PRETRAINED, found_package
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 USUAL_URL = "http://127.0.0.1:5001"
 """Where `make serve` answers."""
@@ -94,3 +97,89 @@ class LocalModel:
         except Exception as error:
             raise ModelSourceError(f"{folder}: no package that can be read ({type(error).__name__})") from None
         return cls(scorer, title, rates)
+
+
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class RestModel:
+    """A server, which says no more of itself than its answers do: every package has all policies."""
+
+    url: str
+    policies: tuple[str, ...] = POLICIES
+    preferred: str = ""
+    simulated: bool | None = None
+    rates: Mapping[str, Rates] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return f"the server at {self.url}"
+
+    def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
+        from leadwise.serving.client import Client, ClientError
+
+        try:
+            with Client(self.url, timeout_s=TIMEOUT_S, retries=1) as client:
+                (answer,) = client.score([row], policy=policy, explain=list(explain) or None)
+        except ClientError as error:
+            raise ModelSourceError(f"{error}; `make serve` starts a server that answers the page") from None
+        return answer
+
+
+def find_model(settings: Settings) -> ModelSource:
+    """Whoever the settings name; else the champion of PTB-XL, what Leadwise brings along, the champion of a simulation.
+
+    Raises:
+        ModelSourceError: there is nobody.
+    """
+    if settings.url:
+        return RestModel(settings.url.rstrip("/").removesuffix("/invocations"))
+    return local_model(settings.model or None)
+
+
+def local_model(name: str | None) -> LocalModel:
+    """A model in this process.
+
+    Args:
+        name: as ``leadwise.registry.load.found_package`` takes it.
+
+    Raises:
+        ModelSourceError: there is none of that name.
+    """
+    try:
+        with found_package(name) as (folder, address):
+            version = registered_version(folder.parent)
+            return LocalModel.load(folder, _title(address, version), version)
+    except ModelSourceError:
+        raise
+    except LeadwiseError as error:
+        raise ModelSourceError(str(error)) from None
+
+
+def _title(address: str, version: RegisteredVersion | None) -> str:
+    if address == PRETRAINED:
+        return "the model that Leadwise brings along"
+    if ":/" not in address:
+        return f"the package in {address}"
+    if version is None:
+        return address
+    return f"{version.name}, version {version.version}" + (", the champion" if address.endswith("@champion") else "")
+
+
+T = TypeVar("T")
+KEPT = 12
+RECORDINGS_KEPT = 4
+"""A recording of ten minutes takes up to 60 MB."""
+
+
+def remembered(
+    state: MutableMapping[Any, Any], name: str, key: Hashable, make: Callable[[], T], *, kept: int = KEPT
+) -> T:
+    """What ``make`` gave for a key; of each name the last ``kept``."""
+    known: dict[Hashable, T] = state.setdefault(f"remembered-{name}", {})
+    if key not in known:
+        known[key] = make()
+        while len(known) > kept:
+            del known[next(iter(known))]
+    return known[key]

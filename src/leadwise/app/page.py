@@ -6,20 +6,24 @@ from typing import Any
 
 import streamlit as st
 
-from leadwise.app.answer_html import alert_html, aside_html, foot_html, heading, quality_html
-from leadwise.app.answer_panel import choose_policy, show_answer
+from leadwise.app.answer import (
+    alert_html,
+    aside_html,
+    choose_policy,
+    error_sentence,
+    foot_html,
+    heading,
+    quality_html,
+    show_answer,
+)
 from leadwise.app.case import Case, facts_row
-from leadwise.app.examples import Example, simulated_examples
-from leadwise.app.export_panel import show_export
-from leadwise.app.facts_form import facts_of_patient
-from leadwise.app.figure_panel import PLAIN, choose_explained, choose_part, show_figure
-from leadwise.app.find_model import find_model
-from leadwise.app.input_panel import EXAMPLE, choose_case
-from leadwise.app.memory import remembered
-from leadwise.app.model_source import ModelSource, ModelSourceError
+from leadwise.app.figure import PLAIN, choose_explained, choose_part, show_figure
+from leadwise.app.inputs import EXAMPLE, Example, choose_case, simulated_examples
+from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
+from leadwise.app.patient_form import facts_of_patient
+from leadwise.app.report import show_export
 from leadwise.app.settings import Settings
 from leadwise.app.style import CSS
-from leadwise.app.words import error_sentence
 from leadwise.contract import LeadwiseError
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
@@ -45,7 +49,7 @@ def _examples(tree: str) -> Mapping[str, Example]:
     """The same for all sessions: simulated, or out of a published data set."""
     if not tree:
         return simulated_examples()
-    from leadwise.app.ptbxl_examples import ptbxl_examples
+    from leadwise.app.inputs import ptbxl_examples
 
     return ptbxl_examples(Path(tree))
 

@@ -1,16 +1,17 @@
 """The one-page report: the ECG to scale, the answer in words, and the probabilities, on A4 across."""
 
 import io
+import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import streamlit as st
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leadwise.app.case import Facts
-from leadwise.app.figure import explained_part, part_title
-from leadwise.app.report_notes import NotesBelow, draw_notes, notes_height_mm
-from leadwise.app.words import (
+from leadwise.app.answer import (
     NOT_COVERED,
     SIGNS,
     VERDICT_WORDS,
@@ -21,10 +22,67 @@ from leadwise.app.words import (
     verdict,
     warning_sentence,
 )
+from leadwise.app.case import Case, Facts
+from leadwise.app.figure import explained_part, part_title
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, draw_ecg, draw_probabilities, percent, ten_seconds
+from leadwise.reports.ecg_figure import (
+    PANEL_HEIGHT_MM,
+    PNG_DPI,
+    Strip,
+    Underlay,
+    draw_ecg,
+    draw_probabilities,
+    percent,
+    ten_seconds,
+)
 from leadwise.reports.explanation_figure import explanation_underlay
+from leadwise.serving.explanations import explanation_told
+
+LINE_MM = 3.7
+GAP_MM = 4.0
+_INK = "#1B1B2B"
+
+Columns = tuple[Sequence[str], Sequence[str]]
+
+
+def notes_height_mm(columns: Columns) -> float:
+    """How high two columns are."""
+    return max(map(len, columns)) * LINE_MM + GAP_MM
+
+
+def draw_notes(page: Axes, columns: Columns, left: float, bottom: float, width: float) -> None:
+    """Draw two columns; the data unit of ``page`` is one millimetre."""
+    top = bottom + notes_height_mm(columns) - GAP_MM / 2
+    for k, lines in enumerate(columns):
+        for number, line in enumerate(lines):
+            y = top - (number + 1) * LINE_MM + 1
+            # A text of somebody else's may hold dollars, which mean no formula here.
+            page.text(left + k * width / 2, y, line, fontsize=8, color=_INK, family="DejaVu Sans", parse_math=False)
+
+
+@dataclass(frozen=True)
+class NotesBelow:
+    """An ``ecg_figure.Underlay`` that adds two columns of text below the legend of another one."""
+
+    columns: Columns
+    inner: Underlay | None = None
+
+    @property
+    def legend_height_mm(self) -> float:
+        return notes_height_mm(self.columns) + (self.inner.legend_height_mm if self.inner else 0)
+
+    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
+        """What the other one draws."""
+        if self.inner:
+            self.inner.draw_strip(paper, strip, baseline)
+
+    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
+        """The other one's legend, and the text below it."""
+        if self.inner:
+            self.inner.draw_legend(page, left, bottom + notes_height_mm(self.columns), width)
+        draw_notes(page, self.columns, left, bottom, width)
+
 
 COLUMN_CHARACTERS = 86
 A4_MM = (297.0, 210.0)
@@ -140,3 +198,64 @@ def as_file(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
     target = io.BytesIO()
     figure.savefig(target, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {"Software": None})
     return target.getvalue()
+
+
+REQUEST_FILE = "leadwise-request.json"
+
+
+def request_body(row: Mapping[str, Any], policy: str | None, explain: list[str]) -> dict[str, Any]:
+    """A request for the REST server that gets the page's answer."""
+    params: dict[str, Any] = {"policy": policy} if policy else {}
+    if explain:
+        params["explain"] = explain
+    return {"inputs": [dict(row)]} | ({"params": params} if params else {})
+
+
+def curl_command(body: Mapping[str, Any], url: str) -> str:
+    """What sends it: all of it where there is no recording, else with the file that the page hands out beside."""
+    send = f"curl -s {url}/invocations -H 'Content-Type: application/json' -d "
+    if "signal" in body["inputs"][0]:
+        return f"{send}@{REQUEST_FILE}"
+    return f"{send}'{json.dumps(body)}'"
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Text for a download."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def show_export(
+    case: Case,
+    facts: Facts,
+    answer: Mapping[str, Any],
+    facts_answer: Mapping[str, Any] | None,
+    *,
+    policy: str | None,
+    explained: str | None,
+    start_s: float,
+    url: str,
+) -> None:
+    """Draw the downloads. A report is made when it is asked for."""
+    record = case.drawn(facts)
+    told = facts_answer if facts_answer and "error" not in facts_answer else None
+    explanation = explanation_told(answer, explained) if explained else None
+
+    def report(kind: Literal["pdf", "png"]) -> Callable[[], bytes]:
+        def make() -> bytes:
+            figure = report_figure(record, facts, case.title, answer, told, explanation=explanation, start_s=start_s)
+            return as_file(figure, kind)
+
+        return make
+
+    body = request_body(case.row(facts), policy, [explained] if explained else [])
+    columns = st.columns(4)
+    columns[0].download_button("Report, PDF", report("pdf"), "leadwise-report.pdf", width="stretch", on_click="ignore")
+    columns[1].download_button("Report, PNG", report("png"), "leadwise-report.png", width="stretch", on_click="ignore")
+    columns[2].download_button(
+        "Answer, JSON", as_json(answer), "leadwise-answer.json", "application/json", width="stretch", on_click="ignore"
+    )
+    columns[3].download_button(
+        "Request, JSON", as_json(body), REQUEST_FILE, "application/json", width="stretch", on_click="ignore"
+    )
+    st.caption("The same answer from the REST server (`make serve`), with the request above:")
+    st.code(curl_command(body, url), language="bash", wrap_lines=True)

@@ -1,9 +1,12 @@
 """What the page was started with. The environment carries it, as Streamlit starts the page itself."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from leadwise.contract import LeadwiseError
 
@@ -55,3 +58,26 @@ class Settings:
             raise SettingsError(f"url: received {self.url[:60]!r}; http:// or https:// is needed")
         if self.tree and not Path(self.tree).is_dir():
             raise SettingsError(f"tree: {self.tree}: no such folder; a PTB-XL tree is needed")
+
+
+ENTRANCE = Path(__file__).with_name("entrance.py")
+
+
+def launch(settings: Settings, port: int, address: str) -> NoReturn:
+    """Become Streamlit, which serves the page until it is stopped.
+
+    Args:
+        settings: who answers, and what examples there are.
+        port: of the page.
+        address: to listen at; ``0.0.0.0`` lets other machines in.
+
+    Raises:
+        SettingsError: a setting is not allowed.
+        ModuleNotFoundError: Streamlit is not installed.
+    """
+    if find_spec("streamlit") is None:
+        raise ModuleNotFoundError("No module named 'streamlit'", name="streamlit")
+    settings.check()
+    os.environ.update(settings.to_environment())
+    options = [f"--server.port={port}", f"--server.address={address}", "--server.showEmailPrompt=false"]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(ENTRANCE), *options])

@@ -1,5 +1,7 @@
 """How the page looks beyond Streamlit's theme. Colours are those of Okabe and Ito; signs and words say the same."""
 
+import re
+
 CSS = """
 <style>
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 6.5rem; max-width: 1340px}
@@ -56,3 +58,11 @@ CSS = """
 }
 </style>
 """
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+.!|$~:-])")
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: a file's name may hold a link, or a picture to be fetched."""
+    return _SPECIAL.sub(r"\\\1", text)

@@ -141,7 +141,7 @@ def waves(monkeypatch: pytest.MonkeyPatch) -> Format:
 def test_a_format_registered_from_outside_is_read_searched_for_and_taken_by_the_page(
     ecg: Callable[..., Any], tmp_path: Path, waves: Format
 ) -> None:
-    from leadwise.serving.batch.source import entries
+    from leadwise.serving.batch_source import entries
 
     one = ecg(500)
     content = b"WAVES00500" + one.microvolts.astype("<i2").tobytes()
@@ -158,7 +158,7 @@ def test_the_page_takes_what_is_registered(ecg: Callable[..., Any], waves: Forma
     from streamlit.testing.v1 import AppTest
 
     def page() -> None:
-        from leadwise.app.upload_panel import uploaded_case
+        from leadwise.app.inputs import uploaded_case
 
         uploaded_case()
 

@@ -1,23 +1,113 @@
 """The answer as HTML: quality first, then the classes. Everything that came from outside is escaped."""
 
+import re
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
-from leadwise.app.model_source import Rates
-from leadwise.app.words import (
-    CLASS_WORDS,
-    NOT_COVERED,
-    SIGNS,
-    VERDICT_WORDS,
-    facts_words,
-    flag_sentence,
-    reason,
-    verdict,
-)
+import streamlit as st
+
+from leadwise.app.model_source import ModelSource, Rates
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.ecg.formats import ReadECG
 from leadwise.reports.ecg_figure import percent
+
+Verdict = Literal["yes", "uncertain", "no"]
+
+CLASS_WORDS: Mapping[str, str] = {
+    "NORM": "nothing in the tracing is out of the ordinary",
+    "MI": "signs that heart muscle has lost its blood supply, now or long ago",
+    "STTC": "the part after each beat is altered, as by lack of oxygen, strain, drugs or electrolytes",
+    "CD": "the impulse is delayed or takes a detour, as in a bundle branch block",
+    "HYP": "a chamber of the heart is thickened or enlarged",
+}
+SIGNS: Mapping[Verdict, str] = {"yes": "●", "uncertain": "◐", "no": "○"}
+VERDICT_WORDS: Mapping[Verdict, str] = {"yes": "Yes", "uncertain": "Uncertain", "no": "No"}
+
+FLAG_WORDS: Mapping[str, str] = {
+    "flat": "A lead is flat: its electrode may be off",
+    "missing": "Samples are missing; the gaps were filled along straight lines",
+    "noisy": "Noisy: look twice at small waves",
+    "mains_hum": "Hum of the mains",
+    "clipped": "Cut off at the top or bottom: the amplifier was overdriven",
+    "limb_leads_swapped": "Limb electrodes look exchanged",
+    "chest_leads_swapped": "Chest electrodes look exchanged",
+    "leads_disagree": "The limb leads contradict each other",
+    "units_suspected": "The amplitude is unusual: are the units right?",
+    "ends_cut": "The ends hold nothing and were cut off",
+    "checksum_mismatch": "The file may be damaged",
+    "file_incomplete": "The file may be cut off",
+    "rate_suspected": "Is the sampling rate right?",
+    "electrode_off": "An electrode may be off",
+    "baseline_sway": "The baseline sways",
+}
+POLICY_WORDS: Mapping[str, str] = {
+    "best_f1": "Balanced: best F1",
+    "target_sensitivity": "Miss little: high sensitivity",
+    "youden": "Best sum of sensitivity and specificity",
+}
+NOT_COVERED = (
+    "The five classes cover no rhythm (such as atrial fibrillation), no pacemaker, no electrolyte disorder and no "
+    "pulmonary embolism, and they are not for children, exercise or monitoring."
+)
+"""What a reader must not expect of the five classes."""
+
+
+def verdict(answer: Mapping[str, Any], name: str) -> Verdict:
+    """What an answer says of a class."""
+    if answer["uncertain"][name]:
+        return "uncertain"
+    return "yes" if answer["decisions"][name] else "no"
+
+
+def reason(answer: Mapping[str, Any], name: str) -> str:
+    """Why it says so."""
+    probability, threshold = percent(answer["probabilities"][name]), percent(answer["thresholds"][name])
+    return {
+        "yes": f"{probability} reaches the threshold of {threshold}",
+        "uncertain": f"{probability} is too close to the threshold of {threshold} to say yes or no",
+        "no": f"{probability} stays below the threshold of {threshold}",
+    }[verdict(answer, name)]
+
+
+def headline(answer: Mapping[str, Any]) -> str:
+    """The answer in one line."""
+    found = {kind: [SUPERCLASS_NAMES[name] for name in SUPERCLASSES if verdict(answer, name) == kind] for kind in SIGNS}
+    parts = [", ".join(found["yes"]) or "none of the five"]
+    if found["uncertain"]:
+        parts.append(f"uncertain: {', '.join(found['uncertain'])}")
+    return "; ".join(parts)
+
+
+def facts_words(facts: Mapping[str, float | None]) -> str:
+    """What is known of a patient, with units."""
+    words = {
+        "age": lambda value: f"{value:g} years",
+        "sex": lambda value: "female" if value else "male",
+        "height_cm": lambda value: f"{value:g} cm",
+        "weight_kg": lambda value: f"{value:g} kg",
+        "pacemaker": lambda value: "pacemaker" if value else "no pacemaker",
+    }
+    return ", ".join(say(value) for name, say in words.items() if (value := facts.get(name)) is not None)
+
+
+def flag_sentence(flag: Mapping[str, Any]) -> str:
+    """A quality flag as a sentence, with its leads and figures."""
+    words = FLAG_WORDS.get(flag["flag"], flag["flag"].replace("_", " "))
+    unnamed = [lead for lead in flag["leads"] if lead not in re.findall(r"\w+", flag["detail"])]
+    return f"{words} ({', '.join([*unnamed, flag['detail']])})."
+
+
+def warning_sentence(warning: str) -> str:
+    """A warning of an answer, with the names of fields as words."""
+    return f"Note: {warning.replace('height_cm', 'height').replace('weight_kg', 'weight')}."
+
+
+def error_sentence(answer: Mapping[str, Any]) -> str:
+    """What is wrong with a row, without its number."""
+    error = answer["error"]
+    message = str(error.get("message", "cannot be answered")).removeprefix(f"row {error.get('row')}: ")
+    return message[:1].upper() + message[1:] + ("" if message.endswith(".") else ".")
 
 
 def heading(text: str, level: int = 2) -> str:
@@ -152,3 +242,43 @@ def _window_row(window: Mapping[str, Any]) -> str:
 def foot_html() -> str:
     """What is always in sight."""
     return f'<div class="lw-foot" role="contentinfo"><b>{escape(DISCLAIMER)}</b> {escape(NOT_COVERED)}</div>'
+
+
+def choose_policy(model: ModelSource) -> str | None:
+    """Draw the choice of a policy; ``None``: the model's own."""
+    policies = list(model.policies)
+    if st.session_state.get("policy") not in policies:
+        st.session_state["policy"] = model.preferred or policies[0]
+    chosen = st.selectbox(
+        "Thresholds",
+        policies,
+        format_func=lambda name: POLICY_WORDS.get(name, name),
+        key="policy",
+        help="How the probabilities become decisions; every policy was chosen on fold 9.",
+    )
+    return None if chosen is None else str(chosen)
+
+
+def show_answer(answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | None, model: ModelSource) -> None:
+    """Draw the classes of the recording and, beside them, those of the facts alone."""
+    first, second = st.columns([3, 2], gap="large")
+    with first:
+        st.html(heading(f"Answer: {headline(answer)}"))
+        st.html(classes_html(answer))
+    with second:
+        if answer["model"] != "metadata":
+            st.html(heading("From the facts about the patient alone", level=3))
+            if facts_answer and "error" not in facts_answer:
+                st.html(classes_html(facts_answer, small=True))
+            else:
+                st.html(aside_html("No facts are given, so there is no such answer. The recording alone was read."))
+        with st.expander("How often these thresholds are right", expanded=True):
+            st.html(rates_html(model.rates.get(answer["model"], {}), answer["policy"]))
+    if answer["findings"]:
+        with st.expander(f"Statements that cardiologists use ({len(answer['findings'])})"):
+            st.html(findings_html(answer))
+    if answer["windows"]:
+        with st.expander("Each ten seconds"):
+            st.html(windows_html(answer))
+    for warning in answer["warnings"]:
+        st.html(aside_html(warning_sentence(warning)))

@@ -1,0 +1,234 @@
+"""Which recording: an example, a file of one's own, or none."""
+
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from leadwise.app.answer import alert_html, understood_html
+from leadwise.app.case import Case, Example, case_of_example, case_of_file, case_without_recording
+from leadwise.app.model_source import RECORDINGS_KEPT, remembered
+from leadwise.app.patient_form import ask
+from leadwise.contract import FS_HZ, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
+from leadwise.datasets.tables import Tables, clean, read_tables
+from leadwise.datasets.waveforms import UnreadableRecord, read_record
+from leadwise.ecg.assessment import examine
+from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_read, read_ecg
+from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import Recording, build_recording
+from leadwise.serving.request import FACTS
+
+SIMULATED: Mapping[str, tuple[str, int]] = {
+    "NORM": ("NORM", 4),
+    "MI": ("AMI", 4),
+    "STTC": ("ISCAL", 3),
+    "CD": ("CLBBB", 5),
+    "HYP": ("LVH", 7),
+}
+"""Class -> statement and seed of the simulator."""
+NOISE = 0.5
+"""Half of the usual, so that small waves can be pointed at."""
+
+
+def simulated_examples() -> dict[str, Example]:
+    """Class -> a simulated recording; no patient stands behind it."""
+    from leadwise.datasets.synthetic import simulate_record
+
+    found = {}
+    for superclass, (code, seed) in SIMULATED.items():
+        name = statement_names([code])
+        about = f"Simulated, no patient: {name}, as the simulator draws it."
+        found[superclass] = Example(simulate_record(code, seed, noise=NOISE), f"Simulated: {name}", about)
+    return found
+
+
+def statement_names(codes: Iterable[str]) -> str:
+    """The statements in plain English, with commas."""
+    from leadwise.datasets.statements import STATEMENT_TABLE
+
+    names = {statement.code: statement.name for statement in STATEMENT_TABLE}
+    return ", ".join(names.get(code, code) for code in codes)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file in memory; ``file_id`` is Streamlit's, another one for each upload."""
+
+    file_id: str
+    name: str
+    content: bytes
+
+
+def uploaded_case() -> Case | None:
+    """Draw the upload and what was understood of it; ``None`` until it can be asked about."""
+    st.file_uploader(
+        f"One recording, up to {LARGEST_FILE // 2**20} MB; of WFDB the .hea and the .dat together",
+        accept_multiple_files=True,
+        key="upload",
+        on_change=_keep,
+        help=f"Read are: {formats_read()}. Files stay in memory and are forgotten with the session.",
+    )
+    files: list[Upload] = st.session_state.get("files", [])
+    if not files:
+        st.info(
+            "Drag a file into the field above, or choose an example. Nothing is stored.", icon=":material/upload_file:"
+        )
+        return None
+    if not st.session_state["upload"]:
+        st.button("Forget this file", on_click=_forget)
+    return _case_of(files)
+
+
+def _keep() -> None:
+    """Streamlit's uploader forgets its files while another source is shown."""
+    st.session_state["files"] = [
+        Upload(file.file_id, file.name, file.getvalue()) for file in st.session_state["upload"]
+    ]
+
+
+def _forget() -> None:
+    for name in ("files", "remembered-read", "remembered-case"):
+        st.session_state.pop(name, None)
+
+
+def _case_of(files: list[Upload]) -> Case | None:
+    above = st.container()
+    try:
+        if len({file.name for file in files}) < len(files):
+            raise ReaderError(files[0].name, "files", "received two files of this name")
+        read, answers = _understood(files)
+        with above, st.expander("What was understood", expanded=True):
+            st.html(understood_html(read))
+        if read.questions:
+            return None
+        return remembered(
+            st.session_state, "case", _identity(files, answers), lambda: case_of_file(read), kept=RECORDINGS_KEPT
+        )
+    except ReaderError as error:
+        st.html(alert_html(f"This cannot be read. {error}"))
+        return None
+
+
+def _understood(files: list[Upload]) -> tuple[ReadECG, dict[str, Any]]:
+    """What was read with the answers given so far, and these; an answer may lead to another question."""
+    answers: dict[str, Any] = {}
+    asked: set[str] = set()
+    while True:
+        read = _read(files, answers)
+        questions = [question for question in read.questions if question.field not in asked]
+        asked |= {question.field for question in questions}
+        new = ask(questions, files[0].file_id)
+        if not new:
+            return read, answers
+        answers |= new
+
+
+def _read(files: list[Upload], hints: Mapping[str, Any]) -> ReadECG:
+    name = files[0].name if len(files) == 1 else ""
+    source = files[0].content if len(files) == 1 else {file.name: file.content for file in files}
+    return remembered(
+        st.session_state,
+        "read",
+        _identity(files, hints),
+        lambda: read_ecg(source, name=name, **hints),
+        kept=RECORDINGS_KEPT,
+    )
+
+
+def _identity(files: list[Upload], answers: Mapping[str, Any]) -> tuple[object, ...]:
+    return (tuple(file.file_id for file in files), tuple(sorted(answers.items())))
+
+
+EXAMPLE, UPLOAD, NOTHING = "Example", "My own file", "No recording"
+
+
+def choose_case(examples: Mapping[str, Example]) -> Case | None:
+    """Draw the choice of a recording; ``None`` as long as nothing can be asked about."""
+    source = st.segmented_control("Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch")
+    if source == UPLOAD:
+        return uploaded_case()
+    return case_without_recording() if source == NOTHING else _example_case(examples)
+
+
+def _example_case(examples: Mapping[str, Example]) -> Case:
+    superclass = st.pills(
+        "One example per class",
+        SUPERCLASSES,
+        key="example",
+        required=True,
+        format_func=lambda name: SUPERCLASS_NAMES[name],
+    )
+    example = examples[str(superclass)]
+    st.caption(example.about)
+    return remembered(st.session_state, "example", example.title, lambda: case_of_example(example))
+
+
+REMARKS: tuple[str, ...] = (
+    "baseline_drift", "static_noise", "burst_noise", "electrodes_problems", "extra_beats", "pacemaker",
+)  # fmt: skip
+"""Columns of PTB-XL that are empty where there was nothing to remark."""
+
+
+class ExampleError(LeadwiseError):
+    """A tree has no example of a class; the message says what was looked for."""
+
+
+def ptbxl_examples(tree: Path) -> dict[str, Example]:
+    """Class -> a record of fold 9 that cardiologists gave this class and no other, and of which nothing is remarked.
+
+    Fold 9 chose epochs and thresholds, but no network was trained on it; fold 10 is left alone. Of each class, the
+    record with the fewest statements is taken, its diagnosis certain, whose signal raises no quality flag.
+
+    Args:
+        tree: a PTB-XL tree with its records at 100 Hz; of a simulated one the examples are marked so.
+
+    Raises:
+        ExampleError: a class has no such record.
+        TableError: it is no PTB-XL tree.
+    """
+    tables = read_tables(tree)
+    in_fold = tables.numbers()["strat_fold"] == VALIDATION_FOLD
+    unremarked = tables.database.reindex(columns=list(REMARKS)).isna().all(axis=1)
+    records = clean(replace(tables, database=tables.database[in_fold & unremarked])).records
+    alone = records[records[list(SUPERCLASSES)].sum(axis=1) == 1]
+    return {name: _first(tables, alone[alone[name]], name) for name in SUPERCLASSES}
+
+
+def _first(tables: Tables, rows: pd.DataFrame, superclass: str) -> Example:
+    for example in _examples(tables, rows):
+        return example
+    raise ExampleError(
+        f"tree: {tables.tree}: fold {VALIDATION_FOLD} has no undisturbed record of {superclass} alone, diagnosed with "
+        "certainty and readable at 100 Hz; one of each class is needed"
+    )
+
+
+def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
+    found = [(json.loads(row["scp_codes"]), row) for row in rows.to_dict("records")]
+    for codes, row in sorted(found, key=lambda pair: len(pair[0])):
+        if any(likelihood < 100 for code, likelihood in codes.items() if code in tables.classes):
+            continue
+        try:
+            recording = _recording(tables.tree, row)
+        except (UnreadableRecord, RecordingError):
+            continue
+        if examine(recording).flags:
+            continue
+        where = f"record {row['ecg_id']} of fold {VALIDATION_FOLD}, on which no network was trained"
+        source, noted = ("A simulated tree", "It has") if tables.simulated else ("PTB-XL", "Cardiologists noted")
+        yield Example(
+            recording.record,
+            f"{'Simulated' if tables.simulated else 'PTB-XL'}: record {row['ecg_id']}",
+            f"{source}: {where}. {noted}: {statement_names(codes)}.",
+        )
+
+
+def _recording(tree: Path, row: Mapping[Hashable, Any]) -> Recording:
+    patient = {name: None if np.isnan(row[name]) else float(row[name]) for name in FACTS}
+    signal_mv = read_record(tree / str(row["filename"])) / 1000
+    return build_recording(signal_mv, fs_hz=FS_HZ, leads=LEADS, patient=patient, record_id=f"ptb-xl-{row['ecg_id']}")

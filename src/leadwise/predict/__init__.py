@@ -1,1 +1,0 @@
-"""``leadwise predict``: what the champion says of ECG files, as a table, as JSON, or as a figure."""

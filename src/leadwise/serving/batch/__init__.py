@@ -1,1 +1,0 @@
-"""Many recordings in files to one Parquet table of answers: streaming, resumable, in several processes."""
