@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, LeadwiseError
-from leadwise.ecg.formats import Question, ReadECG, ReaderError, read_ecg
+from leadwise.ecg.formats import MissingField, ReadECG, ReaderError, read_ecg
 
 FACT_WORDS: Mapping[str, tuple[str, str]] = {"sex": ("male", "female"), "pacemaker": ("no", "yes")}
 """What 0 and 1 of a fact mean."""
@@ -195,12 +195,12 @@ def _asker(options: Options) -> Iterator[Ask]:
 
 def _asker_here(options: Options) -> Ask:
     from leadwise.registry.load import load_scorer
-    from leadwise.serving.envelope import Asked
+    from leadwise.serving.envelope import RequestParams
 
     scorer = load_scorer(options.model)
     if options.policy is not None and options.policy not in scorer.policies:
         raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
-    asked = Asked(options.policy, tuple(name for name in SUPERCLASSES if name in options.explain))
+    asked = RequestParams(options.policy, tuple(name for name in SUPERCLASSES if name in options.explain))
     return lambda row: scorer.answer_row(row, 0, asked)
 
 
@@ -225,7 +225,7 @@ def _with_overrides(read: ReadECG, facts: Mapping[str, Any]) -> ReadECG:
     return read
 
 
-def _how_to_answer(question: Question) -> str:
+def _how_to_answer(question: MissingField) -> str:
     option = OPTION_OF.get(question.field)
     if option is None:
         return ""

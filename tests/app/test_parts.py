@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.app.answer import rates_html
-from leadwise.app.case import Case, case_of_example
+from leadwise.app.case import ShownRecording, case_of_example
 from leadwise.app.figure import explained_part
 from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
 from leadwise.app.model_source import LocalModel, ModelSourceError, RestModel, local_model
@@ -31,7 +31,7 @@ def model(page_package: Path) -> LocalModel:
     return local_model(str(page_package))
 
 
-def example_case(superclass: str) -> Case:
+def example_case(superclass: str) -> ShownRecording:
     return case_of_example(simulated_examples()[superclass])
 
 

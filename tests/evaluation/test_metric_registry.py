@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
 from leadwise.evaluation.evaluate import evaluate_model
-from leadwise.evaluation.metric_registry import METRICS, Metric, Rows, all_metrics, register, undefined_metrics
+from leadwise.evaluation.metric_registry import METRICS, Metric, MetricInput, all_metrics, register, undefined_metrics
 from leadwise.evaluation.metrics import CALIBRATION_BINS, MetricError
 from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import write_overview
@@ -72,7 +72,7 @@ def test_a_metric_is_that_of_scikit_learn(name: str, decimals: int, weighted: bo
     y, p, counts = draw(1, decimals=decimals)
     p = np.clip(p, 1e-6, 1 - 1e-6)
     w, said = counts if weighted else None, (p >= THRESHOLDS).astype(float)
-    found = METRICS[name].measure(Rows(y, p, THRESHOLDS, w))
+    found = METRICS[name].measure(MetricInput(y, p, THRESHOLDS, w))
     if name in OF_ALL:
         expected = OF_ALL[name](y, p, said, w)
     else:
@@ -84,15 +84,15 @@ def test_a_metric_is_that_of_scikit_learn(name: str, decimals: int, weighted: bo
 def test_a_metric_keeps_its_range_its_shape_and_its_direction(metric: Metric) -> None:
     y, p, w = draw(2)
     replicates = np.random.default_rng(0).poisson(1, (7, len(y)))
-    found = metric.measure(Rows(y, p, 0.5, replicates))
+    found = metric.measure(MetricInput(y, p, 0.5, replicates))
     assert found.shape == ((7, 5) if metric.per_class else (7,))
     low, high = metric.range
     assert (np.isnan(found) | ((found >= low) & (found <= high))).all()
     for one, weights in zip(found, replicates, strict=True):
-        np.testing.assert_allclose(one, metric.measure(Rows(y, p, 0.5, weights)), atol=1e-12)
-    repeated = Rows(np.repeat(y, w, axis=0), np.repeat(p, w, axis=0))
-    np.testing.assert_allclose(metric.measure(Rows(y, p, 0.5, w)), metric.measure(repeated), atol=1e-12)
-    perfect, wrong = (np.nanmean(metric.measure(Rows(y, answer))) for answer in (y, 1 - y))
+        np.testing.assert_allclose(one, metric.measure(MetricInput(y, p, 0.5, weights)), atol=1e-12)
+    repeated = MetricInput(np.repeat(y, w, axis=0), np.repeat(p, w, axis=0))
+    np.testing.assert_allclose(metric.measure(MetricInput(y, p, 0.5, w)), metric.measure(repeated), atol=1e-12)
+    perfect, wrong = (np.nanmean(metric.measure(MetricInput(y, answer))) for answer in (y, 1 - y))
     if metric.higher_is_better is None:
         assert metric.name in ("alarms", "floor/binary_accuracy")
     else:
@@ -119,7 +119,7 @@ def test_what_is_undefined_has_a_reason() -> None:
 def informedness() -> Iterator[str]:
     """A metric that the package does not have."""
 
-    def measure(rows: Rows) -> np.ndarray:
+    def measure(rows: MetricInput) -> np.ndarray:
         return rows.rates["sensitivity"] + rows.rates["specificity"] - 1
 
     register(Metric("informedness", "informedness", measure, "macro_informedness", range=(-1, 1), decides=True))

@@ -20,7 +20,7 @@ from leadwise.evaluation.decisions import Decision
 from leadwise.registry.candidates import Candidate, describe_package
 from leadwise.registry.package import CODE_FOLDER, Package, Parity, example_row, stage_code
 from leadwise.registry.register import Registered, register_champion
-from leadwise.registry.smoke_test import Rows
+from leadwise.registry.smoke_test import HeldOutRows
 
 TOLD = ("AFIB", "IMI")
 """Statements that the registered champion tells, whatever their probabilities."""
@@ -100,13 +100,13 @@ RECORDS = 120
 
 
 @pytest.fixture(scope="session")
-def gate_rows(simulated_store: Path) -> Rows:
+def gate_rows(simulated_store: Path) -> HeldOutRows:
     """Simulated recordings with labels that a network of ``make_package`` can tell: how strong five leads are.
 
     One label in twelve is wrong, so that nobody reaches an AUROC of 1.
     """
     store = open_store(simulated_store)
-    rows = Rows.read(replace(store, records=store.records.assign(strat_fold=10)))
+    rows = HeldOutRows.read(replace(store, records=store.records.assign(strat_fold=10)))
     strength = np.abs(rows.signals[:RECORDS].astype(np.float64)).mean(axis=1)[:, :5]
     wrong = np.random.default_rng(3).random((RECORDS, 5)) < 1 / 12
     return replace(
@@ -120,7 +120,9 @@ def gate_rows(simulated_store: Path) -> Rows:
 
 
 @pytest.fixture(scope="session")
-def make_package(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path, gate_rows: Rows) -> MakePackage:
+def make_package(
+    tmp_path_factory: pytest.TempPathFactory, simulated_store: Path, gate_rows: HeldOutRows
+) -> MakePackage:
     """``make_package(distraction=0.0, digest=..., simulated=True)``: a package whose networks are computed by hand.
 
     The fusion network reads how strong the first five leads are, which is what the labels of ``gate_rows`` say, and
@@ -171,7 +173,7 @@ def _candidate(name: str, manifest: dict[str, Any], store: Store) -> Candidate:
     )
 
 
-def _save_networks(folder: Path, signal: SignalPreprocessing, rows: Rows, distraction: float) -> None:
+def _save_networks(folder: Path, signal: SignalPreprocessing, rows: HeldOutRows, distraction: float) -> None:
     """sigmoid(mean over time of the absolute signal @ weights + bias), and sigmoid(metadata @ weights)."""
     strength = np.abs(signal.standardise_units(rows.signals)).mean(axis=1)
     weights = np.zeros((12, 5), np.float32)

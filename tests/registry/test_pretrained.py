@@ -14,7 +14,7 @@ from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED
 from leadwise.registry.package import Package, unpack_bundled
-from leadwise.registry.smoke_test import Rows
+from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
 MEBIBYTE = 2**20
@@ -81,7 +81,7 @@ def test_the_published_figures_come_out_again_on_fold_10(
 ) -> None:
     """Through the scorer, one request per record, as a user would; scikit-learn measures."""
     ingest(whole_ptbxl, tmp_path / "store", max_unreadable_share=0.0)
-    rows = Rows.read(open_store(tmp_path / "store"))
+    rows = HeldOutRows.read(open_store(tmp_path / "store"))
     assert rows.digest == package.description["data"]["digest"]
     requests = [
         {**facts, "signal": base64.b64encode(signal.tobytes()).decode(), "dtype": "int16", "shape": [*signal.shape],

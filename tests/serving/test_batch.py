@@ -22,7 +22,7 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.serving.batch import BatchError, score_batch
 from leadwise.serving.batch_source import SourceError, entries
-from leadwise.serving.envelope import Asked
+from leadwise.serving.envelope import RequestParams
 from leadwise.serving.scorer import Scorer
 
 
@@ -218,7 +218,7 @@ def test_records_of_all_lengths_together_get_the_answers_that_each_gets_alone(sc
     rng.shuffle(rows)
     together = scorer.score(rows)
     for number, one in enumerate(together):
-        alone = scorer.answer_row(rows[number], number, Asked())
+        alone = scorer.answer_row(rows[number], number, RequestParams())
         assert one.keys() == alone.keys()
         for name, value in alone.get("probabilities", {}).items():
             assert one["probabilities"][name] == pytest.approx(value, abs=2e-6)

@@ -31,7 +31,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Case:
+class ShownRecording:
     """A recording, ready to be drawn and asked about.
 
     Attributes:
@@ -62,14 +62,14 @@ def facts_row(facts: Facts) -> dict[str, Any]:
     return {name: value for name in FACTS if (value := facts.get(name)) is not None}
 
 
-def case_of_example(example: Example) -> Case:
+def case_of_example(example: Example) -> ShownRecording:
     """Twelve leads in standard order."""
     record = example.record
     signal = _signal_fields(record.signal_mv, LEADS, record.fs_hz)
-    return Case(_key(signal, example.title), example.title, record, signal, dict(record.patient))
+    return ShownRecording(_key(signal, example.title), example.title, record, signal, dict(record.patient))
 
 
-def case_of_file(read: ReadECG) -> Case:
+def case_of_file(read: ReadECG) -> ShownRecording:
     """A file whose questions are all answered.
 
     Raises:
@@ -81,12 +81,12 @@ def case_of_file(read: ReadECG) -> Case:
     signal = _signal_fields(signal_mv, read.leads, record.fs_hz)
     if read.noticed:
         signal["noticed"] = {name: list(leads) for name, leads in read.noticed.items()}
-    return Case(_key(signal, read.file), read.file, record, signal, dict(read.patient))
+    return ShownRecording(_key(signal, read.file), read.file, record, signal, dict(read.patient))
 
 
-def case_without_recording() -> Case:
+def case_without_recording() -> ShownRecording:
     """Nothing but the facts about the patient."""
-    return Case("none", "From the facts about the patient alone")
+    return ShownRecording("none", "From the facts about the patient alone")
 
 
 def _signal_fields(signal_mv: np.ndarray, leads: tuple[str, ...], fs_hz: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from leadwise.app.answer import aside_html, headline
-from leadwise.app.case import Case, Facts, facts_row
+from leadwise.app.case import Facts, ShownRecording, facts_row
 from leadwise.app.model_source import remembered
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.explain import Explanation
@@ -79,7 +79,7 @@ def choose_explained() -> str | None:
     return None if chosen in (None, PLAIN) else str(chosen)
 
 
-def choose_part(case: Case) -> float:
+def choose_part(case: ShownRecording) -> float:
     """Draw the choice of the ten seconds that are shown, where there are more; their start in seconds."""
     if case.record is None:
         return 0.0
@@ -92,7 +92,7 @@ def choose_part(case: Case) -> float:
 
 
 def show_figure(
-    case: Case, facts: Facts, answer: Mapping[str, Any] | None, explained: str | None, start_s: float
+    case: ShownRecording, facts: Facts, answer: Mapping[str, Any] | None, explained: str | None, start_s: float
 ) -> None:
     """Draw the recording, with the explanation behind it where the answer brings one."""
     record = case.drawn(facts)

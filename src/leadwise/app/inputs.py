@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from leadwise.app.answer import alert_html, understood_html
-from leadwise.app.case import Case, Example, case_of_example, case_of_file, case_without_recording
+from leadwise.app.case import Example, ShownRecording, case_of_example, case_of_file, case_without_recording
 from leadwise.app.model_source import RECORDINGS_KEPT, remembered
 from leadwise.app.patient_form import ask
 from leadwise.contract import FS_HZ, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
@@ -64,7 +64,7 @@ class Upload:
     content: bytes
 
 
-def uploaded_case() -> Case | None:
+def uploaded_case() -> ShownRecording | None:
     """Draw the upload and what was understood of it; ``None`` until it can be asked about."""
     st.file_uploader(
         f"One recording, up to {LARGEST_FILE // 2**20} MB; of WFDB the .hea and the .dat together",
@@ -96,7 +96,7 @@ def _forget() -> None:
         st.session_state.pop(name, None)
 
 
-def _case_of(files: list[Upload]) -> Case | None:
+def _case_of(files: list[Upload]) -> ShownRecording | None:
     above = st.container()
     try:
         if len({file.name for file in files}) < len(files):
@@ -147,7 +147,7 @@ def _identity(files: list[Upload], answers: Mapping[str, Any]) -> tuple[object, 
 EXAMPLE, UPLOAD, NOTHING = "Example", "My own file", "No recording"
 
 
-def choose_case(examples: Mapping[str, Example]) -> Case | None:
+def choose_case(examples: Mapping[str, Example]) -> ShownRecording | None:
     """Draw the choice of a recording; ``None`` as long as nothing can be asked about."""
     source = st.segmented_control("Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch")
     if source == UPLOAD:
@@ -155,7 +155,7 @@ def choose_case(examples: Mapping[str, Example]) -> Case | None:
     return case_without_recording() if source == NOTHING else _example_case(examples)
 
 
-def _example_case(examples: Mapping[str, Example]) -> Case:
+def _example_case(examples: Mapping[str, Example]) -> ShownRecording:
     superclass = st.pills(
         "One example per class",
         SUPERCLASSES,

@@ -16,7 +16,7 @@ from leadwise.app.answer import (
     quality_html,
     show_answer,
 )
-from leadwise.app.case import Case, facts_row
+from leadwise.app.case import ShownRecording, facts_row
 from leadwise.app.figure import PLAIN, choose_explained, choose_part, show_figure
 from leadwise.app.inputs import EXAMPLE, Example, choose_case, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
@@ -106,7 +106,7 @@ def _show_no_model(error: ModelSourceError) -> None:
         st.text(str(error))
 
 
-def _show_case(model: ModelSource, case: Case, facts: Mapping[str, float | None]) -> None:
+def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, float | None]) -> None:
     row, known = case.row(facts), facts_row(facts)
     if not row:
         st.info("Without a recording, fill in at least one fact about the patient.", icon=":material/edit:")

@@ -5,10 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from leadwise.app.case import Case
+from leadwise.app.case import ShownRecording
 from leadwise.app.style import plain
 from leadwise.contract import FACT_RANGES, LEADS
-from leadwise.ecg.formats import Question
+from leadwise.ecg.formats import MissingField
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 HEIGHT_UNITS: Mapping[str, float] = {"cm": 1.0, "in": 2.54}
@@ -41,7 +41,7 @@ PACEMAKERS = {"no": 0.0, "yes": 1.0}
 LABELS = {"height_cm": "Height", "weight_kg": "Weight"}
 
 
-def facts_of_patient(case: Case) -> dict[str, float | None]:
+def facts_of_patient(case: ShownRecording) -> dict[str, float | None]:
     """Draw the form, filled with what the recording brings along; what was typed stays with its recording."""
     low, high = (float(bound) for bound in FACT_RANGES["age"][:2])
     columns = st.columns(5)
@@ -60,7 +60,7 @@ def facts_of_patient(case: Case) -> dict[str, float | None]:
     return {"age": age, "sex": sex, "height_cm": height, "weight_kg": weight, "pacemaker": pacemaker}
 
 
-def _known(case: Case, fact: str) -> float | None:
+def _known(case: ShownRecording, fact: str) -> float | None:
     value = case.facts.get(fact)
     if value is None or fact not in FACT_RANGES:
         return value
@@ -68,13 +68,13 @@ def _known(case: Case, fact: str) -> float | None:
     return float(value) if low <= value <= high else None
 
 
-def _choice(label: str, options: dict[str, float], case: Case, fact: str) -> float | None:
+def _choice(label: str, options: dict[str, float], case: ShownRecording, fact: str) -> float | None:
     known = next((number for number, value in enumerate(options.values()) if value == case.facts.get(fact)), None)
     word = st.selectbox(label, list(options), index=known, placeholder="unknown", key=f"{fact}-{case.key}")
     return None if word is None else options[word]
 
 
-def _measure(case: Case, fact: str) -> float | None:
+def _measure(case: ShownRecording, fact: str) -> float | None:
     unit = st.session_state.get(f"unit-{fact}") or next(iter(UNITS[fact]))
     low, high = limits(fact, unit)
     key = f"{fact}-{unit}-{case.key}"
@@ -101,7 +101,7 @@ CONVERTER = "a converter's numbers"
 OTHER_ORDER = "another order"
 
 
-def ask(questions: Sequence[Question], file_id: str) -> dict[str, Any]:
+def ask(questions: Sequence[MissingField], file_id: str) -> dict[str, Any]:
     """Draw questions; the answers given so far, as hints for ``read_ecg``.
 
     Args:
@@ -117,7 +117,7 @@ def ask(questions: Sequence[Question], file_id: str) -> dict[str, Any]:
     return hints
 
 
-def _answer(question: Question, key: str) -> dict[str, Any]:
+def _answer(question: MissingField, key: str) -> dict[str, Any]:
     """The hint by its name; nothing as long as there is no answer."""
     if question.field == "units":
         return _units(question, key)
@@ -131,7 +131,7 @@ def _answer(question: Question, key: str) -> dict[str, Any]:
     return {} if number is None else {question.field: number}
 
 
-def _units(question: Question, key: str) -> dict[str, Any]:
+def _units(question: MissingField, key: str) -> dict[str, Any]:
     likely = f" Likely {question.suggestion}." if question.suggestion else ""
     chosen = st.radio(
         plain(question.text) + likely, [*question.allowed, CONVERTER], index=None, horizontal=True, key=key
@@ -142,7 +142,7 @@ def _units(question: Question, key: str) -> dict[str, Any]:
     return {} if gain is None else {"gain": gain}
 
 
-def _leads(question: Question, key: str) -> dict[str, Any]:
+def _leads(question: MissingField, key: str) -> dict[str, Any]:
     orders = {", ".join(leads): leads for leads in (LEADS, INDEPENDENT_LEADS) if leads == question.suggestion}
     chosen = st.radio(plain(question.text), [*orders, OTHER_ORDER], index=None, key=key) if orders else OTHER_ORDER
     if chosen in orders:

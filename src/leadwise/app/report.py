@@ -22,7 +22,7 @@ from leadwise.app.answer import (
     verdict,
     warning_sentence,
 )
-from leadwise.app.case import Case, Facts
+from leadwise.app.case import Facts, ShownRecording
 from leadwise.app.figure import explained_part, part_title
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.explain import Explanation
@@ -225,7 +225,7 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def show_export(
-    case: Case,
+    case: ShownRecording,
     facts: Facts,
     answer: Mapping[str, Any],
     facts_answer: Mapping[str, Any] | None,

@@ -32,7 +32,7 @@ from leadwise.evaluation.metrics import (
 
 
 @dataclass(frozen=True)
-class Rows:
+class MetricInput:
     """What metrics are computed from; see the module for shapes.
 
     Attributes:
@@ -85,7 +85,7 @@ class Metric:
 
     name: str
     title: str
-    measure: Callable[[Rows], Floats]
+    measure: Callable[[MetricInput], Floats]
     mean: str
     higher_is_better: bool | None = True
     range: tuple[float, float] = (0.0, 1.0)
@@ -257,11 +257,11 @@ def all_metrics(
         raw: uncalibrated probabilities; what calibration changes is reported of them as ``raw/...``.
         classes: their names.
     """
-    rows = {"": Rows(labels, probabilities, weights=weights)}
+    rows = {"": MetricInput(labels, probabilities, weights=weights)}
     if thresholds is not None:
-        rows[CHOSEN] = Rows(labels, probabilities, thresholds, weights)
+        rows[CHOSEN] = MetricInput(labels, probabilities, thresholds, weights)
     if raw is not None:
-        rows[RAW] = Rows(labels, raw, weights=weights)
+        rows[RAW] = MetricInput(labels, raw, weights=weights)
     found: dict[str, Floats] = {}
     for metric in METRICS.values():
         for prefix in (one for one in metric.prefixes if one in rows):

@@ -27,7 +27,7 @@ from leadwise.registry.package import (
     served_requirements,
     unpack_bundled,
 )
-from leadwise.registry.smoke_test import Rows
+from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
             # Refused before anything is exported.
             registered_name(asked, simulated=bool(store.manifest["simulated"]))
             package = build_package(parameters)
-            rows = Rows.read(store)
+            rows = HeldOutRows.read(store)
         tidy_up(registered_name(asked, simulated=package.simulated), tell)
         candidate, registered = register_challenger(package, asked)
         write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))

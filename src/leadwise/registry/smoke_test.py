@@ -28,7 +28,7 @@ REPEATS = 100
 
 
 @dataclass(frozen=True)
-class Rows:
+class HeldOutRows:
     """Fold 10: what a request may state of each record, and what a cardiologist saw in it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rows:
     facts: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, store: Store) -> "Rows":
+    def read(cls, store: Store) -> "HeldOutRows":
         """Every record of fold 10, which the evaluate stage has read already."""
         rows = store.rows("test")
         records = store.records.iloc[rows]
@@ -108,7 +108,7 @@ class Served:
 
 
 def serving_smoke_test(
-    model_uri: str, example: Mapping[str, Any], rows: Rows | None = None, *, python: str = sys.executable
+    model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None = None, *, python: str = sys.executable
 ) -> Served:
     """Load a registered model in a new Python process, with the code that is inside it, and ask it one row at a time.
 
@@ -150,7 +150,7 @@ def require_answer(model_uri: str) -> None:
         raise RoundTripError(f"{model_uri}: does not answer: {answer.get('error')}")
 
 
-def _leave_task(folder: Path, model_uri: str, example: Mapping[str, Any], rows: Rows | None) -> None:
+def _leave_task(folder: Path, model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None) -> None:
     task = {
         "uri": model_uri,
         "example": dict(example),

@@ -11,14 +11,14 @@ from leadwise.ecg.assessment import Examination
 from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingCode, RecordingError
 from leadwise.policies import Policy, is_uncertain
-from leadwise.serving.envelope import Asked
+from leadwise.serving.envelope import RequestParams
 from leadwise.serving.explanations import explanations_of
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
 from leadwise.serving.request import Answer, PayloadError, Request
 
 
 @dataclass(frozen=True)
-class Case:
+class PreparedRecord:
     """A row that was read, and found to be an ECG if it has a recording.
 
     Attributes:
@@ -32,7 +32,7 @@ class Case:
     warnings: tuple[str, ...]
 
     @classmethod
-    def of(cls, request: Request, examined: Examination | None, number: int) -> "Case":
+    def of(cls, request: Request, examined: Examination | None, number: int) -> "PreparedRecord":
         """Judge what was looked at; ``number`` is the row's place in the request.
 
         Raises:
@@ -57,7 +57,7 @@ class Case:
         return {name: values[kept] for name, values in outputs.items()}
 
 
-def answer_of(case: Case, network: Network, found: Mapping[str, np.ndarray], asked: Asked) -> Answer:
+def answer_of(case: PreparedRecord, network: Network, found: Mapping[str, np.ndarray], asked: RequestParams) -> Answer:
     """What the network found, as an answer; its version in the registry is not in it.
 
     Args:

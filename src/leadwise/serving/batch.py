@@ -20,7 +20,7 @@ from leadwise.disk import naming
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
 from leadwise.serving.batch_source import FILE, HINTS, Entry, entries, schema, table_row
-from leadwise.serving.envelope import Asked
+from leadwise.serving.envelope import RequestParams
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 READ_TOGETHER = 64
@@ -67,7 +67,7 @@ def score_part(task: PartTask) -> None:
     with task.list_file.open("rb") as stream:
         stream.seek(task.offset)
         entries = (json.loads(line) for line in islice(stream, task.count))
-        rows = list(_answered(scorer, entries, Asked(task.policy), task.hints))
+        rows = list(_answered(scorer, entries, RequestParams(task.policy), task.hints))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=columns), sink, compression="zstd")
     write_atomically(task.file, sink.getvalue().to_pybytes())
@@ -79,7 +79,7 @@ def _scorer(package: Path, registered: RegisteredVersion | None) -> Scorer:
 
 
 def _answered(
-    scorer: Scorer, entries: Iterable[Entry], asked: Asked, hints: Mapping[str, Any]
+    scorer: Scorer, entries: Iterable[Entry], asked: RequestParams, hints: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """A row of the table per entry; files are read as the scorer asks for them."""
     waiting: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
@@ -150,7 +150,7 @@ class BatchError(LeadwiseError):
 
 
 @dataclass(frozen=True)
-class Done:
+class BatchResult:
     """What came of a batch.
 
     Attributes:
@@ -175,7 +175,7 @@ def score_batch(
     workers: int = 0,
     part_records: int = 500,
     hints: Mapping[str, Any] | None = None,
-) -> Done:
+) -> BatchResult:
     """Score the recordings of a folder or table to a Parquet table; one row per recording, in the source's order.
 
     Parts lie in ``<output>.parts`` until all are whole. Started again after an interruption, with the same recordings
@@ -197,7 +197,7 @@ def score_batch(
     _check_output(source, output)
     if policy is not None and policy not in (allowed := Scorer.load(package).policies):
         raise BatchError(f"policy: received {policy!r}; allowed: {', '.join(allowed)}")
-    how = How(package, registered_version(package.parent), policy, dict(hints or {}))
+    how = ScoringConfig(package, registered_version(package.parent), policy, dict(hints or {}))
     parts = output.with_name(f"{output.name}.parts")
     with file_lock(output):
         tasks = _listed(source, parts, how, part_records)
@@ -210,7 +210,7 @@ def score_batch(
             _join(tasks, output, whole)
         shutil.rmtree(parts, ignore_errors=True)
     records, errors = _counts(output)
-    return Done(output, records, errors, sum(task.count for task in missing))
+    return BatchResult(output, records, errors, sum(task.count for task in missing))
 
 
 def _check_output(source: Path, output: Path) -> None:
@@ -224,7 +224,7 @@ def _check_output(source: Path, output: Path) -> None:
 
 
 @dataclass(frozen=True)
-class How:
+class ScoringConfig:
     """Everything that decides an answer, beside the recordings.
 
     Attributes:
@@ -249,7 +249,7 @@ class How:
         return hashlib.sha256(json.dumps(told).encode()).digest()
 
 
-def _listed(source: Path, parts: Path, how: How, part_records: int) -> list[PartTask]:
+def _listed(source: Path, parts: Path, how: ScoringConfig, part_records: int) -> list[PartTask]:
     """Write the list of recordings and cut it into parts; a part is known by its lines and the state of its files."""
     parts.mkdir(parents=True, exist_ok=True)
     tasks: list[PartTask] = []

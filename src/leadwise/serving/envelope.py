@@ -194,7 +194,7 @@ PARAMETERS: tuple[str, ...] = ("policy", "explain", "all_findings")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestParams:
     """What a request asks beside its rows.
 
     Attributes:
@@ -208,7 +208,7 @@ class Asked:
     all_findings: bool = False
 
 
-def read_parameters(content: Any, policies: Sequence[str]) -> Asked:
+def read_parameters(content: Any, policies: Sequence[str]) -> RequestParams:
     """Check ``params``; ``None`` means not given.
 
     Args:
@@ -219,7 +219,7 @@ def read_parameters(content: Any, policies: Sequence[str]) -> Asked:
         RequestError: it is no object, or a parameter is unknown or not allowed.
     """
     if content is None:
-        return Asked()
+        return RequestParams()
     allowed = f"allowed: {', '.join(PARAMETERS)}"
     if not isinstance(content, Mapping):
         raise RequestError(
@@ -227,7 +227,7 @@ def read_parameters(content: Any, policies: Sequence[str]) -> Asked:
         )
     if unknown := [name for name in content if name not in PARAMETERS]:
         raise RequestError("unknown_parameter", "params", f"received {described(unknown[0])}; {allowed}")
-    return Asked(
+    return RequestParams(
         _policy(content.get("policy"), policies),
         _explain(content.get("explain")),
         _all_findings(content.get("all_findings")),

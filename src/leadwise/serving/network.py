@@ -87,7 +87,7 @@ WINDOWS_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Question:
+class ModelInput:
     """What a network is asked about one record.
 
     Attributes:
@@ -152,10 +152,10 @@ class Network:
 
     def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
         """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its stretches."""
-        (found,) = self.answers_of_many([Question(patient, record)])
+        (found,) = self.answers_of_many([ModelInput(patient, record)])
         return {name: values.mean(axis=0) for name, values in found.items()}
 
-    def answers_of_many(self, questions: Sequence[Question]) -> list[dict[str, np.ndarray]]:
+    def answers_of_many(self, questions: Sequence[ModelInput]) -> list[dict[str, np.ndarray]]:
         """Of each record, uncalibrated ``(stretch, class)`` float32 by output, each averaged over its windows.
 
         The windows of all records go through the session in as few calls as possible.
@@ -178,7 +178,7 @@ class Network:
                 answers[place] = {name: values[end - count : end] for name, values in by_stretch.items()}
         return answers
 
-    def _windows(self, question: Question) -> np.ndarray:
+    def _windows(self, question: ModelInput) -> np.ndarray:
         """``(stretch, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
         record = question.record
         if self.signal is None or record is None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from leadwise.ecg.assessment import examine_many
-from leadwise.serving.answer import Case, answer_of
-from leadwise.serving.envelope import Asked
-from leadwise.serving.network import Network, Question
+from leadwise.serving.answer import PreparedRecord, answer_of
+from leadwise.serving.envelope import RequestParams
+from leadwise.serving.network import ModelInput, Network
 from leadwise.serving.request import Answer, PayloadError, Request, parse_row, record_id_of
 
 REGISTERED_FILE = "registered_model_meta"
@@ -117,13 +117,13 @@ class Scorer:
             explain: superclasses to explain.
             all_findings: list every trusted statement, those below their threshold as well.
         """
-        return list(self.answers(rows, Asked(policy, tuple(explain), all_findings)))
+        return list(self.answers(rows, RequestParams(policy, tuple(explain), all_findings)))
 
-    def answer_row(self, row: Mapping[str, Any], number: int, asked: Asked) -> Answer:
+    def answer_row(self, row: Mapping[str, Any], number: int, asked: RequestParams) -> Answer:
         """The answer to one row, or what is wrong with it."""
         return next(self.answers([row], asked, number))
 
-    def answers(self, rows: Iterable[Mapping[str, Any]], asked: Asked, first: int = 0) -> Iterator[Answer]:
+    def answers(self, rows: Iterable[Mapping[str, Any]], asked: RequestParams, first: int = 0) -> Iterator[Answer]:
         """The answer to each row, or what is wrong with it; a few rows at a time are read and go through the network.
 
         Args:
@@ -134,7 +134,7 @@ class Scorer:
         for group in _groups((_read(row, number) for number, row in enumerate(rows, first)), self.together):
             yield from self._answered(group, asked)
 
-    def _answered(self, group: Sequence["_Read"], asked: Asked) -> Iterator[Answer]:
+    def _answered(self, group: Sequence["ParsedRow"], asked: RequestParams) -> Iterator[Answer]:
         requests = [one.row for one in group if isinstance(one.row, Request)]
         if self.side_by_side:
             # A session lets go of Python's lock: while a network works, the recordings are looked at. The thread is
@@ -147,7 +147,7 @@ class Scorer:
             cases, outputs = _cases(group), iter(self._outputs(requests))
         for one, case in zip(group, cases, strict=True):
             found = next(outputs) if isinstance(one.row, Request) else {}
-            if isinstance(case, Case):
+            if isinstance(case, PreparedRecord):
                 network = self.fusion if case.record else self.metadata
                 yield self._signed(answer_of(case, network, case.scored(found), asked))
             else:
@@ -158,7 +158,7 @@ class Scorer:
         found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
             theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
-            questions = [Question(requests[place].patient, requests[place].record) for place in theirs]
+            questions = [ModelInput(requests[place].patient, requests[place].record) for place in theirs]
             with _under_way:
                 found.update(zip(theirs, network.answers_of_many(questions), strict=True))
         return [found[place] for place in range(len(requests))]
@@ -173,7 +173,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class _Read:
+class ParsedRow:
     """A row that was read, or the error in its place."""
 
     number: int
@@ -186,15 +186,15 @@ class _Read:
         return record.signal_mv.size if record else 0
 
 
-def _read(row: Mapping[str, Any], number: int) -> _Read:
+def _read(row: Mapping[str, Any], number: int) -> ParsedRow:
     try:
-        return _Read(number, parse_row(row, number))
+        return ParsedRow(number, parse_row(row, number))
     except PayloadError as error:
-        return _Read(number, error.answer(record_id_of(row)))
+        return ParsedRow(number, error.answer(record_id_of(row)))
 
 
-def _groups(rows: Iterable[_Read], most: int) -> Iterator[list[_Read]]:
-    group: list[_Read] = []
+def _groups(rows: Iterable[ParsedRow], most: int) -> Iterator[list[ParsedRow]]:
+    group: list[ParsedRow] = []
     values = 0
     for row in rows:
         group.append(row)
@@ -206,17 +206,17 @@ def _groups(rows: Iterable[_Read], most: int) -> Iterator[list[_Read]]:
         yield group
 
 
-def _cases(group: Sequence[_Read]) -> list[Case | Answer]:
+def _cases(group: Sequence[ParsedRow]) -> list[PreparedRecord | Answer]:
     """The recordings looked at; an error in the place of what is none."""
     requests = [one.row for one in group if isinstance(one.row, Request)]
     examined = iter(examine_many([request.recording for request in requests if request.recording]))
-    cases: list[Case | Answer] = []
+    cases: list[PreparedRecord | Answer] = []
     for one in group:
         if not isinstance(one.row, Request):
             cases.append(one.row)
             continue
         try:
-            cases.append(Case.of(one.row, next(examined) if one.row.recording else None, one.number))
+            cases.append(PreparedRecord.of(one.row, next(examined) if one.row.recording else None, one.number))
         except PayloadError as error:
             cases.append(error.answer(one.row.record_id))
     return cases

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, endings_read, formats_read, read_ecg
-from leadwise.ecg.formats.base import Channel, Found, Hints
+from leadwise.ecg.formats.base import Channel, RawRecording, ReadOptions
 from leadwise.ecg.formats.registry import FORMATS, Format, format_of, formats
 
 KINDS = {
@@ -121,13 +121,13 @@ def test_the_documentation_names_every_format() -> None:
         assert set(one.endings) <= endings_read()
 
 
-def read_waves(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_waves(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """A format of this test: a mark, the sampling rate, then int16 microvolts of twelve leads."""
     content = files[file]
     samples = np.frombuffer(content[10:], "<i2").reshape(-1, 12)
     rate = int(content[5:10])
     channels = (Channel(lead, column.astype(float), rate, "uV") for lead, column in zip(LEADS, samples.T, strict=True))
-    return Found("Waves", tuple(channels))
+    return RawRecording("Waves", tuple(channels))
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from sklearn.metrics import roc_auc_score
 from leadwise.config import load_parameters
 from leadwise.registry.gate.evidence import Bootstrap, comparison_checks
 from leadwise.registry.gate.report import Limits
-from leadwise.registry.smoke_test import Rows, Served
+from leadwise.registry.smoke_test import HeldOutRows, Served
 
 RECORDS = 600
 generator = np.random.default_rng(8)
 LABELS = (generator.random((RECORDS, 5)) < 0.3).astype(float)
-ROWS = Rows(
+ROWS = HeldOutRows(
     digest="d" * 64,
     simulated=False,
     ecg_ids=np.arange(RECORDS),

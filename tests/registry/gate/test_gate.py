@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import Gate as Asked
+from leadwise.config import Gate as RequestParams
 from leadwise.config import load_parameters
 from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.register import register_challenger
-from leadwise.registry.smoke_test import Rows
+from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]
 NAME = "gate-of-small-networks"
 
 
-def asked(**given: Any) -> Asked:
+def asked(**given: Any) -> RequestParams:
     # The tests' machine may be busy.
     usual = {"comparison_bootstrap": 200, "p95_latency_ms": 10_000}
     return load_parameters({k.replace("_", "-"): v for k, v in (usual | given).items()}).gate
@@ -43,7 +43,7 @@ def versions(make_package: Any, tracking: str) -> dict[str, JudgedVersion]:
 
 
 @pytest.fixture(scope="module")
-def gates(versions: dict[str, JudgedVersion], gate_rows: Rows) -> dict[str, Gate]:
+def gates(versions: dict[str, JudgedVersion], gate_rows: HeldOutRows) -> dict[str, Gate]:
     return {name: Gate(versions[name], gate_rows, asked(), 3) for name in ("good", "other", "poor")}
 
 
@@ -52,7 +52,7 @@ def outcomes(report: GateReport) -> dict[str, bool | None]:
 
 
 def test_a_good_version_passes_where_there_is_no_champion(
-    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: Rows
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: HeldOutRows
 ) -> None:
     report = gates["good"].judge(None)
     assert report.passed, report.to_text()
@@ -107,7 +107,7 @@ def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
 
 
 def test_a_champion_that_does_not_load_is_not_replaced_in_silence(
-    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: Rows
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: HeldOutRows
 ) -> None:
     report = gates["other"].judge(versions["broken"].version)
     (failed,) = report.failed
@@ -134,7 +134,7 @@ def test_without_data_only_what_needs_none_is_checked(versions: dict[str, Judged
     assert "there is no store" in next(c.note for c in lenient.checks if c.name == "not worse than the champion")
 
 
-def replace_asked(gate: Gate, parameters: Asked) -> Gate:
+def replace_asked(gate: Gate, parameters: RequestParams) -> Gate:
     """The same gate with other parameters of the comparison; what was measured stays."""
     gate.asked = parameters
     return gate
@@ -153,7 +153,7 @@ def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> 
 
 
 def test_a_version_that_does_not_load_fails_and_leaves_the_rest_open(
-    versions: dict[str, JudgedVersion], gate_rows: Rows
+    versions: dict[str, JudgedVersion], gate_rows: HeldOutRows
 ) -> None:
     gate = Gate(versions["broken"], gate_rows, asked(), 3)
     served = gate._served

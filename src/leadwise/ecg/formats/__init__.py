@@ -3,11 +3,20 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from leadwise.ecg.formats.base import LARGEST_FILE, Question, ReadECG, ReaderError
+from leadwise.ecg.formats.base import LARGEST_FILE, MissingField, ReadECG, ReaderError
 from leadwise.ecg.formats.read import Source, read_ecg
 from leadwise.ecg.formats.registry import endings_read, formats_read
 
-__all__ = ["LARGEST_FILE", "Question", "ReadECG", "ReaderError", "Source", "endings_read", "formats_read", "read_ecg"]
+__all__ = [
+    "LARGEST_FILE",
+    "MissingField",
+    "ReadECG",
+    "ReaderError",
+    "Source",
+    "endings_read",
+    "formats_read",
+    "read_ecg",
+]
 
 # Every module that holds a format registers it.
 for _module in iter_modules(__path__):

@@ -111,7 +111,7 @@ def by_library(file: str, field: str, needed: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Hints:
+class ReadOptions:
     """What the caller knows of a file; what is given here counts more than what the file says.
 
     Attributes:
@@ -151,7 +151,7 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Question:
+class MissingField:
     """What a file does not say and only its owner can: answer it by reading again with the hint named ``field``.
 
     Attributes:
@@ -168,7 +168,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Found:
+class RawRecording:
     """What a reader finds in a file, before any of it is checked or converted.
 
     Attributes:
@@ -184,8 +184,8 @@ class Found:
     channels: tuple[Channel, ...]
     patient: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    unit_question: Question | None = None
-    rate_question: Question | None = None
+    unit_question: MissingField | None = None
+    rate_question: MissingField | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class ReadECG:
     gain_per_mv: tuple[float, ...] | None
     patient: Mapping[str, float]
     notes: tuple[str, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[MissingField, ...]
     noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
 
     @property

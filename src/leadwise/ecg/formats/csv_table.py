@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_CHANNELS, MOST_NUMBERS, MOST_SAMPLES, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    MOST_NUMBERS,
+    MOST_SAMPLES,
+    RawRecording,
+    ReaderError,
+    ReadOptions,
+    shown_text,
+)
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, number_with_unit, pairs_in
 from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
@@ -278,7 +286,7 @@ BARE_RATE_NAMES = frozenset({"frequency", "rate"})
 HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0, "samples/s": 1.0, "samples/sec": 1.0}
 
 
-def read_csv(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_csv(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read a table.
 
     Raises:
@@ -293,7 +301,7 @@ def read_csv(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     facts, oddities = facts_of(pairs)
     comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
     notes = (*table.notes, *_unclear_rates(pairs, table), *comma, *oddities)
-    return Found(FORMAT, table.channels, facts, notes, rate_question=table.rate_question)
+    return RawRecording(FORMAT, table.channels, facts, notes, rate_question=table.rate_question)
 
 
 def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -19,9 +19,9 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
-    Found,
-    Hints,
+    RawRecording,
     ReaderError,
+    ReadOptions,
     by_library,
     shown_text,
 )
@@ -151,7 +151,7 @@ class _Group:
         return tuple(number_in(self.dataset, field, 0.0) for field in fields)
 
 
-def read_dicom(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_dicom(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the multiplex group, or the simultaneous groups, that hold the standard leads.
 
     Raises:
@@ -166,7 +166,7 @@ def read_dicom(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
         raise
 
 
-def _read(file: str, content: bytes, reads: Reads, hints: Hints) -> Found:
+def _read(file: str, content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
     notes: list[str] = []
     with by_library(file, "data set", "elements as PS3.5 encodes them are needed"):
         dataset = _dataset(file, content, reads, notes)
@@ -181,7 +181,7 @@ def _read(file: str, content: bytes, reads: Reads, hints: Hints) -> Found:
         channel for group in _recorded_together(file, groups, notes) for channel in _channels(file, group, reads, hints)
     ]
     facts, oddities = _patient(dataset)
-    return Found(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
+    return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
 
 
 def _dataset(file: str, content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
@@ -271,7 +271,7 @@ def _all_leads(groups: list[_Group]) -> set[str]:
     return {lead for group in groups for lead in group.leads}
 
 
-def _channels(file: str, group: _Group, reads: Reads, hints: Hints) -> list[Channel]:
+def _channels(file: str, group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
     if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
@@ -321,7 +321,7 @@ def _channel(
     stored: np.ndarray,
     fs_hz: float | None,
     reads: Reads,
-    hints: Hints,
+    hints: ReadOptions,
 ) -> Channel:
     sensitivity = _stated(file, name, definition, "ChannelSensitivity")
     factor = _stated(file, name, definition, "ChannelSensitivityCorrectionFactor")

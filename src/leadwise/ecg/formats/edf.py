@@ -12,9 +12,9 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
-    Found,
-    Hints,
+    RawRecording,
     ReaderError,
+    ReadOptions,
     by_library,
     shown_text,
 )
@@ -36,7 +36,7 @@ NUMBER_BYTES, LABEL_BYTES, SAMPLE_BYTES = 8, 16, 2
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def read_edf(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the leads with their physical dimension; other signals are named only, annotations are not read.
 
     The header is read strictly here, and edfio is given a copy of it with plain numbers and no more.
@@ -69,14 +69,14 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     if notes:
         channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
     facts, oddities = _patient(content)
-    return Found("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
+    return RawRecording("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
 
 
-def _is_wanted(label: str, hints: Hints) -> bool:
+def _is_wanted(label: str, hints: ReadOptions) -> bool:
     return hints.leads is not None or standard_lead(label) is not None
 
 
-def _clean_copy(file: str, content: bytes, signals: int, hints: Hints) -> tuple[bytes, int]:
+def _clean_copy(file: str, content: bytes, signals: int, hints: ReadOptions) -> tuple[bytes, int]:
     """The file with plain numbers in its header, without a data record that is cut off; and how many there are."""
     header, samples = bytearray(content[: HEADER_BYTES * (signals + 1)]), []
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Found, Hints, ReaderError
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReaderError, ReadOptions
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
 from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
 from leadwise.ecg.formats.registry import Format, register
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT = "HL7 aECG"
 
 
-def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the first series that holds the most standard leads.
 
     Raises:
@@ -41,7 +41,7 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     if len(series) > 1:
         notes.append(f"The file holds {len(series)} series; number {first + 1} was read.")
     facts, oddities = _patient(root, series[first])
-    return Found(FORMAT, tuple(recordings[first]), facts, (*notes, *oddities))
+    return RawRecording(FORMAT, tuple(recordings[first]), facts, (*notes, *oddities))
 
 
 def _standard(channels: Iterable[Channel]) -> set[str]:

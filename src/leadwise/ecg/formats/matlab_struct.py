@@ -16,7 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import LARGEST_FILE, MOST_SAMPLES, Channel, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.base import (
+    LARGEST_FILE,
+    MOST_SAMPLES,
+    Channel,
+    RawRecording,
+    ReaderError,
+    ReadOptions,
+    shown_text,
+)
 from leadwise.ecg.formats.patient import checked_facts, sex_of
 from leadwise.ecg.formats.registry import Format, register
 
@@ -54,7 +62,7 @@ class _Matrix:
     parts: tuple[_Element, ...]
 
 
-def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the struct ``ECG``.
 
     Raises:
@@ -83,10 +91,10 @@ def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: Hints) -> F
     names = LEADS if hints.leads is None else [""] * len(LEADS)
     channels = tuple(Channel(name, lead, fs_hz, unit) for name, lead in zip(names, by_lead, strict=True))
     facts, notes = _patient(ecg)
-    return Found(FORMAT, channels, facts, (*assumed, *notes))
+    return RawRecording(FORMAT, channels, facts, (*assumed, *notes))
 
 
-def _assumed(hints: Hints) -> list[str]:
+def _assumed(hints: ReadOptions) -> list[str]:
     """What the file does not say, nor the caller."""
     taken = []
     if hints.fs_hz is None:

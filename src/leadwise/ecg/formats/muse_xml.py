@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Found, Hints, ReaderError, shown_text
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReaderError, ReadOptions, shown_text
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import (
     age_between,
@@ -40,7 +40,7 @@ LARGEST_BASELINE = 2**16
 """Stored numbers have 16 bits."""
 
 
-def read_muse_xml(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the rhythm waveform.
 
     Raises:
@@ -70,7 +70,7 @@ def read_muse_xml(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
             f"The checksum in the file does not fit the samples of {', '.join(damaged[:12])}: the file may be damaged."
         )
     facts, oddities = _patient(root)
-    return Found(FORMAT, tuple(channels), facts, (*notes, *oddities))
+    return RawRecording(FORMAT, tuple(channels), facts, (*notes, *oddities))
 
 
 def _sampling_rate(file: str, waveform: "Element") -> float | None:

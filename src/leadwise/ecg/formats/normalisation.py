@@ -11,11 +11,11 @@ from leadwise.contract import LEADS
 from leadwise.ecg.formats.base import (
     MOST_SAMPLES,
     Channel,
-    Found,
-    Hints,
-    Question,
+    MissingField,
+    RawRecording,
     ReadECG,
     ReaderError,
+    ReadOptions,
     shown_name,
     shown_text,
 )
@@ -36,7 +36,7 @@ OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspec
 """Flags that name no leads where all have them."""
 
 
-def understand(file: str, found: Found, hints: Hints) -> ReadECG:
+def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     """Turn what was found into a recording, as far as it can be known.
 
     Args:
@@ -53,7 +53,7 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     named = _named(file, given, hints, notes)
     chosen = _standard_leads(file, named, notes) if named is not None else given
     samples = _common_length(file, chosen)
-    questions: list[Question] = []
+    questions: list[MissingField] = []
     fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)
@@ -88,7 +88,7 @@ def understand(file: str, found: Found, hints: Hints) -> ReadECG:
     )
 
 
-def _named(file: str, channels: Sequence[Channel], hints: Hints, notes: list[str]) -> list[Channel] | None:
+def _named(file: str, channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) -> list[Channel] | None:
     """The channels with the names that count; ``None`` where there are none."""
     if not channels:
         raise ReaderError(file, "signal", "holds no signal")
@@ -184,11 +184,11 @@ def _common_length(file: str, channels: Sequence[Channel]) -> int:
 def _sampling_rate(
     file: str,
     channels: Sequence[Channel],
-    hints: Hints,
+    hints: ReadOptions,
     samples: int,
     notes: list[str],
-    questions: list[Question],
-    asked: Question | None,
+    questions: list[MissingField],
+    asked: MissingField | None,
 ) -> float | None:
     """The rate in Hz that counts; asks where there is none, with the question of the format if it has one."""
     rates = sorted({float(channel.fs_hz) for channel in channels if channel.fs_hz})
@@ -200,7 +200,7 @@ def _sampling_rate(
         ten_seconds = samples / USUAL_SECONDS
         questions.append(
             asked
-            or Question(
+            or MissingField(
                 "fs_hz",
                 f"The file does not say its sampling rate: how many samples per second? It holds {samples} samples of "
                 "each lead.",
@@ -215,9 +215,9 @@ def _sampling_rate(
     return fs_hz
 
 
-def _lead_question(count: int) -> Question:
+def _lead_question(count: int) -> MissingField:
     suggestion = {len(LEADS): LEADS, len(INDEPENDENT_LEADS): INDEPENDENT_LEADS}.get(count)
-    return Question(
+    return MissingField(
         "leads",
         f"The file does not name its leads: which are its {count} signals, in order?",
         suggestion=suggestion,

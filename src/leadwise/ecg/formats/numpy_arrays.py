@@ -11,9 +11,9 @@ from leadwise.ecg.formats.base import (
     MOST_NUMBERS,
     MOST_SAMPLES,
     Channel,
-    Found,
-    Hints,
+    RawRecording,
     ReaderError,
+    ReadOptions,
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import checked_facts, read_fact
@@ -30,7 +30,7 @@ FACT_NAMES = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 LARGEST_NPY_HEADER = 10_000
 
 
-def read_npy(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_npy(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read one array of samples and leads; it has no names, units or rate: these are asked for.
 
     Raises:
@@ -38,10 +38,10 @@ def read_npy(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     """
     content = files[file]
     array = load_array(file, content)
-    return Found(NPY, tuple(_channels(file, array, _count(hints), hints.order)))
+    return RawRecording(NPY, tuple(_channels(file, array, _count(hints), hints.order)))
 
 
-def read_npz(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_npz(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read an archive: an array named ``signal`` or one a lead, with ``fs_hz``, ``leads``, ``units`` and facts beside.
 
     Raises:
@@ -64,7 +64,7 @@ def read_npz(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
         channels = _channels(file, signal, count, hints.order)
     channels = _labelled(file, channels, names, units, fs_hz)
     facts, notes = _facts(file, beside)
-    return Found(NPZ, tuple(channels), facts, tuple(notes))
+    return RawRecording(NPZ, tuple(channels), facts, tuple(notes))
 
 
 def load_array(file: str, content: bytes) -> np.ndarray:
@@ -96,7 +96,7 @@ def load_array(file: str, content: bytes) -> np.ndarray:
     return flat.reshape(shape, order="F" if by_column else "C")
 
 
-def _count(hints: Hints) -> int | None:
+def _count(hints: ReadOptions) -> int | None:
     return None if hints.leads is None else len(hints.leads)
 
 

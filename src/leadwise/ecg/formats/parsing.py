@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import Channel, Hints, Question, ReaderError, shown_text
+from leadwise.ecg.formats.base import Channel, MissingField, ReaderError, ReadOptions, shown_text
 from leadwise.ecg.leads import lead_extremes
 
 MV_PER_UNIT: Mapping[str, float] = {"V": 1000.0, "mV": 1.0, "uV": 0.001, "nV": 1e-6}
@@ -164,10 +164,10 @@ def to_millivolts(
     file: str,
     channels: Sequence[Channel],
     signal: np.ndarray,
-    hints: Hints,
+    hints: ReadOptions,
     notes: list[str],
-    questions: list[Question],
-    asked: Question | None = None,
+    questions: list[MissingField],
+    asked: MissingField | None = None,
 ) -> Millivolts | None:
     """Convert by hint or by what the file states; ask where neither says the units.
 
@@ -206,14 +206,14 @@ def to_millivolts(
     return Millivolts(_scaled(signal, factors), _how(units), _gain_per_mv(channels, factors))
 
 
-def _check_hints(file: str, hints: Hints) -> None:
+def _check_hints(file: str, hints: ReadOptions) -> None:
     if hints.units is not None and hints.units not in MV_PER_UNIT:
         raise ReaderError(file, "units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
     if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
         raise ReaderError(file, "gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
 
 
-def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> Question:
+def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingField:
     """Ask for the units, with what the size of the numbers suggests."""
     spans = lead_spans(signal)
     typical = float(np.median(spans)) if spans.size else 0.0
@@ -228,7 +228,7 @@ def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> Question:
         )
     else:
         none_fits = " Numbers straight from a converter need a gain (units per mV) instead."
-    return Question(
+    return MissingField(
         "units",
         f"The file {says}: what are its numbers? Its leads span {typical:.4g} of them in the median, those of an ECG "
         f"{low:g} to {high:g} mV.{none_fits}",

@@ -8,9 +8,9 @@ from traceback import extract_tb
 from leadwise.ecg.formats.base import (
     LARGEST_FILE,
     MOST_FILES,
-    Hints,
     ReadECG,
     ReaderError,
+    ReadOptions,
     bytes_at,
     shown_name,
     too_large,
@@ -112,7 +112,7 @@ def read_ecg(
     """
     if units is not None and gain is not None:
         raise ReaderError(name, "gain", "received units as well; one of the two says what the numbers are")
-    hints = Hints(fs_hz, units, gain, None if leads is None else tuple(leads), order)
+    hints = ReadOptions(fs_hz, units, gain, None if leads is None else tuple(leads), order)
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
         if isinstance(source, Path | str):
@@ -204,7 +204,7 @@ def _part_at(folder: Path, places: Sequence[str]) -> Path | None:
     return None
 
 
-def _read(files: dict[str, bytes], label: str, hints: Hints) -> ReadECG:
+def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     """Find the recording among the files and read it."""
     parts_of = _held_parts(files, files)
     parts = set().union(*(held - {name} for name, held in parts_of.items()))

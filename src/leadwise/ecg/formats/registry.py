@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from leadwise.ecg.formats.base import Found, Hints
+from leadwise.ecg.formats.base import RawRecording, ReadOptions
 
 OWN_MARK, LAYOUT, ANY_TEXT = range(3)
 """How sure a format knows its files: by bytes of its own, by how a text is laid out, or because it may be any text."""
@@ -33,7 +33,7 @@ class Format:
     name: str
     endings: tuple[str, ...]
     sniff: Callable[[bytes, str], bool]
-    read: Callable[[str, Mapping[str, bytes], Hints], Found]
+    read: Callable[[str, Mapping[str, bytes], ReadOptions], RawRecording]
     sureness: int = OWN_MARK
     part_endings: tuple[str, ...] = ()
     parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = no_parts

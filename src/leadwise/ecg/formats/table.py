@@ -13,10 +13,10 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_NUMBERS,
     Channel,
-    Found,
-    Hints,
-    Question,
+    MissingField,
+    RawRecording,
     ReaderError,
+    ReadOptions,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
@@ -136,7 +136,7 @@ class Table:
 
     channels: tuple[Channel, ...]
     notes: tuple[str, ...]
-    rate_question: Question | None = None
+    rate_question: MissingField | None = None
 
 
 def channels_of(file: str, columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = "") -> Table:
@@ -189,12 +189,12 @@ def is_lead_or_time(name: str) -> bool:
     return standard_lead(bare) is not None or is_time_name(bare) or seconds_of(unit) is not None
 
 
-def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> Question:
+def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> MissingField:
     """Ask which of the sampling rates holds; times count more than a number in a line above them."""
     places = (("its times fit", clocked_hz), ("it states", stated_hz))
     told = " and ".join(f"{verb} {', '.join(f'{one:g}' for one in rates)} Hz" for verb, rates in places if rates)
     allowed = [one for one in (*clocked_hz, *stated_hz) if LOWEST_FS_HZ <= one <= HIGHEST_FS_HZ]
-    return Question(
+    return MissingField(
         "fs_hz",
         f"The file contradicts itself on its sampling rate, as {told}: how many samples per second?",
         suggestion=allowed[0] if allowed else None,
@@ -230,7 +230,7 @@ NUMBERS_ARE = 8
 """Bytes of the widest number."""
 
 
-def read_parquet(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read a table of samples; ``fs_hz`` and ``units`` may stand in the metadata of its schema.
 
     Raises:
@@ -268,7 +268,7 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
         columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
     stated = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in _metadata(table).items()}
     found = channels_of(file, columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
-    return Found(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
+    return RawRecording(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
 
 
 def _metadata(table: "pa.Table") -> dict[bytes, bytes]:

@@ -15,10 +15,10 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
-    Found,
-    Hints,
-    Question,
+    MissingField,
+    RawRecording,
     ReaderError,
+    ReadOptions,
     by_library,
     shown_name,
     shown_text,
@@ -222,7 +222,7 @@ PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "2
 """Bits that a sample takes in a file at least; formats 508, 516 and 524 are compressed."""
 
 
-def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
+def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read a record.
 
     Args:
@@ -240,7 +240,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     facts, oddities = facts_of(pairs_in(header.comments))
     question = None
     if any(line.gain is None for line in header.signals):
-        question = Question(
+        question = MissingField(
             "gain",
             "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
             suggestion=USUAL_GAIN,
@@ -248,7 +248,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: Hints) -> Found:
     channels = list(map(_channel, header.signals, _in_units(header, stored), repeat(header.fs_hz)))
     for place in damaged:
         channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
-    return Found(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
+    return RawRecording(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
 
 
 def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -24,7 +24,7 @@ from leadwise.evaluation.comparison import Evaluated, compare_all
 from leadwise.evaluation.metrics import Estimate
 from leadwise.registry.gate.report import Check, Limits
 from leadwise.registry.package import Parity
-from leadwise.registry.smoke_test import Rows, Served
+from leadwise.registry.smoke_test import HeldOutRows, Served
 from leadwise.serving.network import open_session
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
@@ -40,7 +40,9 @@ class Bootstrap:
     seed: int
 
 
-def comparison_checks(candidate: Served, champion: Served, rows: Rows, limits: Limits, drawn: Bootstrap) -> list[Check]:
+def comparison_checks(
+    candidate: Served, champion: Served, rows: HeldOutRows, limits: Limits, drawn: Bootstrap
+) -> list[Check]:
     """Macro AUROC and the AUROC of each class; macro AUROC also where no recording is sent.
 
     Args:
@@ -78,7 +80,7 @@ def _judge(name: str, difference: Estimate, margin: float, limits: Limits) -> Ch
 
 
 def _differences(
-    candidate: NDArray[np.float64], champion: NDArray[np.float64], rows: Rows, drawn: Bootstrap
+    candidate: NDArray[np.float64], champion: NDArray[np.float64], rows: HeldOutRows, drawn: Bootstrap
 ) -> dict[str, Estimate] | None:
     """Candidate minus champion on the rows that both answer; ``None`` where there are none."""
     both = np.isfinite(np.concatenate([candidate, champion], axis=1)).all(axis=1)
@@ -89,7 +91,7 @@ def _differences(
     return dict(pair.differences)
 
 
-def _evaluated(model: str, probabilities: NDArray[np.float64], rows: Rows, kept: NDArray[np.bool_]) -> Evaluated:
+def _evaluated(model: str, probabilities: NDArray[np.float64], rows: HeldOutRows, kept: NDArray[np.bool_]) -> Evaluated:
     return Evaluated(
         feature_set="clinical",
         model=model,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
-from leadwise.config import Gate as Asked
+from leadwise.config import Gate as RequestParams
 from leadwise.registry.gate.evidence import (
     COMPARISON,
     Bootstrap,
@@ -27,8 +27,8 @@ from leadwise.registry.load import ModelError, require_package
 from leadwise.registry.package import Package
 from leadwise.registry.smoke_test import (
     LARGEST_DIFFERENCE,
+    HeldOutRows,
     RoundTripError,
-    Rows,
     Served,
     compare_answers,
     serving_smoke_test,
@@ -64,7 +64,7 @@ class JudgedVersion:
 class Gate:
     """Judges one version; what does not depend on the champion is measured once."""
 
-    def __init__(self, candidate: JudgedVersion, rows: Rows | None, asked: Asked, seed: int) -> None:
+    def __init__(self, candidate: JudgedVersion, rows: HeldOutRows | None, asked: RequestParams, seed: int) -> None:
         """Prepare; nothing is measured yet.
 
         Args:
@@ -213,7 +213,7 @@ class Gate:
         return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
 
 
-def serve(uri: str, example: Mapping[str, Any], rows: Rows | None) -> Served | str:
+def serve(uri: str, example: Mapping[str, Any], rows: HeldOutRows | None) -> Served | str:
     """What a version does in a fresh process, or the message of its failure."""
     try:
         return serving_smoke_test(uri, example, rows)
