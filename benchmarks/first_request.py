@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.contract import LEADS
 from leadwise.datasets.synthetic import simulate_record
 
 RATES_HZ = (100, 125, 200, 250, 257, 400, 500, 1000)
@@ -69,7 +70,7 @@ assert all("lw-classes" in str([part.proto.body for part in visit.get("html")]) 
 def command(kind: str, fs_hz: int, file: Path, model: Path | None) -> list[str]:
     """What one process runs."""
     if kind == "predict":
-        hints = ["--fs-hz", str(fs_hz), "--units", "mV", "--model", "pretrained"]
+        hints = ["--fs-hz", str(fs_hz), "--units", "mV", "--leads", ",".join(LEADS), "--model", "pretrained"]
         return [sys.executable, "-m", "leadwise.cli", "predict", str(file), *hints]
     return [
         sys.executable,
@@ -114,7 +115,7 @@ def main() -> None:
         finally:
             busy.kill()
             busy.wait()
-    for said in failed:
+    for said in sorted(set(failed)):
         print(said)
     seconds = time.monotonic() - began
     print(f"{options.kind}: {len(failed)} of {options.processes} processes failed, {seconds:.0f} s")
