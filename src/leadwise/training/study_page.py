@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadwise.atomic import write_atomically
-from leadwise.datasets.page import page
+from leadwise.datasets.checks.data_docs import page
 from leadwise.training.parameter_figures import draw_parallel, draw_slices
 from leadwise.training.study_figures import (
     METRIC_NAMES,
