@@ -15,13 +15,18 @@ from typing import Any
 import numpy as np
 
 from leadwise.datasets.checks.expectations import CRITICAL, WARNING, Suite
-from leadwise.datasets.page import page
 
 MAX_VALUES = 20
 """Unexpected values shown of a check; ``flagged.csv`` names every record."""
 INDEX_FILE = "index.html"
 
 STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;max-width:64rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2.2rem}a{color:#0b5cad}
+p.sub{color:#5b6673;margin-top:0;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%}td,th{padding:.35rem .6rem;border-bottom:1px solid #dde3ea;text-align:left;
+vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.mark{font-weight:600;white-space:nowrap}.critical{color:#b3261e}.warning{color:#8a5a00}.held{color:#1e6b3a}
 .row{display:block}th{white-space:nowrap}.alert{border-bottom:2px solid #1d2733;margin-top:2rem}
 h5{font-size:1.05rem;margin:0 0 .2rem}h6{font-size:.95rem;margin:.6rem 0 0}
 table{font-size:.92em;width:auto;min-width:50%}table table{min-width:0;margin:.5rem 0}
@@ -46,7 +51,7 @@ def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, rele
     for name, (suite, result) in results.items():
         body = f"<p class='sub'><a href='{INDEX_FILE}'>Data Docs</a> · {escape(suite.about)}</p>{_sections(result)}"
         title = f"{suite.title}: PTB-XL {release}"
-        (folder / f"{name}.html").write_text(page(title, body, STYLE), encoding="utf-8")
+        (folder / f"{name}.html").write_text(page(title, body), encoding="utf-8")
         held = sum(bool(one.success) for one in result.results)
         failed = {one.expectation_config.severity for one in result.results if not one.success}
         mark = CRITICAL if CRITICAL in failed else WARNING if failed else "held"
@@ -58,7 +63,16 @@ def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, rele
         "<p class='sub'><a href='../summary.html'>Summary</a> · every expectation, what it asked for and what it "
         f"found</p><table><tr><th>suite</th><th>looks at</th><th></th></tr>{''.join(rows)}</table>"
     )
-    (folder / INDEX_FILE).write_text(page(f"Data Docs: PTB-XL {release}", body, STYLE), encoding="utf-8")
+    (folder / INDEX_FILE).write_text(page(f"Data Docs: PTB-XL {release}", body), encoding="utf-8")
+
+
+def page(title: str, body: str, style: str = "") -> str:
+    """An HTML page; ``body`` is HTML, ``title`` is text."""
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width'><title>{escape(title)}</title>"
+        f"<style>{STYLE}{style}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
+    )
 
 
 def _sections(result: Any) -> str:
