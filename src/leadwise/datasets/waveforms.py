@@ -162,7 +162,9 @@ def _in_microvolts(record: Path, signals: Sequence[SignalLine], stored: np.ndarr
         raise UnreadableRecord(
             record, f"lead {signals[number].description}: {largest:.4g} mV; at most 32.767 can be stored"
         )
-    return np.ascontiguousarray(units[list(order)].T, dtype=np.int16)
+    if order != tuple(range(len(LEADS))):
+        units = units[list(order)]
+    return np.ascontiguousarray(units.T, dtype=np.int16)
 
 
 @lru_cache(maxsize=100)

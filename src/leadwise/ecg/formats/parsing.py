@@ -32,6 +32,8 @@ USUAL_SPAN_MV = (0.6, 3.0)
 """What the leads of an ECG span in the median, largest minus smallest number; so do 98 % of PTB-XL."""
 
 
+# The same few units come again with every lead.
+@lru_cache(maxsize=256)
 def unit_of(text: str) -> str | None:
     """A unit of voltage as ``MV_PER_UNIT`` spells it; ``None`` for anything else."""
     folded = text.strip().strip("[]()").casefold()

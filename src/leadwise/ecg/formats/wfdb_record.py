@@ -165,9 +165,8 @@ def _signal(file: str, number: int, text: str) -> SignalLine:
         if (own := _OWN.fullmatch(text)) is None:
             return _signal_line(text)
         # The lines of a collection differ in these only, so the rest of most was understood before.
-        return _signal_line(f"-{own[2]}0 0 {own[5]}")._replace(
-            file=_beside(own[1]), initial=int(own[3]), checksum=int(own[4])
-        )
+        common = _signal_line(f"-{own[2]}0 0 {own[5]}")
+        return SignalLine(_beside(own[1]), *common[1:9], int(own[3]), int(own[4]), common.description)
     except ReaderError as error:
         raise ReaderError(file, f"signal line {number + 1}", error.problem) from None
 
