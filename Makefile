@@ -81,7 +81,7 @@ lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
 EXTRAS := --extra train --extra app --extra formats
 LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
-files: env ## write MLproject, conda.yaml, docs/parameters.md and deploy/ anew
+files: env ## write conda.yaml, docs/parameters.md and deploy/ anew
 	PYTHONPATH=src $(BIN)/python scripts/project_files.py
 
 readme: env ## make the README's results and picture again from workspace/ptbxl

@@ -1,4 +1,4 @@
-"""Write the files that repeat what another file says: MLproject, conda.yaml, pages of docs/, deploy/.
+"""Write the files that repeat what another file says: conda.yaml, pages of docs/, deploy/.
 
 ``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
 versions, ``src/leadwise/datasets/checks/suites`` the checks. ``make files`` writes the files from them; ``--check``
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
-from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
+from leadwise.config import ENTRY_POINTS, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
 from leadwise.datasets.checks.expectations import suites_as_markdown
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
@@ -37,48 +37,6 @@ SUMMARIES: Mapping[str, str] = {
     "score": "Score a folder or table of recordings to a Parquet table of answers.",
     "app": "Open the page, until it is stopped.",
 }
-
-
-def mlproject() -> str:
-    """MLproject: every parameter with its description, and every entry point with the command that takes them."""
-    lines = [
-        f"# {NOTICE.format(sources='src/leadwise/config.py')}",
-        "name: leadwise",
-        "conda_env: conda.yaml",
-        "",
-        "# The parameters by section of pipelines/params.yaml, which alone holds their defaults: a parameter left at",
-        f"# `{FROM_FILE}` has the value that stands there. MLflow itself reads the entry points below only.",
-        "parameters:",
-    ]
-    for section, schemas in section_schemas().items():
-        lines.append(f"  {section}: &{section}")
-        for name, schema in schemas.items():
-            lines.append(f"    # {described(schema)}")
-            lines.append(f"    {name}: {declaration(schema)}")
-    lines += ["", "entry_points:"]
-    for entry_point in ENTRY_POINTS:
-        lines += [f"  # {SUMMARIES[entry_point]}", f"  {entry_point}:", f"    parameters: {declared(entry_point)}"]
-        lines += ["    command: >-", f"      PYTHONPATH=src python pipelines/{entry_point}.py"]
-        lines += [f"      --{name} {{{name}}}" for name in section_fields(entry_point)]
-    return "\n".join(lines) + "\n"
-
-
-def declared(entry_point: str) -> str:
-    """The parameters of an entry point: whole sections by their anchors, parameters of another section one by one."""
-    taken, schemas = section_fields(entry_point), section_schemas()
-    whole, single = [], []
-    for section in sections(entry_point):
-        names = [name for name in schemas[section] if name in taken and taken[name][0] == section]
-        if names == list(schemas[section]):
-            whole.append(f"*{section}")
-        else:
-            single += [f"{name}: {declaration(schemas[section][name])}" for name in names]
-    return "{" + ", ".join([f"<<: [{', '.join(whole)}]", *single]) + "}"
-
-
-def declaration(schema: Mapping[str, Any]) -> str:
-    """One parameter of MLproject."""
-    return f"{{type: {mlflow_type(schema)}, default: {FROM_FILE}}}"
 
 
 def conda_environment() -> str:
@@ -172,18 +130,6 @@ def section_schemas() -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
-def mlflow_type(schema: Mapping[str, Any]) -> str:
-    """MLflow knows string, float, path and uri; a path would have to exist before the stage that writes it."""
-    return "float" if schema.get("type") in ("integer", "number") else "string"
-
-
-def described(schema: Mapping[str, Any]) -> str:
-    """What a parameter means and may be; without its choices where the description says them all."""
-    choices, description = _choices(schema), schema["description"]
-    said = bool(choices) and all(choice in description for choice in choices)
-    return description if said else f"{description}: {allowed(schema)}"
-
-
 def allowed(schema: Mapping[str, Any]) -> str:
     """What a value may be, in words."""
     if choices := _choices(schema):
@@ -205,7 +151,6 @@ def _choices(schema: Mapping[str, Any]) -> list[str]:
 
 
 GENERATED = {
-    "MLproject": mlproject,
     "conda.yaml": conda_environment,
     "docs/parameters.md": parameter_table,
     "docs/validation.md": validation_page,

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from leadwise.config import (
     CONFIGURATIONS,
     ENTRY_POINTS,
-    FROM_FILE,
     PARAMS_FILE,
     RENAMED,
     ConfigError,
@@ -152,7 +151,6 @@ def test_the_command_line_reaches_the_parameters(entry_point: str) -> None:
     given_all = [part for name, value in defaults.items() for part in (f"--{name}", str(value))]
     assert parse_arguments(entry_point, given_all).flat(entry_point) == defaults
     assert parse_arguments(entry_point, ["--seed", "5"]).shared.seed == 5
-    assert parse_arguments(entry_point, ["--seed", FROM_FILE]).shared.seed == defaults["seed"]
 
 
 def test_a_bad_command_line_ends_with_status_2_and_names_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,10 +104,18 @@ def test_a_stage_takes_the_run_that_mlflow_has_made_for_it(
 ) -> None:
     mlflow.set_tracking_uri(tracking_uri)
     made = project_run("train")
+    # MLflow logs what -P gave before the stage begins, as it was spelt.
+    mlflow.MlflowClient().log_param(made, "learning-rate", "1e-2")
     monkeypatch.setenv("MLFLOW_RUN_ID", made)
-    with stage_run("train", load_parameters()) as run:
+    parameters = load_parameters({"learning-rate": "1e-2", "use-tuned": "True"}, entry_point="train")
+    with stage_run("train", parameters) as run:
         assert "MLFLOW_RUN_ID" not in os.environ, "what the stage starts would take it, too"
     assert run.info.run_id == made
+    logged = mlflow.get_run(made).data.params
+    assert logged.keys() == parameters.flat("train").keys(), "every value can be searched for"
+    assert (logged["learning-rate"], logged["use-tuned"], logged["seed"]) == ("1e-2", "true", "20")
+    found = mlflow.search_runs(filter_string="params.`use-tuned` = 'true' and params.`batch-size` = '128'")
+    assert list(found["run_id"]) == [made]
     assert "MLFLOW_RUN_ID" not in capsys.readouterr().err
 
 

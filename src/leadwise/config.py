@@ -1,7 +1,7 @@
 """The parameters of every entry point: read from ``pipelines/params.yaml``, overridden by name, checked, frozen.
 
-A parameter has one name everywhere: ``learning-rate`` in params.yaml, in MLproject (``-P learning-rate=0.01``) and on
-a script's command line (``--learning-rate 0.01``); ``learning_rate`` where Python needs an identifier.
+A parameter has one name everywhere: ``learning-rate`` in params.yaml, for `mlflow run` (``-P learning-rate=0.01``) and
+on a script's command line (``--learning-rate 0.01``); ``learning_rate`` where Python needs an identifier.
 """
 
 import argparse
@@ -33,9 +33,6 @@ COPIES = (".dvc", "tmp", "exps")
 
 CONFIGURATIONS = PARAMS_FILE.parent / "configurations"
 """Named sets of values that replace some of params.yaml."""
-
-FROM_FILE = "params.yaml"
-"""The value of a parameter that was not given: its default stands in params.yaml."""
 
 Monitor = Literal["val/macro_auroc", "val/binary_accuracy"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -303,6 +300,11 @@ class Parameters(BaseModel):
         return values
 
 
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as a command line and params.yaml spell them."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
 ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "main": ("shared", "simulate", "ingest", "tune", "train", "evaluate", "registration", "gate", "main"),
     "simulate": ("shared", "simulate"),
@@ -347,7 +349,7 @@ def load_parameters(
     """Read params.yaml and apply overrides by kebab-case name.
 
     Args:
-        overrides: values by name, as text or as typed values; ``FROM_FILE`` leaves the default of the file.
+        overrides: values by name, as text or as typed values.
         entry_point: the entry point whose parameters may be overridden.
         file: another params.yaml.
 
@@ -357,7 +359,7 @@ def load_parameters(
     """
     content = _read_sections(file or PARAMS_FILE)
     known = section_fields(entry_point)
-    given = {name: value for name, value in (overrides or {}).items() if value != FROM_FILE}
+    given = dict(overrides or {})
     for name in given:
         if name not in known:
             raise ConfigError(f"{name}: not a parameter of {entry_point}; {_instead(name, known)}")
@@ -407,14 +409,14 @@ def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) ->
     )
     for name, (_, description, annotation) in section_fields(entry_point).items():
         metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
-        parser.add_argument(f"--{name}", default=FROM_FILE, metavar=metavar, help=description)
+        parser.add_argument(f"--{name}", metavar=metavar, help=description)
     known, unknown = parser.parse_known_args(arguments)
     for old in (name.partition("=")[0].removeprefix("--") for name in unknown):
         if old in RENAMED:
             parser.exit(2, f"{parser.prog}: error: --{old}: it is called --{RENAMED[old]} now\n")
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    given = {_kebab(name): value for name, value in vars(known).items()}
+    given = {_kebab(name): value for name, value in vars(known).items() if value is not None}
     try:
         return load_parameters(given, entry_point=entry_point)
     except ConfigError as error:

@@ -3,10 +3,9 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from leadwise.command_lines import command_line, tracking_address
-from leadwise.config import PROJECT_ROOT, Parameters
+from leadwise.config import PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.run_tags import data_tags
 from leadwise.stage import end_lost_run, tag_data
@@ -63,7 +62,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
             mlflow.projects.run(
                 str(PROJECT_ROOT),
                 entry_point=stage,
-                parameters=_as_text(parameters.flat(stage)),
+                parameters=as_text(parameters.flat(stage)),
                 experiment_id=parent.info.experiment_id,
                 run_name=stage,
                 # This process runs inside the environment already, whichever manager made it.
@@ -112,10 +111,6 @@ def _registered(workspace: Path) -> str:
 
     file = workspace / REGISTERED_FILE
     return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-
-def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
 def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import PROJECT_ROOT, Parameters, parse_arguments, project_home
+from leadwise.config import PROJECT_ROOT, Parameters, as_text, parse_arguments, project_home
 from leadwise.contract import LeadwiseError
 from leadwise.disk import refusal
 from leadwise.extras import missing_extra
@@ -90,7 +90,7 @@ def _quieten_libraries() -> None:
 
 @contextmanager
 def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]":
-    """The MLflow run of one stage, with its effective configuration logged as ``config.yaml``."""
+    """The MLflow run of one stage, with every value that it uses as a parameter, and in ``config.yaml``."""
     with held_back():
         wait_for_server()
         import mlflow
@@ -108,8 +108,8 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
         tags = stage_tags(stage, parameters)
         with mlflow.start_run(run_id) as run, _passing_on(tags), _telling_why(run), at_once():
             mlflow.set_tags({"mlflow.runName": stage} | tags)
-            if run_id is None:
-                mlflow.log_params(values)
+            # `mlflow run` has logged what -P gave, in the spelling of whoever gave it, and a parameter is logged once.
+            mlflow.log_params(as_text({name: values[name] for name in values.keys() - run.data.params.keys()}))
             mlflow.log_text(yaml.safe_dump(values, sort_keys=False), "config.yaml")
             yield run
 

@@ -1,4 +1,4 @@
-"""conda.yaml, MLproject, deploy/ and pages of docs/ say what lock, configuration and suites say."""
+"""conda.yaml, deploy/ and pages of docs/ say what lock, configuration and suites say."""
 
 import itertools
 import os
@@ -14,10 +14,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from leadwise.config import ENTRY_POINTS, FROM_FILE, PARAMS_FILE, PROJECT_ROOT, section_fields
+from leadwise.config import ENTRY_POINTS, PARAMS_FILE, PROJECT_ROOT, section_fields
 
 GENERATED = (
-    *("MLproject", "conda.yaml", "docs/parameters.md", "docs/validation.md"),
+    *("conda.yaml", "docs/parameters.md", "docs/validation.md"),
     *("deploy/Dockerfile", "deploy/compose.yaml", "deploy/scorer.in", "deploy/tracking.in"),
 )
 
@@ -33,7 +33,7 @@ def project_copy(tmp_path: Path) -> Path:
     """The parts of the project that the generator reads and writes."""
     for name in ("src", "scripts", "pipelines", "docs", "deploy"):
         shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.lock", "MLproject", "conda.yaml"):
+    for name in ("requirements.lock", "conda.yaml"):
         shutil.copy(PROJECT_ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -121,24 +121,3 @@ def test_params_yaml_holds_every_parameter_once() -> None:
         keys = {"register" if section == "registration" else section for section in sections}
         names = [name for section, name in written if section in keys and (section, name) != ("register", "source")]
         assert len(names) == len(set(names)), f"{point}: two parameters of one name: -P could not tell them apart"
-
-
-def test_mlproject_declares_what_the_configuration_knows() -> None:
-    from mlflow.projects.utils import load_project
-
-    project = load_project(PROJECT_ROOT)
-    for entry_point in ENTRY_POINTS:
-        parameters = project.get_entry_point(entry_point).parameters
-        assert parameters.keys() == section_fields(entry_point).keys()
-        assert {parameter.default for parameter in parameters.values()} == {FROM_FILE}
-        assert {parameter.type for parameter in parameters.values()} <= {"string", "float"}
-
-
-def test_every_parameter_is_described_in_mlproject_and_in_the_docs() -> None:
-    lines = (PROJECT_ROOT / "MLproject").read_text(encoding="utf-8").splitlines()
-    docs = (PROJECT_ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    for name, (_, description, _) in section_fields("main").items():
-        declared = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name}: {{"))
-        assert description
-        assert lines[declared - 1].strip().startswith(f"# {description}"), name
-        assert f"| `{name}` |" in docs

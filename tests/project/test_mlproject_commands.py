@@ -1,4 +1,4 @@
-"""A value given to `mlflow run` reaches the stage: through MLproject's command, the shell and the script's parser."""
+"""A value given to `mlflow run` reaches the stage: through MLflow's command, the shell and the script's parser."""
 
 import shlex
 from typing import Any
@@ -46,8 +46,13 @@ def another(entry_point: str, name: str, value: Any) -> Any:
     raise AssertionError(f"{name}: no other value than {value!r} found")
 
 
+def test_mlproject_is_short_and_has_every_entry_point() -> None:
+    assert len((PROJECT_ROOT / "MLproject").read_text(encoding="utf-8").splitlines()) <= 150
+    assert all(PROJECT.get_entry_point(entry_point).parameters == {} for entry_point in ENTRY_POINTS)
+
+
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
-def test_every_declared_parameter_reaches_the_script(entry_point: str) -> None:
+def test_every_parameter_reaches_the_script(entry_point: str) -> None:
     given = {name: another(entry_point, name, value) for name, value in load_parameters().flat(entry_point).items()}
     received = parse_arguments(entry_point, command(entry_point, {name: str(value) for name, value in given.items()}))
     assert received.flat(entry_point) == given
