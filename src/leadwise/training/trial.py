@@ -189,7 +189,8 @@ def _report(trial: optuna.Trial, recipe: TrainingConfig, epoch: int, value: floa
     The trial with the configured values is what the others are compared with.
     """
     trial.report(float(value), step=epoch)
-    if epoch >= recipe.epochs or DEFAULTS in trial.user_attrs or not trial.should_prune():
+    # The pruner notes the value when it is asked: those of the configured values are to count, too.
+    if epoch >= recipe.epochs or not trial.should_prune() or DEFAULTS in trial.user_attrs:
         return
     others = [one.intermediate_values for one in trial.study.get_trials(deepcopy=False) if one.number != trial.number]
     there = [course[epoch] for course in others if epoch in course]
