@@ -72,6 +72,7 @@ class Dataset(ABC, Generic[T]):
         about_patients: whether figures of it say anything about patients.
         model_name: how a model that was trained on it is called in the registry.
         may_be_absent: ids of records that some releases lack.
+        command: brings its waveforms, with ``{tree}`` and ``{rate}`` in it; empty where there is none.
     """
 
     name: ClassVar[str]
@@ -81,6 +82,7 @@ class Dataset(ABC, Generic[T]):
     about_patients: ClassVar[bool] = True
     model_name: ClassVar[str]
     may_be_absent: ClassVar[Collection[int]] = ()
+    command: ClassVar[str] = ""
 
     @abstractmethod
     def is_in(self, tree: Path) -> bool:

@@ -272,7 +272,7 @@ def _ingest(
 def _require_waveforms(dataset: Dataset[Any], tables: DatasetTables) -> None:
     """Stop if the tree has no part of this rate at all."""
     parts = {part for part in {str(name).partition("/")[0] for name in tables.filenames} if is_inside(part)}
-    how = f": leadwise download {tables.tree} --rate {tables.rate}" if dataset.name == "ptbxl" else ""
+    how = f": {dataset.command.format(tree=tables.tree, rate=tables.rate)}" if dataset.command else ""
     if parts and not any((tables.tree / part).exists() for part in parts):
         raise IngestionError(
             f"{tables.tree}: no {' or '.join(sorted(parts))} in this tree, which would hold the waveforms at "

@@ -30,6 +30,7 @@ class PtbXl(Dataset[Tables]):
     licence = LICENCE
     model_name = "leadwise"
     may_be_absent = WITHDRAWN
+    command = "leadwise download {tree} --rate {rate}"
 
     def is_in(self, tree: Path) -> bool:
         return (tree / DATABASE_FILE).is_file() and not (tree / SIMULATION_FILE).is_file()
