@@ -31,7 +31,7 @@ RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
 @pytest.fixture(scope="session")
 def ecg_files() -> ModuleType:
     """The writers of ECG files that the tests of the readers use."""
-    path = Path(__file__).parents[1] / "signals" / "readers" / "conftest.py"
+    path = Path(__file__).parents[1] / "ecg" / "formats" / "conftest.py"
     spec = importlib.util.spec_from_file_location("ecg_files", path)
     assert spec is not None
     assert spec.loader is not None
