@@ -27,6 +27,17 @@ POSTGRESQL_USER = "postgres"
 """PostgreSQL refuses to run as root; Debian's packages make this user for it."""
 
 
+@pytest.fixture(autouse=True)
+def no_run_stays_open() -> Iterator[None]:
+    """A run that a test leaves active would take what the next one logs."""
+    yield
+    mlflow = sys.modules.get("mlflow")
+    run = mlflow.active_run() if mlflow is not None and hasattr(mlflow, "active_run") else None
+    if run is not None:
+        mlflow.end_run()
+        pytest.fail(f"the run {run.data.tags.get('mlflow.runName')} is still active after the test")
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One temporary folder for the session, the same in every worker of pytest-xdist."""

@@ -99,7 +99,7 @@ def test_ship_refuses_simulated_weights(registered: Registered, trained: Paramet
     finished = ship(trained.shared.workspace, tmp_path / "pretrained")
     assert finished.returncode == 1
     assert finished.stderr.startswith("bundle: error: ")
-    assert finished.stderr.endswith("trained on simulated data; only models of PTB-XL are shipped\n")
+    assert finished.stderr.endswith("trained on simulated data; only models of PTB-XL are bundled\n")
     assert not (tmp_path / "pretrained").exists()
 
 

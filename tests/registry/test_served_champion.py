@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -57,7 +56,7 @@ def server(registered: Registered, tracking: str, tmp_path_factory: pytest.TempP
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            shlex.split(serve_command(registered, port)),
+            ["bash", "-c", f"exec env {serve_command(registered, port)}"],
             cwd=folder,
             env=environment,
             stdout=stream,

@@ -56,7 +56,7 @@ def test_planted_pickles_are_not_opened_on_load(small_model: SmallModel, tmp_pat
     beside = [
         "python_model.pkl",
         "artifacts/fusion.pkl",
-        "code/leadwise/scorer.pickle",
+        "code/scorer.pickle",
         "registered_model_meta",
     ]
     instead = ["artifacts/fusion.onnx", "artifacts/metadata.onnx", "artifacts/model.json"]
