@@ -39,7 +39,7 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_"))}
-        given = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TMPDIR": str(self.temporary)}
+        given = {"MLFLOW_TRACKING_URI": f"sqlite:///{self.folder / 'mlflow.db'}", "TMPDIR": str(self.temporary)}
         return inherited | given
 
     def stage(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
