@@ -62,10 +62,16 @@ def test_a_length_beyond_the_limit_is_a_413_at_once(server: LiveServer, length: 
     assert code_of(content) == "too_large"
 
 
-@pytest.mark.parametrize("length", [str(2**64), "9" * 20, "9" * 21, "9" * 5000, "-1", "+34", "3_4", "34, 35"])
-def test_a_length_that_no_number_of_64_bits_holds_is_refused_at_once(server: LiveServer, length: str) -> None:
+@pytest.mark.parametrize("length", [str(2**64), "9" * 20, "9" * 21, "0" * 9 + "9" * 40, "9" * 5000])
+def test_a_length_that_no_number_of_64_bits_holds_is_a_413_at_once(server: LiveServer, length: str) -> None:
     head, _ = exchange(server, f"Content-Length: {length}\r\n".encode())
-    assert head.startswith(("HTTP/1.1 400 ", "HTTP/1.1 413 "))
+    assert head.startswith("HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("length", ["-1", "+34", "3_4", "34, 35"])
+def test_a_length_that_is_no_number_is_a_400_at_once(server: LiveServer, length: str) -> None:
+    head, _ = exchange(server, f"Content-Length: {length}\r\n".encode())
+    assert head.startswith("HTTP/1.1 400 ")
 
 
 def test_zeros_before_a_length_do_not_matter(server: LiveServer) -> None:

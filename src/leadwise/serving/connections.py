@@ -6,6 +6,7 @@ application, so the class itself is extended, once per process.
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
 PREFIX = "LEADWISE_"
+
+
+_BEYOND_64_BITS = re.compile(
+    rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n(?:[^\r\n]+\r\n)*?content-length:[ \t]*0*(?P<length>[0-9]{20,})[ \t]*\r\n",
+    re.IGNORECASE,
+)
+"""A request whose length the parser would call invalid, not large."""
 
 
 class ServerLimitError(LeadwiseError):
@@ -191,6 +199,10 @@ def _data_received(original: Method, limits: ServerLimits) -> Method:
             return
         watch: Watch = getattr(self, _MARK)
         watch.silent_bytes += len(data)
+        told = _BEYOND_64_BITS.match(data)
+        if told is not None and int(told["length"][:25]) >= 2**64:
+            _refuse(self, "413 Content Too Large")
+            return
         original(self, data)
         if watch.silent_bytes > LARGEST_HEAD:
             _refuse(self, "431 Request Header Fields Too Large")
