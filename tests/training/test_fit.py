@@ -42,7 +42,7 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     result = fit_model(config, store, tmp_path / "fusion", report=lambda epoch, metrics: seen.append(epoch))
     assert seen == [1, 2, 3, 4]
     names = {path.name for path in (tmp_path / "fusion").iterdir()}
-    assert names == {"model.keras", "preprocessing.json", "training.json", "history.csv", "summary.txt", "figures"}
+    assert names == {"model.keras", "preprocessing.json", "training.json", "history.csv", "summary.txt"}
     assert [path.name for path in tmp_path.iterdir()] == ["fusion"]
     rows = list(csv.DictReader((tmp_path / "fusion" / "history.csv").open()))
     assert float(rows[-1]["train/loss"]) < 0.9 * float(rows[0]["train/loss"])
