@@ -245,7 +245,7 @@ def test_a_file_that_is_no_suite_is_refused(text: str) -> None:
 
 
 def test_every_suite_file_is_read_and_documented() -> None:
-    files = (PROJECT_ROOT / "src" / "leadwise" / "data" / "suites").glob("*")
+    files = (PROJECT_ROOT / "src" / "leadwise" / "datasets" / "checks" / "suites").glob("*")
     assert {file.name for file in files} == {f"{name}.yaml" for name in SUITES}
     text = suites_as_markdown()
     for name in SUITES:
