@@ -127,8 +127,8 @@ def _choose_store() -> None:
         file = Path(os.environ.get(name, "").removeprefix(SQLITE))
         if home != PROJECT_ROOT and os.environ.get(name, "").startswith(SQLITE) and not file.is_absolute():
             os.environ[name] = f"{SQLITE}{home / file}"
-    make_tables(os.environ["MLFLOW_TRACKING_URI"])
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    make_tables(os.environ["MLFLOW_TRACKING_URI"])
 
 
 def _made_for(stage: str) -> str | None:
@@ -286,7 +286,9 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
     from sqlalchemy.exc import IntegrityError
 
     source = LocalArtifactDatasetSource(str(manifest["source"]))
-    data = MetaDataset(source, name=manifest["dataset"], digest=manifest["digest"][:12])
+    # Stores of before named the data by this alone.
+    name = manifest.get("dataset", "synthetic" if manifest["simulated"] else "ptbxl")
+    data = MetaDataset(source, name=name, digest=manifest["digest"][:12])
     try:
         mlflow.log_input(data, context=context)
     except (MlflowException, IntegrityError):

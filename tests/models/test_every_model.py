@@ -94,7 +94,7 @@ for stage, *given in (
     sys.argv = [f"{stage}.py", *shared, *given]
     runpy.run_path(str(project / "pipelines" / f"{stage}.py"), run_name="__main__")
 
-from leadwise.registry.package import build_package
+from leadwise.registry.candidates import build_package
 parameters = load_parameters({"workspace": workspace, "monitor": "val/binary_accuracy"})
 package = build_package(parameters)
 print(json.dumps({"packaged": package.model, "parity": max(one.difference for one in package.parity.values())}))
