@@ -16,10 +16,12 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 """`rollback` makes nothing: it moves an alias. What `score` reads is no part of the pipeline; `app` is the page."""
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
-PLUMBING |= {"leadwise.command_lines", "leadwise.quiet", "leadwise.tracking_store"}
+PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
 PLUMBING |= {"leadwise.run_tags", "leadwise.tracking_server", "leadwise.code_version", "leadwise.stopping"}
-PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "validation_page")}
+PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}
 PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
+# The parameters know the names of the models.
+PLUMBING |= {"leadwise.models", "leadwise.models.spec"}
 """Decides no result: a stage need not run again when it changes, nor when what it alone imports does."""
 
 

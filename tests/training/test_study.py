@@ -145,6 +145,8 @@ def test_a_study_that_is_complete_still_ends_what_was_lost(
 ) -> None:
     victim = start(trials=2, seconds_a_trial=LONG_S)
     first_number(victim)
+    # Its first sign of life comes right after the number.
+    time.sleep(1)
     victim.kill()
     study = opened(tmp_path, address)
     work_on(study, square, trials=1, seconds=60)
