@@ -62,7 +62,12 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
         retired = _new_name(folder)
         if folder.exists():
             os.replace(folder, retired)
-        os.replace(beside, folder)
+        try:
+            os.replace(beside, folder)
+        except BaseException:
+            if retired.exists():
+                os.replace(retired, folder)
+            raise
         shutil.rmtree(retired, ignore_errors=True)
         if durable:
             _fsync(folder.parent)
