@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.tracking_store import make_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -87,6 +88,8 @@ class Place:
 
     def runs(self) -> dict[str, Run]:
         """Run by name, the newest of each."""
+        # A client that finds no tables would make them, beside the stage that is at it.
+        make_tables(self.tracking_uri)
         client = MlflowClient(self.tracking_uri)
         experiments = [one.experiment_id for one in client.search_experiments()]
         return {str(run.info.run_name): run for run in client.search_runs(experiments, order_by=["start_time ASC"])}
