@@ -40,7 +40,7 @@ def ask(answers):
 
 PROGRAMS = {
     "scorer": f"""{ASKING}
-from leadwise.registry.champion import load_scorer
+from leadwise.registry.load import load_scorer
 scorer = load_scorer("pretrained")
 ask(lambda row: scorer.score([row], explain=["MI"])[0])
 """,
