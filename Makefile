@@ -84,7 +84,7 @@ LOCK_OPTIONS := --quiet --universal --generate-hashes --no-emit-index-url --no-a
 files: env ## write conda.yaml, docs/parameters.md and deploy/ anew
 	PYTHONPATH=src $(BIN)/python scripts/project_files.py
 
-readme: env ## make the README's results and picture again from workspace/ptbxl
+readme: env ## make the tables of docs/results.md and the README's picture again from workspace/ptbxl
 	PYTHONPATH=src $(BIN)/python scripts/readme.py results
 	PYTHONPATH=src $(BIN)/python scripts/readme.py picture
 

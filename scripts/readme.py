@@ -1,6 +1,6 @@
-"""Make again what the README shows: the results table and the picture.
+"""Make again what docs/results.md and the README show: the tables of results and the picture.
 
-python scripts/readme.py results     writes the tables between the README's marks
+python scripts/readme.py results     writes the tables between the marks of docs/results.md
 python scripts/readme.py picture     writes docs/ecg.png
 """
 
@@ -13,32 +13,32 @@ from typing import get_args
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import FeatureSet, LeadwiseError
 
-README = PROJECT_ROOT / "README.md"
+RESULTS_PAGE = PROJECT_ROOT / "docs" / "results.md"
 PICTURE = PROJECT_ROOT / "docs" / "ecg.png"
 RESULTS: dict[str, tuple[FeatureSet, ...]] = {"ptbxl": ("clinical",), "ptbxl-original": get_args(FeatureSet)}
-"""Folder below the workspaces -> the feature sets whose results the README shows between the marks of that name."""
+"""Folder below the workspaces -> the feature sets whose results that page shows between the marks of that name."""
 FINDING, SEED = "AMI", 4
 """What the picture's simulated patient has: an anterior infarction."""
 
 
 def write_results(workspaces: Path) -> None:
-    """Put the evaluations' tables between the marks of the README."""
+    """Put the evaluations' tables between the marks of the page."""
     from leadwise.atomic import write_atomically
     from leadwise.reports.results_table import results_markdown
 
-    text = README.read_text(encoding="utf-8")
+    text = RESULTS_PAGE.read_text(encoding="utf-8")
     for name, feature_sets in RESULTS.items():
         evaluation = workspaces / name / "evaluation"
         table = results_markdown({chosen: evaluation / chosen / "summary.json" for chosen in feature_sets})
         text = _between(text, f"<!-- {name}: written by scripts/readme.py -->", f"<!-- end of {name} -->", table)
-    write_atomically(README, text)
+    write_atomically(RESULTS_PAGE, text)
 
 
 def _between(text: str, begin: str, end: str, content: str) -> str:
     before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise LeadwiseError(f"{README}: the marks {begin!r} and {end!r} are needed")
+        raise LeadwiseError(f"{RESULTS_PAGE}: the marks {begin!r} and {end!r} are needed")
     return f"{before}{begin}\n\n{content}\n{end}{after}"
 
 
