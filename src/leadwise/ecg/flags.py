@@ -11,28 +11,17 @@ from typing import Literal, get_args
 import numpy as np
 
 from leadwise.contract import LEADS
+from leadwise.ecg.leads import ReaderFlag
 from leadwise.ecg.quality import CLIPPED_S, LeadQuality
 from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_USUAL_SPAN_MV
 from leadwise.ecg.reversal import likely_reversals
 
-FlagName = Literal[
-    "flat",
-    "missing",
-    "noisy",
-    "mains_hum",
-    "clipped",
-    "limb_leads_swapped",
-    "chest_leads_swapped",
-    "leads_disagree",
-    "units_suspected",
-    "ends_cut",
-    "checksum_mismatch",
-    "file_incomplete",
-    "rate_suspected",
-    "electrode_off",
-    "baseline_sway",
-]
-FLAGS: tuple[FlagName, ...] = get_args(FlagName)
+FlagName = (
+    Literal["flat", "missing", "noisy", "mains_hum", "clipped", "limb_leads_swapped", "chest_leads_swapped"]
+    | Literal["leads_disagree", "units_suspected"]
+    | ReaderFlag
+)
+FLAGS: tuple[FlagName, ...] = tuple(name for kind in get_args(FlagName) for name in get_args(kind))
 
 NOISY_UV = 40.0
 """As ``LeadQuality.noise_uv``; 99 % of PTB-XL stay below 26."""
@@ -74,11 +63,8 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
     if flat.any():
         found.append(Flag("flat", _names(flat), f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there"))
     noise_uv, hum_uv = _typical(measured.noise_uv, rows), _typical(measured.hum_uv, rows)
-    sizes: tuple[tuple[FlagName, np.ndarray, float], ...] = (
-        ("noisy", noise_uv, NOISY_UV),
-        ("mains_hum", hum_uv, HUM_UV),
-    )
-    for name, size_uv, limit_uv in sizes:
+    sizes: dict[FlagName, tuple[np.ndarray, float]] = {"noisy": (noise_uv, NOISY_UV), "mains_hum": (hum_uv, HUM_UV)}
+    for name, (size_uv, limit_uv) in sizes.items():
         if (much := size_uv > limit_uv).any():
             detail = f"{size_uv.max():.0f} uV in {LEADS[int(size_uv.argmax())]}; up to {limit_uv:g} uV is usual"
             found.append(Flag(name, _names(much), detail))
@@ -96,21 +82,6 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
             Flag("chest_leads_swapped", tuple(chest[0].split("-")), f"the electrodes {chest[0]} look exchanged")
         )
     return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
-
-
-def without_flags(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)`` bool: those of which ``quality_flags`` finds none, as of most recordings, all at a glance."""
-    spans_uv = measured.highest_uv - measured.lowest_uv
-    typical_mv = np.median((spans_uv / 1000).astype(np.float64), axis=1)
-    limb, chest = likely_reversals(measured.reversal_score)
-    return np.asarray(
-        ~(measured.flat | measured.clipped | (measured.noise_uv > NOISY_UV) | (measured.hum_uv > HUM_UV)).any(axis=1)
-        & (limb == "")
-        & (chest == "")
-        & (np.maximum(measured.limb_leads_uv, measured.augmented_leads_uv) <= DISAGREEING_UV)
-        & (typical_mv >= SMALLEST_USUAL_SPAN_MV)
-        & (typical_mv <= LARGEST_USUAL_SPAN_MV)
-    )
 
 
 def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarray) -> list[Flag]:

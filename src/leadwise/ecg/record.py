@@ -39,8 +39,6 @@ def missing_ends(by_time: np.ndarray) -> tuple[int, int]:
 
 def _empty(by_time: np.ndarray, fewest: int) -> int:
     """Samples at the beginning."""
-    if len(by_time) >= fewest and _differ(by_time[0], by_time[fewest - 1]):
-        return 0
     gone = _missing(by_time)
     rest = by_time[gone:]
     if len(rest) < fewest or not _like(rest[fewest - 1], rest[0]).all():
@@ -50,15 +48,6 @@ def _empty(by_time: np.ndarray, fewest: int) -> int:
         return len(by_time)
     still = int(moves[0])
     return gone + still - _is_recorded(rest, still)
-
-
-def _differ(first: np.ndarray, later: np.ndarray) -> bool:
-    """Whether a lead has two values in two samples, as nearly always, and then in one of the first leads."""
-    # Two arrays that short are compared faster number by number.
-    return any(
-        one != other and one == one and other == other
-        for one, other in zip(first.tolist(), later.tolist(), strict=True)
-    )
 
 
 def _missing(by_time: np.ndarray) -> int:
@@ -263,8 +252,6 @@ def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
         )
     return tuple(name for name, span in zip(LEADS, spans, strict=True) if span < SMALLEST_SPAN_MV)
 
-
-# Not where it is used: two threads that import parts of SciPy for the first time at once break each other.
 
 LARGEST_FACTOR = 10_000
 """Largest denominator of the ratio of two rates; the rate is then off by 0.005 % at most, as clocks of devices are."""

@@ -69,7 +69,7 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         signal_mv = _without_missing_ends(file, converted.signal_mv, notes)
         if len(signal_mv) < samples:
             noticed["ends_cut"] = ()
-        notes += oddities(signal_mv, [channel.name for channel in chosen])
+        notes += _oddities(signal_mv, [channel.name for channel in chosen])
     return ReadECG(
         file=shown_name(file),
         format=found.format,
@@ -235,25 +235,14 @@ def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) ->
     return signal_mv[before : len(signal_mv) - after]
 
 
-def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Notes on samples that are missing and on leads that span more or less than those of any usual ECG.
-
-    Args:
-        signal_mv: ``(time, lead)`` in millivolts, NaN where a sample is missing.
-        names: of the leads, as the file spells them.
-    """
+def _oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Notes on samples of ``(time, lead)`` that are missing and on spans that no usual ECG has."""
     notes = []
-    gone = np.isnan(signal_mv)
-    if gone.any():
-        missing = gone.sum(axis=0)
+    missing = np.isnan(signal_mv).sum(axis=0)
+    if missing.any():
         worst = int(missing.argmax())
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
-    return notes + unusual_spans(lead_spans(signal_mv))
-
-
-def unusual_spans(spans: np.ndarray) -> list[str]:
-    """A note where leads span more or less than those of any usual ECG; ``spans`` is ``(lead,)`` in millivolts."""
-    notes = []
+    spans = lead_spans(signal_mv)
     typical = median(spans.tolist()) if spans.size else math.nan
     if typical < SMALLEST_USUAL_SPAN_MV:
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")

@@ -48,7 +48,7 @@ def name_and_unit(text: str) -> tuple[str, str]:
         return stripped, ""
     for pattern in (r"(.*?)\s*[\[(]\s*([^\])]+)\s*[\])]$", r"(.+?)[\s_/-]+([^\s_/-]+)$"):
         match = re.fullmatch(pattern, stripped)
-        if match and (unit_of(match[2]) or _is_time_unit(match[2])):
+        if match and (unit_of(match[2]) or seconds_of(match[2]) is not None):
             return match[1].strip(), match[2].strip()
     return stripped, ""
 
@@ -64,10 +64,6 @@ _TIME_UNITS = {
     "us": 1e-6, "microsecond": 1e-6, "microseconds": 1e-6,
     "ns": 1e-9,
 }  # fmt: skip
-
-
-def _is_time_unit(text: str) -> bool:
-    return seconds_of(text) is not None
 
 
 def likely_unit(span: float) -> str | None:
@@ -185,7 +181,10 @@ def to_millivolts(
     Raises:
         ReaderError: a hint is no unit or no gain.
     """
-    _check_hints(file, hints)
+    if hints.units is not None and hints.units not in MV_PER_UNIT:
+        raise ReaderError(file, "units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
+    if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
+        raise ReaderError(file, "gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
     stated = [unit_of(channel.unit) for channel in channels]
     spelled = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     if hints.gain is not None:
@@ -205,14 +204,9 @@ def to_millivolts(
             questions.append(asked or _unit_question(channels, signal))
             return None
     factors = [MV_PER_UNIT[unit] for unit in units]
-    return Millivolts(_scaled(signal, factors), _how(units), _gain_per_mv(channels, factors))
-
-
-def _check_hints(file: str, hints: ReadOptions) -> None:
-    if hints.units is not None and hints.units not in MV_PER_UNIT:
-        raise ReaderError(file, "units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
-    if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
-        raise ReaderError(file, "gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
+    known = [channel.gain / factor for channel, factor in zip(channels, factors, strict=True) if channel.gain]
+    how = "; ".join(_HOW[unit] for unit in dict.fromkeys(units))
+    return Millivolts(_scaled(signal, factors), how, tuple(known) if len(known) == len(channels) else None)
 
 
 def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingField:
@@ -263,18 +257,4 @@ def _scaled(signal: np.ndarray, factors: Sequence[float]) -> np.ndarray:
         return (signal * np.asarray(factors)).astype(np.float32)
 
 
-def _how(units: Sequence[str]) -> str:
-    different = list(dict.fromkeys(units))
-    words = {
-        "V": "V, times 1000",
-        "mV": "mV, taken as they are",
-        "uV": "µV, divided by 1000",
-        "nV": "nV, divided by 10^6",
-    }
-    return "; ".join(words[unit] for unit in different)
-
-
-def _gain_per_mv(channels: Sequence[Channel], factors: Sequence[float]) -> tuple[float, ...] | None:
-    gains = [channel.gain for channel in channels]
-    known = [gain / factor for gain, factor in zip(gains, factors, strict=True) if gain is not None]
-    return tuple(known) if len(known) == len(channels) else None
+_HOW = {"V": "V, times 1000", "mV": "mV, taken as they are", "uV": "µV, divided by 1000", "nV": "nV, divided by 10^6"}

@@ -214,7 +214,6 @@ def _whole(file: str, field: str, text: str, low: int, high: int) -> int:
 
 
 FORMAT = "WFDB"
-MISSING_16_BIT = -(2**15)
 USUAL_GAIN = 200.0
 """Units per millivolt that the header specification assumes where a header states none."""
 PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12, "310": 10, "311": 10}

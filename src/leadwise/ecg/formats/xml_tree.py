@@ -1,5 +1,6 @@
 """XML from anybody: no entities, nothing fetched, and not more elements than an ECG needs."""
 
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -44,35 +45,6 @@ def root_name(content: bytes) -> str:
     return ""
 
 
-class _CountingTarget:
-    """Builds a tree, and stops when it grows beyond all measure."""
-
-    def __init__(self, file: str) -> None:
-        from xml.etree.ElementTree import TreeBuilder
-
-        self.file = file
-        self.builder = TreeBuilder()
-        self.elements = self.depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.elements += 1
-        self.depth += 1
-        if self.elements > MOST_ELEMENTS or self.depth > DEEPEST:
-            limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
-            raise ReaderError(self.file, "XML", f"has {limits}; an ECG has fewer")
-        self.builder.start(tag, attributes)
-
-    def end(self, tag: str) -> None:
-        self.depth -= 1
-        self.builder.end(tag)
-
-    def data(self, text: str) -> None:
-        self.builder.data(text)
-
-    def close(self) -> "Element":
-        return self.builder.close()
-
-
 def parse_xml(file: str, content: bytes) -> "Element":
     """The root of a document.
 
@@ -82,14 +54,20 @@ def parse_xml(file: str, content: bytes) -> "Element":
         ReaderError: the document is not well formed, declares entities, or is far larger than any ECG.
     """
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, XMLParser
+    from defusedxml.ElementTree import ParseError, iterparse
 
     if content.count(b"=") > MOST_EQUAL_SIGNS:
         raise ReaderError(file, "XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
-    parser = XMLParser(target=_CountingTarget(file))
+    elements = depth = 0
     try:
-        parser.feed(content)
-        return parser.close()
+        reading = iterparse(io.BytesIO(content), events=("start", "end"))
+        for event, _ in reading:
+            elements += event == "start"
+            depth += 1 if event == "start" else -1
+            if elements > MOST_ELEMENTS or depth > DEEPEST:
+                limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
+                raise ReaderError(file, "XML", f"has {limits}; an ECG has fewer")
+        return reading.root
     except DefusedXmlException:
         raise ReaderError(file, "XML", "declares entities, which are never expanded; export it without them") from None
     except ParseError as error:
