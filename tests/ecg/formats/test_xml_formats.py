@@ -316,6 +316,7 @@ LAUGHS = "".join(
         ("<!-- <RestingECG> --><svg/>", "is XML of another kind"),
         ("<", "is XML of another kind"),
     ],
+    ids=range(14),
 )  # fmt: skip
 def test_xml_that_means_harm_or_something_else_is_refused(document: str, message: str) -> None:
     with pytest.raises(ReaderError, match=message):

@@ -88,26 +88,24 @@ def bytes_at(path: Path) -> bytes:
         raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
+def checksum_note(where: str, damaged: Sequence[str]) -> str:
+    """What to note of leads that do not fit their checksum; nothing where there are none."""
+    leads = ", ".join(damaged[:12])
+    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged." if leads else ""
+
+
 @contextmanager
-def by_library(file: str, field: str, needed: str) -> Iterator[None]:
-    """Name the part of a file over which a library stumbles: it may raise anything.
+def by_library(field: str, needed: str) -> Iterator[None]:
+    """Name the part of a file over which a library stumbles, whatever it raises: a ``RecordingError``.
 
-    Its own message may repeat what is private, so only its kind is told.
-
-    Args:
-        file: name of the file.
-        field: the part that the library reads.
-        needed: what is allowed there.
-
-    Raises:
-        ReaderError: for whatever the library raises.
+    Its own message may repeat what is private, so only its kind is told, and what is needed.
     """
     try:
         yield
-    except (ReaderError, ModuleNotFoundError):
+    except (ReaderError, RecordingError, ModuleNotFoundError):
         raise
     except Exception as error:
-        raise ReaderError(file, field, f"cannot be decoded ({type(error).__name__}); {needed}") from None
+        raise RecordingError(field, f"cannot be decoded ({type(error).__name__}); {needed}") from None
 
 
 @dataclass(frozen=True)

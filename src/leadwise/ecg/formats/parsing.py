@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import Channel, MissingField, ReaderError, ReadOptions, shown_text
-from leadwise.ecg.leads import lead_extremes
+from leadwise.ecg.formats.base import Channel, MissingField, ReadOptions, shown_text
+from leadwise.ecg.leads import RecordingError, lead_extremes
 
 MV_PER_UNIT: Mapping[str, float] = {"V": 1000.0, "mV": 1.0, "uV": 0.001, "nV": 1e-6}
 """Units that a file may state or a caller may name, in millivolts."""
@@ -159,7 +159,6 @@ class Millivolts:
 
 
 def to_millivolts(
-    file: str,
     channels: Sequence[Channel],
     signal: np.ndarray,
     hints: ReadOptions,
@@ -170,7 +169,6 @@ def to_millivolts(
     """Convert by hint or by what the file states; ask where neither says the units.
 
     Args:
-        file: name of the file, for messages.
         channels: the leads.
         signal: ``(time, lead)`` their values.
         hints: what the caller knows; it counts more than the file.
@@ -179,12 +177,12 @@ def to_millivolts(
         asked: that question, if the format has a better one than the usual.
 
     Raises:
-        ReaderError: a hint is no unit or no gain.
+        RecordingError: a hint is no unit or no gain.
     """
     if hints.units is not None and hints.units not in MV_PER_UNIT:
-        raise ReaderError(file, "units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
+        raise RecordingError("units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
     if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
-        raise ReaderError(file, "gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
+        raise RecordingError("gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
     stated = [unit_of(channel.unit) for channel in channels]
     spelled = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     if hints.gain is not None:

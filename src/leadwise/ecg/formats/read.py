@@ -116,8 +116,6 @@ def read_ecg(
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
-    except RecordingError as error:
-        raise ReaderError(label, error.field, error.problem) from None
     except ModuleNotFoundError as error:
         raise ReaderError(label, "format", missing_extra(error) or str(error)) from None
     except Exception as error:
@@ -221,7 +219,10 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     kind = kinds[chosen]
     if isinstance(kind, str):
         raise ReaderError(chosen, "format", _not_read(chosen, kind, files[chosen]))
-    read = understand(chosen, kind.read(chosen, files, hints), hints)
+    try:
+        read = understand(chosen, kind.read(chosen, files, hints), hints)
+    except RecordingError as error:
+        raise ReaderError(chosen, error.field, error.problem) from None
     if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read

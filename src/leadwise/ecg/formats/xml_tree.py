@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from leadwise.ecg.formats.base import ReaderError
 from leadwise.ecg.formats.registry import text_of as beginning
+from leadwise.ecg.leads import RecordingError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -45,19 +45,19 @@ def root_name(content: bytes) -> str:
     return ""
 
 
-def parse_xml(file: str, content: bytes) -> "Element":
+def parse_xml(content: bytes) -> "Element":
     """The root of a document.
 
     A document type without entities is allowed, as GE MUSE writes one; it is not fetched.
 
     Raises:
-        ReaderError: the document is not well formed, declares entities, or is far larger than any ECG.
+        RecordingError: the document is not well formed, declares entities, or is far larger than any ECG.
     """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, iterparse
 
     if content.count(b"=") > MOST_EQUAL_SIGNS:
-        raise ReaderError(file, "XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
+        raise RecordingError("XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
     elements = depth = 0
     try:
         reading = iterparse(io.BytesIO(content), events=("start", "end"))
@@ -66,15 +66,15 @@ def parse_xml(file: str, content: bytes) -> "Element":
             depth += 1 if event == "start" else -1
             if elements > MOST_ELEMENTS or depth > DEEPEST:
                 limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
-                raise ReaderError(file, "XML", f"has {limits}; an ECG has fewer")
+                raise RecordingError("XML", f"has {limits}; an ECG has fewer")
         return reading.root
     except DefusedXmlException:
-        raise ReaderError(file, "XML", "declares entities, which are never expanded; export it without them") from None
+        raise RecordingError("XML", "declares entities, which are never expanded; export it without them") from None
     except ParseError as error:
         line, column = error.position
-        raise ReaderError(file, "XML", f"is not well formed at line {line}, column {column}") from None
+        raise RecordingError("XML", f"is not well formed at line {line}, column {column}") from None
     except (LookupError, ValueError):
-        raise ReaderError(file, "XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
+        raise RecordingError("XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
 
 
 def local_name(element: "Element") -> str:
@@ -101,16 +101,16 @@ def text_of(element: "Element | None", *path: str) -> str:
     return (found.text or "").strip() if found is not None else ""
 
 
-def number_of(file: str, field: str, text: str) -> float:
+def number_of(field: str, text: str) -> float:
     """A finite number of a document.
 
     Raises:
-        ReaderError: the text is no number.
+        RecordingError: the text is no number.
     """
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ReaderError(file, field, "received no number where one is needed")
+        raise RecordingError(field, "received no number where one is needed")
     return value
