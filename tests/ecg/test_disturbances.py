@@ -12,7 +12,6 @@ from leadwise.contract import LEADS
 from leadwise.datasets.waveforms import read_record
 from leadwise.ecg import noise as d
 from leadwise.ecg.leads import LEADS_FROM_I_AND_II
-from leadwise.ecg.quality import lead_quality
 from leadwise.ecg.reversal import lead_potentials
 
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -108,22 +107,6 @@ def test_muscle_noise_leaves_slow_waves_alone_and_comes_and_goes() -> None:
     assert (seconds.max(axis=1) / seconds.min(axis=1)).mean() > 2
 
 
-def test_the_power_of_a_recording_without_beats_is_its_variance() -> None:
-    slow = np.sin(2 * np.pi * 0.1 * np.arange(40) / 100)
-    signal = np.zeros((2, 40, 12), dtype=np.float32)
-    signal[0] = slow[:, np.newaxis]
-    np.testing.assert_allclose(d.qrs_power(signal), [slow.var(), 0], rtol=1e-5)
-    np.testing.assert_array_equal(d.add_muscle_noise(signal, 0.0, seeded())[1], 0)
-
-
-def test_wander_is_seen_by_the_quality_measure_as_wander_and_not_as_noise() -> None:
-    clean = beats(40)
-    wandering = d.add_baseline_wander(clean, 0.5, seeded())
-    before, after = (lead_quality(1000 * signal, 100.0) for signal in (clean, wandering))
-    assert np.median(after.wander_uv) > 1000
-    assert np.median(after.noise_uv) < np.median(before.noise_uv) + 5
-
-
 def test_hum_is_what_resampling_leaves_of_a_recording_at_500_hz() -> None:
     """Resampling the whole noisy recording gives the same as adding the resampled hum."""
     slow = np.zeros((3, 1000, 12), dtype=np.float32)
@@ -151,13 +134,6 @@ def test_as_many_leads_fall_silent_as_asked_and_those_of_fewer_are_among_them(co
     fewer = (d.silence_leads(signal, count - 1, seeded()) == 0).all(axis=1)
     assert (silent | ~fewer).all()
     assert silent.mean(axis=0).std() < 0.05
-
-
-def test_only_the_named_leads_are_left() -> None:
-    signal = beats()
-    left = d.keep_leads(signal, ("I", "V2"))
-    np.testing.assert_array_equal(left[:, :, [0, 7]], signal[:, :, [0, 7]])
-    assert np.count_nonzero(np.delete(left, [0, 7], axis=2)) == 0
 
 
 @pytest.mark.parametrize("exchange", ["LA-RA", "LA-LL", "RA-LL"])

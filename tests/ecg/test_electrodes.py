@@ -22,10 +22,6 @@ def test_leads_are_the_textbook_differences_of_potentials() -> None:
     np.testing.assert_allclose(lead_potentials(potentials), [expected[lead] for lead in LEADS], rtol=1e-5, atol=1e-6)
 
 
-def test_a_potential_common_to_all_electrodes_shows_in_no_lead() -> None:
-    np.testing.assert_allclose(lead_potentials(np.full((3, 9), 5, dtype=np.float32)), 0, atol=1e-5)
-
-
 def test_noise_keeps_its_root_mean_square_over_the_leads() -> None:
     noise = lead_noise(np.random.default_rng(2).standard_normal((200_000, 9), dtype=np.float32))
     assert np.sqrt(np.square(noise).mean()) == pytest.approx(1, rel=0.005)

@@ -16,7 +16,6 @@ from leadwise.ecg.quality import (
     lead_quality,
     quality_summary,
 )
-from leadwise.ecg.waves import Coarse
 
 TEXT = ["largest_lead", "flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]
 
@@ -123,13 +122,6 @@ def test_baseline_is_what_a_low_pass_filter_leaves(fs_hz: int) -> None:
     np.testing.assert_allclose(one(signals, fs_hz).wander_uv[0], np.ptp(low, axis=0), rtol=0.08, atol=40)
 
 
-def test_heart_beats_and_an_offset_are_no_wander() -> None:
-    time_s = np.arange(1000) / 100
-    beats = 2000 * np.exp(-(((time_s % 0.8) - 0.4) ** 2) / 0.0005)
-    signals = np.repeat(beats[:, None], 12, axis=1) + 5000
-    assert one(signals).wander_uv.max() < 60
-
-
 @pytest.mark.parametrize(("fs_hz", "mains_hz"), [(250, 50), (500, 50), (500, 60), (1000, 60)])
 def test_hum_is_found_by_its_amplitude_whatever_its_phase(fs_hz: int, mains_hz: int) -> None:
     time_s = np.arange(10 * fs_hz) / fs_hz
@@ -162,14 +154,3 @@ def test_noise_is_the_deviation_of_white_noise_in_the_quiet_part(sd_uv: float) -
     signals = rng.normal(scale=sd_uv, size=(1000, 12)) + beats[:, None]
     np.testing.assert_allclose(one(signals).noise_uv[0], 0.78 * sd_uv, rtol=0.12)
     assert one(np.repeat(beats[:, None], 12, axis=1)).noise_uv.max() < 1
-
-
-@pytest.mark.parametrize(("fs_hz", "rate"), [(100, 100), (500, 100), (250, 125), (360, 90), (128, 128)])
-def test_other_rates_are_averaged_to_about_100_hz(fs_hz: int, rate: float) -> None:
-    leads = np.random.default_rng(2).normal(size=(2, 12, 10 * fs_hz)).astype(np.float32)
-    coarse = Coarse.of(leads, fs_hz)
-    slow, slow_hz = coarse.leads, coarse.fs_hz
-    factor = round(fs_hz / slow_hz)
-    assert slow_hz == rate
-    expected = leads[:, :, : slow.shape[2] * factor].reshape(2, 12, -1, factor).mean(axis=3)
-    np.testing.assert_allclose(slow, expected, rtol=1e-4, atol=1e-6)

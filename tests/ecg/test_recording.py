@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from leadwise.contract import LEADS
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import build_recording
 
@@ -24,11 +23,6 @@ def test_both_orders_give_the_same_record_named_or_not(signal_mv: np.ndarray) ->
     expected = build_recording(signal_mv, fs_hz=100).record.signal_mv
     for values, order in ((signal_mv, "time_lead"), (signal_mv.T, None), (signal_mv.T, "lead_time")):
         np.testing.assert_array_equal(build_recording(values, fs_hz=100, order=order).record.signal_mv, expected)
-
-
-def test_a_flat_lead_is_noticed(signal_mv: np.ndarray) -> None:
-    signal_mv[:, LEADS.index("V5")] = 0.3
-    assert build_recording(signal_mv, fs_hz=100).flat_leads == ("V5",)
 
 
 def spoilt(signal_mv: np.ndarray, value: float) -> np.ndarray:
