@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from leadwise.ecg.flags import NOISY_UV, quality_flags
-from leadwise.ecg.quality import LeadQuality
+from leadwise.ecg.quality import NOISY_UV, LeadQuality, quality_flags
 from leadwise.ecg.reversal import EXCHANGES
 
 

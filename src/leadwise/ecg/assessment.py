@@ -9,10 +9,9 @@ from statistics import median
 
 import numpy as np
 
-from leadwise.ecg.flags import Flag, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
-from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, measure_leads
+from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, Flag, LeadQuality, cosines, measure_leads, quality_flags
 from leadwise.ecg.record import Recording
 from leadwise.ecg.waves import Coarse, beat_places
 

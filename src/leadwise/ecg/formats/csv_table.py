@@ -347,15 +347,7 @@ def _numbers(
 ) -> Column:
     """Cells as float64, NaN where they are empty, and all over where they are marks or remarks beside the leads.
 
-    Args:
-        layout: of the table.
-        cells: texts.
-        head: name and unit of what they are.
-        line: the line of the body that they all stand in, from 0; the position of each is its column, or else
-        column: the column that they all stand in, from 0; the position of each is its line.
-
-    Raises:
-        RecordingError: a cell of a lead is no number.
+    They all stand in one line or in one column of the body, from 0; the position of each is the other.
     """
     values, odd = _converted(layout, cells)
     if odd is None:

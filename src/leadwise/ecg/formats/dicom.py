@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -40,13 +40,17 @@ MOST_READS = 60_000
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
-def text_in(dataset: "Dataset", keyword: str) -> str:
-    """An element as text without padding; empty if it is absent or empty. Of several values the first."""
+def _element(dataset: "Dataset", keyword: str) -> Any:
+    """An element as it was read, its value perhaps still bytes; ``None`` if it is absent."""
     from pydicom.datadict import tag_for_keyword
 
     tag = tag_for_keyword(keyword)
-    element = dataset.get_item(tag) if tag is not None and tag in dataset else None
-    value = getattr(element, "value", None)
+    return dataset.get_item(tag) if tag is not None and tag in dataset else None
+
+
+def text_in(dataset: "Dataset", keyword: str) -> str:
+    """An element as text without padding; empty if it is absent or empty. Of several values the first."""
+    value = getattr(_element(dataset, keyword), "value", None)
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     return str(value).split("\\")[0].strip(" \0") if value is not None else ""
@@ -54,15 +58,14 @@ def text_in(dataset: "Dataset", keyword: str) -> str:
 
 def number_in(dataset: "Dataset", keyword: str, default: Default) -> "float | Default":
     """An element as a finite number; the default if it is absent or is none."""
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from pydicom.datadict import dictionary_VR
 
-    tag = tag_for_keyword(keyword)
-    element = dataset.get_item(tag) if tag is not None and tag in dataset else None
+    element = _element(dataset, keyword)
     value = getattr(element, "value", None)
-    if tag is None or value is None:
+    if value is None:
         return default
     try:
-        kind = BINARY.get(dictionary_VR(tag))
+        kind = BINARY.get(dictionary_VR(element.tag))
         if isinstance(value, bytes) and kind is not None:
             order = ">" if getattr(element, "is_little_endian", True) is False else "<"
             number = float(struct.unpack_from(order + kind, value)[0])
@@ -98,11 +101,9 @@ class Reads:
 
     def items(self, dataset: "Dataset", keyword: str) -> "list[Dataset]":
         """The items of a sequence; none if it is absent."""
-        from pydicom.datadict import tag_for_keyword
         from pydicom.filereader import read_sequence
 
-        tag = tag_for_keyword(keyword)
-        element = dataset.get_item(tag) if tag is not None and tag in dataset else None
+        element = _element(dataset, keyword)
         value: object = getattr(element, "value", None)
         if isinstance(value, bytes):
             # Left unread so far, as its length was known.

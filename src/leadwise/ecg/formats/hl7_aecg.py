@@ -91,7 +91,9 @@ def _leads(sequences: list["Element"], fs_hz: float | None) -> Iterator[Channel]
         origin, origin_unit = _quantity(sequence, "origin", 0.0)
         unit = scale_unit or origin_unit
         values = _digits(name, digits.text or "")
-        yield Channel(name, values * scale + origin * _factor(origin_unit, unit), fs_hz, unit, _gain(scale))
+        yield Channel(
+            name, values * scale + origin * _factor(origin_unit, unit), fs_hz, unit, abs(1 / scale) if scale else None
+        )
 
 
 def _quantity(sequence: "Element", name: str, default: float) -> tuple[float, str]:
@@ -106,10 +108,6 @@ def _factor(unit: str, other: str) -> float:
     """How many of the other unit one unit is; 1 where either is none of voltage."""
     one, two = unit_of(unit), unit_of(other)
     return MV_PER_UNIT[one] / MV_PER_UNIT[two] if one and two else 1.0
-
-
-def _gain(scale: float) -> float | None:
-    return abs(1 / scale) if scale else None
 
 
 def _digits(name: str, text: str) -> np.ndarray:

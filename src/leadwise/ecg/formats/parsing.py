@@ -166,18 +166,9 @@ def to_millivolts(
     questions: list[MissingField],
     asked: MissingField | None = None,
 ) -> Millivolts | None:
-    """Convert by hint or by what the file states; ask where neither says the units.
+    """Convert ``(time, lead)`` by hint or by what the file states; ask where neither says the units.
 
-    Args:
-        channels: the leads.
-        signal: ``(time, lead)`` their values.
-        hints: what the caller knows; it counts more than the file.
-        notes: a note is added where a hint goes against the file.
-        questions: a question is added where the units are not known.
-        asked: that question, if the format has a better one than the usual.
-
-    Raises:
-        RecordingError: a hint is no unit or no gain.
+    Notes and questions are added to the lists; ``asked`` is the format's own question, if it has a better one.
     """
     if hints.units is not None and hints.units not in MV_PER_UNIT:
         raise RecordingError("units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")

@@ -82,15 +82,7 @@ def steps_evenly(values: np.ndarray) -> bool:
 
 
 def read_clock(values: np.ndarray, unit: str) -> Clock:
-    """The sampling rate from times.
-
-    Args:
-        values: ``(time,)`` the column.
-        unit: of the times; empty where the file gives none.
-
-    Raises:
-        RecordingError: the times do not go on evenly.
-    """
+    """The sampling rate from ``(time,)`` times, which must go on evenly; their unit may be empty."""
     if len(values) < 3 or not np.isfinite(values).all():
         raise RecordingError("time", "holds something that is no time")
     step = (values[-1] - values[0]) / (len(values) - 1)
