@@ -1,4 +1,4 @@
-"""What is measured in a recording, against scipy, plain loops, and signals of known make."""
+"""What is measured in a recording, against scipy, plain loops, and signals of known make; and what becomes a flag."""
 
 from itertools import pairwise
 
@@ -12,10 +12,13 @@ from leadwise.contract import LEADS
 from leadwise.ecg.quality import (
     CLIPPED_UV,
     FLAT_UV,
+    NOISY_UV,
     LeadQuality,
     lead_quality,
+    quality_flags,
     quality_summary,
 )
+from leadwise.ecg.reversal import EXCHANGES
 
 TEXT = ["largest_lead", "flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]
 
@@ -154,3 +157,32 @@ def test_noise_is_the_deviation_of_white_noise_in_the_quiet_part(sd_uv: float) -
     signals = rng.normal(scale=sd_uv, size=(1000, 12)) + beats[:, None]
     np.testing.assert_allclose(one(signals).noise_uv[0], 0.78 * sd_uv, rtol=0.12)
     assert one(np.repeat(beats[:, None], 12, axis=1)).noise_uv.max() < 1
+
+
+def unremarkable(stretches: int) -> LeadQuality:
+    """Nothing to flag: leads that span 1 mV."""
+    by_lead = np.zeros((stretches, 12), np.float32)
+    return LeadQuality(
+        missing=by_lead.astype(np.int64),
+        lowest_uv=by_lead - 300,
+        highest_uv=by_lead + 700,
+        steepest_uv_per_ms=by_lead + 30,
+        at_extreme_s=by_lead.copy(),
+        wander_uv=by_lead + 50,
+        hum_uv=by_lead + 2,
+        noise_uv=by_lead + 5,
+        limb_leads_uv=by_lead[:, 0] + 1,
+        augmented_leads_uv=by_lead[:, 0] + 1,
+        reversal_score=np.zeros((stretches, len(EXCHANGES))),
+    )
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_noise_in_one_lead_is_flagged_in_its_stretch(row: int) -> None:
+    measured = unremarkable(3)
+    assert not any(quality_flags(measured, [number]) for number in range(3))
+    measured.noise_uv[row, 4] = 2 * NOISY_UV
+    (flag,) = quality_flags(measured, [row])
+    assert (flag.name, flag.leads) == ("noisy", ("aVL",))
+    assert flag.detail == "80 uV in aVL; up to 40 uV is usual"
+    assert [bool(quality_flags(measured, [number])) for number in range(3)] == [number == row for number in range(3)]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 Make = Callable[..., Any]
 
@@ -108,14 +107,6 @@ def test_the_rate_is_found_from_times(
     assert "2020" not in repr(read)
 
 
-@pytest.mark.parametrize("fs_hz", [60, 128, 257, 360, 500, 1000, 2000])
-def test_times_rounded_to_milliseconds_still_tell_the_rate(fs_hz: int) -> None:
-    samples = np.random.default_rng(1).normal(size=(fs_hz * 10, 8))
-    table = pd.DataFrame(samples, columns=[f"{lead} (mV)" for lead in INDEPENDENT_LEADS])
-    table.insert(0, "time_s", np.round(np.arange(len(table)) / fs_hz, 3 if fs_hz <= 1000 else 4))
-    assert read_ecg(table.to_csv(index=False).encode()).fs_hz == fs_hz
-
-
 def test_a_table_of_numbers_alone_asks_for_all_three(table: pd.DataFrame, mv: np.ndarray) -> None:
     text = (table * 1000).round().astype(int).to_csv(index=False, header=False).encode()
     read = read_ecg(text)
@@ -204,12 +195,6 @@ def test_a_heart_rate_is_no_sampling_rate(table: pd.DataFrame, mv: np.ndarray, a
     assert [one.field for one in read.questions] == ["fs_hz"]
 
 
-def test_a_rate_of_one_knows_not_what_is_said_to_be_left(table: pd.DataFrame, mv: np.ndarray) -> None:
-    read = read_ecg(f"Rate,500\n{table.to_csv(index=False)}".encode(), units="mV")
-    assert read.notes == ("'Rate' above the table may be that of the heart, so it was not taken.",)
-    same(f"Rate: 100 Hz\n{table.to_csv(index=False)}", mv, units="mV")
-
-
 @pytest.mark.parametrize("first", [0, 1, 500])
 @pytest.mark.parametrize("step", [1, 2, 10])
 @pytest.mark.parametrize("header", [True, False])
@@ -258,12 +243,6 @@ def test_marks_and_texts_beside_the_leads_are_left_out_by_name(
         assert [repr(name) in note for note in read.notes] == [True]
 
 
-def test_text_in_a_table_without_names_is_left_out_by_its_place(table: pd.DataFrame, mv: np.ndarray) -> None:
-    text = table.assign(QRS=marks({40: "N"}, ".")).to_csv(index=False, header=False)
-    read = same(text, mv, **RATE_AND_UNIT, leads=LEADS)
-    assert read.notes == ("Left out, as they hold text or nothing: column 13.",)
-
-
 @pytest.mark.parametrize("missing", [1, 10, 30])
 def test_a_table_may_begin_with_samples_that_are_missing(table: pd.DataFrame, mv: np.ndarray, missing: int) -> None:
     late = with_times(table)
@@ -283,14 +262,6 @@ def test_a_lead_without_a_number_is_called_empty(table: pd.DataFrame, mv: np.nda
         "Not in the file, so computed from leads I and II: aVR.",
     )
     np.testing.assert_allclose(read.recording().record.signal_mv, mv, atol=2e-3)
-
-
-@pytest.mark.parametrize("sep", [",", ";", "\t", "|", " "])
-@pytest.mark.parametrize("times", [True, False])
-def test_decimal_commas_in_quotes(table: pd.DataFrame, mv: np.ndarray, sep: str, times: bool) -> None:
-    timed = with_times(table) if times else table
-    text = timed.to_csv(sep=sep, decimal=",", index=False, quoting=1)
-    same(text.replace('"0,0"', "0"), mv, units="mV", **({} if times else {"fs_hz": 100}))
 
 
 def spoilt(table: pd.DataFrame, cell: object) -> pd.DataFrame:

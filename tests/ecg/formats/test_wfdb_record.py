@@ -117,19 +117,6 @@ def test_nothing_stays_on_the_disk(record: Files, tmp_path: Path, monkeypatch: p
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "comments",
-    [
-        ["Age: 63", "Sex: Female", "Height: 170 cm", "Weight: 72 kg"],
-        ["<age>: 63  <sex>: F <height>: 1.70 m <weight>: 72"],
-    ],
-)
-def test_facts_in_comments(ecg: Make, write: Make, tmp_path: Path, comments: list[str]) -> None:
-    read = read_ecg(write("wfdb", ecg(), tmp_path, comments=[*comments, "Name: Mona Secret", "Dx: 426783006"]))
-    assert read.patient == {"age": 63, "sex": 1, "height_cm": 170, "weight_kg": 72}
-    assert "Secret" not in repr(read)
-
-
 def test_facts_that_cannot_be_are_left_out_with_a_note(ecg: Make, write: Make, tmp_path: Path) -> None:
     read = read_ecg(write("wfdb", ecg(), tmp_path, comments=["Age: 300", "Sex: 1", "Weight: 0", "Height: NaN"]))
     assert read.patient == {}

@@ -172,7 +172,7 @@ class RawRecording:
     Attributes:
         format: name of the format.
         channels: the signals, in the order of the file.
-        patient: what the file says of the patient, as ``ECGRecord.patient``.
+        patient: what the file says of the patient, as ``ECGRecord.patient``, not checked yet; ``None``: not understood.
         notes: what is odd about the file, in plain sentences.
         unit_question: what to ask where the units are not known, if the format has a better question than the usual.
         rate_question: the same for the sampling rate.
@@ -180,7 +180,7 @@ class RawRecording:
 
     format: str
     channels: tuple[Channel, ...]
-    patient: Mapping[str, float] = field(default_factory=dict)
+    patient: Mapping[str, float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unit_question: MissingField | None = None
     rate_question: MissingField | None = None

@@ -25,7 +25,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
@@ -177,8 +177,7 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
         )
     groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
     channels = [channel for group in _recorded_together(groups, notes) for channel in _channels(group, reads, hints)]
-    facts, oddities = _patient(dataset)
-    return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
+    return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), _patient(dataset), tuple(notes))
 
 
 def _dataset(content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
@@ -345,7 +344,7 @@ def _stated(name: str, definition: "Dataset", keyword: str) -> float | None:
     return number
 
 
-def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
+def _patient(dataset: "Dataset") -> dict[str, float | None]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
     found: dict[str, float | None] = {}
     age = text_in(dataset, "PatientAge")
@@ -363,7 +362,7 @@ def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
         found["height_cm"] = metres * 100
     if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
         found["weight_kg"] = kilograms
-    return checked_facts(found)
+    return found
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -18,7 +18,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import LONGEST_S
@@ -68,8 +68,8 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     ]
     if notes:
         channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
-    facts, oddities = _patient(content)
-    return RawRecording("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
+    name = "EDF+" if reserved.startswith("EDF+") else "EDF"
+    return RawRecording(name, tuple(channels), _patient(content), tuple(notes))
 
 
 def _is_wanted(label: str, hints: ReadOptions) -> bool:
@@ -147,7 +147,7 @@ def _channel(signal: "EdfSignal") -> Channel:
     return Channel(label, values, fs_hz, signal.physical_dimension, abs(1 / unit_per_step))
 
 
-def _patient(content: bytes) -> tuple[dict[str, float], list[str]]:
+def _patient(content: bytes) -> dict[str, float | None]:
     """Sex, and age at the recording, if the header is laid out as EDF+ demands.
 
     That is ``code sex birthdate name`` of the patient and ``Startdate dd-MMM-yyyy ...`` of the recording.
@@ -155,13 +155,13 @@ def _patient(content: bytes) -> tuple[dict[str, float], list[str]]:
     person = content[8:88].decode("latin-1").split()
     start = content[88:168].decode("latin-1").split()
     if len(person) < 3 or person[1] not in ("M", "F", "X"):
-        return {}, []
+        return {}
     found: dict[str, float | None] = {} if person[1] == "X" else {"sex": sex_of(person[1])}
     if len(start) > 1 and start[0] == "Startdate":
         age = age_between(person[2], start[1])
         if age is not None:
             found["age"] = age
-    return checked_facts(found)
+    return found
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
-from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
@@ -40,8 +40,7 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     notes = []
     if len(series) > 1:
         notes.append(f"The file holds {len(series)} series; number {first + 1} was read.")
-    facts, oddities = _patient(root, series[first])
-    return RawRecording(FORMAT, tuple(recordings[first]), facts, (*notes, *oddities))
+    return RawRecording(FORMAT, tuple(recordings[first]), _patient(root, series[first]), tuple(notes))
 
 
 def _standard(channels: Iterable[Channel]) -> set[str]:
@@ -121,7 +120,7 @@ def _digits(name: str, text: str) -> np.ndarray:
         raise RecordingError("digits", "received something that is no number among the digits of a lead") from None
 
 
-def _patient(root: "Element", series: "Element") -> tuple[dict[str, float], list[str]]:
+def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
     """Sex and age of the subject; the date of birth only serves to know the age at the recording."""
     person = next((one for one in root.iter() if local_name(one) == "subjectDemographicPerson"), None)
     found: dict[str, float | None] = {}
@@ -140,7 +139,7 @@ def _patient(root: "Element", series: "Element") -> tuple[dict[str, float], list
     stated = child(person, "age")
     if stated is not None and "age" not in found:
         found["age"] = age_of(f"{stated.get('value', '')} {_age_unit(stated.get('unit', ''))}")
-    return checked_facts(found)
+    return found
 
 
 def _age_unit(unit: str) -> str:

@@ -24,7 +24,7 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     shown_text,
 )
-from leadwise.ecg.formats.patient import checked_facts, sex_of
+from leadwise.ecg.formats.patient import sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
@@ -95,8 +95,7 @@ def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions
     age = ecg.get("age")
     if isinstance(age, np.ndarray) and age.size == 1 and np.isfinite(age).all():
         found["age"] = float(age.reshape(-1)[0])
-    facts, notes = checked_facts(found)
-    return RawRecording(FORMAT, channels, facts, (*([assumed] if taken else []), *notes))
+    return RawRecording(FORMAT, channels, found, (assumed,) if taken else ())
 
 
 def _by_lead(data: object) -> np.ndarray:

@@ -19,6 +19,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import lead_spans, standard_lead, to_millivolts
+from leadwise.ecg.formats.patient import checked_facts
 from leadwise.ecg.leads import INDEPENDENT_LEADS, ReaderFlag, RecordingError, canonical_leads
 from leadwise.ecg.record import (
     HIGHEST_FS_HZ,
@@ -45,7 +46,8 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     Raises:
         RecordingError: leads are missing, differ in length or rate, or a hint does not fit the file.
     """
-    notes = list(found.notes)
+    facts, oddities = checked_facts(found.patient)
+    notes = [*found.notes, *oddities]
     # What states a gain marks its missing samples in a way of its own.
     given = [one if one.gain else replace(one, values=without_marks(one.values)) for one in found.channels]
     named = _named(given, hints, notes)
@@ -79,7 +81,7 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         units_found=chosen[0].unit.strip()[:20],
         units_how="" if converted is None else converted.how,
         gain_per_mv=None if converted is None else converted.gain_per_mv,
-        patient=dict(found.patient),
+        patient=facts,
         notes=tuple(notes),
         questions=tuple(questions),
         noticed=noticed,

@@ -16,7 +16,7 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.formats.patient import read_fact
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 from leadwise.ecg.leads import RecordingError
@@ -64,8 +64,7 @@ def read_npz(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
         count = len(names) if names and hints.leads is None else _count(hints)
         channels = _channels(signal, count, hints.order)
     channels = _labelled(channels, names, units, fs_hz)
-    facts, notes = _facts(beside)
-    return RawRecording(NPZ, tuple(channels), facts, tuple(notes))
+    return RawRecording(NPZ, tuple(channels), _facts(beside))
 
 
 def load_array(file: str, content: bytes) -> np.ndarray:
@@ -182,7 +181,7 @@ def _labelled(
     ]
 
 
-def _facts(beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
+def _facts(beside: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """Facts under the names of a request: ``age``, ``sex`` (0 male, 1 female, or a word), ``height_cm``, and so on."""
     found: dict[str, float | None] = {}
     for name in FACT_NAMES:
@@ -197,7 +196,7 @@ def _facts(beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str
             if np.isnan(number):
                 continue
             found[name] = number if name != "sex" or number in (0, 1) else None
-    return checked_facts(found)
+    return found
 
 
 def _is_npy(content: bytes, name: str) -> bool:
