@@ -11,6 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,8 @@ MOST_ELEMENTS = 1000
 """Of a file, and of each of its matrices."""
 
 
-class _Element(NamedTuple):
+@dataclass(frozen=True)
+class _Element:
     """A piece of a file: where it starts, its type and its bytes."""
 
     at: int
