@@ -150,9 +150,3 @@ def test_a_number_of_an_unknown_unit_is_no_fact(read_with: Any, kind: str, line:
     read = read_with(kind, line)
     assert read.patient == {}
     assert [note.startswith(f"The file gives {fact} in a way that is not understood") for note in read.notes] == [True]
-
-
-def test_a_unit_in_a_value_of_muse_counts_more_than_that_of_its_name(ecg: Make, write: Make) -> None:
-    told = "<HeightIN>172 cm</HeightIN><WeightLBS>159</WeightLBS>"
-    read = read_ecg(write("muse", ecg(500), demographics=told))
-    assert read.patient == pytest.approx({"height_cm": 172, "weight_kg": 72.12}, abs=0.01)
