@@ -31,12 +31,6 @@ def test_gain_is_one_factor_per_record_within_bounds(rng: np.random.Generator) -
     assert 1.1 < factors.max() <= 1.15 + 1e-6
 
 
-def test_constant_noise_has_the_asked_size(rng: np.random.Generator) -> None:
-    signal = waves(rng)
-    added = Augmentation(white_noise_mv=0.3).apply(signal.copy(), rng) - signal
-    assert added.std() == pytest.approx(0.3, rel=0.02)
-
-
 @pytest.mark.parametrize(
     "strongest", [{"noise_mv": 0.2}, {"wander_mv": 1.0}, {"hum_mv": 0.5}], ids=lambda one: next(iter(one))
 )
@@ -69,7 +63,7 @@ def test_leads_fall_silent_as_a_whole_up_to_the_asked_number(rng: np.random.Gene
 
 @pytest.mark.parametrize("fs_hz", [100.0, 500.0])
 def test_wander_is_slow_whatever_the_rate_and_differs_between_leads(rng: np.random.Generator, fs_hz: float) -> None:
-    wander = baseline_wander((60, int(60 * fs_hz), 12), fs_hz, rng)
+    wander = baseline_wander((30, int(40 * fs_hz), 12), fs_hz, rng)
     assert wander.dtype == np.float32
     assert wander.std() == pytest.approx(1, abs=0.15)
     hertz, power = periodogram(wander, fs_hz, axis=1, window="hann")

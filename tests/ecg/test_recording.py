@@ -1,9 +1,17 @@
+"""From any array of leads to what a network sees: order, units, rate, windows; and what cannot be an ECG."""
+
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import decimate
 
 from leadwise.contract import LEADS
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import build_recording
+from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads, canonical_leads
+from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.ecg.record import build_recording, resample
 
 
 @pytest.fixture
@@ -24,11 +32,6 @@ def test_both_orders_give_the_same_record_named_or_not(signal_mv: np.ndarray) ->
     expected = build_recording(signal_mv, fs_hz=100).record.signal_mv
     for values, order in ((signal_mv, "time_lead"), (signal_mv.T, None), (signal_mv.T, "lead_time")):
         np.testing.assert_array_equal(build_recording(values, fs_hz=100, order=order).record.signal_mv, expected)
-
-
-def test_a_flat_lead_is_noticed(signal_mv: np.ndarray) -> None:
-    signal_mv[:, LEADS.index("V5")] = 0.3
-    assert build_recording(signal_mv, fs_hz=100).flat_leads == ("V5",)
 
 
 def spoilt(signal_mv: np.ndarray, value: float) -> np.ndarray:
@@ -64,3 +67,138 @@ def test_what_cannot_be_an_ecg_is_refused_by_field(
     assert callable(change)
     with pytest.raises(RecordingError, match=message):
         build_recording(change(signal_mv), **{"fs_hz": 100, **more})
+
+
+@pytest.fixture
+def electrodes() -> dict[str, np.ndarray]:
+    """Potentials of the electrodes on the right arm, left arm and left leg, in mV."""
+    rng = np.random.default_rng(1)
+    return {name: rng.normal(size=500) for name in ("RA", "LA", "LL", *LEADS[6:])}
+
+
+@pytest.fixture
+def twelve(electrodes: dict[str, np.ndarray]) -> np.ndarray:
+    """The 12 leads by their definition from electrodes: ``(500, 12)``."""
+    right, left, leg = electrodes["RA"], electrodes["LA"], electrodes["LL"]
+    limb = [left - right, leg - right, leg - left]
+    augmented = [right - (left + leg) / 2, left - (right + leg) / 2, leg - (right + left) / 2]
+    return np.stack([*limb, *augmented, *(electrodes[name] for name in LEADS[6:])], axis=1)
+
+
+def test_four_leads_are_computed_as_electrodes_define_them(twelve: np.ndarray) -> None:
+    eight = twelve[:, INDEPENDENT_COLUMNS]
+    arranged, computed = arrange_leads(eight, INDEPENDENT_LEADS)
+    np.testing.assert_allclose(arranged, twelve, atol=1e-12)
+    assert computed == ("III", "aVR", "aVL", "aVF")
+
+
+@given(order=st.permutations(range(12)), upper=st.lists(st.booleans(), min_size=12, max_size=12))
+def test_any_order_and_case_gives_the_standard_order(order: list[int], upper: list[bool]) -> None:
+    signal = np.arange(24.0).reshape(2, 12)
+    names = [LEADS[k].upper() if big else f" {LEADS[k].lower()} " for k, big in zip(order, upper, strict=True)]
+    arranged, computed = arrange_leads(signal[:, order], names)
+    np.testing.assert_array_equal(arranged, signal)
+    assert computed == ()
+
+
+def test_a_given_limb_lead_is_kept_and_not_computed(twelve: np.ndarray) -> None:
+    names = ("I", "II", "III", *LEADS[6:])
+    arranged, computed = arrange_leads(twelve[:, [0, 1, 2, *range(6, 12)]], names)
+    assert computed == ("aVR", "aVL", "aVF")
+    np.testing.assert_array_equal(arranged[:, 2], twelve[:, 2])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["I", "II", "X"], r"leads: position 2: unknown lead 'X'; allowed: I, II, III"),
+        (["I", "II", "i"], r"leads: position 2: lead I is named twice"),
+        (list(LEADS[:11]), r"leads: missing V6; needed"),
+        ([], r"leads: missing I, II, V1"),
+        (["y" * 5000], r"unknown lead text of 5000 characters"),
+    ],
+)
+def test_names_that_are_not_allowed_are_named(names: list[str], message: str) -> None:
+    with pytest.raises(RecordingError, match=message) as caught:
+        canonical_leads(names)
+    assert caught.value.field == "leads"
+    assert len(str(caught.value)) < 200
+
+
+INNER = slice(50, -50)
+"""Samples at 100 Hz that are half a second or more away from the ends."""
+
+
+def sine(frequency_hz: float, fs_hz: float, seconds: float = 10.0) -> np.ndarray:
+    return np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * fs_hz)) / fs_hz)[:, np.newaxis]
+
+
+@pytest.mark.parametrize("fs_hz", [50, 128, 200, 250, 257, 360, 500, 977.5, 1000, 2000])
+@pytest.mark.parametrize("frequency_hz", [0.7, 5.0, 17.0])
+def test_a_sine_stays_the_same_sine_at_the_same_times(fs_hz: float, frequency_hz: float) -> None:
+    resampled = resample(sine(frequency_hz, fs_hz), fs_hz, 100.0)
+    assert abs(len(resampled) - 1000) <= 1
+    expected = sine(frequency_hz, 100.0)[: len(resampled)]
+    np.testing.assert_allclose(resampled[INNER], expected[INNER], atol=0.005)
+
+
+@pytest.mark.parametrize("frequency_hz", [60.0, 90.0, 140.0])
+def test_what_lies_above_the_new_nyquist_frequency_is_removed_and_not_folded(frequency_hz: float) -> None:
+    assert np.abs(resample(sine(frequency_hz, 500.0), 500.0, 100.0)[INNER]).max() < 0.01
+
+
+def test_agrees_with_the_decimation_of_scipy_on_band_limited_noise() -> None:
+    rng = np.random.default_rng(3)
+    times = np.arange(5000)[:, np.newaxis] / 500.0
+    waves = [(rng.normal(), rng.uniform(0.5, 30.0), rng.uniform(0, 6.3)) for _ in range(40)]
+    signal = sum(height * np.sin(2 * np.pi * hz * times + phase) for height, hz, phase in waves)
+    reference = decimate(signal, 5, ftype="fir", axis=0, n=200)
+    np.testing.assert_allclose(resample(signal, 500.0, 100.0)[INNER], reference[INNER], atol=0.05)
+
+
+def test_the_rate_decides_and_not_the_length() -> None:
+    assert len(resample(np.zeros((3000, 12)), 250.0, 100.0)) == 1200
+    assert len(resample(np.zeros((3001, 12)), 250.0, 100.0)) == 1201
+
+
+@settings(max_examples=30, deadline=None)
+@given(fs_hz=st.floats(50, 2000), seconds=st.floats(5, 12))
+def test_every_allowed_rate_gives_the_duration_back(fs_hz: float, seconds: float) -> None:
+    signal = np.ones((round(fs_hz * seconds), 2))
+    resampled = resample(signal, fs_hz, 100.0)
+    assert abs(len(resampled) / 100.0 - len(signal) / fs_hz) < 0.02
+    np.testing.assert_allclose(resampled, 1.0, atol=1e-3)
+
+
+@pytest.fixture
+def stored() -> np.ndarray:
+    """``(30, 1000, 12)`` int16 in microvolts."""
+    return np.random.default_rng(2).normal(40, 300, (30, 1000, 12)).astype(np.int16)
+
+
+def test_the_scale_is_that_of_the_given_rows_in_millivolts(stored: np.ndarray) -> None:
+    rows = np.arange(0, 30, 2)
+    fitted = SignalPreprocessing.fit(stored, rows, window_samples=1000, stride_samples=1000)
+    assert fitted.mean_mv == pytest.approx(stored[rows].mean() / 1000)
+    assert fitted.sd_mv == pytest.approx(stored[rows].std() / 1000)
+
+
+def test_stored_units_and_millivolts_are_standardised_alike(stored: np.ndarray) -> None:
+    fitted = SignalPreprocessing.fit(stored, np.arange(30), window_samples=1000, stride_samples=1000)
+    np.testing.assert_allclose(fitted.standardise_units(stored), fitted.standardise(stored / 1000), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("length", "starts"), [(1000, [0, 100, 200]), (800, [0]), (500, [0]), (850, [0, 50]), (1050, [0, 100, 200, 250])]
+)
+def test_windows_cover_the_recording_to_its_end(length: int, starts: list[int]) -> None:
+    preprocessing = SignalPreprocessing(0.0, 1.0, window_samples=800, stride_samples=100)
+    signal = np.arange(length, dtype=float)[:, np.newaxis]
+    windows = preprocessing.windows(signal)
+    assert windows[:, 0, 0].tolist() == starts
+    assert windows[-1, -1, 0] == length - 1
+
+
+def test_survives_json() -> None:
+    preprocessing = SignalPreprocessing(0.01, 0.23, window_samples=800, stride_samples=100)
+    assert SignalPreprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing

@@ -1,4 +1,4 @@
-"""Exchanged electrodes: their algebra, and that they are noticed in real and in simulated recordings."""
+"""Electrodes: what leads they make, and that exchanged ones are noticed in real and in simulated recordings."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,17 @@ from leadwise.datasets.waveforms import read_record
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
 from leadwise.ecg.quality import quality_summary
 from leadwise.ecg.reversal import (
-    CHEST_EXCHANGES,
+    ELECTRODES,
     EXCHANGES,
     LIMB_EXCHANGES,
     exchange_matrix,
+    lead_noise,
+    lead_potentials,
     likely_reversals,
 )
 from leadwise.ecg.waves import average_beat
 
-ELECTRODES = ("RA", "LA", "LL")
+LIMBS = ("RA", "LA", "LL")
 
 
 def exchanged(signals: np.ndarray, exchange: str) -> np.ndarray:
@@ -30,10 +32,10 @@ def exchanged(signals: np.ndarray, exchange: str) -> np.ndarray:
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_leads_follow_from_the_potentials_of_exchanged_electrodes(exchange: str) -> None:
     rng = np.random.default_rng(4)
-    potential = {name: rng.normal(size=50) for name in (*ELECTRODES, *LEADS[6:])}
+    potential = {name: rng.normal(size=50) for name in (*LIMBS, *LEADS[6:])}
 
     def leads(of: dict[str, np.ndarray]) -> np.ndarray:
-        terminal = sum(of[name] for name in ELECTRODES) / 3
+        terminal = sum(of[name] for name in LIMBS) / 3
         return np.stack([of["LA"] - of["RA"], of["LL"] - of["RA"], *(of[name] - terminal for name in LEADS[6:])])
 
     a, b = exchange.split("-")
@@ -95,5 +97,24 @@ def test_exchanges_are_noticed_in_real_recordings_and_rarely_seen_without(ptbxl_
         assert (quality_summary(exchanged(signals, exchange), 100)[column] == exchange).mean() > share, exchange
 
 
-def test_every_exchange_belongs_to_limb_or_chest() -> None:
-    assert set(EXCHANGES) == set(LIMB_EXCHANGES) | set(CHEST_EXCHANGES)
+def test_leads_are_the_textbook_differences_of_potentials() -> None:
+    rng = np.random.default_rng(1)
+    ra, la, ll, *chest = potentials = rng.normal(size=len(ELECTRODES)).astype(np.float32)
+    terminal = (ra + la + ll) / 3
+    expected = {
+        "I": la - ra,
+        "II": ll - ra,
+        "III": ll - la,
+        "aVR": ra - (la + ll) / 2,
+        "aVL": la - (ra + ll) / 2,
+        "aVF": ll - (ra + la) / 2,
+    } | {f"V{number}": potential - terminal for number, potential in enumerate(chest, 1)}
+    np.testing.assert_allclose(lead_potentials(potentials), [expected[lead] for lead in LEADS], rtol=1e-5, atol=1e-6)
+
+
+def test_noise_keeps_its_root_mean_square_over_the_leads() -> None:
+    noise = lead_noise(np.random.default_rng(2).standard_normal((200_000, 9), dtype=np.float32))
+    assert np.sqrt(np.square(noise).mean()) == pytest.approx(1, rel=0.005)
+    by_lead = np.sqrt(np.square(noise).mean(axis=0))
+    assert by_lead.min() == pytest.approx(0.93, abs=0.01)
+    assert by_lead.max() == pytest.approx(1.14, abs=0.01)

@@ -21,6 +21,7 @@ from leadwise.ecg.formats.wfdb_record import (
     read_header,
     stored_samples,
 )
+from leadwise.ecg.leads import RecordingError
 
 LARGEST_UNIT = 2**15 - 1
 LEAD_NUMBER = {name.upper(): number for number, name in enumerate(LEADS)}
@@ -69,7 +70,7 @@ def read_record(record: Path, rate: StoredRate = 100, contents: dict[str, bytes]
         if is_plain(header):
             _check_length(record, header, contents)
         stored = stored_samples(name, header, contents)
-    except ReaderError as error:
+    except (ReaderError, RecordingError) as error:
         raise UnreadableRecord(record, str(error)) from None
     if not isinstance(stored, np.ndarray) or stored.shape != (len(LEADS), samples_at(rate)):
         shapes = sorted({len(signal) for signal in stored})

@@ -9,10 +9,9 @@ from statistics import median
 
 import numpy as np
 
-from leadwise.ecg.flags import Flag, quality_flags, without_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
-from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, measure_leads
+from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, Flag, LeadQuality, cosines, measure_leads, quality_flags
 from leadwise.ecg.record import Recording
 from leadwise.ecg.waves import Coarse, beat_places
 
@@ -169,21 +168,17 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     coarse = Coarse.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
     reasons = why_no_ecg(coarse)
-    plain = without_flags(measured)
     ends = np.cumsum([len(part) for part in cut]).tolist()
     return [
-        _examination(recording, measured, reasons, plain, range(end - len(part), end))
+        _examination(recording, measured, reasons, range(end - len(part), end))
         for recording, part, end in zip(recordings, cut, ends, strict=True)
     ]
 
 
-def _examination(
-    recording: Recording, measured: LeadQuality, reasons: Sequence[str], plain: np.ndarray, rows: range
-) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured; ``plain`` are those without flags."""
+def _examination(recording: Recording, measured: LeadQuality, reasons: Sequence[str], rows: range) -> Examination:
+    """Of the recording whose stretches are some rows of what was measured."""
     counted = [row for row in rows if not reasons[row]] or rows
-    flags = () if len(counted) == 1 and plain[counted[0]] else quality_flags(measured, counted)
-    flags = (*flags, *_known_before(recording))
+    flags = (*quality_flags(measured, counted), *_known_before(recording))
     seconds = len(recording.record.signal_mv) / recording.record.fs_hz
     return Examination(
         times_s=tuple(stretch_times(seconds, len(rows))),

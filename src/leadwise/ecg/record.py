@@ -39,8 +39,6 @@ def missing_ends(by_time: np.ndarray) -> tuple[int, int]:
 
 def _empty(by_time: np.ndarray, fewest: int) -> int:
     """Samples at the beginning."""
-    if len(by_time) >= fewest and _differ(by_time[0], by_time[fewest - 1]):
-        return 0
     gone = _missing(by_time)
     rest = by_time[gone:]
     if len(rest) < fewest or not _like(rest[fewest - 1], rest[0]).all():
@@ -50,15 +48,6 @@ def _empty(by_time: np.ndarray, fewest: int) -> int:
         return len(by_time)
     still = int(moves[0])
     return gone + still - _is_recorded(rest, still)
-
-
-def _differ(first: np.ndarray, later: np.ndarray) -> bool:
-    """Whether a lead has two values in two samples, as nearly always, and then in one of the first leads."""
-    # Two arrays that short are compared faster number by number.
-    return any(
-        one != other and one == one and other == other
-        for one, other in zip(first.tolist(), later.tolist(), strict=True)
-    )
 
 
 def _missing(by_time: np.ndarray) -> int:
@@ -109,7 +98,6 @@ class Recording:
     Attributes:
         record: 12 leads in millivolts at the rate of the device.
         computed_leads: leads that were computed from leads I and II.
-        flat_leads: leads without any signal; not all of them.
         missing: lead -> samples that were missing and have been filled.
         ends_cut: samples at the beginning and at the end that were none of the recording (``ends.empty_ends``).
         noticed: what the reader of the file noticed -> its leads; none where it is the whole recording.
@@ -117,7 +105,6 @@ class Recording:
 
     record: ECGRecord
     computed_leads: tuple[str, ...]
-    flat_leads: tuple[str, ...]
     missing: Mapping[str, int]
     ends_cut: tuple[int, int] = (0, 0)
     noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
@@ -170,9 +157,9 @@ def build_recording(
     with np.errstate(over="ignore", invalid="ignore"):
         signal_mv = (whole * MV_PER_UNIT[units]).astype(np.float32)
         arranged, computed = arrange_leads(signal_mv, names)
-    flat = _check_amplitude(arranged, units)
+    _check_amplitude(arranged, units)
     record = ECGRecord(arranged, float(fs_hz), dict(patient or {}), record_id)
-    return Recording(record, computed, flat, missing, (before, after), dict(noticed or {}))
+    return Recording(record, computed, missing, (before, after), dict(noticed or {}))
 
 
 def without_marks(by_time: np.ndarray) -> np.ndarray:
@@ -241,8 +228,8 @@ def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray
     return filled, {name: int(count) for name, count in zip(names, gone.sum(axis=0), strict=True) if count}
 
 
-def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
-    """Refuse what cannot be an ECG in the stated units; return the names of flat leads."""
+def _check_amplitude(signal_mv: np.ndarray, units: str) -> None:
+    """Refuse what cannot be an ECG in the stated units."""
     lowest, highest = lead_extremes(signal_mv)
     largest = float(max(highest.max(), -lowest.min()))
     # Leads that are computed from infinite ones are no number.
@@ -261,10 +248,7 @@ def _check_amplitude(signal_mv: np.ndarray, units: str) -> tuple[str, ...]:
             f"spans {spans.max():.2g} mV at most; an ECG spans {SMALLEST_SPAN_MV:g} mV or more{hint}",
             "wrong_units",
         )
-    return tuple(name for name, span in zip(LEADS, spans, strict=True) if span < SMALLEST_SPAN_MV)
 
-
-# Not where it is used: two threads that import parts of SciPy for the first time at once break each other.
 
 LARGEST_FACTOR = 10_000
 """Largest denominator of the ratio of two rates; the rate is then off by 0.005 % at most, as clocks of devices are."""

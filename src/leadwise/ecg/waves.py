@@ -49,15 +49,9 @@ def average_beat(
 
 
 def beat_places(leads: np.ndarray, fs_hz: float, steepness: np.ndarray | None = None) -> np.ndarray:
-    """Where the ventricles are activated: the steepest places, at most one in ``REFRACTORY_S`` to either side.
+    """``(record, time)`` bool where the ventricles are activated, at most one in ``REFRACTORY_S`` to either side.
 
-    Args:
-        leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
-        fs_hz: sampling rate in Hz.
-        steepness: ``smooth_steepness`` of the leads, where it is known.
-
-    Returns:
-        ``(record, time)`` bool.
+    These are the steepest places of ``(record, lead, time)`` without missing samples, about 100 Hz.
     """
     smooth = smooth_steepness(leads, fs_hz) if steepness is None else steepness
     highest = maximum_filter1d(smooth, 2 * round(REFRACTORY_S * fs_hz) + 1, axis=1)
@@ -67,12 +61,7 @@ def beat_places(leads: np.ndarray, fs_hz: float, steepness: np.ndarray | None = 
 
 
 def smooth_steepness(leads: np.ndarray, fs_hz: float) -> np.ndarray:
-    """How steep all leads together are, averaged over ``SMOOTHING_S``: ``(record, time)``.
-
-    Args:
-        leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
-        fs_hz: sampling rate in Hz.
-    """
+    """How steep all of ``(record, lead, time)`` together are, averaged over ``SMOOTHING_S``: ``(record, time)``."""
     steepness = np.zeros((leads.shape[0], leads.shape[2]), dtype=np.float32)
     if leads.shape[2] > 2:
         steepness[:, 1:-1] = np.abs(leads[:, :, 2:] - leads[:, :, :-2]).sum(axis=1)
@@ -175,12 +164,7 @@ class Coarse:
 
     @classmethod
     def of(cls, leads: np.ndarray, fs_hz: float) -> "Coarse":
-        """Average over as many samples as bring the rate nearest to 100 Hz.
-
-        Args:
-            leads: ``(record, 12, time)`` float32 without missing samples.
-            fs_hz: sampling rate in Hz.
-        """
+        """Average ``(record, 12, time)`` over as many samples as bring the rate nearest to 100 Hz."""
         factor = max(1, round(fs_hz / 100))
         slow = leads if factor == 1 else block_sums(leads, factor) / np.float32(factor)
         independent = slow[:, INDEPENDENT_COLUMNS]

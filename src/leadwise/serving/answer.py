@@ -8,8 +8,8 @@ import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.ecg.assessment import Examination
-from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingCode, RecordingError
+from leadwise.ecg.quality import Flag
 from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.envelope import RequestParams
 from leadwise.serving.explanations import explanations_of

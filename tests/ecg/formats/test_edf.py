@@ -10,9 +10,11 @@ import pytest
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
 
+Make = Callable[..., Any]
+
 
 @pytest.fixture(scope="module")
-def content(ecg: Callable[..., Any], write: Callable[..., bytes]) -> bytes:
+def content(ecg: Make, write: Make) -> bytes:
     return write("edf", ecg(500, names=[f"EKG {lead}" for lead in LEADS]))
 
 
@@ -21,15 +23,7 @@ def patched(content: bytes, start: int, new: str, length: int = 8) -> bytes:
     return content[:start] + new.encode("latin-1").ljust(length)[:length] + content[start + length :]
 
 
-def test_the_gain_and_names_of_the_file_are_told(content: bytes) -> None:
-    read = read_ecg(content)
-    assert read.gain_per_mv == pytest.approx((1000,) * 12)
-    assert read.leads_found[:2] == ("EKG I", "EKG II")
-    assert (read.units_found, read.units_how) == ("uV", "µV, divided by 1000")
-    assert read.patient == {"age": 58, "sex": 1}
-
-
-def test_other_signals_at_other_rates_are_left_out(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+def test_other_signals_at_other_rates_are_left_out(ecg: Make, write: Make) -> None:
     one = ecg(500)
     read = read_ecg(write("edf", one, rate_of_last=25))
     np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-5)
@@ -43,7 +37,7 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes_and_noted(content: byt
     assert read.noticed == {"file_incomplete": ()}
 
 
-def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Callable[..., Any]) -> None:
+def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Make) -> None:
     start = 256 + 12 * (16 + 80)
     bare = content
     for signal in range(12):
@@ -57,26 +51,17 @@ def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Call
     assert "says 'mmHg', 'uV'" in question.text
 
 
-def test_a_unit_in_latin_1_is_understood(content: bytes, ecg: Callable[..., Any]) -> None:
-    start = 256 + 12 * (16 + 80)
-    for signal in range(12):
-        content = patched(content, start + 8 * signal, "µV")
-    read = read_ecg(content)
-    assert (read.units_found, read.questions) == ("µV", ())
-    np.testing.assert_allclose(read.signal_mv, ecg(500).mv, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("sex", "start", "facts"),
     [("M", date(2020, 5, 16), {"sex": 0, "age": 57}), ("F", date(2020, 5, 17), {"sex": 1, "age": 58})],
 )
 def test_the_age_is_that_on_the_day_of_the_recording(
-    ecg: Callable[..., Any], write: Callable[..., bytes], sex: str, start: date, facts: dict[str, float]
+    ecg: Make, write: Make, sex: str, start: date, facts: dict[str, float]
 ) -> None:
     assert read_ecg(write("edf", ecg(), sex=sex, start=start)).patient == facts
 
 
-def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Callable[..., Any]) -> None:
+def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Make) -> None:
     fields = {252: 4, 236: 8, 244: 8} | {256 + 12 * before + 8 * n: 8 for n in range(12) for before in (104, 112, 216)}
     with_comma = content
     for start, length in fields.items():
@@ -91,19 +76,11 @@ def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Callable[...
     assert read_ecg(of_half_a_second).fs_hz == 1000
 
 
-def test_a_broken_number_of_a_signal_that_is_no_lead_does_no_harm(
-    ecg: Callable[..., Any], write: Callable[..., bytes]
-) -> None:
+def test_a_broken_number_of_a_signal_that_is_no_lead_does_no_harm(ecg: Make, write: Make) -> None:
     one = ecg(500)
     content = write("edf", one, rate_of_last=25)
     broken = patched(content, 256 + 13 * 104 + 8 * 12, "none")
     np.testing.assert_allclose(read_ecg(broken).signal_mv, one.mv, atol=1e-5)
-
-
-def test_a_plain_header_tells_no_facts(content: bytes) -> None:
-    read = read_ecg(patched(content, 8, "Mona Secret, born 1962", 80))
-    assert read.patient == {}
-    assert read.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReadECG, read_ecg
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
+Make = Callable[..., Any]
+
 ONE_FILE = ("edf", "hl7", "muse", "dicom", "csv", "npz", "parquet")
 RESOLUTION_MV = {"muse": 4.88e-3 / 2, "edf": 1e-5}
 """Half a unit of MUSE; EDF holds its physical range in eight characters, which edfio rounds."""
@@ -43,9 +45,7 @@ def check(read: ReadECG, one: Any, *, tolerance_mv: float = EXACT_MV) -> None:
 
 @pytest.mark.parametrize(("fs_hz", "unit"), [(100, "mV"), (250, "uV"), (500, "mV"), (500, "uV"), (1000, "uV")])
 @pytest.mark.parametrize("kind", ONE_FILE)
-def test_a_file_is_read_back_at_every_rate_and_unit(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str, fs_hz: int, unit: str
-) -> None:
+def test_a_file_is_read_back_at_every_rate_and_unit(ecg: Make, write: Make, kind: str, fs_hz: int, unit: str) -> None:
     one = ecg(fs_hz, unit=unit)
     more = {"sensitivity": 0.001 if unit == "mV" else 1.0} if kind == "dicom" else {}
     read = read_ecg(write(kind, one, **more))
@@ -57,9 +57,7 @@ def test_a_file_is_read_back_at_every_rate_and_unit(
 
 @pytest.mark.parametrize("kind", ONE_FILE)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_leads_in_any_order_and_spelling(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str, spelling: str
-) -> None:
+def test_leads_in_any_order_and_spelling(ecg: Make, write: Make, kind: str, spelling: str) -> None:
     names = [SPELLINGS[spelling](lead) for lead in SHUFFLED]
     one = ecg(leads=SHUFFLED, names=names)
     more = {"scheme": "NAME"} if kind == "dicom" else {}
@@ -71,9 +69,7 @@ def test_leads_in_any_order_and_spelling(
 
 
 @pytest.mark.parametrize("kind", ONE_FILE)
-def test_of_eight_leads_the_other_four_are_computed(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str
-) -> None:
+def test_of_eight_leads_the_other_four_are_computed(ecg: Make, write: Make, kind: str) -> None:
     one = ecg(500, leads=INDEPENDENT_LEADS)
     read = read_ecg(write(kind, one))
     assert "Not in the file, so computed from leads I and II: III, aVR, aVL, aVF." in read.notes
@@ -92,7 +88,7 @@ def test_of_eight_leads_the_other_four_are_computed(
     ],
 )
 def test_facts_of_the_patient_are_found_and_nothing_that_tells_who(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str, facts: dict[str, float]
+    ecg: Make, write: Make, kind: str, facts: dict[str, float]
 ) -> None:
     content = write(kind, ecg())
     assert b"Secret" in content
@@ -105,22 +101,7 @@ def test_facts_of_the_patient_are_found_and_nothing_that_tells_who(
 
 
 @pytest.mark.parametrize("kind", ONE_FILE)
-def test_a_row_of_a_request_holds_what_was_read(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str
-) -> None:
-    from leadwise.serving.request import parse_row
-
-    read = read_ecg(write(kind, ecg(leads=SHUFFLED)))
-    request = parse_row(read.request_row())
-    assert request.recording is not None
-    np.testing.assert_array_equal(request.recording.record.signal_mv, read.recording().record.signal_mv)
-    assert request.patient == read.patient
-
-
-@pytest.mark.parametrize("kind", ONE_FILE)
-def test_a_path_a_name_and_a_zip_give_the_same(
-    ecg: Callable[..., Any], write: Callable[..., bytes], kind: str, tmp_path: Path
-) -> None:
+def test_a_path_a_name_and_a_zip_give_the_same(ecg: Make, write: Make, kind: str, tmp_path: Path) -> None:
     content = write(kind, ecg())
     file = tmp_path / f"some.{kind}"
     file.write_bytes(content)
@@ -132,7 +113,7 @@ def test_a_path_a_name_and_a_zip_give_the_same(
         np.testing.assert_array_equal(read.signal_mv, reads[0].signal_mv)
 
 
-def test_ten_at_once_do_not_mix(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
+def test_ten_at_once_do_not_mix(ecg: Make, write: Make) -> None:
     files = []
     for number, kind in enumerate(ONE_FILE * 6):
         one = ecg(seconds=5)

@@ -13,6 +13,8 @@ import pytest
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
 
+Make = Callable[..., Any]
+
 
 def parquet(table: pa.Table | pd.DataFrame, **more: Any) -> bytes:
     stream = io.BytesIO()
@@ -20,7 +22,7 @@ def parquet(table: pa.Table | pd.DataFrame, **more: Any) -> bytes:
     return stream.getvalue()
 
 
-def test_rate_and_units_from_the_metadata_of_the_schema(ecg: Callable[..., Any]) -> None:
+def test_rate_and_units_from_the_metadata_of_the_schema(ecg: Make) -> None:
     one = ecg(500)
     table = pa.table(dict(zip(LEADS, one.microvolts.T.astype("i2"), strict=True)))
     read = read_ecg(parquet(table.replace_schema_metadata({"fs_hz": "500", "units": "uV"})))
@@ -29,24 +31,10 @@ def test_rate_and_units_from_the_metadata_of_the_schema(ecg: Callable[..., Any])
     assert [one.field for one in read_ecg(parquet(table)).questions] == ["fs_hz", "units"]
 
 
-def test_an_empty_cell_is_missing(ecg: Callable[..., Any]) -> None:
-    table = pd.DataFrame(ecg().mv, columns=LEADS)
-    table.loc[500, "V3"] = None
-    read = read_ecg(parquet(table), fs_hz=100, units="mV")
-    assert read.notes == ("Samples are missing within the recording, most in 'V3': 1.",)
-
-
-def test_a_column_of_text_is_left_out_by_name(ecg: Callable[..., Any]) -> None:
+def test_a_column_of_text_is_left_out_by_name(ecg: Make) -> None:
     table = pd.DataFrame(ecg().mv, columns=LEADS).assign(QRS=".")
     read = read_ecg(parquet(table), fs_hz=100, units="mV")
     assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
-
-
-def test_times_and_metadata_that_differ_are_asked_about(ecg: Callable[..., Any]) -> None:
-    table = pa.Table.from_pandas(pd.DataFrame(ecg().mv, columns=LEADS).assign(time_s=np.arange(1000) / 100))
-    read = read_ecg(parquet(table.replace_schema_metadata({"fs_hz": "500", "units": "mV"})))
-    assert [(one.field, one.suggestion) for one in read.questions] == [("fs_hz", 100)]
-    assert "its times fit 100 Hz and it states 500 Hz" in read.questions[0].text
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,16 @@ import pytest
 from leadwise.contract import LEADS, LeadwiseError
 from leadwise.ecg.formats import ReaderError, formats_read, read_ecg
 
+Make = Callable[..., Any]
+
 
 @pytest.fixture(scope="module")
-def content(ecg: Callable[..., Any], write: Callable[..., bytes]) -> bytes:
+def content(ecg: Make, write: Make) -> bytes:
     """A CSV that says everything itself: 500 Hz, microvolts."""
     return write("csv", ecg(500))
 
 
-def test_hints_that_agree_change_nothing(content: bytes) -> None:
-    plain = read_ecg(content)
-    hinted = read_ecg(content, fs_hz=500, units="uV", order=None)
-    assert (plain.notes, hinted.notes) == ((), ())
-    np.testing.assert_array_equal(plain.signal_mv, hinted.signal_mv)
-
-
-def test_hints_count_more_than_the_file_and_say_so(content: bytes, ecg: Callable[..., Any]) -> None:
+def test_hints_count_more_than_the_file_and_say_so(content: bytes, ecg: Make) -> None:
     one = ecg(500)
     read = read_ecg(content, fs_hz=250, units="nV", leads=LEADS[::-1])
     assert (read.fs_hz, read.seconds, read.leads) == (250, 20, LEADS[::-1])
@@ -80,7 +75,7 @@ def test_wrong_units_are_caught_when_it_becomes_a_recording(content: bytes, unit
     [(0.001, "V"), (1, "mV"), (1000, "uV"), (1e6, "nV"), (10, None), (100, None), (1e4, None), (1e-4, None)],
 )
 def test_a_unit_is_suggested_only_where_the_numbers_fit_what_the_question_says(
-    ecg: Callable[..., Any], write: Callable[..., bytes], steps_per_mv: float, unit: str | None, median_span_mv: float
+    ecg: Make, write: Make, steps_per_mv: float, unit: str | None, median_span_mv: float
 ) -> None:
     mv = ecg().mv
     mv = mv * median_span_mv / np.median(np.ptp(mv, axis=0))
@@ -96,18 +91,8 @@ def test_a_unit_is_suggested_only_where_the_numbers_fit_what_the_question_says(
         assert float(said[1]) < steps_per_mv * 1.001 < float(said[2]) * 1.002
 
 
-@pytest.mark.parametrize("counts_per_mv", [204.8, 4.88, 32768])
-def test_no_unit_is_suggested_for_the_numbers_of_a_converter(
-    ecg: Callable[..., Any], write: Callable[..., bytes], counts_per_mv: float
-) -> None:
-    mv = ecg().mv
-    counts = np.round(mv / np.median(np.ptp(mv, axis=0)) * counts_per_mv).astype("<i2")
-    (question,) = read_ecg(write("npy", counts), fs_hz=100, leads=LEADS).questions
-    assert question.suggestion is None
-
-
 @pytest.mark.parametrize(("seconds", "fits"), [(4.9, False), (5, True), (600, True), (601, False)])
-def test_five_seconds_to_ten_minutes_are_a_recording(write: Callable[..., bytes], seconds: float, fits: bool) -> None:
+def test_five_seconds_to_ten_minutes_are_a_recording(write: Make, seconds: float, fits: bool) -> None:
     array = np.random.default_rng(1).normal(size=(round(100 * seconds), 12)).astype(np.float32)
     read = read_ecg(write("npy", array), fs_hz=100, units="mV", leads=LEADS)
     assert read.seconds == seconds
@@ -118,14 +103,7 @@ def test_five_seconds_to_ten_minutes_are_a_recording(write: Callable[..., bytes]
             read.recording()
 
 
-def test_a_lead_that_is_there_twice_is_taken_once(ecg: Callable[..., Any], write: Callable[..., bytes]) -> None:
-    one = ecg(leads=(*LEADS, "II"))
-    read = read_ecg(write("hl7", one, unit="uV"))
-    assert read.leads == LEADS
-    assert read.notes == ("In the file more than once, of which the longest or first was taken: II.",)
-
-
-def test_numbers_beyond_all_measure_are_refused_as_a_recording(write: Callable[..., bytes]) -> None:
+def test_numbers_beyond_all_measure_are_refused_as_a_recording(write: Make) -> None:
     for value in (np.inf, -np.inf, 1e300):
         array = np.random.default_rng(1).normal(size=(1000, 12))
         array[500, 3] = value

@@ -11,11 +11,13 @@ import pytest
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
 
+Make = Callable[..., Any]
+
 Files = dict[str, bytes]
 
 
 @pytest.fixture
-def record(ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -> Files:
+def record(ecg: Make, write: Make, tmp_path: Path) -> Files:
     """A plain record of 100 Hz: ``rec.hea`` and ``rec.dat``."""
     return write("wfdb", ecg(), tmp_path / "made")
 
@@ -32,7 +34,7 @@ def changed(files: Files, old: str, new: str, count: int = -1) -> Files:
     ("fmt", "unit"), [("16", "mV"), ("16", "uV"), ("24", "mV"), ("32", "uV"), ("80", "mV"), ("516", "mV")]
 )
 def test_a_record_is_read_in_every_format_that_wfdb_writes(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path, fmt: str, unit: str, fs_hz: int
+    ecg: Make, write: Make, tmp_path: Path, fmt: str, unit: str, fs_hz: int
 ) -> None:
     one = ecg(fs_hz, unit=unit)
     if fmt == "80":
@@ -79,7 +81,7 @@ BY_HAND: dict[str, tuple[float, Callable[[np.ndarray], bytes]]] = {
 
 
 @pytest.mark.parametrize("fmt", BY_HAND)
-def test_a_record_in_a_format_that_wfdb_does_not_write(ecg: Callable[..., Any], fmt: str) -> None:
+def test_a_record_in_a_format_that_wfdb_does_not_write(ecg: Make, fmt: str) -> None:
     step, packed = BY_HAND[fmt]
     stored = np.round(ecg(500).microvolts / step).astype(np.int64)
     fields = f"{1000 / step:g}(0)/mV 12 0"
@@ -115,24 +117,7 @@ def test_nothing_stays_on_the_disk(record: Files, tmp_path: Path, monkeypatch: p
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "comments",
-    [
-        ["Age: 63", "Sex: Female", "Height: 170 cm", "Weight: 72 kg"],
-        ["<age>: 63  <sex>: F <height>: 1.70 m <weight>: 72"],
-    ],
-)
-def test_facts_in_comments(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path, comments: list[str]
-) -> None:
-    read = read_ecg(write("wfdb", ecg(), tmp_path, comments=[*comments, "Name: Mona Secret", "Dx: 426783006"]))
-    assert read.patient == {"age": 63, "sex": 1, "height_cm": 170, "weight_kg": 72}
-    assert "Secret" not in repr(read)
-
-
-def test_facts_that_cannot_be_are_left_out_with_a_note(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_facts_that_cannot_be_are_left_out_with_a_note(ecg: Make, write: Make, tmp_path: Path) -> None:
     read = read_ecg(write("wfdb", ecg(), tmp_path, comments=["Age: 300", "Sex: 1", "Weight: 0", "Height: NaN"]))
     assert read.patient == {}
     assert read.notes == (
@@ -154,16 +139,7 @@ def test_without_a_gain_it_is_asked_for(record: Files) -> None:
     assert answered.questions == ()
 
 
-def test_a_gain_that_is_given_counts_instead_of_that_in_the_header(record: Files) -> None:
-    whole = read_ecg(record)
-    read = read_ecg(record, gain=500)
-    np.testing.assert_allclose(read.signal_mv, 2 * whole.signal_mv, rtol=1e-6)
-    assert read.notes == ("The file states 'uV'; 500 units per mV was taken, as given.",)
-
-
-def test_missing_samples_at_both_ends_are_cut_off(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_missing_samples_at_both_ends_are_cut_off(ecg: Make, write: Make, tmp_path: Path) -> None:
     one = ecg()
     holes = one.microvolts.copy()
     holes[:100], holes[-50:] = np.nan, np.nan
@@ -174,9 +150,7 @@ def test_missing_samples_at_both_ends_are_cut_off(
     assert read.noticed == {"ends_cut": ()}
 
 
-def test_missing_samples_within_are_noted_and_filled_where_they_are_few(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_missing_samples_within_are_noted_and_filled_where_they_are_few(ecg: Make, write: Make, tmp_path: Path) -> None:
     one = ecg()
     holes = one.microvolts.copy()
     holes[400:420, 7] = np.nan
@@ -205,7 +179,7 @@ def test_a_lead_upside_down_is_turned_and_a_strange_one_left(record: Files) -> N
         read_ecg(changed(record, " II\n", " MLII\n"))
 
 
-def test_several_samples_a_frame_give_their_own_rate(ecg: Callable[..., Any]) -> None:
+def test_several_samples_a_frame_give_their_own_rate(ecg: Make) -> None:
     one = ecg(500)
     frames = one.microvolts.astype("<i2").reshape(1000, 5, 12).transpose(0, 2, 1)
     lines = [f"f.dat 16x5 1000/mV 16 0 0 0 0 {lead}" for lead in LEADS]
@@ -272,14 +246,6 @@ def test_a_signal_file_without_its_ending_or_in_a_folder_below(
     np.testing.assert_array_equal(read_ecg(tmp_path / "a.zip").signal_mv, expected)
 
 
-def test_a_signal_file_that_really_has_no_ending(record: Files, tmp_path: Path) -> None:
-    files = changed(record, "rec.dat", "rec")
-    (tmp_path / "rec.hea").write_bytes(files["rec.hea"])
-    (tmp_path / "rec").write_bytes(files["rec.dat"])
-    (tmp_path / "rec.dat").write_bytes(bytes(len(files["rec.dat"])))
-    np.testing.assert_array_equal(read_ecg(tmp_path / "rec.hea").signal_mv, read_ecg(record).signal_mv)
-
-
 def test_a_numbered_record_of_a_folder_is_not_one_of_segments(record: Files) -> None:
     header = changed(record, "rec 12", "data/100 12")["rec.hea"]
     read = read_ecg({"100.hea": header, "rec.dat": record["rec.dat"]})
@@ -312,9 +278,7 @@ def test_signal_files_of_the_same_name_in_two_folders_are_refused(record: Files,
         read_ecg(tmp_path / "rec.hea")
 
 
-def test_a_compressed_signal_file_that_is_damaged_names_file_and_format(
-    ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_compressed_signal_file_that_is_damaged_names_file_and_format(ecg: Make, write: Make, tmp_path: Path) -> None:
     files = write("wfdb", ecg(), tmp_path / "made", fmt="516")
     with pytest.raises(
         ReaderError, match=r"rec.hea: signal file: cannot be decoded \(.*\); .* rec_1.dat of format 516"
@@ -330,14 +294,6 @@ def test_half_a_record_says_what_is_missing(record: Files, tmp_path: Path) -> No
     (tmp_path / "made" / "rec.hea").unlink()
     with pytest.raises(ReaderError, match=r"rec.dat: format: is the signal file of a WFDB record without its header"):
         read_ecg(tmp_path / "made" / "rec.dat")
-
-
-def test_two_records_at_once_are_refused(record: Files) -> None:
-    second = {name.replace("rec", "two"): content.replace(b"rec", b"two") for name, content in record.items()}
-    with pytest.raises(
-        ReaderError, match=r"upload: files: hold 2 recordings \(rec.hea, two.hea\); one at a time is read"
-    ):
-        read_ecg(record | second)
 
 
 @pytest.mark.real

@@ -12,17 +12,19 @@ from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
+Make = Callable[..., Any]
+
 Ecg = Any
 MDC = [f"MDC_ECG_LEAD_{lead.upper()}" for lead in LEADS]
 
 
 @pytest.fixture(scope="module")
-def one(ecg: Callable[..., Ecg]) -> Ecg:
+def one(ecg: Make) -> Ecg:
     return ecg(500, names=MDC)
 
 
 @pytest.fixture(scope="module")
-def eight(ecg: Callable[..., Ecg]) -> Ecg:
+def eight(ecg: Make) -> Ecg:
     return ecg(500, leads=INDEPENDENT_LEADS)
 
 
@@ -33,9 +35,7 @@ def eight(ecg: Callable[..., Ecg]) -> Ecg:
         {"increment": 'value="2" unit="ms"'}, {"increment": 'value="2000" unit="us"'}, {"increment": 'value="0.002"'},
     ],
 )  # fmt: skip
-def test_hl7_origin_scale_and_increment_in_any_unit(
-    one: Ecg, write: Callable[..., bytes], more: dict[str, Any]
-) -> None:
+def test_hl7_origin_scale_and_increment_in_any_unit(one: Ecg, write: Make, more: dict[str, Any]) -> None:
     read = read_ecg(write("hl7", one, **more))
     assert (read.format, read.fs_hz, read.questions, read.notes) == ("HL7 aECG", 500, (), ())
     assert list(read.leads_found) == MDC
@@ -43,14 +43,7 @@ def test_hl7_origin_scale_and_increment_in_any_unit(
     assert read.gain_per_mv == pytest.approx((1000 / abs(more.get("scale", 1)),) * 12)
 
 
-def test_hl7_origin_and_scale_in_different_units(one: Ecg, write: Callable[..., bytes]) -> None:
-    content = write("hl7", one).replace(b'<origin value="0" unit="uV"/>', b'<origin value="0.1" unit="mV"/>')
-    np.testing.assert_allclose(read_ecg(content).signal_mv, one.mv + 0.1, atol=1e-6)
-
-
-def test_hl7_of_several_series_the_fullest_is_read(
-    one: Ecg, ecg: Callable[..., Ecg], write: Callable[..., bytes]
-) -> None:
+def test_hl7_of_several_series_the_fullest_is_read(one: Ecg, ecg: Make, write: Make) -> None:
     short = write("hl7", ecg(500, leads=("I", "II")))
     extra = re.search(rb"<component><series>.*</series>\s*</component>", short, re.DOTALL)
     assert extra is not None
@@ -64,7 +57,7 @@ def later(sequence_set: bytes, start: bytes) -> bytes:
     return sequence_set.replace(b"20200601091000.000", start)
 
 
-def test_hl7_leads_of_the_same_time_are_put_together_and_others_refused(one: Ecg, write: Callable[..., bytes]) -> None:
+def test_hl7_leads_of_the_same_time_are_put_together_and_others_refused(one: Ecg, write: Make) -> None:
     content = write("hl7", one)
     before, between, after = (
         re.split(rb"(?=<component><sequence><code code=\"MDC_ECG_LEAD_V1\")", content, maxsplit=1)[0],
@@ -96,16 +89,14 @@ def test_hl7_leads_of_the_same_time_are_put_together_and_others_refused(one: Ecg
         (b"</AnnotatedECG>", b"", "XML: is not well formed at line"),
     ],
 )
-def test_hl7_that_is_broken_says_where(
-    one: Ecg, write: Callable[..., bytes], old: bytes, new: bytes, message: str
-) -> None:
+def test_hl7_that_is_broken_says_where(one: Ecg, write: Make, old: bytes, new: bytes, message: str) -> None:
     content = write("hl7", one)
     assert old in content
     with pytest.raises(ReaderError, match=message):
         read_ecg(content.replace(old, new, 1), name="a.xml")
 
 
-def test_hl7_without_a_clock_or_units_asks(one: Ecg, write: Callable[..., bytes]) -> None:
+def test_hl7_without_a_clock_or_units_asks(one: Ecg, write: Make) -> None:
     content = write("hl7", one)
     read = read_ecg(re.sub(rb"<increment [^>]*>", b"", content).replace(b' unit="uV"', b""))
     assert {question.field: question.suggestion for question in read.questions} == {"fs_hz": 500, "units": "uV"}
@@ -123,13 +114,13 @@ def test_hl7_without_a_clock_or_units_asks(one: Ecg, write: Callable[..., bytes]
         ("F", "17000101", {"sex": 1}),
     ],
 )
-def test_hl7_subject(one: Ecg, write: Callable[..., bytes], gender: str, birth: str, facts: dict[str, float]) -> None:
+def test_hl7_subject(one: Ecg, write: Make, gender: str, birth: str, facts: dict[str, float]) -> None:
     content = write("hl7", one).replace(b'Code code="F"', f'Code code="{gender}"'.encode())
     assert read_ecg(content.replace(b"19620517", birth.encode())).patient == facts
 
 
 @pytest.mark.parametrize("per_bit", [1.0, 2.5, 4.88])
-def test_muse_reads_the_rhythm_and_not_the_medians(eight: Ecg, write: Callable[..., bytes], per_bit: float) -> None:
+def test_muse_reads_the_rhythm_and_not_the_medians(eight: Ecg, write: Make, per_bit: float) -> None:
     read = read_ecg(write("muse", eight, per_bit=per_bit))
     assert (read.format, read.fs_hz, read.samples, read.leads) == ("GE MUSE XML", 500, 5000, INDEPENDENT_LEADS)
     assert read.units_found == "MICROVOLTS"
@@ -147,13 +138,13 @@ def test_muse_reads_the_rhythm_and_not_the_medians(eight: Ecg, write: Callable[.
         ("<Race>x</Race>", {}),
     ],
 )  # fmt: skip
-def test_muse_demographics(eight: Ecg, write: Callable[..., bytes], demographics: str, facts: dict[str, float]) -> None:
+def test_muse_demographics(eight: Ecg, write: Make, demographics: str, facts: dict[str, float]) -> None:
     read = read_ecg(write("muse", eight, demographics=demographics))
     assert read.patient == facts
     assert not [note for note in read.notes if "unknown" in note]
 
 
-def test_muse_notes_of_the_device_are_told(eight: Ecg, write: Callable[..., bytes]) -> None:
+def test_muse_notes_of_the_device_are_told(eight: Ecg, write: Make) -> None:
     content = write("muse", eight)
     rhythm = content.index(b"<WaveformType>Rhythm")
     off = content[:rhythm] + content[rhythm:].replace(b"<LeadOff>FALSE", b"<LeadOff>TRUE", 1)
@@ -178,7 +169,7 @@ def per_lead(content: bytes, field: str, values: list[object]) -> bytes:
     return content[:start] + before + b"".join(leads)
 
 
-def test_muse_baselines_are_subtracted_and_told(eight: Ecg, write: Callable[..., bytes]) -> None:
+def test_muse_baselines_are_subtracted_and_told(eight: Ecg, write: Make) -> None:
     baselines = [0, 20, -23, 2048, 0, 0, 7.5, 1]
     stored = type(eight)(eight.microvolts + np.array(baselines) * 2.5, 500, names=eight.names)
     content = per_lead(write("muse", stored, per_bit=2.5), "FirstSampleBaseline", baselines)
@@ -194,16 +185,7 @@ def checksums(eight: Ecg) -> list[int]:
     return [zlib.crc32(np.round(column / 4.88).astype("<i2").tobytes()) for column in eight.microvolts.T]
 
 
-@pytest.mark.parametrize("spelled", [str, "{:08X}".format, "0x{:08x}".format, lambda crc: str(crc - 2**32)])
-def test_muse_checksums_that_fit_are_passed_over(
-    eight: Ecg, write: Callable[..., bytes], spelled: Callable[[int], str]
-) -> None:
-    crcs = [spelled(crc) if crc >= 2**31 else str(crc) for crc in checksums(eight)]
-    read = read_ecg(per_lead(write("muse", eight), "LeadDataCRC32", crcs))
-    assert not [note for note in read.notes if "checksum" in note]
-
-
-def test_muse_checksums_that_do_not_fit_name_their_leads(eight: Ecg, write: Callable[..., bytes]) -> None:
+def test_muse_checksums_that_do_not_fit_name_their_leads(eight: Ecg, write: Make) -> None:
     crcs: list[object] = list(checksums(eight))
     crcs[1], crcs[4], crcs[7] = crcs[0], "none", ""
     read = read_ecg(per_lead(write("muse", eight), "LeadDataCRC32", crcs))
@@ -215,7 +197,7 @@ def test_muse_checksums_that_do_not_fit_name_their_leads(eight: Ecg, write: Call
     assert "The checksum in the file does not fit the samples of V2: the file may be damaged." in read.notes
 
 
-def test_muse_offsets_of_all_leads_keep_them_beside_each_other(eight: Ecg, write: Callable[..., bytes]) -> None:
+def test_muse_offsets_of_all_leads_keep_them_beside_each_other(eight: Ecg, write: Make) -> None:
     read = read_ecg(per_lead(write("muse", eight), "LeadTimeOffset", [4] * 8))
     np.testing.assert_allclose(read.signal_mv, eight.mv, atol=4.88e-3 / 2 + 1e-6)
     assert "Every lead has a LeadTimeOffset of 4: they begin together, so nothing was shifted." in read.notes
@@ -242,13 +224,13 @@ def test_muse_offsets_of_all_leads_keep_them_beside_each_other(eight: Ecg, write
     ],
 )
 def test_muse_offsets_that_are_not_understood_are_refused_by_the_field(
-    eight: Ecg, write: Callable[..., bytes], field: str, values: list[object], message: str
+    eight: Ecg, write: Make, field: str, values: list[object], message: str
 ) -> None:
     with pytest.raises(ReaderError, match=message):
         read_ecg(per_lead(write("muse", eight), field, values))
 
 
-def test_muse_rate_with_an_exponent_and_plain_numbers(eight: Ecg, write: Callable[..., bytes]) -> None:
+def test_muse_rate_with_an_exponent_and_plain_numbers(eight: Ecg, write: Make) -> None:
     content = write("muse", eight).replace(b"<SampleBase>500", b"<SampleBase>5").replace(b"Exponent>0", b"Exponent>2")
     assert read_ecg(content).fs_hz == 500
     leads = "".join(
@@ -277,9 +259,7 @@ def test_muse_rate_with_an_exponent_and_plain_numbers(eight: Ecg, write: Callabl
         (b"</RestingECG>", b"", "XML: is not well formed"),
     ],
 )
-def test_muse_that_is_broken_says_where(
-    eight: Ecg, write: Callable[..., bytes], old: bytes, new: bytes, message: str
-) -> None:
+def test_muse_that_is_broken_says_where(eight: Ecg, write: Make, old: bytes, new: bytes, message: str) -> None:
     content = write("muse", eight)
     rhythm = content.index(b"<WaveformType>Rhythm")
     assert old in content[rhythm:]
@@ -288,7 +268,7 @@ def test_muse_that_is_broken_says_where(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
-def test_xml_in_other_encodings(one: Ecg, write: Callable[..., bytes], encoding: str) -> None:
+def test_xml_in_other_encodings(one: Ecg, write: Make, encoding: str) -> None:
     text = write("hl7", one).decode().replace("UTF-8", "ISO-8859-1" if encoding == "latin-1" else encoding[:6].upper())
     np.testing.assert_allclose(read_ecg(text.encode(encoding)).signal_mv, one.mv, atol=1e-6)
 
@@ -316,6 +296,7 @@ LAUGHS = "".join(
         ("<!-- <RestingECG> --><svg/>", "is XML of another kind"),
         ("<", "is XML of another kind"),
     ],
+    ids=range(14),
 )  # fmt: skip
 def test_xml_that_means_harm_or_something_else_is_refused(document: str, message: str) -> None:
     with pytest.raises(ReaderError, match=message):

@@ -88,26 +88,24 @@ def bytes_at(path: Path) -> bytes:
         raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
+def checksum_note(where: str, damaged: Sequence[str]) -> str:
+    """What to note of leads that do not fit their checksum; nothing where there are none."""
+    leads = ", ".join(damaged[:12])
+    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged." if leads else ""
+
+
 @contextmanager
-def by_library(file: str, field: str, needed: str) -> Iterator[None]:
-    """Name the part of a file over which a library stumbles: it may raise anything.
+def by_library(field: str, needed: str) -> Iterator[None]:
+    """Name the part of a file over which a library stumbles, whatever it raises: a ``RecordingError``.
 
-    Its own message may repeat what is private, so only its kind is told.
-
-    Args:
-        file: name of the file.
-        field: the part that the library reads.
-        needed: what is allowed there.
-
-    Raises:
-        ReaderError: for whatever the library raises.
+    Its own message may repeat what is private, so only its kind is told, and what is needed.
     """
     try:
         yield
-    except (ReaderError, ModuleNotFoundError):
+    except (ReaderError, RecordingError, ModuleNotFoundError):
         raise
     except Exception as error:
-        raise ReaderError(file, field, f"cannot be decoded ({type(error).__name__}); {needed}") from None
+        raise RecordingError(field, f"cannot be decoded ({type(error).__name__}); {needed}") from None
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ class RawRecording:
     Attributes:
         format: name of the format.
         channels: the signals, in the order of the file.
-        patient: what the file says of the patient, as ``ECGRecord.patient``.
+        patient: what the file says of the patient, as ``ECGRecord.patient``, not checked yet; ``None``: not understood.
         notes: what is odd about the file, in plain sentences.
         unit_question: what to ask where the units are not known, if the format has a better question than the usual.
         rate_question: the same for the sampling rate.
@@ -182,7 +180,7 @@ class RawRecording:
 
     format: str
     channels: tuple[Channel, ...]
-    patient: Mapping[str, float] = field(default_factory=dict)
+    patient: Mapping[str, float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unit_question: MissingField | None = None
     rate_question: MissingField | None = None

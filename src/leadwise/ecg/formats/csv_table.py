@@ -17,7 +17,6 @@ from leadwise.ecg.formats.base import (
     MOST_NUMBERS,
     MOST_SAMPLES,
     RawRecording,
-    ReaderError,
     ReadOptions,
     shown_text,
 )
@@ -25,7 +24,7 @@ from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, number_with_unit, pairs_in
 from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
 from leadwise.ecg.formats.table import Column, Table, channels_of, clock_seconds, is_lead_or_time
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,36 +46,11 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _MISSING = frozenset({"", "-", "nan", "na", "null"})
 
 
-@dataclass(frozen=True)
-class Layout:
-    """A text table, taken apart.
-
-    Attributes:
-        delimiter: between the columns; a space for any white space.
-        decimal: decimal sign.
-        preamble: lines before the table, which may tell rate, units and facts.
-        names: of the columns, if the table has a header.
-        units: of the columns, if a line below the header gives them.
-        body: lines of numbers.
-        first_line: number of the first of them in the file, from 1.
-        columns: of the body.
-    """
-
-    delimiter: str
-    decimal: str
-    preamble: tuple[str, ...]
-    names: tuple[str, ...] | None
-    units: tuple[str, ...] | None
-    body: Sequence[str]
-    first_line: int
-    columns: int
-
-
-def decoded(file: str, content: bytes) -> str:
+def decoded(content: bytes) -> str:
     """The text of a file in UTF-8, UTF-16 with a mark, or Latin-1; line ends made the same.
 
     Raises:
-        ReaderError: it is no text.
+        RecordingError: it is no text.
     """
     encoding = "utf-8-sig"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -86,7 +60,7 @@ def decoded(file: str, content: bytes) -> str:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     if "\0" in text:
-        raise ReaderError(file, "text", "holds bytes that no text holds")
+        raise RecordingError("text", "holds bytes that no text holds")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -123,37 +97,14 @@ def is_missing(cell: str) -> bool:
     return cell.casefold() in _MISSING
 
 
-def lay_out(file: str, text: str, fewest: int) -> Layout:
-    """Find delimiter, decimal sign, header and body.
-
-    Args:
-        file: name of the file, for messages.
-        text: the table.
-        fewest: columns (or, if every line is a lead, lines) that a table must have.
-
-    Raises:
-        ReaderError: there is no table of numbers.
-    """
-    if text.count("\n") > MOST_SAMPLES + LONGEST_HEADER:
-        raise ReaderError(file, "table", f"received more than {MOST_SAMPLES} lines, which is the most")
-    lines = text.split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    table = _dialect(file, lines, fewest)
-    first = _first_of_body(file, lines, table)
-    names, units, table_begins = _header(lines, first, table)
-    preamble = tuple(line for line in lines[:table_begins] if line.strip())
-    return Layout(table.delimiter, table.decimal, preamble, names, units, lines[first:], first + 1, table.columns)
-
-
 @dataclass(frozen=True)
 class _Rows:
     """What the rows of a table have in common.
 
     Attributes:
-        delimiter: as ``Layout``.
-        decimal: as ``Layout``.
-        columns: as ``Layout``.
+        delimiter: between the columns; a space for any white space.
+        decimal: decimal sign.
+        columns: how many.
         numeric: whether a column holds numbers and no text; of the first columns, where lines are very long.
         filled: how many of them hold a number somewhere.
         ends_empty: whether a delimiter ends every row, and no row numbers begin them.
@@ -176,7 +127,44 @@ class _Rows:
         return numbers > self.filled * fewest and numbers + sum(map(is_missing, cells)) == len(cells)
 
 
-def _dialect(file: str, lines: Sequence[str], fewest: int) -> _Rows:
+@dataclass(frozen=True)
+class Layout(_Rows):
+    """A text table, taken apart.
+
+    Attributes:
+        preamble: lines before the table, which may tell rate, units and facts.
+        names: of the columns, if the table has a header.
+        units: of the columns, if a line below the header gives them.
+        body: lines of numbers.
+        first_line: number of the first of them in the file, from 1.
+    """
+
+    preamble: tuple[str, ...]
+    names: tuple[str, ...] | None
+    units: tuple[str, ...] | None
+    body: Sequence[str]
+    first_line: int
+
+
+def lay_out(text: str, fewest: int) -> Layout:
+    """Find delimiter, decimal sign, header and body of a table with the fewest columns (or lines) that it must have.
+
+    Raises:
+        RecordingError: there is no table of numbers.
+    """
+    if text.count("\n") > MOST_SAMPLES + LONGEST_HEADER:
+        raise RecordingError("table", f"received more than {MOST_SAMPLES} lines, which is the most")
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    table = _dialect(lines, fewest)
+    first = _first_of_body(lines, table)
+    names, units, table_begins = _header(lines, first, table)
+    preamble = tuple(line for line in lines[:table_begins] if line.strip())
+    return Layout(**vars(table), preamble=preamble, names=names, units=units, body=lines[first:], first_line=first + 1)
+
+
+def _dialect(lines: Sequence[str], fewest: int) -> _Rows:
     """Delimiter, decimal sign and columns that make most of the last lines rows of numbers."""
     # The middle and the end of a file are past its header, however long that is.
     middle = len(lines) // 2
@@ -190,13 +178,11 @@ def _dialect(file: str, lines: Sequence[str], fewest: int) -> _Rows:
         if held and (best is None or (held, rows.filled) > best[:2]):
             best = held, rows.filled, rows
     if best is None:
-        raise ReaderError(
-            file, "table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found"
-        )
+        raise RecordingError("table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found")
     table = best[2]
     if table.columns < fewest and len(lines) > table.columns:
-        raise ReaderError(
-            file, "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
+        raise RecordingError(
+            "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
         )
     return table
 
@@ -239,14 +225,14 @@ def _sampled_cells(line: str, delimiter: str) -> list[str]:
     return cells[:-1] if len(line) > SAMPLED_LETTERS else cells
 
 
-def _first_of_body(file: str, lines: Sequence[str], table: _Rows) -> int:
+def _first_of_body(lines: Sequence[str], table: _Rows) -> int:
     for number, line in enumerate(lines[:LONGEST_HEADER]):
         if not line.lstrip().startswith("#") and table.holds(line):
             # In the rows above, most leads may still be missing.
             while number and table.holds(lines[number - 1], fewest=-1):
                 number -= 1
             return number
-    raise ReaderError(file, "table", f"no row of {table.columns} numbers was found in its first {LONGEST_HEADER} lines")
+    raise RecordingError("table", f"no row of {table.columns} numbers was found in its first {LONGEST_HEADER} lines")
 
 
 def _header(
@@ -290,14 +276,14 @@ def read_csv(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     """Read a table.
 
     Raises:
-        ReaderError: there is no table of numbers with enough columns, or a cell is no number.
+        RecordingError: there is no table of numbers with enough columns, or a cell is no number.
     """
     content = files[file]
     fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
-    layout = lay_out(file, decoded(file, content), fewest)
-    columns = _by_line(file, layout) if layout.columns > WIDE else _by_column(file, layout)
+    layout = lay_out(decoded(content), fewest)
+    columns = _by_line(layout) if layout.columns > WIDE else _by_column(layout)
     pairs = pairs_in(layout.preamble)
-    table = channels_of(file, columns, _stated_rates(pairs), _stated_unit(pairs))
+    table = channels_of(columns, _stated_rates(pairs), _stated_unit(pairs))
     facts, oddities = facts_of(pairs)
     comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
     notes = (*table.notes, *_unclear_rates(pairs, table), *comma, *oddities)
@@ -337,13 +323,12 @@ def _stated_unit(pairs: Sequence[tuple[str, str]]) -> str:
     return next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
 
 
-def _by_line(file: str, layout: Layout) -> list[Column]:
+def _by_line(layout: Layout) -> list[Column]:
     """A table in which every line is a lead, its name perhaps in the first cell."""
     rows = [line for line in layout.body if line.strip()]
     longest = max(count_cells(row, layout.delimiter) for row in rows)
     if len(rows) > MOST_CHANNELS or longest > MOST_SAMPLES + 1 or len(rows) * longest > MOST_NUMBERS:
-        raise ReaderError(
-            file,
+        raise RecordingError(
             "table",
             f"received {len(rows)} lines of {layout.columns} columns: with one lead a line, at most {MOST_CHANNELS} "
             f"lines are read, with one a column, at most {WIDE} columns",
@@ -353,25 +338,16 @@ def _by_line(file: str, layout: Layout) -> list[Column]:
         name, *cells = split(row, layout.delimiter)
         if is_number(name, layout.decimal) or is_missing(name):
             name, cells = "", [name, *cells]
-        columns.append(_numbers(file, layout, cells, Column(name, np.empty(0)), line=number))
+        columns.append(_numbers(layout, cells, Column(name, np.empty(0)), line=number))
     return columns
 
 
 def _numbers(
-    file: str, layout: Layout, cells: Sequence[str], head: Column, *, line: int | None = None, column: int | None = None
+    layout: Layout, cells: Sequence[str], head: Column, *, line: int | None = None, column: int | None = None
 ) -> Column:
     """Cells as float64, NaN where they are empty, and all over where they are marks or remarks beside the leads.
 
-    Args:
-        file: name of the file, for messages.
-        layout: of the table.
-        cells: texts.
-        head: name and unit of what they are.
-        line: the line of the body that they all stand in, from 0; the position of each is its column, or else
-        column: the column that they all stand in, from 0; the position of each is its line.
-
-    Raises:
-        ReaderError: a cell of a lead is no number.
+    They all stand in one line or in one column of the body, from 0; the position of each is the other.
     """
     values, odd = _converted(layout, cells)
     if odd is None:
@@ -381,7 +357,7 @@ def _numbers(
         return replace(head, values=np.full(len(cells), np.nan), is_text=True)
     row = layout.first_line + (odd if line is None else line)
     where = f"line {row}, column {1 + (odd if column is None else column)}"
-    raise ReaderError(file, "table", f"{where}: {shown_text(cells[odd])} is no number")
+    raise RecordingError("table", f"{where}: {shown_text(cells[odd])} is no number")
 
 
 def _converted(layout: Layout, cells: Sequence[str]) -> tuple[np.ndarray, int | None]:
@@ -396,12 +372,12 @@ def _converted(layout: Layout, cells: Sequence[str]) -> tuple[np.ndarray, int | 
     return values, next((position for position in gone if not is_missing(cells[position])), None)
 
 
-def _by_column(file: str, layout: Layout) -> list[Column]:
+def _by_column(layout: Layout) -> list[Column]:
     """A table in which every column is a lead, a time, or a row number."""
     import pandas as pd
 
     if (numbers := len(layout.body) * layout.columns) > MOST_NUMBERS:
-        raise ReaderError(file, "table", f"received {numbers} cells; at most {MOST_NUMBERS} are read")
+        raise RecordingError("table", f"received {numbers} cells; at most {MOST_NUMBERS} are read")
     try:
         table = pd.read_csv(
             io.StringIO("\n".join(layout.body)),
@@ -416,18 +392,18 @@ def _by_column(file: str, layout: Layout) -> list[Column]:
             low_memory=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError):
-        raise ReaderError(file, "table", f"some rows have more than {layout.columns} columns, others not") from None
+        raise RecordingError("table", f"some rows have more than {layout.columns} columns, others not") from None
     names = layout.names or ("",) * layout.columns
     units = layout.units or ("",) * layout.columns
     columns = []
     for position, (name, unit) in enumerate(zip(names, units, strict=True)):
         # A delimiter at the end of each line makes a column of nothing.
         if name or position < layout.columns - 1 or not table[position].isna().all():
-            columns.append(_column(file, layout, table[position], position, Column(name, np.empty(0), unit)))
+            columns.append(_column(layout, table[position], position, Column(name, np.empty(0), unit)))
     return columns
 
 
-def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: Column) -> Column:
+def _column(layout: Layout, cells: "pd.Series", position: int, head: Column) -> Column:
     """A column as float64: numbers, or times of day, which become seconds; NaN all over where it is one of text."""
     if cells.dtype.kind in "fiu":
         return replace(head, values=cells.to_numpy(dtype=np.float64))
@@ -435,7 +411,7 @@ def _column(file: str, layout: Layout, cells: "pd.Series", position: int, head: 
     if position < 2 and (seconds := clock_seconds(texts)) is not None:
         return replace(head, values=seconds, unit="s")
     stripped = [text.strip().strip("'\"").strip() for text in texts]
-    return _numbers(file, layout, stripped, head, column=position)
+    return _numbers(layout, stripped, head, column=position)
 
 
 def _sniff(content: bytes, name: str) -> bool:

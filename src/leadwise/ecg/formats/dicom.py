@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,15 +20,14 @@ from leadwise.ecg.formats.base import (
     MOST_SAMPLES,
     Channel,
     RawRecording,
-    ReaderError,
     ReadOptions,
     by_library,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -41,13 +40,17 @@ MOST_READS = 60_000
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
-def text_in(dataset: "Dataset", keyword: str) -> str:
-    """An element as text without padding; empty if it is absent or empty. Of several values the first."""
+def _element(dataset: "Dataset", keyword: str) -> Any:
+    """An element as it was read, its value perhaps still bytes; ``None`` if it is absent."""
     from pydicom.datadict import tag_for_keyword
 
     tag = tag_for_keyword(keyword)
-    element = dataset.get_item(tag) if tag is not None and tag in dataset else None
-    value = getattr(element, "value", None)
+    return dataset.get_item(tag) if tag is not None and tag in dataset else None
+
+
+def text_in(dataset: "Dataset", keyword: str) -> str:
+    """An element as text without padding; empty if it is absent or empty. Of several values the first."""
+    value = getattr(_element(dataset, keyword), "value", None)
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     return str(value).split("\\")[0].strip(" \0") if value is not None else ""
@@ -55,15 +58,14 @@ def text_in(dataset: "Dataset", keyword: str) -> str:
 
 def number_in(dataset: "Dataset", keyword: str, default: Default) -> "float | Default":
     """An element as a finite number; the default if it is absent or is none."""
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from pydicom.datadict import dictionary_VR
 
-    tag = tag_for_keyword(keyword)
-    element = dataset.get_item(tag) if tag is not None and tag in dataset else None
+    element = _element(dataset, keyword)
     value = getattr(element, "value", None)
-    if tag is None or value is None:
+    if value is None:
         return default
     try:
-        kind = BINARY.get(dictionary_VR(tag))
+        kind = BINARY.get(dictionary_VR(element.tag))
         if isinstance(value, bytes) and kind is not None:
             order = ">" if getattr(element, "is_little_endian", True) is False else "<"
             number = float(struct.unpack_from(order + kind, value)[0])
@@ -77,14 +79,13 @@ def number_in(dataset: "Dataset", keyword: str, default: Default) -> "float | De
 class Reads:
     """Counts the pieces that an object is read in, so that one of millions of tiny elements is refused soon."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self) -> None:
         self.left = MOST_READS
 
     def check(self) -> None:
         """Refuse what has been read in too many pieces: pydicom may have turned the first refusal into an OSError."""
         if self.left < 0:
-            raise ReaderError(self.file, "DICOM", "has far more elements than any ECG")
+            raise RecordingError("DICOM", "has far more elements than any ECG")
 
     def stream(self, content: bytes) -> io.BytesIO:
         """A stream of which every read counts."""
@@ -100,16 +101,14 @@ class Reads:
 
     def items(self, dataset: "Dataset", keyword: str) -> "list[Dataset]":
         """The items of a sequence; none if it is absent."""
-        from pydicom.datadict import tag_for_keyword
         from pydicom.filereader import read_sequence
 
-        tag = tag_for_keyword(keyword)
-        element = dataset.get_item(tag) if tag is not None and tag in dataset else None
+        element = _element(dataset, keyword)
         value: object = getattr(element, "value", None)
         if isinstance(value, bytes):
             # Left unread so far, as its length was known.
             implicit, little = bool(getattr(element, "is_implicit_VR", False)), getattr(element, "is_little_endian", 1)
-            with by_library(self.file, keyword, "a sequence of items is needed"):
+            with by_library(keyword, "a sequence of items is needed"):
                 return list(read_sequence(self.stream(value), implicit, bool(little), len(value), "latin-1"))
         return list(value) if isinstance(value, Sequence) else []
 
@@ -155,36 +154,33 @@ def read_dicom(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     """Read the multiplex group, or the simultaneous groups, that hold the standard leads.
 
     Raises:
-        ReaderError: the object is no ECG waveform, or a group is broken.
+        RecordingError: the object is no ECG waveform, or a group is broken.
     """
     content = files[file]
-    reads = Reads(file)
+    reads = Reads()
     try:
-        return _read(file, content, reads, hints)
-    except ReaderError:
+        return _read(content, reads, hints)
+    except RecordingError:
         reads.check()
         raise
 
 
-def _read(file: str, content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
+def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
     notes: list[str] = []
-    with by_library(file, "data set", "elements as PS3.5 encodes them are needed"):
-        dataset = _dataset(file, content, reads, notes)
+    with by_library("data set", "elements as PS3.5 encodes them are needed"):
+        dataset = _dataset(content, reads, notes)
     kind = text_in(dataset, "SOPClassUID")
     if kind not in ECG_CLASSES:
         held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {kind[:64] or 'unknown'}"
-        raise ReaderError(
-            file, "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
+        raise RecordingError(
+            "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         )
     groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
-    channels = [
-        channel for group in _recorded_together(file, groups, notes) for channel in _channels(file, group, reads, hints)
-    ]
-    facts, oddities = _patient(dataset)
-    return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), facts, (*notes, *oddities))
+    channels = [channel for group in _recorded_together(groups, notes) for channel in _channels(group, reads, hints)]
+    return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), _patient(dataset), tuple(notes))
 
 
-def _dataset(file: str, content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
+def _dataset(content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
     """The data set; one that is deflated is unpacked to no more than the largest file."""
     import pydicom
     from pydicom.filereader import read_dataset
@@ -205,7 +201,7 @@ def _dataset(file: str, content: bytes, reads: Reads, notes: list[str]) -> "Data
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflate.decompress(content[stream.tell() :], LARGEST_FILE)
     if inflate.unconsumed_tail:
-        raise ReaderError(file, "size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+        raise RecordingError("size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
     return read_dataset(reads.stream(inflated), False, True)
 
 
@@ -239,18 +235,16 @@ def _lead_name(definition: "Dataset", reads: Reads) -> str:
     return label or next((text_in(one, "CodeMeaning") for one in reads.items(definition, "ChannelSourceSequence")), "")
 
 
-def _recorded_together(file: str, groups: list[_Group], notes: list[str]) -> list[_Group]:
+def _recorded_together(groups: list[_Group], notes: list[str]) -> list[_Group]:
     """The group that holds all leads, or the groups that hold them together and begin at the same time."""
     if not groups:
-        raise ReaderError(file, "WaveformSequence", "holds no waveform")
+        raise RecordingError("WaveformSequence", "holds no waveform")
     needed = set(INDEPENDENT_LEADS)
     recorded = [group for group in groups if text_in(group.dataset, "WaveformOriginality") != "DERIVED"]
     if len(recorded) < len(groups):
         notes.append(f"Waveforms that are derived, such as medians, were left out: {len(groups) - len(recorded)}.")
     if not recorded:
-        raise ReaderError(
-            file, "WaveformOriginality", "all waveforms are derived, such as medians; none is a recording"
-        )
+        raise RecordingError("WaveformOriginality", "all waveforms are derived, such as medians; none is a recording")
     whole = [group for group in recorded if needed <= group.leads]
     if whole:
         if len(whole) > 1:
@@ -261,7 +255,7 @@ def _recorded_together(file: str, groups: list[_Group], notes: list[str]) -> lis
         by_clock.setdefault(group.clock, []).append(group)
     together = max(by_clock.values(), key=lambda parts: len(_all_leads(parts)))
     if not needed <= _all_leads(together) and needed <= _all_leads(recorded):
-        raise ReaderError(file, "WaveformSequence", "the leads are not all recorded at the same time; they must be")
+        raise RecordingError("WaveformSequence", "the leads are not all recorded at the same time; they must be")
     if len(together) > 1:
         notes.append(f"The leads were put together from {len(together)} multiplex groups of the same time.")
     return together
@@ -271,41 +265,40 @@ def _all_leads(groups: list[_Group]) -> set[str]:
     return {lead for group in groups for lead in group.leads}
 
 
-def _channels(file: str, group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
+def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
     if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
-        raise ReaderError(
-            file,
+        raise RecordingError(
             "WaveformSequence",
             f"received {count} channels of {samples} samples; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read",
         )
     if len(group.definitions) != count:
         held = len(group.definitions)
-        raise ReaderError(file, "ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
-    stored = _stored(file, group.dataset, samples, count)
+        raise RecordingError("ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
+    stored = _stored(group.dataset, samples, count)
     fs_hz = number_in(group.dataset, "SamplingFrequency", 0.0) or None
     return [
-        _channel(file, name, definition, stored[:, column], fs_hz, reads, hints)
+        _channel(name, definition, stored[:, column], fs_hz, reads, hints)
         if hints.leads is not None or standard_lead(name) is not None or not any(group.names)
         else Channel(name, np.empty(0), None)
         for column, (name, definition) in enumerate(zip(group.names, group.definitions, strict=True))
     ]
 
 
-def _stored(file: str, group: "Dataset", samples: int, count: int) -> np.ndarray:
+def _stored(group: "Dataset", samples: int, count: int) -> np.ndarray:
     """``(time, channel)`` the stored numbers as float64, NaN where the padding value stands."""
     interpretation = text_in(group, "WaveformSampleInterpretation")
     if interpretation not in SAMPLE_TYPES:
-        raise ReaderError(file, "WaveformSampleInterpretation", f"only {', '.join(SAMPLE_TYPES)} are read")
+        raise RecordingError("WaveformSampleInterpretation", f"only {', '.join(SAMPLE_TYPES)} are read")
     order = "<" if group.original_encoding[1] is not False else ">"
     sample_type = np.dtype(f"{order}{SAMPLE_TYPES[interpretation]}")
     if int(number_in(group, "WaveformBitsAllocated", 0.0)) != sample_type.itemsize * 8:
-        raise ReaderError(file, "WaveformBitsAllocated", f"{sample_type.itemsize * 8} are needed for {interpretation}")
+        raise RecordingError("WaveformBitsAllocated", f"{sample_type.itemsize * 8} are needed for {interpretation}")
     raw = group.get("WaveformData")
     if not isinstance(raw, bytes) or len(raw) < samples * count * sample_type.itemsize:
         held = len(raw) if isinstance(raw, bytes) else 0
-        raise ReaderError(file, "WaveformData", f"is cut off: {held} bytes for {count} channels of {samples} samples")
+        raise RecordingError("WaveformData", f"is cut off: {held} bytes for {count} channels of {samples} samples")
     numbers = np.frombuffer(raw, dtype=sample_type, count=samples * count).reshape(samples, count)
     stored = numbers.astype(np.float64)
     padding = group.get("WaveformPaddingValue")
@@ -315,7 +308,6 @@ def _stored(file: str, group: "Dataset", samples: int, count: int) -> np.ndarray
 
 
 def _channel(
-    file: str,
     name: str,
     definition: "Dataset",
     stored: np.ndarray,
@@ -323,9 +315,9 @@ def _channel(
     reads: Reads,
     hints: ReadOptions,
 ) -> Channel:
-    sensitivity = _stated(file, name, definition, "ChannelSensitivity")
-    factor = _stated(file, name, definition, "ChannelSensitivityCorrectionFactor")
-    baseline = _stated(file, name, definition, "ChannelBaseline")
+    sensitivity = _stated(name, definition, "ChannelSensitivity")
+    factor = _stated(name, definition, "ChannelSensitivityCorrectionFactor")
+    baseline = _stated(name, definition, "ChannelBaseline")
     if sensitivity is None:
         return Channel(name, stored, fs_hz)
     for keyword, number in (("ChannelSensitivity", sensitivity), ("ChannelSensitivityCorrectionFactor", factor)):
@@ -334,25 +326,25 @@ def _channel(
         if hints.gain is not None or hints.units is not None:
             return Channel(name, stored, fs_hz)
         needed = "a number other than 0 is needed, or a gain (stored numbers per mV) as a hint"
-        raise ReaderError(file, keyword, f"lead {shown_text(name)}: received 0; {needed}")
+        raise RecordingError(keyword, f"lead {shown_text(name)}: received 0; {needed}")
     scale = sensitivity * (1.0 if factor is None else factor)
     if not (np.isfinite(scale) and scale != 0):
-        raise ReaderError(file, "ChannelSensitivity", "with its correction factor is beyond any number")
+        raise RecordingError("ChannelSensitivity", "with its correction factor is beyond any number")
     units = reads.items(definition, "ChannelSensitivityUnitsSequence")
     unit = text_in(units[0], "CodeValue") if units else ""
     return Channel(name, stored * scale + (baseline or 0.0), fs_hz, unit, abs(1 / scale))
 
 
-def _stated(file: str, name: str, definition: "Dataset", keyword: str) -> float | None:
+def _stated(name: str, definition: "Dataset", keyword: str) -> float | None:
     """A number of a channel; ``None`` where there is none, but not where it cannot be read."""
     number, text = number_in(definition, keyword, None), text_in(definition, keyword)
     if number is None and text:
         received = f"lead {shown_text(name)}: received {shown_text(text)}"
-        raise ReaderError(file, keyword, f"{received}; a number is needed")
+        raise RecordingError(keyword, f"{received}; a number is needed")
     return number
 
 
-def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
+def _patient(dataset: "Dataset") -> dict[str, float | None]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
     found: dict[str, float | None] = {}
     age = text_in(dataset, "PatientAge")
@@ -370,7 +362,7 @@ def _patient(dataset: "Dataset") -> tuple[dict[str, float], list[str]]:
         found["height_cm"] = metres * 100
     if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
         found["weight_kg"] = kilograms
-    return checked_facts(found)
+    return found
 
 
 def _sniff(content: bytes, name: str) -> bool:

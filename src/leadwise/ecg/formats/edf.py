@@ -13,14 +13,14 @@ from leadwise.ecg.formats.base import (
     MOST_SAMPLES,
     Channel,
     RawRecording,
-    ReaderError,
     ReadOptions,
     by_library,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, sex_of
 from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import LONGEST_S
 
 if TYPE_CHECKING:
@@ -42,41 +42,41 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     The header is read strictly here, and edfio is given a copy of it with plain numbers and no more.
 
     Raises:
-        ReaderError: the file is cut off, discontinuous, or not EDF.
+        RecordingError: the file is cut off, discontinuous, or not EDF.
     """
     import edfio
 
     content = files[file]
-    signals = _whole(file, "number of signals", content[252:256])
-    records = _whole(file, "number of data records", content[236:244])
+    signals = _whole("number of signals", content[252:256])
+    records = _whole("number of data records", content[236:244])
     if not 1 <= signals <= MOST_CHANNELS:
-        raise ReaderError(file, "number of signals", f"received {signals}; 1 to {MOST_CHANNELS} are allowed")
+        raise RecordingError("number of signals", f"received {signals}; 1 to {MOST_CHANNELS} are allowed")
     if len(content) <= HEADER_BYTES * (signals + 1):
-        raise ReaderError(file, "header", f"is cut off: {len(content)} bytes, and {signals} signals are announced")
+        raise RecordingError("header", f"is cut off: {len(content)} bytes, and {signals} signals are announced")
     reserved = content[192:236].decode("latin-1")
     if reserved.startswith("EDF+D"):
-        raise ReaderError(file, "header", "is discontinuous (EDF+D): a recording without gaps is needed (EDF+C)")
-    whole, there = _clean_copy(file, content, signals, hints)
+        raise RecordingError("header", "is discontinuous (EDF+D): a recording without gaps is needed (EDF+C)")
+    whole, there = _clean_copy(content, signals, hints)
     notes = []
     if 0 <= records != there:
         notes.append(f"{records} data records are announced, {there} are there: the file may be cut off.")
-    with by_library(file, "header", "a header after the specification of EDF is needed"):
+    with by_library("header", "a header after the specification of EDF is needed"):
         edf = edfio.read_edf(whole, header_encoding="latin-1")
     channels = [
-        _channel(file, signal) if _is_wanted(signal.label, hints) else Channel(signal.label, np.empty(0), None)
+        _channel(signal) if _is_wanted(signal.label, hints) else Channel(signal.label, np.empty(0), None)
         for signal in edf.signals
     ]
     if notes:
         channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
-    facts, oddities = _patient(content)
-    return RawRecording("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), facts, (*notes, *oddities))
+    name = "EDF+" if reserved.startswith("EDF+") else "EDF"
+    return RawRecording(name, tuple(channels), _patient(content), tuple(notes))
 
 
 def _is_wanted(label: str, hints: ReadOptions) -> bool:
     return hints.leads is not None or standard_lead(label) is not None
 
 
-def _clean_copy(file: str, content: bytes, signals: int, hints: ReadOptions) -> tuple[bytes, int]:
+def _clean_copy(content: bytes, signals: int, hints: ReadOptions) -> tuple[bytes, int]:
     """The file with plain numbers in its header, without a data record that is cut off; and how many there are."""
     header, samples = bytearray(content[: HEADER_BYTES * (signals + 1)]), []
 
@@ -88,66 +88,66 @@ def _clean_copy(file: str, content: bytes, signals: int, hints: ReadOptions) -> 
         for before, field in RANGE_FIELDS.items() if _is_wanted(label, hints) else ():
             start = HEADER_BYTES + signals * before + NUMBER_BYTES * signal
             field, stated = f"{field} of signal {shown_text(label)}", content[start : start + NUMBER_BYTES]
-            put(start, str(_whole(file, field, stated)) if before >= DIGITAL_FIELDS else _number(file, field, stated))
+            put(start, str(_whole(field, stated)) if before >= DIGITAL_FIELDS else _number(field, stated))
         start = HEADER_BYTES + signals * SAMPLES_FIELD + NUMBER_BYTES * signal
-        samples.append(_whole(file, SAMPLES, content[start : start + NUMBER_BYTES]))
+        samples.append(_whole(SAMPLES, content[start : start + NUMBER_BYTES]))
         put(start, str(samples[-1]))
     if min(samples) < 0 or max(samples) == 0:
-        raise ReaderError(file, SAMPLES, "received none, or fewer")
+        raise RecordingError(SAMPLES, "received none, or fewer")
     length = SAMPLE_BYTES * sum(samples)
     there = (len(content) - len(header)) // length
     if there == 0:
-        raise ReaderError(
-            file, "signal", f"is cut off: a data record has {length} bytes, {len(content) - len(header)} follow"
+        raise RecordingError(
+            "signal", f"is cut off: a data record has {length} bytes, {len(content) - len(header)} follow"
         )
     put(184, str(len(header)))
     put(236, str(there))
-    put(244, _record_duration(file, content[244:252]))
+    put(244, _record_duration(content[244:252]))
     header[252:256] = str(signals).encode().ljust(4)
     return bytes(header) + content[len(header) : len(header) + there * length], there
 
 
-def _record_duration(file: str, stated: bytes) -> str:
+def _record_duration(stated: bytes) -> str:
     """Seconds of a data record, of which the sampling rates are made."""
-    text = _number(file, "record duration", stated)
+    text = _number("record duration", stated)
     if not 0 < float(text) <= LONGEST_S:
         allowed = f"a number of seconds above 0, at most {LONGEST_S:g}, is allowed"
-        raise ReaderError(file, "record duration", f"received {shown_text(text)}; {allowed}")
+        raise RecordingError("record duration", f"received {shown_text(text)}; {allowed}")
     return text
 
 
-def _number(file: str, field: str, stated: bytes) -> str:
+def _number(field: str, stated: bytes) -> str:
     """A number of the header with a decimal point, which some write as a comma."""
     text = stated.decode("latin-1").strip(" \0")
     plain = text.replace(",", ".")
     if not (_NUMBER.fullmatch(plain) and math.isfinite(float(plain))):
-        raise ReaderError(file, field, f"received {shown_text(text)}; a number is needed, such as -3276.8")
+        raise RecordingError(field, f"received {shown_text(text)}; a number is needed, such as -3276.8")
     return plain
 
 
-def _whole(file: str, field: str, stated: bytes) -> int:
+def _whole(field: str, stated: bytes) -> int:
     text = stated.decode("latin-1").strip(" \0")
     plain = text.replace(",", ".")
     if not (_NUMBER.fullmatch(plain) and float(plain).is_integer() and len(str(int(float(plain)))) <= NUMBER_BYTES):
-        raise ReaderError(file, field, f"received no whole number in the header, but {shown_text(text)}")
+        raise RecordingError(field, f"received no whole number in the header, but {shown_text(text)}")
     return int(float(plain))
 
 
-def _channel(file: str, signal: "EdfSignal") -> Channel:
+def _channel(signal: "EdfSignal") -> Channel:
     """One signal in its physical dimension."""
     label, fs_hz = signal.label, float(signal.sampling_frequency)
     digital = signal.digital
     if len(digital) > MOST_SAMPLES:
-        raise ReaderError(file, "signal", f"received {len(digital)} samples of a lead; {MOST_SAMPLES} at most are read")
+        raise RecordingError("signal", f"received {len(digital)} samples of a lead; {MOST_SAMPLES} at most are read")
     spread, steps = signal.physical_max - signal.physical_min, signal.digital_max - signal.digital_min
     if not (spread and steps and np.isfinite(spread)):
-        raise ReaderError(file, "header", f"signal {shown_text(label)} has no range from its minimum to its maximum")
+        raise RecordingError("header", f"signal {shown_text(label)} has no range from its minimum to its maximum")
     unit_per_step = spread / steps
     values = (digital.astype(np.float64) - signal.digital_min) * unit_per_step + signal.physical_min
     return Channel(label, values, fs_hz, signal.physical_dimension, abs(1 / unit_per_step))
 
 
-def _patient(content: bytes) -> tuple[dict[str, float], list[str]]:
+def _patient(content: bytes) -> dict[str, float | None]:
     """Sex, and age at the recording, if the header is laid out as EDF+ demands.
 
     That is ``code sex birthdate name`` of the patient and ``Startdate dd-MMM-yyyy ...`` of the recording.
@@ -155,13 +155,13 @@ def _patient(content: bytes) -> tuple[dict[str, float], list[str]]:
     person = content[8:88].decode("latin-1").split()
     start = content[88:168].decode("latin-1").split()
     if len(person) < 3 or person[1] not in ("M", "F", "X"):
-        return {}, []
+        return {}
     found: dict[str, float | None] = {} if person[1] == "X" else {"sex": sex_of(person[1])}
     if len(start) > 1 and start[0] == "Startdate":
         age = age_between(person[2], start[1])
         if age is not None:
             found["age"] = age
-    return checked_facts(found)
+    return found
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReaderError, ReadOptions
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
-from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, root_name, text_of
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -27,79 +27,80 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     """Read the first series that holds the most standard leads.
 
     Raises:
-        ReaderError: no series holds a lead, or a sequence is broken.
+        RecordingError: no series holds a lead, or a sequence is broken.
     """
     content = files[file]
-    root = parse_xml(file, content)
+    root = parse_xml(content)
     series = [element for element in root.iter() if local_name(element) == "series"]
-    recordings = [_simultaneous(file, one) for one in series]
+    recordings = [_simultaneous(one) for one in series]
     held = [len(_standard(channels)) for channels in recordings]
     if not held or not max(held):
-        raise ReaderError(file, "series", "holds no series with a standard lead (code MDC_ECG_LEAD_...)")
+        raise RecordingError("series", "holds no series with a standard lead (code MDC_ECG_LEAD_...)")
     first = held.index(max(held))
     notes = []
     if len(series) > 1:
         notes.append(f"The file holds {len(series)} series; number {first + 1} was read.")
-    facts, oddities = _patient(root, series[first])
-    return RawRecording(FORMAT, tuple(recordings[first]), facts, (*notes, *oddities))
+    return RawRecording(FORMAT, tuple(recordings[first]), _patient(root, series[first]), tuple(notes))
 
 
 def _standard(channels: Iterable[Channel]) -> set[str]:
     return {known[0] for channel in channels if (known := standard_lead(channel.name)) is not None}
 
 
-def _simultaneous(file: str, series: "Element") -> list[Channel]:
+def _simultaneous(series: "Element") -> list[Channel]:
     """The leads of a series that begin at the same moment: of several moments, that of the most leads."""
     by_start: dict[str, list[Channel]] = {}
     for component in children(series, "component"):
         for sequences in children(component, "sequenceSet"):
             found = [one for part in children(sequences, "component") for one in children(part, "sequence")]
-            start, fs_hz = _clock(file, found)
-            by_start.setdefault(start, []).extend(_leads(file, found, fs_hz))
+            start, fs_hz = _clock(found)
+            by_start.setdefault(start, []).extend(_leads(found, fs_hz))
     best = max(by_start.values(), key=lambda channels: len(_standard(channels)), default=[])
     needed = set(INDEPENDENT_LEADS)
     everything = _standard(channel for channels in by_start.values() for channel in channels)
     if needed <= everything and not needed <= _standard(best):
-        raise ReaderError(
-            file, "sequenceSet", f"the leads begin at {len(by_start)} different times; they must be recorded together"
+        raise RecordingError(
+            "sequenceSet", f"the leads begin at {len(by_start)} different times; they must be recorded together"
         )
     return best
 
 
-def _clock(file: str, sequences: list["Element"]) -> tuple[str, float | None]:
+def _clock(sequences: list["Element"]) -> tuple[str, float | None]:
     """The start of a sequence set, which only serves to compare, and its sampling rate in Hz."""
     for sequence in sequences:
         increment = child(sequence, "value", "increment")
         if increment is None:
             continue
         seconds = seconds_of(increment.get("unit", "s"))
-        step = number_of(file, "increment", increment.get("value", ""))
+        step = number_of("increment", increment.get("value", ""))
         if seconds is None or step <= 0:
-            raise ReaderError(file, "increment", "needs a time above 0 in s, ms or us")
+            raise RecordingError("increment", "needs a time above 0 in s, ms or us")
         head = child(sequence, "value", "head")
         return (head.get("value", "") if head is not None else ""), round(1 / (step * seconds), 6)
     return "", None
 
 
-def _leads(file: str, sequences: list["Element"], fs_hz: float | None) -> Iterator[Channel]:
+def _leads(sequences: list["Element"], fs_hz: float | None) -> Iterator[Channel]:
     for sequence in sequences:
         code, digits = child(sequence, "code"), child(sequence, "value", "digits")
         if code is None or digits is None:
             continue
         name = code.get("code", "")
-        scale, scale_unit = _quantity(file, sequence, "scale", 1.0)
-        origin, origin_unit = _quantity(file, sequence, "origin", 0.0)
+        scale, scale_unit = _quantity(sequence, "scale", 1.0)
+        origin, origin_unit = _quantity(sequence, "origin", 0.0)
         unit = scale_unit or origin_unit
-        values = _digits(file, name, digits.text or "")
-        yield Channel(name, values * scale + origin * _factor(origin_unit, unit), fs_hz, unit, _gain(scale))
+        values = _digits(name, digits.text or "")
+        yield Channel(
+            name, values * scale + origin * _factor(origin_unit, unit), fs_hz, unit, abs(1 / scale) if scale else None
+        )
 
 
-def _quantity(file: str, sequence: "Element", name: str, default: float) -> tuple[float, str]:
+def _quantity(sequence: "Element", name: str, default: float) -> tuple[float, str]:
     """Value and unit of an origin or a scale."""
     element = child(sequence, "value", name)
     if element is None:
         return default, ""
-    return number_of(file, name, element.get("value") or text_of(element) or str(default)), element.get("unit", "")
+    return number_of(name, element.get("value") or text_of(element) or str(default)), element.get("unit", "")
 
 
 def _factor(unit: str, other: str) -> float:
@@ -108,22 +109,18 @@ def _factor(unit: str, other: str) -> float:
     return MV_PER_UNIT[one] / MV_PER_UNIT[two] if one and two else 1.0
 
 
-def _gain(scale: float) -> float | None:
-    return abs(1 / scale) if scale else None
-
-
-def _digits(file: str, name: str, text: str) -> np.ndarray:
+def _digits(name: str, text: str) -> np.ndarray:
     """``(time,)`` the numbers of a sequence."""
     words = text.split(maxsplit=MOST_SAMPLES)
     if len(words) > MOST_SAMPLES:
-        raise ReaderError(file, "digits", f"received more than {MOST_SAMPLES} samples of a lead, which is the most")
+        raise RecordingError("digits", f"received more than {MOST_SAMPLES} samples of a lead, which is the most")
     try:
         return np.array(words, dtype=np.float64)
     except ValueError:
-        raise ReaderError(file, "digits", "received something that is no number among the digits of a lead") from None
+        raise RecordingError("digits", "received something that is no number among the digits of a lead") from None
 
 
-def _patient(root: "Element", series: "Element") -> tuple[dict[str, float], list[str]]:
+def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
     """Sex and age of the subject; the date of birth only serves to know the age at the recording."""
     person = next((one for one in root.iter() if local_name(one) == "subjectDemographicPerson"), None)
     found: dict[str, float | None] = {}
@@ -142,7 +139,7 @@ def _patient(root: "Element", series: "Element") -> tuple[dict[str, float], list
     stated = child(person, "age")
     if stated is not None and "age" not in found:
         found["age"] = age_of(f"{stated.get('value', '')} {_age_unit(stated.get('unit', ''))}")
-    return checked_facts(found)
+    return found
 
 
 def _age_unit(unit: str) -> str:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,12 @@ from leadwise.ecg.formats.base import (
     MOST_SAMPLES,
     Channel,
     RawRecording,
-    ReaderError,
     ReadOptions,
     shown_text,
 )
-from leadwise.ecg.formats.patient import checked_facts, sex_of
+from leadwise.ecg.formats.patient import sex_of
 from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.leads import RecordingError
 
 FORMAT = "MATLAB struct of CPSC2018"
 STRUCT, DATA = "ECG", "data"
@@ -52,8 +53,7 @@ class _Element:
     body: bytes
 
 
-@dataclass(frozen=True)
-class _Matrix:
+class _Matrix(NamedTuple):
     """An array of MATLAB: its class, size, name and what it is made of."""
 
     kind: int
@@ -66,93 +66,73 @@ def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions
     """Read the struct ``ECG``.
 
     Raises:
-        ReaderError: the file is broken, holds no such struct, or one of other fields or shape.
+        RecordingError: the file is broken, holds no such struct, or one of other fields or shape.
     """
     content = files[file]
     order = ">" if content[126:128] == b"MI" else "<"
     matrices = [
-        _matrix(file, one, order)
-        for one in _unpacked(file, _elements(file, content, HEADER_BYTES, order), order)
-        if one.kind == MATRIX
+        _matrix(one, order) for one in _unpacked(_elements(content, HEADER_BYTES, order), order) if one.kind == MATRIX
     ]
-    ecg = next((_fields(file, one, order) for one in matrices if (one.name, one.kind) == (STRUCT, STRUCT_CLASS)), {})
+    ecg = next((_fields(one, order) for one in matrices if (one.name, one.kind) == (STRUCT, STRUCT_CLASS)), {})
     if DATA not in ecg:
         received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
-        raise ReaderError(
-            file,
+        raise RecordingError(
             STRUCT,
             f"received {received}; it is a MATLAB file; save the samples as CSV or NPY, or as a struct {STRUCT} with "
             f"{', '.join(FIELDS)}, as CPSC2018 has it",
         )
-    by_lead = _by_lead(file, ecg[DATA])
-    assumed = _assumed(hints)
+    by_lead = _by_lead(ecg[DATA])
+    has_units = hints.units is not None or hints.gain is not None
+    taken = [f"{FS_HZ:g} Hz"] if hints.fs_hz is None else []
+    taken += [] if has_units else [UNIT]
+    taken += [f"the leads {', '.join(LEADS)} in this order"] if hints.leads is None else []
+    assumed = f"Assumed, as the file is laid out like those of CPSC2018 and does not say it: {'; '.join(taken)}."
     fs_hz = FS_HZ if hints.fs_hz is None else None
-    unit = UNIT if hints.units is None and hints.gain is None else ""
     names = LEADS if hints.leads is None else [""] * len(LEADS)
+    unit = "" if has_units else UNIT
     channels = tuple(Channel(name, lead, fs_hz, unit) for name, lead in zip(names, by_lead, strict=True))
-    facts, notes = _patient(ecg)
-    return RawRecording(FORMAT, channels, facts, (*assumed, *notes))
-
-
-def _assumed(hints: ReadOptions) -> list[str]:
-    """What the file does not say, nor the caller."""
-    taken = []
-    if hints.fs_hz is None:
-        taken.append(f"{FS_HZ:g} Hz")
-    if hints.units is None and hints.gain is None:
-        taken.append(UNIT)
-    if hints.leads is None:
-        taken.append(f"the leads {', '.join(LEADS)} in this order")
-    if not taken:
-        return []
-    return [f"Assumed, as the file is laid out like those of CPSC2018 and does not say it: {'; '.join(taken)}."]
-
-
-def _by_lead(file: str, data: object) -> np.ndarray:
-    """``(lead, time)`` float64 from 12 x samples, or samples x 12."""
-    if not isinstance(data, np.ndarray) or data.ndim != 2:
-        raise ReaderError(file, f"{STRUCT}.{DATA}", f"is no table of numbers; {len(LEADS)} leads x samples are needed")
-    by_lead = data if data.shape[0] == len(LEADS) else data.T
-    if by_lead.shape[0] != len(LEADS) or by_lead.shape[1] > MOST_SAMPLES:
-        received = " x ".join(map(str, data.shape))
-        raise ReaderError(
-            file, f"{STRUCT}.{DATA}", f"received {received}; {len(LEADS)} x 2 to {MOST_SAMPLES} are allowed"
-        )
-    return by_lead.astype(np.float64)
-
-
-def _patient(ecg: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
     found: dict[str, float | None] = {}
     if isinstance(sex := ecg.get("sex"), str) and sex:
         found["sex"] = sex_of(sex)
     age = ecg.get("age")
     if isinstance(age, np.ndarray) and age.size == 1 and np.isfinite(age).all():
         found["age"] = float(age.reshape(-1)[0])
-    return checked_facts(found)
+    return RawRecording(FORMAT, channels, found, (assumed,) if taken else ())
 
 
-def _elements(file: str, content: bytes, start: int, order: str) -> Iterator[_Element]:
+def _by_lead(data: object) -> np.ndarray:
+    """``(lead, time)`` float64 from 12 x samples, or samples x 12."""
+    if not isinstance(data, np.ndarray) or data.ndim != 2:
+        raise RecordingError(f"{STRUCT}.{DATA}", f"is no table of numbers; {len(LEADS)} leads x samples are needed")
+    by_lead = data if data.shape[0] == len(LEADS) else data.T
+    if by_lead.shape[0] != len(LEADS) or by_lead.shape[1] > MOST_SAMPLES:
+        received = " x ".join(map(str, data.shape))
+        raise RecordingError(f"{STRUCT}.{DATA}", f"received {received}; {len(LEADS)} x 2 to {MOST_SAMPLES} are allowed")
+    return by_lead.astype(np.float64)
+
+
+def _elements(content: bytes, start: int, order: str) -> Iterator[_Element]:
     """The elements from a byte on, each filled up to eight bytes; the shortest stand within their own tag."""
     at = start
     for _ in range(MOST_ELEMENTS):
         if at >= len(content):
             return
         if len(content) < at + TAG_BYTES:
-            raise ReaderError(file, "MATLAB", f"is cut off in the element at byte {at}")
+            raise RecordingError("MATLAB", f"is cut off in the element at byte {at}")
         kind, length = struct.unpack_from(f"{order}II", content, at)
         body = at + TAG_BYTES
         if kind >> 16:
             kind, length, body = kind & 0xFFFF, kind >> 16, at + TAG_BYTES // 2
         if length > len(content) - body or (body < at + TAG_BYTES and length > TAG_BYTES // 2):
             needed = f"{length} bytes are announced, {len(content) - body} follow"
-            raise ReaderError(file, "MATLAB", f"is cut off in the element of type {kind} at byte {at}: {needed}")
+            raise RecordingError("MATLAB", f"is cut off in the element of type {kind} at byte {at}: {needed}")
         yield _Element(at, kind, content[body : body + length])
         ends = max(body + length, at + TAG_BYTES)
         at = ends if kind == COMPRESSED else ends + -ends % TAG_BYTES
-    raise ReaderError(file, "MATLAB", f"has more than {MOST_ELEMENTS} elements in one place; an ECG has fewer")
+    raise RecordingError("MATLAB", f"has more than {MOST_ELEMENTS} elements in one place; an ECG has fewer")
 
 
-def _unpacked(file: str, elements: Iterator[_Element], order: str) -> Iterator[_Element]:
+def _unpacked(elements: Iterator[_Element], order: str) -> Iterator[_Element]:
     """The same with those inflated that are deflated, to no more than the largest file."""
     left = LARGEST_FILE
     for element in elements:
@@ -163,62 +143,58 @@ def _unpacked(file: str, elements: Iterator[_Element], order: str) -> Iterator[_
         try:
             piece = inflate.decompress(element.body, left)
         except zlib.error:
-            raise ReaderError(file, "MATLAB", f"the element at byte {element.at} cannot be unpacked") from None
+            raise RecordingError("MATLAB", f"the element at byte {element.at} cannot be unpacked") from None
         if inflate.unconsumed_tail:
-            raise ReaderError(file, "size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+            raise RecordingError("size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
         left -= len(piece)
-        yield from _elements(file, piece, 0, order)
+        yield from _elements(piece, 0, order)
 
 
-def _matrix(file: str, element: _Element, order: str) -> _Matrix:
+def _matrix(element: _Element, order: str) -> _Matrix:
     """Take a matrix apart: flags, dimensions, name, and then what its class has."""
-    flags, dimensions, name, *parts = (*_elements(file, element.body, 0, order), *[_Element(0, 0, b"")] * 3)
+    flags, dimensions, name, *parts = (*_elements(element.body, 0, order), *[_Element(0, 0, b"")] * 3)
     if len(flags.body) != 8 or not 8 <= len(dimensions.body) <= 32 or len(dimensions.body) % 4:
-        raise ReaderError(file, "MATLAB", f"the matrix at byte {element.at} has no class and dimensions")
+        raise RecordingError("MATLAB", f"the matrix at byte {element.at} has no class and dimensions")
     (kind,) = struct.unpack_from(f"{order}I", flags.body)
     if kind & COMPLEX:
-        raise ReaderError(file, "MATLAB", f"the matrix at byte {element.at} is complex; real numbers are needed")
+        raise RecordingError("MATLAB", f"the matrix at byte {element.at} is complex; real numbers are needed")
     shape = tuple(int(length) for length in np.frombuffer(dimensions.body, f"{order}i4"))
     return _Matrix(kind & 0xFF, shape, name.body.decode("latin-1"), tuple(part for part in parts if part.kind))
 
 
-def _fields(file: str, matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
+def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
     """The fields of a struct of one: numbers and texts; others are left."""
     if len(matrix.parts) < 2 or set(matrix.shape) != {1}:
-        raise ReaderError(file, matrix.name, f"received a struct of {matrix.shape}; one struct with fields is needed")
+        raise RecordingError(matrix.name, f"received a struct of {matrix.shape}; one struct with fields is needed")
     longest, names, *values = matrix.parts
     width = int.from_bytes(longest.body, "big" if order == ">" else "little")
     if not 0 < width <= len(names.body):
-        raise ReaderError(file, matrix.name, f"received names of fields of {width} bytes, {len(names.body)} follow")
+        raise RecordingError(matrix.name, f"received names of fields of {width} bytes, {len(names.body)} follow")
     spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
     found: dict[str, np.ndarray | str] = {}
     for name, value in zip(spelled, values, strict=False):
         if name not in FIELDS:
             continue
-        one = _matrix(file, value, order)
+        one = _matrix(value, order)
         if one.kind == TEXT_CLASS and one.parts:
-            found[name] = _text(one.parts[0], order)
+            encoding = TEXTS.get(one.parts[0].kind, "latin-1")
+            ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
+            found[name] = one.parts[0].body.decode(encoding + ending, errors="replace")
         elif one.kind in NUMBER_CLASSES and one.parts:
-            found[name] = _numbers(file, f"{matrix.name}.{name}", one, order)
+            found[name] = _numbers(f"{matrix.name}.{name}", one, order)
     return found
 
 
-def _text(part: _Element, order: str) -> str:
-    encoding = TEXTS.get(part.kind, "latin-1")
-    ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
-    return part.body.decode(encoding + ending, errors="replace")
-
-
-def _numbers(file: str, field: str, matrix: _Matrix, order: str) -> np.ndarray:
+def _numbers(field: str, matrix: _Matrix, order: str) -> np.ndarray:
     """The numbers of a matrix, column by column as MATLAB stores them, in its shape."""
     stored = matrix.parts[0]
     if stored.kind not in NUMBERS:
-        raise ReaderError(file, field, f"holds an element of type {stored.kind}; one of numbers is needed")
+        raise RecordingError(field, f"holds an element of type {stored.kind}; one of numbers is needed")
     dtype = np.dtype(order + NUMBERS[stored.kind])
     needed = math.prod(matrix.shape) * dtype.itemsize
     if min(matrix.shape) < 0 or len(stored.body) != needed:
         size = " x ".join(map(str, matrix.shape))
-        raise ReaderError(file, field, f"is {size} by its header, which is {needed} bytes; {len(stored.body)} follow")
+        raise RecordingError(field, f"is {size} by its header, which is {needed} bytes; {len(stored.body)} follow")
     return np.frombuffer(stored.body, dtype).reshape(matrix.shape, order="F")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReaderError, ReadOptions, shown_text
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, checksum_note, shown_text
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import (
     age_between,
@@ -29,7 +29,7 @@ from leadwise.ecg.formats.patient import (
 )
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, root_name, text_of
-from leadwise.ecg.leads import ReaderFlag
+from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -44,71 +44,68 @@ def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     """Read the rhythm waveform.
 
     Raises:
-        ReaderError: there is none, or a lead is broken.
+        RecordingError: there is none, or a lead is broken.
     """
     content = files[file]
-    root = parse_xml(file, content)
+    root = parse_xml(content)
     waveforms = list(children(root, "Waveform"))
     rhythm = [one for one in waveforms if text_of(one, "WaveformType").casefold() == "rhythm"]
     if not rhythm and len(waveforms) == 1 and not text_of(waveforms[0], "WaveformType"):
         rhythm = waveforms
     if not rhythm:
-        raise ReaderError(file, "Waveform", "none is of WaveformType Rhythm; medians are no recording")
+        raise RecordingError("Waveform", "none is of WaveformType Rhythm; medians are no recording")
     notes: list[str] = []
     if len(rhythm) > 1:
         notes.append(f"The file holds {len(rhythm)} rhythm waveforms; the first was read.")
     leads = list(children(rhythm[0], "LeadData"))
-    invalid, fs_hz = _invalid_bytes(file, leads, notes), _sampling_rate(file, rhythm[0])
-    baselines = {text_of(lead, "LeadID"): _baseline(file, lead) for lead in leads}
+    invalid, fs_hz = _invalid_bytes(leads, notes), _sampling_rate(rhythm[0])
+    baselines = {text_of(lead, "LeadID"): _baseline(lead) for lead in leads}
     if any(baselines.values()):
         told = ", ".join(f"{shown_text(name)} {baseline:g}" for name, baseline in list(baselines.items())[:12])
         notes.append(f"The baselines of the leads, FirstSampleBaseline, were subtracted: {told}.")
     damaged: list[str] = []
-    channels = [_lead(file, lead, fs_hz, invalid, notes, damaged) for lead in leads]
+    channels = [_lead(lead, fs_hz, invalid, notes, damaged) for lead in leads]
     if damaged:
-        notes.append(
-            f"The checksum in the file does not fit the samples of {', '.join(damaged[:12])}: the file may be damaged."
-        )
+        notes.append(checksum_note("file", damaged))
     facts, oddities = _patient(root)
     return RawRecording(FORMAT, tuple(channels), facts, (*notes, *oddities))
 
 
-def _sampling_rate(file: str, waveform: "Element") -> float | None:
+def _sampling_rate(waveform: "Element") -> float | None:
     base = text_of(waveform, "SampleBase")
     if not base:
         return None
-    exponent = number_of(file, "SampleExponent", text_of(waveform, "SampleExponent") or "0")
+    exponent = number_of("SampleExponent", text_of(waveform, "SampleExponent") or "0")
     if abs(exponent) > 9:
-        raise ReaderError(file, "SampleExponent", f"received {exponent:g}; -9 to 9 is allowed")
-    return number_of(file, "SampleBase", base) * 10.0**exponent
+        raise RecordingError("SampleExponent", f"received {exponent:g}; -9 to 9 is allowed")
+    return number_of("SampleBase", base) * 10.0**exponent
 
 
-def _invalid_bytes(file: str, leads: Sequence["Element"], notes: list[str]) -> int:
+def _invalid_bytes(leads: Sequence["Element"], notes: list[str]) -> int:
     """How many bytes at the beginning of every lead are no recording; what all leads have in common is noted."""
-    late = _of_all_leads(file, leads, "LeadTimeOffset")
+    late = _of_all_leads(leads, "LeadTimeOffset")
     if late:
         notes.append(f"Every lead has a LeadTimeOffset of {late:g}: they begin together, so nothing was shifted.")
-    invalid = _of_all_leads(file, leads, "LeadOffsetFirstSample")
+    invalid = _of_all_leads(leads, "LeadOffsetFirstSample")
     if invalid < 0 or invalid % SAMPLE_BYTES:
         allowed = f"0 or more bytes of whole samples of {SAMPLE_BYTES} are allowed"
-        raise ReaderError(file, "LeadOffsetFirstSample", f"received {invalid:g}; {allowed}")
+        raise RecordingError("LeadOffsetFirstSample", f"received {invalid:g}; {allowed}")
     if invalid:
         notes.append(f"Cut off, as LeadOffsetFirstSample says: the first {invalid:g} bytes of every lead.")
     return int(invalid)
 
 
-def _of_all_leads(file: str, leads: Sequence["Element"], field: str) -> float:
+def _of_all_leads(leads: Sequence["Element"], field: str) -> float:
     """A number that stands in every lead, 0 where it is left out.
 
     Raises:
-        ReaderError: the leads differ in it, so that it is not known how they stand beside each other.
+        RecordingError: the leads differ in it, so that it is not known how they stand beside each other.
     """
-    numbers = [(text_of(lead, "LeadID"), number_of(file, field, text_of(lead, field) or "0")) for lead in leads]
+    numbers = [(text_of(lead, "LeadID"), number_of(field, text_of(lead, field) or "0")) for lead in leads]
     (first, number), *others = numbers or [("", 0.0)]
     for name, other in others:
         if other != number:
-            raise ReaderError(
-                file,
+            raise RecordingError(
                 field,
                 f"received {number:g} in lead {shown_text(first)} and {other:g} in lead {shown_text(name)}; only the "
                 "same in every lead is read, as it is not known how such leads stand beside each other",
@@ -116,37 +113,35 @@ def _of_all_leads(file: str, leads: Sequence["Element"], field: str) -> float:
     return number
 
 
-def _baseline(file: str, lead: "Element") -> float:
+def _baseline(lead: "Element") -> float:
     """The stored number that stands for 0."""
-    baseline = number_of(file, "FirstSampleBaseline", text_of(lead, "FirstSampleBaseline") or "0")
+    baseline = number_of("FirstSampleBaseline", text_of(lead, "FirstSampleBaseline") or "0")
     if abs(baseline) > LARGEST_BASELINE:
         shown = shown_text(text_of(lead, "LeadID"))
         allowed = f"-{LARGEST_BASELINE} to {LARGEST_BASELINE} is allowed"
-        raise ReaderError(file, "FirstSampleBaseline", f"lead {shown}: received {baseline:g}; {allowed}")
+        raise RecordingError("FirstSampleBaseline", f"lead {shown}: received {baseline:g}; {allowed}")
     return baseline
 
 
-def _lead(
-    file: str, lead: "Element", fs_hz: float | None, invalid: int, notes: list[str], damaged: list[str]
-) -> Channel:
+def _lead(lead: "Element", fs_hz: float | None, invalid: int, notes: list[str], damaged: list[str]) -> Channel:
     name = text_of(lead, "LeadID")
     shown = shown_text(name)
     size = text_of(lead, "LeadSampleSize")
     if size and size != str(SAMPLE_BYTES):
-        raise ReaderError(file, "LeadSampleSize", f"lead {shown}: {SAMPLE_BYTES} bytes a sample is allowed")
-    stored, checksum = _samples(file, shown, text_of(lead, "WaveFormData"))
+        raise RecordingError("LeadSampleSize", f"lead {shown}: {SAMPLE_BYTES} bytes a sample is allowed")
+    stored, checksum = _samples(shown, text_of(lead, "WaveFormData"))
     noticed: list[ReaderFlag] = []
     stated = text_of(lead, "LeadDataCRC32")
     if stated and checksum is not None and stated.casefold() not in _spellings(checksum):
         damaged.append(name if standard_lead(name) is not None else shown)
         noticed.append("checksum_mismatch")
     count = text_of(lead, "LeadSampleCountTotal")
-    if count and number_of(file, "LeadSampleCountTotal", count) != len(stored):
+    if count and number_of("LeadSampleCountTotal", count) != len(stored):
         notes.append(f"Lead {shown} holds {len(stored)} samples, other than the file says.")
         noticed.append("file_incomplete")
     if invalid >= SAMPLE_BYTES * len(stored) > 0:
         held = f"the lead holds {SAMPLE_BYTES * len(stored)}, and fewer than these are allowed"
-        raise ReaderError(file, "LeadOffsetFirstSample", f"lead {shown}: received {invalid} bytes; {held}")
+        raise RecordingError("LeadOffsetFirstSample", f"lead {shown}: received {invalid} bytes; {held}")
     if standard_lead(name) is not None:
         if text_of(lead, "LeadOff").casefold() == "true":
             notes.append(f"The device noted that the electrode of lead {shown} was off.")
@@ -154,18 +149,18 @@ def _lead(
         if text_of(lead, "BaselineSway").casefold() == "true":
             notes.append(f"The device noted a swaying baseline in lead {shown}.")
             noticed.append("baseline_sway")
-    values = stored[invalid // SAMPLE_BYTES :] - _baseline(file, lead)
+    values = stored[invalid // SAMPLE_BYTES :] - _baseline(lead)
     per_bit = text_of(lead, "LeadAmplitudeUnitsPerBit")
     if not per_bit:
         return Channel(name, values, fs_hz, noticed=tuple(noticed))
-    scale = number_of(file, "LeadAmplitudeUnitsPerBit", per_bit)
+    scale = number_of("LeadAmplitudeUnitsPerBit", per_bit)
     if scale <= 0:
-        raise ReaderError(file, "LeadAmplitudeUnitsPerBit", f"lead {shown}: received {scale:g}; above 0 is allowed")
+        raise RecordingError("LeadAmplitudeUnitsPerBit", f"lead {shown}: received {scale:g}; above 0 is allowed")
     unit = text_of(lead, "LeadAmplitudeUnits")
     return Channel(name, values * scale, fs_hz, unit, 1 / scale, tuple(noticed))
 
 
-def _samples(file: str, shown: str, text: str) -> tuple[np.ndarray, int | None]:
+def _samples(shown: str, text: str) -> tuple[np.ndarray, int | None]:
     """``(time,)`` float64 and their checksum from base64 of 16-bit numbers.
 
     Or from the plain numbers that some carts write, which have no bytes to check.
@@ -175,18 +170,18 @@ def _samples(file: str, shown: str, text: str) -> tuple[np.ndarray, int | None]:
         try:
             values = np.array(text.split(",", maxsplit=MOST_SAMPLES), dtype=np.float64)
         except ValueError:
-            raise ReaderError(file, "WaveFormData", f"lead {shown} holds something that is no number") from None
+            raise RecordingError("WaveFormData", f"lead {shown} holds something that is no number") from None
     else:
         joined = "".join(text.split())
         try:
             raw = base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
         except (binascii.Error, ValueError):
-            raise ReaderError(file, "WaveFormData", f"lead {shown} is not base64") from None
+            raise RecordingError("WaveFormData", f"lead {shown} is not base64") from None
         if len(raw) % SAMPLE_BYTES:
-            raise ReaderError(file, "WaveFormData", f"lead {shown} is cut off: {len(raw)} bytes of 16-bit samples")
+            raise RecordingError("WaveFormData", f"lead {shown} is cut off: {len(raw)} bytes of 16-bit samples")
         values, checksum = np.frombuffer(raw, dtype="<i2").astype(np.float64), zlib.crc32(raw)
     if len(values) > MOST_SAMPLES:
-        raise ReaderError(file, "WaveFormData", f"lead {shown}: received more than {MOST_SAMPLES} samples")
+        raise RecordingError("WaveFormData", f"lead {shown}: received more than {MOST_SAMPLES} samples")
     return values, checksum
 
 

@@ -14,12 +14,12 @@ from leadwise.ecg.formats.base import (
     MissingField,
     RawRecording,
     ReadECG,
-    ReaderError,
     ReadOptions,
     shown_name,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import lead_spans, standard_lead, to_millivolts
+from leadwise.ecg.formats.patient import checked_facts
 from leadwise.ecg.leads import INDEPENDENT_LEADS, ReaderFlag, RecordingError, canonical_leads
 from leadwise.ecg.record import (
     HIGHEST_FS_HZ,
@@ -40,21 +40,21 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     """Turn what was found into a recording, as far as it can be known.
 
     Args:
-        file: name of the file, for messages.
         found: what a reader found.
         hints: what the caller knows; it counts more than the file.
 
     Raises:
-        ReaderError: leads are missing, differ in length or rate, or a hint does not fit the file.
+        RecordingError: leads are missing, differ in length or rate, or a hint does not fit the file.
     """
-    notes = list(found.notes)
+    facts, oddities = checked_facts(found.patient)
+    notes = [*found.notes, *oddities]
     # What states a gain marks its missing samples in a way of its own.
     given = [one if one.gain else replace(one, values=without_marks(one.values)) for one in found.channels]
-    named = _named(file, given, hints, notes)
-    chosen = _standard_leads(file, named, notes) if named is not None else given
-    samples = _common_length(file, chosen)
+    named = _named(given, hints, notes)
+    chosen = _standard_leads(named, notes) if named is not None else given
+    samples = _common_length(chosen)
     questions: list[MissingField] = []
-    fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
+    fs_hz = _sampling_rate(chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)
     told_hz = [channel.fs_hz for channel in chosen] + [found.rate_question.suggestion if found.rate_question else None]
@@ -63,13 +63,13 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     if named is None:
         questions.append(_lead_question(len(found.channels)))
     signal = np.stack([channel.values for channel in chosen], axis=1)
-    converted = to_millivolts(file, chosen, signal, hints, notes, questions, found.unit_question)
+    converted = to_millivolts(chosen, signal, hints, notes, questions, found.unit_question)
     signal_mv = None
     if named is not None and converted is not None:
-        signal_mv = _without_missing_ends(file, converted.signal_mv, notes)
+        signal_mv = _without_missing_ends(converted.signal_mv, notes)
         if len(signal_mv) < samples:
             noticed["ends_cut"] = ()
-        notes += oddities(signal_mv, [channel.name for channel in chosen])
+        notes += _oddities(signal_mv, [channel.name for channel in chosen])
     return ReadECG(
         file=shown_name(file),
         format=found.format,
@@ -81,22 +81,22 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         units_found=chosen[0].unit.strip()[:20],
         units_how="" if converted is None else converted.how,
         gain_per_mv=None if converted is None else converted.gain_per_mv,
-        patient=dict(found.patient),
+        patient=facts,
         notes=tuple(notes),
         questions=tuple(questions),
         noticed=noticed,
     )
 
 
-def _named(file: str, channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) -> list[Channel] | None:
+def _named(channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) -> list[Channel] | None:
     """The channels with the names that count; ``None`` where there are none."""
     if not channels:
-        raise ReaderError(file, "signal", "holds no signal")
+        raise RecordingError("signal", "holds no signal")
     if hints.leads is None:
         return list(channels) if any(channel.name.strip() for channel in channels) else None
     if len(hints.leads) != len(channels):
-        raise ReaderError(
-            file, "leads", f"received {len(hints.leads)} names; the file holds {len(channels)} signals in this order"
+        raise RecordingError(
+            "leads", f"received {len(hints.leads)} names; the file holds {len(channels)} signals in this order"
         )
     if any(channel.name.strip() for channel in channels):
         notes.append("The leads are named as given, not as in the file.")
@@ -117,7 +117,7 @@ def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFl
     return found
 
 
-def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) -> list[Channel]:
+def _standard_leads(channels: Sequence[Channel], notes: list[str]) -> list[Channel]:
     """The channels that are standard leads, each once, the right way up; the others are noted."""
     chosen: dict[str, Channel] = {}
     others, twice = [], []
@@ -141,7 +141,7 @@ def _standard_leads(file: str, channels: Sequence[Channel], notes: list[str]) ->
     except RecordingError as error:
         received = ", ".join(shown_text(name) for name in others[:6]) if others else ", ".join(chosen)
         problem = "; ".join([error.problem, f"received {received or 'none'}", *empty])
-        raise ReaderError(file, error.field, problem) from None
+        raise RecordingError(error.field, problem) from None
     notes += [f"In the file {lead}." for lead in empty]
     if others:
         notes.append(f"Not used, as they are no standard leads: {', '.join(shown_text(name) for name in others[:8])}.")
@@ -164,25 +164,23 @@ def _filled(channels: Sequence[Channel]) -> tuple[list[Channel], list[str]]:
     return filled, empty
 
 
-def _common_length(file: str, channels: Sequence[Channel]) -> int:
+def _common_length(channels: Sequence[Channel]) -> int:
     """Samples of every channel."""
     lengths = {len(channel.values): channel.name.strip() for channel in channels}
     if len(lengths) > 1:
         (short, first), *_, (long, second) = sorted(lengths.items())
-        raise ReaderError(
-            file,
+        raise RecordingError(
             "signal",
             f"leads differ in length: {shown_text(first)} {short} samples, {shown_text(second)} {long}; leads recorded "
             "together are needed",
         )
     samples = next(iter(lengths))
     if not 1 < samples <= MOST_SAMPLES:
-        raise ReaderError(file, "signal", f"received {samples} samples of each lead; 2 to {MOST_SAMPLES} are allowed")
+        raise RecordingError("signal", f"received {samples} samples of each lead; 2 to {MOST_SAMPLES} are allowed")
     return samples
 
 
 def _sampling_rate(
-    file: str,
     channels: Sequence[Channel],
     hints: ReadOptions,
     samples: int,
@@ -193,7 +191,7 @@ def _sampling_rate(
     """The rate in Hz that counts; asks where there is none, with the question of the format if it has one."""
     rates = sorted({float(channel.fs_hz) for channel in channels if channel.fs_hz})
     if len(rates) > 1 and hints.fs_hz is None:
-        raise ReaderError(file, "fs_hz", f"leads have different sampling rates: {rates[0]:g} and {rates[-1]:g} Hz")
+        raise RecordingError("fs_hz", f"leads have different sampling rates: {rates[0]:g} and {rates[-1]:g} Hz")
     stated = rates[0] if len(rates) == 1 else None
     fs_hz = stated if hints.fs_hz is None else float(hints.fs_hz)
     if fs_hz is None:
@@ -209,7 +207,7 @@ def _sampling_rate(
         )
         return None
     if not LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
-        raise ReaderError(file, "fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
+        raise RecordingError("fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
     if stated is not None and stated != fs_hz:
         notes.append(f"The file says {stated:g} Hz; {fs_hz:g} Hz was taken, as given.")
     return fs_hz
@@ -225,35 +223,24 @@ def _lead_question(count: int) -> MissingField:
     )
 
 
-def _without_missing_ends(file: str, signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
+def _without_missing_ends(signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
     """Cut off the beginning and end where every lead is missing."""
     before, after = missing_ends(signal_mv)
     if before or after:
         notes.append(f"Cut off, as no lead has a value there: {before} samples at the beginning, {after} at the end.")
     elif np.isnan(signal_mv[0]).all():
-        raise ReaderError(file, "signal", "holds no sample that is a number")
+        raise RecordingError("signal", "holds no sample that is a number")
     return signal_mv[before : len(signal_mv) - after]
 
 
-def oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Notes on samples that are missing and on leads that span more or less than those of any usual ECG.
-
-    Args:
-        signal_mv: ``(time, lead)`` in millivolts, NaN where a sample is missing.
-        names: of the leads, as the file spells them.
-    """
+def _oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Notes on samples of ``(time, lead)`` that are missing and on spans that no usual ECG has."""
     notes = []
-    gone = np.isnan(signal_mv)
-    if gone.any():
-        missing = gone.sum(axis=0)
+    missing = np.isnan(signal_mv).sum(axis=0)
+    if missing.any():
         worst = int(missing.argmax())
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
-    return notes + unusual_spans(lead_spans(signal_mv))
-
-
-def unusual_spans(spans: np.ndarray) -> list[str]:
-    """A note where leads span more or less than those of any usual ECG; ``spans`` is ``(lead,)`` in millivolts."""
-    notes = []
+    spans = lead_spans(signal_mv)
     typical = median(spans.tolist()) if spans.size else math.nan
     if typical < SMALLEST_USUAL_SPAN_MV:
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")

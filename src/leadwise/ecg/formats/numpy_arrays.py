@@ -16,9 +16,10 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.formats.patient import read_fact
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
+from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import ORDERS
 
 NPY, NPZ = "NPY", "NPZ"
@@ -34,37 +35,36 @@ def read_npy(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     """Read one array of samples and leads; it has no names, units or rate: these are asked for.
 
     Raises:
-        ReaderError: it is no array of numbers of two dimensions.
+        RecordingError: it is no array of numbers of two dimensions.
     """
     content = files[file]
     array = load_array(file, content)
-    return RawRecording(NPY, tuple(_channels(file, array, _count(hints), hints.order)))
+    return RawRecording(NPY, tuple(_channels(array, _count(hints), hints.order)))
 
 
 def read_npz(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read an archive: an array named ``signal`` or one a lead, with ``fs_hz``, ``leads``, ``units`` and facts beside.
 
     Raises:
-        ReaderError: no array can be the signal, or one is broken.
+        RecordingError: no array can be the signal, or one is broken.
     """
     members = unpack(file, files[file])
     arrays = {name.removesuffix(".npy"): load_array(f"{file}/{name}", raw) for name, raw in members.items()}
     beside = {name.casefold(): array for name, array in arrays.items()}
-    fs_hz = _number(file, beside, RATE_NAMES)
-    names = _texts(file, beside, LEADS_NAMES)
-    units = _texts(file, beside, UNITS_NAMES)
+    fs_hz = _number(beside, RATE_NAMES)
+    names = _texts(beside, LEADS_NAMES)
+    units = _texts(beside, UNITS_NAMES)
     signal = _signal(arrays)
     if signal is None:
         one_each = {name: array for name, array in arrays.items() if standard_lead(name) and array.ndim == 1}
         if not one_each:
-            raise ReaderError(file, "arrays", f"none is called {', '.join(SIGNAL_NAMES[:3])}, nor one a lead")
-        channels = [Channel(name, _numbers(file, array), fs_hz) for name, array in one_each.items()]
+            raise RecordingError("arrays", f"none is called {', '.join(SIGNAL_NAMES[:3])}, nor one a lead")
+        channels = [Channel(name, _numbers(array), fs_hz) for name, array in one_each.items()]
     else:
         count = len(names) if names and hints.leads is None else _count(hints)
-        channels = _channels(file, signal, count, hints.order)
-    channels = _labelled(file, channels, names, units, fs_hz)
-    facts, notes = _facts(file, beside)
-    return RawRecording(NPZ, tuple(channels), facts, tuple(notes))
+        channels = _channels(signal, count, hints.order)
+    channels = _labelled(channels, names, units, fs_hz)
+    return RawRecording(NPZ, tuple(channels), _facts(beside))
 
 
 def load_array(file: str, content: bytes) -> np.ndarray:
@@ -100,32 +100,31 @@ def _count(hints: ReadOptions) -> int | None:
     return None if hints.leads is None else len(hints.leads)
 
 
-def _numbers(file: str, array: np.ndarray) -> np.ndarray:
+def _numbers(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu":
-        raise ReaderError(file, "array", "holds something other than numbers; floats or whole numbers are needed")
+        raise RecordingError("array", "holds something other than numbers; floats or whole numbers are needed")
     # Numbers beyond float64 become infinite, which the checks of a recording refuse.
     with np.errstate(over="ignore"):
         return array.astype(np.float64)
 
 
-def _channels(file: str, array: np.ndarray, count: int | None, order: str | None) -> list[Channel]:
+def _channels(array: np.ndarray, count: int | None, order: str | None) -> list[Channel]:
     """The columns of an array of samples and leads, whichever way round."""
     if order is not None and order not in ORDERS:
-        raise ReaderError(file, "order", f"received another order; allowed: {', '.join(ORDERS)}")
+        raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
     while array.ndim > 2 and 1 in array.shape:
         array = array.squeeze(axis=array.shape.index(1))
     if array.ndim != 2:
         held = f"{array.ndim} dimensions"
-        raise ReaderError(file, "array", f"received {held}; samples and leads of one recording are needed")
-    values = _numbers(file, array)
+        raise RecordingError("array", f"received {held}; samples and leads of one recording are needed")
+    values = _numbers(array)
     if order is None:
         # Leads are few and samples many: no recording that is long enough has fewer samples than leads.
         leads_first = values.shape[0] == count if count in values.shape else values.shape[0] < values.shape[1]
         order = "lead_time" if leads_first else "time_lead"
     by_lead = values if order == "lead_time" else values.T
     if not (1 <= by_lead.shape[0] <= MOST_CHANNELS and 1 <= by_lead.shape[1] <= MOST_SAMPLES):
-        raise ReaderError(
-            file,
+        raise RecordingError(
             "array",
             f"received {by_lead.shape[0]} leads of {by_lead.shape[1]} samples; at most {MOST_CHANNELS} of "
             f"{MOST_SAMPLES} are read",
@@ -143,33 +142,33 @@ def _signal(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _number(file: str, beside: Mapping[str, np.ndarray], names: Sequence[str]) -> float | None:
+def _number(beside: Mapping[str, np.ndarray], names: Sequence[str]) -> float | None:
     array = next((beside[name] for name in names if name in beside), None)
     if array is None:
         return None
     if array.size != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise ReaderError(file, names[0], "needs one number")
+        raise RecordingError(names[0], "needs one number")
     return float(array.reshape(-1)[0]) or None
 
 
-def _texts(file: str, beside: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
+def _texts(beside: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
     array = next((beside[name] for name in names if name in beside), None)
     if array is None:
         return []
     if array.dtype.kind not in "US" or array.size > MOST_CHANNELS:
-        raise ReaderError(file, names[0], "needs an array of texts, one a lead")
+        raise RecordingError(names[0], "needs an array of texts, one a lead")
     flat = array.reshape(-1).tolist()
     return [text.decode("latin-1") if isinstance(text, bytes) else text for text in flat]
 
 
 def _labelled(
-    file: str, channels: Sequence[Channel], names: Sequence[str], units: Sequence[str], fs_hz: float | None
+    channels: Sequence[Channel], names: Sequence[str], units: Sequence[str], fs_hz: float | None
 ) -> list[Channel]:
     """The channels with the names, units and rate that stand beside them."""
     if names and len(names) != len(channels):
-        raise ReaderError(file, LEADS_NAMES[0], f"received {len(names)} names for {len(channels)} leads")
+        raise RecordingError(LEADS_NAMES[0], f"received {len(names)} names for {len(channels)} leads")
     if len(units) not in (0, 1, len(channels)):
-        raise ReaderError(file, UNITS_NAMES[0], f"received {len(units)} units for {len(channels)} leads")
+        raise RecordingError(UNITS_NAMES[0], f"received {len(units)} units for {len(channels)} leads")
     of_each = list(units) if len(units) == len(channels) else list(units) * len(channels)
     return [
         Channel(
@@ -182,7 +181,7 @@ def _labelled(
     ]
 
 
-def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
+def _facts(beside: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """Facts under the names of a request: ``age``, ``sex`` (0 male, 1 female, or a word), ``height_cm``, and so on."""
     found: dict[str, float | None] = {}
     for name in FACT_NAMES:
@@ -197,7 +196,7 @@ def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float
             if np.isnan(number):
                 continue
             found[name] = number if name != "sex" or number in (0, 1) else None
-    return checked_facts(found)
+    return found
 
 
 def _is_npy(content: bytes, name: str) -> bool:

@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import Channel, MissingField, ReaderError, ReadOptions, shown_text
-from leadwise.ecg.leads import lead_extremes
+from leadwise.ecg.formats.base import Channel, MissingField, ReadOptions, shown_text
+from leadwise.ecg.leads import RecordingError, lead_extremes
 
 MV_PER_UNIT: Mapping[str, float] = {"V": 1000.0, "mV": 1.0, "uV": 0.001, "nV": 1e-6}
 """Units that a file may state or a caller may name, in millivolts."""
@@ -48,7 +48,7 @@ def name_and_unit(text: str) -> tuple[str, str]:
         return stripped, ""
     for pattern in (r"(.*?)\s*[\[(]\s*([^\])]+)\s*[\])]$", r"(.+?)[\s_/-]+([^\s_/-]+)$"):
         match = re.fullmatch(pattern, stripped)
-        if match and (unit_of(match[2]) or _is_time_unit(match[2])):
+        if match and (unit_of(match[2]) or seconds_of(match[2]) is not None):
             return match[1].strip(), match[2].strip()
     return stripped, ""
 
@@ -64,10 +64,6 @@ _TIME_UNITS = {
     "us": 1e-6, "microsecond": 1e-6, "microseconds": 1e-6,
     "ns": 1e-9,
 }  # fmt: skip
-
-
-def _is_time_unit(text: str) -> bool:
-    return seconds_of(text) is not None
 
 
 def likely_unit(span: float) -> str | None:
@@ -163,7 +159,6 @@ class Millivolts:
 
 
 def to_millivolts(
-    file: str,
     channels: Sequence[Channel],
     signal: np.ndarray,
     hints: ReadOptions,
@@ -171,21 +166,14 @@ def to_millivolts(
     questions: list[MissingField],
     asked: MissingField | None = None,
 ) -> Millivolts | None:
-    """Convert by hint or by what the file states; ask where neither says the units.
+    """Convert ``(time, lead)`` by hint or by what the file states; ask where neither says the units.
 
-    Args:
-        file: name of the file, for messages.
-        channels: the leads.
-        signal: ``(time, lead)`` their values.
-        hints: what the caller knows; it counts more than the file.
-        notes: a note is added where a hint goes against the file.
-        questions: a question is added where the units are not known.
-        asked: that question, if the format has a better one than the usual.
-
-    Raises:
-        ReaderError: a hint is no unit or no gain.
+    Notes and questions are added to the lists; ``asked`` is the format's own question, if it has a better one.
     """
-    _check_hints(file, hints)
+    if hints.units is not None and hints.units not in MV_PER_UNIT:
+        raise RecordingError("units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
+    if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
+        raise RecordingError("gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
     stated = [unit_of(channel.unit) for channel in channels]
     spelled = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     if hints.gain is not None:
@@ -205,14 +193,9 @@ def to_millivolts(
             questions.append(asked or _unit_question(channels, signal))
             return None
     factors = [MV_PER_UNIT[unit] for unit in units]
-    return Millivolts(_scaled(signal, factors), _how(units), _gain_per_mv(channels, factors))
-
-
-def _check_hints(file: str, hints: ReadOptions) -> None:
-    if hints.units is not None and hints.units not in MV_PER_UNIT:
-        raise ReaderError(file, "units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
-    if hints.gain is not None and not (np.isfinite(hints.gain) and hints.gain > 0):
-        raise ReaderError(file, "gain", f"received {hints.gain:g}; a number of units per mV above 0 is needed")
+    known = [channel.gain / factor for channel, factor in zip(channels, factors, strict=True) if channel.gain]
+    how = "; ".join(_HOW[unit] for unit in dict.fromkeys(units))
+    return Millivolts(_scaled(signal, factors), how, tuple(known) if len(known) == len(channels) else None)
 
 
 def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingField:
@@ -263,18 +246,4 @@ def _scaled(signal: np.ndarray, factors: Sequence[float]) -> np.ndarray:
         return (signal * np.asarray(factors)).astype(np.float32)
 
 
-def _how(units: Sequence[str]) -> str:
-    different = list(dict.fromkeys(units))
-    words = {
-        "V": "V, times 1000",
-        "mV": "mV, taken as they are",
-        "uV": "µV, divided by 1000",
-        "nV": "nV, divided by 10^6",
-    }
-    return "; ".join(words[unit] for unit in different)
-
-
-def _gain_per_mv(channels: Sequence[Channel], factors: Sequence[float]) -> tuple[float, ...] | None:
-    gains = [channel.gain for channel in channels]
-    known = [gain / factor for gain, factor in zip(gains, factors, strict=True) if gain is not None]
-    return tuple(known) if len(known) == len(channels) else None
+_HOW = {"V": "V, times 1000", "mV": "mV, taken as they are", "uV": "µV, divided by 1000", "nV": "nV, divided by 10^6"}

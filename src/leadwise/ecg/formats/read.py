@@ -22,14 +22,14 @@ from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
 from leadwise.extras import missing_extra
 
+_PICTURE = "is a picture of an ECG, not its samples; export the waveform"
+_PICKLE = "is a Python pickle, which is never opened; save the samples as NPZ"
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (16, b"SCPECG", "is SCP-ECG (EN 1064), for which no well-kept reader is available; convert it to EDF or HL7 aECG, "
      "for example with BioSig"),
     (0, b"%PDF", "is a PDF: a drawing of an ECG, not its samples; export the waveform"),
-    (0, b"\x89PNG", "is a picture of an ECG, not its samples; export the waveform"),
-    (0, b"\xff\xd8\xff", "is a picture of an ECG, not its samples; export the waveform"),
-    (0, b"GIF8", "is a picture of an ECG, not its samples; export the waveform"),
-    (0, b"II*\0", "is a picture of an ECG, not its samples; export the waveform"),
+    *((0, mark, _PICTURE) for mark in (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0")),
+    *((0, mark, _PICKLE) for mark in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")),
     (0, b"\xffBIOSEMI", "is BDF; convert it to EDF"),
     (0, b"MATLAB 5.0 MAT-file", "is a MATLAB file; save the samples as CSV or NPY (with its WFDB header, give both)"),
     (0, b"MATLAB 7.3 MAT-file", "is MATLAB 7.3 (HDF5); save the samples as CSV or NPY"),
@@ -40,10 +40,6 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"Rar!", "is a RAR archive; pack it as a zip, or give its files"),
     (0, b"\xd0\xcf\x11\xe0", "is an old Office file; save the table as CSV"),
     (0, b"ISHNE1.0", "is ISHNE Holter; convert 10 s of it to EDF or WFDB"),
-    (0, b"\x80\x02", "is a Python pickle, which is never opened; save the samples as NPZ"),
-    (0, b"\x80\x03", "is a Python pickle, which is never opened; save the samples as NPZ"),
-    (0, b"\x80\x04", "is a Python pickle, which is never opened; save the samples as NPZ"),
-    (0, b"\x80\x05", "is a Python pickle, which is never opened; save the samples as NPZ"),
 )  # fmt: skip
 
 
@@ -120,8 +116,6 @@ def read_ecg(
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
-    except RecordingError as error:
-        raise ReaderError(label, error.field, error.problem) from None
     except ModuleNotFoundError as error:
         raise ReaderError(label, "format", missing_extra(error) or str(error)) from None
     except Exception as error:
@@ -225,7 +219,10 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     kind = kinds[chosen]
     if isinstance(kind, str):
         raise ReaderError(chosen, "format", _not_read(chosen, kind, files[chosen]))
-    read = understand(chosen, kind.read(chosen, files, hints), hints)
+    try:
+        read = understand(chosen, kind.read(chosen, files, hints), hints)
+    except RecordingError as error:
+        raise ReaderError(chosen, error.field, error.problem) from None
     if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read

@@ -15,12 +15,12 @@ from leadwise.ecg.formats.base import (
     Channel,
     MissingField,
     RawRecording,
-    ReaderError,
     ReadOptions,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
 from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
 
 if TYPE_CHECKING:
@@ -81,27 +81,18 @@ def steps_evenly(values: np.ndarray) -> bool:
     return bool(step > 0 and np.abs(np.diff(values) - step).max() < 1e-3 * step)
 
 
-def read_clock(file: str, values: np.ndarray, unit: str) -> Clock:
-    """The sampling rate from times.
-
-    Args:
-        file: name of the file, for messages.
-        values: ``(time,)`` the column.
-        unit: of the times; empty where the file gives none.
-
-    Raises:
-        ReaderError: the times do not go on evenly.
-    """
+def read_clock(values: np.ndarray, unit: str) -> Clock:
+    """The sampling rate from ``(time,)`` times, which must go on evenly; their unit may be empty."""
     if len(values) < 3 or not np.isfinite(values).all():
-        raise ReaderError(file, "time", "holds something that is no time")
+        raise RecordingError("time", "holds something that is no time")
     step = (values[-1] - values[0]) / (len(values) - 1)
     if not step > 0:
-        raise ReaderError(file, "time", "does not go forward")
+        raise RecordingError("time", "does not go forward")
     shift = np.abs(values - (values[0] + step * np.arange(len(values)))) / step
     if shift.max() > LARGEST_SHIFT:
         row = int(np.abs(np.diff(values) - step).argmax())
-        raise ReaderError(
-            file, "time", f"is not even: a gap or a repeat near row {row + 2} of the table; even sampling is needed"
+        raise RecordingError(
+            "time", f"is not even: a gap or a repeat near row {row + 2} of the table; even sampling is needed"
         )
     seconds = seconds_of(unit)
     if seconds is not None:
@@ -139,20 +130,19 @@ class Table:
     rate_question: MissingField | None = None
 
 
-def channels_of(file: str, columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = "") -> Table:
+def channels_of(columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = "") -> Table:
     """Turn columns into channels; times and row numbers tell the rate and are left out, as are columns of nothing.
 
     Args:
-        file: name of the file, for messages.
         columns: the table.
         stated_hz: sampling rates that the file states elsewhere.
         unit: unit that the file states for all of them elsewhere.
 
     Raises:
-        ReaderError: times are uneven, or there are too many columns.
+        RecordingError: times are uneven, or there are too many columns.
     """
     if len(columns) > MOST_CHANNELS:
-        raise ReaderError(file, "table", f"received {len(columns)} columns; at most {MOST_CHANNELS} are read")
+        raise RecordingError("table", f"received {len(columns)} columns; at most {MOST_CHANNELS} are read")
     notes: list[str] = []
     kept: list[tuple[str, str, np.ndarray]] = []
     without_numbers: list[str] = []
@@ -166,7 +156,7 @@ def channels_of(file: str, columns: Sequence[Column], stated_hz: Sequence[float]
         if is_useless and not is_lead_or_time(column.name):
             without_numbers.append(shown_text(column.name) if column.name else f"column {position + 1}")
             continue
-        clock = _clock(file, name, own_unit, column.values, position, bare=bare)
+        clock = _clock(name, own_unit, column.values, position, bare=bare)
         if clock is None:
             kept.append((name, own_unit or unit, column.values))
             continue
@@ -201,12 +191,12 @@ def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> M
     )
 
 
-def _clock(file: str, name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:
+def _clock(name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:
     """What a column says of the time; ``None`` if it is a signal."""
     if is_time_name(name) or (name and seconds_of(unit) is not None):
-        return read_clock(file, values, unit or (name if seconds_of(name) is not None else ""))
+        return read_clock(values, unit or (name if seconds_of(name) is not None else ""))
     if position == 0 and (bare or is_index_name(name)) and steps_evenly(values):
-        return read_clock(file, values, unit) if unit or _is_fractional(values) else _row_numbers(values)
+        return read_clock(values, unit) if unit or _is_fractional(values) else _row_numbers(values)
     if is_index_name(name) and name:
         return Clock(None)
     return None
@@ -234,7 +224,7 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     """Read a table of samples; ``fs_hz`` and ``units`` may stand in the metadata of its schema.
 
     Raises:
-        ReaderError: the table is too large, or a column holds something other than numbers.
+        RecordingError: the table is too large, or a column holds something other than numbers.
     """
     content = files[file]
     import pyarrow as pa
@@ -246,28 +236,27 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
         )
         meta = table_file.metadata
         if meta.num_columns > MOST_CHANNELS or meta.num_rows * meta.num_columns > MOST_NUMBERS:
-            raise ReaderError(
-                file,
+            raise RecordingError(
                 "table",
                 f"received {meta.num_rows} rows of {meta.num_columns} columns; at most {MOST_NUMBERS} numbers in "
                 f"{MOST_CHANNELS} columns are read",
             )
         unpacked = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
         if unpacked > max(NUMBERS_ARE * MOST_NUMBERS, LARGEST_FILE):
-            raise ReaderError(file, "size", f"unpacks to {unpacked // 2**20} MiB, which is too much")
+            raise RecordingError("size", f"unpacks to {unpacked // 2**20} MiB, which is too much")
         table = table_file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise ReaderError(file, "table", f"is broken or cut off ({type(error).__name__}); write it anew") from None
+        raise RecordingError("table", f"is broken or cut off ({type(error).__name__}); write it anew") from None
     columns = []
     for name, cells in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
             if not is_lead_or_time(name):
                 columns.append(Column(name, np.full(len(cells), np.nan), is_text=True))
                 continue
-            raise ReaderError(file, "table", f"column {shown_text(name)} holds something other than numbers")
+            raise RecordingError("table", f"column {shown_text(name)} holds something other than numbers")
         columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
     stated = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in _metadata(table).items()}
-    found = channels_of(file, columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
+    found = channels_of(columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
     return RawRecording(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
 
 

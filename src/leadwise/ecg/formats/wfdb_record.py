@@ -2,9 +2,9 @@
 
 import re
 import tempfile
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from itertools import repeat
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from leadwise.ecg.formats.base import (
     ReaderError,
     ReadOptions,
     by_library,
+    checksum_note,
     shown_name,
     shown_text,
 )
@@ -70,8 +71,7 @@ class SignalLine(NamedTuple):
     description: str
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """A header without dates and times.
 
     Attributes:
@@ -79,6 +79,7 @@ class Header:
         fs_hz: frames per second.
         samples: frames, if the header says it.
         signals: one per signal.
+        files: names of the signal files, each once.
         comments: the lines of comment.
     """
 
@@ -86,48 +87,14 @@ class Header:
     fs_hz: float
     samples: int | None
     signals: tuple[SignalLine, ...]
+    files: tuple[str, ...]
     comments: tuple[str, ...]
-
-    @cached_property
-    def files(self) -> tuple[str, ...]:
-        """Names of the signal files, each once."""
-        return tuple(dict.fromkeys(line.file for line in self.signals))
-
-    def held_as(self, names: Container[str]) -> dict[str, str]:
-        """Under which of some names, which have no folders, the signal files are held; those that are not are left."""
-        found = {file: [name for name in spellings(file) if name in names] for file in self.files}
-        return {file: held[0] for file, held in found.items() if held}
-
-    def rewritten(self, names: dict[str, str]) -> str:
-        """A clean header for the record ``record``, with other names of the signal files.
-
-        Args:
-            names: new name of each file.
-        """
-        length = "" if self.samples is None else f" {self.samples}"
-        lines = [f"record {len(self.signals)} {self.fs_hz!r}{length}"]
-        for number, line in enumerate(self.signals):
-            frame = f"x{line.samples_per_frame}" if line.samples_per_frame > 1 else ""
-            skew = f":{line.skew}" if line.skew else ""
-            offset = f"+{line.offset}" if line.offset else ""
-            gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
-            lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
-        return "\n".join(lines) + "\n"
 
 
 def spellings(file: str) -> tuple[str, ...]:
     """Names of a signal file without its folder: as its header spells it, and with the ending that it may lack."""
     base = file.rpartition("/")[2]
     return (base, *(f"{base}{ending}" for ending in SIGNAL_ENDINGS))
-
-
-def looks_like_header(text: str) -> bool:
-    """Whether a text begins as a header does, with at least one line of a signal."""
-    lines = [line for line in text[:4096].splitlines() if line.strip() and not line.startswith("#")]
-    if len(lines) < 2:
-        return False
-    record = _RECORD.match(lines[0])
-    return record is not None and (record["segments"] is not None or _SIGNAL.match(lines[1]) is not None)
 
 
 # A record is asked for its header three times on its way.
@@ -157,7 +124,8 @@ def read_header(file: str, text: str) -> Header:
     if not 0 < fs_hz < LARGEST_NUMBER:
         raise ReaderError(file, "fs_hz", f"received {fs_hz:g}")
     signals = tuple(_signal(file, number, line) for number, line in enumerate(lines[1 : count + 1]))
-    return Header(record["name"], fs_hz, samples or None, signals, comments)
+    files = tuple(dict.fromkeys(line.file for line in signals))
+    return Header(record["name"], fs_hz, samples or None, signals, files, comments)
 
 
 def _signal(file: str, number: int, text: str) -> SignalLine:
@@ -214,7 +182,6 @@ def _whole(file: str, field: str, text: str, low: int, high: int) -> int:
 
 
 FORMAT = "WFDB"
-MISSING_16_BIT = -(2**15)
 USUAL_GAIN = 200.0
 """Units per millivolt that the header specification assumes where a header states none."""
 PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "212": 12, "310": 10, "311": 10}
@@ -222,12 +189,7 @@ PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "2
 
 
 def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read a record.
-
-    Args:
-        file: name of the header.
-        files: the header and its signal files by name.
-        hints: not needed here.
+    """Read a record from its header and its signal files.
 
     Raises:
         ReaderError: a signal file is missing or cut off, or the header is broken.
@@ -235,26 +197,24 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
     files = _signal_files(file, header, files)
     stored = stored_samples(file, header, files)
-    damaged = damaged_signals(header, stored)
+    damaged = _damaged_signals(header, stored)
     facts, oddities = facts_of(pairs_in(header.comments))
-    question = None
-    if any(line.gain is None for line in header.signals):
-        question = MissingField(
-            "gain",
-            "The header gives no gain: how many units make one mV? The WFDB specification assumes 200.",
-            suggestion=USUAL_GAIN,
-        )
+    asked = "The header gives no gain: how many units make one mV? The WFDB specification assumes 200."
+    lacking = any(line.gain is None for line in header.signals)
+    question = MissingField("gain", asked, suggestion=USUAL_GAIN) if lacking else None
     channels = list(map(_channel, header.signals, _in_units(header, stored), repeat(header.fs_hz)))
     for place in damaged:
         channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
-    return RawRecording(FORMAT, tuple(channels), facts, (*_checksum_notes(header, damaged), *oddities), question)
+    notes = [checksum_note("header", [header.signals[place].description or "one without a name" for place in damaged])]
+    return RawRecording(FORMAT, tuple(channels), facts, (*filter(None, notes), *oddities), question)
 
 
 def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Every signal file by its name in the header."""
-    held = header.held_as(files)
+    held: dict[str, str] = {}
     for name in header.files:
-        if name not in held:
+        held[name] = next((one for one in spellings(name) if one in files), "")
+        if not held[name]:
             raise ReaderError(
                 file,
                 "signal file",
@@ -315,13 +275,24 @@ def _read_by_library(file: str, header: Header, files: Mapping[str, bytes]) -> l
     with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
         for name, new in names.items():
             Path(folder, new).write_bytes(files[name])
-        Path(folder, "record.hea").write_text(header.rewritten(names), encoding="ascii")
-        formats = ", ".join(
-            dict.fromkeys(f"{shown_name(line.file)} of format {line.format}" for line in header.signals)
-        )
-        with by_library(file, "signal file", f"what the header says is needed: {formats}"):
+        Path(folder, "record.hea").write_text(_clean_header(header, names), encoding="ascii")
+        named = [f"{shown_name(line.file)} of format {line.format}" for line in header.signals]
+        formats = ", ".join(dict.fromkeys(named))
+        with by_library("signal file", f"what the header says is needed: {formats}"):
             record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
     return record.d_signal.T if one_a_frame else [np.asarray(signal) for signal in record.e_d_signal]
+
+
+def _clean_header(header: Header, names: Mapping[str, str]) -> str:
+    """A header for the record ``record``, with other names of the signal files."""
+    length = "" if header.samples is None else f" {header.samples}"
+    lines = [f"record {len(header.signals)} {header.fs_hz!r}{length}"]
+    for number, line in enumerate(header.signals):
+        frame = f"x{line.samples_per_frame}" if line.samples_per_frame > 1 else ""
+        skew, offset = (f"{mark}{value}" if value else "" for mark, value in ((":", line.skew), ("+", line.offset)))
+        gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
+        lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
+    return "\n".join(lines) + "\n"
 
 
 def _channel(line: SignalLine, values: np.ndarray, frames_hz: float) -> Channel:
@@ -335,7 +306,7 @@ def _in_units(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[np.
     """Every signal in its units, NaN where its format marks a sample as missing."""
     if not isinstance(stored, np.ndarray):
         return [
-            _in_units(replace(header, signals=(line,)), one[None])[0]
+            _in_units(header._replace(signals=(line,)), one[None])[0]
             for line, one in zip(header.signals, stored, strict=True)
         ]
     marks, baselines, gains = np.array(
@@ -355,7 +326,7 @@ def missing_mark(stored_format: str) -> int:
     return -(2 ** (bits.get(stored_format, 16) - 1))
 
 
-def damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[int]:
+def _damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[int]:
     """The signals whose samples do not fit their checksum in the header, if it has one."""
     # A product with ones adds up many times as fast, and whole numbers of this size exactly.
     signals = [stored] if isinstance(stored, np.ndarray) else [one[None] for one in stored]
@@ -367,16 +338,14 @@ def damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> li
     ]
 
 
-def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
-    wrong = [header.signals[place].description or "one without a name" for place in damaged]
-    if not wrong:
-        return []
-    return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]
-
-
 def _sniff(content: bytes, name: str) -> bool:
     head = text_of(content)
-    return head is not None and (looks_like_header(head) or name.casefold().endswith(HEADER_ENDING))
+    if head is None:
+        return False
+    lines = [line for line in head[:4096].splitlines() if line.strip() and not line.startswith("#")]
+    record = _RECORD.match(lines[0]) if len(lines) > 1 else None
+    is_header = record is not None and (record["segments"] is not None or _SIGNAL.match(lines[1]) is not None)
+    return is_header or name.casefold().endswith(HEADER_ENDING)
 
 
 @lru_cache(maxsize=2)

@@ -1,12 +1,13 @@
 """XML from anybody: no entities, nothing fetched, and not more elements than an ECG needs."""
 
+import io
 import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from leadwise.ecg.formats.base import ReaderError
 from leadwise.ecg.formats.registry import text_of as beginning
+from leadwise.ecg.leads import RecordingError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -44,59 +45,36 @@ def root_name(content: bytes) -> str:
     return ""
 
 
-class _CountingTarget:
-    """Builds a tree, and stops when it grows beyond all measure."""
-
-    def __init__(self, file: str) -> None:
-        from xml.etree.ElementTree import TreeBuilder
-
-        self.file = file
-        self.builder = TreeBuilder()
-        self.elements = self.depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.elements += 1
-        self.depth += 1
-        if self.elements > MOST_ELEMENTS or self.depth > DEEPEST:
-            limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
-            raise ReaderError(self.file, "XML", f"has {limits}; an ECG has fewer")
-        self.builder.start(tag, attributes)
-
-    def end(self, tag: str) -> None:
-        self.depth -= 1
-        self.builder.end(tag)
-
-    def data(self, text: str) -> None:
-        self.builder.data(text)
-
-    def close(self) -> "Element":
-        return self.builder.close()
-
-
-def parse_xml(file: str, content: bytes) -> "Element":
+def parse_xml(content: bytes) -> "Element":
     """The root of a document.
 
     A document type without entities is allowed, as GE MUSE writes one; it is not fetched.
 
     Raises:
-        ReaderError: the document is not well formed, declares entities, or is far larger than any ECG.
+        RecordingError: the document is not well formed, declares entities, or is far larger than any ECG.
     """
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, XMLParser
+    from defusedxml.ElementTree import ParseError, iterparse
 
     if content.count(b"=") > MOST_EQUAL_SIGNS:
-        raise ReaderError(file, "XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
-    parser = XMLParser(target=_CountingTarget(file))
+        raise RecordingError("XML", f"has more than {MOST_EQUAL_SIGNS} attributes; an ECG has fewer")
+    elements = depth = 0
     try:
-        parser.feed(content)
-        return parser.close()
+        reading = iterparse(io.BytesIO(content), events=("start", "end"))
+        for event, _ in reading:
+            elements += event == "start"
+            depth += 1 if event == "start" else -1
+            if elements > MOST_ELEMENTS or depth > DEEPEST:
+                limits = f"more than {MOST_ELEMENTS} elements, or some deeper than {DEEPEST}"
+                raise RecordingError("XML", f"has {limits}; an ECG has fewer")
+        return reading.root
     except DefusedXmlException:
-        raise ReaderError(file, "XML", "declares entities, which are never expanded; export it without them") from None
+        raise RecordingError("XML", "declares entities, which are never expanded; export it without them") from None
     except ParseError as error:
         line, column = error.position
-        raise ReaderError(file, "XML", f"is not well formed at line {line}, column {column}") from None
+        raise RecordingError("XML", f"is not well formed at line {line}, column {column}") from None
     except (LookupError, ValueError):
-        raise ReaderError(file, "XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
+        raise RecordingError("XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
 
 
 def local_name(element: "Element") -> str:
@@ -123,16 +101,16 @@ def text_of(element: "Element | None", *path: str) -> str:
     return (found.text or "").strip() if found is not None else ""
 
 
-def number_of(file: str, field: str, text: str) -> float:
+def number_of(field: str, text: str) -> float:
     """A finite number of a document.
 
     Raises:
-        ReaderError: the text is no number.
+        RecordingError: the text is no number.
     """
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ReaderError(file, field, "received no number where one is needed")
+        raise RecordingError(field, "received no number where one is needed")
     return value
