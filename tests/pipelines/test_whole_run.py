@@ -16,7 +16,7 @@ from outward import cannot_watch
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.reports.report_page import SIMULATED
-from leadwise.reports.run_summaries import RUN_SUMMARY_FILE
+from leadwise.reports.report_page import RUN_SUMMARY_FILE
 
 if TYPE_CHECKING:
     from conftest import Checkout
