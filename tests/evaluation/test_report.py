@@ -99,7 +99,7 @@ def test_the_page_says_what_was_measured(workspace: Path, evaluation: Evaluation
     for title in ("Secondary findings", "Subgroups", "Robustness", "What it cannot say"):
         assert title in text
     for name in ("test/binary_accuracy", "test/floor/binary_accuracy", "test/brier", "test/chosen/macro_f1"):
-        assert number(evaluation.metrics[name]) in text
+        assert number(evaluation.metrics[name].value) in text
     assert f"{evaluation.rows['test']} records of {evaluation.rows['test_patients']} patients" in text
     assert "evaluated by run 0123abcd" in text
     assert "20 records drawn from the fold" in text
@@ -125,7 +125,7 @@ def test_all_models_side_by_side(workspace: Path, overview: Overview) -> None:
     assert len(comparisons["pairs"]) == 3
     leak = json.loads((folder / "leak.json").read_text())
     assert [pair["second"] for pair in leak["clinical_and_original"]] == ["original fusion"]
-    assert leak["stadium_alone"]["auroc"] == pytest.approx(overview.stadium.auroc)
+    assert leak["stadium_alone"]["auroc"] == pytest.approx(overview.stadium.auroc.value)
     assert (folder / "robustness.png").is_file()
 
 

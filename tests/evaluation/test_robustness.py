@@ -114,7 +114,7 @@ def test_the_means_count_every_disturbance_once(few: Robustness) -> None:
 
 def test_the_seed_decides_and_models_are_tried_with_the_same_recordings(few: Robustness) -> None:
     assert tried().to_dict() == few.to_dict()
-    assert tried(seed=SEED + 1).points["white_noise"]["0.2"]["macro"] != few.points["white_noise"]["0.2"]["macro"]
+    assert tried(seed=SEED + 1).to_dict() != few.to_dict()
     seen: list[list[np.ndarray]] = [[], []]
     for signals in seen:
         robustness_curves(
@@ -129,16 +129,6 @@ def test_the_seed_decides_and_models_are_tried_with_the_same_recordings(few: Rob
         np.testing.assert_array_equal(one, other)
     clean, mild, stronger = seen[0][:3]
     np.testing.assert_allclose(stronger - clean, (mild - clean) * 0.05 / 0.02, atol=1e-4)
-
-
-def test_a_sample_is_measured_on_its_own_rows(few: Robustness) -> None:
-    sampled = tried(records=60)
-    assert sampled.records == 60
-    rows = np.sort(np.random.default_rng(SEED).choice(RECORDS, 60, replace=False))
-    clean = answers(SIGNAL[rows], PATIENTS.iloc[rows])
-    assert sampled.undisturbed["macro"].value == pytest.approx(roc_auc_score(LABELS[rows], clean))
-    assert sampled.undisturbed["macro"].interval.replicates == len(WEIGHTS)
-    assert tried(records=10 * RECORDS).to_dict() == few.to_dict()
 
 
 def test_a_class_without_positives_is_left_out_of_the_mean() -> None:

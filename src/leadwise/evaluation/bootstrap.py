@@ -92,19 +92,22 @@ def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[
     return weights
 
 
+def bootstrap_replicates(compute: Compute, weights: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+    """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined."""
+    starts = range(0, len(weights), REPLICATES_AT_ONCE)
+    blocks = [compute(weights[start : start + REPLICATES_AT_ONCE]) for start in starts]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
 def estimates(compute: Compute, weights: NDArray[np.int16] | None) -> dict[str, Estimate]:
-    """Every metric with its replicates, which are NaN where a replicate leaves the metric undefined.
+    """Every metric with its replicates.
 
     Args:
         compute: such as ``metric_registry.all_metrics`` on fixed rows.
         weights: what ``patient_weights`` drew; ``None``: values without replicates.
     """
-    values = {name: float(value) for name, value in compute(None).items()}
-    if weights is None:
-        return {name: Estimate(value) for name, value in values.items()}
-    starts = range(0, len(weights), REPLICATES_AT_ONCE)
-    blocks = [compute(weights[start : start + REPLICATES_AT_ONCE]) for start in starts]
-    return {name: Estimate(value, np.concatenate([block[name] for block in blocks])) for name, value in values.items()}
+    drawn = {} if weights is None else bootstrap_replicates(compute, weights)
+    return {name: Estimate(float(value), drawn.get(name, np.empty(0))) for name, value in compute(None).items()}
 
 
 def centred(estimate: Estimate) -> Estimate:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
-from leadwise.explain import Explanation, Method
+from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import ECGFigureError, Strip, Underlay, draw_ecg, percent
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
@@ -29,11 +29,6 @@ NAMED_FROM = 0.1
 """What is weaker than this share of the strongest wave is not put into words."""
 SMOOTHING_S = 0.06
 MOST_OPAQUE = 0.78
-
-METHOD_NAMES: Mapping[Method, str] = {
-    "shapley": "Shapley values of waves",
-    "integrated_gradients": "integrated gradients",
-}
 
 _UP_MM, _DOWN_MM = 10.5, 10.5
 _LEGEND_MM = 13.0
@@ -137,7 +132,7 @@ class _Shading:
         page.text(words, middle + 2.2, f"For: {_in_words(self.explanation)}", va="center", **_text(8.5))
         against = f"Against: {_in_words(self.explanation, against=True)}"
         page.text(words, middle - 2.6, against, va="center", **_text(8.5))
-        caution = f"What the network used ({METHOD_NAMES[self.explanation.method]}); it is no proof of a cause."
+        caution = "What the network used (Shapley values of waves); it is no proof of a cause."
         page.text(left, bottom + 1.6, caution, **_text(7.5, _FAINT))
 
 
