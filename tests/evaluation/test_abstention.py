@@ -25,11 +25,6 @@ def calibrated(seed: int, records: int = 3000) -> tuple[np.ndarray, np.ndarray]:
     return (generator.random(p.shape) < p).astype(float), p
 
 
-def test_the_margin_is_the_share_of_the_way_to_certainty() -> None:
-    p = np.array([[0.2], [0.1], [0.0], [0.6], [1.0]])
-    np.testing.assert_allclose(margin(p, [0.2])[:, 0], [0, 0.5, 1, 0.5, 1])
-
-
 @given(p=st.floats(0, 1), q=st.floats(0, 1), threshold=st.floats(0.01, 0.99))
 def test_a_larger_margin_means_a_smaller_expected_cost(p: float, q: float, threshold: float) -> None:
     """Chow's rule with the costs that the threshold implies: a false alarm t, a miss 1 - t."""
@@ -53,13 +48,6 @@ def test_a_band_leaves_out_what_was_asked_for(coverage: float, threshold: float)
     assert inside[least_sure].all()
 
 
-def test_full_coverage_is_never_uncertain() -> None:
-    p = np.array([0.1, 0.3, 0.3, 0.9])
-    band = choose_band(p, 0.3, 1.0)
-    assert band == (0.3, 0.3)
-    assert not is_uncertain(p[:, None], [band]).any()
-
-
 def test_impossible_coverages_are_refused() -> None:
     for coverage in (0.0, 1.2, -1.0):
         with pytest.raises(ThresholdError, match=f"received coverage {coverage}"):
@@ -81,13 +69,6 @@ def test_the_curve_is_that_of_brute_force() -> None:
         assert curves[name].full_risk == pytest.approx(wrong[:, k].mean())
         assert aurc(y, p, thresholds, classes=CLASSES)[name] == pytest.approx(curves[name].aurc)
     assert curves[RECORD].full_risk == pytest.approx(wrong.any(axis=1).mean())
-
-
-def test_calibrated_probabilities_know_when_they_are_unsure() -> None:
-    y, p = calibrated(2)
-    for curve in coverage_risk(y, p, [0.5] * 3, CLASSES).values():
-        assert curve.aurc < 0.8 * curve.full_risk
-        assert curve.risk[len(p) // 2] < 0.75 * curve.full_risk
 
 
 def test_margins_have_a_lower_area_than_distances_where_the_threshold_is_low() -> None:

@@ -12,7 +12,7 @@ from leadwise.evaluation.bootstrap import estimates, patient_weights
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.decisions import POLICIES, Decision, band_values, policy_metrics
 from leadwise.evaluation.metrics import MetricInput
-from leadwise.evaluation.thresholds import TARGETS, misses_allowed
+from leadwise.evaluation.thresholds import TARGETS, ThresholdError, misses_allowed
 from leadwise.policies import is_uncertain
 
 
@@ -49,6 +49,8 @@ def test_targets_are_reached_on_the_choosing_rows() -> None:
         expected = 1 - misses_allowed(count, target.value, 0.9) / count
         assert reached[f"decision/target_sensitivity/{target.measure}/{name}"] == pytest.approx(expected)
         assert expected >= target.value
+    with pytest.raises(ThresholdError, match="targets: received none for AFIB"):
+        Decision.choose(y, p, ("AFIB", *SUPERCLASSES[1:]))
     assert decision.policies["target_sensitivity"].rule == (
         "NORM specificity 95%, MI sensitivity 95%, STTC sensitivity 90%, CD sensitivity 90%, HYP sensitivity 90% "
         "on new records with 90% confidence"

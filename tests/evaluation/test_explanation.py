@@ -69,12 +69,6 @@ def test_the_planted_leads_are_found_with_their_signs() -> None:
     assert found.strongest(1, against=True)[0][:2] == ("QRS complex", "III")
 
 
-def test_the_opposite_class_has_the_opposite_reasons() -> None:
-    for_mi, for_norm = (explain(planted(), heart(), {}, name) for name in ("MI", "NORM"))
-    np.testing.assert_allclose(for_mi.attribution, -for_norm.attribution, atol=1e-4)
-    assert for_mi.probability == pytest.approx(1 - for_norm.probability)
-
-
 def test_attribution_lies_on_the_waves_and_not_between() -> None:
     signal = heart()
     strength = np.abs(explain(planted(), signal, {}, "MI").attribution[:, V2])
@@ -92,13 +86,6 @@ def test_what_was_attributed_adds_up() -> None:
     assert sum(sum(leads.values()) for leads in found.effects.values()) == pytest.approx(
         logits[0] - logits[1], rel=0.05
     )
-
-
-def test_the_patient_is_heard_and_stays() -> None:
-    young, old = (explain(planted(0.02), heart(), {"age": age}, "MI") for age in (0.0, 50.0))
-    assert np.log(old.probability / (1 - old.probability)) - np.log(
-        young.probability / (1 - young.probability)
-    ) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("samples", [250, 251, 375, 600, 1000, 1333])

@@ -163,6 +163,12 @@ def test_a_fold_with_one_class_only_still_gets_its_pages(
 def test_charts_get_a_choice_and_the_files_everything(evaluation: Evaluation) -> None:
     charts = evaluation.logged_metrics()
     assert len(charts) < 330
+    assert np.isfinite(list(charts.values())).all()
+    assert charts["test/macro_auroc_low"] <= charts["test/macro_auroc"] <= charts["test/macro_auroc_high"]
+    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/exact_match"):
+        assert {f"test/{name}", f"test/labelled/{name}"} <= charts.keys()
+    for name in ("test/labelled/binary_accuracy_low", "val/binary_accuracy", "decision/temperature"):
+        assert name in charts
     for name in ("test/chosen/sensitivity/MI", "test/decision/target_sensitivity/ppv/MI", "test/ece/MI"):
         assert name in charts
     assert "test/robustness/mean_macro_auroc" in charts

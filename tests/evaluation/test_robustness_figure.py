@@ -58,14 +58,6 @@ def test_lines_bands_and_dotted_lines_are_the_measured_values() -> None:
     assert {"fusion", "fusion_augmented"} <= set(texts(figure))
 
 
-def test_models_differ_in_colour_marker_and_dash() -> None:
-    axes = robustness_figure(MODELS).axes[0]
-    one, other = (next(line for line in axes.lines if line.get_label() == name) for name in MODELS)
-    assert one.get_color() != other.get_color()
-    assert one.get_marker() != other.get_marker()
-    assert one.get_linestyle() != other.get_linestyle()
-
-
 def test_exchanges_of_electrodes_are_no_order_and_not_joined() -> None:
     joined = {
         axes.get_title(loc="left"): axes.lines[1].get_linestyle() != "None" for axes in robustness_figure(MODELS).axes

@@ -15,7 +15,16 @@ from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.metrics import Floats, MetricInput, validate
-from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, aurc, best_f1, choose_band, reaching, youden
+from leadwise.evaluation.thresholds import (
+    CONFIDENCE,
+    TARGETS,
+    ThresholdError,
+    aurc,
+    best_f1,
+    choose_band,
+    reaching,
+    youden,
+)
 from leadwise.policies import Band, Policy, is_uncertain
 
 
@@ -70,8 +79,11 @@ class Decision:
 
         Raises:
             MetricError: the arrays cannot be compared.
+            ThresholdError: a class has no target.
         """
         y, raw, _ = validate(labels, probabilities)
+        if missing := [name for name in classes if name not in TARGETS]:
+            raise ThresholdError(f"targets: received none for {', '.join(missing)}; allowed: {', '.join(TARGETS)}")
         temperature = fit_temperature(y, raw)
         fitted = calibration or Calibration.of_temperature(temperature, tuple(classes))
         p = fitted.apply(raw)

@@ -166,29 +166,17 @@ class Evaluation:
         write_json(folder / METRICS_FILE, self.to_dict(run_id))
         write_json(folder / DECISION_FILE, self.decision.to_dict())
         write_json(folder / CALIBRATION_FILE, self.calibration.to_dict())
-        write_json(folder / POLICIES_FILE, self.policies_to_dict())
-        write_json(folder / SUBGROUPS_FILE, self.subgroups_to_dict())
+        rules = {name: policy.rule for name, policy in self.decision.policies.items()}
+        policies = {"policy": self.decision.policy, "rules": rules, **_values_and_intervals(self.policies)}
+        write_json(folder / POLICIES_FILE, policies)
+        groups = [group.to_dict() for group in self.subgroups]
+        limits = {"fewest_records": FEWEST_RECORDS, "fewest_cases": FEWEST_CASES}
+        write_json(folder / SUBGROUPS_FILE, limits | {"subgroups": groups})
         if self.statements:
             write_json(folder / STATEMENTS_FILE, self.statements.to_dict())
         if self.robustness:
             write_json(folder / ROBUSTNESS_FILE, self.robustness.to_dict())
         self.predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
-
-    def policies_to_dict(self) -> dict[str, Any]:
-        """What ``policies.json`` holds."""
-        return {
-            "policy": self.decision.policy,
-            "rules": {name: policy.rule for name, policy in self.decision.policies.items()},
-            **_values_and_intervals(self.policies),
-        }
-
-    def subgroups_to_dict(self) -> dict[str, Any]:
-        """What ``subgroups.json`` holds."""
-        return {
-            "fewest_records": FEWEST_RECORDS,
-            "fewest_cases": FEWEST_CASES,
-            "subgroups": [group.to_dict() for group in self.subgroups],
-        }
 
 
 def _values_and_intervals(figures: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -304,7 +292,10 @@ class _Part:
         names, found = metric_names(), estimates(compute, weights)
         found = {name: centred(figure) if names[name].metric.noisy else figure for name, figure in found.items()}
         reasons = undefined_metrics(self.labels, found)
-        return tuple({self.prefix + name: value for name, value in of.items()} for of in (found, reasons))
+        return (
+            {self.prefix + name: figure for name, figure in found.items()},
+            {self.prefix + name: reason for name, reason in reasons.items()},
+        )
 
 
 def _subgroups(store: Store, rows: NDArray[np.int64], test: _Part, weights: NDArray[np.int16]) -> list[SubgroupResult]:

@@ -114,12 +114,14 @@ def choose(
     fitted = fit(method, y, p, codes, prior=True)
     calibrated = fitted.apply(p)
     trusted = [k for k, code in enumerate(codes) if code not in silent]
-    slope, intercept, told = (
-        tuple(values[k] for k in trusted) for values in (fitted.slope, fitted.intercept, fitted.classes)
-    )
     return StatementChoice(
         silent=silent,
-        calibration=Calibration(method, slope, intercept, told),
+        calibration=Calibration(
+            method,
+            tuple(fitted.slope[k] for k in trusted),
+            tuple(fitted.intercept[k] for k in trusted),
+            tuple(codes[k] for k in trusted),
+        ),
         log_losses=log_losses,
         thresholds={codes[k]: best_f1(y[:, k], calibrated[:, k]) for k in trusted},
         precision=dict(zip(codes, precision.tolist(), strict=True)),
