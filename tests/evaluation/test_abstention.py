@@ -25,17 +25,6 @@ def calibrated(seed: int, records: int = 3000) -> tuple[np.ndarray, np.ndarray]:
     return (generator.random(p.shape) < p).astype(float), p
 
 
-@given(p=st.floats(0, 1), q=st.floats(0, 1), threshold=st.floats(0.01, 0.99))
-def test_a_larger_margin_means_a_smaller_expected_cost(p: float, q: float, threshold: float) -> None:
-    """Chow's rule with the costs that the threshold implies: a false alarm t, a miss 1 - t."""
-
-    def cost(chance: float) -> float:
-        return threshold * (1 - chance) if chance >= threshold else (1 - threshold) * chance
-
-    margins = margin([[p], [q]], [threshold])[:, 0]
-    assert (margins[0] - margins[1]) * (cost(p) - cost(q)) <= 1e-12
-
-
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.99])
 @pytest.mark.parametrize("threshold", [0.05, 0.4, 0.9])
 def test_a_band_leaves_out_what_was_asked_for(coverage: float, threshold: float) -> None:
@@ -69,15 +58,6 @@ def test_the_curve_is_that_of_brute_force() -> None:
         assert curves[name].full_risk == pytest.approx(wrong[:, k].mean())
         assert aurc(y, p, thresholds, classes=CLASSES)[name] == pytest.approx(curves[name].aurc)
     assert curves[RECORD].full_risk == pytest.approx(wrong.any(axis=1).mean())
-
-
-def test_margins_have_a_lower_area_than_distances_where_the_threshold_is_low() -> None:
-    y, p = calibrated(3)
-    thresholds = [0.07] * 3
-    by_margin = aurc(y, p, thresholds, classes=CLASSES)["A"]
-    order = np.argsort(-np.abs(p[:, 0] - 0.07))
-    wrong = ((p[:, 0] >= 0.07) != y[:, 0])[order]
-    assert by_margin < (np.cumsum(wrong) / np.arange(1, len(p) + 1)).mean()
 
 
 @given(seed=st.integers(0, 50))

@@ -129,15 +129,6 @@ def test_all_models_side_by_side(workspace: Path, overview: Overview) -> None:
     assert (folder / "robustness.png").is_file()
 
 
-def test_another_workspace_is_compared_by_name(workspace: Path, store: Store, overview: Overview) -> None:
-    there = workspace.with_name(f"{workspace.name}-there")
-    there.symlink_to(workspace)
-    found = write_overview(workspace, "clinical", store, compare_with=there, bootstrap=100, seed=1)
-    names = {(pair.first.name, pair.second.name) for pair in found.comparisons}
-    assert ("clinical fusion", f"clinical fusion ({there.name})") in names
-    assert len(found.comparisons) > len(overview.comparisons)
-
-
 def test_nothing_evaluated_is_said(tmp_path: Path, store: Store) -> None:
     with pytest.raises(EvaluationError, match="run the evaluate stage first"):
         write_overview(tmp_path, "clinical", store, compare_with=None, bootstrap=100, seed=1)

@@ -118,8 +118,8 @@ def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure
     handles, names = panels[0].get_legend_handles_labels()
     handles.append(Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3))
     names.append("undisturbed (shades and bars: 95 % intervals)")
-    place, look = "outside lower center", {"frameon": False, "fontsize": 10, "labelcolor": INK}
-    figure.legend(handles, names, loc=place, ncols=len(names), **look)
+    look: dict[str, Any] = {"frameon": False, "fontsize": 10, "labelcolor": INK}
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), **look)
     words = title or "Robustness: macro AUROC of disturbed recordings"
     headline(figure, f"{words}  ({first['records']:,} records)")
     return figure

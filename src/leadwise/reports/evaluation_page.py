@@ -162,7 +162,7 @@ class _Report:
         """All rows beside labelled rows."""
         evaluation = self.evaluation
         named = headline_names() | {FLOOR: metric_names()[FLOOR]}
-        rows = [
+        rows: list[Row] = [
             [of.title, *(self.metric(name, rows=prefix) for prefix in ("test/", "test/labelled/"))]
             for name, of in named.items()
         ]
@@ -215,7 +215,9 @@ class _Report:
             says += f" Fold {VALIDATION_FOLD} has too few patients to try anything but one temperature."
         names = {"Brier score": "brier", "expected calibration error": "ece", "log loss": "log_loss"}
         names |= {f"calibration error, {name}": f"ece/{name}" for name in SUPERCLASSES}
-        rows = [[title, self.metric(f"raw/{name}", 4), self.metric(name, 4)] for title, name in names.items()]
+        rows: list[Row] = [
+            [title, self.metric(f"raw/{name}", 4), self.metric(name, 4)] for title, name in names.items()
+        ]
         (shown,) = self.pictures("reliability")
         return [says, Table((f"fold {TEST_FOLD}, mean over classes", "before", "after"), rows, beside=shown)]
 
@@ -232,7 +234,7 @@ class _Report:
         ]
         for policy in order:
             chosen = decision.policies[policy]
-            rows = [
+            rows: list[Row] = [
                 [
                     _class(name),
                     number(chosen.thresholds[name]),
@@ -253,7 +255,7 @@ class _Report:
             "full_risk": "without a band",
             "uncertain_risk": "wrong inside the band",
         }
-        rows = [
+        rows: list[Row] = [
             [
                 _class(name),
                 "{:.3f} and {:.3f}".format(*self.evaluation.decision.uncertain[name]),

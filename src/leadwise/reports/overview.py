@@ -38,6 +38,7 @@ from leadwise.reports.report_page import (
     Cell,
     Page,
     Part,
+    Row,
     Section,
     Table,
     data_name,
@@ -165,7 +166,9 @@ def _models(models: Sequence[Mapping[str, Any]]) -> list[Part]:
     heads = ("metric", *(model["model"] for model in models))
     parts: list[Part] = []
     for protocol, caption in (("test", "All records"), ("labelled", "Records with a label")):
-        rows = [[of.title, *(estimate(**model[protocol][name]) for model in models)] for name, of in named.items()]
+        rows: list[Row] = [
+            [of.title, *(estimate(**model[protocol][name]) for model in models)] for name, of in named.items()
+        ]
         parts.append(Table(heads, rows, caption, "compact"))
     cost = [
         [
@@ -206,7 +209,7 @@ def _leak(overview: Overview) -> list[Part]:
 
 
 def _pair_table(pairs: Sequence[Comparison], metrics: Sequence[str]) -> Table:
-    rows = []
+    rows: list[Row] = []
     for pair in pairs:
         cells = []
         for name in metrics:

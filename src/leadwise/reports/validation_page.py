@@ -11,7 +11,7 @@ import pandas as pd
 
 from leadwise.datasets.checks.validation import DOCS_FOLDER, FLAGGED_TABLE, PAGE_FILE, RESULTS_FILE, SIGNALS_TABLE
 from leadwise.reports.figure_style import blank
-from leadwise.reports.report_page import Cell, Page, Part, Section, Table, drawn
+from leadwise.reports.report_page import Cell, Page, Part, Row, Section, Table, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +103,7 @@ def _sections(
 
 
 def _outcomes(outcomes: Sequence[Outcome], suites: Mapping[str, Any]) -> Table:
-    rows = [
+    rows: list[Row] = [
         [
             Cell(outcome["says"], outcome["why"], _examples(outcome)),
             Cell(suites[outcome["suite"]]["title"], outcome["severity"], link=f"{DOCS_FOLDER}/{outcome['suite']}.html"),
