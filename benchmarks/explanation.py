@@ -2,7 +2,7 @@
 
 What an explanation marks is removed from the recording, the strongest first; "area" is the mean probability of the
 class while 0 to 40 % are gone, "gain" how much lower that is than when as much is removed at random, with its 95 %
-interval over recordings. Removed stretches are replaced by a line or by the lead's median: each suits one method.
+interval over recordings. Removed stretches are replaced by a line or by the lead's median.
 
     PYTHONPATH=src:tests python benchmarks/explanation.py workspace/ptbxl/store workspace/ptbxl/models/clinical/fusion
 """
@@ -14,11 +14,10 @@ from typing import get_args
 
 import numpy as np
 from deletion import Deletion, Removal, area, deletion_curve, random_attribution
-from keras_explanation import explainable
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store, open_store
-from leadwise.explain import METHODS, Explainable, explain
+from leadwise.explain import Explainable, Patient, explain_together
 from leadwise.memory import keep_freed_memory
 from leadwise.training.prediction import TrainedModel, load_trained
 
@@ -38,44 +37,52 @@ def choose(trained: TrainedModel, store: Store, count: int, seed: int) -> list[t
     return turns[:count]
 
 
+def explainable(trained: TrainedModel) -> Explainable:
+    """A fusion model of the train stage, as ``leadwise.explain`` asks for it."""
+    preprocessing = trained.signal
+    if preprocessing is None:
+        raise SystemExit(f"{trained.name}: received a model without a signal; allowed: a fusion model")
+
+    def answers(windows_mv: np.ndarray, patient: Patient) -> np.ndarray:
+        facts = np.repeat(trained.metadata.transform_one(patient), len(windows_mv), axis=0)
+        inputs = {"signal": preprocessing.standardise(windows_mv), "metadata": facts}
+        return np.asarray(trained.network.predict_on_batch(inputs)["superclasses"])
+
+    return Explainable(answers, preprocessing)
+
+
 def measure(
     model: Explainable, store: Store, row: int, name: str
-) -> tuple[dict[tuple[str, Removal], np.ndarray], list[float]]:
-    """The curves by method and removal, and the seconds that each method took."""
+) -> tuple[dict[tuple[str, Removal], np.ndarray], float]:
+    """The curves by what was marked and how it is removed, and the seconds that the explanation took."""
     signal = store.signals[row].astype(np.float32) / 1000
     facts = store.patients().iloc[row]
     patient = {name: float(facts[name]) for name in ("age", "sex", "height_cm", "weight_kg", "pacemaker")}
     marked = {"random": random_attribution(signal, model.preprocessing.fs_hz, np.random.default_rng(row))}
-    seconds = []
-    for method in METHODS:
-        started = perf_counter()
-        marked[method] = explain(model, signal, patient, name, method=method).attribution
-        seconds.append(perf_counter() - started)
+    started = perf_counter()
+    marked["shapley"] = explain_together(model, signal, patient, [name])[0].attribution
+    seconds = perf_counter() - started
     curves = {
-        (method, removal): deletion_curve(model, signal, patient, name, attribution, removal=removal)
-        for method, attribution in marked.items()
+        (by, removal): deletion_curve(model, signal, patient, name, attribution, removal=removal)
+        for by, attribution in marked.items()
         for removal in REMOVALS
     }
     return curves, seconds
 
 
 def report(names: list[str], curves: dict[tuple[str, Removal], np.ndarray], seconds: np.ndarray) -> None:
-    """One line per method and removal: all classes, then each."""
-    print(f"{len(names)} recordings; median seconds: " + ", ".join(
-        f"{method} {value:.2f}" for method, value in zip(METHODS, np.median(seconds, axis=0), strict=True)
-    ))  # fmt: skip
+    """One line per removal: all classes, then each."""
+    print(f"{len(names)} recordings; median seconds: {np.median(seconds):.2f}")
     for removal in REMOVALS:
-        for method in METHODS:
-            test = Deletion(curves[method, removal], curves["random", removal])
-            gain, interval = test.advantage()
-            gains = area(test.random) - area(test.marked)
-            by_class = "  ".join(f"{name} {gains[np.array(names) == name].mean():.3f}" for name in SUPERCLASSES)
-            areas = f"{area(test.marked).mean():.3f} against {area(test.random).mean():.3f}"
-            print(
-                f"{removal:7s} {method:21s} area {areas}, "
-                f"gain {gain:.3f} [{interval.low:.3f}, {interval.high:.3f}], wins {np.mean(gains > 0):.0%}; {by_class}",
-                flush=True,
-            )
+        test = Deletion(curves["shapley", removal], curves["random", removal])
+        gain, interval = test.advantage()
+        gains = area(test.random) - area(test.marked)
+        by_class = "  ".join(f"{name} {gains[np.array(names) == name].mean():.3f}" for name in SUPERCLASSES)
+        print(
+            f"{removal:7s} area {area(test.marked).mean():.3f} against {area(test.random).mean():.3f}, "
+            f"gain {gain:.3f} [{interval.low:.3f}, {interval.high:.3f}], wins {np.mean(gains > 0):.0%}; {by_class}",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -1,33 +1,21 @@
 """Why a network gave a class its probability: signed attribution per lead and time, one interface for all networks.
 
-Two methods, behind ``explain``:
-
-- ``shapley``, for any network: one wave (P, QRS, ST, T, or what lies between) of one lead is taken out of all beats at
-  once, then the next, until every lead rests; what the log-odds of the class lose at each step is what that wave spoke
-  for it. The mean over orders estimates Shapley values (Castro et al. 2009), each order followed by its reverse
-  (Mitchell et al. 2022). Taking out one wave only, as occlusion does (Zeiler and Fergus 2014), tells too little: other
-  beats and leads still show the same.
-- ``integrated_gradients``, where gradients can be had: Sundararajan et al. 2017, from a recording in which every lead
-  rests at its median.
+One wave (P, QRS, ST, T, or what lies between) of one lead is taken out of all beats at once, then the next, until every
+lead rests; what the log-odds of the class lose at each step is what that wave spoke for it. The mean over orders
+estimates Shapley values (Castro et al. 2009), each order followed by its reverse (Mitchell et al. 2022). Taking out one
+wave only, as occlusion does (Zeiler and Fergus 2014), tells too little: other beats and leads still show the same.
 
 On 150 recordings of fold 9 of PTB-XL that a residual network rightly gives a class (``benchmarks/explanation.py``),
-removing what is marked lowers the probability, averaged while 0 to 40 % of the recording go, by so much more than
-removing at random (95 % interval over recordings):
-
-| removed stretches become | ``shapley`` | ``integrated_gradients`` |
-|---|---|---|
-| a line | 0.494 [0.464, 0.525] | 0.435 [0.401, 0.468] |
-| the lead's median | 0.492 [0.463, 0.522] | 0.566 [0.539, 0.592] |
-
-Each is ahead with the replacement that it was made with. ``shapley`` is the default: it does not care which, and it
-needs no gradients, so that a served network gives the explanation that a report does.
+replacing what is marked by a line lowers the probability, averaged while 0 to 40 % of the recording go, by 0.494 more
+than replacing as much at random (95 % interval over recordings 0.464 to 0.525); replacing it by the lead's median, by
+0.492 (0.463 to 0.522). Integrated gradients (Sundararajan et al. 2017) reached 0.435 and 0.566, and need gradients,
+which a served network does not have.
 
 numpy and scipy only: a served network explains itself without the stack that trained it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +27,10 @@ from leadwise.ecg.waves import Pieces, cut_into_pieces, taken_out
 
 Floats = NDArray[np.float32]
 Patient = Mapping[str, float | None]
-Method = Literal["shapley", "integrated_gradients"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 WINDOWS_PER_BATCH = 64
 ORDERS = 4
 """Half of them are the reverse of the others."""
-STEPS = 16
-"""Points on the way from the resting recording to the real one, in the middle of equal steps."""
 
 
 class ExplanationError(LeadwiseError):
@@ -61,14 +45,11 @@ class Explainable:
         answers: ``(window, samples, 12)`` float32 in mV and the patient -> ``(window, class)`` probabilities. Called
             with windows of ``preprocessing.window_samples`` samples.
         preprocessing: rate and windows of the network.
-        gradients: windows, patient and the index of a class -> gradients of that class's log-odds by the samples, of
-            the shape of the windows, per mV; ``None`` for networks without, such as ONNX.
         classes: names, in the order of the probabilities.
     """
 
     answers: Callable[[Floats, Patient], np.ndarray]
     preprocessing: SignalPreprocessing
-    gradients: Callable[[Floats, Patient, int], np.ndarray] | None = None
     classes: Sequence[str] = SUPERCLASSES
 
 
@@ -78,7 +59,7 @@ class Explanation:
 
     Attributes:
         superclass: the class.
-        method: what made it.
+        method: what made it: ``shapley``.
         probability: of the class, as the network gave it for the windows that were explained.
         attribution: ``(time, 12)`` float32; above 0 speaks for the class. In log-odds per second: its sum over a piece
             of a lead, divided by ``fs_hz``, is what the piece added to the log-odds.
@@ -87,7 +68,7 @@ class Explanation:
     """
 
     superclass: str
-    method: Method
+    method: str
     probability: float
     attribution: Floats
     fs_hz: float
@@ -101,46 +82,6 @@ class Explanation:
         return [piece for piece in ranked[:count] if sign * piece[2] > 0]
 
 
-def explain(
-    model: Explainable,
-    signal_mv: np.ndarray,
-    patient: Patient,
-    superclass: str,
-    *,
-    method: Method = "shapley",
-    orders: int = ORDERS,
-    seed: int = 0,
-) -> Explanation:
-    """Attribute one class's log-odds to the leads and times of a recording.
-
-    The fewest of the network's windows that cover the recording are explained: 4 of 7 where they overlap by half. For
-    10 s, ``shapley`` asks for 240 windows per order and ``integrated_gradients`` for 64 gradients.
-
-    Args:
-        model: the network.
-        signal_mv: ``(time, 12)`` in mV at the network's rate, leads in the order of ``LEADS``; one window or longer.
-        patient: what is known of the patient; it stays as it is.
-        superclass: one of ``model.classes``.
-        method: which.
-        orders: of ``shapley``; an even number is best. More are steadier and slower.
-        seed: of the orders; the same gives the same explanation.
-
-    Raises:
-        ExplanationError: the recording has another shape, is too short or not finite; the class or the method is
-            unknown, there are no orders, or the network has no gradients.
-    """
-    if method == "shapley":
-        (explained,) = explain_together(model, signal_mv, patient, [superclass], orders=orders, seed=seed)
-        return explained
-    signal, k = _checked(model, signal_mv, superclass, method)
-    pieces = cut_into_pieces(signal, model.preprocessing.fs_hz)
-    starts = _covering_starts(model.preprocessing, len(signal))
-    base = _ask(model, _windows(model, signal, starts), patient)[:, k]
-    density = _integrate(model, signal, patient, k, starts)
-    effects = np.stack([density[piece].sum(axis=0) for piece in pieces.members]) / model.preprocessing.fs_hz
-    return _explanation(model, superclass, method, float(base.mean()), density, pieces, effects)
-
-
 def explain_together(
     model: Explainable,
     signal_mv: np.ndarray,
@@ -150,12 +91,24 @@ def explain_together(
     orders: int = ORDERS,
     seed: int = 0,
 ) -> list[Explanation]:
-    """What ``explain`` says of each class by ``shapley``, for the price of one: the network answers all of them.
+    """Attribute the log-odds of each class to the leads and times of a recording: the network answers all at once.
+
+    The fewest of the network's windows that cover the recording are explained: 4 of 7 where they overlap by half. For
+    10 s, the network is asked for 240 windows per order.
+
+    Args:
+        model: the network.
+        signal_mv: ``(time, 12)`` in mV at the network's rate, leads in the order of ``LEADS``; one window or longer.
+        patient: what is known of the patient; it stays as it is.
+        superclasses: of ``model.classes``.
+        orders: an even number is best. More are steadier and slower.
+        seed: of the orders; the same gives the same explanation.
 
     Raises:
-        ExplanationError: as ``explain``.
+        ExplanationError: the recording has another shape, is too short or not finite; a class is unknown, or there are
+            no orders.
     """
-    checked = [_checked(model, signal_mv, superclass, "shapley") for superclass in superclasses]
+    checked = [_checked(model, signal_mv, superclass) for superclass in superclasses]
     if not checked:
         return []
     signal, classes = checked[0][0], [k for _, k in checked]
@@ -166,45 +119,29 @@ def explain_together(
     found = []
     for superclass, k in zip(superclasses, classes, strict=True):
         density = _spread(effects[..., k], pieces, signal, model.preprocessing.fs_hz)
-        found.append(_explanation(model, superclass, "shapley", float(base[k]), density, pieces, effects[..., k]))
+        by_wave = {
+            wave: dict(zip(LEADS, row.tolist(), strict=True))
+            for wave, row in zip(pieces.names, effects[..., k], strict=True)
+        }
+        fs_hz, attribution = model.preprocessing.fs_hz, density.astype(np.float32)
+        found.append(Explanation(superclass, "shapley", float(base[k]), attribution, fs_hz, by_wave))
     return found
-
-
-def _explanation(
-    model: Explainable,
-    superclass: str,
-    method: Method,
-    probability: float,
-    density: NDArray[np.float64],
-    pieces: Pieces,
-    effects: NDArray[np.float64],
-) -> Explanation:
-    return Explanation(
-        superclass=superclass,
-        method=method,
-        probability=probability,
-        attribution=density.astype(np.float32),
-        fs_hz=model.preprocessing.fs_hz,
-        effects={
-            wave: dict(zip(LEADS, row.tolist(), strict=True)) for wave, row in zip(pieces.names, effects, strict=True)
-        },
-    )
 
 
 def probabilities(model: Explainable, signals_mv: np.ndarray, patient: Patient, superclass: str) -> NDArray[np.float64]:
     """The class's probability ``(record,)`` of changed recordings ``(record, time, 12)`` of one patient.
 
-    Over the same windows as ``explain``; it raises the same.
+    Over the same windows as ``explain_together``; it raises the same.
     """
     starts = _covering_starts(model.preprocessing, np.shape(signals_mv)[1])
     found = []
     for signal_mv in signals_mv:
-        signal, k = _checked(model, signal_mv, superclass, "shapley")
+        signal, k = _checked(model, signal_mv, superclass)
         found.append(_ask(model, _windows(model, signal, starts), patient)[:, k].mean())
     return np.array(found)
 
 
-def _checked(model: Explainable, signal_mv: np.ndarray, superclass: str, method: str) -> tuple[Floats, int]:
+def _checked(model: Explainable, signal_mv: np.ndarray, superclass: str) -> tuple[Floats, int]:
     signal = np.asarray(signal_mv, dtype=np.float32)
     needed = model.preprocessing.window_samples
     if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < needed:
@@ -215,12 +152,6 @@ def _checked(model: Explainable, signal_mv: np.ndarray, superclass: str, method:
         raise ExplanationError("signal: received NaN or infinity; allowed: finite mV")
     if superclass not in model.classes:
         raise ExplanationError(f"superclass: received {superclass!r}; allowed: {', '.join(model.classes)}")
-    if method not in METHODS:
-        raise ExplanationError(f"method: received {method!r}; allowed: {', '.join(METHODS)}")
-    if method == "integrated_gradients" and model.gradients is None:
-        raise ExplanationError(
-            "method: received integrated_gradients for a network without gradients; allowed: shapley"
-        )
     return signal, list(model.classes).index(superclass)
 
 
@@ -296,21 +227,3 @@ def _spread(effects: NDArray[np.float64], pieces: Pieces, signal: Floats, fs_hz:
         total = moved.sum(axis=0)
         density[members] = effect * np.divide(moved, total, out=np.zeros(moved.shape), where=total > 0) * fs_hz
     return density
-
-
-def _integrate(
-    model: Explainable, signal: Floats, patient: Patient, k: int, starts: Sequence[int]
-) -> NDArray[np.float64]:
-    """Integrated gradients of each window's log-odds over the number of windows, ``(time, lead)`` per second."""
-    if model.gradients is None:
-        raise ExplanationError("gradients: received none; allowed: a function")
-    rest = np.median(signal, axis=0)
-    steps = ((np.arange(STEPS) + 0.5) / STEPS).astype(np.float32)[:, np.newaxis, np.newaxis]
-    total, count = np.zeros(signal.shape), np.zeros((len(signal), 1))
-    for start in starts:
-        stretch = slice(start, start + model.preprocessing.window_samples)
-        away = signal[stretch] - rest
-        slopes = np.asarray(model.gradients(rest + steps * away, patient, k), dtype=np.float64)
-        total[stretch] += slopes.mean(axis=0) * away
-        count[stretch] += 1
-    return total / count / len(starts) * model.preprocessing.fs_hz

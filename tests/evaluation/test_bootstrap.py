@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from leadwise.evaluation.bootstrap import (
-    bootstrap_intervals,
-    bootstrap_replicates,
-    centred,
-    patient_weights,
-    percentile_interval,
-)
+from leadwise.evaluation.bootstrap import Estimate, Interval, centred, estimates, patient_weights
 from leadwise.evaluation.metric_registry import all_metrics
 
 generator = np.random.default_rng(0)
 PATIENTS = generator.integers(0, 120, 200)
 LABELS = (generator.random((200, 5)) < 0.3).astype(np.float32)
 PROBABILITIES = 1 / (1 + np.exp(-(generator.normal(size=(200, 5)) + 2 * LABELS - 1)))
+
+
+def intervals(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, Interval]:
+    found = estimates(partial(all_metrics, labels, probabilities), weights)
+    return {name: estimate.interval for name, estimate in found.items()}
 
 
 def test_records_of_one_patient_are_drawn_together() -> None:
@@ -43,7 +42,7 @@ def test_intervals_equal_an_explicit_resampling() -> None:
         rows = np.repeat(np.arange(200), one)
         areas.append(roc_auc_score(LABELS[rows], PROBABILITIES[rows], average="macro"))
         scores.append(f1_score(LABELS[rows], PROBABILITIES[rows] >= 0.5, average="macro"))
-    found = bootstrap_intervals(partial(all_metrics, LABELS, PROBABILITIES), weights)
+    found = intervals(LABELS, PROBABILITIES, weights)
     for name, replicates in (("macro_auroc", areas), ("macro_f1", scores)):
         assert (found[name].low, found[name].high) == pytest.approx(tuple(np.quantile(replicates, [0.025, 0.975])))
         assert found[name].replicates == 30
@@ -51,11 +50,9 @@ def test_intervals_equal_an_explicit_resampling() -> None:
 
 def test_a_second_copy_of_every_record_makes_no_interval_narrower() -> None:
     """Copies belong to the same patient: they hold no new information, and a bootstrap by record would miss that."""
-    once = bootstrap_intervals(partial(all_metrics, LABELS, PROBABILITIES), patient_weights(PATIENTS, 100, 4))
+    once = intervals(LABELS, PROBABILITIES, patient_weights(PATIENTS, 100, 4))
     doubled = [np.concatenate([array, array]) for array in (LABELS, PROBABILITIES)]
-    twice = bootstrap_intervals(
-        partial(all_metrics, *doubled), patient_weights(np.concatenate([PATIENTS, PATIENTS]), 100, 4)
-    )
+    twice = intervals(*doubled, patient_weights(np.concatenate([PATIENTS, PATIENTS]), 100, 4))
     for name, interval in once.items():
         assert (twice[name].low, twice[name].high) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
@@ -63,21 +60,13 @@ def test_a_second_copy_of_every_record_makes_no_interval_narrower() -> None:
 def test_a_class_that_vanishes_from_replicates_is_left_out_of_them() -> None:
     labels = LABELS.copy()
     labels[:, 4] = 0
+    never = intervals(labels, PROBABILITIES, patient_weights(PATIENTS, 20, 5))["macro_auroc"]
+    assert (never.replicates, never.bounds()) == (0, [None, None])
     labels[PATIENTS[0] == PATIENTS, 4] = 1
-    found = bootstrap_intervals(partial(all_metrics, labels, PROBABILITIES), patient_weights(PATIENTS, 300, 5))
+    found = intervals(labels, PROBABILITIES, patient_weights(PATIENTS, 300, 5))
     assert 150 < found["auroc/HYP"].replicates < 240  # a patient is drawn in 63 % of the replicates
     assert found["auroc/HYP"].low <= found["auroc/HYP"].high
     assert found["auroc/NORM"].replicates == 300
-
-
-def test_a_class_that_is_never_there_has_no_interval() -> None:
-    labels = LABELS.copy()
-    labels[:, 4] = 0
-    interval = bootstrap_intervals(partial(all_metrics, labels, PROBABILITIES), patient_weights(PATIENTS, 20, 5))[
-        "macro_auroc"
-    ]
-    assert interval.replicates == 0
-    assert np.isnan([interval.low, interval.high]).all()
 
 
 def test_a_calibration_error_lies_in_its_interval_once_centred() -> None:
@@ -85,10 +74,9 @@ def test_a_calibration_error_lies_in_its_interval_once_centred() -> None:
     generator = np.random.default_rng(8)
     p = generator.random((400, 5))
     y = (generator.random(p.shape) < p).astype(float)
-    drawn = bootstrap_replicates(partial(all_metrics, y, p), patient_weights(np.arange(400), 200, 6))["ece"]
-    value = float(all_metrics(y, p)["ece"])
-    assert percentile_interval(drawn).low > value
-    interval = percentile_interval(centred(drawn, value))
-    assert interval.low < value < interval.high
-    assert centred(drawn, 0.0).min() == 0
-    assert np.isnan(centred(np.full(3, np.nan), 0.5)).all()
+    drawn = estimates(partial(all_metrics, y, p), patient_weights(np.arange(400), 200, 6))["ece"]
+    assert drawn.interval.low > drawn.value
+    shifted = centred(drawn)
+    assert shifted.interval.low < drawn.value < shifted.interval.high
+    assert centred(Estimate(0.0, drawn.replicates)).replicates.min() == 0
+    assert np.isnan(centred(Estimate(0.5, np.full(3, np.nan))).replicates).all()

@@ -4,19 +4,22 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss as reference_log_loss
 
 from leadwise.calibration import Calibration, logit
+from leadwise.evaluation import calibration
 from leadwise.evaluation.calibration import (
     FEWEST_PATIENTS,
+    PRIOR_SD,
     TEMPERATURE_RANGE,
     choose_calibration,
-    cross_validated_losses,
-    fit_per_class,
+    choose_method,
+    fit,
     fit_temperature,
-    log_loss,
+    patient_parts,
 )
+from leadwise.evaluation.metrics import log_loss
 
 
 def true_and_stated(seed: int, temperature: float, records: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -33,11 +36,6 @@ def shifted(seed: int, records: int = 2000) -> tuple[np.ndarray, np.ndarray]:
     return y, 1 / (1 + np.exp(-(logit(p) + np.array([0.6, -0.6, 0.3, -0.3, 0.5]))))
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_a_known_temperature_is_found(temperature: float) -> None:
-    assert fit_temperature(*true_and_stated(0, temperature)) == pytest.approx(temperature, rel=0.05)
-
-
 def test_no_temperature_on_a_grid_is_better() -> None:
     y, p = true_and_stated(1, 1.7, records=300)
     best = log_loss(y, Calibration.of_temperature(fit_temperature(y, p)).apply(p)).mean()
@@ -49,14 +47,16 @@ def test_perfect_separation_ends_at_the_edge_of_the_range() -> None:
     y = np.tile([[0, 1]], (20, 3))[:, :5].astype(float)
     p = np.clip(y, 0.1, 0.9)
     assert TEMPERATURE_RANGE[0] <= fit_temperature(y, p) < 0.06
-    lines = fit_per_class(np.vstack([y, 1 - y]), np.vstack([p, 1 - p]))
+    lines = fit("per_class", np.vstack([y, 1 - y]), np.vstack([p, 1 - p]))
     assert max(lines.slope) <= 1 / TEMPERATURE_RANGE[0]
     assert min(lines.slope) > 1
 
 
-def test_lines_are_those_of_a_logistic_regression() -> None:
+@pytest.mark.parametrize("prior", [False, True])
+def test_lines_are_those_of_a_logistic_regression(prior: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "PRIOR_SD", (1e4, 1e4))
     y, p = shifted(2)
-    found = fit_per_class(y, p)
+    found = fit("per_class", y, p, prior=prior)
     for k in range(5):
         reference = LogisticRegression(C=1e6, tol=1e-9).fit(logit(p[:, [k]]), y[:, k])
         assert found.slope[k] == pytest.approx(reference.coef_[0, 0], rel=1e-3)
@@ -66,19 +66,13 @@ def test_lines_are_those_of_a_logistic_regression() -> None:
 def test_a_class_with_one_value_stays_as_it_is() -> None:
     y, p = shifted(3, records=100)
     y[:, 4], y[:, 0] = 0, 1
-    found = fit_per_class(y, p)
+    found = fit("per_class", y, p)
     assert (found.slope[0], found.intercept[0]) == (found.slope[4], found.intercept[4]) == (1, 0)
 
 
 def test_probabilities_that_say_the_opposite_keep_a_slope_above_0() -> None:
     y, p = shifted(4, records=300)
-    assert min(fit_per_class(y, 1 - p).slope) > 0
-
-
-def test_log_loss_is_that_of_scikit_learn() -> None:
-    y, p = true_and_stated(5, 1.0, records=200)
-    assert log_loss(y, p).mean() == pytest.approx(reference_log_loss(y.ravel(), p.ravel()))
-    assert np.isfinite(log_loss([[1.0, 0.0]], [[0.0, 1.0]])).all()
+    assert min(fit("per_class", y, 1 - p).slope) > 0
 
 
 def test_lines_are_taken_where_they_help_other_patients() -> None:
@@ -106,11 +100,43 @@ def test_few_patients_get_a_temperature() -> None:
     json.dumps(chosen.to_dict(), allow_nan=False)
 
 
-def test_a_patient_is_never_on_both_sides() -> None:
-    """Were records of a patient parted, a copy of a record would have been seen by the fit."""
-    y, p = shifted(9, records=400)
-    together = np.tile(np.arange(len(y)), 2)
-    copied = cross_validated_losses(np.tile(y, (2, 1)), np.tile(p, (2, 1)), together, seed=3)
-    once = cross_validated_losses(y, p, np.arange(len(y)), seed=3)
-    for method, losses in copied.items():
-        np.testing.assert_allclose(losses, np.tile(once[method], 2), atol=1e-3)
+@pytest.mark.parametrize("positives", [0, 1, 5, 60])
+def test_with_the_prior_the_line_is_the_one_of_largest_posterior(positives: int) -> None:
+    rng = np.random.default_rng(positives)
+    labels = np.zeros((400, 1))
+    labels[:positives] = 1
+    probabilities = np.clip(rng.beta(0.5, 4, (400, 1)) + 0.6 * labels, 0, 1)
+    x, y = logit(probabilities)[:, 0], labels[:, 0]
+
+    def loss(line: np.ndarray) -> float:
+        scores = line[0] * x + line[1]
+        prior = np.square((line - [1, 0]) / PRIOR_SD).sum() / 2
+        return float((np.logaddexp(0, scores) - y * scores).sum() + prior)
+
+    reference = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9}).x
+    found = fit("per_class", labels, probabilities, prior=True)
+    np.testing.assert_allclose([found.slope[0], found.intercept[0]], reference, atol=1e-4)
+
+
+def test_the_method_that_fits_other_patients_best_is_chosen() -> None:
+    patients = np.arange(2000) // 2
+    assert choose_method(*true_and_stated(3, 2.0, 2000), patients)[0] == "temperature"
+    askew = shifted(4)
+    method, losses = choose_method(*askew, patients)
+    assert method == "per_class"
+    assert losses["per_class"] < losses["temperature"] < losses["none"]
+    # Where nothing is wrong, next to nothing is changed.
+    straight = true_and_stated(5, 1.0, 2000)
+    fitted = fit(choose_method(*straight, patients)[0], *straight, prior=True)
+    np.testing.assert_allclose(fitted.apply(straight[1]), straight[1], atol=0.03)
+    assert choose_method(np.empty((9, 0)), np.empty((9, 0)), np.arange(9)) == ("none", {})
+    assert fit("per_class", np.empty((9, 0)), np.empty((9, 0)), prior=True).classes == ()
+
+
+def test_no_patient_is_fitted_and_judged_on() -> None:
+    patients = np.random.default_rng(0).integers(0, 40, 300)
+    judged_rows = []
+    for fitted, judged in patient_parts(patients):
+        assert not set(patients[fitted]) & set(patients[judged])
+        judged_rows += judged.tolist()
+    assert sorted(judged_rows) == list(range(300))

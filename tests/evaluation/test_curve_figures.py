@@ -9,13 +9,17 @@ from matplotlib.text import Text
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.evaluation.decisions import Decision
+from leadwise.evaluation.thresholds import RECORD, coverage_risk
 from leadwise.reports.curve_figures import (
-    CLASS_COLOURS,
+    LEAST_COVERAGE,
     confusion_figure,
+    coverage_risk_figure,
     pr_figure,
     reliability_figure,
     roc_figure,
 )
+from leadwise.reports.figure_style import CLASS_COLOURS
 
 generator = np.random.default_rng(0)
 LABELS = (generator.random((200, 5)) < 0.3).astype(np.float32)
@@ -40,6 +44,13 @@ def test_the_area_below_a_drawn_curve_is_the_metric(name: str) -> None:
     recall, precision = curve(figure, name)
     assert -(np.diff(recall) * precision[:-1]).sum() == pytest.approx(average_precision_score(y, p))
     assert f"{name}  AP {average_precision_score(y, p):.3f}" in texts(figure)
+
+
+def test_other_classes_than_the_five_are_drawn() -> None:
+    classes = ("AFIB", "PVC")
+    for draw in (roc_figure, pr_figure, confusion_figure):
+        shown = "\n".join(texts(draw(LABELS[:, :2], PROBABILITIES[:, :2], classes=classes)))
+        assert all(name in shown for name in classes)
 
 
 def test_a_class_with_one_value_is_named_and_not_drawn() -> None:
@@ -70,3 +81,23 @@ def test_every_figure_can_be_saved_even_of_one_record() -> None:
             buffer = io.BytesIO()
             figure.savefig(buffer, dpi=50)
             assert buffer.tell() > 2_000
+
+
+def test_the_curves_and_the_dots_are_those_of_the_decision() -> None:
+    generator = np.random.default_rng(0)
+    p = 1 / (1 + np.exp(-generator.normal(-1, 2, (600, 5))))
+    y = (generator.random(p.shape) < p).astype(float)
+    decision = Decision.choose(y, p)
+    calibrated = decision.calibration.apply(p)
+    figure = coverage_risk_figure(y, calibrated, decision.thresholds, decision.uncertain, title="Here")
+    assert type(figure) is Figure
+    curves = coverage_risk(y, calibrated, list(decision.thresholds.values()))
+    left, right = figure.axes
+    for name in SUPERCLASSES:
+        line, dot = (one for one in left.lines if one.get_color() == CLASS_COLOURS[name])
+        shown = curves[name].coverage >= LEAST_COVERAGE
+        np.testing.assert_allclose(line.get_ydata(), curves[name].risk[shown])
+        assert float(dot.get_xdata()[0]) == pytest.approx(0.9, abs=0.01)
+        assert f"AURC {curves[name].aurc:.3f}" in str(line.get_label())
+    np.testing.assert_allclose(right.lines[0].get_ydata()[-1], curves[RECORD].full_risk)
+    assert figure.get_suptitle() == "Here"

@@ -1,24 +1,19 @@
 """A decision keeps every policy side by side, reads as before, and its measures on any rows are right."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.bootstrap import patient_weights
+from leadwise.evaluation.bootstrap import estimates, patient_weights
 from leadwise.evaluation.calibration import fit_temperature
-from leadwise.evaluation.decisions import (
-    POLICIES,
-    Decision,
-    DecisionError,
-    DecisionRules,
-    band_values,
-    policy_intervals,
-    policy_metrics,
-)
-from leadwise.evaluation.thresholds import TARGETS, Target, misses_allowed, reaching
+from leadwise.evaluation.decisions import POLICIES, Decision, band_values, policy_metrics
+from leadwise.evaluation.metrics import MetricInput
+from leadwise.evaluation.thresholds import TARGETS, ThresholdError, misses_allowed
+from leadwise.policies import is_uncertain
 
 
 def true_and_stated(seed: int, temperature: float = 1.7, records: int = 3000) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +30,7 @@ def test_it_reads_as_before_and_holds_every_policy() -> None:
     content = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
     assert content["temperature"] == pytest.approx(fit_temperature(y, p))
     assert (content["policy"], content["chosen_on"]) == ("best_f1", "fold 9")
-    assert tuple(content["policies"]) == POLICIES
+    assert list(content["policies"]) == list(POLICIES)
     for policy in content["policies"].values():
         assert tuple(policy["thresholds"]) == tuple(policy["uncertain"]) == SUPERCLASSES
         for name, (low, high) in policy["uncertain"].items():
@@ -45,43 +40,21 @@ def test_it_reads_as_before_and_holds_every_policy() -> None:
     assert content["positives"] == dict(zip(SUPERCLASSES, y.sum(axis=0).astype(int).tolist(), strict=True))
 
 
-def test_another_policy_may_be_used_without_choosing_again() -> None:
-    y, p = true_and_stated(1)
-    decision = Decision.choose(y, p)
-    switched = decision.using("target_sensitivity")
-    assert switched == Decision.choose(y, p, rules=DecisionRules(policy="target_sensitivity"))
-    assert switched.to_dict()["thresholds"] == decision.to_dict()["policies"]["target_sensitivity"]["thresholds"]
-    with pytest.raises(DecisionError, match="received 'best_mcc'; allowed: best_f1, target_sensitivity, youden"):
-        decision.using("best_mcc")
-
-
 def test_targets_are_reached_on_the_choosing_rows() -> None:
     y, p = true_and_stated(2)
-    decision = Decision.choose(y, p).using("target_sensitivity")
+    decision = Decision.choose(y, p)
     reached = policy_metrics(y, decision.calibration.apply(p), decision=decision)
     for name, target in TARGETS.items():
         count = int((y[:, SUPERCLASSES.index(name)] == (target.measure == "sensitivity")).sum())
         expected = 1 - misses_allowed(count, target.value, 0.9) / count
         assert reached[f"decision/target_sensitivity/{target.measure}/{name}"] == pytest.approx(expected)
         assert expected >= target.value
+    with pytest.raises(ThresholdError, match="targets: received none for AFIB"):
+        Decision.choose(y, p, ("AFIB", *SUPERCLASSES[1:]))
     assert decision.policies["target_sensitivity"].rule == (
         "NORM specificity 95%, MI sensitivity 95%, STTC sensitivity 90%, CD sensitivity 90%, HYP sensitivity 90% "
         "on new records with 90% confidence"
     )
-
-
-def test_targets_and_coverage_can_be_asked_for() -> None:
-    y, p = true_and_stated(3)
-    targets = {name: Target("sensitivity", 0.8) for name in SUPERCLASSES}
-    decision = Decision.choose(y, p, rules=DecisionRules("target_sensitivity", targets, confidence=0.5, coverage=0.7))
-    calibrated = decision.calibration.apply(p)
-    assert decision.thresholds["HYP"] == reaching(y[:, 4], calibrated[:, 4], targets["HYP"], 0.5)
-    measured = policy_metrics(y, calibrated, decision=decision)
-    for name in SUPERCLASSES:
-        assert measured[f"decision/target_sensitivity/sensitivity/{name}"] == pytest.approx(0.8, abs=0.005)
-        assert measured[f"decision/target_sensitivity/coverage/{name}"] == pytest.approx(0.7, abs=0.005)
-    with pytest.raises(DecisionError, match="targets: received none for NORM, HYP; allowed: one per class"):
-        Decision.choose(y, p, rules=DecisionRules(targets={name: TARGETS[name] for name in ("MI", "STTC", "CD")}))
 
 
 def test_any_calibration_may_stand_before_the_thresholds() -> None:
@@ -95,23 +68,22 @@ def test_any_calibration_may_stand_before_the_thresholds() -> None:
     assert Calibration.from_dict(decision.to_dict()) == shifted
 
 
-def test_reports_and_doubts_follow_the_policy_in_use() -> None:
+def test_a_band_leaves_a_tenth_of_the_records_open() -> None:
     y, p = true_and_stated(5)
-    for name in POLICIES:
-        decision = Decision.choose(y, p).using(name)
-        calibrated = decision.calibration.apply(p)
-        limits = np.array([decision.policies[name].thresholds[label] for label in SUPERCLASSES])
-        np.testing.assert_array_equal(decision.reported(calibrated), calibrated >= limits)
-        assert decision.unsure(calibrated).mean(axis=0) == pytest.approx([0.1] * 5, abs=0.001)
-        assert decision.unsure(limits).all()
-        assert not decision.unsure(np.array([[0.0] * 5, [1.0] * 5])).any()
+    decision = Decision.choose(y, p)
+    calibrated = decision.calibration.apply(p)
+    for policy in decision.policies.values():
+        bands = policy.bands()
+        assert is_uncertain(calibrated, bands).mean(axis=0) == pytest.approx([0.1] * 5, abs=0.001)
+        assert is_uncertain(policy.limits(), bands).all()
+        assert not is_uncertain([[0.0] * 5, [1.0] * 5], bands).any()
 
 
 def test_band_values_are_those_of_counting() -> None:
     y, p = true_and_stated(6, 1.0, 500)
     thresholds, bands = [0.4] * 5, [(0.25, 0.6)] * 5
     wrong, inside = (p >= 0.4) != y, (p >= 0.25) & (p <= 0.6)
-    found = band_values(y, p, thresholds, bands)
+    found = band_values(MetricInput(y, p, thresholds), bands)
     for k in range(5):
         assert found["coverage"][k] == pytest.approx(1 - inside[:, k].mean())
         assert found["risk"][k] == pytest.approx(wrong[~inside[:, k], k].mean())
@@ -122,7 +94,7 @@ def test_band_values_are_those_of_counting() -> None:
 
 
 def test_a_band_that_nobody_is_in_has_no_risk() -> None:
-    found = band_values(np.ones((4, 1)), np.full((4, 1), 0.9), [0.5], [(0.4, 0.6)])
+    found = band_values(MetricInput(np.ones((4, 1)), np.full((4, 1), 0.9), [0.5]), [(0.4, 0.6)])
     assert np.isnan(found["uncertain_risk"]).all()
     assert found["coverage"] == found["risk"] + 1 == 1
 
@@ -133,10 +105,8 @@ def test_intervals_are_by_patient_and_hold_what_new_records_show() -> None:
     y, p = true_and_stated(8, records=800)
     calibrated = decision.calibration.apply(p)
     weights = patient_weights(np.arange(800) // 2, 100, seed=1)
-    intervals = policy_intervals(y, calibrated, weights, decision=decision)
-    measured = policy_metrics(y, calibrated, decision=decision)
-    assert intervals.keys() == measured.keys()
+    measured = estimates(partial(policy_metrics, y, calibrated, decision=decision), weights)
     assert {"decision/youden/ppv/CD", "decision/target_sensitivity/aurc/record"} <= measured.keys()
-    for name, interval in intervals.items():
-        assert interval.low <= measured[name] <= interval.high
-        assert interval.high - interval.low < 0.4
+    for found in measured.values():
+        assert found.interval.low <= found.value <= found.interval.high
+        assert found.interval.high - found.interval.low < 0.4

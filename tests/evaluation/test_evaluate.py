@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -28,6 +27,10 @@ def leave(evaluation: Evaluation, folder: Path, run_id: str | None = None) -> di
     content = evaluation.to_dict(run_id)
     file.write_text(json.dumps(content, allow_nan=False))
     return content
+
+
+def intervals(evaluation: Evaluation) -> dict[str, list[float | None]]:
+    return {name: figure.interval.bounds() for name, figure in evaluation.metrics.items()}
 
 
 def with_labels(store: Store, fold: int, value: bool) -> Store:
@@ -75,29 +78,10 @@ def test_figures_are_those_of_the_written_predictions(written: Path) -> None:
     ]
 
 
-def test_calibration_changes_certainty_and_no_ranking(evaluation: Evaluation) -> None:
-    test = evaluation.predictions[evaluation.predictions["strat_fold"] == 10]
-    for name in SUPERCLASSES:
-        by_raw = test.sort_values(f"raw_{name}")
-        assert by_raw[f"p_{name}"].is_monotonic_increasing
-        assert ((test[f"p_{name}"] >= 0.5) == (test[f"raw_{name}"] >= 0.5)).all()
-
-
-def test_logged_metrics_are_finite_numbers_with_names_that_group(evaluation: Evaluation) -> None:
-    logged = evaluation.logged_metrics()
-    assert np.isfinite(list(logged.values())).all()
-    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/exact_match"):
-        assert f"test/{name}" in logged
-        assert f"test/labelled/{name}" in logged
-    assert logged["test/macro_auroc_low"] <= logged["test/macro_auroc"] <= logged["test/macro_auroc_high"]
-    assert {"test/labelled/binary_accuracy_low", "val/binary_accuracy", "decision/temperature"} <= logged.keys()
-    assert ("val/macro_auroc" in logged) == ("val/macro_auroc" not in evaluation.undefined)
-
-
 def test_the_same_seed_gives_the_same_intervals(store: Store, evaluation: Evaluation, guesser: MakeGuesser) -> None:
     again = evaluate_model(guesser(store), store, bootstrap=200, seed=1)
-    assert again.intervals == evaluation.intervals
-    assert evaluate_model(guesser(store), store, bootstrap=200, seed=2).intervals != evaluation.intervals
+    assert intervals(again) == intervals(evaluation)
+    assert intervals(evaluate_model(guesser(store), store, bootstrap=200, seed=2)) != intervals(evaluation)
 
 
 def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
@@ -114,7 +98,7 @@ def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path
 
 def test_no_labelled_row_leaves_the_headline(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:
     found = evaluate_model(guesser(store), with_labels(store, 10, value=False), bootstrap=100, seed=1)
-    assert found.metrics["test/floor/binary_accuracy"] == 1
+    assert found.metrics["test/floor/binary_accuracy"].value == 1
     assert not any(name.startswith("test/labelled/") for name in found.metrics)
     leave(found, tmp_path)
     assert "n/a" in terminal_table(write_summary(tmp_path))

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage, imread
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -87,12 +87,6 @@ def test_it_is_said_in_words() -> None:
     )
 
 
-def test_nothing_marked_is_nothing_shaded() -> None:
-    figure = draw_explanation(record(), explanation({}))
-    assert all(colours[:, 3].max() == 0 for _, _, colours in shaded(figure))
-    assert "For: little" in texts(figure)
-
-
 def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
     plain, shadowed = draw_ecg(record()), draw_explanation(record(), explanation({"V1": (6.0, 6.5, 1.0)}))
     sizes = [
@@ -108,33 +102,11 @@ def test_another_recording_is_refused() -> None:
         draw_explanation(record(), explanation({}, seconds=8.0))
 
 
-@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
-def test_every_format_is_written_and_nothing_global_is_touched(suffix: str) -> None:
+def test_a_figure_is_written_and_nothing_global_is_touched() -> None:
     before = dict(matplotlib.rcParams)
     figure, buffer = draw_explanation(record(), explanation({"V1": (6.0, 6.5, 1.0)})), io.BytesIO()
     assert type(figure) is Figure
-    figure.savefig(buffer, format=suffix, dpi=50)
+    assert all(colours[:, 3].max() == 0 for _, _, colours in shaded(draw_explanation(record(), explanation({}))))
+    figure.savefig(buffer, dpi=50)
     assert len(buffer.getvalue()) > 5_000
     assert dict(matplotlib.rcParams) == before
-
-
-def test_for_and_against_differ_in_grey() -> None:
-    """Printed without colour: hatching alternates light and dark, the plain shade does not."""
-    marks = {"V1": (5.5, 7.0, 1.0), "V2": (5.5, 7.0, -1.0)}
-    buffer = io.BytesIO()
-    figure = draw_explanation(record(), explanation(marks))
-    figure.savefig(buffer, dpi=254)
-    buffer.seek(0)
-    grey = imread(buffer)[..., :3] @ [0.299, 0.587, 0.114]
-    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
-    columns = []
-    for image, row_mm in zip([a for a in paper.get_children() if isinstance(a, AxesImage)], range(13), strict=True):
-        colours = np.asarray(image.get_array())[0]
-        if colours[:, 3].max() > 0.5:
-            left, right, bottom, top = image.get_extent()
-            corner = paper.transData.transform([(left + 25, bottom + 1), (left + 35, bottom + 9)])
-            (x0, y0), (x1, y1) = np.round(corner).astype(int)
-            columns.append(grey[len(grey) - y1 : len(grey) - y0, x0:x1].std())
-            assert row_mm >= 0 and top > bottom and right > left
-    assert len(columns) == 2
-    assert columns[1] > 1.5 * columns[0]

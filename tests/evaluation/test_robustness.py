@@ -14,7 +14,6 @@ from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.robustness import (
     CURVES,
     RECORDS_AT_ONCE,
-    Curve,
     Robustness,
     RobustnessError,
     robustness_curves,
@@ -88,16 +87,6 @@ def test_drops_are_paired_with_the_undisturbed_recordings_of_the_same_patients(f
     assert drop.value > 0.1
 
 
-def test_what_a_model_does_not_read_costs_it_nothing(few: Robustness) -> None:
-    assert few.drop("metadata", "age, sex").value == 0
-    assert few.drop("metadata", "age").value == 0
-    lost = few.drop("metadata", "nothing", of="MI")
-    assert lost.value > 0.05
-    assert lost.interval.low > 0
-    assert few.drop("metadata", "nothing", of="HYP").interval == few.drop("metadata", "nothing", of="CD").interval
-    assert few.drop("swapped_limb_leads", "LA-RA", of="HYP").value == 0  # a chest lead
-
-
 def test_the_means_count_every_disturbance_once(few: Robustness) -> None:
     areas = {name: [level["macro"].value for level in levels.values()] for name, levels in few.points.items()}
     means = {name: np.mean(values) for name, values in areas.items()}
@@ -114,7 +103,7 @@ def test_the_means_count_every_disturbance_once(few: Robustness) -> None:
 
 def test_the_seed_decides_and_models_are_tried_with_the_same_recordings(few: Robustness) -> None:
     assert tried().to_dict() == few.to_dict()
-    assert tried(seed=SEED + 1).points["white_noise"]["0.2"]["macro"] != few.points["white_noise"]["0.2"]["macro"]
+    assert tried(seed=SEED + 1).to_dict() != few.to_dict()
     seen: list[list[np.ndarray]] = [[], []]
     for signals in seen:
         robustness_curves(
@@ -131,16 +120,6 @@ def test_the_seed_decides_and_models_are_tried_with_the_same_recordings(few: Rob
     np.testing.assert_allclose(stronger - clean, (mild - clean) * 0.05 / 0.02, atol=1e-4)
 
 
-def test_a_sample_is_measured_on_its_own_rows(few: Robustness) -> None:
-    sampled = tried(records=60)
-    assert sampled.records == 60
-    rows = np.sort(np.random.default_rng(SEED).choice(RECORDS, 60, replace=False))
-    clean = answers(SIGNAL[rows], PATIENTS.iloc[rows])
-    assert sampled.undisturbed["macro"].value == pytest.approx(roc_auc_score(LABELS[rows], clean))
-    assert sampled.undisturbed["macro"].interval.replicates == len(WEIGHTS)
-    assert tried(records=10 * RECORDS).to_dict() == few.to_dict()
-
-
 def test_a_class_without_positives_is_left_out_of_the_mean() -> None:
     labels = LABELS.copy()
     labels[:, 4] = 0
@@ -151,20 +130,6 @@ def test_a_class_without_positives_is_left_out_of_the_mean() -> None:
     written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert written["undisturbed"]["HYP"] == {"value": None, "interval": [None, None]}
     assert np.isfinite(list(found.metrics().values())).all()
-
-
-def test_without_any_defined_class_nothing_is_logged_and_nothing_breaks() -> None:
-    found = robustness_curves(answers, SIGNAL, PATIENTS, np.zeros_like(LABELS), seed=SEED, curves=FEW)
-    assert found.left_out == SUPERCLASSES
-    assert found.metrics() == {}
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_without_weights_there_are_values_and_no_intervals(few: Robustness) -> None:
-    found = tried(weights=None)
-    assert found.undisturbed["macro"].value == few.undisturbed["macro"].value
-    assert found.to_dict()["mean_macro_auroc"]["interval"] == [None, None]
-    assert "test/robustness/mean_macro_auroc_low" not in found.metrics()
 
 
 def test_a_level_that_the_model_refuses_is_named_and_left_out() -> None:
@@ -216,18 +181,6 @@ def test_every_disturbance_of_the_table_can_be_measured(everything: Robustness) 
     assert len(everything.metrics()) == 4 + len(CURVES)
     for name in everything.metrics():
         assert re.fullmatch(r"test/robustness/[a-z_/]+", name)
-
-
-@pytest.mark.parametrize("name", ["white_noise", "muscle_noise", "baseline_wander", "mains_hum", "silent_leads"])
-def test_levels_run_from_mild_to_severe(name: str) -> None:
-    curve: Curve = BY_NAME[name]
-    changed = [
-        curve.disturb(SIGNAL[:20], PATIENTS[:20], level, np.random.default_rng(1))[0] - SIGNAL[:20]
-        for level in curve.levels
-    ]
-    sizes = [float(np.square(one).mean()) for one in changed]
-    assert sizes == sorted(sizes)
-    assert sizes[0] > 0
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from leadwise.datasets.store import Store
-from leadwise.reports.report_page import SIMULATED
+from leadwise.reports.report_page import SIMULATED, Page
 from leadwise.reports.run_summaries import (
-    RunSummary,
     evaluation_summary,
     ingest_summary,
     registration_summary,
@@ -18,7 +17,7 @@ from leadwise.reports.run_summaries import (
 )
 
 
-def text_of(summary: RunSummary) -> str:
+def text_of(summary: Page) -> str:
     page = summary.html()
     assert "What went in" in page
     assert SIMULATED in page

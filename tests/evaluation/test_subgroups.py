@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
-from leadwise.evaluation.bootstrap import Interval, patient_weights
+from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.subgroups import (
     FEWEST_CASES,
     FEWEST_RECORDS,
@@ -90,9 +90,10 @@ def test_figures_are_those_of_scikit_learn_on_the_members() -> None:
     inside = generator.random(RECORDS) < 0.5
     found = evaluate(inside)
     expected = roc_auc_score(LABELS[inside], PROBABILITIES[inside], average=None)
-    assert [found.values[f"auroc/{name}"] for name in SUPERCLASSES] == pytest.approx(list(expected))
-    assert found.values["macro_auroc"] == pytest.approx(expected.mean())
-    assert found.intervals["macro_auroc"].low < expected.mean() < found.intervals["macro_auroc"].high
+    assert [found.found[f"auroc/{name}"].value for name in SUPERCLASSES] == pytest.approx(list(expected))
+    macro = found.found["macro_auroc"]
+    assert macro.value == pytest.approx(expected.mean())
+    assert macro.interval.low < expected.mean() < macro.interval.high
     assert (found.records, found.patients) == (inside.sum(), len(np.unique(PATIENTS[inside])))
     assert found.positives["MI"] == LABELS[inside, 1].sum()
     assert not found.suppressed
@@ -100,10 +101,10 @@ def test_figures_are_those_of_scikit_learn_on_the_members() -> None:
 
 def test_a_small_subgroup_is_named_without_figures() -> None:
     found = evaluate(np.arange(RECORDS) < FEWEST_RECORDS - 1)
-    assert (found.values, found.intervals) == ({}, {})
+    assert found.found == {}
     assert found.suppressed["macro_auroc"] == f"{FEWEST_RECORDS - 1} records; {FEWEST_RECORDS} are needed"
     assert found.metrics() == {"test/subgroup/a/b/records": FEWEST_RECORDS - 1}
-    assert evaluate(np.arange(RECORDS) < FEWEST_RECORDS).values
+    assert evaluate(np.arange(RECORDS) < FEWEST_RECORDS).found
 
 
 @pytest.mark.parametrize("cases", [0, FEWEST_CASES - 1, RECORDS - FEWEST_CASES + 1, RECORDS])
@@ -111,7 +112,7 @@ def test_a_class_with_too_few_cases_takes_the_mean_with_it(cases: int) -> None:
     labels = LABELS.copy()
     labels[:, 4] = np.arange(RECORDS) < cases
     found = evaluate(np.ones(RECORDS, dtype=bool), labels)
-    assert set(found.values) == {f"auroc/{name}" for name in SUPERCLASSES[:4]}
+    assert set(found.found) == {f"auroc/{name}" for name in SUPERCLASSES[:4]}
     assert found.suppressed["macro_auroc"] == found.suppressed["auroc/HYP"]
     assert found.suppressed["auroc/HYP"].startswith(f"{cases} of {RECORDS} records have HYP")
     json.dumps(found.to_dict(), allow_nan=False)
@@ -129,7 +130,7 @@ def test_quality_is_that_of_the_record_and_unknown_where_it_was_not_measured(sto
 
 def test_the_forest_plot_has_a_row_for_every_subgroup() -> None:
     groups = [evaluate(np.ones(RECORDS, dtype=bool)), evaluate(np.arange(RECORDS) < 20)]
-    axes = subgroup_figure(groups, 0.8, Interval(0.7, 0.9, 100)).axes[0]
+    axes = subgroup_figure(groups, Estimate(0.8, np.linspace(0.7, 0.9, 100))).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][1:] == ["b", "b"]
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["400", "20", "too few to say"]

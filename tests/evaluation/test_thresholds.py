@@ -34,11 +34,6 @@ def expected_f1(p: np.ndarray, threshold: float) -> float:
     return 2 * (p * said).sum() / max(p.sum() + said.sum(), 1e-12)
 
 
-def observed_f1(y: np.ndarray, p: np.ndarray, threshold: float) -> float:
-    said = p >= threshold
-    return 2 * (y * said).sum() / (y.sum() + said.sum())
-
-
 @given(rows=labels_and_probabilities)
 @settings(max_examples=100, deadline=None)
 def test_no_threshold_lets_expect_a_higher_f1(rows: tuple[np.ndarray, np.ndarray]) -> None:
@@ -48,16 +43,6 @@ def test_no_threshold_lets_expect_a_higher_f1(rows: tuple[np.ndarray, np.ndarray
         assert chosen == 0.5
     else:
         assert expected_f1(p, chosen) == pytest.approx(max(expected_f1(p, t) for t in np.unique(p)))
-
-
-def test_on_new_records_the_expected_f1_chooses_better_than_the_observed_one() -> None:
-    new_y, new_p = two_groups(0, 50_000)
-    gains = []
-    for seed in range(1, 40):
-        y, p = two_groups(seed, 150)
-        luckiest = max(np.unique(p), key=lambda t, y=y, p=p: observed_f1(y, p, t))
-        gains.append(observed_f1(new_y, new_p, best_f1(y, p)) - observed_f1(new_y, new_p, luckiest))
-    assert np.mean(gains) > 0.005
 
 
 @given(rows=labels_and_probabilities)
@@ -82,18 +67,6 @@ def test_a_threshold_stands_between_probabilities() -> None:
     assert reaching(y, p, Target("specificity", 0.9)) == pytest.approx(0.45)
 
 
-@pytest.mark.parametrize("value", [0.8, 0.95])
-@pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
-def test_a_target_is_reached_where_it_was_chosen_and_at_no_more_cost_than_needed(measure: str, value: float) -> None:
-    y, p = two_groups(3, 2000)
-    threshold = reaching(y, p, Target(measure, value), 0.9)
-    aimed = y == (measure == "sensitivity")
-    right = (p >= threshold) == y
-    missed, allowed = int((~right[aimed]).sum()), misses_allowed(int(aimed.sum()), value, 0.9)
-    assert missed == allowed
-    assert right[aimed].mean() >= value
-
-
 @pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
 def test_new_records_reach_the_target_as_often_as_the_confidence_says(measure: str) -> None:
     target, reached = Target(measure, 0.9), {0.5: [], 0.9: []}
@@ -115,11 +88,6 @@ def test_the_misses_allowed_are_the_binomial_tolerance_limit(count: int, target:
     allowed = misses_allowed(count, target, confidence)
     assert binom.cdf(allowed + 1, count, 1 - target) > 1 - confidence
     assert allowed == 0 or binom.cdf(allowed, count, 1 - target) <= 1 - confidence
-
-
-def test_how_many_records_prove_a_target_without_a_miss() -> None:
-    for target, fewest in ((0.9, 22), (0.95, 45)):
-        assert binom.cdf(0, fewest, 1 - target) <= 0.1 < binom.cdf(0, fewest - 1, 1 - target)
 
 
 def test_too_few_records_are_all_to_be_found() -> None:

@@ -15,8 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from outward import cannot_watch
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.reports.report_page import SIMULATED
-from leadwise.reports.run_summaries import RUN_SUMMARY_FILE
+from leadwise.reports.report_page import RUN_SUMMARY_FILE, SIMULATED
 
 if TYPE_CHECKING:
     from conftest import Checkout

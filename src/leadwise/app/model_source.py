@@ -107,7 +107,7 @@ class RestModel:
     """A server, which says no more of itself than its answers do: every package has all policies."""
 
     url: str
-    policies: tuple[str, ...] = POLICIES
+    policies: tuple[str, ...] = tuple(POLICIES)
     preferred: str = ""
     simulated: bool | None = None
     rates: Mapping[str, Rates] = field(default_factory=dict)

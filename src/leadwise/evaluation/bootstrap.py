@@ -1,13 +1,19 @@
 """95 % intervals by resampling patients: records of one patient are not independent, so they are drawn together."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 REPLICATES_AT_ONCE = 250
+
+Compute = Callable[[NDArray[np.int16] | None], Mapping[str, NDArray[np.float64]]]
+"""Weights to metrics by name: of weights ``(replicate, record)`` each ``(replicate,)``, of none each ``()``."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,42 @@ class Interval:
     def bounds(self) -> list[float | None]:
         """For JSON: low and high, each ``None`` where undefined."""
         return [value if np.isfinite(value) else None for value in (self.low, self.high)]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and what it is when patients are drawn anew.
+
+    Attributes:
+        value: on all records once each; NaN where undefined.
+        replicates: ``(replicate,)``, in the order of ``patient_weights``; empty where nothing was drawn.
+    """
+
+    value: float
+    replicates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
+
+    @cached_property
+    def interval(self) -> Interval:
+        """The 95 % percentile interval; NaN without replicates."""
+        return percentile_interval(self.replicates)
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.value - other.value, self.replicates - other.replicates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``value`` and ``interval``; ``null`` where undefined."""
+        return {"value": finite(self.value), "interval": self.interval.bounds()}
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON; ``None`` where it is undefined."""
+    return float(value) if math.isfinite(value) else None
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of at least one estimate, replicate by replicate."""
+    values = float(np.mean([estimate.value for estimate in estimates]))
+    return Estimate(values, np.mean([estimate.replicates for estimate in estimates], axis=0))
 
 
 def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[np.int16]:
@@ -50,37 +92,34 @@ def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[
     return weights
 
 
-def bootstrap_replicates(
-    metrics: Callable[[NDArray[np.int16]], Mapping[str, NDArray[np.float64]]], weights: NDArray[np.int16]
-) -> dict[str, NDArray[np.float64]]:
-    """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined.
-
-    Args:
-        metrics: weights -> name -> ``(replicate,)``, such as ``metric_registry.all_metrics`` on fixed rows.
-        weights: what ``patient_weights`` drew.
-    """
-    blocks = [
-        metrics(weights[start : start + REPLICATES_AT_ONCE]) for start in range(0, len(weights), REPLICATES_AT_ONCE)
-    ]
+def bootstrap_replicates(compute: Compute, weights: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+    """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined."""
+    starts = range(0, len(weights), REPLICATES_AT_ONCE)
+    blocks = [compute(weights[start : start + REPLICATES_AT_ONCE]) for start in starts]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def bootstrap_intervals(
-    metrics: Callable[[NDArray[np.int16]], Mapping[str, NDArray[np.float64]]], weights: NDArray[np.int16]
-) -> dict[str, Interval]:
-    """Intervals of every metric; see ``bootstrap_replicates``."""
-    return {name: percentile_interval(values) for name, values in bootstrap_replicates(metrics, weights).items()}
+def estimates(compute: Compute, weights: NDArray[np.int16] | None) -> dict[str, Estimate]:
+    """Every metric with its replicates.
+
+    Args:
+        compute: such as ``metric_registry.all_metrics`` on fixed rows.
+        weights: what ``patient_weights`` drew; ``None``: values without replicates.
+    """
+    drawn = {} if weights is None else bootstrap_replicates(compute, weights)
+    return {name: Estimate(float(value), drawn.get(name, np.empty(0))) for name, value in compute(None).items()}
 
 
-def centred(replicates: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+def centred(estimate: Estimate) -> Estimate:
     """Replicates shifted so that their mean is the value on all rows, none below 0.
 
     For a calibration error: it is a mean of absolute differences, so that chance alone raises it, and drawing records
     with replacement adds as much chance again. Unshifted, the interval lies above the very value that it is of.
     """
-    if not np.isfinite(replicates).any():
-        return replicates
-    return np.maximum(replicates - np.nanmean(replicates) + value, 0.0)
+    if not np.isfinite(estimate.replicates).any():
+        return estimate
+    shift = estimate.value - np.nanmean(estimate.replicates)
+    return Estimate(estimate.value, np.maximum(estimate.replicates + shift, 0.0))
 
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval:

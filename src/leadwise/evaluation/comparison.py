@@ -6,7 +6,6 @@ Scientific Data 2020, 7:154, table 11), so whether they are set says what is to 
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
-from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, bootstrap_replicates, patient_weights
-from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
-from leadwise.evaluation.metrics import Estimate, auroc, binary_accuracy, f1
+from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
+from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError
+from leadwise.evaluation.metrics import MetricInput, auroc
 from leadwise.models.spec import MODELS
 
 COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
@@ -140,7 +139,10 @@ def compare_all(models: Sequence[Evaluated], *, replicates: int, seed: int) -> l
         replicates: of the bootstrap over patients.
         seed: of the bootstrap; all models see the same draws.
     """
-    found = [_estimates(one, replicates, seed) for one in models]
+    found = [
+        estimates(partial(compared_metrics, model), patient_weights(model.patients, replicates, seed))
+        for model in models
+    ]
     return [
         Comparison(models[i], models[j], {name: found[i][name] - found[j][name] for name in found[i]})
         for i, j in combinations(range(len(models)), 2)
@@ -155,27 +157,21 @@ def _belong_together(one: Evaluated, other: Evaluated) -> bool:
     return one.workspace == other.workspace or one.model == other.model
 
 
-def _estimates(model: Evaluated, replicates: int, seed: int) -> dict[str, Estimate]:
-    weights = patient_weights(model.patients, replicates, seed)
-    drawn = bootstrap_replicates(partial(compared_metrics, model), weights)
-    return {name: Estimate(float(value), drawn[name]) for name, value in compared_metrics(model, None).items()}
-
-
 def above_zero(difference: Estimate) -> float:
     """Share of the replicates in which the first model has more; NaN where none is defined."""
     defined = difference.replicates[np.isfinite(difference.replicates)]
-    return float((defined > 0).mean()) if len(defined) else math.nan
+    return float((defined > 0).mean()) if len(defined) else np.nan
 
 
 def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
     """What is compared, each ``()`` or ``(replicate,)``: AUROC, and accuracy and F1 at 0.5 and as chosen."""
-    y, p = model.labels, model.probabilities
-    areas = auroc(y, p, weights)
+    areas = auroc(model.labels, model.probabilities, weights)
     found = {"macro_auroc": areas.mean(axis=-1)}
     found |= {f"auroc/{name}": areas[..., k] for k, name in enumerate(SUPERCLASSES)}
-    for prefix, thresholds in (("", np.full(len(SUPERCLASSES), 0.5)), ("chosen/", model.thresholds)):
-        found[f"{prefix}binary_accuracy"] = binary_accuracy(y, p, thresholds, weights).mean(axis=-1)
-        found[f"{prefix}macro_f1"] = f1(y, p, thresholds, weights).mean(axis=-1)
+    for prefix, thresholds in (("", 0.5), ("chosen/", model.thresholds)):
+        rows = MetricInput(model.labels, model.probabilities, thresholds, weights)
+        found[f"{prefix}binary_accuracy"] = rows.mean(rows.said == rows.y).mean(axis=-1)
+        found[f"{prefix}macro_f1"] = rows.f1.mean(axis=-1)
     return found
 
 
@@ -193,26 +189,25 @@ class StadiumLeak:
         present: of these, with a stage.
         present_positives: with both.
         auroc: of infarction by presence; NaN where undefined.
-        interval: 95 %, patients resampled.
     """
 
     records: int
     positives: int
     present: int
     present_positives: int
-    auroc: float
-    interval: Interval
+    auroc: Estimate
 
     def to_dict(self) -> dict[str, Any]:
         """Part of ``leak.json``."""
+        found = self.auroc.to_dict()
         return {
             "finding": FINDING,
             "records": self.records,
             "positives": self.positives,
             "with_stadium": self.present,
             "with_stadium_and_finding": self.present_positives,
-            "auroc": self.auroc if np.isfinite(self.auroc) else None,
-            "interval": self.interval.bounds(),
+            "auroc": found["value"],
+            "interval": found["interval"],
         }
 
 
@@ -224,49 +219,25 @@ def stadium_alone(records: pd.DataFrame, weights: NDArray[np.int16]) -> StadiumL
         weights: ``(replicate, record)`` of ``patient_weights`` for these rows.
     """
     present = records[list(STADIUM_COLUMNS)].notna().any(axis=1).to_numpy()
-    has_it = records[list(SUPERCLASSES)][FINDING].to_numpy(dtype=bool)
-    compute = partial(_area, has_it, present)
-    return StadiumLeak(
-        records=len(records),
-        positives=int(has_it.sum()),
-        present=int(present.sum()),
-        present_positives=int((present & has_it).sum()),
-        auroc=float(compute(None)["auroc"]),
-        interval=bootstrap_intervals(compute, weights)["auroc"],
-    )
-
-
-def _area(
-    has_it: NDArray[np.bool_], present: NDArray[np.bool_], weights: NDArray[np.int16] | None
-) -> dict[str, NDArray[np.float64]]:
-    return {"auroc": auroc(has_it[:, None], present[:, None], weights)[..., 0]}
+    has_it = records[FINDING].to_numpy(dtype=bool)
+    found = estimates(lambda drawn: {"auroc": auroc(has_it[:, None], present[:, None], drawn)[..., 0]}, weights)
+    counts = len(records), int(has_it.sum()), int(present.sum()), int((present & has_it).sum())
+    return StadiumLeak(*counts, found["auroc"])
 
 
 FOLD_10_ROWS: Mapping[str, tuple[int, ...]] = {"1.0.1": (2203, 2198), "1.0.2": (2198,), "1.0.3": (2198,)}
 """Rows of fold 10 by release, all of them; release 1.0.1 without the records that 1.0.2 dropped as well."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """One published macro AUROC over the five superclasses on fold 10.
-
-    Attributes:
-        macro_auroc: as published.
-        model: what it is of.
-    """
-
-    macro_auroc: float
-    model: str
-
-
-MACRO_AUROC: tuple[Published, ...] = (
-    Published(0.9347, "ECGFounder, pretrained on ten million ECGs and fine-tuned"),
-    Published(0.9336, "ECG-CPC, pretrained and fine-tuned"),
-    Published(0.9320, "S4, from scratch"),
-    Published(0.930, "resnet1d_wang, from scratch (Strodthoff et al. 2021, doi:10.1109/JBHI.2020.3022989)"),
-    Published(0.928, "xresnet1d101, from scratch (the same)"),
-)
-"""Figures with checkpoints or thresholds picked on fold 10 itself, or on a part of its rows, are left out."""
+PUBLISHED: Mapping[str, float] = {
+    "ECGFounder, pretrained on ten million ECGs and fine-tuned": 0.9347,
+    "ECG-CPC, pretrained and fine-tuned": 0.9336,
+    "S4, from scratch": 0.9320,
+    "resnet1d_wang, from scratch (Strodthoff et al. 2021, doi:10.1109/JBHI.2020.3022989)": 0.930,
+    "xresnet1d101, from scratch (the same)": 0.928,
+}
+"""Published macro AUROC over the five superclasses on fold 10. Figures with checkpoints or thresholds picked on fold 10
+itself, or on a part of its rows, are left out."""
 
 STATEMENTS_MACRO_AUROC = (0.925, 0.942)
 """Over all 71 statements."""
@@ -279,5 +250,5 @@ def comparable(manifest: Mapping[str, Any], rows: Mapping[str, int]) -> bool:
 
 def published_line() -> str:
     """The published figures in one sentence."""
-    figures = "; ".join(f"{one.macro_auroc:g} {one.model}" for one in MACRO_AUROC)
+    figures = "; ".join(f"{area:g} {model}" for model, area in PUBLISHED.items())
     return f"Published on fold 10, macro AUROC: {figures}."

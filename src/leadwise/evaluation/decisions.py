@@ -4,24 +4,21 @@ All of it is chosen on fold 9 and written to ``decision.json``, with every polic
 model may switch the policy.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from leadwise.calibration import Calibration
-from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
-from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
+from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD
 from leadwise.evaluation.calibration import fit_temperature
-from leadwise.evaluation.metrics import decide, decision_rates, validate
+from leadwise.evaluation.metrics import Floats, MetricInput, validate
 from leadwise.evaluation.thresholds import (
     CONFIDENCE,
-    COVERAGE,
     TARGETS,
-    Target,
+    ThresholdError,
     aurc,
     best_f1,
     choose_band,
@@ -30,30 +27,19 @@ from leadwise.evaluation.thresholds import (
 )
 from leadwise.policies import Band, Policy, is_uncertain
 
-Floats = NDArray[np.float64]
-PolicyName = Literal["best_f1", "target_sensitivity", "youden"]
-POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+
+def _target_words(classes: Sequence[str]) -> str:
+    aims = ", ".join(f"{label} {TARGETS[label].measure} {TARGETS[label].value:.0%}" for label in classes)
+    return f"{aims} on new records with {CONFIDENCE:.0%} confidence"
 
 
-class DecisionError(LeadwiseError):
-    """A decision cannot be made or read; the message says what was received and what is allowed."""
-
-
-@dataclass(frozen=True)
-class DecisionRules:
-    """What the user asks of the decisions.
-
-    Attributes:
-        policy: the one that answers unless another is asked for.
-        targets: class -> what ``target_sensitivity`` is to reach on new records.
-        confidence: how sure the targets are to be reached, see ``thresholds.reaching``.
-        coverage: share of records outside of each class's band.
-    """
-
-    policy: PolicyName = "best_f1"
-    targets: Mapping[str, Target] = field(default_factory=lambda: dict(TARGETS))
-    confidence: float = CONFIDENCE
-    coverage: float = COVERAGE
+Rule = tuple[Callable[[Sequence[str]], str], Callable[[Floats, Floats, str], float]]
+POLICIES: Mapping[str, Rule] = {
+    "best_f1": (lambda _: "highest expected F1", lambda y, p, _: best_f1(y, p)),
+    "target_sensitivity": (_target_words, lambda y, p, label: reaching(y, p, TARGETS[label])),
+    "youden": (lambda _: "highest sensitivity + specificity", lambda y, p, _: youden(y, p)),
+}
+"""Name -> its rule in words, and the threshold of a class; the first answers unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +67,6 @@ class Decision:
         probabilities: ArrayLike,
         classes: Sequence[str] = SUPERCLASSES,
         *,
-        rules: DecisionRules | None = None,
         calibration: Calibration | None = None,
     ) -> "Decision":
         """Choose every policy on the rows of fold 9.
@@ -90,24 +75,25 @@ class Decision:
             labels: ``(record, class)`` of 0 and 1.
             probabilities: as the network gave them, same shape.
             classes: names of the classes.
-            rules: what is asked for; ``None``: the defaults.
             calibration: already fitted on the same rows; ``None``: a temperature is fitted.
 
         Raises:
             MetricError: the arrays cannot be compared.
-            DecisionError: an unknown policy, or a class without a target.
+            ThresholdError: a class has no target.
         """
         y, raw, _ = validate(labels, probabilities)
-        asked = rules or DecisionRules()
-        missing = [name for name in classes if name not in asked.targets]
-        if missing:
-            raise DecisionError(f"targets: received none for {', '.join(missing)}; allowed: one per class")
+        if missing := [name for name in classes if name not in TARGETS]:
+            raise ThresholdError(f"targets: received none for {', '.join(missing)}; allowed: {', '.join(TARGETS)}")
         temperature = fit_temperature(y, raw)
         fitted = calibration or Calibration.of_temperature(temperature, tuple(classes))
         p = fitted.apply(raw)
-        policies: dict[str, Policy] = {name: _policy(name, y, p, classes, asked) for name in POLICIES}
+        policies = {}
+        for name, (words, threshold) in POLICIES.items():
+            limits = {label: threshold(y[:, k], p[:, k], label) for k, label in enumerate(classes)}
+            bands = {label: choose_band(p[:, k], limits[label]) for k, label in enumerate(classes)}
+            policies[name] = Policy(words(classes), limits, bands)
         positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
-        return cls(fitted, temperature, policies, asked.policy, positives).using(asked.policy)
+        return cls(fitted, temperature, policies, next(iter(POLICIES)), positives)
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -119,27 +105,9 @@ class Decision:
         """Of the policy in use."""
         return self.policies[self.policy].uncertain
 
-    def using(self, policy: str) -> "Decision":
-        """The same with another policy in use.
-
-        Raises:
-            DecisionError: there is no such policy.
-        """
-        if policy not in self.policies:
-            raise DecisionError(f"policy: received {policy!r}; allowed: {', '.join(self.policies)}")
-        return replace(self, policy=policy)
-
     def limits(self) -> Floats:
         """Thresholds of the policy in use, ``(class,)``."""
         return np.array(list(self.thresholds.values()))
-
-    def reported(self, calibrated: ArrayLike) -> NDArray[np.bool_]:
-        """Which classes are reported, ``(..., class)``."""
-        return np.asarray(calibrated) >= self.limits()
-
-    def unsure(self, calibrated: ArrayLike) -> NDArray[np.bool_]:
-        """Which answers are "uncertain", ``(..., class)``."""
-        return is_uncertain(calibrated, list(self.uncertain.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``decision.json`` holds: at the top the policy in use, under ``policies`` all of them."""
@@ -156,55 +124,24 @@ class Decision:
         }
 
 
-def _policy(name: PolicyName, y: Floats, p: Floats, classes: Sequence[str], rules: DecisionRules) -> Policy:
-    thresholds, uncertain = {}, {}
-    for k, label in enumerate(classes):
-        thresholds[label] = _threshold(name, y[:, k], p[:, k], rules.targets[label], rules.confidence)
-        uncertain[label] = choose_band(p[:, k], thresholds[label], rules.coverage)
-    return Policy(_in_words(name, classes, rules), thresholds, uncertain)
-
-
-def _threshold(name: PolicyName, y: Floats, p: Floats, target: Target, confidence: float) -> float:
-    if name == "target_sensitivity":
-        return reaching(y, p, target, confidence)
-    return best_f1(y, p) if name == "best_f1" else youden(y, p)
-
-
-def _in_words(name: PolicyName, classes: Sequence[str], rules: DecisionRules) -> str:
-    if name == "best_f1":
-        return "highest expected F1"
-    if name == "youden":
-        return "highest sensitivity + specificity"
-    aims = [f"{label} {rules.targets[label].measure} {rules.targets[label].value:.0%}" for label in classes]
-    return f"{', '.join(aims)} on new records with {rules.confidence:.0%} confidence"
-
-
-def band_values(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike,
-    bands: ArrayLike,
-    weights: ArrayLike | None = None,
-) -> dict[str, Floats]:
+def band_values(rows: MetricInput, bands: ArrayLike) -> dict[str, Floats]:
     """What a band leaves open and what it buys: name -> ``(class,)`` or ``(replicate, class)``.
 
     ``coverage`` is the share of records that get a yes or a no, ``risk`` the share of these that is wrong,
     ``uncertain_risk`` the share that would have been wrong inside the band, ``full_risk`` that without a band.
 
     Args:
+        rows: labels, probabilities and thresholds.
         bands: ``(class, 2)`` intervals of calibrated probability.
     """
-    y, p, w = validate(labels, probabilities, weights)
-    wrong, unsure = (decide(p, thresholds) != y), is_uncertain(p, bands)
-    records = w.sum(axis=0)[:, np.newaxis]
-    inside = w.T @ unsure.astype(np.float64)
-    found = {
-        "coverage": _share(records - inside, records),
-        "risk": _share(w.T @ (wrong & ~unsure).astype(np.float64), records - inside),
-        "uncertain_risk": _share(w.T @ (wrong & unsure).astype(np.float64), inside),
-        "full_risk": _share(w.T @ wrong.astype(np.float64), records),
+    wrong, unsure = rows.said != rows.y, is_uncertain(rows.p, bands)
+    inside = rows.total(unsure)
+    return {
+        "coverage": rows.mean(~unsure),
+        "risk": rows.ratio(rows.total(wrong & ~unsure), rows.records - inside),
+        "uncertain_risk": rows.ratio(rows.total(wrong & unsure), inside),
+        "full_risk": rows.mean(wrong),
     }
-    return {name: values if _replicated(weights) else values[0] for name, values in found.items()}
 
 
 def policy_metrics(
@@ -217,8 +154,8 @@ def policy_metrics(
 ) -> dict[str, Floats]:
     """What every policy comes to, by its name in the tracking UI, each ``()`` or ``(replicate,)``.
 
-    ``decision/POLICY/MEASURE/CLASS`` with the measures of ``metrics.decision_rates`` and ``band_values``, and ``aurc``,
-    the area under the coverage and risk curve, which is also there for the class ``record``.
+    ``decision/POLICY/MEASURE/CLASS`` with the measures of ``MetricInput.rates`` and ``band_values``, and ``aurc``, the
+    area under the coverage and risk curve, which is also there for the class ``record``.
 
     Args:
         labels: ``(record, class)`` of 0 and 1.
@@ -227,32 +164,10 @@ def policy_metrics(
     """
     found: dict[str, Floats] = {}
     for name, policy in decision.policies.items():
-        limits = [policy.thresholds[label] for label in classes]
-        bands = [policy.uncertain[label] for label in classes]
-        measured = decision_rates(labels, calibrated, limits, weights)
-        measured |= band_values(labels, calibrated, limits, bands, weights)
-        for measure, values in measured.items():
+        limits = policy.limits(classes)
+        rows = MetricInput(labels, calibrated, limits, weights)
+        for measure, values in (rows.rates | band_values(rows, policy.bands(classes))).items():
             found |= {f"decision/{name}/{measure}/{label}": values[..., k] for k, label in enumerate(classes)}
         areas = aurc(labels, calibrated, limits, weights, classes)
         found |= {f"decision/{name}/aurc/{label}": area for label, area in areas.items()}
     return found
-
-
-def policy_intervals(
-    labels: ArrayLike, calibrated: ArrayLike, weights: NDArray[np.int16], *, decision: Decision
-) -> dict[str, Interval]:
-    """95 % intervals of ``policy_metrics``.
-
-    Args:
-        weights: ``(replicate, record)``, what ``bootstrap.patient_weights`` drew.
-    """
-    return bootstrap_intervals(partial(policy_metrics, labels, calibrated, decision=decision), weights)
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    whole = np.broadcast_to(whole, part.shape)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
-def _replicated(weights: ArrayLike | None) -> bool:
-    return weights is not None and np.ndim(weights) == 2

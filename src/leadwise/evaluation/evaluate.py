@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES, TEST_FOLD
 from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
-from leadwise.evaluation.bootstrap import Interval, bootstrap_replicates, centred, patient_weights, percentile_interval
+from leadwise.evaluation.bootstrap import Estimate, centred, estimates, finite, patient_weights
 from leadwise.evaluation.calibration import ChosenCalibration, choose_calibration
-from leadwise.evaluation.decisions import Decision, policy_intervals, policy_metrics
+from leadwise.evaluation.decisions import Decision, policy_metrics
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     DECISION_FILE,
     METRICS_FILE,
     POLICIES_FILE,
     PREDICTIONS_FILE,
+    ROBUSTNESS_FILE,
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
     EvaluationError,
-    finite,
     write_json,
 )
 from leadwise.evaluation.metric_registry import (
@@ -37,7 +37,7 @@ from leadwise.evaluation.metric_registry import (
     metric_names,
     undefined_metrics,
 )
-from leadwise.evaluation.robustness import Robustness, robustness_curves, write_robustness
+from leadwise.evaluation.robustness import Robustness, robustness_curves
 from leadwise.evaluation.statements import StatementResults, evaluate_statements
 from leadwise.evaluation.subgroups import (
     FEWEST_CASES,
@@ -70,12 +70,10 @@ class Evaluation:
         manifest: of the store that it was evaluated on.
         decision: calibration, thresholds and bands of "uncertain", chosen on fold 9.
         calibration: why this calibration.
-        metrics: by their names in the tracking UI: ``test/macro_auroc``, ``test/labelled/...``, ``val/...``; NaN where
-            undefined.
-        intervals: 95 % intervals of the ``test/`` metrics.
+        metrics: by their names in the tracking UI: ``test/macro_auroc``, ``test/labelled/...``, and without replicates
+            ``val/...``; NaN where undefined.
         undefined: why a metric is NaN.
         policies: what every policy of the decision comes to on fold 10: ``test/decision/best_f1/ppv/MI``, ...
-        policy_intervals: 95 % intervals of those.
         subgroups: parts of fold 10.
         statements: the 71 statements; ``None`` where the network does not answer them.
         robustness: fold 10 disturbed; ``None`` where it was not asked for.
@@ -90,11 +88,9 @@ class Evaluation:
     manifest: Mapping[str, Any]
     decision: Decision
     calibration: ChosenCalibration
-    metrics: Mapping[str, float]
-    intervals: Mapping[str, Interval]
+    metrics: Mapping[str, Estimate]
     undefined: Mapping[str, str]
-    policies: Mapping[str, float]
-    policy_intervals: Mapping[str, Interval]
+    policies: Mapping[str, Estimate]
     subgroups: Sequence[SubgroupResult]
     statements: StatementResults | None
     robustness: Robustness | None
@@ -120,13 +116,14 @@ class Evaluation:
 
     def logged_metrics(self) -> dict[str, float]:
         """What the tracking UI gets: a choice of the defined metrics; ``metrics.json`` holds all."""
-        found = {name: self.metrics[name] for name in logged_metrics(self.metrics)}
+        found = {name: self.metrics[name].value for name in logged_metrics(self.metrics)}
         for name in (rows + headline for rows in ("test/", "test/labelled/") for headline in headline_names()):
-            if interval := self.intervals.get(name):
+            if name in self.metrics:
+                interval = self.metrics[name].interval
                 found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
         found["decision/temperature"] = self.calibration.temperature
         found |= {f"decision/threshold/{name}": value for name, value in self.decision.thresholds.items()}
-        found |= self.policies
+        found |= {name: estimate.value for name, estimate in self.policies.items()}
         for group in self.subgroups:
             found |= group.metrics()
         if self.statements:
@@ -155,8 +152,7 @@ class Evaluation:
             "best_epoch": self.training["best_epoch"],
             "rows": dict(self.rows),
             "bootstrap": {"replicates": self.bootstrap, "seed": self.seed, "unit": "patient", "level": 0.95},
-            "metrics": {name: finite(value) for name, value in self.metrics.items()},
-            "intervals": {name: interval.bounds() for name, interval in self.intervals.items()},
+            **_values_and_intervals(self.metrics),
             "undefined": dict(self.undefined),
         }
 
@@ -170,30 +166,22 @@ class Evaluation:
         write_json(folder / METRICS_FILE, self.to_dict(run_id))
         write_json(folder / DECISION_FILE, self.decision.to_dict())
         write_json(folder / CALIBRATION_FILE, self.calibration.to_dict())
-        write_json(folder / POLICIES_FILE, self.policies_to_dict())
-        write_json(folder / SUBGROUPS_FILE, self.subgroups_to_dict())
+        rules = {name: policy.rule for name, policy in self.decision.policies.items()}
+        policies = {"policy": self.decision.policy, "rules": rules, **_values_and_intervals(self.policies)}
+        write_json(folder / POLICIES_FILE, policies)
+        groups = [group.to_dict() for group in self.subgroups]
+        limits = {"fewest_records": FEWEST_RECORDS, "fewest_cases": FEWEST_CASES}
+        write_json(folder / SUBGROUPS_FILE, limits | {"subgroups": groups})
         if self.statements:
             write_json(folder / STATEMENTS_FILE, self.statements.to_dict())
         if self.robustness:
-            write_robustness(self.robustness, folder)
+            write_json(folder / ROBUSTNESS_FILE, self.robustness.to_dict())
         self.predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
 
-    def policies_to_dict(self) -> dict[str, Any]:
-        """What ``policies.json`` holds."""
-        return {
-            "policy": self.decision.policy,
-            "rules": {name: policy.rule for name, policy in self.decision.policies.items()},
-            "metrics": {name: finite(value) for name, value in self.policies.items()},
-            "intervals": {name: interval.bounds() for name, interval in self.policy_intervals.items()},
-        }
 
-    def subgroups_to_dict(self) -> dict[str, Any]:
-        """What ``subgroups.json`` holds."""
-        return {
-            "fewest_records": FEWEST_RECORDS,
-            "fewest_cases": FEWEST_CASES,
-            "subgroups": [group.to_dict() for group in self.subgroups],
-        }
+def _values_and_intervals(figures: Mapping[str, Estimate]) -> dict[str, Any]:
+    intervals = {name: figure.interval.bounds() for name, figure in figures.items() if len(figure.replicates)}
+    return {"metrics": {name: finite(figure.value) for name, figure in figures.items()}, "intervals": intervals}
 
 
 class Trained(Protocol):
@@ -238,30 +226,31 @@ def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int,
         for split, of in rows.items()
     }
     weights = patient_weights(patients[rows["test"]], bootstrap, seed)
-    reported = _report(parts["test"], decision, weights)
-    policy_rows = parts["test"].labels, parts["test"].calibrated
+    metrics, undefined = parts["val"].report(None, None)
+    labelled = np.asarray(parts["test"].labels.any(axis=1))
+    for part, kept in ((parts["test"], slice(None)), (parts["test"].only(labelled, "test/labelled/"), labelled)):
+        if len(part.labels):
+            found, reasons = part.report(decision.limits(), weights[:, kept])
+            metrics |= found
+            undefined |= reasons
+    policies = estimates(
+        partial(policy_metrics, parts["test"].labels, parts["test"].calibrated, decision=decision), weights
+    )
     return Evaluation(
         training=trained.training,
         manifest=store.manifest,
         decision=decision,
         calibration=chosen,
-        metrics=parts["val"].metrics() | reported.metrics,
-        intervals=reported.intervals,
-        undefined=parts["val"].undefined() | reported.undefined,
-        policies={
-            f"test/{name}": float(value) for name, value in policy_metrics(*policy_rows, decision=decision).items()
-        },
-        policy_intervals={
-            f"test/{name}": interval
-            for name, interval in policy_intervals(*policy_rows, weights, decision=decision).items()
-        },
+        metrics=metrics,
+        undefined=undefined,
+        policies={f"test/{name}": estimate for name, estimate in policies.items()},
         subgroups=_subgroups(store, rows["test"], parts["test"], weights),
         statements=_statements(store, rows, answers, weights, seed),
         robustness=_robustness(trained, store, rows["test"], weights, seed, robustness) if robustness else None,
         rows={
             "val": len(rows["val"]),
             "test": len(rows["test"]),
-            "test_labelled": int(labels[rows["test"]].any(axis=1).sum()),
+            "test_labelled": int(labelled.sum()),
             "test_patients": len(np.unique(patients[rows["test"]])),
             "test_positives": {
                 name: int(count) for name, count in zip(SUPERCLASSES, labels[rows["test"]].sum(axis=0), strict=True)
@@ -295,43 +284,18 @@ class _Part:
     def only(self, kept: NDArray[np.bool_], prefix: str) -> "_Part":
         return _Part(prefix, self.labels[kept], self.raw[kept], self.calibrated[kept])
 
-    def metrics(self, thresholds: NDArray[np.float64] | None = None) -> dict[str, float]:
-        found = all_metrics(self.labels, self.calibrated, thresholds=thresholds, raw=self.raw)
-        return {self.prefix + name: float(value) for name, value in found.items()}
-
-    def undefined(self, thresholds: NDArray[np.float64] | None = None) -> dict[str, str]:
-        found = all_metrics(self.labels, self.calibrated, thresholds=thresholds, raw=self.raw)
-        return {self.prefix + name: reason for name, reason in undefined_metrics(self.labels, found).items()}
-
-    def intervals(self, thresholds: NDArray[np.float64], weights: NDArray[np.int16]) -> dict[str, Interval]:
+    def report(
+        self, thresholds: NDArray[np.float64] | None, weights: NDArray[np.int16] | None
+    ) -> tuple[dict[str, Estimate], dict[str, str]]:
+        """Every metric, and why one is undefined."""
         compute = partial(all_metrics, self.labels, self.calibrated, thresholds=thresholds, raw=self.raw)
-        values, names, found = compute(), metric_names(), {}
-        for name, drawn in bootstrap_replicates(compute, weights).items():
-            shifted = centred(drawn, float(values[name])) if names[name].metric.noisy else drawn
-            found[self.prefix + name] = percentile_interval(shifted)
-        return found
-
-
-@dataclass(frozen=True)
-class _Reported:
-    metrics: dict[str, float]
-    intervals: dict[str, Interval]
-    undefined: dict[str, str]
-
-
-def _report(test: _Part, decision: Decision, weights: NDArray[np.int16]) -> _Reported:
-    """Figures of fold 10, on all rows and on the labelled ones."""
-    labelled = np.asarray(test.labels.any(axis=1))
-    thresholds = decision.limits()
-    found = _Reported({}, {}, {})
-    parts = [(test, np.ones(len(labelled), dtype=np.bool_))]
-    if labelled.any():
-        parts.append((test.only(labelled, "test/labelled/"), labelled))
-    for part, kept in parts:
-        found.metrics.update(part.metrics(thresholds))
-        found.undefined.update(part.undefined(thresholds))
-        found.intervals.update(part.intervals(thresholds, weights[:, kept]))
-    return found
+        names, found = metric_names(), estimates(compute, weights)
+        found = {name: centred(figure) if names[name].metric.noisy else figure for name, figure in found.items()}
+        reasons = undefined_metrics(self.labels, found)
+        return (
+            {self.prefix + name: figure for name, figure in found.items()},
+            {self.prefix + name: reason for name, reason in reasons.items()},
+        )
 
 
 def _subgroups(store: Store, rows: NDArray[np.int64], test: _Part, weights: NDArray[np.int16]) -> list[SubgroupResult]:

@@ -5,7 +5,6 @@ models side by side.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,3 @@ class EvaluationError(LeadwiseError):
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write beside and rename. What is undefined has to be ``None``: NaN is no JSON."""
     write_atomically(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def finite(value: float) -> float | None:
-    """A number for JSON; ``None`` where it is undefined."""
-    return float(value) if math.isfinite(value) else None

@@ -7,60 +7,14 @@ and shown in the reports. The functions are those of ``metrics``, with its shape
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.metrics import (
-    DEFAULT_THRESHOLD,
-    Floats,
-    MetricError,
-    all_zero_accuracy,
-    binary_accuracy,
-    brier,
-    calibration_error,
-    decision_rates,
-    exact_match,
-    f1,
-    mean_log_loss,
-    ranking,
-    validate,
-)
-
-
-@dataclass(frozen=True)
-class MetricInput:
-    """What metrics are computed from; see the module for shapes.
-
-    Attributes:
-        labels: ``(record, class)`` of 0 and 1.
-        probabilities: same shape.
-        thresholds: one, or one per class.
-        weights: how often each record counts.
-    """
-
-    labels: ArrayLike
-    probabilities: ArrayLike
-    thresholds: ArrayLike = DEFAULT_THRESHOLD
-    weights: ArrayLike | None = None
-
-    @property
-    def decided(self) -> tuple[Any, ...]:
-        """Arguments of the metrics of decisions."""
-        return self.labels, self.probabilities, self.thresholds, self.weights
-
-    @cached_property
-    def ranking(self) -> tuple[Floats, Floats]:
-        """AUROC and average precision, from one sort."""
-        return ranking(self.labels, self.probabilities, self.weights)
-
-    @cached_property
-    def rates(self) -> dict[str, Floats]:
-        """See ``decision_rates``."""
-        return decision_rates(*self.decided)
+from leadwise.evaluation.bootstrap import Estimate
+from leadwise.evaluation.metrics import Floats, MetricError, MetricInput, log_loss, validate
 
 
 @dataclass(frozen=True)
@@ -129,62 +83,31 @@ def _rate(name: str, title: str, **more: Any) -> Metric:
     return Metric(name, title, lambda rows: rows.rates[name], f"macro_{name}", **(common | more))
 
 
+def _error(name: str, title: str, measure: Callable[[MetricInput], Floats], **more: Any) -> Metric:
+    common: dict[str, Any] = {"higher_is_better": False, "uncalibrated": True, "classes_logged": "test"}
+    return Metric(name, title, measure, name, **(common | more))
+
+
+def _log_loss(rows: MetricInput) -> Floats:
+    return rows.mean(log_loss(rows.y, rows.p).mean(axis=1))
+
+
 CHOSEN, RAW, FLOOR = "chosen/", "raw/", "floor/binary_accuracy"
+_ACCURACY: dict[str, Any] = {"mean": "binary_accuracy", "decides": True, "classes_logged": "never"}
+_FLOOR: dict[str, Any] = {"mean": FLOOR, "higher_is_better": None, "headline": False, "classes_logged": "never"}
 register(
     Metric("auroc", "AUROC", lambda rows: rows.ranking[0], "macro_auroc"),
     Metric("auprc", "AUPRC", lambda rows: rows.ranking[1], "macro_auprc"),
-    Metric(
-        "brier",
-        "Brier score",
-        lambda rows: brier(rows.labels, rows.probabilities, rows.weights),
-        "brier",
-        higher_is_better=False,
-        uncalibrated=True,
-        classes_logged="test",
-    ),
-    Metric(
-        "ece",
-        "calibration error",
-        lambda rows: calibration_error(rows.labels, rows.probabilities, rows.weights),
-        "ece",
-        higher_is_better=False,
-        uncalibrated=True,
-        noisy=True,
-        classes_logged="test",
-    ),
-    Metric(
-        "log_loss",
-        "log loss",
-        lambda rows: mean_log_loss(rows.labels, rows.probabilities, rows.weights),
-        "log_loss",
-        higher_is_better=False,
-        range=(0.0, math.inf),
-        per_class=False,
-        uncalibrated=True,
-        headline=False,
-    ),
-    Metric(
-        FLOOR,
-        "no-information rate",
-        lambda rows: all_zero_accuracy(rows.labels, rows.weights),
-        FLOOR,
-        higher_is_better=None,
-        headline=False,
-        classes_logged="never",
-    ),
-    Metric(
-        "binary_accuracy",
-        "accuracy",
-        lambda rows: binary_accuracy(*rows.decided),
-        "binary_accuracy",
-        decides=True,
-        classes_logged="never",
-    ),
-    Metric("f1", "F1", lambda rows: f1(*rows.decided), "macro_f1", decides=True),
+    _error("brier", "Brier score", lambda rows: rows.mean(np.square(rows.p - rows.y))),
+    _error("ece", "calibration error", lambda rows: rows.calibration_error, noisy=True),
+    _error("log_loss", "log loss", _log_loss, range=(0.0, math.inf), per_class=False, headline=False),
+    Metric(FLOOR, "no-information rate", lambda rows: rows.mean(rows.y == 0), **_FLOOR),
+    Metric("binary_accuracy", "accuracy", lambda rows: rows.mean(rows.said == rows.y), **_ACCURACY),
+    Metric("f1", "F1", lambda rows: rows.f1, "macro_f1", decides=True),
     Metric(
         "exact_match",
         "subset accuracy",
-        lambda rows: exact_match(*rows.decided),
+        lambda rows: rows.mean((rows.said == rows.y).all(axis=1)),
         "exact_match",
         per_class=False,
         decides=True,
@@ -273,20 +196,20 @@ def all_metrics(
 
 
 def undefined_metrics(
-    labels: ArrayLike, found: Mapping[str, Floats], *, classes: Sequence[str] = SUPERCLASSES
+    labels: ArrayLike, found: Mapping[str, Estimate], *, classes: Sequence[str] = SUPERCLASSES
 ) -> dict[str, str]:
     """Why a metric that ``all_metrics`` found is NaN: metric name -> reason; empty if all are defined.
 
     Args:
         labels: ``(record, class)`` of 0 and 1.
-        found: what ``all_metrics`` gave for them, without replicates.
+        found: estimates of what ``all_metrics`` gives for them.
         classes: names of the classes.
     """
     y, _, _ = validate(labels, labels)
     positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
     reasons: dict[str, str] = {}
     for name, of in metric_names(classes).items():
-        if of.label and name in found and np.isnan(found[name]):
+        if of.label and name in found and np.isnan(found[name].value):
             reason = f"{of.label} has {of.metric.reason(positives[of.label], len(y))}"
             reasons[name] = reasons[of.prefix + of.metric.mean] = reason
     return reasons

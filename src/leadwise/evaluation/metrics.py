@@ -1,16 +1,14 @@
-"""Multilabel metrics as pure functions: validate, then compute.
+"""Multilabel metrics, validated once and then computed.
 
-Every function takes labels ``(record, class)`` of 0 and 1 and probabilities of the same shape. ``weights`` says how
-often each record counts: ``None`` (once each), ``(record,)``, or ``(replicate, record)``, as a bootstrap draws them.
-The result then has a leading replicate axis, so a point estimate and its 1000 replicates are one code path.
+Labels are ``(record, class)`` of 0 and 1, probabilities have the same shape. ``weights`` says how often each record
+counts: ``None`` (once each), ``(record,)``, or ``(replicate, record)``, as a bootstrap draws them. The result then has
+a leading replicate axis, so a point estimate and its 1000 replicates are one code path.
 
 A record is positive for a class when its probability is at or above the threshold. A metric that is undefined, such as
 the AUROC of a class without positives, is NaN. ``metric_registry`` holds all of them by name, and the reason of a NaN.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadwise.calibration import SMALLEST_PROBABILITY
 from leadwise.contract import LeadwiseError
-from leadwise.evaluation.bootstrap import Interval, percentile_interval
 
 Floats = NDArray[np.float64]
 
@@ -57,21 +54,115 @@ def validate(
     return y, p, np.ascontiguousarray(np.atleast_2d(w).T)
 
 
+class MetricInput:
+    """What metrics are computed from, and the metrics that are more than a mean over records.
+
+    Attributes:
+        y: labels, ``(record, class)``.
+        p: probabilities, same shape.
+        said: 1 where a class is reported, else 0, same shape.
+        w: weights, ``(record, replicate)``.
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        probabilities: ArrayLike,
+        thresholds: ArrayLike = DEFAULT_THRESHOLD,
+        weights: ArrayLike | None = None,
+    ) -> None:
+        """See the module for shapes.
+
+        Raises:
+            MetricError: a shape or value is not allowed.
+        """
+        self.y, self.p, self.w = validate(labels, probabilities, weights)
+        self.said = decide(self.p, thresholds)
+        self._replicated = weights is not None and np.ndim(weights) == 2
+
+    def mean(self, values: NDArray[Any]) -> Floats:
+        """Weighted mean over records of ``(record,)`` or ``(record, column)``: ``(...)`` or ``(..., column)``."""
+        total = self.total(values)
+        return self.ratio(total, self.total(np.ones(len(values))) if total.ndim == 1 else self.records)
+
+    def total(self, values: NDArray[Any]) -> Floats:
+        """Weighted sum over records, ``(replicate, ...)``."""
+        return self.w.T @ values.astype(np.float64)
+
+    @property
+    def records(self) -> Floats:
+        """Weighted number of records, ``(replicate, 1)``."""
+        return self.w.sum(axis=0)[:, np.newaxis]
+
+    def ratio(self, part: Floats, whole: Floats, undefined: float = np.nan) -> Floats:
+        """One total by another, without a replicate axis unless the caller's weights have one."""
+        return self._shaped(_ratio(part, whole, undefined))
+
+    def _shaped(self, replicates: Floats) -> Floats:
+        return replicates if self._replicated else replicates[0]
+
+    @cached_property
+    def ranking(self) -> tuple[Floats, Floats]:
+        """AUROC and average precision per class from one sort, each ``(..., class)``.
+
+        Ties count half in the AUROC (Mann-Whitney); average precision is the area under the PR curve without
+        interpolation.
+        """
+        ranked = [_rank_class(self.y[:, k] == 1, self.p[:, k], self.w) for k in range(self.y.shape[1])]
+        areas, precisions = (self._shaped(np.stack(found, axis=1)) for found in zip(*ranked, strict=True))
+        return areas, precisions
+
+    @cached_property
+    def rates(self) -> dict[str, Floats]:
+        """How good decisions are, as clinicians count it: name -> ``(..., class)``.
+
+        ``sensitivity``: of the records that have the class, the share that is reported; ``specificity``: of those that
+        do not, the share that is not; ``ppv`` and ``npv``: of the reports and of the negatives, the share that is
+        right; ``alarms``: the share of all records that is reported. NaN where there is nothing to take a share of.
+        """
+        true, alarms, positives = self.total(self.said * self.y), self.total(self.said), self.total(self.y)
+        spared = self.records - positives - (alarms - true)
+        return {
+            "sensitivity": self.ratio(true, positives),
+            "specificity": self.ratio(spared, self.records - positives),
+            "ppv": self.ratio(true, alarms),
+            "npv": self.ratio(spared, self.records - alarms),
+            "alarms": self.ratio(alarms, self.records),
+        }
+
+    @property
+    def f1(self) -> Floats:
+        """Per class, ``(..., class)``; 0 where a class has no positive and no report, as in scikit-learn."""
+        return self.ratio(2 * self.total(self.said * self.y), self.total(self.said + self.y), undefined=0.0)
+
+    @property
+    def calibration_error(self) -> Floats:
+        """Expected calibration error per class, ``(..., class)``, over bins of equal width (Guo et al. 2017)."""
+        bins = np.minimum((self.p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        member = bins[:, :, np.newaxis] == np.arange(CALIBRATION_BINS)
+        gaps = self.mean((member * (self.p - self.y)[:, :, np.newaxis]).reshape(len(self.y), -1))
+        return np.asarray(np.abs(gaps).reshape(*gaps.shape[:-1], -1, CALIBRATION_BINS).sum(axis=-1))
+
+
 def auroc(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Area under the ROC curve per class, ``(..., class)``; ties count half (Mann-Whitney)."""
-    return ranking(labels, probabilities, weights)[0]
+    return MetricInput(labels, probabilities, weights=weights).ranking[0]
 
 
-def average_precision(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Average precision per class, ``(..., class)``: the area under the PR curve without interpolation."""
-    return ranking(labels, probabilities, weights)[1]
+def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
+    """Binary cross-entropy of every record and class, ``(record, class)``; finite."""
+    y, p, _ = validate(labels, probabilities)
+    p = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return -(y * np.log(p) + (1 - y) * np.log1p(-p))
 
 
-def ranking(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
-    """AUROC and average precision per class from one sort, each ``(..., class)``."""
-    y, p, w = validate(labels, probabilities, weights)
-    areas, precisions = zip(*(_rank_class(y[:, k] == 1, p[:, k], w) for k in range(y.shape[1])), strict=True)
-    return _shaped(np.stack(areas, axis=1), weights), _shaped(np.stack(precisions, axis=1), weights)
+def decide(probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD) -> Floats:
+    """1 where the probability is at or above the threshold (one, or one per class), else 0."""
+    limits = np.asarray(thresholds, dtype=np.float64)
+    p = np.asarray(probabilities, dtype=np.float64)
+    if limits.shape not in ((), p.shape[-1:]) or not ((limits >= 0) & (limits <= 1)).all():
+        raise MetricError(f"thresholds: received {limits.tolist()}; allowed: one, or {p.shape[-1]}, from 0 to 1")
+    return (p >= limits).astype(np.float64)
 
 
 def _rank_class(positive: NDArray[np.bool_], p: Floats, w: Floats) -> tuple[Floats, Floats]:
@@ -94,162 +185,6 @@ def _rank_class(positive: NDArray[np.bool_], p: Floats, w: Floats) -> tuple[Floa
     return area, _ratio((weight * precision).sum(axis=0), total_positive)
 
 
-def brier(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Brier score per class, ``(..., class)``: the mean squared distance of probability and label."""
-    y, p, w = validate(labels, probabilities, weights)
-    return _shaped(_mean(np.square(p - y), w), weights)
-
-
-def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> Floats:
-    """Binary cross-entropy of every record and class, ``(record, class)``; finite."""
-    y, p, _ = validate(labels, probabilities)
-    p = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    return -(y * np.log(p) + (1 - y) * np.log1p(-p))
-
-
-def mean_log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """``log_loss`` over records and classes, ``(...)``."""
-    y, p, w = validate(labels, probabilities, weights)
-    return _shaped(_mean(log_loss(y, p).mean(axis=1)[:, None], w)[:, 0], weights)
-
-
-def calibration_error(
-    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None, *, bins: int = CALIBRATION_BINS
-) -> Floats:
-    """Expected calibration error per class, ``(..., class)``, over bins of equal width (Guo et al. 2017)."""
-    y, p, w = validate(labels, probabilities, weights)
-    member = np.minimum((p * bins).astype(int), bins - 1)[:, :, None] == np.arange(bins)
-    gaps = _mean((member * (p - y)[:, :, None]).reshape(len(y), -1), w)
-    return _shaped(np.abs(gaps).reshape(-1, y.shape[1], bins).sum(axis=-1), weights)
-
-
-def binary_accuracy(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike = DEFAULT_THRESHOLD,
-    weights: ArrayLike | None = None,
-) -> Floats:
-    """Share of right decisions per class, ``(..., class)``. Compare with ``all_zero_accuracy``."""
-    y, p, w = validate(labels, probabilities, weights)
-    return _shaped(_mean(decide(p, thresholds) == y, w), weights)
-
-
-def all_zero_accuracy(labels: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Accuracy per class of never predicting anything, ``(..., class)``: the floor of ``binary_accuracy``."""
-    y, _, w = validate(labels, labels, weights)
-    return _shaped(_mean(y == 0, w), weights)
-
-
-def f1(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike = DEFAULT_THRESHOLD,
-    weights: ArrayLike | None = None,
-) -> Floats:
-    """F1 per class, ``(..., class)``; 0 where a class has no positive and no alarm, as in scikit-learn."""
-    y, p, w = validate(labels, probabilities, weights)
-    decided = decide(p, thresholds)
-    true = w.T @ (decided * y)
-    return _shaped(_ratio(2 * true, w.T @ (decided + y), undefined=0.0), weights)
-
-
-def exact_match(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike = DEFAULT_THRESHOLD,
-    weights: ArrayLike | None = None,
-) -> Floats:
-    """Share of records with all classes right, ``(...)``."""
-    y, p, w = validate(labels, probabilities, weights)
-    return _shaped(_mean((decide(p, thresholds) == y).all(axis=1)[:, None], w)[:, 0], weights)
-
-
-def decision_rates(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike = DEFAULT_THRESHOLD,
-    weights: ArrayLike | None = None,
-) -> dict[str, Floats]:
-    """How good decisions are, as clinicians count it: name -> ``(..., class)``.
-
-    ``sensitivity``: of the records that have the class, the share that is reported; ``specificity``: of those that do
-    not, the share that is not; ``ppv`` and ``npv``: of the alarms and of the silences, the share that is right;
-    ``alarms``: the share of all records that is reported. NaN where there is nothing to take a share of.
-    """
-    y, p, w = validate(labels, probabilities, weights)
-    said = decide(p, thresholds)
-    true, alarms, positives, records = w.T @ (said * y), w.T @ said, w.T @ y, w.sum(axis=0)[:, None]
-    spared = records - positives - (alarms - true)
-    parts = {
-        "sensitivity": (true, positives),
-        "specificity": (spared, records - positives),
-        "ppv": (true, alarms),
-        "npv": (spared, records - alarms),
-        "alarms": (alarms, records),
-    }
-    return {name: _shaped(_ratio(part, whole), weights) for name, (part, whole) in parts.items()}
-
-
-def confusion_matrices(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD
-) -> NDArray[np.int64]:
-    """Counts ``(class, 2, 2)``: truth down, decision across, negative first, as scikit-learn lays them out."""
-    y, p, _ = validate(labels, probabilities)
-    decided = decide(p, thresholds)
-    cells = [[((y == truth) & (decided == said)).sum(axis=0) for said in (0, 1)] for truth in (0, 1)]
-    return np.moveaxis(np.asarray(cells), -1, 0)
-
-
-def decide(probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD) -> Floats:
-    """1 where the probability is at or above the threshold (one, or one per class), else 0."""
-    limits = np.asarray(thresholds, dtype=np.float64)
-    p = np.asarray(probabilities, dtype=np.float64)
-    if limits.shape not in ((), p.shape[-1:]) or not ((limits >= 0) & (limits <= 1)).all():
-        raise MetricError(f"thresholds: received {limits.tolist()}; allowed: one, or {p.shape[-1]}, from 0 to 1")
-    return (p >= limits).astype(np.float64)
-
-
-def _mean(values: NDArray[Any], w: Floats) -> Floats:
-    """Weighted mean over records: ``(record, column)`` and ``(record, replicate)`` -> ``(replicate, column)``."""
-    return _ratio(w.T @ values.astype(np.float64), w.sum(axis=0)[:, None])
-
-
 def _ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
     below = np.broadcast_to(below, above.shape)
     return np.divide(above, below, out=np.full(above.shape, undefined), where=below > 0)
-
-
-def _shaped(replicates: Floats, weights: ArrayLike | None) -> Floats:
-    """Without a replicate axis unless the caller's weights have one."""
-    return replicates if weights is not None and np.ndim(weights) == 2 else replicates[0]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and what it is when patients are drawn anew.
-
-    Attributes:
-        value: on all records once each; NaN where undefined.
-        replicates: ``(replicate,)``, in the order of ``bootstrap.patient_weights``; empty where nothing was drawn.
-    """
-
-    value: float
-    replicates: NDArray[np.float64] = field(repr=False)
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % percentile interval; NaN without replicates."""
-        return percentile_interval(self.replicates)
-
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.replicates - other.replicates)
-
-    def to_dict(self) -> dict[str, Any]:
-        """``value`` and ``interval``; ``null`` where undefined."""
-        return {"value": self.value if math.isfinite(self.value) else None, "interval": self.interval.bounds()}
-
-
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of at least one estimate, replicate by replicate."""
-    values = float(np.mean([one.value for one in estimates]))
-    return Estimate(values, np.mean([one.replicates for one in estimates], axis=0))

@@ -1,11 +1,8 @@
 """How much of a model's AUROC survives disturbed recordings, with intervals paired with the undisturbed ones."""
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -27,9 +24,8 @@ from leadwise.ecg.noise import (
     silence_leads,
 )
 from leadwise.ecg.reversal import LIMB_EXCHANGES
-from leadwise.evaluation.bootstrap import bootstrap_replicates
-from leadwise.evaluation.files import ROBUSTNESS_FILE, write_json
-from leadwise.evaluation.metrics import Estimate, auroc, mean_of
+from leadwise.evaluation.bootstrap import Estimate, estimates, mean_of
+from leadwise.evaluation.metrics import auroc
 
 Level = float | str
 Disturb = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
@@ -175,23 +171,20 @@ class Robustness:
         }
 
     def _curve_to_dict(self, curve: Curve) -> dict[str, Any]:
-        points, refused = self.points[curve.name], self.refused.get(curve.name, {})
-        levels = [
-            {
-                "level": level,
-                "auroc": {name: one.to_dict() for name, one in points[level].items()},
-                "drop": {name: self.drop(curve.name, level, name).to_dict() for name in points[level]},
-            }
-            if level in points
-            else {"level": level, "refused": refused[level]}
-            for level in curve.labels
-        ]
-        mean = self.mean_of_curve(curve.name).to_dict() if points else None
+        points, levels = self.points[curve.name], []
+        for level in curve.labels:
+            if level in points:
+                auroc = {name: found.to_dict() for name, found in points[level].items()}
+                drop = {name: self.drop(curve.name, level, name).to_dict() for name in points[level]}
+                levels.append({"level": level, "auroc": auroc, "drop": drop})
+            else:
+                levels.append({"level": level, "refused": self.refused[curve.name][level]})
         return {
             "name": curve.name,
             "title": curve.title,
             "unit": curve.unit,
-            "mean_macro_auroc": mean,
+            "ordered": curve.ordered,
+            "mean_macro_auroc": self.mean_of_curve(curve.name).to_dict() if points else None,
             "levels": levels,
         }
 
@@ -204,8 +197,8 @@ def robustness_curves(
     *,
     seed: int,
     weights: NDArray[np.int16] | None = None,
-    records: int | None = None,
-    curves: tuple[Curve, ...] = CURVES,
+    curves: Sequence[Curve] = CURVES,
+    classes: Sequence[str] = SUPERCLASSES,
 ) -> Robustness:
     """Disturb recordings in every way and strength of ``curves`` and measure what the answers are worth.
 
@@ -217,127 +210,83 @@ def robustness_curves(
         answers: the model.
         signal_mv: ``(record, time, 12)`` in mV at the model's rate.
         patients: ``(record, ...)``: what is known of each patient, columns of ``Store.patients``.
-        labels: ``(record, 5)`` of 0 and 1.
+        labels: ``(record, class)`` of 0 and 1.
         seed: seed of everything random.
         weights: ``(replicate, record)`` of ``bootstrap.patient_weights``; None: no intervals.
-        records: a random sample of so many records instead of all; None or more than there are: all.
         curves: the disturbances.
+        classes: names of the classes.
 
     Raises:
         RobustnessError: the numbers of records differ.
     """
+    from tqdm import tqdm
+
     _check_records(signal_mv, patients, labels, weights)
-    chosen = np.arange(len(labels))
-    if records is not None and records < len(labels):
-        chosen = np.sort(np.random.default_rng(seed).choice(len(labels), records, replace=False))
-    trial = _Trial(answers, signal_mv, patients, chosen, seed)
-    undisturbed, answered, refused = _all_answers(trial, curves)
-    measure = _Measure(labels[chosen], None if weights is None else weights[:, chosen])
-    return Robustness(
-        records=len(chosen),
-        seed=seed,
-        left_out=measure.left_out,
-        undisturbed=measure(undisturbed),
-        points={curve.name: {level: measure(p) for level, p in answered[curve.name].items()} for curve in curves},
-        refused={name: levels for name, levels in refused.items() if levels},
-        curves=curves,
-    )
+    positives = labels.sum(axis=0)
+    defined = (positives > 0) & (positives < len(labels))
+    points: dict[str, dict[str, dict[str, Estimate]]] = {curve.name: {} for curve in curves}
+    refused: dict[str, dict[str, str]] = {}
+    total = (1 + sum(len(curve.levels) for curve in curves)) * len(labels)
+    with tqdm(total=total, unit="rec", disable=None) as progress:
+
+        def measure(curve: Curve | None = None, level: Level = UNDISTURBED) -> dict[str, Estimate]:
+            """AUROC with one disturbance, or with none."""
+            parts = []
+            for start in range(0, len(labels), RECORDS_AT_ONCE):
+                rows = slice(start, start + RECORDS_AT_ONCE)
+                signal, known = np.asarray(signal_mv[rows], dtype=np.float32), patients.iloc[rows]
+                if curve is not None:
+                    # Not by the level: a record's disturbance grows, it does not change.
+                    generator = np.random.default_rng((seed, crc32(curve.name.encode()), start))
+                    signal, known = curve.disturb(signal, known, level, generator)
+                parts.append(np.asarray(answers(signal, known)))
+                progress.update(len(parts[-1]))
+            probabilities = np.concatenate(parts)
+
+            def areas(drawn: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
+                found = auroc(labels, probabilities, drawn)
+                macro = found[..., defined].mean(axis=-1) if defined.any() else found[..., 0]
+                return {MACRO: macro} | {name: found[..., k] for k, name in enumerate(classes)}
+
+            return estimates(areas, weights)
+
+        progress.set_description(UNDISTURBED)
+        undisturbed = measure()
+        for curve in curves:
+            for level, label in zip(curve.levels, curve.labels, strict=True):
+                progress.set_description(f"{curve.title} {label}")
+                try:
+                    points[curve.name][label] = measure(curve, level)
+                except LeadwiseError as error:
+                    # A model with long windows takes no short recordings: that is an answer, too.
+                    refused.setdefault(curve.name, {})[label] = str(error)
+    left_out = tuple(name for name, known in zip(classes, defined, strict=True) if not known)
+    return Robustness(len(labels), seed, left_out, undisturbed, points, refused, tuple(curves))
 
 
-def check_same_trials(models: Mapping[str, Robustness]) -> None:
+def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse models that were not tried with the same disturbances of the same records.
+
+    Args:
+        models: name -> what ``robustness.json`` holds.
 
     Raises:
         RobustnessError: they differ, or there is no model.
     """
     if not models:
         raise RobustnessError("models: received none; at least one is needed")
-    first = next(iter(models.values()))
-    for name, one in models.items():
-        if (one.records, one.seed, one.curves) != (first.records, first.seed, first.curves):
+
+    def trial(content: Mapping[str, Any]) -> tuple[Any, ...]:
+        levels = [(curve["name"], [level["level"] for level in curve["levels"]]) for curve in content["curves"]]
+        return content["records"], content["seed"], levels
+
+    first, content = next(iter(models.items()))
+    for name, other in models.items():
+        if trial(other) != trial(content):
             raise RobustnessError(
-                f"{name}: received {one.records} records with seed {one.seed}; allowed: the {first.records} records, "
-                f"seed {first.seed} and disturbances of {next(iter(models))}"
+                f"{name}: received {other['records']} records with seed {other['seed']}; allowed: the "
+                f"{content['records']} records, seed {content['seed']} and disturbances of {first}"
             )
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A model and the recordings that it is tried with."""
-
-    answers: Answers
-    signal_mv: NDArray[np.floating]
-    patients: pd.DataFrame
-    chosen: NDArray[np.int64]
-    seed: int
-
-    def run(self, curve: Curve | None, level: Level, tick: Callable[[int], object]) -> NDArray[np.floating]:
-        """``(record, 5)`` with one disturbance, or with none."""
-        parts = []
-        for start in range(0, len(self.chosen), RECORDS_AT_ONCE):
-            rows = self.chosen[start : start + RECORDS_AT_ONCE]
-            signal = np.asarray(self.signal_mv[rows], dtype=np.float32)
-            patients = self.patients.iloc[rows]
-            if curve is not None:
-                # Not by the level: a record's disturbance grows, it does not change.
-                generator = np.random.default_rng((self.seed, crc32(curve.name.encode()), start))
-                signal, patients = curve.disturb(signal, patients, level, generator)
-            parts.append(np.asarray(self.answers(signal, patients)))
-            tick(len(rows))
-        return np.concatenate(parts)
-
-
-Answered = dict[str, dict[str, NDArray[np.floating]]]
-
-
-def _all_answers(
-    trial: _Trial, curves: tuple[Curve, ...]
-) -> tuple[NDArray[np.floating], Answered, dict[str, dict[str, str]]]:
-    """Undisturbed answers, those of every curve and level, and what was refused why."""
-    from tqdm import tqdm
-
-    answered: Answered = {curve.name: {} for curve in curves}
-    refused: dict[str, dict[str, str]] = {curve.name: {} for curve in curves}
-    total = (1 + sum(len(curve.levels) for curve in curves)) * len(trial.chosen)
-    with tqdm(total=total, unit="rec", disable=None) as progress:
-        progress.set_description(UNDISTURBED)
-        undisturbed = trial.run(None, UNDISTURBED, progress.update)
-        for curve in curves:
-            for level, label in zip(curve.levels, curve.labels, strict=True):
-                progress.set_description(f"{curve.title} {label}")
-                try:
-                    answered[curve.name][label] = trial.run(curve, level, progress.update)
-                except LeadwiseError as error:
-                    # A model with long windows takes no short recordings: that is an answer, too.
-                    refused[curve.name][label] = str(error)
-    return undisturbed, answered, refused
-
-
-class _Measure:
-    """AUROC of probabilities against fixed labels, with replicates."""
-
-    def __init__(self, labels: NDArray[np.floating], weights: NDArray[np.int16] | None) -> None:
-        self.labels = labels
-        self.weights = weights
-        positives = labels.sum(axis=0)
-        self.defined = (positives > 0) & (positives < len(labels))
-        self.left_out = tuple(
-            name for name, is_defined in zip(SUPERCLASSES, self.defined, strict=True) if not is_defined
-        )
-
-    def __call__(self, probabilities: NDArray[np.floating]) -> dict[str, Estimate]:
-        values = self._areas(probabilities, None)
-        drawn: Mapping[str, NDArray[np.float64]] = dict.fromkeys(values, np.empty(0))
-        if self.weights is not None:
-            drawn = bootstrap_replicates(partial(self._areas, probabilities), self.weights)
-        return {name: Estimate(float(value), drawn[name]) for name, value in values.items()}
-
-    def _areas(
-        self, probabilities: NDArray[np.floating], weights: NDArray[np.int16] | None
-    ) -> dict[str, NDArray[np.float64]]:
-        areas = auroc(self.labels, probabilities, weights)
-        macro = areas[..., self.defined].mean(axis=-1) if self.defined.any() else areas[..., 0]
-        return {MACRO: macro} | {name: areas[..., k] for k, name in enumerate(SUPERCLASSES)}
 
 
 def _check_records(
@@ -352,60 +301,3 @@ def _check_records(
     if len(set(counts.values())) > 1 or not len(labels):
         received = ", ".join(f"{count} in {name}" for name, count in counts.items())
         raise RobustnessError(f"records: received {received}; allowed: the same number, at least 1")
-
-
-REPLICATES_FILE = "robustness.parquet"
-
-
-def write_robustness(one: Robustness, folder: Path) -> None:
-    """Write ``robustness.json`` (``Robustness.to_dict``) and ``robustness.parquet``.
-
-    The latter has one row per curve, level and class: ``value``, and ``replicates``, a list of float32.
-    """
-    levels = {(UNDISTURBED, ""): one.undisturbed}
-    levels |= {(curve, level): areas for curve, found in one.points.items() for level, areas in found.items()}
-    rows = [
-        {"curve": curve, "level": level, "of": of, "value": area.value, "replicates": area.replicates.astype("f4")}
-        for (curve, level), areas in levels.items()
-        for of, area in areas.items()
-    ]
-    pd.DataFrame(rows).to_parquet(folder / REPLICATES_FILE, index=False)
-    write_json(folder / ROBUSTNESS_FILE, one.to_dict())
-
-
-def read_robustness(folder: Path) -> Robustness:
-    """The inverse of ``write_robustness``.
-
-    Raises:
-        RobustnessError: a file is absent or unreadable, or the disturbances were others than today's.
-    """
-    try:
-        content = json.loads((folder / ROBUSTNESS_FILE).read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / REPLICATES_FILE)
-        measured = {curve["name"]: [level["level"] for level in curve["levels"]] for curve in content["curves"]}
-        refused = {
-            curve["name"]: {level["level"]: level["refused"] for level in curve["levels"] if "refused" in level}
-            for curve in content["curves"]
-        }
-        areas: dict[tuple[str, str], dict[str, Estimate]] = {}
-        for row in table.to_dict("records"):
-            estimate = Estimate(row["value"], np.asarray(row["replicates"], dtype=np.float64))
-            areas.setdefault((row["curve"], row["level"]), {})[row["of"]] = estimate
-        undisturbed = areas.pop((UNDISTURBED, ""))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RobustnessError(f"{folder}: no whole measure of robustness ({error}); evaluate again") from None
-    curves = tuple(curve for curve in CURVES if measured.get(curve.name) == list(curve.labels))
-    if len(curves) != len(measured):
-        raise RobustnessError(f"{folder}: measured with other disturbances than today's; evaluate again")
-    return Robustness(
-        records=content["records"],
-        seed=content["seed"],
-        left_out=tuple(content["left_out"]),
-        undisturbed=undisturbed,
-        points={
-            curve.name: {level: areas[curve.name, level] for level in curve.labels if (curve.name, level) in areas}
-            for curve in curves
-        },
-        refused={name: levels for name, levels in refused.items() if levels},
-        curves=curves,
-    )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import VALIDATION_FOLDER
-from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals
+from leadwise.evaluation.bootstrap import Estimate, estimates
 from leadwise.evaluation.metrics import auroc
 
 FEWEST_RECORDS = 50
@@ -71,8 +71,7 @@ class SubgroupResult:
         records: how many.
         patients: how many.
         positives: class -> records that have it.
-        values: ``macro_auroc`` and ``auroc/<class>``; what is suppressed is absent.
-        intervals: 95 % intervals of the same.
+        found: ``macro_auroc`` and ``auroc/<class>``; what is suppressed is absent.
         suppressed: name -> why there is no figure.
     """
 
@@ -81,15 +80,14 @@ class SubgroupResult:
     records: int
     patients: int
     positives: Mapping[str, int]
-    values: Mapping[str, float]
-    intervals: Mapping[str, Interval]
+    found: Mapping[str, Estimate]
     suppressed: Mapping[str, str]
 
     def metrics(self) -> dict[str, float]:
         """``test/subgroup/sex/female/macro_auroc`` and ``.../records``, for the tracking UI."""
         prefix = f"test/subgroup/{self.kind}/{self.name}"
-        found = {f"{prefix}/records": float(self.records)}
-        return found | {f"{prefix}/{name}": value for name, value in self.values.items() if name == "macro_auroc"}
+        macro = {f"{prefix}/macro_auroc": self.found["macro_auroc"].value} if "macro_auroc" in self.found else {}
+        return {f"{prefix}/records": float(self.records)} | macro
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``subgroups.json``."""
@@ -99,8 +97,8 @@ class SubgroupResult:
             "records": self.records,
             "patients": self.patients,
             "positives": dict(self.positives),
-            "metrics": dict(self.values),
-            "intervals": {name: found.bounds() for name, found in self.intervals.items()},
+            "metrics": {name: found.value for name, found in self.found.items()},
+            "intervals": {name: found.interval.bounds() for name, found in self.found.items()},
             "suppressed": dict(self.suppressed),
         }
 
@@ -172,55 +170,40 @@ def evaluate_subgroups(
     probabilities: NDArray[Any],
     patients: NDArray[Any],
     weights: NDArray[np.int16],
+    classes: Sequence[str] = SUPERCLASSES,
 ) -> list[SubgroupResult]:
     """AUROC of every subgroup with its interval.
 
     Args:
         groups: of the rows of ``labels``.
-        labels: ``(record, 5)`` of 0 and 1.
+        labels: ``(record, class)`` of 0 and 1.
         probabilities: same shape.
         patients: ``(record,)``.
         weights: ``(replicate, record)`` of ``patient_weights``: the same draws as for all rows.
+        classes: their names.
     """
-    return [_evaluate(group, labels, probabilities, patients, weights) for group in groups]
+    results = []
+    for group in groups:
+        inside = group.members
+        y, p = labels[inside], probabilities[inside]
+        counts = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
+        suppressed = _suppressed(len(y), counts)
+        shown = [k for k, name in enumerate(classes) if f"auroc/{name}" not in suppressed]
+        compute = partial(_areas, y[:, shown], p[:, shown], [classes[k] for k in shown])
+        found = estimates(compute, weights[:, inside]) if shown else {}
+        if "macro_auroc" in suppressed:
+            found.pop("macro_auroc", None)
+        members = len(y), len(np.unique(patients[inside]))
+        results.append(SubgroupResult(group.kind, group.name, *members, counts, found, suppressed))
+    return results
 
 
-def _evaluate(
-    group: Subgroup,
-    labels: NDArray[Any],
-    probabilities: NDArray[Any],
-    patients: NDArray[Any],
-    weights: NDArray[np.int16],
-) -> SubgroupResult:
-    inside = group.members
-    y = labels[inside]
-    counts = y.sum(axis=0).astype(int)
-    suppressed = _suppressed(len(y), counts)
-    shown = [k for k, name in enumerate(SUPERCLASSES) if f"auroc/{name}" not in suppressed]
-    values: dict[str, float] = {}
-    intervals: dict[str, Interval] = {}
-    if shown:
-        compute = partial(_areas, y[:, shown], probabilities[inside][:, shown], [SUPERCLASSES[k] for k in shown])
-        values = {name: float(value) for name, value in compute(None).items()}
-        intervals = bootstrap_intervals(compute, weights[:, inside])
-    return SubgroupResult(
-        group.kind,
-        group.name,
-        len(y),
-        len(np.unique(patients[inside])),
-        dict(zip(SUPERCLASSES, counts.tolist(), strict=True)),
-        values,
-        intervals,
-        suppressed,
-    )
-
-
-def _suppressed(records: int, positives: NDArray[np.int64]) -> dict[str, str]:
+def _suppressed(records: int, positives: Mapping[str, int]) -> dict[str, str]:
     if records < FEWEST_RECORDS:
         reason = f"{records} records; {FEWEST_RECORDS} are needed"
-        return dict.fromkeys(("macro_auroc", *(f"auroc/{label}" for label in SUPERCLASSES)), reason)
+        return dict.fromkeys(("macro_auroc", *(f"auroc/{label}" for label in positives)), reason)
     reasons = {}
-    for label, count in zip(SUPERCLASSES, positives.tolist(), strict=True):
+    for label, count in positives.items():
         if min(count, records - count) < FEWEST_CASES:
             reason = f"{count} of {records} records have {label}; {FEWEST_CASES} with it and without it are needed"
             reasons[f"auroc/{label}"] = reason
@@ -233,4 +216,4 @@ def _areas(
 ) -> dict[str, NDArray[np.float64]]:
     areas = auroc(labels, probabilities, weights)
     found = {f"auroc/{name}": areas[..., k] for k, name in enumerate(classes)}
-    return found | ({"macro_auroc": areas.mean(axis=-1)} if len(classes) == len(SUPERCLASSES) else {})
+    return found | {"macro_auroc": areas.mean(axis=-1)}

@@ -20,15 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, decide, validate
+from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, decide, validate
 from leadwise.policies import Band
 
-Floats = NDArray[np.float64]
 Measure = Literal["sensitivity", "specificity"]
 
 
 class ThresholdError(LeadwiseError):
-    """A target cannot be aimed at; the message says what was received."""
+    """A threshold or a band cannot be chosen; the message says what was received."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,6 @@ RECORD = "record"
 """The name under which all classes of a record together are reported: wrong if any class is."""
 
 
-class AbstentionError(LeadwiseError):
-    """A band cannot be chosen; the message says what was received."""
-
-
 def margin(probabilities: ArrayLike, thresholds: ArrayLike) -> Floats:
     """Share of the way from the threshold to certainty, from 0 to 1: ``(record, class)``, thresholds ``(class,)``."""
     p, t = np.asarray(probabilities, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
@@ -174,11 +169,11 @@ def choose_band(probabilities: ArrayLike, threshold: float, coverage: float = CO
         coverage: share of these records that the interval leaves out; 1 makes it the threshold alone.
 
     Raises:
-        AbstentionError: the coverage is not above 0 and up to 1, or there are no records.
+        ThresholdError: the coverage is not above 0 and up to 1, or there are no records.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if not 0 < coverage <= 1 or p.ndim != 1 or p.size == 0:
-        raise AbstentionError(
+        raise ThresholdError(
             f"band: received coverage {coverage} of {p.shape} probabilities; allowed: above 0, up to 1, of (record,)"
         )
     ordered = np.sort(margin(p, threshold))
@@ -197,13 +192,11 @@ class CoverageRisk:
         risk: ``(record,)`` share of wrong answers among them.
         aurc: area under that curve, the mean risk over all coverages: lower is better, and leaving out records at
             random has the area ``full_risk``.
-        best_aurc: the area if every wrong answer were less sure than every right one: what no order can beat.
     """
 
     coverage: Floats
     risk: Floats
     aurc: float
-    best_aurc: float
 
     @property
     def full_risk(self) -> float:
@@ -228,8 +221,7 @@ def coverage_risk(
     found = {}
     for name, (wrong, sure) in _answers(labels, probabilities, thresholds, classes).items():
         coverage, risk = _curves(wrong, sure, once)
-        _, best = _curves(wrong, -wrong.astype(np.float64), once)
-        found[name] = CoverageRisk(coverage[:, 0], risk[:, 0], float(risk.mean()), float(best.mean()))
+        found[name] = CoverageRisk(coverage[:, 0], risk[:, 0], float(risk.mean()))
     return found
 
 

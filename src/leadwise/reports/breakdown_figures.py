@@ -11,32 +11,33 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from leadwise.datasets.statements import GROUPS
-from leadwise.evaluation.bootstrap import Interval
-from leadwise.evaluation.robustness import MACRO, Curve, Robustness, check_same_trials
+from leadwise.evaluation.bootstrap import Estimate
+from leadwise.evaluation.robustness import MACRO, check_same_trials
 from leadwise.evaluation.statements import ANSWERED_ELSEWHERE
 from leadwise.evaluation.subgroups import SubgroupResult
 from leadwise.reports.figure_style import BLUE, FAINT, GREEN, INK, ORANGE, PINK, SOFT, YELLOW, blank, headline, tidy
+
+Entry = Mapping[str, Any]
 
 METRIC = "macro_auroc"
 ROW_IN = 0.22
 _BAND = "#DCE9F3"
 
 
-def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: Interval, *, title: str = "") -> Figure:
+def subgroup_figure(groups: Sequence[SubgroupResult], whole: Estimate, *, title: str = "") -> Figure:
     """A row per subgroup, below a heading per kind; those without a figure are named with the reason.
 
     Args:
         groups: in the order of the rows, those of one kind together.
-        whole: macro AUROC of all records, drawn as a line.
-        interval: of ``whole``, drawn as a band.
+        whole: macro AUROC of all records, drawn as a line, and its interval as a band.
         title: above the figure.
     """
     kinds = [(kind, list(members)) for kind, members in groupby(groups, key=lambda group: group.kind)]
     rows = sum(len(members) + 1.35 for _, members in kinds)
     figure = blank(8.2, 1.15 + ROW_IN * rows)
     axes = figure.subplots()
-    axes.axvspan(interval.low, interval.high, color=_BAND, linewidth=0, zorder=0)
-    axes.axvline(whole, color=BLUE, linewidth=1, zorder=1)
+    axes.axvspan(whole.interval.low, whole.interval.high, color=_BAND, linewidth=0, zorder=0)
+    axes.axvline(whole.value, color=BLUE, linewidth=1, zorder=1)
     ticks: dict[float, str] = {}
     place = 0.0
     for kind, members in kinds:
@@ -49,7 +50,7 @@ def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: In
         place += 1
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=9, color=INK)
     axes.set_ylim(place - 0.3, -0.4)
-    axes.set_xlim(*_range(groups, interval))
+    axes.set_xlim(*_range([whole, *(group.found[METRIC] for group in groups if METRIC in group.found)]))
     tidy(axes, "macro AUROC (line and band: all records)", title=title or "Subgroups", grid="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -59,21 +60,19 @@ def subgroup_figure(groups: Sequence[SubgroupResult], whole: float, interval: In
 def _row(axes: Axes, place: float, group: SubgroupResult) -> None:
     right = axes.get_yaxis_transform()
     axes.text(1.015, place, f"{group.records:,}", transform=right, va="center", ha="left", fontsize=8.5, color=SOFT)
-    if METRIC not in group.values:
+    if METRIC not in group.found:
         axes.text(0.01, place, "too few to say", transform=right, va="center", fontsize=8, color=SOFT, style="italic")
         return
-    bounds = group.intervals[METRIC]
+    bounds = group.found[METRIC].interval
     axes.plot([bounds.low, bounds.high], [place, place], color=BLUE, linewidth=1.6, zorder=2)
-    axes.plot(group.values[METRIC], place, "o", color=BLUE, markersize=5, zorder=3)
+    axes.plot(group.found[METRIC].value, place, "o", color=BLUE, markersize=5, zorder=3)
 
 
-def _range(groups: Sequence[SubgroupResult], interval: Interval) -> tuple[float, float]:
-    shown = [group.intervals[METRIC] for group in groups if METRIC in group.intervals]
-    ends = np.array([interval.low, interval.high, *(one.low for one in shown), *(one.high for one in shown)])
-    ends = ends[np.isfinite(ends)]
-    if not len(ends):
+def _range(shown: Sequence[Estimate]) -> tuple[float, float]:
+    ends = np.array([(estimate.interval.low, estimate.interval.high) for estimate in shown])
+    if not np.isfinite(ends).any():
         return 0.0, 1.0
-    return float(ends.min()) - 0.01, min(float(ends.max()) + 0.01, 1.005)
+    return float(np.nanmin(ends)) - 0.01, min(float(np.nanmax(ends)) + 0.01, 1.005)
 
 
 def _bold(text: str) -> str:
@@ -93,65 +92,62 @@ _SHIFT = 0.09
 """Lines stand side by side, so that their intervals do not hide each other."""
 
 
-def robustness_figure(models: Mapping[str, Robustness], *, title: str = "") -> Figure:
+def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure:
     """Macro AUROC against the strength of each disturbance, from mild to severe, with 95 % intervals.
 
     Every panel has the same vertical axis. A dotted line marks what a model reaches undisturbed. Levels that are no
     order, such as which electrodes are exchanged, are not joined.
 
     Args:
-        models: name -> what was measured, on the same records with the same seed.
+        models: name -> ``Robustness.to_dict()``, or what ``robustness.json`` holds, measured on the same records with
+            the same seed.
 
     Raises:
         RobustnessError: there is no model, or they were not tried with the same disturbances of the same records.
     """
     check_same_trials(models)
-    curves = next(iter(models.values())).curves
-    rows = -(-len(curves) // COLUMNS)
+    first = next(iter(models.values()))
+    rows = -(-len(first["curves"]) // COLUMNS)
     figure = blank(14.0, 0.9 + 3.1 * rows, w_pad=0.06)
     panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
-    for place, (axes, curve) in enumerate(zip(panels, curves, strict=False)):
-        _panel(axes, curve, models)
-        tidy(axes, curve.unit, "macro AUROC" if place % COLUMNS == 0 else "", title=curve.title)
-    for axes in panels[len(curves) :]:
+    for place, (axes, curve) in enumerate(zip(panels, first["curves"], strict=False)):
+        _panel(axes, {name: (content, content["curves"][place]) for name, content in models.items()})
+        tidy(axes, curve["unit"], "macro AUROC" if place % COLUMNS == 0 else "", title=curve["title"])
+    for axes in panels[len(first["curves"]) :]:
         axes.set_visible(False)
     handles, names = panels[0].get_legend_handles_labels()
     handles.append(Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3))
     names.append("undisturbed (shades and bars: 95 % intervals)")
-    figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=len(names),
-        frameon=False,
-        fontsize=10,
-        labelcolor=INK,
-    )
-    records = next(iter(models.values())).records
-    headline(figure, f"{title or 'Robustness: macro AUROC of disturbed recordings'}  ({records:,} records)")
+    look: dict[str, Any] = {"frameon": False, "fontsize": 10, "labelcolor": INK}
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), **look)
+    words = title or "Robustness: macro AUROC of disturbed recordings"
+    headline(figure, f"{words}  ({first['records']:,} records)")
     return figure
 
 
-def _panel(axes: Axes, curve: Curve, models: Mapping[str, Robustness]) -> None:
-    places = np.arange(len(curve.labels), dtype=float)
-    for k, (name, one) in enumerate(models.items()):
+def _panel(axes: Axes, models: Mapping[str, tuple[Entry, Entry]]) -> None:
+    """One disturbance: name of a model -> all that was measured of it, and its part of this disturbance."""
+    for k, (name, (content, curve)) in enumerate(models.items()):
         colour, marker, dash = _STYLES[k % len(_STYLES)]
-        x = places + (k - (len(models) - 1) / 2) * 2 * _SHIFT
-        points = [one.points[curve.name].get(level) for level in curve.labels]
-        y = np.array([point[MACRO].value if point else np.nan for point in points])
-        bounds = [point[MACRO].interval if point else None for point in points]
-        low = np.array([bound.low if bound else np.nan for bound in bounds])
-        high = np.array([bound.high if bound else np.nan for bound in bounds])
-        axes.axhline(one.undisturbed[MACRO].value, color=colour, linestyle=":", linewidth=1.3, zorder=2)
-        if curve.ordered:
+        x = np.arange(len(curve["levels"])) + (k - (len(models) - 1) / 2) * 2 * _SHIFT
+        # A level that the model refuses is a gap.
+        points = [level["auroc"][MACRO] if "auroc" in level else _NOTHING for level in curve["levels"]]
+        y = np.array([point["value"] for point in points], dtype=float)
+        low, high = np.array([point["interval"] for point in points], dtype=float).T
+        whole = np.array(content["undisturbed"][MACRO]["value"], dtype=float)
+        axes.axhline(float(whole), color=colour, linestyle=":", linewidth=1.3, zorder=2)
+        if curve.get("ordered", True):
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0, zorder=1)
         else:
             axes.vlines(x, low, high, color=colour, linewidth=1.7, zorder=2)
-        line = dash if curve.ordered else "none"
+        line = dash if curve.get("ordered", True) else "none"
         axes.plot(x, y, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.7, label=name, zorder=3)
-    axes.set_xticks(places, curve.labels)
-    axes.set_xlim(-0.4, len(places) - 0.6)
+    levels = [level["level"] for level in curve["levels"]]
+    axes.set_xticks(range(len(levels)), levels)
+    axes.set_xlim(-0.4, len(levels) - 0.6)
 
+
+_NOTHING: Entry = {"value": None, "interval": [None, None]}
 
 GROUP_TITLES: Mapping[str, str] = {"diagnostic": "Diagnoses", "form": "Form of the waves", "rhythm": "Rhythm"}
 GROUP_COLOURS: Mapping[str, str] = {"diagnostic": BLUE, "form": YELLOW, "rhythm": GREEN}
@@ -161,8 +157,6 @@ _ROW_INCHES, _NOTE_INCHES, _ABOVE_INCHES, _BELOW_INCHES, _WIDTH_INCHES = 0.235, 
 _NOTE_LETTERS = 155
 _LOWEST = 0.7
 """Where the axis begins at the latest; it never hides an interval."""
-
-Entry = Mapping[str, Any]
 
 
 def statement_figure(content: Mapping[str, Any], *, title: str = "") -> Figure:

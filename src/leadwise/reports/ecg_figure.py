@@ -27,7 +27,7 @@ PANEL_HEIGHT_MM = 25
 
 _GAP_MM = 7.0
 _BAR_MM = 3.2
-_INK, _FAINT, _TRACK, _BELOW = "#1B1B2B", "#70707E", "#ECECF1", "#A9A9B8"
+_INK, FAINT, _TRACK, _BELOW = "#1B1B2B", "#70707E", "#ECECF1", "#A9A9B8"
 _REPORTED, _REPORTED_NORMAL = "#D55E00", "#0072B2"
 
 
@@ -66,11 +66,10 @@ def _draw_class(
     page: Axes, name: str, probability: float, threshold: float | None, left: float, bottom: float, width: float
 ) -> None:
     reported = threshold is not None and probability >= threshold
-    text: dict[str, Any] = {"color": _INK if reported else _FAINT, "family": "DejaVu Sans"}
-    weight = "bold" if reported else "normal"
-    page.text(left, bottom + 15.5, name, fontsize=12, fontweight=weight, **text)
-    page.text(left + width, bottom + 15.5, percent(probability), ha="right", fontsize=12, fontweight=weight, **text)
-    page.text(left, bottom + 11.2, SUPERCLASS_NAMES[name], fontsize=8.5, **text)
+    ink, weight = (_INK, "bold") if reported else (FAINT, "normal")
+    page.text(left, bottom + 15.5, name, **text_style(12, ink, fontweight=weight))
+    page.text(left + width, bottom + 15.5, percent(probability), **text_style(12, ink, fontweight=weight, ha="right"))
+    page.text(left, bottom + 11.2, SUPERCLASS_NAMES[name], **text_style(8.5, ink))
     bar = bottom + 5.8
     colour = (_REPORTED_NORMAL if name == "NORM" else _REPORTED) if reported else _BELOW
     _draw_bar(page, left, bar, width, _TRACK)
@@ -79,16 +78,9 @@ def _draw_class(
     if threshold is not None:
         mark = left + width * threshold
         page.plot([mark, mark], [bar - 1.1, bar + _BAR_MM + 1.1], color=_INK, linewidth=1.3, zorder=5)
-        page.text(
-            min(max(mark, left + 9), left + width - 9),
-            bar - 1.9,
-            f"threshold {percent(threshold)}",
-            ha="center",
-            va="top",
-            fontsize=7.5,
-            color=_FAINT,
-            family="DejaVu Sans",
-        )
+        inside = min(max(mark, left + 9), left + width - 9)
+        words = f"threshold {percent(threshold)}"
+        page.text(inside, bar - 1.9, words, **text_style(7.5, FAINT, ha="center", va="top"))
 
 
 def _draw_bar(page: Axes, left: float, bottom: float, width: float, colour: str) -> None:
@@ -126,10 +118,9 @@ _TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
 """Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
 
 _PAPER, _SMALL_LINE, _LARGE_LINE = "#FFFAF8", "#F8DCD6", "#EDAFA5"
-_INK_ECG, _FAINT_ECG = "#1B1B2B", "#70707E"
 
 _TRACE: dict[str, Any] = {
-    "color": _INK_ECG,
+    "color": _INK,
     "linewidth": 0.85,
     "solid_joinstyle": "round",
     "solid_capstyle": "round",
@@ -231,10 +222,10 @@ def draw_ecg(
                 underlay.draw_strip(paper, strip, baseline)
             _draw_strip(paper, strip, baseline)
     paper.text(
-        _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **_text(8, halo=True)
+        _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **text_style(8, halo=True)
     )
     if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
-        paper.text(2, 1.6, "cut off at the paper's edge", **_text(8, halo=True))
+        paper.text(2, 1.6, "cut off at the paper's edge", **text_style(8, halo=True))
     _draw_header(page, record, title, height - _HEADER_MM)
     if probabilities:
         try:
@@ -243,7 +234,7 @@ def draw_ecg(
             raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
     if underlay:
         underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM)
-    page.text(_MARGIN_MM, 3, disclaimer, **_text(7.5, _FAINT_ECG))
+    page.text(_MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
     return figure
 
 
@@ -318,12 +309,12 @@ def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
         paper.plot(strip.x, strip.y + baseline, gid=f"lead-{strip.lead}", **_TRACE)
     else:
         paper.text(
-            strip.left + 4, baseline, "no signal", va="center", **_text(9, _FAINT_ECG, halo=True, style="italic")
+            strip.left + 4, baseline, "no signal", va="center", **text_style(9, FAINT, halo=True, style="italic")
         )
     if strip.left > _TRACE_LEFT_MM:
         for side in (-1, 1):
-            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK_ECG, linewidth=0.7)
-    name = _text(10, halo=True, fontweight="bold") | {"zorder": 3}
+            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
+    name = text_style(10, halo=True, fontweight="bold") | {"zorder": 3}
     paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
 
 
@@ -341,11 +332,11 @@ def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> No
         facts[-1] += f", first {STRIP_S:g} s shown"
     right = _MARGIN_MM + _PAPER_WIDTH_MM
     beside = "  ·  ".join(facts)
-    page.text(right, bottom + 4, beside, ha="right", **_text(9.5, _FAINT_ECG))
+    page.text(right, bottom + 4, beside, ha="right", **text_style(9.5, FAINT))
     headline = title or record.record_id or "12-lead ECG"
     room = _PAPER_WIDTH_MM - len(beside) * _FACTS_MM - 5
     size = min(_TITLE_SIZE, _TITLE_SIZE * room / (len(headline) * _TITLE_MM))
-    page.text(_MARGIN_MM, bottom + 4, headline, **_text(size, fontweight="bold"))
+    page.text(_MARGIN_MM, bottom + 4, headline, **text_style(size, fontweight="bold"))
 
 
 def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
@@ -358,8 +349,8 @@ def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
     return facts
 
 
-def _text(size: float, colour: str = _INK_ECG, *, halo: bool = False, **more: str) -> dict[str, Any]:
-    """Text properties; a halo in the paper's colour keeps a label legible on grid and trace."""
+def text_style(size: float, colour: str = _INK, *, halo: bool = False, **more: str) -> dict[str, Any]:
+    """Properties of text, its size in points; a halo in the paper's colour keeps it legible on grid and trace."""
     effects = [withStroke(linewidth=2.2, foreground=_PAPER)] if halo else []
     # A title may be the name of a file, in which dollars mean no formula.
     plain = {"fontsize": size, "color": colour, "family": "DejaVu Sans", "parse_math": False}

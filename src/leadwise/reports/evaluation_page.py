@@ -1,4 +1,4 @@
-"""The report on one evaluated model: one HTML file, headline first."""
+"""The report on one evaluated model: all numbers, every figure, and one HTML file with the headline first."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -18,7 +18,7 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
-from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
+from leadwise.evaluation.metric_registry import FLOOR, METRICS, headline_names, metric_names
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 from leadwise.evaluation.thresholds import RECORD
@@ -31,251 +31,32 @@ from leadwise.reports.curve_figures import (
     roc_figure,
 )
 from leadwise.reports.report_page import (
-    Beside,
+    CITATION,
     Cell,
     Lines,
-    More,
     Page,
     Part,
-    Pictures,
+    Picture,
     Row,
     Section,
     Table,
-    Text,
-    Tile,
     data_name,
-    estimate,
+    measured,
     number,
     picture,
     signed,
-    write_page,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leadwise.evaluation.evaluate import Evaluation
-    from leadwise.evaluation.metrics import Estimate
-
-
-def robustness_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """What is left of the macro AUROC when recordings are disturbed; empty where that was not measured."""
-    found = evaluation.robustness
-    if found is None:
-        return Section("robustness", "Robustness", [])
-    undisturbed, mean = _cell(found.undisturbed[MACRO]), _cell(found.mean())
-    says = (
-        f"{found.records:,} records drawn from the fold, disturbed in {len(found.curves)} ways of rising strength. "
-        f"Macro AUROC undisturbed {undisturbed.value} ({undisturbed.interval}), as the mean over all disturbances "
-        f"{mean.value} ({mean.interval})."
-    )
-    if found.left_out:
-        says += f" Without {', '.join(found.left_out)}, of which these records have too few."
-    rows = []
-    for curve in found.curves:
-        rows.append(Row([Cell(f"{curve.title}, {curve.unit}"), Cell(), Cell()], group=True))
-        for level in curve.labels:
-            if level not in found.points[curve.name]:
-                rows.append(Row([Cell(level), Cell(why=f"refused: {found.refused[curve.name][level]}", span=2)]))
-                continue
-            drop = found.drop(curve.name, level)
-            low, high = drop.interval.low, drop.interval.high
-            lost = Cell(signed(-drop.value, 3), f"{signed(-high, 3)} to {signed(-low, 3)}")
-            rows.append(Row([Cell(level), _cell(found.points[curve.name][level][MACRO]), lost]))
-    table = Table(("disturbance", "macro AUROC", "change, paired"), rows)
-    shown = picture(figures / "robustness.png", "Macro AUROC against the strength of each disturbance")
-    return Section("robustness", "Robustness", [Text(says), Pictures([shown]), More("Every level", table)])
-
-
-def _cell(found: "Estimate") -> Cell:
-    return estimate(found.value, found.interval.bounds())
-
 
 METHOD_NAMES = {
     "none": "as the network gives them",
     "temperature": "one temperature",
     "per_class": "a line per class",
 }
-
-
-def classes_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """Every class: how well it is told apart, and how well its probabilities are calibrated."""
-    # One column a metric: decisions at the chosen thresholds, of which the next tables say more.
-    shown = [of for of in headline_names().values() if of.metric.per_class and (of.prefix or not of.metric.decides)]
-    heads = ("class", "records with it", *(of.metric.title for of in shown))
-    y = evaluation.test_rows("y")
-    rows = []
-    for k, name in enumerate(SUPERCLASSES):
-        count = Cell(f"{int(y[:, k].sum()):,}", f"{y[:, k].mean():.1%}")
-        found = [_metric(evaluation, f"test/{of.prefix}{of.metric.name}/{name}") for of in shown]
-        rows.append(Row([_class_name(name), count, *found]))
-    found = [_metric(evaluation, f"test/{of.prefix}{of.metric.mean}") for of in shown]
-    rows.append(Row([Cell("mean"), Cell(), *found]))
-    caption = "Decisions at the chosen thresholds. An AUPRC is to be read against the share above."
-    curves = [
-        picture(figures / "roc_curves.png", "ROC curves of the five classes"),
-        picture(
-            figures / "pr_curves.png", "Precision-recall curves; a tick at the right marks the share of each class"
-        ),
-    ]
-    return Section("classes", "The five classes", [Table(heads, rows, caption), Pictures(curves)])
-
-
-def calibration_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """Before and after, and why this calibration."""
-    chosen, metrics = evaluation.calibration, evaluation.metrics
-    says = f"In use: {METHOD_NAMES[chosen.calibration.method]} on the logits, fitted on fold {VALIDATION_FOLD}."
-    if chosen.log_loss:
-        losses = ", ".join(f"{METHOD_NAMES[name]} {loss:.4f}" for name, loss in chosen.log_loss.items())
-        says += (
-            f" Log loss there, cross-validated over patients: {losses}. A line per class gains {signed(chosen.gain)} "
-            f"over one temperature, with a standard error of {number(chosen.gain_error, 4)}; it is taken where the "
-            "gain is larger than that."
-        )
-    else:
-        says += f" Fold {VALIDATION_FOLD} has too few patients to try anything but one temperature."
-    rows = [
-        Row([Cell(title), _metric(evaluation, f"test/raw/{name}", 4), _metric(evaluation, f"test/{name}", 4)])
-        for title, name in (("Brier score", "brier"), ("expected calibration error", "ece"))
-    ]
-    losses_10 = [Cell(number(metrics[f"test/{name}"], 4)) for name in ("raw/log_loss", "log_loss")]
-    rows.append(Row([Cell("log loss"), *losses_10]))
-    for name in SUPERCLASSES:
-        found = [_metric(evaluation, f"test/{metric}/{name}", 4) for metric in ("raw/ece", "ece")]
-        rows.append(Row([Cell(f"calibration error, {name}"), *found]))
-    table = Table((f"fold {TEST_FOLD}, mean over classes", "before", "after"), rows)
-    shown = picture(figures / "reliability.png", "Observed share against predicted probability, all classes pooled")
-    return Section("calibration", "Calibration", [Text(says), Beside(table, shown)])
-
-
-def thresholds_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """Every policy with what its decisions are worth; the one in use first."""
-    decision = evaluation.decision
-    order = [decision.policy, *(name for name in decision.policies if name != decision.policy)]
-    parts: list[Part] = [
-        Text(
-            f"Thresholds on the calibrated probability, chosen on fold {VALIDATION_FOLD}. Sensitivity: of those with "
-            "the finding, the share that is reported. Predictive values: of the reports (positive) and of the rest "
-            "(negative), the share that is right, where as many are ill as here."
-        )
-    ]
-    for name in order:
-        policy = decision.policies[name]
-        title = f"{name}: {policy.rule}" + (" (in use)" if name == decision.policy else "")
-        table = _policy_table(evaluation, name)
-        parts += [Text(title, "heading"), table] if name in order[:2] else [More(title, table)]
-    says = "Counts, and shares of each true class as shading, at the thresholds in use"
-    parts.append(Pictures([picture(figures / "confusion_at_chosen.png", says)]))
-    return Section("thresholds", "Thresholds and predictive values", parts)
-
-
-def _policy_table(evaluation: "Evaluation", policy: str) -> Table:
-    measures = ("sensitivity", "specificity", "ppv", "npv", "alarms")
-    heads = (
-        "class",
-        "threshold",
-        "sensitivity",
-        "specificity",
-        "positive pred. value",
-        "negative pred. value",
-        "reported in",
-    )
-    thresholds = evaluation.decision.policies[policy].thresholds
-    rows = []
-    for name in SUPERCLASSES:
-        found = [_policy_value(evaluation, policy, measure, name) for measure in measures]
-        rows.append(Row([_class_name(name), Cell(number(thresholds[name])), *found]))
-    return Table(heads, rows)
-
-
-def uncertain_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """What is bought by saying "uncertain" inside a band around each threshold."""
-    policy = evaluation.decision.policy
-    bands = evaluation.decision.uncertain
-    heads = ("class", "uncertain between", "answered", "wrong answers", "without a band", "wrong inside the band")
-    rows = []
-    for name in SUPERCLASSES:
-        low, high = bands[name]
-        measures = ("coverage", "risk", "full_risk", "uncertain_risk")
-        found = [_policy_value(evaluation, policy, measure, name) for measure in measures]
-        rows.append(Row([_class_name(name), Cell(f"{low:.3f} and {high:.3f}"), *found]))
-    areas = _policy_value(evaluation, policy, "aurc", RECORD, 4)
-    says = (
-        f'Inside its band a class is answered with "uncertain". Bands were chosen on fold {VALIDATION_FOLD}. Area '
-        f"under the curve of coverage and risk, all five classes of a record together: {areas.value}"
-        + (f" ({areas.interval})." if areas.interval else ".")
-    )
-    shown = picture(figures / "coverage_and_risk.png", "Share of wrong answers if only the surest are given")
-    return Section("uncertain", "Saying uncertain", [Text(says), Table(heads, rows), Pictures([shown])])
-
-
-def statements_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """The 71 statements: those that are told, and how many are not."""
-    found = evaluation.statements
-    if found is None:
-        return Section("statements", "Secondary findings", [])
-    macro = found.test.interval("macro_auroc")
-    area = estimate(found.test.values["macro_auroc"], macro.bounds())
-    says = (
-        f"Beside the five classes the network answers the 71 SCP-ECG statements of PTB-XL. Macro AUROC over the "
-        f"{found.test.entering['all']} that occur in fold {TEST_FOLD}: {area.value} ({area.interval}). "
-        f"{len(found.trusted)} are told to a user, {len(found.silent)} are not: too few records to learn from or to "
-        f"measure, too low an AUROC, or mostly false alarms, all on fold {VALIDATION_FOLD}."
-    )
-    if comparable(evaluation.manifest, evaluation.rows):
-        says += " Published over all 71: {:g} to {:g}.".format(*STATEMENTS_MACRO_AUROC)
-    if not found.trusted:
-        return Section("statements", "Secondary findings", [Text(says)])
-    shown = picture(figures / "statements.png", "AUROC of the statements that are told, with intervals")
-    return Section("statements", "Secondary findings", [Text(says), Pictures([shown])])
-
-
-def subgroups_section(evaluation: "Evaluation", figures: Path) -> Section:
-    """A forest plot, and behind it every class of every subgroup."""
-    groups = evaluation.subgroups
-    heads = ("subgroup", "records", "macro AUROC", *SUPERCLASSES)
-    rows: list[Row] = []
-    for kind, members in groupby(groups, key=lambda group: group.kind):
-        rows.append(Row([Cell(kind), *[Cell()] * (len(heads) - 1)], group=True))
-        for group in members:
-            cells: Sequence[Cell]
-            if not group.values:
-                cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}", span=len(heads) - 2)]
-            else:
-                names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
-                bounds = {name: interval.bounds() for name, interval in group.intervals.items()}
-                cells = [
-                    estimate(group.values[name], bounds[name]) if name in bounds else Cell("few") for name in names
-                ]
-            rows.append(Row([Cell(group.name), Cell(f"{group.records:,}"), *cells]))
-    says = (
-        f"No figures for subgroups of fewer than {FEWEST_RECORDS} records, nor for a class with fewer than "
-        f"{FEWEST_CASES} records with or without it there; the mean needs all five classes."
-    )
-    if not any(group.kind == "noise" for group in groups):
-        says += " The store holds no measured signal quality: ingest again to see it here."
-    parts: list[Part] = [Text(says)]
-    if (figures / "subgroups.png").is_file():
-        parts.append(Pictures([picture(figures / "subgroups.png", "Macro AUROC by subgroup; at the right: records")]))
-    return Section(
-        "subgroups", "Subgroups", [*parts, More("AUROC of every class in every subgroup", Table(heads, rows))]
-    )
-
-
-def _class_name(name: str) -> Cell:
-    return Cell(name, SUPERCLASS_NAMES[name])
-
-
-def _metric(evaluation: "Evaluation", name: str, digits: int = 3) -> Cell:
-    interval = evaluation.intervals.get(name)
-    return estimate(evaluation.metrics.get(name), interval.bounds() if interval else None, digits)
-
-
-def _policy_value(evaluation: "Evaluation", policy: str, measure: str, label: str, digits: int = 3) -> Cell:
-    name = f"test/decision/{policy}/{measure}/{label}"
-    interval = evaluation.policy_intervals.get(name)
-    return estimate(evaluation.policies.get(name), interval.bounds() if interval else None, digits)
-
 
 FEATURES = {
     "clinical": "age, sex, height, weight, body-mass index, body-surface area and pacemaker",
@@ -296,6 +77,18 @@ LIMITS = (
     "A subgroup's AUROC also depends on how plain its diagnoses are: a difference is a reason to look, no verdict.",
 )
 
+SAYS = {
+    "roc_curves": "ROC curves of the five classes",
+    "pr_curves": "Precision-recall curves; a tick at the right marks the share of each class",
+    "reliability": "Observed share against predicted probability, all classes pooled",
+    "confusion_at_chosen": "Counts, and shares of each true class as shading, at the thresholds in use",
+    "coverage_and_risk": "Share of wrong answers if only the surest are given",
+    "subgroups": "Macro AUROC by subgroup; at the right: records",
+    "statements": "AUROC of the statements that are told, with intervals",
+    "robustness": "Macro AUROC against the strength of each disturbance",
+}
+"""Figures on the page, by the names of their files, and what each shows."""
+
 
 def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
     """Write all numbers, the figures and ``report.html`` of an evaluation; the folder is whole or as it was.
@@ -307,135 +100,294 @@ def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None 
     """
     with folder_written_atomically(folder) as beside:
         evaluation.write(beside, run_id)
-        draw_figures(evaluation, beside / FIGURES_FOLDER)
-        write_page(_page(evaluation, beside, run_id), beside / REPORT_FILE)
+        figures = beside / FIGURES_FOLDER
+        figures.mkdir()
+        for name, figure in _figures(evaluation).items():
+            figure.savefig(figures / f"{name}.png")
+        _Report(evaluation, figures).page(run_id).write(beside / REPORT_FILE)
 
 
-def _page(evaluation: "Evaluation", folder: Path, run_id: str | None) -> Page:
-    figures = folder / FIGURES_FOLDER
-    sections = [
-        _overall_section(evaluation),
-        classes_section(evaluation, figures),
-        calibration_section(evaluation, figures),
-        thresholds_section(evaluation, figures),
-        uncertain_section(evaluation, figures),
-        statements_section(evaluation, figures),
-        subgroups_section(evaluation, figures),
-        robustness_section(evaluation, figures),
-        Section("limits", "What it cannot say", [Lines(LIMITS)]),
-    ]
-    rows, training, manifest = evaluation.rows, evaluation.training, evaluation.manifest
-    return Page(
-        title=f"{evaluation.model}: fold {TEST_FOLD} of {data_name(manifest['simulated'], manifest['release'])}",
-        subtitle=(
-            f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and thresholds "
-            f"were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
-            f"{FEATURES[training['feature_set']]}. {training['count_params']:,} parameters."
-        ),
-        simulated=bool(manifest["simulated"]),
-        tiles=_tiles(evaluation),
-        published=published_line() if comparable(manifest, rows) else "",
-        sections=[section for section in sections if section.parts],
-        footer=_footer(evaluation, run_id),
-    )
+class _Report:
+    """The sections of the report on one evaluation."""
 
+    def __init__(self, evaluation: "Evaluation", figures: Path) -> None:
+        self.evaluation = evaluation
+        self.figures = figures
 
-def _tiles(evaluation: "Evaluation") -> list[Tile]:
-    floor = number(evaluation.metrics["test/floor/binary_accuracy"])
-    asked = (
-        ("macro AUROC", "test/macro_auroc", ""),
-        ("mean accuracy at 0.5", "test/binary_accuracy", f"always negative: {floor}"),
-        ("macro F1, chosen thresholds", "test/chosen/macro_f1", ""),
-        ("subset accuracy at 0.5", "test/exact_match", ""),
-        ("Brier score", "test/brier", "0 is perfect"),
-        ("calibration error", "test/ece", "0 is perfect"),
-    )
-    return [Tile(name, _found(evaluation, metric), note) for name, metric, note in asked]
+    def page(self, run_id: str | None) -> Page:
+        evaluation = self.evaluation
+        rows, training, manifest = evaluation.rows, evaluation.training, evaluation.manifest
+        floor = number(evaluation.metrics[f"test/{FLOOR}"].value)
+        return Page(
+            title=f"{evaluation.model}: fold {TEST_FOLD} of {data_name(manifest['simulated'], manifest['release'])}",
+            subtitle=(
+                f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and "
+                f"thresholds were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
+                f"{FEATURES[training['feature_set']]}. {training['count_params']:,} parameters."
+            ),
+            simulated=bool(manifest["simulated"]),
+            tiles={
+                "macro AUROC": self.metric("macro_auroc"),
+                "mean accuracy at 0.5": self.metric("binary_accuracy", note=f"always negative: {floor}"),
+                "macro F1, chosen thresholds": self.metric("chosen/macro_f1"),
+                "subset accuracy at 0.5": self.metric("exact_match"),
+                "Brier score": self.metric("brier", note="0 is perfect"),
+                "calibration error": self.metric("ece", note="0 is perfect"),
+            },
+            published=published_line() if comparable(manifest, rows) else "",
+            sections=[
+                Section("overall", "Overall", self.overall()),
+                Section("classes", "The five classes", self.classes()),
+                Section("calibration", "Calibration", self.calibration()),
+                Section("thresholds", "Thresholds and predictive values", self.thresholds()),
+                Section("uncertain", "Saying uncertain", self.uncertain()),
+                Section("statements", "Secondary findings", self.statements()),
+                Section("subgroups", "Subgroups", self.subgroups()),
+                Section("robustness", "Robustness", self.robustness()),
+                Section("limits", "What it cannot say", [Lines(LIMITS)]),
+            ],
+            footer=self.footer(run_id),
+        )
 
+    def metric(self, name: str, digits: int = 3, note: str = "", rows: str = "test/") -> Cell:
+        return measured(self.evaluation.metrics.get(rows + name), digits, note)
 
-def _found(evaluation: "Evaluation", metric: str) -> Cell:
-    interval = evaluation.intervals.get(metric)
-    return estimate(evaluation.metrics.get(metric), interval.bounds() if interval else None)
+    def policy_value(self, policy: str, measure: str, label: str, digits: int = 3) -> Cell:
+        return measured(self.evaluation.policies[f"test/decision/{policy}/{measure}/{label}"], digits)
 
+    def pictures(self, *names: str) -> list[Picture]:
+        return [picture(self.figures / f"{name}.png", SAYS[name]) for name in names]
 
-def _overall_section(evaluation: "Evaluation") -> Section:
-    """All rows beside labelled rows."""
-    named = headline_names() | {FLOOR: metric_names()[FLOOR]}
-    rows = [
-        Row([Cell(of.title), *(_found(evaluation, prefix + name) for prefix in ("test/", "test/labelled/"))])
-        for name, of in named.items()
-    ]
-    heads = (
-        "mean over the five classes",
-        f"all {evaluation.rows['test']:,} records",
-        f"the {evaluation.rows['test_labelled']:,} with a label",
-    )
-    notes: list[Table | Text] = [
-        Text(
+    def overall(self) -> list[Part]:
+        """All rows beside labelled rows."""
+        evaluation = self.evaluation
+        named = headline_names() | {FLOOR: metric_names()[FLOOR]}
+        rows: list[Row] = [
+            [of.title, *(self.metric(name, rows=prefix) for prefix in ("test/", "test/labelled/"))]
+            for name, of in named.items()
+        ]
+        heads = (
+            "mean over the five classes",
+            f"all {evaluation.rows['test']:,} records",
+            f"the {evaluation.rows['test_labelled']:,} with a label",
+        )
+        parts: list[Part] = [
             "Below each figure: its 95 % interval, patients drawn with replacement "
             f"{evaluation.bootstrap:,} times. Records without any of the five classes count as negative for all of "
-            "them; both ways of counting are in use."
-        ),
-        Table(heads, rows, compact=True),
-    ]
-    missing = [name for name in SUPERCLASSES if f"test/auroc/{name}" in evaluation.undefined]
-    if missing:
-        reasons = "; ".join(evaluation.undefined[f"test/auroc/{name}"] for name in missing)
-        notes.append(Text(f"n/a where a class cannot be measured: {reasons}."))
-    return Section("overall", "Overall", notes)
+            "them; both ways of counting are in use.",
+            Table(heads, rows, style="compact"),
+        ]
+        undefined = [evaluation.undefined.get(f"test/auroc/{name}", "") for name in SUPERCLASSES]
+        if any(undefined):
+            parts.append(f"n/a where a class cannot be measured: {'; '.join(filter(None, undefined))}.")
+        return parts
+
+    def classes(self) -> list[Part]:
+        """Every class: how well it is told apart, and how well its probabilities are calibrated."""
+        # One column a metric: decisions at the chosen thresholds, of which the next tables say more.
+        shown = [of for of in headline_names().values() if of.metric.per_class and (of.prefix or not of.metric.decides)]
+        y = self.evaluation.test_rows("y")
+        rows: list[Row] = [
+            [
+                _class(name),
+                Cell(f"{int(y[:, k].sum()):,}", f"{y[:, k].mean():.1%}"),
+                *(self.metric(f"{of.prefix}{of.metric.name}/{name}") for of in shown),
+            ]
+            for k, name in enumerate(SUPERCLASSES)
+        ]
+        rows.append(["mean", "", *(self.metric(of.prefix + of.metric.mean) for of in shown)])
+        caption = "Decisions at the chosen thresholds. An AUPRC is to be read against the share above."
+        heads = ("class", "records with it", *(of.metric.title for of in shown))
+        return [Table(heads, rows, caption), self.pictures("roc_curves", "pr_curves")]
+
+    def calibration(self) -> list[Part]:
+        """Before and after, and why this calibration."""
+        chosen = self.evaluation.calibration
+        says = f"In use: {METHOD_NAMES[chosen.calibration.method]} on the logits, fitted on fold {VALIDATION_FOLD}."
+        if chosen.log_loss:
+            losses = ", ".join(f"{METHOD_NAMES[name]} {loss:.4f}" for name, loss in chosen.log_loss.items())
+            says += (
+                f" Log loss there, cross-validated over patients: {losses}. A line per class gains "
+                f"{signed(chosen.gain)} over one temperature, with a standard error of {number(chosen.gain_error, 4)}; "
+                "it is taken where the gain is larger than that."
+            )
+        else:
+            says += f" Fold {VALIDATION_FOLD} has too few patients to try anything but one temperature."
+        names = {"Brier score": "brier", "expected calibration error": "ece", "log loss": "log_loss"}
+        names |= {f"calibration error, {name}": f"ece/{name}" for name in SUPERCLASSES}
+        rows: list[Row] = [
+            [title, self.metric(f"raw/{name}", 4), self.metric(name, 4)] for title, name in names.items()
+        ]
+        (shown,) = self.pictures("reliability")
+        return [says, Table((f"fold {TEST_FOLD}, mean over classes", "before", "after"), rows, beside=shown)]
+
+    def thresholds(self) -> list[Part]:
+        """Every policy with what its decisions are worth; the one in use first."""
+        decision = self.evaluation.decision
+        order = [decision.policy, *(name for name in decision.policies if name != decision.policy)]
+        measures = ("sensitivity", "specificity", "ppv", "npv", "alarms")
+        titles = [METRICS[measure].title for measure in measures]
+        parts: list[Part] = [
+            f"Thresholds on the calibrated probability, chosen on fold {VALIDATION_FOLD}. Sensitivity: of those with "
+            "the finding, the share that is reported. Predictive values: of the reports (positive) and of the rest "
+            "(negative), the share that is right, where as many are ill as here."
+        ]
+        for policy in order:
+            chosen = decision.policies[policy]
+            rows: list[Row] = [
+                [
+                    _class(name),
+                    number(chosen.thresholds[name]),
+                    *(self.policy_value(policy, measure, name) for measure in measures),
+                ]
+                for name in SUPERCLASSES
+            ]
+            title = f"{policy}: {chosen.rule}" + (" (in use)" if policy == decision.policy else "")
+            parts.append(Table(("class", "threshold", *titles), rows, title=title, folded=policy not in order[:2]))
+        return [*parts, self.pictures("confusion_at_chosen")]
+
+    def uncertain(self) -> list[Part]:
+        """What is bought by saying "uncertain" inside a band around each threshold."""
+        policy = self.evaluation.decision.policy
+        columns = {
+            "coverage": "answered",
+            "risk": "wrong answers",
+            "full_risk": "without a band",
+            "uncertain_risk": "wrong inside the band",
+        }
+        rows: list[Row] = [
+            [
+                _class(name),
+                "{:.3f} and {:.3f}".format(*self.evaluation.decision.uncertain[name]),
+                *(self.policy_value(policy, measure, name) for measure in columns),
+            ]
+            for name in SUPERCLASSES
+        ]
+        says = (
+            f'Inside its band a class is answered with "uncertain". Bands were chosen on fold {VALIDATION_FOLD}. Area '
+            "under the curve of coverage and risk, all five classes of a record together: "
+            f"{_in_words(self.policy_value(policy, 'aurc', RECORD, 4))}."
+        )
+        table = Table(("class", "uncertain between", *columns.values()), rows)
+        return [says, table, self.pictures("coverage_and_risk")]
+
+    def statements(self) -> list[Part]:
+        """The 71 statements: those that are told, and how many are not."""
+        found = self.evaluation.statements
+        if found is None:
+            return []
+        says = (
+            f"Beside the five classes the network answers the 71 SCP-ECG statements of PTB-XL. Macro AUROC over the "
+            f"{found.entering['all']} that occur in fold {TEST_FOLD}: "
+            f"{_in_words(measured(found.test['macro_auroc']))}. {len(found.trusted)} are told to a user, "
+            f"{len(found.silent)} are not: too few records to learn from or to measure, too low an AUROC, or mostly "
+            f"false alarms, all on fold {VALIDATION_FOLD}."
+        )
+        if comparable(self.evaluation.manifest, self.evaluation.rows):
+            says += " Published over all 71: {:g} to {:g}.".format(*STATEMENTS_MACRO_AUROC)
+        return [says, self.pictures("statements")] if found.trusted else [says]
+
+    def subgroups(self) -> list[Part]:
+        """A forest plot, and behind it every class of every subgroup."""
+        groups = self.evaluation.subgroups
+        names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
+        rows: list[Row] = []
+        for kind, members in groupby(groups, key=lambda group: group.kind):
+            rows.append(kind)
+            for group in members:
+                cells: Sequence[Cell] = [
+                    measured(group.found[name]) if name in group.found else Cell("few") for name in names
+                ]
+                if not group.found:
+                    cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
+                rows.append([group.name, f"{group.records:,}", *cells])
+        says = (
+            f"No figures for subgroups of fewer than {FEWEST_RECORDS} records, nor for a class with fewer than "
+            f"{FEWEST_CASES} records with or without it there; the mean needs all five classes."
+        )
+        if not any(group.kind == "noise" for group in groups):
+            says += " The store holds no measured signal quality: ingest again to see it here."
+        table = Table(
+            ("subgroup", "records", "macro AUROC", *SUPERCLASSES),
+            rows,
+            title="AUROC of every class in every subgroup",
+            folded=True,
+        )
+        drawn = (self.figures / "subgroups.png").is_file()
+        return [says, *([self.pictures("subgroups")] if drawn else []), table]
+
+    def robustness(self) -> list[Part]:
+        """What is left of the macro AUROC when recordings are disturbed; nothing where that was not measured."""
+        found = self.evaluation.robustness
+        if found is None:
+            return []
+        says = (
+            f"{found.records:,} records drawn from the fold, disturbed in {len(found.curves)} ways of rising strength. "
+            f"Macro AUROC undisturbed {_in_words(measured(found.undisturbed[MACRO]))}, as the mean over all "
+            f"disturbances {_in_words(measured(found.mean()))}."
+        )
+        if found.left_out:
+            says += f" Without {', '.join(found.left_out)}, of which these records have too few."
+        rows: list[Row] = []
+        for curve in found.curves:
+            rows.append(f"{curve.title}, {curve.unit}")
+            for level in curve.labels:
+                if level not in found.points[curve.name]:
+                    rows.append([level, Cell(why=f"refused: {found.refused[curve.name][level]}")])
+                    continue
+                drop = found.drop(curve.name, level)
+                interval = f"{signed(-drop.interval.high, 3)} to {signed(-drop.interval.low, 3)}"
+                area = measured(found.points[curve.name][level][MACRO])
+                rows.append([level, area, Cell(signed(-drop.value, 3), interval)])
+        heads = ("disturbance", "macro AUROC", "change, paired")
+        return [says, self.pictures("robustness"), Table(heads, rows, title="Every level", folded=True)]
+
+    def footer(self, run_id: str | None) -> list[str]:
+        evaluation, training = self.evaluation, self.evaluation.training
+        made = f"Data {training['digest'][:12]}"
+        if training.get("run_id"):
+            made += f"; trained by run {training['run_id']}"
+        if run_id:
+            made += f"; evaluated by run {run_id}"
+        files = [METRICS_FILE, POLICIES_FILE, CALIBRATION_FILE, SUBGROUPS_FILE]
+        files += [STATEMENTS_FILE] if evaluation.statements else []
+        files += [ROBUSTNESS_FILE] if evaluation.robustness else []
+        return [
+            f"{made}; bootstrap of {evaluation.bootstrap:,} replicates, seed {evaluation.seed}. All figures and their "
+            f"intervals stand in {', '.join(files)} beside this page.",
+            f"Again: mlflow run . -e evaluate -P model={evaluation.model} -P feature-set={training['feature_set']}",
+            CITATION,
+        ]
 
 
-def _footer(evaluation: "Evaluation", run_id: str | None) -> list[str]:
-    training = evaluation.training
-    made = f"Data {training['digest'][:12]}"
-    if training.get("run_id"):
-        made += f"; trained by run {training['run_id']}"
-    if run_id:
-        made += f"; evaluated by run {run_id}"
-    files = [METRICS_FILE, POLICIES_FILE, CALIBRATION_FILE, SUBGROUPS_FILE]
-    files += [STATEMENTS_FILE] if evaluation.statements else []
-    files += [ROBUSTNESS_FILE] if evaluation.robustness else []
-    return [
-        f"{made}; bootstrap of {evaluation.bootstrap:,} replicates, seed {evaluation.seed}. All figures and their "
-        f"intervals stand in {', '.join(files)} beside this page.",
-        f"Again: mlflow run . -e evaluate -P model={evaluation.model} -P feature-set={training['feature_set']}",
-        "PTB-XL: Wagner et al. (2022), PhysioNet, doi:10.13026/kfzx-aw45; Wagner et al. (2020), Scientific Data 7:154, "
-        "doi:10.1038/s41597-020-0495-6; Goldberger et al. (2000), Circulation 101(23):e215-e220. Licence CC BY 4.0.",
-    ]
+def _class(name: str) -> Cell:
+    return Cell(name, SUPERCLASS_NAMES[name])
 
 
-def draw_figures(evaluation: "Evaluation", folder: Path) -> None:
-    """Write every figure as PNG into a new folder."""
-    folder.mkdir()
-    for name, figure in _figures(evaluation).items():
-        figure.savefig(folder / f"{name}.png")
+def _in_words(cell: Cell) -> str:
+    return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
 
 
 def _figures(evaluation: "Evaluation") -> "dict[str, Figure]":
     y, p, raw = (evaluation.test_rows(kind) for kind in ("y", "p", "raw"))
-    where, rule = evaluation.where, evaluation.decision.policies[evaluation.decision.policy].rule
+    where, decision = evaluation.where, evaluation.decision
+    chosen = f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({decision.policies[decision.policy].rule})"
     figures = {
         "roc_curves": roc_figure(y, p, title=f"ROC curves: {where}"),
         "pr_curves": pr_figure(y, p, title=f"Precision-recall curves: {where}"),
         "reliability": reliability_figure(y, raw, p, title=f"Reliability: {where}"),
         "confusion_at_0.5": confusion_figure(y, p, title=f"Confusion matrices at 0.5: {where}"),
-        "confusion_at_chosen": confusion_figure(
-            y,
-            p,
-            evaluation.decision.limits(),
-            title=f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({rule}): {where}",
+        "confusion_at_chosen": confusion_figure(y, p, decision.limits(), title=f"{chosen}: {where}"),
+        "coverage_and_risk": coverage_risk_figure(
+            y, p, decision.thresholds, decision.uncertain, title=f"Coverage and risk: {where}"
         ),
     }
-    figures["coverage_and_risk"] = coverage_risk_figure(
-        y, p, evaluation.decision.thresholds, evaluation.decision.uncertain, title=f"Coverage and risk: {where}"
-    )
-    if any("macro_auroc" in group.values for group in evaluation.subgroups):
-        whole = evaluation.metrics["test/macro_auroc"], evaluation.intervals["test/macro_auroc"]
-        figures["subgroups"] = subgroup_figure(evaluation.subgroups, *whole, title=f"Subgroups: {where}")
+    if any("macro_auroc" in group.found for group in evaluation.subgroups):
+        whole = evaluation.metrics["test/macro_auroc"]
+        figures["subgroups"] = subgroup_figure(evaluation.subgroups, whole, title=f"Subgroups: {where}")
     if evaluation.statements:
         figures["statements"] = statement_figure(evaluation.statements.to_dict(), title=f"Statements: {where}")
     if evaluation.robustness:
-        figures["robustness"] = robustness_figure(
-            {evaluation.model: evaluation.robustness}, title=f"Robustness: {where}"
-        )
+        measured_by_model = {evaluation.model: evaluation.robustness.to_dict()}
+        figures["robustness"] = robustness_figure(measured_by_model, title=f"Robustness: {where}")
     return figures

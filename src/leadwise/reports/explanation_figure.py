@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +11,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
-from leadwise.explain import Explanation, Method
-from leadwise.reports.ecg_figure import ECGFigureError, Strip, Underlay, draw_ecg, percent
+from leadwise.explain import Explanation
+from leadwise.reports.ecg_figure import FAINT, ECGFigureError, Strip, Underlay, draw_ecg, percent, text_style
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
 """An orange and a blue that readers with any colour vision tell apart; hatching tells them apart without colour."""
@@ -30,14 +29,8 @@ NAMED_FROM = 0.1
 SMOOTHING_S = 0.06
 MOST_OPAQUE = 0.78
 
-METHOD_NAMES: Mapping[Method, str] = {
-    "shapley": "Shapley values of waves",
-    "integrated_gradients": "integrated gradients",
-}
-
 _UP_MM, _DOWN_MM = 10.5, 10.5
 _LEGEND_MM = 13.0
-_INK, _FAINT = "#1B1B2B", "#70707E"
 
 
 def draw_explanation(
@@ -131,14 +124,14 @@ class _Shading:
         page.set(xlim=limits[0], ylim=limits[1])
         page.add_patch(_hatched(bar_left, bar_bottom, bar_width / 2 * (1 - HATCHED_FROM), bar_height))
         middle = bar_bottom + bar_height / 2
-        page.text(bar_left - 2, middle, f"speaks against {name}", ha="right", va="center", **_text(9))
-        page.text(bar_left + bar_width + 2, middle, f"speaks for {name}", ha="left", va="center", **_text(9))
+        page.text(bar_left - 2, middle, f"speaks against {name}", ha="right", va="center", **text_style(9))
+        page.text(bar_left + bar_width + 2, middle, f"speaks for {name}", ha="left", va="center", **text_style(9))
         words = bar_left + bar_width + 42
-        page.text(words, middle + 2.2, f"For: {_in_words(self.explanation)}", va="center", **_text(8.5))
+        page.text(words, middle + 2.2, f"For: {_in_words(self.explanation)}", va="center", **text_style(8.5))
         against = f"Against: {_in_words(self.explanation, against=True)}"
-        page.text(words, middle - 2.6, against, va="center", **_text(8.5))
-        caution = f"What the network used ({METHOD_NAMES[self.explanation.method]}); it is no proof of a cause."
-        page.text(left, bottom + 1.6, caution, **_text(7.5, _FAINT))
+        page.text(words, middle - 2.6, against, va="center", **text_style(8.5))
+        caution = "What the network used (Shapley values of waves); it is no proof of a cause."
+        page.text(left, bottom + 1.6, caution, **text_style(7.5, FAINT))
 
 
 def _in_words(explanation: Explanation, *, against: bool = False) -> str:
@@ -170,7 +163,3 @@ def _runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last index of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int)))
     return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
-
-
-def _text(size: float, colour: str = _INK) -> dict[str, Any]:
-    return {"fontsize": size, "color": colour, "family": "DejaVu Sans"}

@@ -1,5 +1,6 @@
 """The report over all models of a workspace: side by side, in paired comparisons, and what a leaking input is worth."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,23 +31,22 @@ from leadwise.evaluation.files import (
     write_json,
 )
 from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
-from leadwise.evaluation.robustness import RobustnessError, read_robustness
+from leadwise.evaluation.robustness import RobustnessError
 from leadwise.reports.breakdown_figures import robustness_figure
 from leadwise.reports.report_page import (
+    CITATION,
     Cell,
     Page,
     Part,
-    Pictures,
     Row,
     Section,
     Table,
-    Text,
-    Tile,
+    data_name,
     duration,
     estimate,
+    measured,
     picture,
     signed,
-    write_page,
 )
 from leadwise.reports.results_table import write_summary
 
@@ -104,19 +104,18 @@ def write_overview(
     leaked = [pair.to_dict() for pair in _leaking_pairs(comparisons)]
     write_json(folder / LEAK_FILE, {"stadium_alone": stadium.to_dict(), "clinical_and_original": leaked})
     _draw_robustness(folder, [model["model"] for model in summary["models"]])
-    write_page(_page(overview, store.manifest, folder), folder / REPORT_FILE)
+    _page(overview, store.manifest, folder).write(folder / REPORT_FILE)
     return overview
 
 
 def _draw_robustness(folder: Path, models: Sequence[str]) -> None:
     """One figure of all models that were tried with the same disturbances; none if they were not."""
     (folder / ROBUSTNESS_FIGURE).unlink(missing_ok=True)
+    files = {model: folder / model / ROBUSTNESS_FILE for model in models}
+    found = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in files.items() if file.is_file()}
     try:
-        measured = {
-            model: read_robustness(folder / model) for model in models if (folder / model / ROBUSTNESS_FILE).is_file()
-        }
-        if measured:
-            robustness_figure(measured).savefig(folder / ROBUSTNESS_FIGURE)
+        if found:
+            robustness_figure(found).savefig(folder / ROBUSTNESS_FIGURE)
     except RobustnessError as error:
         print(f"no common figure of robustness: {error}")
 
@@ -134,73 +133,69 @@ def _leaking_pairs(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page:
     summary = overview.summary
     rows, simulated = summary["rows"], bool(summary["simulated"])
-    release = "simulated data" if simulated else f"PTB-XL {manifest['release']}"
-    sections = [
-        _models_section(summary),
-        _comparisons_section(overview, summary["feature_set"]),
-        _leak_section(overview),
-        _robustness_section(folder),
-    ]
+    drawn = (folder / ROBUSTNESS_FIGURE).is_file()
+    says = "Macro AUROC against the strength of each disturbance"
     return Page(
-        title=f"The models on fold {TEST_FOLD} of {release}",
+        title=f"The models on fold {TEST_FOLD} of {data_name(simulated, manifest['release'])}",
         subtitle=(
             f"{summary['feature_set'].capitalize()} features; {rows['test']:,} records of {rows['test_patients']:,} "
             "patients. Each model has a report of its own in the folder of its name."
         ),
         simulated=simulated,
-        tiles=[
-            Tile(model["model"], _estimate(model["test"]["macro_auroc"]), "macro AUROC") for model in summary["models"]
-        ],
+        tiles={
+            model["model"]: estimate(**model["test"]["macro_auroc"], note="macro AUROC") for model in summary["models"]
+        },
         published=published_line() if comparable(manifest, rows) else "",
-        sections=[section for section in sections if section.parts],
+        sections=[
+            Section("models", "Side by side", _models(summary["models"])),
+            Section("comparisons", "Paired comparisons", _comparisons(overview, summary["feature_set"])),
+            Section("leak", "What a leaking input is worth", _leak(overview)),
+            Section("robustness", "Robustness", [[picture(folder / ROBUSTNESS_FIGURE, says)]] if drawn else []),
+        ],
         footer=[
             f"Data {summary['digest'][:12]}; bootstrap of {summary['bootstrap']['replicates']:,} replicates over "
             f"patients, seed {summary['bootstrap']['seed']}. The figures stand in {SUMMARY_FILE}, {COMPARISONS_FILE} "
             f"and {LEAK_FILE} beside this page.",
-            "PTB-XL: Wagner et al. (2022), PhysioNet, doi:10.13026/kfzx-aw45; Wagner et al. (2020), Scientific Data "
-            "7:154, doi:10.1038/s41597-020-0495-6; Goldberger et al. (2000), Circulation 101(23):e215-e220.",
+            CITATION,
         ],
     )
 
 
-def _models_section(summary: Mapping[str, Any]) -> Section:
-    models = summary["models"]
+def _models(models: Sequence[Mapping[str, Any]]) -> list[Part]:
     named = headline_names() | {FLOOR: metric_names()[FLOOR]}
+    heads = ("metric", *(model["model"] for model in models))
     parts: list[Part] = []
     for protocol, caption in (("test", "All records"), ("labelled", "Records with a label")):
-        rows = [
-            Row([Cell(of.title), *(_estimate(model[protocol][name]) for model in models)]) for name, of in named.items()
+        rows: list[Row] = [
+            [of.title, *(estimate(**model[protocol][name]) for model in models)] for name, of in named.items()
         ]
-        parts.append(Table(("metric", *(model["model"] for model in models)), rows, caption, compact=True))
+        parts.append(Table(heads, rows, caption, "compact"))
     cost = [
-        Row(
-            [
-                Cell(model["model"]),
-                Cell(f"{model['count_params']:,}"),
-                Cell(duration(model["seconds"])),
-                Cell(f"{model['best_epoch']} of {model['epochs']}"),
-            ]
-        )
+        [
+            model["model"],
+            f"{model['count_params']:,}",
+            duration(model["seconds"]),
+            f"{model['best_epoch']} of {model['epochs']}",
+        ]
         for model in models
     ]
-    return Section("models", "Side by side", [*parts, Table(("model", "parameters", "trained in", "best epoch"), cost)])
+    return [*parts, Table(("model", "parameters", "trained in", "best epoch"), cost)]
 
 
-def _comparisons_section(overview: Overview, feature_set: str) -> Section:
-    pairs = [pair for pair in overview.comparisons if feature_set in (pair.first.feature_set, pair.second.feature_set)]
-    pairs = [pair for pair in pairs if pair.first.feature_set == pair.second.feature_set]
+def _comparisons(overview: Overview, feature_set: str) -> list[Part]:
+    pairs = [pair for pair in overview.comparisons if pair.first.feature_set == pair.second.feature_set == feature_set]
     if not pairs:
-        return Section("comparisons", "Paired comparisons", [])
+        return []
     says = (
         "First model minus second on the same records, with the same patients drawn for both, and the share of draws "
         "in which the first has more. Accuracy at 0.5, F1 at the chosen thresholds."
     )
-    return Section("comparisons", "Paired comparisons", [Text(says), _pair_table(pairs, COMPARED)])
+    return [says, _pair_table(pairs, COMPARED)]
 
 
-def _leak_section(overview: Overview) -> Section:
+def _leak(overview: Overview) -> list[Part]:
     found = overview.stadium
-    area = estimate(found.auroc, found.interval.bounds())
+    area = measured(found.auroc)
     says = (
         f"PTB-XL's {' and '.join(STADIUM_COLUMNS)} hold a stage of infarction, written down where an infarction was "
         f"diagnosed. That one of them is filled in, whatever it says, tells infarction with an AUROC of {area.value} "
@@ -208,25 +203,20 @@ def _leak_section(overview: Overview) -> Section:
         f"{found.present_positives:,} of these an infarction, of {found.positives:,} in all. A model with these inputs "
         "(feature set original) is never registered."
     )
-    parts: list[Part] = [Text(says)]
     if pairs := _leaking_pairs(overview.comparisons):
-        parts.append(_pair_table(pairs, LEAK_METRICS))
-    else:
-        parts.append(Text("No model has been evaluated with both feature sets here: feature-set=original trains one."))
-    return Section("leak", "What a leaking input is worth", parts)
+        return [says, _pair_table(pairs, LEAK_METRICS)]
+    return [says, "No model has been evaluated with both feature sets here: feature-set=original trains one."]
 
 
 def _pair_table(pairs: Sequence[Comparison], metrics: Sequence[str]) -> Table:
-    rows = []
+    rows: list[Row] = []
     for pair in pairs:
         cells = []
         for name in metrics:
-            found = pair.differences[name]
-            low, high = found.interval.low, found.interval.high
-            share = above_zero(found)
-            more = "" if math.isnan(share) else f"more in {share:.1%}"
-            cells.append(Cell(signed(found.value), f"{signed(low)} to {signed(high)}", more))
-        rows.append(Row([Cell(f"{pair.first.name} − {pair.second.name}"), *cells]))
+            found, share = pair.differences[name], above_zero(pair.differences[name])
+            interval = f"{signed(found.interval.low)} to {signed(found.interval.high)}"
+            cells.append(Cell(signed(found.value), interval, "" if math.isnan(share) else f"more in {share:.1%}"))
+        rows.append([f"{pair.first.name} − {pair.second.name}", *cells])
     return Table(("models", *(_TITLES[name] for name in metrics)), rows)
 
 
@@ -236,14 +226,3 @@ _TITLES = {
     "binary_accuracy": "accuracy at 0.5",
     "chosen/macro_f1": "macro F1, chosen",
 }
-
-
-def _robustness_section(folder: Path) -> Section:
-    if not (folder / ROBUSTNESS_FIGURE).is_file():
-        return Section("robustness", "Robustness", [])
-    shown = picture(folder / ROBUSTNESS_FIGURE, "Macro AUROC against the strength of each disturbance")
-    return Section("robustness", "Robustness", [Pictures([shown])])
-
-
-def _estimate(metric: Mapping[str, Any]) -> Cell:
-    return estimate(metric["value"], metric["interval"])

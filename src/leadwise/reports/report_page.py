@@ -1,4 +1,4 @@
-"""What a report is made of: tiles, sections, tables and pictures; and the one HTML file that they become.
+"""What a page is made of: tiles, sections, tables and pictures; and the one HTML file that they become.
 
 The page loads nothing from elsewhere and runs no script, so it shows the same in a browser without a network, in the
 sandboxed frame of a tracking UI, and on paper.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER
@@ -18,8 +18,15 @@ from leadwise.contract import DISCLAIMER
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from leadwise.evaluation.bootstrap import Estimate
+
 TEMPLATES = Path(__file__).parent / "templates"
+RUN_SUMMARY_FILE = "summary.html"
 SIMULATED = "Simulated data: these figures say nothing about patients."
+CITATION = (
+    "PTB-XL: Wagner et al. (2022), PhysioNet, doi:10.13026/kfzx-aw45; Wagner et al. (2020), Scientific Data 7:154, "
+    "doi:10.1038/s41597-020-0495-6; Goldberger et al. (2000), Circulation 101(23):e215-e220. Licence CC BY 4.0."
+)
 SHOWN = 0.64
 """Pixels of the page per pixel of a figure: inches stay inches for one of 150 dots, so that its letters can be read."""
 COLOURS = 96
@@ -28,62 +35,13 @@ COLOURS = 96
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a value, where it links to, below it its interval and a note; or, over several columns, why none."""
+    """A value, where it links to, below it its interval and a note; or, over all columns that are left, why none."""
 
     value: str = ""
     interval: str = ""
     note: str = ""
     link: str = ""
     why: str = ""
-    span: int = 1
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row; ``group`` makes it a heading of those below it."""
-
-    cells: Sequence[Cell]
-    group: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with one head row; the first column is text.
-
-    A compact one has its intervals beside the values, a wrapped one is text throughout.
-    """
-
-    head: Sequence[str]
-    rows: Sequence[Row]
-    caption: str = ""
-    compact: bool = False
-    wrapped: bool = False
-    kind: str = "table"
-
-
-@dataclass(frozen=True)
-class More:
-    """A table that is folded away behind its title."""
-
-    text: str
-    table: Table
-    kind: str = "more"
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph, or with ``kind`` ``heading`` a heading below the section's."""
-
-    text: str
-    kind: str = "text"
-
-
-@dataclass(frozen=True)
-class Lines:
-    """A list."""
-
-    lines: Sequence[str]
-    kind: str = "list"
 
 
 @dataclass(frozen=True)
@@ -95,12 +53,34 @@ class Picture:
     width: int
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """One figure, or two side by side where there is room."""
+Row = str | Sequence[str | Cell]
+"""The cells of a row, or a heading of those below it."""
 
-    pictures: Sequence[Picture]
-    kind: str = "pictures"
+
+@dataclass(frozen=True)
+class Table:
+    """A table with one head row; the first column is text.
+
+    A compact one has its intervals beside the values, a wrapped one is text throughout. Its title stands above it; a
+    folded one is hidden behind its title. A picture may stand beside it, where there is room.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Row]
+    caption: str = ""
+    style: Literal["", "compact", "wrapped"] = ""
+    title: str = ""
+    folded: bool = False
+    beside: Picture | None = None
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A list."""
+
+    lines: Sequence[str]
+    kind: ClassVar[str] = "list"
 
 
 @dataclass(frozen=True)
@@ -109,24 +89,16 @@ class Bars:
 
     caption: str
     rows: Sequence[tuple[str, str, float]]
-    kind: str = "bars"
+    kind: ClassVar[str] = "bars"
 
 
-@dataclass(frozen=True)
-class Beside:
-    """A table with a figure beside it, where there is room."""
-
-    table: Table
-    picture: Picture
-    kind: str = "beside"
-
-
-Part = Beside | Table | More | Text | Lines | Pictures | Bars
+Part = str | Table | Lines | Bars | Sequence[Picture]
+"""Text is a paragraph; of two pictures one stands beside the other where there is room."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and what stands below it; a section without parts is left out."""
 
     key: str
     title: str
@@ -134,45 +106,56 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A number that the page opens with."""
-
-    name: str
-    found: Cell
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Page:
-    """A whole report."""
+    """A whole report, or the summary of a run that is read in half a minute.
+
+    Attributes:
+        title: what was done.
+        subtitle: on what.
+        simulated: whether its figures say nothing about patients.
+        tiles: the few numbers that matter, by name.
+        sections: of a report.
+        inputs: of a summary: what the run was given, by name.
+        outputs: of a summary: what it made.
+        parts: of a summary: tables and pictures, two or three.
+        footer: where to read on.
+        published: what others have reached.
+    """
 
     title: str
     subtitle: str
     simulated: bool
-    tiles: Sequence[Tile]
-    sections: Sequence[Section]
-    footer: Sequence[str] = field(default_factory=tuple)
+    tiles: Mapping[str, str | Cell]
+    sections: Sequence[Section] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
+    footer: Sequence[str] = ()
     published: str = ""
 
+    def html(self) -> str:
+        """The page as HTML; what is undefined in its template is an error."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-def write_page(page: Page, file: Path) -> None:
-    """Render a report and write it beside, then rename."""
-    write_atomically(file, render("report.html", **vars(page)))
+        environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        words = {"simulated": SIMULATED if self.simulated else "", "disclaimer": DISCLAIMER}
+        return environment.get_template("report.html").render(vars(self) | words)
 
+    def write(self, file: Path) -> None:
+        """Write it beside, then rename."""
+        write_atomically(file, self.html())
 
-def render(template: str, *, simulated: bool, **content: Any) -> str:
-    """A template as HTML, filled; what is undefined in it is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    def log(self) -> None:
+        """Log it to the active run as its summary."""
+        import mlflow
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shown = SIMULATED if simulated else ""
-    return environment.get_template(template).render(simulated=shown, disclaimer=DISCLAIMER, **content)
+        mlflow.log_text(self.html(), RUN_SUMMARY_FILE)
 
 
 def drawn(figure: "Figure", says: str) -> Picture:
@@ -217,26 +200,21 @@ def signed(value: float | None, digits: int = 4) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
-def estimate(value: float | None, interval: Sequence[float | None] | None, digits: int = 3) -> Cell:
+def estimate(value: float | None, interval: Sequence[float | None] | None, digits: int = 3, note: str = "") -> Cell:
     """A value with its interval below it."""
-    if value is None or not math.isfinite(value):
-        return Cell("n/a")
-    return Cell(number(value, digits), between(interval, digits))
+    return Cell(number(value, digits), "" if number(value) == "n/a" else between(interval, digits), note)
+
+
+def measured(found: "Estimate | None", digits: int = 3, note: str = "") -> Cell:
+    """The same of an estimate; ``n/a`` where there is none."""
+    return estimate(None, None) if found is None else estimate(**found.to_dict(), digits=digits, note=note)
 
 
 def between(interval: Sequence[float | None] | None, digits: int = 3) -> str:
     """``0.921 to 0.934``; empty where undefined."""
-    if interval is None:
-        return ""
-    low, high = interval
-    return "" if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+    return "" if not interval or None in interval else " to ".join(number(bound, digits) for bound in interval)
 
 
 def data_name(simulated: bool, release: Any) -> str:
     """What the data are called: ``PTB-XL 1.0.3``."""
     return "simulated data" if simulated else f"PTB-XL {release}"
-
-
-def named(metrics: Mapping[str, float | None], intervals: Mapping[str, Sequence[float | None]], name: str) -> Cell:
-    """A metric of ``metrics.json`` with its interval."""
-    return estimate(metrics.get(name), intervals.get(name))

@@ -8,16 +8,14 @@ from typing import Any
 from leadwise.atomic import write_atomically
 from leadwise.contract import TEST_FOLD
 from leadwise.datasets.statements import GROUPS
-from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError
+from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError, write_json
 from leadwise.evaluation.metric_registry import FLOOR, headline_names
 from leadwise.models.spec import MODELS
-from leadwise.reports.report_page import SIMULATED, duration
+from leadwise.reports.report_page import SIMULATED, duration, number
 
 PROTOCOLS: Mapping[str, str] = {"test": "all rows", "labelled": "labelled rows"}
 """Key in ``summary.json`` -> what it is called: all rows of fold 10 is the headline."""
 
-_COLUMNS = ("macro AUROC", "accuracy", "floor", "macro F1", "exact match")
-_COST_COLUMNS = ("trained in", "parameters")
 _TEXT_COLUMNS = ("features", "model", "run")
 
 
@@ -39,7 +37,7 @@ def write_summary(folder: Path) -> dict[str, Any]:
     evaluations = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     summary = {key: newest[key] for key in ("feature_set", "digest", "simulated", "rows", "bootstrap")}
     summary["models"] = [_model(one) for one in evaluations if one["digest"] == newest["digest"]]
-    write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_json(folder / SUMMARY_FILE, summary)
     write_atomically(folder / MARKDOWN_FILE, results_markdown({summary["feature_set"]: folder / SUMMARY_FILE}))
     return summary
 
@@ -62,12 +60,13 @@ def terminal_table(summary: Mapping[str, Any]) -> str:
     """The models of one ``summary.json`` as aligned text, all rows first."""
     blocks = []
     for protocol, name in PROTOCOLS.items():
-        headline = protocol == "test"
-        rows = [["model", *_COLUMNS, *(_COST_COLUMNS if headline else ())]]
-        rows += [[m["model"], *_cells(m[protocol]), *(_costs(m) if headline else ())] for m in summary["models"]]
-        blocks.append(
-            f"{summary['feature_set'].capitalize()} features, {name}: {_rows(summary, protocol)}\n{_aligned(rows)}"
-        )
+        head, *rows = _table([summary], protocol)
+        # The features stand in the title, and the run's id is of no use in a terminal.
+        shown = [[cell.strip("`") for cell in row[1:9]] for row in (head, *rows)]
+        widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+        title = f"{summary['feature_set'].capitalize()} features, {name}: {_rows(summary, protocol)}"
+        blocks.append("\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]]))
     notes = [_note(summary), SIMULATED] if summary["simulated"] else [_note(summary)]
     return "\n\n".join([*blocks, "\n".join(notes)]) + "\n"
 
@@ -81,26 +80,37 @@ def results_markdown(summaries: Mapping[str, Path]) -> str:
     Raises:
         EvaluationError: a file is absent.
     """
-    loaded = {}
+    loaded = []
     for feature_set, file in summaries.items():
         if not file.is_file():
             raise EvaluationError(f"{file}: no summary there; run the evaluate stage with feature-set={feature_set}")
-        loaded[feature_set] = json.loads(file.read_text(encoding="utf-8"))
-    first = next(iter(loaded.values()))
+        loaded.append(json.loads(file.read_text(encoding="utf-8")) | {"feature_set": feature_set})
     parts = []
     for protocol, name in PROTOCOLS.items():
-        headline = protocol == "test"
-        rows = [["features", "model", *_COLUMNS, *((*_COST_COLUMNS, "run") if headline else ())]]
-        for feature_set, summary in loaded.items():
-            for model in summary["models"]:
-                run = f"`{model['run_id'][:8]}`" if model["run_id"] else ""
-                rows.append([feature_set, f"`{model['model']}`", *_cells(model[protocol])])
-                rows[-1] += [*_costs(model), run] if headline else []
-        parts += [f"**{name.capitalize()}**: {_rows(first, protocol)}.", _markdown(rows)]
-    parts.append(_note(first))
-    if any(summary["simulated"] for summary in loaded.values()):
+        head, *rows = _table(loaded, protocol)
+        rule = "|" + "|".join("---" if cell in _TEXT_COLUMNS else "---:" for cell in head) + "|"
+        lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+        parts += [f"**{name.capitalize()}**: {_rows(loaded[0], protocol)}.", "\n".join([lines[0], rule, *lines[1:]])]
+    parts.append(_note(loaded[0]))
+    if any(summary["simulated"] for summary in loaded):
         parts.append(f"**{SIMULATED}**")
     return "\n\n".join(parts) + "\n"
+
+
+def _table(summaries: Sequence[Mapping[str, Any]], protocol: str) -> list[list[str]]:
+    """Head and rows, one a model; what it cost stands in the first table only."""
+    costs = ("trained in", "parameters", "run") if protocol == "test" else ()
+    rows = [["features", "model", "macro AUROC", "accuracy", "floor", "macro F1", "exact match", *costs]]
+    for summary in summaries:
+        for model in summary["models"]:
+            found = model[protocol]
+            names = ("macro_auroc", "binary_accuracy", "macro_f1", "exact_match")
+            cells = [_with_interval(found[name]) for name in names]
+            cells.insert(2, number(found[FLOOR]["value"]))
+            run = f"`{model['run_id'][:8]}`" if model["run_id"] else ""
+            cost = [duration(model["seconds"]), f"{model['count_params']:,}", run] if costs else []
+            rows.append([summary["feature_set"], f"`{model['model']}`", *cells, *cost])
+    return rows
 
 
 def _rows(summary: Mapping[str, Any], protocol: str) -> str:
@@ -118,38 +128,9 @@ def _note(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _cells(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One row's figures in the order of ``_COLUMNS``."""
-    floor = _number(metrics["floor/binary_accuracy"]["value"])
-    area, accuracy, *rest = (
-        _cell(metrics[name]) for name in ("macro_auroc", "binary_accuracy", "macro_f1", "exact_match")
-    )
-    return [area, accuracy, floor, *rest]
-
-
-def _costs(model: Mapping[str, Any]) -> list[str]:
-    return [duration(model["seconds"]), f"{model['count_params']:,}"]
-
-
-def _cell(metric: Mapping[str, Any]) -> str:
+def _with_interval(metric: Mapping[str, Any]) -> str:
     low, high = metric["interval"]
-    return f"{_number(metric['value'])} [{_number(low)}, {_number(high)}]"
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "|" + "|".join("---" if cell in _TEXT_COLUMNS else "---:" for cell in rows[0]) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return f"{number(metric['value'])} [{number(low)}, {number(high)}]"
 
 
 Entry = Mapping[str, Any]
@@ -171,8 +152,7 @@ def statement_tables(content: Mapping[str, Any]) -> str:
     told = [_told_row(entry) for entry in in_order(content["statements"]) if entry["trusted"]]
     silent = [_silent_row(entry) for entry in in_order(content["statements"]) if not entry["trusted"]]
     macro = "; ".join(
-        f"{name} {_with_interval(figure)} ({figure['statements']} statements)"
-        for name, figure in content["macro_auroc"].items()
+        f"{name} {_area(figure)} ({figure['statements']} statements)" for name, figure in content["macro_auroc"].items()
     )
     tables = [f"Macro AUROC on fold 10 over the statements that have a positive there: {macro}."]
     if told:
@@ -198,25 +178,22 @@ def _told_row(entry: Entry) -> str:
         entry["name"],
         entry["code"],
         entry["group"],
-        _with_interval(test["auroc"]),
-        _number_statement(test["auprc"]["value"], 3),
-        _number_statement(entry["threshold"], 2),
-        _number_statement(test["precision"], 2),
-        _number_statement(test["sensitivity"], 2),
+        _area(test["auroc"]),
+        _defined(test["auprc"]["value"], 3),
+        *(_defined(value, 2) for value in (entry["threshold"], test["precision"], test["sensitivity"])),
         f"{positives['train']:,}, {positives['validation']:,}, {positives['test']:,}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _silent_row(entry: Entry) -> str:
-    return f"| {entry['name']} | {entry['code']} | {_with_interval(entry['test']['auroc'])} | {entry['reason']} |"
+    return f"| {entry['name']} | {entry['code']} | {_area(entry['test']['auroc'])} | {entry['reason']} |"
 
 
-def _with_interval(figure: Mapping[str, Any]) -> str:
-    if figure["value"] is None or figure["low"] is None:
-        return _number_statement(figure["value"], 3)
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+def _area(figure: Mapping[str, Any]) -> str:
+    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+    return _defined(figure["value"], 3) + interval
 
 
-def _number_statement(value: float | None, digits: int) -> str:
-    return "undefined" if value is None else f"{value:.{digits}f}"
+def _defined(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else number(value, digits)

@@ -4,8 +4,8 @@ Every stage logs its own to its run. What a summary shows stands in the files th
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +13,17 @@ from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDAT
 from leadwise.reports.report_page import (
     Bars,
     Cell,
-    More,
+    Page,
     Part,
-    Pictures,
     Row,
     Table,
-    Tile,
     data_name,
     drawn,
     duration,
     estimate,
-    named,
     number,
     picture,
-    render,
 )
-
-RUN_SUMMARY_FILE = "summary.html"
-PAIRS = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What a person wants to see first of a finished run.
-
-    Attributes:
-        title: what was done.
-        subtitle: on what.
-        simulated: whether its figures say nothing about patients.
-        tiles: the few numbers that matter: name -> value, or value and a note.
-        inputs: what the run was given, by name.
-        outputs: what it has left, by name.
-        parts: tables and pictures, two or three.
-        footer: where to read on.
-    """
-
-    title: str
-    subtitle: str
-    simulated: bool
-    tiles: Mapping[str, str | Cell | tuple[str | Cell, str]]
-    inputs: PAIRS
-    outputs: PAIRS
-    parts: Sequence[Part] = ()
-    footer: Sequence[str] = field(default_factory=tuple)
-
-    def html(self) -> str:
-        """A page that loads nothing and runs nothing."""
-        content = vars(self) | {"tiles": [_tile(name, told) for name, told in self.tiles.items()]}
-        return render("run_summary.html", parts_shown=content.pop("parts"), **content)
-
-    def log(self) -> None:
-        """Log it to the active run."""
-        import mlflow
-
-        mlflow.log_text(self.html(), RUN_SUMMARY_FILE)
-
-
-def _tile(name: str, told: str | Cell | tuple[str | Cell, str]) -> Tile:
-    found, note = told if isinstance(told, tuple) else (told, "")
-    return Tile(name, found if isinstance(found, Cell) else Cell(found), note)
-
-
-def _table(
-    head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, compact: bool = False
-) -> Table:
-    cells = [Row([one if isinstance(one, Cell) else Cell(one) for one in row]) for row in rows]
-    return Table(head, cells, caption, compact)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -86,10 +31,10 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def simulation_summary(tree: Path, marker: str) -> RunSummary:
+def simulation_summary(tree: Path, marker: str) -> Page:
     """Of a simulated tree; ``marker`` names the file in it that says how it was made."""
     made = _read(tree / marker)
-    return RunSummary(
+    return Page(
         title="A simulated PTB-XL",
         subtitle=made["what"],
         simulated=True,
@@ -100,7 +45,7 @@ def simulation_summary(tree: Path, marker: str) -> RunSummary:
     )
 
 
-def ingest_summary(manifest: Mapping[str, Any], checks: Mapping[str, Any], *, unchanged: bool) -> RunSummary:
+def ingest_summary(manifest: Mapping[str, Any], checks: Mapping[str, Any], *, unchanged: bool) -> Page:
     """Of an ingestion.
 
     Args:
@@ -119,8 +64,8 @@ def ingest_summary(manifest: Mapping[str, Any], checks: Mapping[str, Any], *, un
     parts: list[Part] = [Bars("Records by class, as a share of all; one record may have several", shares)]
     if failed:
         caption = "Expected, and not so in every record"
-        parts.append(_table(("warning", "rows that do not fit"), failed, caption))
-    return RunSummary(
+        parts.append(Table(("warning", "rows that do not fit"), failed, caption))
+    return Page(
         title=f"Ingested: {data_name(manifest['simulated'], manifest['release'])}",
         subtitle="Nothing has changed since this store was written; it was left as it is." if unchanged else "",
         simulated=bool(manifest["simulated"]),
@@ -128,9 +73,9 @@ def ingest_summary(manifest: Mapping[str, Any], checks: Mapping[str, Any], *, un
             "records": f"{manifest['records']:,}",
             "patients": f"{manifest['patients']:,}",
             "checks that held": f"{checks['tally']['passed']:,}",
-            "warnings": (f"{checks['tally']['failed_warning']:,}", "no critical check failed"),
-            "left out": (f"{left_out:,}", "recordings that cannot be read"),
-            "repaired": (f"{sum(manifest['repairs'].values()):,}", "values of patients"),
+            "warnings": Cell(f"{checks['tally']['failed_warning']:,}", note="no critical check failed"),
+            "left out": Cell(f"{left_out:,}", note="recordings that cannot be read"),
+            "repaired": Cell(f"{sum(manifest['repairs'].values()):,}", note="values of patients"),
         },
         inputs={
             "files": f"{inputs['files']:,}",
@@ -156,7 +101,7 @@ def _counted(outcome: Mapping[str, Any]) -> str:
     return f"{outcome['unexpected']:,} of {outcome['rows']:,}"
 
 
-def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunSummary:
+def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[str, Any]) -> Page:
     """Of a training.
 
     Args:
@@ -170,15 +115,15 @@ def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[s
     history = history_figure(training["history"], training["best_epoch"], name)
     reused = "Taken from an earlier run with the same parameters and data. " if training.get("reused") else ""
     data = data_name(manifest["simulated"], manifest["release"])
-    return RunSummary(
+    return Page(
         title=f"Trained: {name}",
         subtitle=f"{reused}{training['feature_set'].capitalize()} features of {data}; fold 9 chooses the epoch.",
         simulated=bool(manifest["simulated"]),
         tiles={
             "macro AUROC, fold 9": number(found["val/macro_auroc"], 4),
             "mean accuracy, fold 9": number(found["val/binary_accuracy"]),
-            "epoch kept": (f"{training['best_epoch']} of {training['epochs']}", f"by {training['monitor']}"),
-            "trained in": (duration(training["seconds"]), training["backend"]),
+            "epoch kept": Cell(f"{training['best_epoch']} of {training['epochs']}", note=f"by {training['monitor']}"),
+            "trained in": Cell(duration(training["seconds"]), note=training["backend"]),
             "parameters": f"{training['count_params']:,}",
         },
         inputs={
@@ -193,7 +138,7 @@ def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[s
             "history.csv": f"{training['epochs']} epochs",
             "loss, fold 9": number(found["val/loss"], 4),
         },
-        parts=[Pictures([drawn(history, "Loss and validation metrics by epoch")])],
+        parts=[[drawn(history, "Loss and validation metrics by epoch")]],
         footer=["All files: the folder model of this run. Fold 10 was not read."],
     )
 
@@ -219,20 +164,25 @@ HEADLINE = {
 """What the summaries of the evaluate stage open with."""
 
 
-def evaluation_summary(folder: Path) -> RunSummary:
+def _named(evaluated: Mapping[str, Any], name: str) -> Cell:
+    """A metric of ``metrics.json``."""
+    return estimate(evaluated["metrics"].get(name), evaluated["intervals"].get(name))
+
+
+def evaluation_summary(folder: Path) -> Page:
     """Of one evaluated model; ``folder`` is what its evaluation has written."""
     from leadwise.evaluation.files import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
 
     found, decision = _read(folder / METRICS_FILE), _read(folder / DECISION_FILE)
-    metrics, intervals, rows = found["metrics"], found["intervals"], found["rows"]
+    metrics, rows = found["metrics"], found["rows"]
     floor = number(metrics.get("test/floor/binary_accuracy"))
     notes = {"binary_accuracy": f"always negative: {floor}", "ece": "0 is perfect"}
     per_class = [
         (
             f"{name}: {SUPERCLASS_NAMES[name]}",
             f"{rows['test_positives'][name]:,}",
-            named(metrics, intervals, f"test/auroc/{name}"),
-            named(metrics, intervals, f"test/chosen/f1/{name}"),
+            _named(found, f"test/auroc/{name}"),
+            _named(found, f"test/chosen/f1/{name}"),
             number(decision["thresholds"][name]),
         )
         for name in SUPERCLASSES
@@ -241,7 +191,7 @@ def evaluation_summary(folder: Path) -> RunSummary:
         "roc_curves": "ROC curves of fold 10",
         "reliability": "How far probabilities can be taken at their word",
     }
-    return RunSummary(
+    return Page(
         title=f"Evaluated: {found['model']}",
         subtitle=(
             f"Fold {TEST_FOLD} of {data_name(found['simulated'], found['release'])}, read once; in small letters: 95 % "
@@ -249,7 +199,7 @@ def evaluation_summary(folder: Path) -> RunSummary:
         ),
         simulated=bool(found["simulated"]),
         tiles={
-            title: (named(metrics, intervals, f"test/{name}"), notes.get(name, "")) for title, name in HEADLINE.items()
+            title: replace(_named(found, f"test/{name}"), note=notes.get(name, "")) for title, name in HEADLINE.items()
         },
         inputs={
             f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
@@ -264,14 +214,14 @@ def evaluation_summary(folder: Path) -> RunSummary:
             "predictions": "predictions.parquet, of folds 9 and 10",
         },
         parts=[
-            _table(("class", "records with it", "AUROC", "F1", "threshold"), per_class, compact=True),
-            Pictures([picture(folder / FIGURES_FOLDER / f"{name}.png", says) for name, says in pictures.items()]),
+            Table(("class", "records with it", "AUROC", "F1", "threshold"), per_class, style="compact"),
+            [picture(folder / FIGURES_FOLDER / f"{name}.png", says) for name, says in pictures.items()],
         ],
         footer=[f"Subgroups, disturbed recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
     )
 
 
-def overview_summary(folder: Path, release: str) -> RunSummary:
+def overview_summary(folder: Path, release: str) -> Page:
     """Of all evaluated models of one feature set.
 
     Args:
@@ -284,7 +234,7 @@ def overview_summary(folder: Path, release: str) -> RunSummary:
     rows, models = summary["rows"], summary["models"]
     names = [model["model"] for model in models]
     found = [_read(folder / name / METRICS_FILE) for name in names]
-    side_by_side: list[Sequence[str | Cell]] = [
+    side_by_side: list[Row] = [
         (
             model["model"],
             *(estimate(**model["test"][name]) for name in HEADLINE.values()),
@@ -293,17 +243,16 @@ def overview_summary(folder: Path, release: str) -> RunSummary:
         )
         for model in models
     ]
-    by_class: list[Sequence[str | Cell]] = [
-        (name, *(named(one["metrics"], one["intervals"], f"test/auroc/{name}") for one in found))
-        for name in SUPERCLASSES
+    by_class: list[Row] = [
+        (name, *(_named(evaluated, f"test/auroc/{name}") for evaluated in found)) for name in SUPERCLASSES
     ]
     best = max(models, key=lambda model: model["test"]["macro_auroc"]["value"] or 0)["model"]
     of_best = picture(folder / best / FIGURES_FOLDER / "roc_curves.png", f"ROC curves of {best}")
-    return RunSummary(
+    return Page(
         title="The models side by side",
         subtitle=f"Fold {TEST_FOLD} of {data_name(summary['simulated'], release)}, {summary['feature_set']} features.",
         simulated=bool(summary["simulated"]),
-        tiles={model["model"]: (estimate(**model["test"]["macro_auroc"]), "macro AUROC") for model in models},
+        tiles={model["model"]: estimate(**model["test"]["macro_auroc"], note="macro AUROC") for model in models},
         inputs={
             "models": ", ".join(names),
             f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
@@ -314,9 +263,9 @@ def overview_summary(folder: Path, release: str) -> RunSummary:
             "accuracy of all-negative": number(models[0]["test"]["floor/binary_accuracy"]["value"]),
         },
         parts=[
-            _table(("model", *HEADLINE, "parameters", "trained in"), side_by_side),
-            _table(("AUROC", *names), by_class),
-            Pictures([of_best]),
+            Table(("model", *HEADLINE, "parameters", "trained in"), side_by_side),
+            Table(("AUROC", *names), by_class),
+            [of_best],
         ],
         footer=[f"Paired comparisons, and what a leaking input is worth: {REPORT_FILE} of this run."],
     )
@@ -324,7 +273,7 @@ def overview_summary(folder: Path, release: str) -> RunSummary:
 
 def registration_summary(
     registered: Mapping[str, Any], gate: Mapping[str, Any], package: Mapping[str, Any], mebibytes: float
-) -> RunSummary:
+) -> Page:
     """Of a registration.
 
     Args:
@@ -348,7 +297,7 @@ def registration_summary(
         for fold, (part, name) in folds.items()
         if (value := network[part].get(name)) is not None
     ]
-    return RunSummary(
+    return Page(
         title=f"Registered: {registered['name']} version {registered['version']}",
         subtitle=gate["verdict"],
         simulated=bool(registered["simulated"]),
@@ -356,7 +305,7 @@ def registration_summary(
             "alias": registered["alias"] or "none",
             "gate": "passed" if gate["passed"] else "FAILED",
             **{f"checks {kind}": str(len(of_kind)) for kind, of_kind in rows.items()},
-            "size": (f"{mebibytes:.1f} MiB", "two ONNX networks"),
+            "size": Cell(f"{mebibytes:.1f} MiB", note="two ONNX networks"),
         },
         inputs={
             "model": f"{registered['model']}, and metadata where there is no recording",
@@ -369,9 +318,13 @@ def registration_summary(
             "requirements": ", ".join(registered["requirements"]),
         },
         parts=[
-            *([_table(head, rows["FAILED"], "Checks that failed")] if rows["FAILED"] else []),
+            *([Table(head, rows["FAILED"], "Checks that failed")] if rows["FAILED"] else []),
             Bars("Macro AUROC of what is inside", scores),
-            *(More(f"Checks {kind}", _table(head, rows[kind])) for kind in ("passed", "not made") if rows[kind]),
+            *(
+                Table(head, rows[kind], title=f"Checks {kind}", folded=True)
+                for kind in ("passed", "not made")
+                if rows[kind]
+            ),
         ],
         footer=[gate["compared_on"], "The gate's report: gate.md of this run."],
     )

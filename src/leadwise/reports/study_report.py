@@ -11,23 +11,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from leadwise.atomic import temporary_folder, write_atomically
 from leadwise.reports.report_page import (
-    Cell,
-    More,
     Page,
     Part,
-    Pictures,
-    Row,
+    Picture,
     Section,
     Table,
-    Text,
-    Tile,
+    data_name,
     duration,
     number,
     picture,
     signed,
-    write_page,
 )
-from leadwise.reports.run_summaries import RunSummary
 from leadwise.training.study import COST, REASON, state_of
 from leadwise.training.tuning import Tuned
 
@@ -55,31 +49,31 @@ def write_study(tuned: Tuned, manifest: dict[str, Any]) -> tuple[Page, list[Path
     sections = [
         Section("values", "What was found", [_values(tuned), *_beside(tuned)]),
         Section("figures", "Figures", list(_figures(tuned))),
-        Section("trials", "Trials", [More(f"All {len(tuned.study.trials)} trials", _trials(tuned))]),
+        Section("trials", "Trials", [_trials(tuned)]),
     ]
     page = Page(
         title=f"Tuned: {tuned.recipe.model}",
         subtitle=f"{_metric(tuned)}; study {tuned.study.study_name}, at most {tuned.recipe.epochs} epochs a trial; "
-        f"{'simulated data' if manifest['simulated'] else 'PTB-XL'} {manifest['release']}, {manifest['digest'][:12]}.",
+        f"{data_name(manifest['simulated'], manifest['release'])}, {manifest['digest'][:12]}.",
         simulated=bool(manifest["simulated"]),
         tiles=_tiles(tuned),
         sections=sections,
     )
-    write_page(page, page_file)
+    page.write(page_file)
     write_atomically(table_file, tuned.study.trials_dataframe().to_csv(index=False))
     return page, [page_file, table_file]
 
 
-def study_summary(tuned: Tuned, page: Page) -> RunSummary:
+def study_summary(tuned: Tuned, page: Page) -> Page:
     """What a person wants to see first of a study: the page's tiles, values and first figure."""
-    return RunSummary(
+    return Page(
         title=page.title,
         subtitle=f"{_metric(tuned)}.",
         simulated=page.simulated,
-        tiles={tile.name: (tile.found, tile.note) for tile in page.tiles},
+        tiles=page.tiles,
         inputs={"study": tuned.study.study_name, "parameters searched": str(len(tuned.space.described()))},
         outputs={"best parameters": "tuned.json; train takes them with use-tuned=true"},
-        parts=[_values(tuned), *[part for part in page.sections[1].parts if isinstance(part, Pictures)][:1]],
+        parts=[_values(tuned), *page.sections[1].parts[:1]],
         footer=["Further figures and every trial: the page of the study among the artifacts."],
     )
 
@@ -88,32 +82,32 @@ def _metric(tuned: Tuned) -> str:
     return METRIC_NAMES.get(tuned.recipe.monitor, tuned.recipe.monitor)
 
 
-def _tiles(tuned: Tuned) -> list[Tile]:
+def _tiles(tuned: Tuned) -> dict[str, str]:
     found = tuned.content
-    tiles = [Tile(f"best: trial {found['trial']}", Cell(number(found["value"], 4)))]
+    tiles = {f"best: trial {found['trial']}": number(found["value"], 4)}
     if found["defaults"] is not None:
-        tiles.append(Tile("as configured", Cell(number(found["defaults"], 4))))
-        tiles.append(Tile("gained", Cell(signed(found["value"] - found["defaults"]))))
-    tiles += [Tile(f"trials {state}", Cell(str(count))) for state, count in found["trials"].items()]
+        tiles["as configured"] = number(found["defaults"], 4)
+        tiles["gained"] = signed(found["value"] - found["defaults"])
     seconds = sum(trial.duration.total_seconds() for trial in tuned.study.trials if trial.duration)
-    return [*tiles, Tile("computing", Cell(duration(seconds)))]
+    states = {f"trials {state}": str(count) for state, count in found["trials"].items()}
+    return tiles | states | {"computing": duration(seconds)}
 
 
 def _values(tuned: Tuned) -> Table:
     configured = tuned.space.config_values(tuned.space.drawn_from(tuned.recipe))
     best = tuned.content["parameters"]
     rows = [
-        Row([Cell(name), Cell(_shown(configured.get(name))), Cell(_shown(best.get(name))), Cell(searched)])
+        [name, _shown(configured.get(name)), _shown(best.get(name)), searched]
         for name, searched in tuned.space.described().items()
     ]
-    return Table(("parameter", "configured", "best", "searched"), rows, compact=True)
+    return Table(("parameter", "configured", "best", "searched"), rows, style="compact")
 
 
-def _beside(tuned: Tuned) -> Iterator[Text]:
+def _beside(tuned: Tuned) -> Iterator[str]:
     for other in tuned.beside:
         if other.best_trials:
-            best = max(other.best_trials, key=lambda one: one.values[0])
-            yield Text(
+            best = max(other.best_trials, key=lambda trial: trial.values[0])
+            yield (
                 f"With the sampler {other.study_name.rpartition('/')[2]}: {number(best.values[0], 4)} at best, trial "
                 f"{best.number} of {len(other.trials)}."
             )
@@ -127,9 +121,9 @@ def _trials(tuned: Tuned) -> Table:
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         score = number(trial.values[0], 4) if trial.values else ""
         cells = [str(trial.number), state_of(trial), score, seconds, _shown(cost), trial.user_attrs.get(REASON, "")]
-        rows.append(Row([Cell(text) for text in [*cells, *(_shown(values.get(name)) for name in names)]]))
+        rows.append([*cells, *(_shown(values.get(name)) for name in names)])
     head = ("trial", "state", _metric(tuned), "took", "million multiply-adds", "why it ended", *names)
-    return Table(head, rows, compact=True)
+    return Table(head, rows, style="compact", title=f"All {len(rows)} trials", folded=True)
 
 
 def _shown(value: Any) -> str:
@@ -151,7 +145,7 @@ def _figures(tuned: Tuned) -> Iterator[Part]:
         front = partial(drawing.plot_pareto_front, study, target_names=[metric, "million multiply-adds of one answer"])
         yield _picture(front, (7, 4), "Accuracy against cost: nothing on the front gets better without costing more.")
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < FEWEST:
-        yield Text(f"Importance: fewer than {FEWEST} trials were completed, too few to tell.")
+        yield f"Importance: fewer than {FEWEST} trials were completed, too few to tell."
     else:
         asked: dict[str, Any] = {
             "evaluator": PedAnovaImportanceEvaluator(target_quantile=BETTER_PART),
@@ -177,7 +171,7 @@ def _score(trial: FrozenTrial) -> float:
     return float(trial.values[0])
 
 
-def _picture(draw: Callable[[], Any], inches: tuple[float, float], says: str) -> Pictures:
+def _picture(draw: Callable[[], Any], inches: tuple[float, float], says: str) -> list[Picture]:
     """What Optuna draws, without its title and legends that hide it, or the style that it leaves behind."""
     import matplotlib
     from matplotlib import pyplot
@@ -200,4 +194,4 @@ def _picture(draw: Callable[[], Any], inches: tuple[float, float], says: str) ->
         file = folder / "figure.png"
         figure.savefig(file, dpi=DOTS, bbox_inches="tight")
         pyplot.close(figure)
-        return Pictures([picture(file, says)])
+        return [picture(file, says)]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,8 @@ import numpy as np
 import pandas as pd
 
 from leadwise.datasets.checks.validation import DOCS_FOLDER, FLAGGED_TABLE, PAGE_FILE, RESULTS_FILE, SIGNALS_TABLE
-from leadwise.reports.report_page import (
-    Cell,
-    More,
-    Page,
-    Part,
-    Pictures,
-    Row,
-    Section,
-    Table,
-    Text,
-    Tile,
-    drawn,
-    write_page,
-)
+from leadwise.reports.figure_style import blank
+from leadwise.reports.report_page import Cell, Page, Part, Row, Section, Table, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,16 +58,17 @@ def write_validation_page(folder: Path, manifest: Mapping[str, Any]) -> Path:
         title=f"Validation of PTB-XL data: {_verdict(tally)}",
         subtitle=f"Release {content['release']}, from the folder {content['source'].rstrip('/').rpartition('/')[2]}.",
         simulated=bool(manifest.get("simulated", content["release"] == "simulated")),
-        tiles=[
-            Tile("checks that held", Cell(f"{tally['passed']:,}")),
-            Tile("critical checks that failed", Cell(f"{tally['failed_critical']:,}")),
-            Tile("warnings", Cell(f"{tally['failed_warning']:,}")),
-            *_counts(manifest),
-        ],
-        sections=[section for section in _sections(content, outcomes, summary, manifest) if section.parts],
+        tiles={
+            "checks that held": f"{tally['passed']:,}",
+            "critical checks that failed": f"{tally['failed_critical']:,}",
+            "warnings": f"{tally['failed_warning']:,}",
+            **{name: f"{manifest[name]:,}" for name in ("records", "patients") if manifest},
+            **{name: f"{count:,}" for part in ("splits", "counts") for name, count in manifest.get(part, {}).items()},
+        },
+        sections=list(_sections(content, outcomes, summary, manifest)),
         footer=[f"Digest of the data: {manifest['digest']}" if manifest else "Nothing was written."],
     )
-    write_page(page, folder / PAGE_FILE)
+    page.write(folder / PAGE_FILE)
     return folder / PAGE_FILE
 
 
@@ -91,13 +81,6 @@ def _verdict(tally: Mapping[str, int]) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _counts(manifest: Mapping[str, Any]) -> Iterator[Tile]:
-    """Records, patients, splits and classes; nothing where nothing was written."""
-    for names in ({key: manifest[key] for key in ("records", "patients") if manifest}, "splits", "counts"):
-        counts = manifest.get(names, {}) if isinstance(names, str) else names
-        yield from (Tile(name, Cell(f"{count:,}")) for name, count in counts.items())
 
 
 def _sections(
@@ -114,23 +97,21 @@ def _sections(
     excluded = [*manifest.get("unreadable", ()), *manifest.get("missing_waveforms", ())]
     yield Section("excluded", f"Left out: {_counted(len(excluded), 'record')}", _excluded(excluded) if manifest else [])
     held = [one for one in outcomes if one["success"]]
-    says = Table(("",), [Row([Cell("every suite, as Great Expectations shows it", link=f"{DOCS_FOLDER}/index.html")])])
-    more = More(_counted(len(held), "check"), _outcomes(held, content["suites"]))
+    says = Table(("",), [[Cell("every suite, as Great Expectations shows it", link=f"{DOCS_FOLDER}/index.html")]])
+    more = replace(_outcomes(held, content["suites"]), title=_counted(len(held), "check"), folded=True)
     yield Section("held", "What held", [more, says])
 
 
 def _outcomes(outcomes: Sequence[Outcome], suites: Mapping[str, Any]) -> Table:
-    rows = [
-        Row(
-            [
-                Cell(one["says"], one["why"], _examples(one)),
-                Cell(suites[one["suite"]]["title"], one["severity"], link=f"{DOCS_FOLDER}/{one['suite']}.html"),
-                Cell(_found(one)),
-            ]
-        )
-        for one in outcomes
+    rows: list[Row] = [
+        [
+            Cell(outcome["says"], outcome["why"], _examples(outcome)),
+            Cell(suites[outcome["suite"]]["title"], outcome["severity"], link=f"{DOCS_FOLDER}/{outcome['suite']}.html"),
+            _found(outcome),
+        ]
+        for outcome in outcomes
     ]
-    return Table(("expected", "suite", "found"), rows, wrapped=True)
+    return Table(("expected", "suite", "found"), rows, style="wrapped")
 
 
 def _found(outcome: Outcome) -> str:
@@ -156,15 +137,13 @@ def _measured(outcomes: Sequence[Outcome], summary: pd.DataFrame | None) -> Iter
         if len(values):
             shown.append((one["says"], values, limits, unit))
     if shown:
-        yield Text("Recordings by what was measured, counted on a logarithmic scale; red lies beyond the limit.")
-        yield Pictures([drawn(_histograms(shown), "What was measured, and the limits (dashed)")])
+        yield "Recordings by what was measured, counted on a logarithmic scale; red lies beyond the limit."
+        yield [drawn(_histograms(shown), "What was measured, and the limits (dashed)")]
 
 
 def _histograms(shown: Sequence[tuple[str, np.ndarray, Sequence[float], str]]) -> "Figure":
-    from matplotlib.figure import Figure
-
     rows = -(-len(shown) // 3)
-    figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
+    figure = blank(11, 2.3 * rows)
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (title, values, limits, unit) in zip(panels, shown, strict=False):
         draw_histogram(axes, values, limits)
@@ -202,16 +181,16 @@ def draw_histogram(axes: "Axes", values: np.ndarray, limits: Sequence[float]) ->
 
 def _repairs(manifest: Mapping[str, Any]) -> Iterator[Part]:
     counts = manifest.get("repairs", {})
-    rows = [Row([Cell(REPAIRS.get(name, name)), Cell(f"{count:,}")]) for name, count in counts.items() if count]
+    rows = [[REPAIRS.get(name, name), f"{count:,}"] for name, count in counts.items() if count]
     if rows:
         yield Table(("what", "records"), rows)
     elif manifest:
-        yield Text("Nothing had to be.")
+        yield "Nothing had to be."
 
 
 def _excluded(excluded: Sequence[Mapping[str, Any]]) -> list[Part]:
     if not excluded:
-        return [Text("None.")]
-    rows = [Row([Cell(str(row[key])) for key in ("ecg_id", "filename", "reason")]) for row in excluded[:MAX_LISTED]]
+        return ["None."]
+    rows = [[str(row[key]) for key in ("ecg_id", "filename", "reason")] for row in excluded[:MAX_LISTED]]
     more = f"{len(excluded) - MAX_LISTED:,} more: manifest.json lists all" if len(excluded) > MAX_LISTED else ""
-    return [Table(("ecg_id", "file", "reason"), rows, more, wrapped=True)]
+    return [Table(("ecg_id", "file", "reason"), rows, more, "wrapped")]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from leadwise.atomic import temporary_folder
 from leadwise.contract import CLINICAL_FEATURES, SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
+from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.comparison import Evaluated, compare_all
-from leadwise.evaluation.metrics import Estimate
 from leadwise.registry.gate.report import Check, Limits
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served

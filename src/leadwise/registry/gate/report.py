@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from leadwise.config import Gate
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.metrics import auroc, calibration_error
+from leadwise.evaluation.metrics import MetricInput
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64]
 
 
 def _checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], limits: Limits) -> Iterator[Check]:
-    areas = auroc(labels, probabilities)
+    rows = MetricInput(labels, probabilities)
+    areas = rows.ranking[0]
     lacking = [
         f"{name} has {int(count)} positives among {len(labels)} records"
         for name, count, area in zip(SUPERCLASSES, labels.sum(axis=0), areas, strict=True)
@@ -122,7 +123,7 @@ def _checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], lim
     for name, area in zip(SUPERCLASSES, areas, strict=True):
         of_class = next((reason for reason in lacking if reason.startswith(f"{name} ")), "")
         yield _floor(f"AUROC {name}", float(area), limits.floor_class_auroc, limits, of_class)
-    yield Check.at_most(ECE, float(calibration_error(labels, probabilities).mean()), limits.highest_ece)
+    yield Check.at_most(ECE, float(rows.calibration_error.mean()), limits.highest_ece)
 
 
 def _floor(name: str, value: float, floor: float, limits: Limits, undefined: str) -> Check:
