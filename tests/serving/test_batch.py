@@ -195,7 +195,6 @@ def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path
         ("no-file.csv", "has no column file"),
         ("misspelt.csv", "'hieght'"),
         ("commas.csv", "line 3 has more cells"),
-        ("dates.parquet", "column age holds timestamp"),
     ):
         refused(lambda source=source: score_batch(tmp_path / source, output, package_folder), SourceError, problem)
     for file, problem in (
@@ -207,6 +206,10 @@ def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path
     refused(lambda: score_batch(itself, itself, package_folder), BatchError, "is the input")
     refused(lambda: score_batch(folder, output, package_folder, policy="mine"), BatchError, "allowed: best_f1")
     assert not output.exists()
+    # What no field can be is refused with its record.
+    shutil.copy(folder / "b.csv", tmp_path)
+    done = score_batch(itself, output, package_folder, workers=1)
+    assert pd.read_parquet(done.file)["error"].tolist() == ["age: received '1960-01-01 00:00:00'; a number is needed"]
 
 
 def test_records_of_all_lengths_together_get_the_answers_that_each_gets_alone(scorer: Scorer) -> None:
