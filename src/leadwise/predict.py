@@ -193,13 +193,12 @@ def _asker(options: Options) -> Iterator[Ask]:
 
 def _asker_here(options: Options) -> Ask:
     from leadwise.registry.load import load_scorer
-    from leadwise.serving.envelope import RequestParams
 
     scorer = load_scorer(options.model)
     if options.policy is not None and options.policy not in scorer.policies:
         raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
-    asked = RequestParams(options.policy, tuple(name for name in SUPERCLASSES if name in options.explain))
-    return lambda row: scorer.answer_row(row, 0, asked)
+    explain = [name for name in SUPERCLASSES if name in options.explain]
+    return lambda row: scorer.score([row], policy=options.policy, explain=explain)[0]
 
 
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:

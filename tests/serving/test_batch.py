@@ -1,6 +1,5 @@
 """A batch of real files through real small networks: folder and table, errors as rows, resumption, processes."""
 
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,6 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.serving.batch import BatchError, score_batch
 from leadwise.serving.batch_source import SourceError, entries
-from leadwise.serving.envelope import RequestParams
 from leadwise.serving.scorer import Scorer
 
 
@@ -221,11 +219,11 @@ def test_records_of_all_lengths_together_get_the_answers_that_each_gets_alone(sc
     rng.shuffle(rows)
     together = scorer.score(rows)
     for number, one in enumerate(together):
-        alone = scorer.answer_row(rows[number], number, RequestParams())
+        (alone,) = scorer.score([rows[number]])
         assert one.keys() == alone.keys()
         for name, value in alone.get("probabilities", {}).items():
             assert one["probabilities"][name] == pytest.approx(value, abs=2e-6)
-        assert json.dumps(one.get("error")) == json.dumps(alone.get("error"))
+        assert one.get("error", {}).get("code") == alone.get("error", {}).get("code")
 
 
 def test_a_name_that_is_no_text_is_scored_all_the_same(package_folder: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_too_many_explanations_are_a_413(scorer: Scorer) -> None:
 
 
 class Broken(Scorer):
-    def answers(self, rows: object, asked: object, first: int = 0) -> Iterator[dict[str, object]]:
+    def answers(self, rows: object, asked: object) -> Iterator[dict[str, object]]:
         raise ValueError(f"cannot score {rows}")
 
 

@@ -213,20 +213,13 @@ def report_figure(
 
 def _on_a4(figure: Figure) -> Figure:
     """The same millimetres in the middle of a page, from its upper edge where it is higher."""
-    width, height = (float(inches) * _MM_PER_INCH for inches in figure.get_size_inches())
-    page_width, page_height = max(A4_MM[0], width), max(A4_MM[1], height)
-    left, bottom = (page_width - width) / 2, (page_height - height) / 2
+    size = figure.get_size_inches() * _MM_PER_INCH
+    page = np.maximum(A4_MM, size)
     for axes in figure.axes:
         box = axes.get_position(original=True)
-        axes.set_position(
-            (
-                (left + box.x0 * width) / page_width,
-                (bottom + box.y0 * height) / page_height,
-                box.width * width / page_width,
-                box.height * height / page_height,
-            )
-        )
-    figure.set_size_inches(page_width / _MM_PER_INCH, page_height / _MM_PER_INCH)
+        corner, extent = (page - size) / 2 + np.multiply(box.p0, size), np.multiply(box.size, size)
+        axes.set_position((*(corner / page), *(extent / page)))
+    figure.set_size_inches(page / _MM_PER_INCH)
     return figure
 
 

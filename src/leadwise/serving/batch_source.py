@@ -173,7 +173,7 @@ def table_row(answer: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, A
     """One answer, or what is wrong with the record, as a row; a column that does not apply is empty.
 
     Args:
-        answer: of ``Scorer.answer_row``.
+        answer: of ``Scorer.answers``.
         read: ``file``, and of one that was read ``format``, ``fs_hz``, ``seconds`` and ``notes``.
     """
     row = {**read, "id": None if answer["id"] is None else str(answer["id"])}

@@ -120,19 +120,14 @@ class Scorer:
         """
         return list(self.answers(rows, RequestParams(policy, tuple(explain), all_findings)))
 
-    def answer_row(self, row: Mapping[str, Any], number: int, asked: RequestParams) -> Answer:
-        """The answer to one row, or what is wrong with it."""
-        return next(self.answers([row], asked, number))
-
-    def answers(self, rows: Iterable[Mapping[str, Any]], asked: RequestParams, first: int = 0) -> Iterator[Answer]:
+    def answers(self, rows: Iterable[Mapping[str, Any]], asked: RequestParams) -> Iterator[Answer]:
         """The answer to each row, or what is wrong with it; a few rows at a time are read and go through the network.
 
         Args:
             rows: of one request or of many.
             asked: what is asked beside the rows.
-            first: the place of the first row in its request.
         """
-        for group in _groups((_read(row, number) for number, row in enumerate(rows, first)), self.together):
+        for group in _groups((_read(row, number) for number, row in enumerate(rows)), self.together):
             yield from self._answered(group, asked)
 
     def _answered(self, group: "Sequence[ParsedRow]", asked: RequestParams) -> Iterator[Answer]:
