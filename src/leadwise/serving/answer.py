@@ -45,7 +45,7 @@ def answer_of(
     name = asked.policy or network.policy
     policy = network.policies[name]
     explanations, why_not = explanations_of(network, request.patient, request.record, asked.explain)
-    calibrated, statements = network.calibration.apply(found[SUPERCLASS_OUTPUT]), network.findings
+    statements = network.findings
     return {
         "id": request.record_id,
         "model": network.name,
@@ -57,7 +57,9 @@ def answer_of(
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
         else [],
-        "windows": _windows(examined, calibrated, policy) if examined and len(examined.times_s) > 1 else [],
+        "windows": _windows(examined, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
+        if examined and len(examined.times_s) > 1
+        else [],
         "explanations": explanations,
         "quality": _flags(examined.flags) if examined else [],
         "warnings": [*request.warnings, *left_out, *filter(None, [why_not])],

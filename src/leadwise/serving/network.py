@@ -26,14 +26,16 @@ class Findings:
 
     Attributes:
         entries: of the statements in ``model.json``: ``code``, ``name``, ``group`` (``diagnostic``, ``form`` or
-            ``rhythm``), ``slope``, ``intercept``, and ``threshold``, at and above which one is reported.
+            ``rhythm``), ``slope``, ``intercept``, and ``threshold``, at and above which it is reported.
         rows: their places among the 71.
         calibration: of their probabilities.
+        thresholds: of all entries.
     """
 
     entries: tuple[Mapping[str, Any], ...]
     rows: np.ndarray
     calibration: Calibration
+    thresholds: np.ndarray
 
     @classmethod
     def from_entries(cls, entries: Sequence[Mapping[str, Any]]) -> "Findings":
@@ -41,7 +43,8 @@ class Findings:
         kept = tuple(entry for entry in entries if entry["trusted"])
         codes, slopes, intercepts = (tuple(entry[name] for entry in kept) for name in ("code", "slope", "intercept"))
         places = np.array([STATEMENTS.index(code) for code in codes], dtype=np.intp)
-        return cls(kept, places, Calibration("per_class", slopes, intercepts, codes))
+        thresholds = np.array([entry["threshold"] for entry in kept])
+        return cls(kept, places, Calibration("per_class", slopes, intercepts, codes), thresholds)
 
     def of(self, probabilities: np.ndarray, *, everything: bool = False) -> list[dict[str, Any]]:
         """Reported statements, most probable first, ready for JSON.
@@ -51,7 +54,7 @@ class Findings:
             everything: list every trusted statement, reported or not.
         """
         calibrated = self.calibration.apply(probabilities[self.rows])
-        reported = calibrated >= np.array([entry["threshold"] for entry in self.entries])
+        reported = calibrated >= self.thresholds
         order = np.argsort(-calibrated, kind="stable")
         return [
             {

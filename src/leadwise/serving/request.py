@@ -41,7 +41,12 @@ def read_samples(given: Mapping[str, Any]) -> np.ndarray:
             f"received {described(value)}; nested lists of numbers, or text in base64, are needed",
             "wrong_type",
         )
-    samples = _of_lists(value)
+    if isinstance(value, np.ndarray) and value.dtype != object and value.size:
+        if value.dtype.kind not in "fiu":
+            raise RecordingError("signal", NO_NUMBER, "wrong_type")
+        samples = value
+    else:
+        samples = _of_lists(value)
     if "shape" in given and _shape(given["shape"]) != samples.shape:
         raise RecordingError(
             "shape", f"says otherwise than the signal, which has {_by(samples.shape)} numbers", "wrong_shape"
@@ -115,12 +120,11 @@ def _units_per_count(given: Mapping[str, Any], dtype: str) -> float:
 
 def _of_lists(value: Any) -> np.ndarray:
     """Every number is looked at first: numpy would take texts and truths for numbers, or make them all long texts."""
-    if isinstance(value, np.ndarray) and value.dtype != object and value.size:
-        if value.dtype.kind not in "fiu":
-            raise RecordingError("signal", NO_NUMBER, "wrong_type")
-        return value
-    rows = [row.tolist() if isinstance(row, np.ndarray) else row for row in value]
-    if not all(isinstance(row, list | tuple) for row in rows):
+    rows, kinds = list(value), set(map(type, value))
+    if np.ndarray in kinds:
+        rows = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+        kinds = set(map(type, rows))
+    if not all(issubclass(kind, list | tuple) for kind in kinds):
         raise RecordingError("signal", "received a list of something else than lists; rows are needed", "wrong_shape")
     lengths = set(map(len, rows))
     if len(lengths) > 1:
