@@ -273,8 +273,7 @@ def test_ids_that_are_numbers_are_told_as_text(folder: Path, package_folder: Pat
         assert pyarrow.parquet.read_table(done.file)["id"].to_pylist() == expected[name]
 
 
-@pytest.mark.parametrize(("limit", "name"), [(100, "recordings.jsonl"), (3000, "part-000000.parquet")])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("limit", "name", "workers"), [(100, "recordings.jsonl", 1), (3000, "part-000000.parquet", 2)])
 def test_what_does_not_fit_on_the_disk_is_named_and_the_next_run_goes_on(
     folder: Path, package_folder: Path, tmp_path: Path, limit: int, name: str, workers: int
 ) -> None:

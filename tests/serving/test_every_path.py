@@ -143,13 +143,13 @@ def test_the_smallest_16_bit_number_is_a_missing_sample_and_ends_of_zeros_are_cu
     paths: Paths, scorer: Scorer, whole_uv: np.ndarray, path: str
 ) -> None:
     marked = whole_uv[:700].copy()
-    marked[300:340, LEADS.index("aVR")] = -32768
+    marked[300:328, LEADS.index("aVR")] = -32768
     (expected,) = scorer.score([{"signal": np.where(marked == -32768, np.nan, marked), **UV}])
     answer = PATHS[path](paths, np.pad(marked, ((150, 174), (0, 0))))
     assert flags(expected) == {"missing": ["aVR"]}
     assert flags(answer) == {"missing": ["aVR"], "ends_cut": []}
     details = {flag["flag"]: flag["detail"] for flag in answer["quality"]}
-    assert details["missing"] == "40 samples at most, filled along straight lines"
+    assert details["missing"] == "28 samples at most, filled along straight lines"
     assert "150 samples (1.5 s) at the beginning, 174 samples (1.74 s) at the end" in details["ends_cut"]
     assert close(answer, expected)
 

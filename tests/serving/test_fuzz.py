@@ -23,7 +23,7 @@ from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(1800)]
 
-BODIES = int(os.environ.get("LEADWISE_FUZZ", "400"))
+BODIES = int(os.environ.get("LEADWISE_FUZZ", "300"))
 ALLOWED = {200, 400, 413, 415}
 LONGEST_MESSAGE = 400
 
