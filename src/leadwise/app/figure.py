@@ -219,7 +219,7 @@ def _on_a4(figure: Figure) -> Figure:
         box = axes.get_position(original=True)
         corner, extent = (page - size) / 2 + np.multiply(box.p0, size), np.multiply(box.size, size)
         axes.set_position((*(corner / page), *(extent / page)))
-    figure.set_size_inches(page / _MM_PER_INCH)
+    figure.set_size_inches(*(page / _MM_PER_INCH).tolist())
     return figure
 
 
