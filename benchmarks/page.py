@@ -25,7 +25,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from leadwise.app.case import case_of_file
 from leadwise.app.figure import ecg_svg
-from leadwise.app.model_source import LocalModel, local_model
+from leadwise.app.model_source import ModelSource, local_model
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.formats import read_ecg
@@ -87,7 +87,7 @@ def by_page(page: Page, name: str, content: bytes) -> tuple[float, float]:
     return answered, whole
 
 
-def without_page(model: LocalModel, name: str, content: bytes) -> float:
+def without_page(model: ModelSource, name: str, content: bytes) -> float:
     """Seconds to read, score and draw a recording."""
     started = time.perf_counter()
     case = case_of_file(read_ecg(content, name=name))

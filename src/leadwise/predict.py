@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import MissingField, ReadECG, ReaderError, read_ecg
+from leadwise.serving.batch_source import HINTS
 
 FACT_WORDS: Mapping[str, tuple[str, str]] = {"sex": ("male", "female"), "pacemaker": ("no", "yes")}
 """What 0 and 1 of a fact mean."""
@@ -86,9 +87,6 @@ def _why(name: str, effects: Mapping[str, Mapping[str, float]]) -> Iterator[str]
     yield f"why {name} (log-odds): {'; '.join([*for_it, *against]) or 'nothing stands out'}"
 
 
-OPTION_OF = {"fs_hz": "--fs-hz", "units": "--units", "gain": "--gain", "leads": "--leads", "order": "--order"}
-"""Question of a reader -> the option that answers it."""
-
 Answer = dict[str, Any]
 Ask = Callable[[dict[str, Any]], Answer]
 
@@ -144,7 +142,7 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
                 entry["understood"] = _understood(read)
                 answer = _answered(read, options.facts, ask)
                 if options.figure is not None:
-                    _draw(options.figure, read, options, answer)
+                    write_figure(options.figure, read, options.facts, answer, options.explain)
             except (ReaderError, _RecordError) as error:
                 failed = True
                 print(f"leadwise predict: error: {error}", file=err)
@@ -195,13 +193,12 @@ def _asker(options: Options) -> Iterator[Ask]:
 
 def _asker_here(options: Options) -> Ask:
     from leadwise.registry.load import load_scorer
-    from leadwise.serving.envelope import RequestParams
 
     scorer = load_scorer(options.model)
     if options.policy is not None and options.policy not in scorer.policies:
         raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
-    asked = RequestParams(options.policy, tuple(name for name in SUPERCLASSES if name in options.explain))
-    return lambda row: scorer.answer_row(row, 0, asked)
+    explain = [name for name in SUPERCLASSES if name in options.explain]
+    return lambda row: scorer.score([row], policy=options.policy, explain=explain)[0]
 
 
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
@@ -226,43 +223,20 @@ def _with_overrides(read: ReadECG, facts: Mapping[str, Any]) -> ReadECG:
 
 
 def _how_to_answer(question: MissingField) -> str:
-    option = OPTION_OF.get(question.field)
-    if option is None:
+    if question.field not in HINTS:
         return ""
-    match question.suggestion:
-        case None if question.field == "units":
-            return f" Answer with {OPTION_OF['gain']} or {option}."
-        case None:
-            return f" Answer with {option}."
-        case float(value):
-            return f" Answer with {option}, likely {option} {value:g}."
-        case str(value):
-            return f" Answer with {option}, likely {option} {value}."
-        case names:
-            return f" Answer with {option}, likely {option} {','.join(names)}."
-
-
-def _draw(figure: Path, read: ReadECG, options: Options, answer: Answer) -> None:
-
-    try:
-        write_figure(figure, read, options.facts, answer, options.explain)
-    except OSError as error:
-        raise PredictError(f"--figure: {figure}: cannot be written: {error.strerror}") from None
+    option, likely = f"--{question.field.replace('_', '-')}", question.suggestion
+    if likely is None:
+        return f" Answer with {'--gain or ' if question.field == 'units' else ''}{option}."
+    if isinstance(likely, float):
+        likely = f"{likely:g}"
+    return f" Answer with {option}, likely {option} {likely if isinstance(likely, str) else ','.join(likely)}."
 
 
 def _understood(read: ReadECG) -> dict[str, Any]:
     """What was understood of a file, ready for JSON."""
-    return {
-        "format": read.format,
-        "seconds": read.seconds,
-        "fs_hz": read.fs_hz,
-        "leads": list(read.leads),
-        "leads_found": list(read.leads_found),
-        "units_found": read.units_found,
-        "units_how": read.units_how,
-        "patient": dict(read.patient),
-        "notes": list(read.notes),
-    }
+    names = ("format", "seconds", "fs_hz", "leads", "leads_found", "units_found", "units_how", "notes")
+    return {name: getattr(read, name) for name in names} | {"patient": dict(read.patient)}
 
 
 def write_figure(
@@ -276,10 +250,13 @@ def write_figure(
         facts: of the patient, beside what the file says.
         answer: to it.
         explain: the class whose explanation is drawn behind the traces, if the answer has it.
+
+    Raises:
+        PredictError: the file cannot be written.
     """
     from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.reports.explanation_figure import draw_explanation
-    from leadwise.serving.explanations import explanation_told
+    from leadwise.serving.answer import explanation_told
     from leadwise.serving.request import SEX_WORDS
 
     sex = facts.get("sex")
@@ -294,4 +271,7 @@ def write_figure(
         figure = draw_explanation(record, explanation, probability=probability, title=read.file, **shown)
     drawn = io.BytesIO()
     figure.savefig(drawn, format=file.suffix[1:].lower())
-    write_atomically(file, drawn.getvalue())
+    try:
+        write_atomically(file, drawn.getvalue())
+    except OSError as error:
+        raise PredictError(f"--figure: {file}: cannot be written: {error.strerror}") from None

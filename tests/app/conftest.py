@@ -4,7 +4,9 @@ import importlib.util
 import io
 import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,3 +89,31 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[Callable[[bytes], tuple[int, bytes]]], str]]:
+    """``server(answer)``: the address of a server that makes status and body of every request's body."""
+    started: list[HTTPServer] = []
+
+    def start(answer: Callable[[bytes], tuple[int, bytes]]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                status, body = answer(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        started.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{started[-1].server_port}"
+
+    yield start
+    for one in started:
+        one.shutdown()
+        one.server_close()

@@ -2,32 +2,27 @@
 
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.app.answer import rates_html
+from leadwise.app.answer import html_of, plain
 from leadwise.app.case import ShownRecording, case_of_example
-from leadwise.app.figure import explained_part
+from leadwise.app.figure import A4_MM, as_file, report_figure, request_body
 from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
-from leadwise.app.model_source import LocalModel, ModelSourceError, RestModel, local_model
+from leadwise.app.model_source import ModelSource, ModelSourceError, local_model, rest_model
 from leadwise.app.patient_form import UNITS, from_model, limits, to_model
-from leadwise.app.report import A4_MM, as_file, curl_command, report_figure, request_body
 from leadwise.app.settings import Settings, SettingsError
-from leadwise.app.style import plain
 from leadwise.contract import FACT_RANGES, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import rows_of_json
-from leadwise.serving.explanations import explanation_told
 
 
 @pytest.fixture(scope="module")
-def model(page_package: Path) -> LocalModel:
+def model(page_package: Path) -> ModelSource:
     return local_model(str(page_package))
 
 
@@ -57,16 +52,11 @@ def test_markdown_of_a_foreign_text_has_no_sign_that_means_something(text: str) 
 
 
 @pytest.mark.parametrize("superclass", SUPERCLASSES)
-def test_the_exported_request_gets_the_pages_answer(model: LocalModel, superclass: str) -> None:
+def test_the_exported_request_gets_the_pages_answer(model: ModelSource, superclass: str) -> None:
     case = example_case(superclass)
     row = case.row(case.facts)
     (sent,), params = rows_of_json(json.dumps(request_body(row, "youden", ["MI"])).encode())
     assert model.ask(sent, params["policy"], params["explain"]) == model.ask(row, "youden", ["MI"])
-
-
-def test_curl_of_facts_alone_holds_the_whole_request() -> None:
-    command = curl_command(request_body({"age": 71}, None, []), "http://127.0.0.1:5001")
-    assert command.endswith("""'{"inputs": [{"age": 71}]}'""")
 
 
 def size_mm(figure: "object") -> tuple[float, float]:
@@ -75,7 +65,7 @@ def size_mm(figure: "object") -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("with_recording", [True, False])
-def test_report_is_one_a4_page_in_both_formats(model: LocalModel, with_recording: bool) -> None:
+def test_report_is_one_a4_page_in_both_formats(model: ModelSource, with_recording: bool) -> None:
     case = example_case("MI")
     record = case.record if with_recording else None
     row = case.row(case.facts) if with_recording else {"age": 71}
@@ -90,7 +80,7 @@ def test_report_is_one_a4_page_in_both_formats(model: LocalModel, with_recording
     assert as_file(figure, "png").startswith(b"\x89PNG")
 
 
-def test_the_ecg_of_a_report_is_true_to_scale_and_one_that_is_too_tall_gets_a_higher_page(model: LocalModel) -> None:
+def test_the_ecg_of_a_report_is_true_to_scale_and_one_that_is_too_tall_gets_a_higher_page(model: ModelSource) -> None:
     case = example_case("HYP")
     record = case.record
     assert record is not None
@@ -105,24 +95,11 @@ def test_the_ecg_of_a_report_is_true_to_scale_and_one_that_is_too_tall_gets_a_hi
         assert (height > A4_MM[1] + 1) == (gain > 1)
 
 
-def test_ten_seconds_of_an_explanation_are_those_of_the_trace(model: LocalModel) -> None:
-    case = example_case("MI")
-    assert case.record is not None
-    twice = ECGRecord(np.tile(case.record.signal_mv, (2, 1)), case.record.fs_hz, {}, "")
-    row = case.row({}) | {"signal": twice.signal_mv.tolist(), "shape": None, "dtype": None}
-    explanation = explanation_told(model.ask(row, None, ["MI"]), "MI")
-    assert explanation is not None
-    part = explained_part(explanation, 7.0)
-    np.testing.assert_array_equal(part.attribution, explanation.attribution[700:1700])
-    assert explanation_told({"explanations": {}}, "MI") is None
-
-
 def test_rates_that_are_not_known_are_not_invented() -> None:
-    unknown = {"best_f1": {"sensitivity": {"MI": [0.5, None, None]}, "specificity": {}}}
-    shown = rates_html(unknown, "best_f1")
+    shown = html_of("rates", {"sensitivity": {"MI": [0.5, None, None]}, "specificity": {}})
     assert shown.count("unknown") == 2 * len(SUPERCLASSES) - 1
     assert "<td>50 %</td>" in shown
-    assert "does not tell" in rates_html({}, "best_f1")
+    assert "does not tell" in html_of("rates", {})
 
 
 def test_settings_survive_the_environment(tmp_path: Path) -> None:
@@ -158,35 +135,6 @@ def test_a_damaged_package_gives_a_sentence(tmp_path: Path) -> None:
         local_model(str(tmp_path))
 
 
-@pytest.fixture
-def server() -> Iterator[Callable[[int, bytes], str]]:
-    """``server(status, body)``: the address of a server that answers so to everything."""
-    started: list[HTTPServer] = []
-
-    def start(status: int, body: bytes) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        one = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=one.serve_forever, daemon=True).start()
-        started.append(one)
-        return f"http://127.0.0.1:{one.server_port}"
-
-    yield start
-    for one in started:
-        one.shutdown()
-        one.server_close()
-
-
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
@@ -198,10 +146,10 @@ def server() -> Iterator[Callable[[int, bytes], str]]:
     ],
 )
 def test_a_server_of_another_kind_gives_a_sentence(
-    server: Callable[[int, bytes], str], status: int, body: bytes, said: str
+    server: Callable[..., str], status: int, body: bytes, said: str
 ) -> None:
     with pytest.raises(ModelSourceError, match=said):
-        RestModel(server(status, body)).ask({"age": 71}, None)
+        rest_model(server(lambda _: (status, body))).ask({"age": 71}, None)
 
 
 def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simulated_tree: Path) -> None:

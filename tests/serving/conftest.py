@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from live_server import SmallModel, log_small_model
+from live_server import MLFLOWS_OWN, LiveServer, SmallModel, log_small_model, serving
 from small_package import small_network, transformer_of
 
 from leadwise.calibration import Calibration
@@ -105,6 +105,25 @@ def statement_entries() -> list[dict[str, Any]]:
 def small_model(package_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
     """The package in a registry of its own."""
     return log_small_model(package_folder, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(small_model: SmallModel) -> Iterator[LiveServer]:
+    """The package behind `mlflow models serve`."""
+    yield from served(small_model, "mlflow", MLFLOWS_OWN)
+
+
+@pytest.fixture(scope="session")
+def leadwise_server(small_model: SmallModel) -> Iterator[LiveServer]:
+    """The package behind `leadwise serve`."""
+    yield from served(small_model, "leadwise", ("leadwise", "serve", "--model"))
+
+
+def served(model: SmallModel, name: str, command: Sequence[str]) -> Iterator[LiveServer]:
+    with serving(model, model.folder / f"{name}.log", command=command) as server:
+        yield server
+        assert server.post({"inputs": [{"age": 50}]}).status_code == 200
+        assert "Traceback" not in server.said()
 
 
 @pytest.fixture(scope="session")

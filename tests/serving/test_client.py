@@ -21,7 +21,7 @@ from leadwise.ecg.formats import read_ecg
 from leadwise.serving import Client
 from leadwise.serving.api import respond
 from leadwise.serving.client import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable, request_row
-from leadwise.serving.request import parse_row, read_samples
+from leadwise.serving.request import read_samples
 from leadwise.serving.scorer import Scorer
 
 Handler = BaseHTTPRequestHandler
@@ -159,11 +159,6 @@ def test_a_record_that_no_request_can_hold_spoils_only_itself(client: Client, se
     assert server.sizes == [1]
 
 
-def test_no_records_ask_nothing(client: Client, server: Server) -> None:
-    assert client.score([]) == []
-    assert server.sizes == []
-
-
 def test_policy_explanations_and_findings_are_passed_on(client: Client, server: Server, ecg_mv: np.ndarray) -> None:
     record = {"signal": ecg_mv, "fs_hz": 100}
     (answered,) = client.score([record], policy="youden", explain=["MI"], all_findings=True)
@@ -255,9 +250,3 @@ def test_any_array_arrives_as_it_was(samples: np.ndarray) -> None:
     if samples.dtype == np.int16:
         expected = np.where(samples == -32768, np.float32(np.nan), expected)
     assert np.array_equal(read_samples(row), expected, equal_nan=True)
-
-
-def test_facts_alone_are_a_record() -> None:
-    row = request_row({"age": np.float64(63), "sex": "female", "pacemaker": np.bool_(True), "leads": ("I", "II")})
-    assert json.loads(json.dumps(row)) == {"age": 63.0, "sex": "female", "pacemaker": True, "leads": ["I", "II"]}
-    assert parse_row({name: row[name] for name in ("age", "sex", "pacemaker")}).patient["pacemaker"] == 1

@@ -2,20 +2,13 @@
 
 import json
 import re
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.ecg.leads import RecordingCode
-from leadwise.ecg.quality import FLAGS
-from leadwise.registry.package import served_signature
-from leadwise.serving import values as limits
 from leadwise.serving.api import respond
-from leadwise.serving.envelope import PARAMETERS
-from leadwise.serving.request import FIELDS
 from leadwise.serving.scorer import Scorer
-from leadwise.serving.values import RequestCode
 
 PAGE = (PROJECT_ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -56,18 +49,3 @@ def test_every_envelope_of_the_page_is_answered(scorer: Scorer) -> None:
     assert len(curls) == 1
     for body in [*envelopes.splitlines(), *curls]:
         assert respond(scorer, body.encode(), "application/json")[0] == 200
-
-
-def test_the_page_names_every_field_parameter_code_and_flag() -> None:
-    in_python = {parameter.name for parameter in served_signature().params}
-    assert in_python > {*PARAMETERS}
-    assert first_column("A request") == {*FIELDS, *in_python}
-    assert first_column("Errors") == {*get_args(RecordingCode), *get_args(RequestCode), "internal"}
-    assert all(f"`{flag}`" in PAGE for flag in FLAGS)
-
-
-def test_the_page_states_the_limits() -> None:
-    section = PAGE.split("## Limits\n")[1]
-    for limit in (limits.MOST_RECORDS, limits.MOST_VALUES, limits.MOST_LISTS, limits.LARGEST_BODY // 2**20):
-        assert f" {limit:,}" in section
-    assert f"{limits.MOST_EXPLAINED}; {limits.LONGEST_EXPLAINED_S:g} s" in section

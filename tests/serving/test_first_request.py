@@ -33,19 +33,6 @@ rows.append({"signal": rng.normal(size=(4000, 12)).tolist(), "fs_hz": 100.0})
 
 """
 
-SCORER = """
-from pathlib import Path
-from leadwise.serving.scorer import Scorer
-
-scorer = Scorer.load(Path(FOLDER))
-before = set(sys.modules)
-for row in rows:
-    for explain in ((), ("MI", "CD")):
-        scorer.score([row], policy="youden", explain=explain, all_findings=True)
-scorer.score(rows)
-print(json.dumps(sorted(set(sys.modules) - before)))
-"""
-
 SERVER = """
 import pandas as pd
 from pathlib import Path
@@ -61,7 +48,9 @@ bodies = [(json.dumps({"inputs": rows}), JSON), (json.dumps({"instances": rows[:
 scorer = Scorer.load(Path(FOLDER))
 before = set(sys.modules)
 for body, kind in bodies:
-    respond(scorer, body if isinstance(body, bytes) else body.encode(), kind)
+    respond(scorer, body.encode(), kind)
+for explain in ((), ("MI", "CD")):
+    scorer.score(rows, policy="youden", explain=explain)
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
@@ -91,10 +80,9 @@ def printed(code: str, folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("asked", [SCORER, SERVER], ids=["scorer", "server"])
-def test_the_first_requests_import_nothing(package_folder: Path, asked: str) -> None:
+def test_the_first_requests_import_nothing(package_folder: Path) -> None:
     """Whatever is imported for the first time in a thread may meet another thread that imports, and break."""
-    found = printed(asked, package_folder)
+    found = printed(SERVER, package_folder)
     assert not found, found
 
 
@@ -134,12 +122,6 @@ def children(depth, expected):
 
 HOW_TO_FORK = {
     "from the main thread": "found = [children(1, answers())]",
-    "from another thread": """
-expected, found = answers(), []
-thread = threading.Thread(target=lambda: found.append(children(0, expected)))
-thread.start()
-thread.join()
-""",
     "while other threads answer": """
 expected, busy = answers(), True
 

@@ -16,14 +16,14 @@ import requests
 from hostile_bodies import CHUNK, JSON, MARKER, VALID_BODIES, hostile_requests, packed, recoded, repeated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live_server import LiveServer, SmallModel, serving
+from live_server import LiveServer
 
 from leadwise.serving.api import answer_in_scoring_server
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(1800)]
 
-BODIES = int(os.environ.get("LEADWISE_FUZZ", "400"))
+BODIES = int(os.environ.get("LEADWISE_FUZZ", "300"))
 ALLOWED = {200, 400, 413, 415}
 LONGEST_MESSAGE = 400
 
@@ -73,12 +73,6 @@ def application(scorer: Scorer) -> Iterator[Application]:
         application = Application(scorer, monkeypatch)
         yield application
         application.loop.close()
-
-
-@pytest.fixture(scope="module")
-def server(small_model: SmallModel) -> Iterator[LiveServer]:
-    with serving(small_model, small_model.folder / "fuzzed.log") as server:
-        yield server
 
 
 def check(status: int, content: bytes) -> None:
@@ -138,7 +132,8 @@ def test_bodies_in_gzip_are_read_or_refused(application: Application) -> None:
     hostile()
 
 
-def test_the_same_server_answers_after_all_of_them(server: LiveServer) -> None:
+def test_the_same_server_answers_after_all_of_them(mlflow_server: LiveServer) -> None:
+    server = mlflow_server
     before = server.processes()
     with requests.Session() as session:
 

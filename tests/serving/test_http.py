@@ -4,16 +4,18 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from hostile_bodies import VALID_BODIES
-from live_server import JSON, MLFLOWS_OWN, LiveServer, SmallModel, serving
+from live_server import JSON, LiveServer, SmallModel, in_use
 
+from leadwise.registry.load import NoSuchModel, load_scorer
+from leadwise.serving import Client
 from leadwise.serving.client import request_row
 from leadwise.serving.values import LARGEST_BODY
 
@@ -26,13 +28,10 @@ GIVEN_BACK_MIB = 120
 """Of the allocator as it is by default, 240 are kept."""
 
 
-@pytest.fixture(scope="module", params=[MLFLOWS_OWN, ("leadwise", "serve", "--model")], ids=["mlflow", "leadwise"])
-def server(request: pytest.FixtureRequest, small_model: SmallModel) -> Iterator[LiveServer]:
-    log = small_model.folder / f"http-{request.param[0]}.log"
-    with serving(small_model, log, command=request.param) as server:
-        yield server
-        assert server.post(BODY).status_code == 200
-        assert "Traceback" not in server.said()
+@pytest.fixture(scope="module", params=["mlflow_server", "leadwise_server"])
+def server(request: pytest.FixtureRequest) -> LiveServer:
+    found: LiveServer = request.getfixturevalue(request.param)
+    return found
 
 
 def exchange(server: LiveServer, *headers: bytes, body: bytes = BODY, path: str = "/invocations") -> tuple[str, bytes]:
@@ -239,3 +238,31 @@ def test_memory_of_large_requests_is_given_back(server: LiveServer) -> None:
     with ThreadPoolExecutor(4) as clients:
         assert {answer.status_code for answer in clients.map(server.post, bodies * 4)} == {200}
     assert sum(server.processes().values()) < before + GIVEN_BACK_MIB
+
+
+def counts_row(ecg_mv: np.ndarray) -> dict[str, Any]:
+    counts = {"signal": np.round(ecg_mv * 1000).astype(np.int16), "units": "uV", "fs_hz": 100}
+    return request_row({"id": "a", **counts, "age": 63, "sex": "female"})
+
+
+def test_the_registered_version_answers_as_the_registry_hands_it_out(
+    server: LiveServer, small_model: SmallModel, ecg_mv: np.ndarray
+) -> None:
+    row = counts_row(ecg_mv)
+    with in_use(small_model.tracking):
+        (here,) = load_scorer(small_model.uri).score([row], explain=["MI"])
+        with pytest.raises(NoSuchModel, match="models:/small@champion: cannot be fetched from the registry"):
+            load_scorer("models:/small@champion")
+    assert (here["model"], here["registered_model"], here["version"]) == ("fusion_augmented", "small", "2")
+    with Client(server.url) as client:
+        assert client.score([row, row], explain=["MI"]) == [here, here]
+
+
+def test_a_body_without_a_length_that_grows_too_large_is_a_413(server: LiveServer) -> None:
+    parts = (b" " * 2**20 for _ in range(LARGEST_BODY // 2**20 + 2))
+    response = requests.post(f"{server.url}/invocations", data=parts, headers=JSON, timeout=120)
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_leadwise_serve_is_one_process(leadwise_server: LiveServer) -> None:
+    assert list(leadwise_server.processes()) == [leadwise_server.group]

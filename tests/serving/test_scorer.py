@@ -6,7 +6,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.record import resample
 from leadwise.registry.package import stage_code
-from leadwise.serving.scorer import RegisteredVersion, Scorer
+from leadwise.serving.scorer import Scorer
 
 Signal = list[list[float]]
 
@@ -123,10 +122,6 @@ def test_everything_is_answered_in_one_call_of_the_network(scorer: Scorer, signa
     assert calls == [["superclasses", "statements"]]
 
 
-def test_simulated_weights_are_pointed_out(scorer: Scorer) -> None:
-    assert scorer.score([{"age": 61}])[0]["warnings"][-1] == "trained on simulated data: says nothing about a patient"
-
-
 @pytest.mark.parametrize("fs_hz", [250, 500, 1000])
 def test_the_sampling_rate_does_not_change_the_answer(scorer: Scorer, fs_hz: int) -> None:
     clean_mv = simulate_record("NORM", 3, noise=0).signal_mv
@@ -150,7 +145,7 @@ def repeated(ecg_mv: np.ndarray, seconds: float) -> np.ndarray:
         (10.5, [0, 0.5]),
         (20, [0, 10]),
         (33.3, [0, 10, 20, 23.3]),
-        (600, range(0, 600, 10)),
+        (60, range(0, 60, 10)),
     ],
 )
 def test_a_long_recording_is_answered_per_ten_seconds_and_as_a_whole(
@@ -183,18 +178,6 @@ def test_what_is_no_ecg_is_left_out_of_a_long_recording(scorer: Scorer, ecg_mv: 
     assert answer["warnings"][1] == "20 to 30 s left out: shows no beats: it is as steep everywhere, as noise is"
 
 
-def test_rows_keep_their_order_and_a_wrong_one_is_named(scorer: Scorer, signal_mv: Signal) -> None:
-    rows: list[dict[str, Any]] = [
-        {"id": "a", "age": 40},
-        {"id": "c", "age": 300},
-        {"id": "b", "signal": signal_mv, "fs_hz": 100},
-    ]
-    answers = scorer.score(rows)
-    assert [answer["id"] for answer in answers] == ["a", "c", "b"]
-    message = "row 1: age: received 300; 0 to 120 years is allowed"
-    assert answers[1] == {"id": "c", "error": {"code": "not_allowed", "field": "age", "message": message, "row": 1}}
-
-
 def test_the_policy_that_is_asked_for_decides(scorer: Scorer, signal_mv: Signal) -> None:
     row = {"signal": signal_mv, "fs_hz": 100, **PATIENT}
     for rows in ([row], [PATIENT]):
@@ -207,13 +190,6 @@ def test_the_policy_that_is_asked_for_decides(scorer: Scorer, signal_mv: Signal)
             assert usual["uncertain"][name] == (abs(p - limit) <= 0.05)
             assert sensitive["decisions"][name] == (p >= 0.01)
             assert sensitive["uncertain"][name]
-
-
-def test_the_registered_version_is_told(package_folder: Path) -> None:
-    (unknown,) = Scorer.load(package_folder).score([{"age": 61}])
-    (known,) = Scorer.load(package_folder, RegisteredVersion("leadwise", "7")).score([{"age": 61}])
-    assert (unknown["registered_model"], unknown["version"]) == (None, None)
-    assert (known["registered_model"], known["version"]) == ("leadwise", "7")
 
 
 def test_quality_is_told_with_its_leads(scorer: Scorer, ecg_mv: np.ndarray) -> None:
@@ -261,11 +237,6 @@ def test_what_cannot_be_explained_is_said(scorer: Scorer, ecg_mv: np.ndarray) ->
         ["not explained: shorter than the network's window of 8 s"],
         ["not explained: longer than 30 s"],
     ]
-
-
-def test_an_answer_is_plain_json(scorer: Scorer, signal_mv: Signal) -> None:
-    answers = scorer.score([{"signal": signal_mv, "fs_hz": 100}, {"age": 40}])
-    assert json.loads(json.dumps(answers, allow_nan=False)) == answers
 
 
 def test_many_threads_get_the_answers_of_one(scorer: Scorer, signal_mv: Signal) -> None:

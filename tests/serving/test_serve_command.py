@@ -4,44 +4,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from live_server import LiveServer, SmallModel, serving
+from live_server import SmallModel
 
 from leadwise.cli import main
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(300)]
 
 COMMAND = ("leadwise", "serve", "--model")
-
-
-@pytest.fixture(scope="module")
-def server(small_model: SmallModel) -> Iterator[LiveServer]:
-    with serving(small_model, small_model.folder / "serve.log", command=COMMAND) as server:
-        yield server
-
-
-def row_of(ecg_mv: np.ndarray) -> dict[str, object]:
-    return {"id": "a", "signal": ecg_mv.tolist(), "fs_hz": 100, "age": 63, "sex": "female"}
-
-
-def test_it_answers_with_the_registered_version_in_one_process(server: LiveServer, ecg_mv: np.ndarray) -> None:
-    response = server.post({"inputs": [row_of(ecg_mv)], "params": {"explain": ["MI"]}})
-    (answer,) = response.json()["predictions"]
-    assert (answer["registered_model"], answer["version"]) == ("small", "2")
-    assert list(answer["explanations"]) == ["MI"]
-    assert list(server.processes()) == [server.group]
-
-
-def test_bad_requests_are_told_as_by_mlflows_command(server: LiveServer) -> None:
-    response = server.post(b"{broken 7.654321")
-    assert response.status_code == 400
-    assert response.json()["error"]["code"] == "not_json"
-    assert "7.654321" not in response.text + server.said()
-    assert "Traceback" not in server.said()
 
 
 def test_the_model_answers_with_the_code_that_it_was_registered_with(small_model: SmallModel, tmp_path: Path) -> None:

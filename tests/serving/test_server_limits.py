@@ -13,8 +13,8 @@ import requests
 from hostile_bodies import CHUNK, MARKER, VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, serving
 
-from leadwise.serving.api import Intake
-from leadwise.serving.connections import LARGE_BODY, LARGEST_HEAD, ServerLimitError, ServerLimits
+from leadwise.serving.admission import LARGE_BODY, Intake, ServerLimitError, ServerLimits
+from leadwise.serving.connections import LARGEST_HEAD
 from leadwise.serving.values import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
@@ -213,7 +213,3 @@ def test_nothing_that_a_client_puts_into_the_address_is_logged(server: LiveServe
 def test_a_limit_that_is_no_number_above_0_is_named(text: str) -> None:
     with pytest.raises(ServerLimitError, match=f"LEADWISE_ARRIVAL_S: received '{text}'; a number above 0 is needed"):
         ServerLimits.of_environment({"LEADWISE_ARRIVAL_S": text})
-
-
-def test_limits_that_are_not_set_keep_their_defaults() -> None:
-    assert ServerLimits.of_environment({"LEADWISE_CONNECTIONS": "7", "OTHER": "x"}) == ServerLimits(connections=7)

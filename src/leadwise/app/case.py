@@ -1,15 +1,14 @@
 """What is asked about: a recording with what is needed to draw it and to ask about it again."""
 
-import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
+from leadwise.serving.client import request_row
 from leadwise.serving.request import FACTS
 
 Facts = Mapping[str, float | None]
@@ -65,8 +64,8 @@ def facts_row(facts: Facts) -> dict[str, Any]:
 def case_of_example(example: Example) -> ShownRecording:
     """Twelve leads in standard order."""
     record = example.record
-    signal = _signal_fields(record.signal_mv, LEADS, record.fs_hz)
-    return ShownRecording(_key(signal, example.title), example.title, record, signal, dict(record.patient))
+    row = {"signal": record.signal_mv, "leads": LEADS, "fs_hz": record.fs_hz, "units": "mV", "order": "time_lead"}
+    return _case(row, example.title, record)
 
 
 def case_of_file(read: ReadECG) -> ShownRecording:
@@ -77,11 +76,7 @@ def case_of_file(read: ReadECG) -> ShownRecording:
     """
     record = read.recording().record
     # As the file gives it, so that the answer tells of missing samples and computed leads.
-    signal_mv = record.signal_mv if read.signal_mv is None else read.signal_mv
-    signal = _signal_fields(signal_mv, read.leads, record.fs_hz)
-    if read.noticed:
-        signal["noticed"] = {name: list(leads) for name, leads in read.noticed.items()}
-    return ShownRecording(_key(signal, read.file), read.file, record, signal, dict(read.patient))
+    return _case(read.array_row(), read.file, replace(record, patient=dict(read.patient)))
 
 
 def case_without_recording() -> ShownRecording:
@@ -89,19 +84,7 @@ def case_without_recording() -> ShownRecording:
     return ShownRecording("none", "From the facts about the patient alone")
 
 
-def _signal_fields(signal_mv: np.ndarray, leads: tuple[str, ...], fs_hz: float) -> dict[str, Any]:
-    samples = np.ascontiguousarray(signal_mv, dtype="<f4")
-    return {
-        "signal": base64.b64encode(samples.tobytes()).decode("ascii"),
-        "dtype": "float32",
-        "shape": list(samples.shape),
-        "order": "time_lead",
-        "leads": list(leads),
-        "fs_hz": fs_hz,
-        "units": "mV",
-    }
-
-
-def _key(signal: Mapping[str, Any], title: str) -> str:
-    content = f"{title}|{signal['leads']}|{signal['fs_hz']}|{signal['signal']}|{signal.get('noticed')}"
-    return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+def _case(row: Mapping[str, Any], title: str, record: ECGRecord) -> ShownRecording:
+    signal = request_row({name: value for name, value in row.items() if name not in FACTS})
+    key = hashlib.blake2b(json.dumps([title, signal]).encode(), digest_size=12).hexdigest()
+    return ShownRecording(key, title, record, signal, dict(record.patient))

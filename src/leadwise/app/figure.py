@@ -1,23 +1,47 @@
-"""The ECG on paper as SVG, with or without an explanation behind it, in a frame that scrolls."""
+"""The ECG on paper, with or without an explanation behind it: on the page, and in the report to take along."""
 
 import base64
 import io
-from collections.abc import Mapping
-from dataclasses import replace
-from html import escape
-from typing import Any
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from leadwise.app.answer import aside_html, headline
+from leadwise.app.answer import (
+    NOT_COVERED,
+    SIGNS,
+    VERDICT_WORDS,
+    facts_words,
+    flag_sentence,
+    headline,
+    html_of,
+    reason,
+    verdict,
+    warning_sentence,
+)
 from leadwise.app.case import Facts, ShownRecording, facts_row
 from leadwise.app.model_source import remembered
-from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import STRIP_S, draw_ecg, ten_seconds
-from leadwise.reports.explanation_figure import draw_explanation
-from leadwise.serving.explanations import explanation_told
+from leadwise.reports.ecg_figure import (
+    PANEL_HEIGHT_MM,
+    PNG_DPI,
+    STRIP_S,
+    Strip,
+    Underlay,
+    draw_ecg,
+    draw_probabilities,
+    percent,
+    ten_seconds,
+)
+from leadwise.reports.explanation_figure import draw_explanation, explanation_underlay
+from leadwise.serving.answer import explanation_told
 
 FIGURE_MM = 282
 """Width of ``draw_ecg``'s figure."""
@@ -51,17 +75,6 @@ def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = Non
     figure.savefig(target, format="svg", metadata={"Date": None})
     text = target.getvalue()
     return text[text.index("<svg") :]
-
-
-def framed(svg: str, scale: float, label: str) -> str:
-    """HTML of a picture that can be scrolled by wheel, touch and keyboard; as an image, it can run no script."""
-    width = "100%" if not scale else f"{FIGURE_MM * scale:g}mm"
-    data = base64.b64encode(svg.encode()).decode("ascii")
-    return (
-        f'<div class="lw-paper" tabindex="0" role="region" aria-label="ECG, scrollable">'
-        f'<img class="lw-ecg{"" if scale else " lw-fit"}" style="width:{width}" alt="{escape(label)}" '
-        f'src="data:image/svg+xml;base64,{data}"></div>'
-    )
 
 
 PLAIN = "Nothing"
@@ -102,9 +115,224 @@ def show_figure(
     explanation = explanation_told(answer, explained) if answer and explained else None
     if answer and explained and explanation is None:
         why_not = [warning for warning in answer["warnings"] if warning.startswith("not explained")]
-        st.html(aside_html(f"{explained}: {'; '.join(why_not) or 'not explained'}."))
+        st.html(html_of("aside", f"{explained}: {'; '.join(why_not) or 'not explained'}."))
     key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None)
     svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
-    st.html(framed(svg, SIZES[size], words))
+    width = f"{FIGURE_MM * SIZES[size]:g}mm" if SIZES[size] else "100%"
+    st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words))
     st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
+
+
+LINE_MM = 3.7
+GAP_MM = 4.0
+_INK = "#1B1B2B"
+Columns = tuple[Sequence[str], Sequence[str]]
+
+
+def notes_height_mm(columns: Columns) -> float:
+    """How high two columns are."""
+    return max(map(len, columns)) * LINE_MM + GAP_MM
+
+
+def draw_notes(page: Axes, columns: Columns, left: float, bottom: float, width: float) -> None:
+    """Draw two columns; the data unit of ``page`` is one millimetre."""
+    top = bottom + notes_height_mm(columns) - GAP_MM / 2
+    for k, lines in enumerate(columns):
+        for number, line in enumerate(lines):
+            y = top - (number + 1) * LINE_MM + 1
+            # A text of somebody else's may hold dollars, which mean no formula here.
+            page.text(left + k * width / 2, y, line, fontsize=8, color=_INK, family="DejaVu Sans", parse_math=False)
+
+
+@dataclass(frozen=True)
+class NotesBelow:
+    """An ``ecg_figure.Underlay`` that adds two columns of text below the legend of another one."""
+
+    columns: Columns
+    inner: Underlay | None = None
+
+    @property
+    def legend_height_mm(self) -> float:
+        return notes_height_mm(self.columns) + (self.inner.legend_height_mm if self.inner else 0)
+
+    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
+        """What the other one draws."""
+        if self.inner:
+            self.inner.draw_strip(paper, strip, baseline)
+
+    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
+        """The other one's legend, and the text below it."""
+        if self.inner:
+            self.inner.draw_legend(page, left, bottom + notes_height_mm(self.columns), width)
+        draw_notes(page, self.columns, left, bottom, width)
+
+
+COLUMN_CHARACTERS = 86
+A4_MM = (297.0, 210.0)
+_MM_PER_INCH = 25.4
+_MARGIN_MM, _HEADER_MM, _FOOTER_MM = 12.0, 24.0, 16.0
+
+
+def report_figure(
+    record: ECGRecord | None,
+    facts: Facts,
+    title: str,
+    answer: Mapping[str, Any],
+    metadata_answer: Mapping[str, Any] | None,
+    *,
+    explanation: Explanation | None = None,
+    start_s: float = 0.0,
+) -> Figure:
+    """The report of one answer; printed at 100 %, the ECG is true to scale.
+
+    A recording so tall that it does not fit A4 with all that is said of it gets a higher page.
+
+    Args:
+        record: the recording; ``None`` where there is none.
+        facts: about the patient, as they were asked with.
+        title: the headline.
+        answer: as ``docs/serving.md`` describes it.
+        metadata_answer: to the facts alone; ``None`` where there are none, or where that is ``answer``.
+        explanation: drawn behind the traces.
+        start_s: the first of the ten seconds that are drawn.
+    """
+    columns = _answer_lines(answer), _other_lines(answer, facts, metadata_answer, of_recording=record is not None)
+    if record is None:
+        return _without_ecg(title, answer, columns)
+    inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
+    figure = draw_ecg(
+        ten_seconds(record, start_s),
+        title=part_title(record, title, start_s),
+        probabilities=answer["probabilities"],
+        thresholds=answer["thresholds"],
+        underlay=NotesBelow(columns, inner),
+    )
+    return _on_a4(figure)
+
+
+def _on_a4(figure: Figure) -> Figure:
+    """The same millimetres in the middle of a page, from its upper edge where it is higher."""
+    size = figure.get_size_inches() * _MM_PER_INCH
+    page = np.maximum(A4_MM, size)
+    for axes in figure.axes:
+        box = axes.get_position(original=True)
+        corner, extent = (page - size) / 2 + np.multiply(box.p0, size), np.multiply(box.size, size)
+        axes.set_position((*(corner / page), *(extent / page)))
+    figure.set_size_inches(*(page / _MM_PER_INCH).tolist())
+    return figure
+
+
+def _without_ecg(title: str, answer: Mapping[str, Any], columns: tuple[list[str], list[str]]) -> Figure:
+    """The probabilities and the words alone."""
+    width, height = A4_MM
+    figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
+    page = figure.add_axes((0, 0, 1, 1), label="page")
+    page.set(xlim=(0, width), ylim=(0, height))
+    page.set_axis_off()
+    inside = width - 2 * _MARGIN_MM
+    top = height - _HEADER_MM
+    page.text(_MARGIN_MM, top + 6, title, fontsize=14, fontweight="bold", family="DejaVu Sans")
+    panel = top - PANEL_HEIGHT_MM - 4
+    draw_probabilities(page, answer["probabilities"], answer["thresholds"], _MARGIN_MM, panel, inside)
+    draw_notes(page, columns, _MARGIN_MM, panel - notes_height_mm(columns) - 6, inside)
+    page.text(_MARGIN_MM, _FOOTER_MM / 2, DISCLAIMER, fontsize=7.5, color="#70707E", family="DejaVu Sans")
+    return figure
+
+
+def _answer_lines(answer: Mapping[str, Any]) -> list[str]:
+    lines = [f"Answer: {headline(answer)}"]
+    for name in SUPERCLASSES:
+        kind = verdict(answer, name)
+        lines.append(f"{SIGNS[kind]} {SUPERCLASS_NAMES[name]}: {VERDICT_WORDS[kind].lower()}; {reason(answer, name)}")
+    if answer["findings"]:
+        told = ", ".join(f"{one['description']} {percent(one['probability'])}" for one in answer["findings"][:6])
+        lines.append(f"Statements: {told}")
+    return _wrapped(lines)
+
+
+def _other_lines(
+    answer: Mapping[str, Any], facts: Facts, metadata_answer: Mapping[str, Any] | None, *, of_recording: bool
+) -> list[str]:
+    lines = [f"Quality: {flag_sentence(flag)}" for flag in answer["quality"]]
+    if not lines and of_recording:
+        lines = ["Quality: nothing wrong was found."]
+    lines.append(f"Patient: {facts_words(facts) or 'nothing is known'}.")
+    version = f"{answer['registered_model']} version {answer['version']}, " if answer.get("version") else ""
+    lines.append(f"Model: {version}{answer['model']}; policy {answer['policy']}.")
+    if metadata_answer:
+        told = ", ".join(f"{name} {percent(metadata_answer['probabilities'][name])}" for name in SUPERCLASSES)
+        lines.append(f"From the facts about the patient alone: {told}.")
+    lines += [warning_sentence(warning) for warning in answer["warnings"]]
+    lines.append(NOT_COVERED)
+    return _wrapped(lines)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [piece for line in lines for piece in textwrap.wrap(line, COLUMN_CHARACTERS, subsequent_indent="   ")]
+
+
+def as_file(figure: Figure, kind: Literal["pdf", "png"]) -> bytes:
+    """The figure as the bytes of a file, without the time of day."""
+    target = io.BytesIO()
+    figure.savefig(target, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {"Software": None})
+    return target.getvalue()
+
+
+REQUEST_FILE = "leadwise-request.json"
+
+
+def request_body(row: Mapping[str, Any], policy: str | None, explain: list[str]) -> dict[str, Any]:
+    """A request for the REST server that gets the page's answer."""
+    params: dict[str, Any] = {"policy": policy} if policy else {}
+    if explain:
+        params["explain"] = explain
+    return {"inputs": [dict(row)]} | ({"params": params} if params else {})
+
+
+def curl_command(body: Mapping[str, Any], url: str) -> str:
+    """What sends it: all of it where there is no recording, else with the file that the page hands out beside."""
+    send = f"curl -s {url}/invocations -H 'Content-Type: application/json' -d "
+    if "signal" in body["inputs"][0]:
+        return f"{send}@{REQUEST_FILE}"
+    return f"{send}'{json.dumps(body)}'"
+
+
+def show_export(
+    case: ShownRecording,
+    facts: Facts,
+    answer: Mapping[str, Any],
+    facts_answer: Mapping[str, Any] | None,
+    *,
+    policy: str | None,
+    explained: str | None,
+    start_s: float,
+    url: str,
+) -> None:
+    """Draw the downloads. A report is made when it is asked for."""
+    record = case.drawn(facts)
+    told = facts_answer if facts_answer and "error" not in facts_answer else None
+    explanation = explanation_told(answer, explained) if explained else None
+
+    def report(kind: Literal["pdf", "png"]) -> Callable[[], bytes]:
+        def make() -> bytes:
+            figure = report_figure(record, facts, case.title, answer, told, explanation=explanation, start_s=start_s)
+            return as_file(figure, kind)
+
+        return make
+
+    body = request_body(case.row(facts), policy, [explained] if explained else [])
+
+    def text(content: Mapping[str, Any]) -> str:
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+    downloads: list[tuple[str, str | Callable[[], bytes], str]] = [
+        ("Report, PDF", report("pdf"), "leadwise-report.pdf"),
+        ("Report, PNG", report("png"), "leadwise-report.png"),
+        ("Answer, JSON", text(answer), "leadwise-answer.json"),
+        ("Request, JSON", text(body), REQUEST_FILE),
+    ]
+    for column, (label, content, name) in zip(st.columns(4), downloads, strict=True):
+        column.download_button(label, content, name, width="stretch", on_click="ignore")
+    st.caption("The same answer from the REST server (`make serve`), with the request above:")
+    st.code(curl_command(body, url), language="bash", wrap_lines=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from leadwise.app.answer import alert_html, understood_html
+from leadwise.app.answer import html_of
 from leadwise.app.case import Example, ShownRecording, case_of_example, case_of_file, case_without_recording
 from leadwise.app.model_source import RECORDINGS_KEPT, remembered
 from leadwise.app.patient_form import ask
@@ -103,14 +103,14 @@ def _case_of(files: list[Upload]) -> ShownRecording | None:
             raise ReaderError(files[0].name, "files", "received two files of this name")
         read, answers = _understood(files)
         with above, st.expander("What was understood", expanded=True):
-            st.html(understood_html(read))
+            st.html(html_of("understood", read))
         if read.questions:
             return None
         return remembered(
             st.session_state, "case", _identity(files, answers), lambda: case_of_file(read), kept=RECORDINGS_KEPT
         )
     except ReaderError as error:
-        st.html(alert_html(f"This cannot be read. {error}"))
+        st.html(html_of("alert", f"This cannot be read. {error}"))
         return None
 
 

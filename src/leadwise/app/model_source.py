@@ -3,8 +3,7 @@
 import json
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
@@ -12,6 +11,7 @@ from leadwise.evaluation.decisions import POLICIES
 from leadwise.registry.load import PRETRAINED, found_package
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
+TIMEOUT_S = 60
 USUAL_URL = "http://127.0.0.1:5001"
 """Where `make serve` answers."""
 Rates = Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]]
@@ -22,11 +22,14 @@ class ModelSourceError(LeadwiseError):
     """Nothing can answer; the message says what was tried and what to do."""
 
 
-class ModelSource(Protocol):
-    """Answers rows of a request, as ``docs/serving.md`` describes them.
+@dataclass(frozen=True)
+class ModelSource:
+    """Answers rows of a request, as ``docs/serving.md`` describes them; safe to use from several sessions at once.
 
     Attributes:
         title: who answers, in words.
+        ask: row, policy or ``None``, classes to explain -> the answer, or ``{"error": ...}``; raises
+            ``ModelSourceError`` where nobody answers.
         url: where the same can be asked over REST.
         policies: what ``policy`` may be.
         preferred: the policy that answers unless another is asked for; empty where it is not known.
@@ -34,97 +37,28 @@ class ModelSource(Protocol):
         rates: sensitivity and specificity on fold 10 of each network, by its name; empty where they are not known.
     """
 
-    @property
-    def title(self) -> str: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def policies(self) -> tuple[str, ...]: ...
-    @property
-    def preferred(self) -> str: ...
-    @property
-    def simulated(self) -> bool | None: ...
-    @property
-    def rates(self) -> Mapping[str, Rates]: ...
-
-    def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
-        """The answer to one row, or ``{"error": ...}``.
-
-        Raises:
-            ModelSourceError: nobody answers.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class LocalModel:
-    """A package in this process; safe to use from several sessions at once."""
-
-    scorer: Scorer
     title: str
-    rates: Mapping[str, Rates] = field(default_factory=dict)
+    ask: Callable[..., dict[str, Any]]
     url: str = USUAL_URL
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        return self.scorer.policies
-
-    @property
-    def preferred(self) -> str:
-        return self.scorer.fusion.policy
-
-    @property
-    def simulated(self) -> bool | None:
-        return self.scorer.simulated
-
-    def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
-        (answer,) = self.scorer.score([row], policy=policy, explain=explain)
-        return answer
-
-    @classmethod
-    def load(cls, folder: Path, title: str, registered: RegisteredVersion | None = None) -> "LocalModel":
-        """Open a package folder.
-
-        Raises:
-            ModelSourceError: it is absent, damaged, or of another version of Leadwise.
-        """
-        try:
-            scorer = Scorer.load(folder, registered)
-            networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
-            rates = {entry["name"]: entry.get("policy_rates", {}) for entry in networks.values()}
-        except LeadwiseError as error:
-            raise ModelSourceError(f"{folder}: {error}") from None
-        except Exception as error:
-            raise ModelSourceError(f"{folder}: no package that can be read ({type(error).__name__})") from None
-        return cls(scorer, title, rates)
-
-
-TIMEOUT_S = 60
-
-
-@dataclass(frozen=True)
-class RestModel:
-    """A server, which says no more of itself than its answers do: every package has all policies."""
-
-    url: str
     policies: tuple[str, ...] = tuple(POLICIES)
     preferred: str = ""
     simulated: bool | None = None
     rates: Mapping[str, Rates] = field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        return f"the server at {self.url}"
 
-    def ask(self, row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
+def rest_model(url: str) -> ModelSource:
+    """A server, which says no more of itself than its answers do: every package has all policies."""
+
+    def ask(row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
         from leadwise.serving.client import Client, ClientError
 
         try:
-            with Client(self.url, timeout_s=TIMEOUT_S, retries=1) as client:
-                (answer,) = client.score([row], policy=policy, explain=list(explain) or None)
+            with Client(url, timeout_s=TIMEOUT_S, retries=1) as client:
+                return client.score([row], policy=policy, explain=list(explain) or None)[0]
         except ClientError as error:
             raise ModelSourceError(f"{error}; `make serve` starts a server that answers the page") from None
-        return answer
+
+    return ModelSource(f"the server at {url}", ask, url)
 
 
 def find_model(settings: Settings) -> ModelSource:
@@ -134,27 +68,35 @@ def find_model(settings: Settings) -> ModelSource:
         ModelSourceError: there is nobody.
     """
     if settings.url:
-        return RestModel(settings.url.rstrip("/").removesuffix("/invocations"))
+        return rest_model(settings.url.rstrip("/").removesuffix("/invocations"))
     return local_model(settings.model or None)
 
 
-def local_model(name: str | None) -> LocalModel:
-    """A model in this process.
+def local_model(name: str | None) -> ModelSource:
+    """A package in this process.
 
     Args:
         name: as ``leadwise.registry.load.found_package`` takes it.
 
     Raises:
-        ModelSourceError: there is none of that name.
+        ModelSourceError: there is none of that name, or it is damaged, or of another version of Leadwise.
     """
     try:
         with found_package(name) as (folder, address):
             version = registered_version(folder.parent)
-            return LocalModel.load(folder, _title(address, version), version)
-    except ModelSourceError:
-        raise
+            scorer = Scorer.load(folder, version)
+            networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
     except LeadwiseError as error:
         raise ModelSourceError(str(error)) from None
+    except Exception as error:
+        raise ModelSourceError(f"{name}: no package that can be read ({type(error).__name__})") from None
+
+    def ask(row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
+        return scorer.score([row], policy=policy, explain=explain)[0]
+
+    rates = {entry["name"]: entry.get("policy_rates", {}) for entry in networks.values()}
+    title, preferred = _title(address, version), scorer.fusion.policy
+    return ModelSource(title, ask, USUAL_URL, scorer.policies, preferred, scorer.simulated, rates)
 
 
 def _title(address: str, version: RegisteredVersion | None) -> str:

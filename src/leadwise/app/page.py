@@ -6,24 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from leadwise.app.answer import (
-    alert_html,
-    aside_html,
-    choose_policy,
-    error_sentence,
-    foot_html,
-    heading,
-    quality_html,
-    show_answer,
-)
+from leadwise.app.answer import choose_policy, error_sentence, html_of, show_answer
 from leadwise.app.case import ShownRecording, facts_row
-from leadwise.app.figure import PLAIN, choose_explained, choose_part, show_figure
-from leadwise.app.inputs import EXAMPLE, Example, choose_case, simulated_examples
+from leadwise.app.figure import PLAIN, choose_explained, choose_part, show_export, show_figure
+from leadwise.app.inputs import EXAMPLE, Example, choose_case, ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
 from leadwise.app.patient_form import facts_of_patient
-from leadwise.app.report import show_export
 from leadwise.app.settings import Settings
-from leadwise.app.style import CSS
 from leadwise.contract import LeadwiseError
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
@@ -47,11 +36,7 @@ def _model(settings: Settings) -> ModelSource:
 @st.cache_resource(show_spinner="Looking for examples")
 def _examples(tree: str) -> Mapping[str, Example]:
     """The same for all sessions: simulated, or out of a published data set."""
-    if not tree:
-        return simulated_examples()
-    from leadwise.app.inputs import ptbxl_examples
-
-    return ptbxl_examples(Path(tree))
+    return ptbxl_examples(Path(tree)) if tree else simulated_examples()
 
 
 def main() -> None:
@@ -60,8 +45,8 @@ def main() -> None:
     for name, first in FIRST_CHOICES.items():
         # Streamlit forgets what belongs to a widget that is not drawn, unless it is set again.
         st.session_state[name] = st.session_state.get(name, first)
-    st.html(CSS)
-    st.html(foot_html())
+    st.html(Path(__file__).with_name("style.css"))
+    st.html(html_of("foot"))
     settings = Settings.from_environment()
     try:
         model = _model(settings)
@@ -81,22 +66,20 @@ def _examples_or_simulated(tree: str) -> Mapping[str, Example]:
     try:
         return _examples(tree)
     except LeadwiseError as error:
-        st.html(alert_html(f"No real examples. {error}"))
+        st.html(html_of("alert", f"No real examples. {error}"))
         return _examples("")
 
 
 def _show_title(model: ModelSource) -> None:
     st.html('<h1 class="lw-title">Leadwise: what a 12-lead ECG shows</h1>')
-    st.html(aside_html(f"Answers come from {model.title}."))
+    st.html(html_of("aside", f"Answers come from {model.title}."))
     if model.simulated:
-        st.html(
-            '<div class="lw-note">⚠ This model was trained on simulated data: it says nothing about a patient.</div>'
-        )
+        st.html(html_of("note", "This model was trained on simulated data: it says nothing about a patient."))
 
 
 def _show_no_model(error: ModelSourceError) -> None:
     st.html('<h1 class="lw-title">Leadwise: no model to ask</h1>')
-    st.html(alert_html("Leadwise found nobody who could answer."))
+    st.html(html_of("alert", "Leadwise found nobody who could answer."))
     st.markdown("Any one of these gives it a model; reload the page afterwards:")
     st.code(
         "make run                        # trains one on simulated data\nleadwise app --url http://127.0.0.1:5001",
@@ -124,18 +107,18 @@ def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, flo
         answer = _ask(model, case.key, row, known, policy, explained)
         facts_answer = _ask(model, "facts", known, known, policy, None) if known and case.record is not None else None
     except ModelSourceError as error:
-        st.html(alert_html(str(error)))
+        st.html(html_of("alert", str(error)))
         show_figure(case, facts, None, None, start_s)
         return
     if "error" in answer:
-        st.html(alert_html(f"No answer. {error_sentence(answer)}"))
+        st.html(html_of("alert", f"No answer. {error_sentence(answer)}"))
         show_figure(case, facts, None, None, start_s)
         return
     if case.record is not None:
-        st.html(quality_html(answer))
+        st.html(html_of("quality", answer))
         show_figure(case, facts, answer, explained, start_s)
-    show_answer(answer, facts_answer, model)
-    st.html(heading("Take it along"))
+    show_answer(answer, facts_answer, model, of_recording=case.record is not None)
+    st.html(html_of("heading", "Take it along"))
     show_export(case, facts, answer, facts_answer, policy=policy, explained=explained, start_s=start_s, url=model.url)
 
 

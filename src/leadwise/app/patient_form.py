@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
+from leadwise.app.answer import plain
 from leadwise.app.case import ShownRecording
-from leadwise.app.style import plain
 from leadwise.contract import FACT_RANGES, LEADS
 from leadwise.ecg.formats import MissingField
 from leadwise.ecg.leads import INDEPENDENT_LEADS

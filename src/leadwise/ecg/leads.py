@@ -39,6 +39,7 @@ RecordingCode = Literal[
     "wrong_units",
     "flat_line",
     "not_an_ecg",
+    "too_large",
 ]
 """What can be wrong with one record, for programs; ``docs/serving.md`` says what each means."""
 

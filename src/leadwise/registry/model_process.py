@@ -6,6 +6,7 @@
 `mlflow models serve` starts the same server as a child and waits beside it: twice the import of MLflow, and 200 MiB.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -103,11 +104,13 @@ def serve(model: str, address: str, port: str, workers: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        # Here, where one worker needs it, and where an error can be told in a line before several are started.
-        from mlflow.pyfunc.scoring_server.app import app
+        if workers != "1":
+            # Here an error can be told in a line, before several are started.
+            importlib.import_module(APPLICATION.partition(":")[0])
+        # By name, so that the model is loaded where it finds the server that will answer with it.
+        uvicorn.run(APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
     except (MlflowException, OSError) as error:
         sys.exit(f"leadwise serve: error: {model}: cannot be served: {str(error).partition(chr(10))[0][:300]}")
-    uvicorn.run(app if workers == "1" else APPLICATION, host=address, port=int(port), workers=int(workers), ws="none")
 
 
 @contextmanager

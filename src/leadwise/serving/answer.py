@@ -1,106 +1,81 @@
 """One answer, ready for JSON: what the network gave, calibrated, decided by a policy, with flags and warnings."""
 
+import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.ecg.assessment import Examination
-from leadwise.ecg.leads import RecordingCode, RecordingError
+from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.quality import Flag
+from leadwise.ecg.record import resample
+from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
 from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.envelope import RequestParams
-from leadwise.serving.explanations import explanations_of
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
-from leadwise.serving.request import Answer, PayloadError, Request
+from leadwise.serving.request import Answer, Request
+from leadwise.serving.values import LONGEST_EXPLAINED_S
 
 
-@dataclass(frozen=True)
-class PreparedRecord:
-    """A row that was read, and found to be an ECG if it has a recording.
-
-    Attributes:
-        request: the row.
-        examined: the recording, looked at; ``None`` where there is none.
-        warnings: what the caller should know.
-    """
-
-    request: Request
-    examined: Examination | None
-    warnings: tuple[str, ...]
-
-    @classmethod
-    def of(cls, request: Request, examined: Examination | None, number: int) -> "PreparedRecord":
-        """Judge what was looked at; ``number`` is the row's place in the request.
-
-        Raises:
-            PayloadError: the recording is no ECG.
-        """
-        try:
-            left_out = _left_out(examined) if examined else []
-        except RecordingError as error:
-            raise PayloadError(number, error.field, error.problem, error.code) from None
-        return cls(request, examined, (*request.warnings, *left_out))
-
-    @property
-    def record(self) -> ECGRecord | None:
-        """The recording."""
-        return self.request.record
-
-    def scored(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Of ``(stretch, class)`` by output the stretches that are an ECG."""
-        if not self.examined:
-            return outputs
-        kept = self.examined.kept
-        return {name: values[kept] for name, values in outputs.items()}
-
-
-def answer_of(case: PreparedRecord, network: Network, found: Mapping[str, np.ndarray], asked: RequestParams) -> Answer:
+def answer_of(
+    request: Request,
+    examined: Examination | None,
+    network: Network,
+    found: Mapping[str, np.ndarray],
+    asked: RequestParams,
+) -> Answer:
     """What the network found, as an answer; its version in the registry is not in it.
 
     Args:
-        case: the row.
+        request: the row.
+        examined: its recording, looked at; ``None`` where there is none.
         network: the one that was asked.
-        found: uncalibrated ``(stretch, class)`` by output, of the stretches that are an ECG.
+        found: uncalibrated ``(segment, class)`` by output.
         asked: what was asked beside the rows.
+
+    Raises:
+        RecordingError: the recording is no ECG.
     """
+    left_out = []
+    if examined:
+        left_out = _left_out(examined)
+        found = {name: values[examined.kept] for name, values in found.items()}
     name = asked.policy or network.policy
     policy = network.policies[name]
-    explanations, why_not = explanations_of(network, case.request.patient, case.record, asked.explain)
-    whole = network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0))
+    explanations, why_not = explanations_of(network, request.patient, request.record, asked.explain)
     statements = network.findings
     return {
-        "id": case.request.record_id,
+        "id": request.record_id,
         "model": network.name,
         "registered_model": None,
         "version": None,
         "policy": name,
-        **_decided(whole, policy),
+        **_decided(network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0)), policy),
         "thresholds": _by_class(np.round(policy.limits(), 6)),
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
         else [],
-        "windows": _windows(case.examined, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
-        if case.examined and len(case.examined.times_s) > 1
+        "windows": _windows(examined, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
+        if examined and len(examined.times_s) > 1
         else [],
         "explanations": explanations,
-        "quality": _flags(case.examined.flags) if case.examined else [],
-        "warnings": [*case.warnings, *filter(None, [why_not])],
+        "quality": _flags(examined.flags) if examined else [],
+        "warnings": [*request.warnings, *left_out, *filter(None, [why_not])],
         "disclaimer": DISCLAIMER,
     }
 
 
 def _left_out(examined: Examination) -> list[str]:
-    """Warnings about stretches that are no ECG.
+    """Warnings about segments that are no ECG.
 
     Raises:
         RecordingError: none of them is one.
     """
     if not examined.kept:
-        code: RecordingCode = "flat_line" if "flat line" in examined.no_ecg[0] else "not_an_ecg"
-        raise RecordingError("signal", examined.no_ecg[0], code)
+        reason = examined.no_ecg[0]
+        raise RecordingError("signal", reason, "flat_line" if "flat line" in reason else "not_an_ecg")
     return [
         f"{start:g} to {end:g} s left out: {reason}"
         for (start, end), reason in zip(examined.times_s, examined.no_ecg, strict=True)
@@ -133,3 +108,61 @@ def _flags(flags: Sequence[Flag]) -> list[dict[str, Any]]:
 
 def _by_class(values: np.ndarray) -> dict[str, Any]:
     return dict(zip(SUPERCLASSES, values.tolist(), strict=True))
+
+
+def explanations_of(
+    network: Network, patient: Patient, record: ECGRecord | None, classes: Sequence[str]
+) -> tuple[dict[str, Any], str]:
+    """An explanation of each class, ready for JSON, and a warning where none can be given.
+
+    Args:
+        network: the one that answered.
+        patient: the patient metadata of the request.
+        record: the recording of the request, if there is one.
+        classes: of ``SUPERCLASSES``.
+    """
+    if not classes:
+        return {}, ""
+    signal = network.signal
+    if signal is None or record is None:
+        return {}, "not explained: only what a recording shows can be explained"
+    if len(record.signal_mv) / record.fs_hz > LONGEST_EXPLAINED_S:
+        return {}, f"not explained: longer than {LONGEST_EXPLAINED_S:g} s"
+    signal_mv, needed = resample(record.signal_mv, record.fs_hz, signal.fs_hz), signal.window_samples
+    if len(signal_mv) < needed:
+        return {}, f"not explained: shorter than the network's window of {needed / signal.fs_hz:g} s"
+
+    def answers(windows_mv: Floats, patient: Patient) -> np.ndarray:
+        return network.ask(signal.standardise(windows_mv), network.metadata.transform_one(patient))[SUPERCLASS_OUTPUT]
+
+    found = explain_together(Explainable(answers, signal), signal_mv, patient, classes)
+    return {explanation.superclass: _as_json(explanation) for explanation in found}, ""
+
+
+def _as_json(explanation: Explanation) -> dict[str, Any]:
+    attribution = np.ascontiguousarray(explanation.attribution, dtype="<f4")
+    return {
+        "method": explanation.method,
+        "effects": {
+            wave: {lead: round(effect, 4) for lead, effect in leads.items()}
+            for wave, leads in explanation.effects.items()
+        },
+        "attribution": {
+            "data": base64.b64encode(attribution.tobytes()).decode("ascii"),
+            "dtype": "float32",
+            "shape": list(attribution.shape),
+            "order": "time_lead",
+            "fs_hz": explanation.fs_hz,
+        },
+    }
+
+
+def explanation_told(answer: Mapping[str, Any], superclass: str) -> Explanation | None:
+    """The explanation of a class out of an answer, for drawing; ``None`` where the answer holds none."""
+    told = answer.get("explanations", {}).get(superclass)
+    if told is None:
+        return None
+    coded = told["attribution"]
+    attribution = np.frombuffer(base64.b64decode(coded["data"]), "<f4").reshape(coded["shape"])
+    probability = float(answer["probabilities"][superclass])
+    return Explanation(superclass, told["method"], probability, attribution, float(coded["fs_hz"]), told["effects"])

@@ -8,213 +8,27 @@ route that does none of this.
 
 import asyncio
 import inspect
-import io
 import json
 import logging
 import os
 import sys
 import traceback
-import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadwise.memory import return_freed_memory
-from leadwise.serving.connections import LARGE_BODY, ServerLimits, limit_connections
-from leadwise.serving.envelope import read_parameters, refuse_size, rows_of_json
+from leadwise.serving.admission import Intake, ServerLimits
+from leadwise.serving.envelope import read_parameters, rows_of_json
 from leadwise.serving.scorer import Scorer
-from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, RequestCode, RequestError
+from leadwise.serving.values import MOST_EXPLAINED, RequestError
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-
-def application_being_made() -> "FastAPI | None":
-    """The application that a calling function is about to give its routes; ``None`` where none does.
-
-    MLflow makes it after the model is loaded, keeps it to itself until it is whole, and has no hook for it.
-    """
-    from fastapi import FastAPI
-
-    frame = inspect.currentframe()
-    try:
-        while frame is not None:
-            for value in frame.f_locals.values():
-                if isinstance(value, FastAPI):
-                    return value
-            frame = frame.f_back
-        return None
-    finally:
-        del frame
-
-
-def complete(app: "FastAPI") -> None:
-    """Let the application redirect nobody, and end what uvicorn cannot go on with."""
-    # To an address that ends with a slash it would answer with a redirection to whatever host the client names.
-    app.router.redirect_slashes = False
-    app.add_middleware(EndUpgrades)
-
-
-class EndUpgrades:
-    """Close the connection after a request that asks for another protocol: uvicorn's parser reads nothing after it."""
-
-    def __init__(self, app: "ASGIApp") -> None:
-        self._app = app
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answer one request."""
-
-        async def send_and_close(message: "Message") -> None:
-            if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"connection"]
-                message = {**message, "headers": [*kept, (b"connection", b"close")]}
-            await send(message)
-
-        ends = scope["type"] == "http" and (
-            scope["method"] == "CONNECT" or any(name == b"upgrade" for name, _ in scope["headers"])
-        )
-        await self._app(scope, receive, send_and_close if ends else send)
-
-
-AT_ONCE = 2**18
-"""Bytes that are unpacked, and that come of it, at a time."""
-
-
-class Intake:
-    """What a worker holds of requests; used from its event loop only."""
-
-    def __init__(self, limits: ServerLimits) -> None:
-        self._limits = limits
-        self._requests = 0
-        self._bytes = 0
-        self._large = asyncio.Semaphore(limits.large_at_once)
-
-    @contextmanager
-    def admitted(self) -> Iterator["Admitted"]:
-        """The place of one request, until the end of the block.
-
-        Raises:
-            RequestError: there is none left.
-        """
-        if self._requests >= self._limits.requests:
-            raise RequestError("busy", "body", "too many requests at once; try again in a moment")
-        self._requests += 1
-        admitted = Admitted(self)
-        try:
-            yield admitted
-        finally:
-            self._requests -= 1
-            self._bytes -= admitted.size
-
-    def hold(self, size: int) -> None:
-        """Count ``size`` more bytes.
-
-        Raises:
-            RequestError: they would be more than one worker holds.
-        """
-        if self._bytes + size > self._limits.held_bytes:
-            raise RequestError("busy", "body", "too many large requests at once; try again in a moment")
-        self._bytes += size
-
-    @property
-    def arrival_s(self) -> float:
-        """Seconds for a body to arrive."""
-        return self._limits.arrival_s
-
-    def turn(self, size: int) -> AbstractAsyncContextManager[None]:
-        """What a body of ``size`` bytes waits for before it is worked on."""
-        return self._large if size > LARGE_BODY else nullcontext()
-
-
-class Admitted:
-    """One request that has a place.
-
-    Attributes:
-        size: bytes of its body so far.
-    """
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self.size = 0
-
-    async def body(self, request: "Request") -> bytes:
-        """The body, of which no more is kept than is allowed.
-
-        Raises:
-            RequestError: it is too large, or does not arrive in time, or the worker holds too much already.
-            ClientDisconnect: the client went away.
-        """
-        _refuse_upgrade(request)
-        packed = _is_packed(request)
-        # More digits than the limit has are beyond it, and may be more than Python makes a number of.
-        announced = request.headers.get("content-length", "").lstrip("0")
-        refuse_size(int(announced[: len(str(LARGEST_BODY)) + 1]) if announced.isdecimal() else 0)
-        parts = []
-        seconds = self._intake.arrival_s
-        try:
-            async with asyncio.timeout(seconds):
-                async for part in request.stream():
-                    refuse_size(self.size + len(part))
-                    self._intake.hold(len(part))
-                    self.size += len(part)
-                    parts.append(part)
-        except TimeoutError:
-            raise RequestError("too_slow", "body", f"has not arrived within {seconds:g} s") from None
-        body = b"".join(parts)
-        return await self._unpacked(body) if packed else body
-
-    async def _unpacked(self, body: bytes) -> bytes:
-        """A body in gzip as it was before: measured first, so that one that is too large takes no memory."""
-        size = await asyncio.to_thread(lambda: sum(map(len, _unpack(body))))
-        self._intake.hold(size)
-        self.size += size
-        return await asyncio.to_thread(lambda: b"".join(_unpack(body)))
-
-
-def _refuse_upgrade(request: "Request") -> None:
-    """Refuse what asks for another protocol: uvicorn's parser leaves out what follows the headers of such a request."""
-    connection = ",".join(request.headers.getlist("connection")).lower().split(",")
-    if "upgrade" in request.headers and "upgrade" in map(str.strip, connection):
-        raise RequestError("upgrade", "Upgrade", "the body was not read; send the request without this header")
-
-
-def _is_packed(request: "Request") -> bool:
-    """Whether a body is in gzip, of all content codings (RFC 9110, section 8.4).
-
-    Raises:
-        RequestError: it is in another one.
-    """
-    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
-    if coding not in {"", "identity", "gzip", "x-gzip"}:
-        raise RequestError("content_encoding", "Content-Encoding", "gzip is allowed, or none")
-    return "gzip" in coding
-
-
-def _unpack(body: bytes) -> Iterator[bytes]:
-    """Parts of what a body in gzip holds.
-
-    Raises:
-        RequestError: it holds more than is allowed, or is not one whole member of gzip.
-    """
-    packed, source, size = zlib.decompressobj(16 + zlib.MAX_WBITS), io.BytesIO(body), 0
-    try:
-        while not packed.eof:
-            given = packed.unconsumed_tail or source.read(AT_ONCE)
-            part = packed.decompress(given, AT_ONCE)
-            if not given and not part:
-                break
-            size += len(part)
-            refuse_size(size)
-            yield part
-    except zlib.error:
-        raise RequestError("not_gzip", "body", "not in gzip, or damaged") from None
-    if not packed.eof or packed.unused_data or source.read(1):
-        raise RequestError("not_gzip", "body", "cut off, or more follows its end in gzip")
-
-
+T = TypeVar("T")
 JSON = "application/json"
 PATHS = frozenset({"/invocations", "/ping", "/health", "/version"})
 
@@ -235,36 +49,62 @@ def answer_in_scoring_server(scorer: Scorer) -> bool:
 
     limits = ServerLimits.of_environment(os.environ)
     scoring_server._async_catch_mlflow_exception = route_of(scorer, limits)
-    limit_connections(limits)
+    _limit_connections(limits)
     return_freed_memory()
     logging.getLogger("uvicorn.access").addFilter(hide_what_clients_write)
     return True
 
 
+def callers() -> Iterator[FrameType]:
+    """The calls that are under way, from the one that asks outwards."""
+    frame = inspect.currentframe()
+    while frame := frame and frame.f_back:
+        yield frame
+
+
+def _in_callers(kind: type[T]) -> T | None:
+    """The innermost variable of a type: neither uvicorn nor MLflow has a hook for an application in the making."""
+    values = (value for frame in callers() for value in frame.f_locals.values())
+    return next((value for value in values if isinstance(value, kind)), None)
+
+
+def _limit_connections(limits: ServerLimits) -> None:
+    from uvicorn import Config
+
+    config = _in_callers(Config)
+    try:
+        from leadwise.serving.connections import LimitedProtocol
+    except ImportError:
+        config = None
+    if config is None:
+        _logger.warning("no uvicorn that loads this model, or no httptools: connections are under no limits")
+    else:
+        LimitedProtocol.limits = limits
+        # uvicorn takes the first from the second before it loads the application, or after that.
+        config.http_protocol_class = config.http = LimitedProtocol
+
+
 def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     """A decorator that puts a route in the place of MLflow's own, whose signature it keeps."""
-    import asyncio
-    from functools import wraps
-
+    from fastapi import FastAPI
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
     intake = Intake(limits)
 
     def instead_of(mlflows: Route) -> Route:
-        if app := application_being_made():
-            complete(app)
+        if app := _in_callers(FastAPI):
+            # To an address that ends with a slash it would answer with a redirection to whatever host a client names.
+            app.router.redirect_slashes = False
         else:
             _logger.warning("this MLflow is not the one that Leadwise knows: its addresses redirect")
 
         @wraps(mlflows)
         async def route(request: "Request") -> "Response":
             try:
-                with intake.admitted() as admitted:
-                    body = await admitted.body(request)
+                async with intake.body_of(request) as body:
                     kind = ", ".join(request.headers.getlist("content-type"))
-                    async with intake.turn(len(body)):
-                        status, content = await asyncio.to_thread(respond, scorer, body, kind)
+                    status, content = await asyncio.to_thread(respond, scorer, body, kind)
             except ClientDisconnect:
                 # Nobody is left to read an answer.
                 return Response(status_code=400)
@@ -279,7 +119,7 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     return instead_of
 
 
-_HEADERS: Mapping[RequestCode, Mapping[str, str]] = {
+_HEADERS: Mapping[str, Mapping[str, str]] = {
     "too_slow": {"Connection": "close"},
     "busy": {"Retry-After": "1"},
     "content_encoding": {"Accept-Encoding": "gzip"},
@@ -302,7 +142,6 @@ def respond(scorer: Scorer, body: bytes, content_type: str | None) -> tuple[int,
     400, and the answer is the first one's error with all of them beside it.
     """
     try:
-        refuse_size(len(body))
         _require_json(content_type)
         rows, parameters = rows_of_json(body)
         asked = read_parameters(parameters, scorer.policies)

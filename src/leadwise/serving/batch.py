@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,8 +25,35 @@ from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer,
 READ_TOGETHER = 64
 """Recordings that are read, looked at, and go through the network together: four times as many as of a request, where
 memory counts, are 4 % faster."""
-PART_KEY = b"leadwise.part"
-"""In a part's metadata: the digest of what it is of and how it was scored."""
+LIST_FILE = "recordings.jsonl"
+KEY = b"leadwise.batch"
+"""In the metadata of a table, of one part or of all: the digest of what it is of and how it was scored."""
+
+
+@dataclass(frozen=True)
+class ScoringConfig:
+    """Everything that decides an answer, beside the recordings.
+
+    Attributes:
+        package: folder of the networks.
+        registered: the version that they were fetched as.
+        policy: which thresholds answer.
+        hints: for files that do not say it.
+    """
+
+    package: Path
+    registered: RegisteredVersion | None
+    policy: str | None
+    hints: Mapping[str, Any]
+
+    def digest(self) -> bytes:
+        """Of the contents, not of where they lie: the networks are fetched to another place each time."""
+        description = json.loads((self.package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        names = [DESCRIPTION_FILE, *(entry["file"] for entry in description["networks"].values())]
+        networks = [hashlib.sha256((self.package / name).read_bytes()).hexdigest() for name in sorted(names)]
+        version = [self.registered.name, self.registered.version] if self.registered else None
+        told = [__version__, networks, version, self.policy, sorted(self.hints.items())]
+        return hashlib.sha256(json.dumps(told).encode()).digest()
 
 
 @dataclass(frozen=True)
@@ -40,10 +66,7 @@ class PartTask:
         count: recordings.
         digest: of the lines and of how they are scored.
         file: where the answers go.
-        package: folder of the networks.
-        registered: the version that they were fetched as.
-        policy: which thresholds answer; ``None``: the package's.
-        hints: what files that do not say it are taken to be, by name.
+        how: they are scored.
     """
 
     list_file: Path
@@ -51,10 +74,7 @@ class PartTask:
     count: int
     digest: str
     file: Path
-    package: Path
-    registered: RegisteredVersion | None
-    policy: str | None
-    hints: Mapping[str, Any]
+    how: ScoringConfig
 
 
 def score_part(task: PartTask) -> None:
@@ -62,13 +82,13 @@ def score_part(task: PartTask) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    scorer = _scorer(task.package, task.registered)
-    columns = schema().with_metadata({PART_KEY: task.digest.encode()})
+    scorer = _scorer(task.how.package, task.how.registered)
     with task.list_file.open("rb") as stream:
         stream.seek(task.offset)
         entries = (json.loads(line) for line in islice(stream, task.count))
-        rows = list(_answered(scorer, entries, RequestParams(task.policy), task.hints))
+        rows = _answered(scorer, entries, RequestParams(task.how.policy), task.how.hints)
     sink = pa.BufferOutputStream()
+    columns = schema().with_metadata({KEY: task.digest.encode()})
     pq.write_table(pa.Table.from_pylist(rows, schema=columns), sink, compression="zstd")
     write_atomically(task.file, sink.getvalue().to_pybytes())
 
@@ -80,28 +100,22 @@ def _scorer(package: Path, registered: RegisteredVersion | None) -> Scorer:
 
 def _answered(
     scorer: Scorer, entries: Iterable[Entry], asked: RequestParams, hints: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """A row of the table per entry; files are read as the scorer asks for them."""
-    waiting: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
+    read: list[dict[str, Any]] = []
+    answers: list[dict[str, Any] | None] = []
 
-    def read() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, Any]]:
         for entry in entries:
-            waiting.append(read_entry(entry, hints))
-            row, _ = waiting[-1]
+            row, about = read_entry(entry, hints)
+            read.append(about)
+            answers.append(row if "error" in row else None)
             if "error" not in row:
                 yield row
 
-    for answer in scorer.answers(read(), asked):
-        yield from _not_read(waiting)
-        _, about = waiting.popleft()
-        yield table_row(_without_position(answer), about)
-    yield from _not_read(waiting)
-
-
-def _not_read(waiting: deque[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """The rows of those that stand before the next one that was read."""
-    while waiting and "error" in waiting[0][0]:
-        yield table_row(*waiting.popleft())
+    for answer in scorer.answers(rows(), asked):
+        answers[answers.index(None)] = _without_position(answer)
+    return [table_row(answer, about) for answer, about in zip(answers, read, strict=True) if answer]
 
 
 def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -138,11 +152,6 @@ def _without_position(answer: dict[str, Any]) -> dict[str, Any]:
         return answer
     error = answer["error"]
     return answer | {"error": error | {"message": error["message"].removeprefix(f"row {error['row']}: ")}}
-
-
-LIST_FILE = "recordings.jsonl"
-WHOLE_KEY = b"leadwise.batch"
-"""In the table's metadata: the digest of everything that it is of."""
 
 
 class BatchError(LeadwiseError):
@@ -203,8 +212,8 @@ def score_batch(
         tasks = _listed(source, parts, how, part_records)
         whole = hashlib.sha256("".join(task.digest for task in tasks).encode()).hexdigest()
         missing: list[PartTask] = []
-        if _digest_of(output, WHOLE_KEY) != whole:
-            missing = [task for task in tasks if _digest_of(task.file, PART_KEY) != task.digest]
+        if _digest_of(output) != whole:
+            missing = [task for task in tasks if _digest_of(task.file) != task.digest]
             sizes = [task.count for task in missing]
             run_in_processes(score_part, missing, workers or len(os.sched_getaffinity(0)), sizes=sizes)
             _join(tasks, output, whole)
@@ -223,56 +232,20 @@ def _check_output(source: Path, output: Path) -> None:
         raise BatchError(f"output: {output}: lies in the folder that is scored; a place outside of it is needed")
 
 
-@dataclass(frozen=True)
-class ScoringConfig:
-    """Everything that decides an answer, beside the recordings.
-
-    Attributes:
-        package: folder of the networks.
-        registered: the version that they were fetched as.
-        policy: which thresholds answer.
-        hints: for files that do not say it.
-    """
-
-    package: Path
-    registered: RegisteredVersion | None
-    policy: str | None
-    hints: Mapping[str, Any]
-
-    def digest(self) -> bytes:
-        """Of the contents, not of where they lie: the networks are fetched to another place each time."""
-        description = json.loads((self.package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        names = [DESCRIPTION_FILE, *(entry["file"] for entry in description["networks"].values())]
-        networks = [hashlib.sha256((self.package / name).read_bytes()).hexdigest() for name in sorted(names)]
-        version = [self.registered.name, self.registered.version] if self.registered else None
-        told = [__version__, networks, version, self.policy, sorted(self.hints.items())]
-        return hashlib.sha256(json.dumps(told).encode()).digest()
-
-
 def _listed(source: Path, parts: Path, how: ScoringConfig, part_records: int) -> list[PartTask]:
     """Write the list of recordings and cut it into parts; a part is known by its lines and the state of its files."""
     parts.mkdir(parents=True, exist_ok=True)
     tasks: list[PartTask] = []
-    beginning = how.digest()
-    digest, offset, count, written = hashlib.sha256(beginning), 0, 0, 0
-
-    def cut() -> None:
-        file, lines = parts / f"part-{len(tasks):06d}.parquet", parts / LIST_FILE
-        told = digest.hexdigest()
-        tasks.append(PartTask(lines, offset, count, told, file, how.package, how.registered, how.policy, how.hints))
-
-    with naming(parts / LIST_FILE), (parts / LIST_FILE).open("wb") as stream:
-        for entry in entries(source):
-            line = json.dumps(entry).encode() + b"\n"
-            digest.update(line + _state(entry))
-            stream.write(line)
-            written += len(line)
-            count += 1
-            if count == part_records:
-                cut()
-                digest, offset, count = hashlib.sha256(beginning), written, 0
-        if count:
-            cut()
+    lines_file, beginning = parts / LIST_FILE, how.digest()
+    with naming(lines_file), lines_file.open("wb") as stream:
+        listed = entries(source)
+        while part := list(islice(listed, part_records)):
+            # What no field can be, such as a date in a Parquet table, is refused with its record.
+            lines = [json.dumps(entry, default=str).encode() + b"\n" for entry in part]
+            states = b"".join(line + _state(entry) for line, entry in zip(lines, part, strict=True))
+            digest, file = hashlib.sha256(beginning + states).hexdigest(), parts / f"part-{len(tasks):06d}.parquet"
+            tasks.append(PartTask(lines_file, stream.tell(), len(part), digest, file, how))
+            stream.writelines(lines)
     return tasks
 
 
@@ -282,27 +255,25 @@ def _state(entry: Mapping[str, Any]) -> bytes:
         return b""
     stem, ending = os.path.splitext(entry[FILE])  # noqa: PTH122
     beside = [f"{stem}{other}" for other in ("", *SIGNAL_ENDINGS)] if ending.casefold() == ".hea" else []
-    return b" ".join(map(_size_and_time, (entry[FILE], *beside)))
+    states = []
+    for file in (entry[FILE], *beside):
+        try:
+            found = os.stat(file)  # noqa: PTH116
+            states.append(f"{found.st_size} {found.st_mtime_ns}")
+        except (OSError, ValueError):
+            states.append("-")
+    return " ".join(states).encode()
 
 
-def _size_and_time(file: str) -> bytes:
-    try:
-        found = os.stat(file)  # noqa: PTH116
-    except (OSError, ValueError):
-        return b"-"
-    return f"{found.st_size} {found.st_mtime_ns}".encode()
-
-
-def _digest_of(file: Path, key: bytes) -> str | None:
+def _digest_of(file: Path) -> str | None:
     """What a table says that it is of; ``None`` where there is none that is whole."""
     import pyarrow
     import pyarrow.parquet as pq
 
     try:
-        found = (pq.read_schema(file).metadata or {}).get(key)
+        return (pq.read_schema(file).metadata or {}).get(KEY, b"").decode()
     except (OSError, pyarrow.ArrowException):
         return None
-    return None if found is None else found.decode()
 
 
 def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
@@ -310,7 +281,7 @@ def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
     import pyarrow.parquet as pq
 
     beside = tasks[0].file.with_name("whole.parquet")
-    columns = schema().with_metadata({WHOLE_KEY: whole.encode()})
+    columns = schema().with_metadata({KEY: whole.encode()})
     with naming(output, beside):
         with pq.ParquetWriter(beside, columns, compression="zstd") as writer:
             for task in tasks:
@@ -319,10 +290,7 @@ def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
 
 
 def _counts(output: Path) -> tuple[int, int]:
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(output) as file:
-        blocks = file.iter_batches(columns=["error_code"])
-        errors = sum(pc.count(block.column(0), mode="only_valid").as_py() for block in blocks)
-        return file.metadata.num_rows, errors
+    codes = pq.read_table(output, columns=["error_code"])["error_code"]
+    return len(codes), len(codes) - codes.null_count

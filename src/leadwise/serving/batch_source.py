@@ -122,24 +122,10 @@ def _parquet_rows(table: Path) -> Iterator[Entry]:
     try:
         with pyarrow.parquet.ParquetFile(table) as file:
             _check_columns(table, file.schema_arrow.names)
-            _check_types(table, file.schema_arrow)
             for block in file.iter_batches(ROWS_READ):
                 yield from block.to_pylist()
     except pyarrow.ArrowException as error:
         raise SourceError(f"input: {table}: cannot be read as Parquet: {type(error).__name__}") from None
-
-
-def _check_types(table: Path, columns: "pyarrow.Schema") -> None:
-    """Texts, numbers, truths and lists of texts can stand in a request."""
-    from pyarrow import types
-
-    for column in columns:
-        kind = column.type.value_type if types.is_dictionary(column.type) or types.is_list(column.type) else column.type
-        plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
-        if not any(is_of(kind) for is_of in (*plain, types.is_null)):
-            raise SourceError(
-                f"input: {table}: column {column.name} holds {column.type}; texts, numbers or truths are needed"
-            )
 
 
 def _check_columns(table: Path, names: list[str]) -> None:
@@ -148,41 +134,37 @@ def _check_columns(table: Path, names: list[str]) -> None:
         raise SourceError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(COLUMNS)}")
 
 
-BY_CLASS: Mapping[str, str] = {
-    "probability": "probabilities",
-    "threshold": "thresholds",
-    "decision": "decisions",
-    "uncertain": "uncertain",
+BY_CLASS: Mapping[str, tuple[str, str]] = {
+    "probability": ("probabilities", "double"),
+    "threshold": ("thresholds", "double"),
+    "decision": ("decisions", "bool"),
+    "uncertain": ("uncertain", "bool"),
 }
-"""Beginning of a column's name -> field of an answer; ``probability_MI`` is ``probabilities.MI``."""
-AS_THEY_ARE = ("model", "registered_model", "version", "policy", "findings", "quality", "warnings")
+"""Beginning of a column's name -> field of an answer, and type; ``probability_MI`` is ``probabilities.MI``."""
+ANSWERED_BY = ("model", "registered_model", "version", "policy")
 
 
 def schema() -> "pyarrow.Schema":
     """The columns of a table of answers; ``docs/batch.md`` says what each holds."""
     import pyarrow as pa
 
-    text, texts = pa.string(), pa.list_(pa.string())
-    by_class = {"probability": pa.float64(), "threshold": pa.float64(), "decision": pa.bool_(), "uncertain": pa.bool_()}
-    finding = {"code": text, "description": text, "group": text, "probability": pa.float64(), "threshold": pa.float64()}
-    window = {"start_s": pa.float64(), "end_s": pa.float64()} | {name: pa.float64() for name in SUPERCLASSES}
+    def of(kind: str, *names: str) -> list[tuple[str, pa.DataType]]:
+        return [(name, pa.type_for_alias(kind)) for name in names]
+
+    texts = pa.list_(pa.string())
+    finding = of("string", "code", "description", "group") + of("double", "probability", "threshold")
     return pa.schema(
         [
-            pa.field("file", text),
-            pa.field("id", text),
-            pa.field("format", text),
-            pa.field("fs_hz", pa.float64()),
-            pa.field("seconds", pa.float64()),
-            *(pa.field(name, text) for name in ("model", "registered_model", "version", "policy")),
-            *(pa.field(f"{kind}_{name}", type_) for kind, type_ in by_class.items() for name in SUPERCLASSES),
-            pa.field("findings", pa.list_(pa.struct(list((finding | {"reported": pa.bool_()}).items())))),
-            pa.field("windows", pa.list_(pa.struct(list(window.items())))),
-            pa.field("quality", pa.list_(pa.struct([("flag", text), ("leads", texts), ("detail", text)]))),
-            pa.field("warnings", texts),
-            pa.field("notes", texts),
-            pa.field("error_code", text),
-            pa.field("error_field", text),
-            pa.field("error", text),
+            *of("string", "file", "id", "format"),
+            *of("double", "fs_hz", "seconds"),
+            *of("string", *ANSWERED_BY),
+            *(of(kind, f"{start}_{name}")[0] for start, (_, kind) in BY_CLASS.items() for name in SUPERCLASSES),
+            ("findings", pa.list_(pa.struct(finding + of("bool", "reported")))),
+            ("windows", pa.list_(pa.struct(of("double", "start_s", "end_s", *SUPERCLASSES)))),
+            ("quality", pa.list_(pa.struct([*of("string", "flag"), ("leads", texts), *of("string", "detail")]))),
+            ("warnings", texts),
+            ("notes", texts),
+            *of("string", "error_code", "error_field", "error"),
         ]
     )
 
@@ -191,16 +173,16 @@ def table_row(answer: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, A
     """One answer, or what is wrong with the record, as a row; a column that does not apply is empty.
 
     Args:
-        answer: of ``Scorer.answer_row``.
+        answer: of ``Scorer.answers``.
         read: ``file``, and of one that was read ``format``, ``fs_hz``, ``seconds`` and ``notes``.
     """
     row = {**read, "id": None if answer["id"] is None else str(answer["id"])}
     if "error" in answer:
         error = answer["error"]
         return row | {"error_code": error["code"], "error_field": error["field"], "error": error["message"]}
-    row |= {name: answer[name] for name in AS_THEY_ARE}
-    for kind, field in BY_CLASS.items():
-        row |= {f"{kind}_{name}": answer[field][name] for name in SUPERCLASSES}
+    row |= {name: answer[name] for name in (*ANSWERED_BY, "findings", "quality", "warnings")}
+    for start, (field, _) in BY_CLASS.items():
+        row |= {f"{start}_{name}": answer[field][name] for name in SUPERCLASSES}
     row["windows"] = [
         {"start_s": window["start_s"], "end_s": window["end_s"]} | (window["probabilities"] or {})
         for window in answer["windows"]

@@ -8,6 +8,7 @@ with Client("http://127.0.0.1:5001") as client:
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -18,64 +19,58 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from leadwise.contract import ECGRecord, LeadwiseError
+from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording
-from leadwise.serving.request import Answer, PayloadError, RecordId, absent, record_id_of
+from leadwise.serving.request import DTYPES, NO_NUMBER, Answer, absent, record_id_of, refused
 from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS, described
 
 
-def request_row(record: Any, position: int = 0) -> dict[str, Any]:
+def request_row(record: Any) -> dict[str, Any]:
     """One row of a request, ready for JSON; fields that are ``None`` or NaN are left out.
 
     Args:
         record: fields by name as ``docs/serving.md`` lists them, of which ``signal`` may be a ``(time, lead)`` or
             ``(lead, time)`` array; or an ``ECGRecord``, a ``Recording``, or what ``leadwise.ecg.formats`` returns.
             An int16 array is sent as it is, with ``units_per_count`` (1 if not given); any other as float32.
-        position: its place among the records, counted from 0.
 
     Raises:
-        PayloadError: it is none of these, the array is none of two dimensions with numbers, or a question about a file
-            is open.
+        RecordingError: it is none of these, the array is none of two dimensions with numbers, or a question about a
+            file is open.
     """
-    row = _fields(record, position)
-    signal = row.get("signal")
-    if isinstance(signal, np.ndarray):
-        row |= _packed(signal, row, position)
+    row = _fields(record)
+    if isinstance(signal := row.get("signal"), np.ndarray):
+        row |= _packed(signal, row)
     return {name: _plain(value) for name, value in row.items() if not absent(value)}
 
 
-def _fields(record: Any, position: int) -> dict[str, Any]:
+def _fields(record: Any) -> dict[str, Any]:
     if isinstance(record, Mapping):
         return dict(record)
     if isinstance(record, Recording):
         noticed = dict(record.noticed) | ({"ends_cut": ()} if any(record.ends_cut) else {})
-        return _fields(record.record, position) | {"noticed": noticed or None}
+        return _fields(record.record) | {"noticed": noticed or None}
     if isinstance(record, ECGRecord):
         row = {"id": record.record_id or None, "signal": record.signal_mv, "fs_hz": record.fs_hz}
         return row | {"units": "mV", "order": "time_lead"} | dict(record.patient)
     if hasattr(record, "array_row"):
-        if record.questions:
-            question = record.questions[0]
-            raise PayloadError(position, question.field, question.text, "missing_field")
-        row = record.array_row()
-        return {"id": record.file} | row
-    raise PayloadError(position, "record", f"received {described(record)}; fields by name are needed", "wrong_type")
+        for question in record.questions:
+            raise RecordingError(question.field, question.text, "missing_field")
+        return {"id": record.file} | record.array_row()
+    raise RecordingError("record", f"received {described(record)}; fields by name are needed", "wrong_type")
 
 
-def _packed(signal: np.ndarray, row: Mapping[str, Any], position: int) -> dict[str, Any]:
+def _packed(signal: np.ndarray, row: Mapping[str, Any]) -> dict[str, Any]:
     if signal.ndim != 2:
         problem = f"received {signal.ndim} dimensions; 2 are needed: samples and leads"
-        raise PayloadError(position, "signal", problem, "wrong_shape")
+        raise RecordingError("signal", problem, "wrong_shape")
     if signal.dtype.kind not in "fiu":
-        problem = "received something that is not a number, such as text or true"
-        raise PayloadError(position, "signal", problem, "wrong_type")
-    counts = signal.dtype == np.int16
+        raise RecordingError("signal", NO_NUMBER, "wrong_type")
+    dtype = "int16" if signal.dtype == np.int16 else "float32"
     # What is too large for single precision becomes infinite, and is refused where it arrives.
     with np.errstate(over="ignore"):
-        data = np.ascontiguousarray(signal, dtype="<i2" if counts else "<f4").tobytes()
-    packed = {"signal": base64.b64encode(data).decode("ascii"), "shape": list(signal.shape)}
-    if counts:
-        return packed | {"dtype": "int16", "units_per_count": row.get("units_per_count", 1)}
-    return packed | {"dtype": "float32"}
+        data = np.ascontiguousarray(signal, dtype=DTYPES[dtype]).tobytes()
+    packed = {"signal": base64.b64encode(data).decode("ascii"), "shape": list(signal.shape), "dtype": dtype}
+    return packed | ({"units_per_count": row.get("units_per_count", 1)} if dtype == "int16" else {})
 
 
 def _plain(value: Any) -> Any:
@@ -101,17 +96,9 @@ def batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterato
     for position, record in enumerate(records):
         answers.append({})
         try:
-            # Numbers that JSON does not know are the server's to refuse.
-            row = json.dumps(request_row(record, position)).encode()
-        except PayloadError as error:
-            answers[position] = error.answer(record_id_of(record))
-            continue
-        except (TypeError, ValueError):
-            problem = PayloadError(position, "record", "a field holds what JSON does not know", "wrong_type")
-            answers[position] = problem.answer(record_id_of(record))
-            continue
-        if len(row) > LARGEST_ROW:
-            answers[position] = _too_large(record_id_of(record), position, len(row))
+            row = _as_json(record)
+        except RecordingError as error:
+            answers[position] = refused(error, position, record_id_of(record))
             continue
         if batch and (len(batch) == most or size + len(row) > LARGEST_ROW):
             yield batch
@@ -122,13 +109,16 @@ def batches(records: Iterable[Any], most: int, answers: list[Answer]) -> Iterato
         yield batch
 
 
-def _too_large(record_id: RecordId | None, position: int, size: int) -> Answer:
-    allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
-    message = f"row {position}: signal: is {size / 2**20:.1f} MiB as text; {allowed}"
-    return {
-        "id": record_id,
-        "error": {"code": "too_large", "field": "signal", "message": message, "row": position},
-    }
+def _as_json(record: Any) -> bytes:
+    try:
+        # Numbers that JSON does not know are the server's to refuse.
+        row = json.dumps(request_row(record)).encode()
+    except (TypeError, ValueError):
+        raise RecordingError("record", "a field holds what JSON does not know", "wrong_type") from None
+    if len(row) > LARGEST_ROW:
+        allowed = f"{LARGEST_BODY // 2**20} MiB at most can be sent; an int16 array takes half as much"
+        raise RecordingError("signal", f"is {len(row) / 2**20:.1f} MiB as text; {allowed}", "too_large")
+    return row
 
 
 def at_its_place(answer: Answer, position: int) -> Answer:
@@ -136,9 +126,8 @@ def at_its_place(answer: Answer, position: int) -> Answer:
     error = answer.get("error")
     if not isinstance(error, dict):
         return answer
-    old, message = error.get("row"), str(error.get("message"))
-    renamed = message.replace(f"row {old}:", f"row {position}:", 1) if message.startswith(f"row {old}:") else message
-    return answer | {"error": error | {"row": position, "message": renamed}}
+    message = re.sub(r"^row \d+:", f"row {position}:", str(error.get("message")))
+    return answer | {"error": error | {"row": position, "message": message}}
 
 
 class ClientError(LeadwiseError):
@@ -210,9 +199,13 @@ class Client:
         self.timeout_s = timeout_s
         self.batch = batch
         self._session = requests.Session()
-        adapter = HTTPAdapter(max_retries=_retries(retries))
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        # Scoring changes nothing, so a POST may be sent again.
+        again = _PatientRetry(
+            total=retries, status_forcelist=RETRIED, allowed_methods={"POST"}, raise_on_status=False, redirect=False,
+            backoff_factor=BACK_OFF_S, backoff_max=LONGEST_WAIT_S, retry_after_max=LONGEST_WAIT_S,
+        )  # fmt: skip
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=again))
 
     def __enter__(self) -> Self:
         return self
@@ -234,7 +227,7 @@ class Client:
         """One answer per record, in order; one that cannot be answered has an ``error`` in its place.
 
         Args:
-            records: recordings as ``request_rows.request_row`` takes them: fields by name with the signal as an array,
+            records: recordings as ``request_row`` takes them: fields by name with the signal as an array,
                 ``ECGRecord``, or what ``leadwise.ecg.formats.read_ecg`` returns. Read as they are sent.
             policy: which thresholds answer; ``None``: the one that the model was registered with.
             explain: a class, classes, or ``True`` for all of them.
@@ -263,49 +256,39 @@ class Client:
         """The answers to one request, errors among them."""
         body = b'{"inputs": [' + b", ".join(rows) + b'], "params": ' + json.dumps(params).encode() + b"}"
         try:
-            response = self._sent(body)
+            try:
+                response = self._sent(body)
+            except requests.exceptions.ChunkedEncodingError:
+                # Broken off in the middle of the answer, where urllib3 no longer tries again.
+                response = self._sent(body)
         except requests.RequestException as error:
             if isinstance(error, requests.ReadTimeout) or _bottom(error) == "ReadTimeoutError":
                 raise ServerTimeout(f"{self.url}: nothing came for {self.timeout_s:g} s") from None
             raise ServerUnreachable(f"{self.url}: no connection ({_bottom(error)})") from None
-        content = _content(response)
-        predictions = content.get("predictions")
-        whole = (
-            isinstance(predictions, list)
-            and len(predictions) == len(rows)
-            and all(isinstance(answer, dict) for answer in predictions)
-        )
-        if whole and response.status_code in (200, 400):
-            return list(predictions or [])
+        try:
+            content = response.json()
+        except ValueError:
+            content = {}
+        content = content if isinstance(content, dict) else {}
+        answers = content.get("predictions") if response.status_code in (200, 400) else None
+        if isinstance(answers, list) and [isinstance(answer, dict) for answer in answers] == [True] * len(rows):
+            return answers
         raise self._refused(response.status_code, content)
 
-    def _sent(self, body: bytes, *, again: bool = True) -> requests.Response:
-        """What came back."""
-        try:
-            # A redirection would send a patient's recording to someone whom nobody named.
-            return self._session.post(
-                self.url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=self.timeout_s,
-                allow_redirects=False,
-            )
-        except requests.exceptions.ChunkedEncodingError:
-            # Broken off in the middle of the answer, where urllib3 no longer tries again.
-            if not again:
-                raise
-            return self._sent(body, again=False)
+    def _sent(self, body: bytes) -> requests.Response:
+        # A redirection would send a patient's recording to someone whom nobody named.
+        kind = {"Content-Type": "application/json"}
+        return self._session.post(self.url, data=body, headers=kind, timeout=self.timeout_s, allow_redirects=False)
 
     def _refused(self, status: int, content: dict[str, Any]) -> ClientError:
         message = str(content.get("message") or "says nothing that Leadwise would say")[:400]
         if status in RETRIED:
             return ServerUnreachable(f"{self.url}: status {status} after every retry")
+        message = f"{self.url}: status {status}: {message}"
         if 400 <= status < 500:
             told = content["error"] if isinstance(content.get("error"), dict) else {}
-            return RequestRefused(
-                f"{self.url}: status {status}: {message}", status, str(told.get("code", "")), str(told.get("field", ""))
-            )
-        return ServerFailed(f"{self.url}: status {status}: {message}")
+            return RequestRefused(message, status, str(told.get("code", "")), str(told.get("field", "")))
+        return ServerFailed(message)
 
 
 class _PatientRetry(Retry):
@@ -316,28 +299,6 @@ class _PatientRetry(Retry):
         if isinstance(error, ReadTimeoutError):
             raise error
         return super().increment(method, url, *args, **named)
-
-
-def _retries(count: int) -> Retry:
-    """Scoring changes nothing, so a POST may be sent again."""
-    return _PatientRetry(
-        total=count,
-        status_forcelist=RETRIED,
-        allowed_methods={"POST"},
-        backoff_factor=BACK_OFF_S,
-        backoff_max=LONGEST_WAIT_S,
-        retry_after_max=LONGEST_WAIT_S,
-        raise_on_status=False,
-        redirect=False,
-    )
-
-
-def _content(response: requests.Response) -> dict[str, Any]:
-    try:
-        content = response.json()
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _bottom(error: BaseException) -> str:

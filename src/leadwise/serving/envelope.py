@@ -16,7 +16,7 @@ import orjson
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.serving.request import FIELDS
-from leadwise.serving.values import LARGEST_BODY, MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, described
+from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, described
 
 SCALAR_FIELDS: frozenset[str] = frozenset(FIELDS) - {"signal", "leads", "shape"}
 
@@ -29,10 +29,10 @@ def rows_of_json(body: bytes) -> tuple[Rows, Any]:
     Raises:
         RequestError: the body is not JSON, not one of the four envelopes, or too large.
     """
-    refuse_size(len(body))
     _refuse_many(body)
     rows, parameters = _opened(_parsed(body))
-    if any(_rounded(row.get("id")) for row in rows):
+    # Of a whole number of more than 64 bits orjson makes a float.
+    if any(isinstance(row.get("id"), float) and abs(row["id"]) >= 2**63 for row in rows):
         return _opened(_parsed_exactly(body))
     return rows, parameters
 
@@ -48,34 +48,19 @@ def _opened(content: Any) -> tuple[Rows, Any]:
             "not_an_envelope", "body", f"exactly one of {', '.join(_READERS)} is needed, and nothing else but params"
         )
     rows = _READERS[found[0]](content[found[0]], found[0])
-    refuse_count(len(rows), found[0])
+    if not rows:
+        raise RequestError("no_records", found[0], "received no rows")
+    if len(rows) > MOST_RECORDS:
+        raise RequestError("too_many_records", found[0], f"received {len(rows)} rows; {MOST_RECORDS} are allowed")
     return rows, parameters
-
-
-def refuse_size(size: int) -> None:
-    """Refuse a body of more bytes than ``LARGEST_BODY``."""
-    if size > LARGEST_BODY:
-        raise RequestError("too_large", "body", f"more than {LARGEST_BODY // 2**20} MiB; send fewer records at a time")
-
-
-def refuse_count(count: int, field: str) -> None:
-    """Refuse no rows, and more than ``MOST_RECORDS``."""
-    if count == 0:
-        raise RequestError("no_records", field, "received no rows")
-    if count > MOST_RECORDS:
-        raise RequestError("too_many_records", field, f"received {count} rows; {MOST_RECORDS} are allowed")
 
 
 def _refuse_many(body: bytes) -> None:
     """Before anything is parsed: what is short in JSON may be long in memory."""
-    if body.count(b",") > MOST_VALUES:
-        raise RequestError(
-            "too_many_values", "body", f"more than {MOST_VALUES:,} values in JSON; send signals in base64"
-        )
-    if body.count(b"[") + body.count(b"{") > MOST_LISTS:
-        raise RequestError(
-            "too_many_values", "body", f"more than {MOST_LISTS:,} lists and objects in JSON; send signals in base64"
-        )
+    lists = body.count(b"[") + body.count(b"{")
+    for count, most, what in ((body.count(b","), MOST_VALUES, "values"), (lists, MOST_LISTS, "lists and objects")):
+        if count > most:
+            raise RequestError("too_many_values", "body", f"more than {most:,} {what} in JSON; send signals in base64")
 
 
 def _parsed(body: bytes) -> Any:
@@ -129,11 +114,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise RequestError("repeated_key", "body", f"an object names {described(twice)} twice")
     return content
-
-
-def _rounded(value: Any) -> bool:
-    """Whether orjson may have made it from a whole number of more than 64 bits."""
-    return isinstance(value, float) and abs(value) >= 2**63
 
 
 def _records(content: Any, name: str) -> Rows:
@@ -220,45 +200,31 @@ def read_parameters(content: Any, policies: Sequence[str]) -> RequestParams:
     """
     if content is None:
         return RequestParams()
-    allowed = f"allowed: {', '.join(PARAMETERS)}"
+    names = f"allowed: {', '.join(PARAMETERS)}"
     if not isinstance(content, Mapping):
-        raise RequestError(
-            "unknown_parameter", "params", f"received {described(content)}; an object is needed; {allowed}"
-        )
+        raise _wrong("unknown_parameter", "", content, f"an object is needed; {names}")
     if unknown := [name for name in content if name not in PARAMETERS]:
-        raise RequestError("unknown_parameter", "params", f"received {described(unknown[0])}; {allowed}")
-    return RequestParams(
-        _policy(content.get("policy"), policies),
-        _explain(content.get("explain")),
-        _all_findings(content.get("all_findings")),
-    )
+        raise _wrong("unknown_parameter", "", unknown[0], names)
+    policy, everything = content.get("policy"), content.get("all_findings")
+    if policy is not None and not (isinstance(policy, str) and policy in policies):
+        raise _wrong("not_allowed", ".policy", policy, f"allowed: {', '.join(policies)}")
+    explain = _classes(content.get("explain"))
+    if everything is not None and not isinstance(everything, bool | np.bool_):
+        raise _wrong("wrong_type", ".all_findings", everything, "true or false is needed")
+    return RequestParams(policy, explain, bool(everything))
 
 
-def _policy(value: Any, policies: Sequence[str]) -> str | None:
-    if value is None or (isinstance(value, str) and value in policies):
-        return value
-    raise RequestError("not_allowed", "params.policy", f"received {described(value)}; allowed: {', '.join(policies)}")
-
-
-def _explain(value: Any) -> tuple[str, ...]:
+def _classes(value: Any) -> tuple[str, ...]:
     names = value.tolist() if isinstance(value, np.ndarray) else value
-    if names is None or names is False:
-        return ()
-    if names is True:
-        return SUPERCLASSES
+    if names is None or isinstance(names, bool):
+        return SUPERCLASSES if names else ()
     listed = [names] if isinstance(names, str) else names
     if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
-        raise RequestError(
-            "wrong_type", "params.explain", f"received {described(value)}; true, false, a class or a list of classes"
-        )
+        raise _wrong("wrong_type", ".explain", value, "true, false, a class or a list of classes")
     if unknown := [name for name in listed if name not in SUPERCLASSES]:
-        raise RequestError(
-            "not_allowed", "params.explain", f"received {described(unknown[0])}; allowed: {', '.join(SUPERCLASSES)}"
-        )
+        raise _wrong("not_allowed", ".explain", unknown[0], f"allowed: {', '.join(SUPERCLASSES)}")
     return tuple(name for name in SUPERCLASSES if name in listed)
 
 
-def _all_findings(value: Any) -> bool:
-    if value is None or isinstance(value, bool | np.bool_):
-        return bool(value)
-    raise RequestError("wrong_type", "params.all_findings", f"received {described(value)}; true or false is needed")
+def _wrong(code: str, field: str, value: Any, allowed: str) -> RequestError:
+    return RequestError(code, f"params{field}", f"received {described(value)}; {allowed}")

@@ -25,17 +25,14 @@ class Findings:
     Which they are was decided when the network was evaluated; of the others the served model says nothing.
 
     Attributes:
-        codes: of the statements.
-        names: in plain English.
-        groups: ``diagnostic``, ``form`` or ``rhythm``.
+        entries: of the statements in ``model.json``: ``code``, ``name``, ``group`` (``diagnostic``, ``form`` or
+            ``rhythm``), ``slope``, ``intercept``, and ``threshold``, at and above which it is reported.
         rows: their places among the 71.
         calibration: of their probabilities.
-        thresholds: calibrated probabilities at and above which they are reported.
+        thresholds: of all entries.
     """
 
-    codes: tuple[str, ...]
-    names: tuple[str, ...]
-    groups: tuple[str, ...]
+    entries: tuple[Mapping[str, Any], ...]
     rows: np.ndarray
     calibration: Calibration
     thresholds: np.ndarray
@@ -43,21 +40,11 @@ class Findings:
     @classmethod
     def from_entries(cls, entries: Sequence[Mapping[str, Any]]) -> "Findings":
         """Read ``statements`` of a network in ``model.json``: entries with ``trusted`` false are left out."""
-        kept = [entry for entry in entries if entry["trusted"]]
-        codes = tuple(entry["code"] for entry in kept)
-        return cls(
-            codes=codes,
-            names=tuple(entry["name"] for entry in kept),
-            groups=tuple(entry["group"] for entry in kept),
-            rows=np.array([STATEMENTS.index(code) for code in codes], dtype=np.intp),
-            calibration=Calibration(
-                "per_class",
-                tuple(entry["slope"] for entry in kept),
-                tuple(entry["intercept"] for entry in kept),
-                codes,
-            ),
-            thresholds=np.array([entry["threshold"] for entry in kept]),
-        )
+        kept = tuple(entry for entry in entries if entry["trusted"])
+        codes, slopes, intercepts = (tuple(entry[name] for entry in kept) for name in ("code", "slope", "intercept"))
+        places = np.array([STATEMENTS.index(code) for code in codes], dtype=np.intp)
+        thresholds = np.array([entry["threshold"] for entry in kept])
+        return cls(kept, places, Calibration("per_class", slopes, intercepts, codes), thresholds)
 
     def of(self, probabilities: np.ndarray, *, everything: bool = False) -> list[dict[str, Any]]:
         """Reported statements, most probable first, ready for JSON.
@@ -71,11 +58,11 @@ class Findings:
         order = np.argsort(-calibrated, kind="stable")
         return [
             {
-                "code": self.codes[k],
-                "description": self.names[k],
-                "group": self.groups[k],
+                "code": self.entries[k]["code"],
+                "description": self.entries[k]["name"],
+                "group": self.entries[k]["group"],
                 "probability": round(float(calibrated[k]), 6),
-                "threshold": round(float(self.thresholds[k]), 6),
+                "threshold": round(float(self.entries[k]["threshold"]), 6),
                 "reported": bool(reported[k]),
             }
             for k in (order if everything else order[reported[order]])
@@ -86,17 +73,8 @@ SUPERCLASS_OUTPUT, STATEMENT_OUTPUT = "superclasses", "statements"
 WINDOWS_PER_BATCH = 64
 
 
-@dataclass(frozen=True)
-class ModelInput:
-    """What a network is asked about one record.
-
-    Attributes:
-        patient: the facts.
-        record: the recording; ``None`` for an answer from the facts alone, which is one stretch.
-    """
-
-    patient: Mapping[str, float | None]
-    record: ECGRecord | None
+ModelInput = tuple[Mapping[str, float | None], ECGRecord | None]
+"""The patient metadata and the recording; without one, the answer is of the metadata alone, and one segment."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +120,7 @@ class Network:
             calibration=Calibration.from_dict(decision),
             policies=policies,
             policy=policy,
-            findings=statements if statements.codes else None,
+            findings=statements if statements.entries else None,
         )
 
     @property
@@ -152,7 +130,7 @@ class Network:
 
     def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
         """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its stretches."""
-        (found,) = self.answers_of_many([ModelInput(patient, record)])
+        (found,) = self.answers_of_many([(patient, record)])
         return {name: values.mean(axis=0) for name, values in found.items()}
 
     def answers_of_many(self, questions: Sequence[ModelInput]) -> list[dict[str, np.ndarray]]:
@@ -160,8 +138,8 @@ class Network:
 
         The windows of all records go through the session in as few calls as possible.
         """
-        facts = self.metadata.transform_many([question.patient for question in questions])
-        cut = [self._windows(question) for question in questions]
+        facts = self.metadata.transform_many([patient for patient, _ in questions])
+        cut = [self._windows(record) for _, record in questions]
         answers: list[dict[str, np.ndarray]] = [{} for _ in questions]
         # What is shorter than a window is one window of its own length, and takes a call of its own.
         for shape in {windows.shape[2:] for windows in cut}:
@@ -178,9 +156,8 @@ class Network:
                 answers[place] = {name: values[end - count : end] for name, values in by_stretch.items()}
         return answers
 
-    def _windows(self, question: ModelInput) -> np.ndarray:
+    def _windows(self, record: ECGRecord | None) -> np.ndarray:
         """``(stretch, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
-        record = question.record
         if self.signal is None or record is None:
             return np.empty((1, 1, 0), dtype=np.float32)
         at_rate = self.signal.standardise(resample(record.signal_mv, record.fs_hz, self.signal.fs_hz))

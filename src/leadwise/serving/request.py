@@ -2,15 +2,15 @@
 
 import binascii
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord, LeadwiseError
-from leadwise.ecg.leads import READER_FLAGS, ReaderFlag, RecordingCode, RecordingError
+from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord
+from leadwise.ecg.leads import READER_FLAGS, ReaderFlag, RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, MISSING_COUNT, MV_PER_UNIT, ORDERS, Recording, build_recording
 from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
 
@@ -41,7 +41,12 @@ def read_samples(given: Mapping[str, Any]) -> np.ndarray:
             f"received {described(value)}; nested lists of numbers, or text in base64, are needed",
             "wrong_type",
         )
-    samples = _of_lists(value)
+    if isinstance(value, np.ndarray) and value.dtype != object and value.size:
+        if value.dtype.kind not in "fiu":
+            raise RecordingError("signal", NO_NUMBER, "wrong_type")
+        samples = value
+    else:
+        samples = _of_lists(value)
     if "shape" in given and _shape(given["shape"]) != samples.shape:
         raise RecordingError(
             "shape", f"says otherwise than the signal, which has {_by(samples.shape)} numbers", "wrong_shape"
@@ -114,28 +119,25 @@ def _units_per_count(given: Mapping[str, Any], dtype: str) -> float:
 
 
 def _of_lists(value: Any) -> np.ndarray:
-    if len(value) == 0:
-        raise RecordingError("signal", "received no samples", "wrong_shape")
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return _numeric(value)
-    rows = list(value)
-    if all(isinstance(row, np.ndarray) for row in rows):
-        _same_length(rows)
-        return _numeric(np.stack(rows)) if rows[0].dtype != object else _of_rows([row.tolist() for row in rows])
-    return _of_rows(rows)
-
-
-def _of_rows(rows: Sequence[Any]) -> np.ndarray:
     """Every number is looked at first: numpy would take texts and truths for numbers, or make them all long texts."""
-    if not all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+    rows, kinds = list(value), set(map(type, value))
+    if np.ndarray in kinds:
+        rows = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+        kinds = set(map(type, rows))
+    if not all(issubclass(kind, list | tuple) for kind in kinds):
         raise RecordingError("signal", "received a list of something else than lists; rows are needed", "wrong_shape")
-    _same_length(rows)
+    lengths = set(map(len, rows))
+    if len(lengths) > 1:
+        problem = "received lists of different lengths; every row needs as many numbers"
+        raise RecordingError("signal", problem, "wrong_shape")
+    if not any(lengths):
+        raise RecordingError("signal", "received no samples", "wrong_shape")
     kinds = set(map(type, chain.from_iterable(rows)))
     if any(issubclass(kind, list | tuple | np.ndarray) for kind in kinds):
         raise RecordingError("signal", "received 3 dimensions or more; 2 are needed", "wrong_shape")
     numbers = {kind for kind in kinds if issubclass(kind, int | float | np.integer | np.floating) and kind is not bool}
     if kinds - numbers - {type(None)}:
-        raise RecordingError("signal", "received something that is not a number, such as text or true", "wrong_type")
+        raise RecordingError("signal", NO_NUMBER, "wrong_type")
     try:
         if kinds == numbers:
             flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(rows[0]))
@@ -145,19 +147,7 @@ def _of_rows(rows: Sequence[Any]) -> np.ndarray:
         raise RecordingError("signal", "received a number that is too large", "not_finite") from None
 
 
-def _same_length(rows: Sequence[Any]) -> None:
-    if len(lengths := set(map(len, rows))) > 1:
-        raise RecordingError(
-            "signal", "received lists of different lengths; every row needs as many numbers", "wrong_shape"
-        )
-    if lengths == {0}:
-        raise RecordingError("signal", "received no samples", "wrong_shape")
-
-
-def _numeric(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "fiu":
-        raise RecordingError("signal", "received something that is not a number, such as text or true", "wrong_type")
-    return array
+NO_NUMBER = "received something that is not a number, such as text or true"
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -178,27 +168,10 @@ Answer = dict[str, Any]
 """What comes back for one row, ready for JSON."""
 
 
-class PayloadError(LeadwiseError):
-    """A row of a request cannot be answered.
-
-    Attributes:
-        row: its position in the request, counted from 0.
-        field: the field that is wrong.
-        problem: what was received and what is allowed; never samples of a signal.
-        code: the kind of problem.
-    """
-
-    def __init__(self, row: int, field: str, problem: str, code: RecordingCode) -> None:
-        super().__init__(f"row {row}: {field}: {problem}")
-        self.row = row
-        self.field = field
-        self.problem = problem
-        self.code: RecordingCode = code
-
-    def answer(self, record_id: RecordId | None) -> Answer:
-        """What stands in the place of an answer."""
-        told = {"code": self.code, "field": self.field, "message": str(self), "row": self.row}
-        return {"id": record_id, "error": told}
+def refused(error: RecordingError, row: int, record_id: RecordId | None) -> Answer:
+    """What stands in the place of an answer; ``row`` is counted from 0."""
+    told = {"code": error.code, "field": error.field, "message": f"row {row}: {error}", "row": row}
+    return {"id": record_id, "error": told}
 
 
 @dataclass(frozen=True)
@@ -223,27 +196,19 @@ class Request:
         return self.recording.record if self.recording else None
 
 
-def parse_row(row: Mapping[str, Any], position: int = 0) -> Request:
-    """Read one row; ``None`` and NaN mean not given.
-
-    Args:
-        row: values by field name.
-        position: its place in the request, counted from 0.
+def parse_row(row: Mapping[str, Any]) -> Request:
+    """Read one row, values by field name; ``None`` and NaN mean not given.
 
     Raises:
-        PayloadError: a field is unknown, of a wrong type or out of range, or there is nothing to answer from.
+        RecordingError: a field is unknown, of a wrong type or out of range, or there is nothing to answer from.
     """
-    try:
-        given = _given_fields(row)
-        record_id = _record_id(given.get("id"))
-        patient = _facts(given)
-        recording = _recording(given, patient, "" if record_id is None else str(record_id))
-        if recording is None and not patient:
-            raise RecordingError(
-                "signal", f"not given, nor any of {', '.join(FACTS)}; one of them is needed", "missing_field"
-            )
-    except RecordingError as error:
-        raise PayloadError(position, error.field, error.problem, error.code) from None
+    given = _given_fields(row)
+    record_id = _record_id(given.get("id"))
+    patient = _facts(given)
+    recording = _recording(given, patient, "" if record_id is None else str(record_id))
+    if recording is None and not patient:
+        problem = f"not given, nor any of {', '.join(FACTS)}; one of them is needed"
+        raise RecordingError("signal", problem, "missing_field")
     return Request(record_id, recording, patient, _warnings(recording, patient))
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from leadwise.ecg.assessment import examine_many
-from leadwise.serving.answer import PreparedRecord, answer_of
+from leadwise.ecg.leads import RecordingError
+from leadwise.serving.answer import answer_of
 from leadwise.serving.envelope import RequestParams
-from leadwise.serving.network import ModelInput, Network
-from leadwise.serving.request import Answer, PayloadError, Request, parse_row, record_id_of
+from leadwise.serving.network import Network
+from leadwise.serving.request import Answer, Request, parse_row, record_id_of, refused
 
 REGISTERED_FILE = "registered_model_meta"
 """Of MLflow, a YAML file: its ``ModelsArtifactRepository`` leaves it in the model's folder."""
@@ -119,46 +120,45 @@ class Scorer:
         """
         return list(self.answers(rows, RequestParams(policy, tuple(explain), all_findings)))
 
-    def answer_row(self, row: Mapping[str, Any], number: int, asked: RequestParams) -> Answer:
-        """The answer to one row, or what is wrong with it."""
-        return next(self.answers([row], asked, number))
-
-    def answers(self, rows: Iterable[Mapping[str, Any]], asked: RequestParams, first: int = 0) -> Iterator[Answer]:
+    def answers(self, rows: Iterable[Mapping[str, Any]], asked: RequestParams) -> Iterator[Answer]:
         """The answer to each row, or what is wrong with it; a few rows at a time are read and go through the network.
 
         Args:
             rows: of one request or of many.
             asked: what is asked beside the rows.
-            first: the place of the first row in its request.
         """
-        for group in _groups((_read(row, number) for number, row in enumerate(rows, first)), self.together):
+        for group in _groups((_read(row, number) for number, row in enumerate(rows)), self.together):
             yield from self._answered(group, asked)
 
-    def _answered(self, group: Sequence["ParsedRow"], asked: RequestParams) -> Iterator[Answer]:
-        requests = [one.row for one in group if isinstance(one.row, Request)]
+    def _answered(self, group: "Sequence[ParsedRow]", asked: RequestParams) -> Iterator[Answer]:
+        requests = [row for _, row in group if isinstance(row, Request)]
+        recordings = [request.recording for request in requests if request.recording]
         if self.side_by_side:
             # A session lets go of Python's lock: while a network works, the recordings are looked at. The thread is
             # started anew each time, in 0.1 ms: one that is kept does not exist in a process forked off this one.
             with ThreadPoolExecutor(1) as thread:
                 working = thread.submit(self._outputs, requests)
-                cases = _cases(group)
-                outputs = iter(working.result())
+                examined, outputs = iter(examine_many(recordings)), iter(working.result())
         else:
-            cases, outputs = _cases(group), iter(self._outputs(requests))
-        for one, case in zip(group, cases, strict=True):
-            found = next(outputs) if isinstance(one.row, Request) else {}
-            if isinstance(case, PreparedRecord):
-                network = self.fusion if case.record else self.metadata
-                yield self._signed(answer_of(case, network, case.scored(found), asked))
+            examined, outputs = iter(examine_many(recordings)), iter(self._outputs(requests))
+        for number, row in group:
+            if not isinstance(row, Request):
+                yield row
+                continue
+            seen = next(examined) if row.recording else None
+            try:
+                answer = answer_of(row, seen, self.fusion if seen else self.metadata, next(outputs), asked)
+            except RecordingError as error:
+                yield refused(error, number, row.record_id)
             else:
-                yield case
+                yield self._signed(answer)
 
     def _outputs(self, requests: Sequence[Request]) -> list[Mapping[str, np.ndarray]]:
         """Of each row, uncalibrated ``(stretch, class)`` by output."""
         found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
             theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
-            questions = [ModelInput(requests[place].patient, requests[place].record) for place in theirs]
+            questions = [(requests[place].patient, requests[place].record) for place in theirs]
             with _under_way:
                 found.update(zip(theirs, network.answers_of_many(questions), strict=True))
         return [found[place] for place in range(len(requests))]
@@ -172,51 +172,25 @@ class Scorer:
         return answer
 
 
-@dataclass(frozen=True)
-class ParsedRow:
-    """A row that was read, or the error in its place."""
-
-    number: int
-    row: Request | Answer
-
-    @property
-    def values(self) -> int:
-        """Samples of all leads."""
-        record = self.row.record if isinstance(self.row, Request) else None
-        return record.signal_mv.size if record else 0
+ParsedRow = tuple[int, Request | Answer]
+"""The place of a row in its request; and what was read, or the error in its place."""
 
 
 def _read(row: Mapping[str, Any], number: int) -> ParsedRow:
     try:
-        return ParsedRow(number, parse_row(row, number))
-    except PayloadError as error:
-        return ParsedRow(number, error.answer(record_id_of(row)))
+        return number, parse_row(row)
+    except RecordingError as error:
+        return number, refused(error, number, record_id_of(row))
 
 
 def _groups(rows: Iterable[ParsedRow], most: int) -> Iterator[list[ParsedRow]]:
     group: list[ParsedRow] = []
     values = 0
-    for row in rows:
-        group.append(row)
-        values += row.values
+    for number, row in rows:
+        group.append((number, row))
+        values += row.record.signal_mv.size if isinstance(row, Request) and row.record else 0
         if len(group) == most or values >= VALUES_TOGETHER:
             yield group
             group, values = [], 0
     if group:
         yield group
-
-
-def _cases(group: Sequence[ParsedRow]) -> list[PreparedRecord | Answer]:
-    """The recordings looked at; an error in the place of what is none."""
-    requests = [one.row for one in group if isinstance(one.row, Request)]
-    examined = iter(examine_many([request.recording for request in requests if request.recording]))
-    cases: list[PreparedRecord | Answer] = []
-    for one in group:
-        if not isinstance(one.row, Request):
-            cases.append(one.row)
-            continue
-        try:
-            cases.append(PreparedRecord.of(one.row, next(examined) if one.row.recording else None, one.number))
-        except PayloadError as error:
-            cases.append(error.answer(one.row.record_id))
-    return cases

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -65,55 +65,29 @@ def word(value: Any, field: str, allowed: tuple[str, ...]) -> str:
     raise RecordingError(field, f"received {described(value)}; allowed: {', '.join(allowed)}")
 
 
-RequestCode = Literal[
-    "not_json",
-    "repeated_key",
-    "not_an_envelope",
-    "no_records",
-    "too_large",
-    "too_many_records",
-    "too_many_values",
-    "content_type",
-    "content_encoding",
-    "not_gzip",
-    "upgrade",
-    "too_slow",
-    "busy",
-    "unknown_parameter",
-    "wrong_type",
-    "not_allowed",
-]
-STATUS: dict[RequestCode, int] = {
-    "too_large": 413,
-    "too_many_records": 413,
-    "too_many_values": 413,
-    "content_type": 415,
-    "content_encoding": 415,
+STATUS: Mapping[str, int] = {
+    **dict.fromkeys(("not_json", "repeated_key", "not_an_envelope", "no_records", "not_gzip", "upgrade"), 400),
+    **dict.fromkeys(("unknown_parameter", "wrong_type", "not_allowed"), 400),
+    **dict.fromkeys(("too_large", "too_many_records", "too_many_values"), 413),
+    **dict.fromkeys(("content_type", "content_encoding"), 415),
     "too_slow": 408,
     "busy": 503,
 }
-"""HTTP status by code; 400 for the others."""
+"""HTTP status of a request that cannot be answered at all, by code: all there are."""
 
 
 class RequestError(LeadwiseError):
     """A request cannot be answered at all; the message never repeats the body.
 
     Attributes:
-        code: the kind of problem.
+        code: the kind of problem, of ``STATUS``.
         field: the part of the request that is wrong.
-        problem: what is wrong and what is allowed.
+        status: of the HTTP answer.
     """
 
-    def __init__(self, code: RequestCode, field: str, problem: str) -> None:
+    def __init__(self, code: str, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
-        self.code: RequestCode = code
-        self.field = field
-        self.problem = problem
-
-    @property
-    def status(self) -> int:
-        """Of the HTTP answer."""
-        return STATUS.get(self.code, 400)
+        self.code, self.field, self.status = code, field, STATUS[code]
 
 
 LARGEST_BODY = 64 * 2**20
