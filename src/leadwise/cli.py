@@ -196,8 +196,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         allow_abbrev=False,
     )
     parser.add_argument("dest", metavar="DEST", type=Path, help="folder of the tree; nothing else is overwritten")
-    parser.add_argument("--patients", metavar="N", type=int, help="number of patients (default: params.yaml)")
-    parser.add_argument("--seed", metavar="S", type=int, help="same seed, same bytes (default: params.yaml)")
+    parser.add_argument("--patients", metavar="N", type=int, help="number of patients (see docs/parameters.md)")
+    parser.add_argument("--seed", metavar="S", type=int, help="same seed, same bytes (see docs/parameters.md)")
     parser.set_defaults(run=_simulate)
 
 
@@ -351,8 +351,8 @@ def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
     parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
     parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
-    parser.add_argument("--port", metavar="N", type=int, help="default: params.yaml")
-    parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in (default: params.yaml)")
+    parser.add_argument("--port", metavar="N", type=int, help="see docs/parameters.md")
+    parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in")
     parser.set_defaults(run=_app)
 
 

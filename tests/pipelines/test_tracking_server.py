@@ -40,9 +40,7 @@ SMALL = {
     "bootstrap": 100,
     "robustness": 0,
     "p95_latency_ms": 10_000,
-    "simulated_floor_macro_auroc": 0,
-    "simulated_floor_class_auroc": 0,
-    "simulated_highest_ece": 1,
+    "limits": "macro_auroc:0,auroc:0,ece:1",
 }
 
 

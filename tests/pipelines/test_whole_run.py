@@ -42,7 +42,7 @@ SMALL = {
     "robustness": 20,
     "p95_latency_ms": 10_000,
 }
-LOW_FLOORS = {"simulated_floor_macro_auroc": 0, "simulated_floor_class_auroc": 0, "simulated_highest_ece": 1}
+LOW_FLOORS = {"limits": "macro_auroc:0,auroc:0,ece:1"}
 """One epoch teaches a network of this width nothing."""
 
 
@@ -214,7 +214,7 @@ def test_a_second_run_goes_on_from_what_the_first_one_left(whole_run: WholeRun) 
 
 def test_a_version_that_fails_the_gate_ends_the_run_with_status_1(whole_run: WholeRun) -> None:
     """The same run again with a floor that nothing reaches: what is trained already is not trained again."""
-    floor = LOW_FLOORS | {"simulated_floor_macro_auroc": 1}
+    floor = {"limits": "macro_auroc:1,auroc:0,ece:1"}
     status, output = whole_run.checkout.mlflow_run("main", **SMALL, **floor)
     assert status == 1
     closing = output[output.index("Compare the runs in the tracking UI") :]

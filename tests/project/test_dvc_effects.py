@@ -135,11 +135,11 @@ def test_a_change_of_the_named_configuration_is_noticed(project: Project) -> Non
 def test_a_version_is_registered_and_never_restored(project: Project) -> None:
     registered = project.folder / "workspace" / "simulated" / "registered.json"
     project.repro()
-    for margin in (0.5, 0.25):
-        project.set("params.yaml", gate={"margin-macro-auroc": margin})
+    for margin in (500, 250):
+        project.set("params.yaml", gate={"memory-mib": margin})
         assert project.repro() == ["register"]
         assert str(margin) in registered.read_text()
-    project.set("params.yaml", gate={"margin-macro-auroc": 0.5})
+    project.set("params.yaml", gate={"memory-mib": 500})
     assert project.repro() == ["register"], "DVC has seen this run before"
     project.set("params.yaml", evaluate={"bootstrap": 777})
     assert project.repro() == ["evaluate", "register"]

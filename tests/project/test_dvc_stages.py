@@ -73,6 +73,7 @@ def test_a_stage_runs_the_script_of_its_entry_point(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_parameters_of_its_entry_point_only(stage: str) -> None:
     known = {key for name, (section, _, _) in section_fields(stage).items() for key in (section, f"{section}.{name}")}
+    known |= {section.capitalize() for section in known}
     asked = {key for dependency in stages()[stage].deps for key in getattr(dependency, "params", ())}
     assert asked
     assert asked <= known

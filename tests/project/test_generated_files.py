@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from leadwise.config import ENTRY_POINTS, PARAMS_FILE, PROJECT_ROOT, section_fields
+from leadwise.config import PROJECT_ROOT
 
 GENERATED = (
     *("conda.yaml", "docs/parameters.md", "docs/validation.md"),
@@ -110,14 +110,3 @@ def test_locks_carry_hashes_and_name_no_host(lock: str) -> None:
     assert "://" not in content
     assert "--index-url" not in content
     assert all("--hash=sha256:" in line for line in content.replace("\\\n", " ").splitlines() if line.strip())
-
-
-def test_params_yaml_holds_every_parameter_once() -> None:
-    sections = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    written = [(section, name) for section, values in sections.items() for name in values]
-    taken = {(section, name) for point in ENTRY_POINTS for name, (section, _, _) in section_fields(point).items()}
-    assert sorted(written) == sorted(taken)
-    for point, sections in ENTRY_POINTS.items():
-        keys = {"register" if section == "registration" else section for section in sections}
-        names = [name for section, name in written if section in keys and (section, name) != ("register", "source")]
-        assert len(names) == len(set(names)), f"{point}: two parameters of one name: -P could not tell them apart"

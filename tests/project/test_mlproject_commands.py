@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, load_parameters, parse_arguments, section_fields
 
 PROJECT = load_project(PROJECT_ROOT)
-TEXTS = ("fusion", 'it\'s $HOME & "more" {seed}', "another-name")
+TEXTS = ("fusion", 'it\'s $HOME & "more" {seed}', "another-name", "ece:0.1")
 
 
 def command(entry_point: str, given: dict[str, Any]) -> list[str]:

@@ -76,7 +76,7 @@ def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
     strict = trained.model_copy(
         update={
             "shared": trained.shared.model_copy(update={"workspace": workspace}),
-            "gate": trained.gate.model_copy(update={"simulated_floor_macro_auroc": 1.0}),
+            "gate": trained.gate.model_copy(update={"limits": "macro_auroc:1,auroc:0,ece:1"}),
         }
     )
     told: list[str] = []

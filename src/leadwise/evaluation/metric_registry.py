@@ -1,7 +1,8 @@
 """All metrics: what each is called, its direction and range, whether each class has one, and why it may be undefined.
 
 Whoever needs all metrics iterates over ``METRICS``: one that is registered there is computed, given an interval, logged
-and shown in the reports. The functions are those of ``metrics``, with its shapes.
+and shown in the reports, and the promotion gate asks for it where it has limits. The functions are those of
+``metrics``, with its shapes.
 """
 
 import math
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.base import GateLimits
 from leadwise.evaluation.metrics import (
     DEFAULT_THRESHOLD,
     Floats,
@@ -29,6 +31,8 @@ from leadwise.evaluation.metrics import (
     ranking,
     validate,
 )
+
+NO_LIMITS = GateLimits()
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Metric:
         noisy: whether chance alone raises it, so that replicates are shifted to the value (``bootstrap.centred``).
         undefined: what a class lacks where it is NaN; empty: it has positives only, or none.
         classes_logged: where the tracking UI gets the value of each class.
+        gate: what the promotion gate asks of it where a dataset says nothing else.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Metric:
     noisy: bool = False
     undefined: str = ""
     classes_logged: Literal["always", "test", "never"] = "always"
+    gate: GateLimits = NO_LIMITS
 
     @property
     def prefixes(self) -> tuple[str, ...]:

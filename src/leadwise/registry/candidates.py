@@ -230,7 +230,7 @@ def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> di
         "classes": list(SUPERCLASSES),
         "leads": list(LEADS),
         "feature_set": fusion.training["feature_set"],
-        "data": {"digest": store.manifest["digest"], "release": store.manifest["release"]},
+        "data": {name: store.manifest[name] for name in ("dataset", "digest", "release") if name in store.manifest},
         "simulated": bool(
             store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
         ),

@@ -23,6 +23,7 @@ from leadwise.contract import (
     SUPERCLASSES,
     LeadwiseError,
 )
+from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
@@ -115,6 +116,12 @@ class Package:
     def simulated(self) -> bool:
         """Whether the weights come from simulated data."""
         return bool(self.description["simulated"])
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """The dataset that the weights come from; packages of before named simulated data only."""
+        named = dataset_named(self.description["data"].get("dataset", "ptbxl"))
+        return dataset_named("synthetic") if self.simulated and named.about_patients else named
 
     @property
     def network_files(self) -> dict[str, Path]:

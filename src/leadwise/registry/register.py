@@ -15,7 +15,7 @@ from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic.dataset import Synthetic
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
-from leadwise.registry.gate.evidence import Inputs
+from leadwise.registry.gate.evidence import Inputs, given_limits
 from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import JSON_FILE, GateReport
 from leadwise.registry.load import BundledError
@@ -98,6 +98,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
         CandidateError: there is nothing that may be registered.
         PackagingError: the evaluation is of other weights, or what was brought along is damaged.
+        LimitsError: a limit names no metric.
         GateFailed: the version is registered and does not become champion.
         PromotionError: other registrations kept changing the champion meanwhile.
     """
@@ -105,6 +106,8 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
     rows = None
+    # Refused before anything is exported.
+    given_limits(parameters.gate)
     mlflow.set_tags(process_tag())
     # Another registration from this workspace would replace the package while it is logged.
     with file_lock(workspace / PACKAGE_FOLDER):
@@ -112,7 +115,6 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
             package = unpack_bundled(workspace / PACKAGE_FOLDER)
         else:
             store = open_store(workspace / "store")
-            # Refused before anything is exported.
             registered_name(asked, simulated=bool(store.manifest["simulated"]))
             package = build_package(parameters)
             rows = HeldOutRows.read(store)

@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +22,6 @@ from optuna.trial import FrozenTrial, TrialState
 from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
 
-SamplerName = Literal["tpe", "random"]
 Objective = Callable[[optuna.Trial], float | tuple[float, float]]
 DEFAULTS, REASON, FAILED, RETRY_OF = "defaults", "reason", "failed", "retry_of"
 """Attributes of a trial: it has the configured values; why it did not complete; whether it failed by itself; which lost
@@ -84,11 +83,13 @@ def open_study(
 ) -> optuna.Study:
     """Make a study or open it; its first trial has the configured values, whoever made it.
 
+    A tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023) proposes, several parameters at a time.
+
     Every worker draws with a seed of its own, made from the study's seed and how many have opened the study before:
     with one seed for all, two of them would try the same random values side by side, and so would one that goes on.
 
     Args:
-        name: of the study; its last part is the sampler's.
+        name: of the study.
         storage: where it is kept.
         pruner: stops trials that lag behind.
         directions: of each objective.
@@ -100,18 +101,12 @@ def open_study(
     )
     before = study.user_attrs.get(WORKERS, 0)
     study.set_user_attr(WORKERS, before + 1)
-    study.sampler = _sampler(name.rpartition("/")[2], int(np.random.SeedSequence((seed, before)).generate_state(1)[0]))
-    study.enqueue_trial(defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True)
-    return study
-
-
-def _sampler(name: str, seed: int) -> BaseSampler:
-    """``tpe`` (Bergstra et al. 2011; Watanabe 2023), several parameters drawn together, or ``random``."""
-    if name == "random":
-        return RandomSampler(seed)
+    own = int(np.random.SeedSequence((seed, before)).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True)
+        study.sampler = TPESampler(seed=own, multivariate=True, group=True)
+    study.enqueue_trial(defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True)
+    return study
 
 
 def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: float) -> None:
