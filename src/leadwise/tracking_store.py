@@ -102,44 +102,23 @@ def _require_there(name: str, folder: Path) -> None:
     import mlflow
 
     before = folder.parents[1]
+    if before.exists():
+        return
     file = sqlite_file(mlflow.get_tracking_uri())
-    here = file.parent if file is not None and (file.parent / ARTIFACTS).is_dir() else None
-    if not before.exists():
-        versions = _versions_below(before)
-        link = command_line("ln", "-s", str(here or "WHERE_IT_IS_NOW"), str(before), variables={})
-        raise TrackingStoreError(
-            f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
-            f"{f'The files of {versions} are looked for there too. ' if versions else ''}"
-            f"Let the old path lead to the new one:\n  {link}\n"
-            "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
-            "there again"
-        )
-    if here is not None and here != before.resolve() and (here / ARTIFACTS / folder.name).is_dir():
-        print(
-            f"experiment {name} keeps its files in {folder}, not beside the tracking store in {here}: the store was "
-            "copied from there",
-            file=sys.stderr,
-        )
+    here = str(file.parent) if file is not None and (file.parent / ARTIFACTS).is_dir() else "WHERE_IT_IS_NOW"
+    link = command_line("ln", "-s", here, str(before), variables={})
+    raise TrackingStoreError(
+        f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? The files "
+        f"of its registered versions are looked for there too. Let the old path lead to the new one:\n  {link}\n"
+        "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
+        "there again"
+    )
 
 
 def _local_folder(location: str) -> Path | None:
     if location.startswith("file:"):
         return Path(url2pathname(urlparse(location).path))
     return Path(location) if location.startswith("/") else None
-
-
-def _versions_below(folder: Path) -> str:
-    """The registered versions with an alias whose files are looked for below a folder."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    found = []
-    for model in client.search_registered_models():
-        for alias, version in sorted(model.aliases.items()):
-            files = _local_folder(client.get_model_version_download_uri(model.name, str(version)))
-            if files is not None and files.is_relative_to(folder):
-                found.append(f"{model.name} version {version} (@{alias})")
-    return ", ".join(found)
 
 
 def main() -> None:

@@ -36,9 +36,6 @@ def test_only_what_changed_is_run_again(checkout: "Checkout") -> None:
     assert sorted(reproduce(checkout)) == sorted(STAGES)
     assert reproduce(checkout) == []
 
-    checkout.set_parameters(bootstrap=120)
-    assert reproduce(checkout) == ["evaluate", "register"]
-
     with (checkout.folder / "src" / "leadwise" / "models" / "build.py").open("a") as networks:
         networks.write("# A change of the networks.\n")
     assert {"tune", "train"} <= changed(checkout)

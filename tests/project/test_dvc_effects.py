@@ -154,7 +154,7 @@ def test_a_version_is_registered_and_never_restored(project: Project) -> None:
 RELATIVE = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
 
 
-@pytest.mark.parametrize(("how", "given"), [("--temp", {}), ("--temp", RELATIVE), ("--queue", {})])
+@pytest.mark.parametrize(("how", "given"), [("--temp", RELATIVE), ("--queue", {})])
 def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(
     project: Project, how: str, given: dict[str, str]
 ) -> None:

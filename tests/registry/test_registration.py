@@ -208,7 +208,7 @@ def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Re
     assert description["networks"]["metadata"]["statements"] == []
 
 
-@pytest.mark.parametrize("name", ["leadwise", "Leadwise"])
+@pytest.mark.parametrize("name", ["Leadwise"])
 def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: str, name: str) -> None:
     import mlflow
 
