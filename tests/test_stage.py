@@ -18,7 +18,6 @@ from free_port import free_port
 from leadwise import stage
 from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import LeadwiseError
-from leadwise.models.spec import keras_backend
 from leadwise.stage import child_run, log_store, run_stage, stage_run
 from leadwise.tracking_server import RETRIES
 
@@ -186,16 +185,6 @@ def test_without_a_store_that_is_named_it_is_the_project_s_own(
     (run,) = client.search_runs([client.get_experiment_by_name("leadwise").experiment_id])
     assert run.info.status == "FINISHED"
     assert str(run.info.artifact_uri).startswith((copy / "mlruns").as_uri())
-
-
-def test_the_environment_alone_chooses_the_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    for given, expected in (("", "tensorflow"), ("torch", "torch")):
-        monkeypatch.setenv("KERAS_BACKEND", given)
-        assert keras_backend() == expected
-    monkeypatch.delenv("KERAS_BACKEND")
-    assert keras_backend() == "tensorflow"
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -200,16 +200,6 @@ def test_two_registrations_at_once_follow_one_another(new_model: NewModel, track
     assert not list(_lock("rivals").parent.glob(".*.lock"))
 
 
-def test_of_two_that_beat_only_the_old_champion_one_wins(new_model: NewModel, tracking: str, tmp_path: Path) -> None:
-    first, *rivals = new_model("one-wins", 3)
-    met = tmp_path / "met"
-    met.mkdir()
-    found = [ended(one) for one in [start(tracking, "one-wins", v, met, 2, first) for v in rivals]]
-    assert sorted(bool(one["passed"]) for one in found) == [False, True]
-    (winner,) = [one["version"] for one in found if one["passed"]]
-    assert champion_of("one-wins") == winner
-
-
 def test_nobody_moves_the_alias_while_another_holds_the_lock(
     new_model: NewModel, tracking: str, tmp_path: Path
 ) -> None:

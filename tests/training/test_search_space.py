@@ -55,12 +55,6 @@ def test_every_encoder_has_widths_of_its_own() -> None:
     assert space.config_values(drawn)["encoder-width"] == 64
 
 
-def test_what_matters_is_searched() -> None:
-    searched = set(space_of(configured_for("fusion_augmented")).described())
-    assert searched >= {"encoder", "encoder-width", "window-samples", "learning-rate", "weight-decay", "mixup"}
-    assert searched >= {"dropout-branch", "dropout-head", "feature-dropout", "amplitude-scale", "augment-prob"}
-
-
 def test_what_is_switched_off_or_does_not_apply_is_not_searched() -> None:
     plain = space_of(configured_for("fusion", statement_weight=0, weight_decay=0))
     assert not {"statement-weight", "weight-decay"} & plain.dimensions.keys()
