@@ -9,14 +9,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checks.validation import (
-    RESULTS_FILE,
-    ValidationFailed,
-    manifest_metrics,
-    validation_metrics,
-    validation_tags,
-    validation_warnings,
-)
+from leadwise.datasets.checks import validation
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
 from leadwise.reports.run_summaries import ingest_summary
@@ -47,8 +40,8 @@ def find_source(parameters: Parameters) -> Path:
 def log_report(folder: Path, manifest: Mapping[str, Any]) -> None:
     """What validation found: metrics, verdict, and every page of it."""
     write_validation_page(folder, manifest)
-    mlflow.log_metrics(validation_metrics(folder))
-    mlflow.set_tags(validation_tags(folder))
+    mlflow.log_metrics(validation.validation_metrics(folder))
+    mlflow.set_tags(validation.validation_tags(folder))
     log_folder(folder, "validation")
 
 
@@ -60,19 +53,19 @@ def work(parameters: Parameters) -> None:
         ingested = ingest(
             source, store, max_unreadable_share=asked.max_unreadable_share, rate=asked.rate, workers=asked.workers
         )
-    except ValidationFailed as failure:
+    except validation.ValidationFailed as failure:
         log_report(failure.report, {})
         raise
     manifest, unchanged = ingested.manifest, ingested.unchanged
-    mlflow.log_metrics(manifest_metrics(manifest))
+    mlflow.log_metrics(validation.manifest_metrics(manifest))
     mlflow.set_tag("ingest.unchanged", str(unchanged).lower())
     mlflow.log_artifact(str(store / MANIFEST_FILE))
     log_report(report, manifest)
     log_store(manifest, "ingestion")
-    checks = json.loads((report / RESULTS_FILE).read_text(encoding="utf-8"))
+    checks = json.loads((report / validation.RESULTS_FILE).read_text(encoding="utf-8"))
     ingest_summary(manifest, checks, unchanged=unchanged).log()
     what = "unchanged, nothing to do" if unchanged else f"ingested in {manifest['seconds']:.1f} s"
-    warnings = validation_warnings(report)
+    warnings = validation.validation_warnings(report)
     print("".join(f"warning: {line[:300]}\n" for line in warnings), end="")
     print(
         f"{store}: {what}: "

@@ -19,7 +19,7 @@ from leadwise import stage
 from leadwise.config import PROJECT_ROOT, load_parameters
 from leadwise.contract import LeadwiseError
 from leadwise.stage import child_run, log_store, run_stage, stage_run
-from leadwise.tracking_server import RETRIES
+from leadwise.tracking_store import RETRIES
 
 WORKERS = 4
 MANIFEST = {"source": "/data", "simulated": True, "digest": "0123456789abcdef", "release": "1.0.3"}

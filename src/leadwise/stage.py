@@ -24,8 +24,14 @@ from leadwise.extras import missing_extra
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
-from leadwise.tracking_server import gave_up_on, given_up, wait_briefly_for_server, wait_for_server
-from leadwise.tracking_store import make_tables, require_usable
+from leadwise.tracking_store import (
+    gave_up_on,
+    given_up,
+    make_tables,
+    require_usable,
+    wait_briefly_for_server,
+    wait_for_server,
+)
 
 if TYPE_CHECKING:
     import mlflow

@@ -17,7 +17,7 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
-PLUMBING |= {"leadwise.run_tags", "leadwise.tracking_server", "leadwise.stopping"}
+PLUMBING |= {"leadwise.run_tags", "leadwise.stopping"}
 PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}
 PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
 # The parameters know the names of the models.

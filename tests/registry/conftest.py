@@ -110,7 +110,6 @@ def gate_rows(simulated_store: Path) -> HeldOutRows:
     wrong = np.random.default_rng(3).random((RECORDS, 5)) < 1 / 12
     return replace(
         rows,
-        ecg_ids=rows.ecg_ids[:RECORDS],
         patients=rows.patients[:RECORDS],
         labels=((strength > np.median(strength, axis=0)) ^ wrong).astype(np.float64),
         signals=rows.signals[:RECORDS],

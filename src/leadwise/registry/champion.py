@@ -23,8 +23,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.smoke_test import RoundTripError, require_answer
 from leadwise.stage import FAILURE
-from leadwise.tracking_server import given_up
-from leadwise.tracking_store import sqlite_file
+from leadwise.tracking_store import given_up, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -33,8 +33,6 @@ class HeldOutRows:
 
     Attributes:
         digest: of the data.
-        simulated: whether they are simulated.
-        ecg_ids: ``(record,)``.
         patients: ``(record,)``.
         labels: ``(record, 5)`` of 0 and 1; all 0 where unlabelled.
         signals: ``(record, time, 12)`` int16 in microvolts.
@@ -42,8 +40,6 @@ class HeldOutRows:
     """
 
     digest: str
-    simulated: bool
-    ecg_ids: NDArray[np.int64]
     patients: NDArray[np.int64]
     labels: NDArray[np.float64]
     signals: NDArray[np.int16]
@@ -53,12 +49,9 @@ class HeldOutRows:
     def read(cls, store: Store) -> "HeldOutRows":
         """Every record of fold 10, which the evaluate stage has read already."""
         rows = store.rows("test")
-        records = store.records.iloc[rows]
         return cls(
             digest=store.manifest["digest"],
-            simulated=bool(store.manifest["simulated"]),
-            ecg_ids=records["ecg_id"].to_numpy(),
-            patients=records["patient_id"].to_numpy(),
+            patients=store.records["patient_id"].to_numpy()[rows],
             labels=store.labels()[rows].astype(np.float64),
             signals=store.signals[rows],
             facts=list(stored_facts(store, rows)),

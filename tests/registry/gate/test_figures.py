@@ -66,8 +66,6 @@ generator = np.random.default_rng(8)
 TRUTH = (generator.random((RECORDS, 5)) < 0.3).astype(float)
 ROWS = HeldOutRows(
     digest="d" * 64,
-    simulated=False,
-    ecg_ids=np.arange(RECORDS),
     patients=np.arange(RECORDS) // 2,
     labels=TRUTH,
     signals=np.zeros((RECORDS, 0, 12), np.int16),
@@ -118,9 +116,7 @@ def test_a_gain_elsewhere_does_not_pay_for_one_class_that_was_lost() -> None:
 
 
 def test_a_difference_that_so_few_rows_cannot_tell_fails() -> None:
-    few = replace(
-        ROWS, ecg_ids=ROWS.ecg_ids[:40], patients=ROWS.patients[:40], labels=TRUTH[:40], facts=ROWS.facts[:40]
-    )
+    few = replace(ROWS, patients=ROWS.patients[:40], labels=TRUTH[:40], facts=ROWS.facts[:40])
     one, other = answers(1.5, 1)[:40], answers(1.5, 2)[:40]
     facts = answers(8.0)[:40]
     macro = compared(served(one, facts), served(other, facts), few)[0]
