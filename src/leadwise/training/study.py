@@ -6,7 +6,8 @@ values under a new number, as is one that was interrupted.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,14 @@ class StudyStorageError(LeadwiseError):
     """The address of the storage is not understood, or nothing answers there."""
 
 
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Optuna calls heartbeats and grouped sampling experimental, each time anew."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
 def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
     """Open a storage whose trials give signs of life.
 
@@ -59,8 +68,7 @@ def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
     url = address or f"sqlite:///{file}"
     options = {"connect_args": {"timeout": WAIT_FOR_SQLITE_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        with warnings.catch_warnings(), file_lock(file):
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with _experimental(), file_lock(file):
             return RDBStorage(
                 url,
                 engine_kwargs=options,
@@ -102,8 +110,7 @@ def open_study(
     before = study.user_attrs.get(WORKERS, 0)
     study.set_user_attr(WORKERS, before + 1)
     own = int(np.random.SeedSequence((seed, before)).generate_state(1)[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with _experimental():
         study.sampler = TPESampler(seed=own, multivariate=True, group=True)
     study.enqueue_trial(defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True)
     return study
@@ -135,8 +142,7 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
             orderly = False
             raise
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with _experimental():
         # What is left of those that were killed, also where the study is complete.
         optuna.storages.fail_stale_trials(study)
     while len(study.get_trials(deepcopy=False, states=COUNTED)) < trials and time.monotonic() < until:
@@ -157,8 +163,7 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
 def try_again(study: optuna.Study, trial: FrozenTrial, most: int | None = MOST_RETRIES) -> None:
     """Put the values of a trial that did not come to its end in line, unless they were tried again so often before."""
     trial.user_attrs = {RETRY_OF: trial.number} | ({DEFAULTS: True} if DEFAULTS in trial.user_attrs else {})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with _experimental():
         RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
 
 

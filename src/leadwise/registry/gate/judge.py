@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as RequestParams
@@ -40,7 +39,7 @@ NO_DATA = "source=pretrained: there is no store, so no row to score"
 FILES = "files of the version"
 CLEAN_ENVIRONMENT = "answer in a clean environment"
 FEWEST_ANSWERED = 0.99
-"""Of the recordings of fold 10, in which a few are broken."""
+"""Share of the recordings of fold 10."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,8 @@ class Gate:
             asked: the parameters.
             seed: of the bootstrap.
         """
-        self.candidate = candidate
-        self.rows = rows
-        self.asked = asked
+        self.candidate, self.rows, self.asked, self.seed = candidate, rows, asked, seed
         self.limits = Limits.of(asked, candidate.package.dataset)
-        self.seed = seed
         self._champions: dict[str, Served | str] = {}
 
     def judge(self, champion: str | None) -> GateReport:
@@ -166,7 +162,7 @@ class Gate:
                 Check.not_made(answered, why, f"at least {FEWEST_ANSWERED:g}"),
                 Check.not_made("figures on fold 10", why + self._recorded()),
             ]
-        kept = answered_rows(served)
+        kept = np.isfinite(served.with_recording).all(axis=1)
         share = float(kept.mean()) if len(kept) else 0.0
         return [
             Check.at_least(answered, share, FEWEST_ANSWERED, "; ".join(served.refusals)),
@@ -224,11 +220,6 @@ def serve(uri: str, example: Mapping[str, Any], rows: HeldOutRows | None) -> Ser
         return serving_smoke_test(uri, example, rows)
     except RoundTripError as error:
         return str(error)
-
-
-def answered_rows(served: Served) -> NDArray[np.bool_]:
-    """``(record,)``: whether a recording was answered."""
-    return np.asarray(np.isfinite(served.with_recording).all(axis=1))
 
 
 def read_champion(name: str, version: str) -> Champion:
