@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.command_lines import command_line
@@ -29,9 +28,6 @@ from leadwise.registry.package import (
 )
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
-
-if TYPE_CHECKING:
-    pass
 
 REAL_NAME = PtbXl.model_name
 SIMULATED_NAME = Synthetic.model_name

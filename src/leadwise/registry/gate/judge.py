@@ -162,7 +162,7 @@ class Gate:
                 Check.not_made(answered, why, f"at least {FEWEST_ANSWERED:g}"),
                 Check.not_made("figures on fold 10", why + self._recorded()),
             ]
-        kept = np.isfinite(served.with_recording).all(axis=1)
+        kept = np.asarray(np.isfinite(served.with_recording).all(axis=1))
         share = float(kept.mean()) if len(kept) else 0.0
         return [
             Check.at_least(answered, share, FEWEST_ANSWERED, "; ".join(served.refusals)),
