@@ -10,6 +10,7 @@ from pickles import pickles_in
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
+from leadwise.datasets.base import dataset_named
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import alias_of
 from leadwise.registry.package import PackagingError
@@ -185,10 +186,10 @@ def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: 
 
 
 def test_the_name_follows_the_data_unless_another_is_asked_for() -> None:
-    assert registered_name("auto", simulated=False) == "leadwise"
-    assert registered_name("auto", simulated=True) == "leadwise-demo"
-    assert registered_name("mine", simulated=True) == "mine"
-    assert registered_name("leadwise", simulated=False) == "leadwise"
+    real, simulated = dataset_named("ptbxl"), dataset_named("synthetic")
+    assert registered_name("auto", real) == registered_name("leadwise", real) == "leadwise"
+    assert registered_name("auto", simulated) == "leadwise-demo"
+    assert registered_name("mine", simulated) == "mine"
 
 
 def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_package(

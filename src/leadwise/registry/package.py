@@ -119,18 +119,21 @@ class Package:
 
     @property
     def dataset(self) -> Dataset[Any]:
-        """The dataset that the weights come from, simulated or not; packages of before do not name it."""
-        named = dataset_named(self.description["data"].get("dataset", "ptbxl"))
-        return (
-            dataset_named("synthetic" if self.simulated else "ptbxl")
-            if named.about_patients == self.simulated
-            else named
-        )
+        """The dataset that the weights come from."""
+        return trained_on(self.description["data"], simulated=self.simulated)
 
     @property
     def network_files(self) -> dict[str, Path]:
         """The ONNX files by role."""
         return {role: self.folder / entry["file"] for role, entry in self.description["networks"].items()}
+
+
+def trained_on(data: Mapping[str, Any], *, simulated: bool) -> Dataset[Any]:
+    """The dataset that a manifest or ``model.json`` names; those of before name none, and the weights count for more."""
+    named = dataset_named(data.get("dataset", "ptbxl"))
+    if named.about_patients == simulated:
+        return dataset_named("synthetic" if simulated else "ptbxl")
+    return named
 
 
 def example_row() -> dict[str, Any]:

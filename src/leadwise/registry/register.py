@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.ptbxl import PtbXl
+from leadwise.datasets.base import Dataset, datasets
 from leadwise.datasets.store import open_store
-from leadwise.datasets.synthetic.dataset import Synthetic
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
 from leadwise.registry.gate.evidence import Inputs, given_limits
@@ -24,13 +24,12 @@ from leadwise.registry.package import (
     Package,
     log_package,
     served_requirements,
+    trained_on,
     unpack_bundled,
 )
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
-REAL_NAME = PtbXl.model_name
-SIMULATED_NAME = Synthetic.model_name
 REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"
 
@@ -111,10 +110,10 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
             package = unpack_bundled(workspace / PACKAGE_FOLDER)
         else:
             store = open_store(workspace / "store")
-            registered_name(asked, simulated=bool(store.manifest["simulated"]))
+            registered_name(asked, trained_on(store.manifest, simulated=bool(store.manifest["simulated"])))
             package = build_package(parameters)
             rows = HeldOutRows.read(store)
-        tidy_up(registered_name(asked, simulated=package.simulated), tell)
+        tidy_up(registered_name(asked, package.dataset), tell)
         candidate, registered = register_challenger(package, asked)
         write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
     gate = Gate(candidate, rows, parameters.gate, parameters.shared.seed)
@@ -148,7 +147,7 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
     import mlflow
 
     # By the weights, not by the store, which may hold other data by now.
-    name = registered_name(asked, simulated=package.simulated)
+    name = registered_name(asked, package.dataset)
     if problems := Inputs.read(package.folder).problems:
         raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
     requirements = served_requirements()
@@ -174,18 +173,19 @@ def _with_alias(registered: Registered, alias: str) -> Registered:
     return replace(registered, alias=alias, uri=uri)
 
 
-def registered_name(asked: str, *, simulated: bool) -> str:
+def registered_name(asked: str, dataset: Dataset[Any]) -> str:
     """The name in the registry: ``auto`` chooses by the data.
 
     Raises:
-        RegistrationError: simulated weights are to become ``leadwise``.
+        RegistrationError: weights that say nothing about patients are to have the name of those that do.
     """
     if asked == "auto":
-        return SIMULATED_NAME if simulated else REAL_NAME
-    if simulated and asked.casefold() == REAL_NAME:
+        return dataset.model_name
+    real = {one.model_name for one in datasets().values() if one.about_patients}
+    if not dataset.about_patients and asked.casefold() in real:
         raise RegistrationError(
-            f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {SIMULATED_NAME}, or "
-            "another name of yours"
+            f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {dataset.model_name}, "
+            "or another name of yours"
         )
     return asked
 
@@ -204,7 +204,7 @@ def name_to_roll_back(parameters: Parameters) -> str:
     except (OSError, ValueError, KeyError):
         raise RegistrationError(
             f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
-            f"model, such as registered-model={REAL_NAME}"
+            f"model, such as registered-model=leadwise"
         ) from None
 
 
