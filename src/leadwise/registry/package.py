@@ -129,7 +129,7 @@ class Package:
 
 
 def trained_on(data: Mapping[str, Any], *, simulated: bool) -> Dataset[Any]:
-    """The dataset that a manifest or ``model.json`` names; those of before name none, and the weights count for more."""
+    """The dataset that a manifest or ``model.json`` names; those of before name none; the weights count for more."""
     named = dataset_named(data.get("dataset", "ptbxl"))
     if named.about_patients == simulated:
         return dataset_named("synthetic" if simulated else "ptbxl")
