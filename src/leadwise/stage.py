@@ -152,17 +152,11 @@ def _made_for(stage: str) -> str | None:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        why = f"there is no such run in {os.environ['MLFLOW_TRACKING_URI']}"
     else:
-        if run.info.lifecycle_stage != "active":
-            why = "that run is deleted"
-        elif run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT) != stage:
-            why = "`mlflow run` did not make that run for this stage"
-        elif run.info.status != "RUNNING" or "stage" in run.data.tags:
-            why = "that run holds a stage already"
-        else:
+        made = run.info.lifecycle_stage == "active" and run.info.status == "RUNNING"
+        if made and run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT) == stage and "stage" not in run.data.tags:
             return run_id
-    _say_ignored(stage, "MLFLOW_RUN_ID", run_id, f"{why}; the stage has a run of its own")
+    _say_ignored(stage, "MLFLOW_RUN_ID", run_id, "`mlflow run` has made no such run for this stage, which has its own")
     return None
 
 
