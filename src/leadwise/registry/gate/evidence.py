@@ -137,7 +137,8 @@ def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64]
         name = _title(metric, label)
         value, check = float(figures[name]), Check.at_most if metric.higher_is_better is False else Check.at_least
         if math.isnan(value):
-            lacking = [one for one in ([label] if label else SUPERCLASSES) if math.isnan(figures[_title(metric, one)])]
+            classes = [label] if label else SUPERCLASSES if metric.per_class else []
+            lacking = [one for one in classes if math.isnan(figures[_title(metric, one)])]
             why = "; ".join(f"{one} has {metric.reason(positives[one], len(labels))}" for one in lacking)
             allowed = check(name, value, limit).allowed
             found.append(Check(name, "undefined", allowed, None if limits.simulated else False, why))
