@@ -130,6 +130,10 @@ def test_a_change_of_the_named_configuration_is_noticed(project: Project) -> Non
     assert "train" in project.repro()
     project.set("params.yaml", evaluate={"bootstrap": 777})
     assert project.changed() == {"evaluate"}
+    config = project.folder / "src" / "leadwise" / "config.py"
+    text = config.read_text().replace("trials: Count = 40", "trials: Count = 41")
+    config.write_text(text.replace("trials per model", "trials of each model"))
+    assert project.changed() == {"evaluate", "tune"}, "a default counts, what is said of it does not"
 
 
 def test_a_version_is_registered_and_never_restored(project: Project) -> None:
