@@ -115,7 +115,7 @@ def environment(tmp_path: Path) -> Path:
     for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
         (folder / name).touch()
         os.utime(folder / name, (0, 0))
-    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", ".venv"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", ".venv"], cwd=folder, check=True)
     for stamp in ("packages", "leadwise", "dev"):
         (folder / ".venv" / f".{stamp}").touch()
     return folder
