@@ -139,11 +139,12 @@ def test_a_change_of_the_named_configuration_is_noticed(project: Project) -> Non
 def test_a_version_is_registered_and_never_restored(project: Project) -> None:
     registered = project.folder / "workspace" / "simulated" / "registered.json"
     project.repro()
-    for margin in (500, 250):
-        project.set("params.yaml", gate={"memory-mib": margin})
-        assert project.repro() == ["register"]
-        assert str(margin) in registered.read_text()
+    parameters = project.folder / "pipelines" / "params.yaml"
+    before = parameters.read_text()
     project.set("params.yaml", gate={"memory-mib": 500})
+    assert project.repro() == ["register"]
+    assert "500.0" in registered.read_text()
+    parameters.write_text(before)
     assert project.repro() == ["register"], "DVC has seen this run before"
     project.set("params.yaml", evaluate={"bootstrap": 777})
     assert project.repro() == ["evaluate", "register"]

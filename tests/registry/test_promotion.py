@@ -131,12 +131,6 @@ def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versio
     client = mlflow.MlflowClient()
     assert roll_back("fallen") == (third, second)
     files = Path(client.get_model_version_download_uri("fallen", first).removeprefix("file://"))
-    network = files / "artifacts" / "fusion.onnx"
-    whole = network.read_bytes()
-    network.write_bytes(whole[:100])
-    with pytest.raises(PromotionError, match=f"version {second} followed version {first}, which does not answer"):
-        roll_back("fallen")
-    network.write_bytes(whole)
     away = files.rename(files.with_name("moved away"))
     with pytest.raises(
         PromotionError, match=rf"version {first}, which does not answer \(.*nothing is rolled back"

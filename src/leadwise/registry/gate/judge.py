@@ -123,7 +123,8 @@ class Gate:
             return Check.not_made(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
         try:
             with clean_environment(requirements) as python:
-                served = serving_smoke_test(self.candidate.uri, self.candidate.package.example, python=python)
+                example = self.candidate.package.example
+                served = serving_smoke_test(self.candidate.uri, example, python=python, repeats=1)
         except (InstallationError, RoundTripError) as error:
             return Check(CLEAN_ENVIRONMENT, "no answer", "the package's answer", False, str(error))
         return self._same_answer(CLEAN_ENVIRONMENT, served)
