@@ -9,15 +9,8 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checks.validation import (
-    RESULTS_FILE,
-    ValidationFailed,
-    manifest_metrics,
-    validation_metrics,
-    validation_tags,
-    validation_warnings,
-)
-from leadwise.datasets.ingest import Ingested, ingest
+from leadwise.datasets.checks import validation
+from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
 from leadwise.reports.run_summaries import ingest_summary
 from leadwise.reports.validation_page import write_validation_page
@@ -44,45 +37,40 @@ def find_source(parameters: Parameters) -> Path:
     return source
 
 
-def log_outcome(ingested: Ingested) -> None:
-    """Metrics, manifest and validation report of the run."""
-    manifest = ingested.manifest
-    mlflow.log_metrics(manifest_metrics(manifest))
-    mlflow.set_tag("ingest.unchanged", str(ingested.unchanged).lower())
-    mlflow.log_artifact(str(ingested.folder / MANIFEST_FILE))
-    log_report(ingested.folder / VALIDATION_FOLDER, manifest)
-    log_store(manifest, "ingestion")
-    checks = json.loads((ingested.folder / VALIDATION_FOLDER / RESULTS_FILE).read_text(encoding="utf-8"))
-    ingest_summary(manifest, checks, unchanged=ingested.unchanged).log()
-
-
 def log_report(folder: Path, manifest: Mapping[str, Any]) -> None:
     """What validation found: metrics, verdict, and every page of it."""
     write_validation_page(folder, manifest)
-    mlflow.log_metrics(validation_metrics(folder))
-    mlflow.set_tags(validation_tags(folder))
+    mlflow.log_metrics(validation.validation_metrics(folder))
+    mlflow.set_tags(validation.validation_tags(folder))
     log_folder(folder, "validation")
 
 
 def work(parameters: Parameters) -> None:
     """Write ``<workspace>/store`` from the source."""
     asked, store = parameters.ingest, parameters.shared.workspace / "store"
-    unreadable = asked.max_unreadable_share
+    source, report = find_source(parameters), store / VALIDATION_FOLDER
     try:
         ingested = ingest(
-            find_source(parameters), store, max_unreadable_share=unreadable, rate=asked.rate, workers=asked.workers
+            source, store, max_unreadable_share=asked.max_unreadable_share, rate=asked.rate, workers=asked.workers
         )
-    except ValidationFailed as failure:
+    except validation.ValidationFailed as failure:
         log_report(failure.report, {})
         raise
-    log_outcome(ingested)
-    manifest = ingested.manifest
-    what = "unchanged, nothing to do" if ingested.unchanged else f"ingested in {manifest['seconds']:.1f} s"
-    warnings = validation_warnings(store / VALIDATION_FOLDER)
+    manifest, unchanged = ingested.manifest, ingested.unchanged
+    mlflow.log_metrics(validation.manifest_metrics(manifest))
+    mlflow.set_tag("ingest.unchanged", str(unchanged).lower())
+    mlflow.log_artifact(str(store / MANIFEST_FILE))
+    log_report(report, manifest)
+    log_store(manifest, "ingestion")
+    checks = json.loads((report / validation.RESULTS_FILE).read_text(encoding="utf-8"))
+    ingest_summary(manifest, checks, unchanged=unchanged).log()
+    what = "unchanged, nothing to do" if unchanged else f"ingested in {manifest['seconds']:.1f} s"
+    warnings = validation.validation_warnings(report)
     print("".join(f"warning: {line[:300]}\n" for line in warnings), end="")
     print(
-        f"{store}: {what}: {manifest['records']:,} records of {manifest['patients']:,} patients, "
-        f"release {manifest['release']}, {len(warnings)} validation warnings, digest {manifest['digest'][:12]}"
+        f"{store}: {what}: "
+        f"{manifest['records']:,} records of {manifest['patients']:,} patients, release {manifest['release']}, "
+        f"{len(warnings)} validation warnings, digest {manifest['digest'][:12]}"
     )
 
 

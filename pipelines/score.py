@@ -24,7 +24,6 @@ def work(parameters: Parameters) -> None:
             package,
             policy=section.policy or None,
             workers=section.workers,
-            part_records=section.part_records,
             hints={name: value for name, value in hints.items() if value is not None},
         )
     mlflow.log_metrics({"score/records": done.records, "score/errors": done.errors, "score/scored_now": done.scored})

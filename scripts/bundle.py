@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from leadwise.code_version import commit
 from leadwise.contract import LeadwiseError
+from leadwise.run_tags import commit
 
 
 def bundle_workspace(workspace: Path, command: str, destination: Path | None = None, trained_by: str = "") -> None:

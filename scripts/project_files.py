@@ -1,7 +1,7 @@
 """Write the files that repeat what another file says: conda.yaml, pages of docs/, deploy/.
 
-``leadwise.config`` names the parameters, ``pipelines/params.yaml`` holds their defaults, ``requirements.lock`` the
-versions, ``src/leadwise/datasets/checks/suites`` the checks. ``make files`` writes the files from them; ``--check``
+``leadwise.config`` describes the parameters, ``requirements.lock`` holds the versions,
+``src/leadwise/datasets/checks/suites`` the checks. ``make files`` writes the files from them; ``--check``
 only compares, and ends with status 1 if one of them is out of date.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
-from leadwise.config import ENTRY_POINTS, PARAMS_FILE, PROJECT_ROOT, Parameters, section_fields
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
 from leadwise.datasets.checks.expectations import suites_as_markdown
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
@@ -57,15 +57,16 @@ def conda_environment() -> str:
 
 def parameter_table() -> str:
     """docs/parameters.md: every parameter with its default, what it may be, and who takes it."""
-    defaults = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    defaults = Parameters().model_dump(mode="json", by_alias=True)
     lines = [
         "# Parameters",
         "",
-        f"<!-- {NOTICE.format(sources='src/leadwise/config.py and pipelines/params.yaml')} -->",
+        f"<!-- {NOTICE.format(sources='src/leadwise/config.py')} -->",
         "",
-        "A parameter has one name everywhere: `learning-rate` in `pipelines/params.yaml`, which alone holds the"
-        " defaults, in `mlflow run . -P learning-rate=0.01`, and in"
-        " `python pipelines/train.py --learning-rate 0.01`.",
+        "A parameter has one name everywhere: `learning-rate` in `mlflow run . -P learning-rate=0.01`, in"
+        " `python pipelines/train.py --learning-rate 0.01`, and in its section of `pipelines/params.yaml`, where a"
+        " project keeps what it sets for itself. What the gate asks of the figures stands with each dataset"
+        " ([promotion](promotion.md)).",
         "",
         "| entry point | takes the parameters of | does |",
         "|---|---|---|",
@@ -77,7 +78,7 @@ def parameter_table() -> str:
         lines += ["", f"## {section}", "", "| parameter | default | allowed | meaning |", "|---|---|---|---|"]
         for name, schema in schemas.items():
             default = yaml.safe_dump(defaults[section][name], default_flow_style=True).removesuffix("...\n").strip()
-            cells = f"`{name}`", f"`{default}`", allowed(schema), schema["description"]
+            cells = f"`{name}`", f"`{default}`", allowed(schema), " ".join(schema["description"].split())
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -117,12 +118,12 @@ def pins(lock: str) -> Iterator[str]:
 
 
 def sections(entry_point: str) -> list[str]:
-    """The sections of params.yaml whose parameters an entry point takes."""
+    """The sections whose parameters an entry point takes."""
     return list(dict.fromkeys(section for section, _, _ in section_fields(entry_point).values()))
 
 
 def section_schemas() -> dict[str, dict[str, dict[str, Any]]]:
-    """Section of params.yaml -> parameter -> its JSON schema, in the order of the configuration."""
+    """Section -> parameter -> its JSON schema, in the order of the configuration."""
     schema = Parameters.model_json_schema(by_alias=True)
     return {
         section: schema["$defs"][reference["$ref"].rsplit("/", 1)[-1]]["properties"]

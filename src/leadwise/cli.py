@@ -4,10 +4,10 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from leadwise import __version__
 
@@ -101,34 +101,28 @@ def build_parser() -> argparse.ArgumentParser:
 
     Its result is printed, unless it is a whole number: then it has printed all there is, and this is the exit status.
     """
-    parser = argparse.ArgumentParser(
+    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+
+    whole = argparse.ArgumentParser(
         prog="leadwise",
         description="12-lead ECGs to calibrated probabilities. For research and education only, no medical device.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"leadwise {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_download(commands)
-    _add_simulate(commands)
-    _add_predict(commands)
-    _add_plot(commands)
-    _add_score(commands)
-    _add_app(commands)
-    _add_serve(commands)
-    return parser
+    whole.add_argument("--version", action="version", version=f"leadwise {__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-
-def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+    def command(run: Callable[[argparse.Namespace], object], **texts: Any) -> argparse.ArgumentParser:
+        found = commands.add_parser(run.__name__.removeprefix("_"), allow_abbrev=False, **texts)
+        found.set_defaults(run=run, parser=found)
+        return found
 
     newest = next(iter(RELEASES))
-    parser = commands.add_parser(
-        "download",
+    parser = command(
+        _download,
         help="bring PTB-XL from PhysioNet, or out of a zip archive; goes on where it stopped",
         description=_DOWNLOAD,
         epilog="\n- ".join([f"PTB-XL is under {LICENCE}. Whoever uses it cites:", CITATIONS[newest], *PAPERS]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("dest", metavar="DEST", type=Path, help="folder of the tree: new, empty or a PTB-XL tree")
     parser.add_argument("--from-zip", metavar="FILE", type=Path, help="unpack PhysioNet's zip archive; no network")
@@ -142,7 +136,100 @@ def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "(default: PhysioNet, then its mirror on S3)",
     )
     parser.add_argument("--jobs", metavar="N", type=int, help="files fetched at a time, up to 64 (default: 16)")
-    parser.set_defaults(run=_download, parser=parser)
+
+    parser = command(
+        _simulate,
+        help="write a simulated PTB-XL tree",
+        description="Write a simulated PTB-XL tree (100 Hz part) in PhysioNet's layout: a physics toy, no patients.",
+    )
+    parser.add_argument("dest", metavar="DEST", type=Path, help="folder of the tree; nothing else is overwritten")
+    parser.add_argument("--patients", metavar="N", type=int, help="number of patients (see docs/parameters.md)")
+    parser.add_argument("--seed", metavar="S", type=int, help="same seed, same bytes (see docs/parameters.md)")
+
+    parser = command(
+        _predict,
+        help="say what the champion makes of ECG files of any format",
+        description="Read ECG files (docs/formats.md lists the formats), say what "
+        "was understood of each, and what the champion makes of it. Without --url the champion of the registry in use "
+        "answers, or the package that Leadwise brings along. Facts about the patient count more than those in a file.",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one recording each; of WFDB the header")
+    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument(
+        "--explain", metavar="CLASS", action="append", default=[], help="say why; NORM, MI, STTC, CD, HYP; repeatable"
+    )
+    parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the one recording: .png, .pdf or .svg")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    facts = parser.add_argument_group("the patient, of every file")
+    facts.add_argument("--age", metavar="YEARS", type=float)
+    facts.add_argument("--sex", choices=("male", "female"))
+    facts.add_argument("--height-cm", metavar="CM", type=float)
+    facts.add_argument("--weight-kg", metavar="KG", type=float)
+    facts.add_argument("--pacemaker", action="store_true", default=None)
+    _add_hints(parser)
+
+    parser = command(
+        _plot,
+        help="draw an ECG file of any format on paper",
+        description="Draw ten seconds of an ECG file (docs/formats.md lists the formats) on "
+        "paper, 25 mm/s and 10 mm/mV. PDF and SVG are true to scale when printed at 100 %.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="one recording; of WFDB the header")
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=".png, .pdf or .svg")
+    parser.add_argument(
+        "--start", metavar="S", type=float, default=0.0, help="the first of the ten seconds (default: 0)"
+    )
+    _add_hints(parser)
+
+    parser = command(
+        _score,
+        help="score a folder or table of recordings to a Parquet table of answers",
+        description="Score the recordings of a folder, or of a CSV or Parquet table of their files with facts about "
+        "the patients, to a Parquet table of answers. After an interruption the same command goes on where it stopped.",
+    )
+    parser.add_argument("input", metavar="INPUT", type=Path, help="a folder, or a table of files")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="the table to write: a .parquet file")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes (default: one per processor)")
+    _add_hints(parser)
+
+    parser = command(
+        _app,
+        help="open the page: an ECG in, its picture, the answer and why",
+        description="Open the page in a browser, until Ctrl-C. The champion of the registry in use answers, else the "
+        "package that Leadwise brings along, else the champion trained on simulated data.",
+    )
+    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
+    parser.add_argument("--port", metavar="N", type=int, help="see docs/parameters.md")
+    parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in")
+
+    parser = command(
+        _serve,
+        help="answer over REST, until Ctrl-C",
+        description="Answer POST /invocations with a registered model, until Ctrl-C: MLflow's scoring server, as "
+        "`mlflow models serve --env-manager local` starts it, but sooner and without a second process that waits.",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        default="models:/leadwise@champion",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, pretrained, or the folder of a logged model "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--port", metavar="N", type=int, default=5001, help="default: %(default)s")
+    parser.add_argument(
+        "--address",
+        metavar="IP",
+        default="127.0.0.1",
+        help="to listen at; 0.0.0.0: let others in (default: %(default)s)",
+    )
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes (default: %(default)s)")
+    return whole
 
 
 def _download(options: argparse.Namespace) -> str:
@@ -188,19 +275,6 @@ def _stopped_cleanly() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "simulate",
-        help="write a simulated PTB-XL tree",
-        description="Write a simulated PTB-XL tree (100 Hz part) in PhysioNet's layout: a physics toy, no patients.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("dest", metavar="DEST", type=Path, help="folder of the tree; nothing else is overwritten")
-    parser.add_argument("--patients", metavar="N", type=int, help="number of patients (default: params.yaml)")
-    parser.add_argument("--seed", metavar="S", type=int, help="same seed, same bytes (default: params.yaml)")
-    parser.set_defaults(run=_simulate)
-
-
 def _simulate(options: argparse.Namespace) -> Path:
     from leadwise.datasets.synthetic import write_simulated_tree
 
@@ -212,34 +286,6 @@ def _simulate(options: argparse.Namespace) -> Path:
         patients = defaults.simulate.patients if patients is None else patients
         seed = defaults.shared.seed if seed is None else seed
     return write_simulated_tree(options.dest, patients=patients, seed=seed)
-
-
-def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="say what the champion makes of ECG files of any format",
-        description="Read ECG files (docs/formats.md lists the formats), say what "
-        "was understood of each, and what the champion makes of it. Without --url the champion of the registry in use "
-        "answers, or the package that Leadwise brings along. Facts about the patient count more than those in a file.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one recording each; of WFDB the header")
-    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
-    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
-    parser.add_argument(
-        "--explain", metavar="CLASS", action="append", default=[], help="say why; NORM, MI, STTC, CD, HYP; repeatable"
-    )
-    parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the one recording: .png, .pdf or .svg")
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
-    facts = parser.add_argument_group("the patient, of every file")
-    facts.add_argument("--age", metavar="YEARS", type=float)
-    facts.add_argument("--sex", choices=("male", "female"))
-    facts.add_argument("--height-cm", metavar="CM", type=float)
-    facts.add_argument("--weight-kg", metavar="KG", type=float)
-    facts.add_argument("--pacemaker", action="store_true", default=None)
-    _add_hints(parser)
-    parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -260,23 +306,6 @@ def _predict(options: argparse.Namespace) -> int:
         sys.stdout,
         sys.stderr,
     )
-
-
-def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "plot",
-        help="draw an ECG file of any format on paper",
-        description="Draw ten seconds of an ECG file (docs/formats.md lists the formats) on "
-        "paper, 25 mm/s and 10 mm/mV. PDF and SVG are true to scale when printed at 100 %.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help="one recording; of WFDB the header")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=".png, .pdf or .svg")
-    parser.add_argument(
-        "--start", metavar="S", type=float, default=0.0, help="the first of the ten seconds (default: 0)"
-    )
-    _add_hints(parser)
-    parser.set_defaults(run=_plot)
 
 
 def _add_hints(parser: argparse.ArgumentParser) -> None:
@@ -305,23 +334,6 @@ def _plot(options: argparse.Namespace) -> Path:
     return plot_file(options.file, options.output, start_s=options.start, hints=_hints(options))
 
 
-def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "score",
-        help="score a folder or table of recordings to a Parquet table of answers",
-        description="Score the recordings of a folder, or of a CSV or Parquet table of their files with facts about "
-        "the patients, to a Parquet table of answers. After an interruption the same command goes on where it stopped.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("input", metavar="INPUT", type=Path, help="a folder, or a table of files")
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="the table to write: a .parquet file")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
-    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
-    parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes (default: one per processor)")
-    _add_hints(parser)
-    parser.set_defaults(run=_score, parser=parser)
-
-
 def _score(options: argparse.Namespace) -> str:
     if options.workers < 0:
         options.parser.error(f"--workers: received {options.workers}; 0 or more is needed")
@@ -340,22 +352,6 @@ def _score(options: argparse.Namespace) -> str:
     return f"{done.file.resolve()}: {done.records:,} records, {done.errors:,} of them with an error; answered by {name}"
 
 
-def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "app",
-        help="open the page: an ECG in, its picture, the answer and why",
-        description="Open the page in a browser, until Ctrl-C. The champion of the registry in use answers, else the "
-        "package that Leadwise brings along, else the champion trained on simulated data.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--url", metavar="URL", help="ask this scoring server")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
-    parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
-    parser.add_argument("--port", metavar="N", type=int, help="default: params.yaml")
-    parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in (default: params.yaml)")
-    parser.set_defaults(run=_app)
-
-
 def _app(options: argparse.Namespace) -> None:
     from leadwise.app.settings import Settings, launch
 
@@ -367,32 +363,6 @@ def _app(options: argparse.Namespace) -> None:
         port = defaults.port if port is None else port
         address = defaults.address if address is None else address
     launch(Settings(options.url or "", options.model or "", options.tree or ""), port, address)
-
-
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="answer over REST, until Ctrl-C",
-        description="Answer POST /invocations with a registered model, until Ctrl-C: MLflow's scoring server, as "
-        "`mlflow models serve --env-manager local` starts it, but sooner and without a second process that waits.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--model",
-        metavar="URI",
-        default="models:/leadwise@champion",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, pretrained, or the folder of a logged model "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--port", metavar="N", type=int, default=5001, help="default: %(default)s")
-    parser.add_argument(
-        "--address",
-        metavar="IP",
-        default="127.0.0.1",
-        help="to listen at; 0.0.0.0: let others in (default: %(default)s)",
-    )
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes (default: %(default)s)")
-    parser.set_defaults(run=_serve, parser=parser)
 
 
 def _serve(options: argparse.Namespace) -> None:

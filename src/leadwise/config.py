@@ -1,11 +1,13 @@
-"""The parameters of every entry point: read from ``pipelines/params.yaml``, overridden by name, checked, frozen.
+"""The parameters of every entry point: type, range, default and meaning of each; overridden by name, checked, frozen.
 
-A parameter has one name everywhere: ``learning-rate`` in params.yaml, for `mlflow run` (``-P learning-rate=0.01``) and
-on a script's command line (``--learning-rate 0.01``); ``learning_rate`` where Python needs an identifier.
+A parameter has one name everywhere: ``learning-rate`` for `mlflow run` (``-P learning-rate=0.01``), on a script's
+command line (``--learning-rate 0.01``) and in ``pipelines/params.yaml``, where a project keeps what it sets for itself;
+``learning_rate`` where Python needs an identifier. DVC reads the defaults from this file too: those that decide a
+result are literals.
 """
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,18 +27,23 @@ from leadwise.models.spec import ALL, MODELS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _CHECKOUT = PROJECT_ROOT / "pipelines"
-PARAMS_FILE = (_CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent) / "params.yaml"
-"""In a checkout that of ``pipelines``; a wheel has a copy of it beside the code."""
+PARAMS_FILE = _CHECKOUT / "params.yaml"
+"""What differs from the defaults in this checkout; an installed package has none."""
 
 COPIES = (".dvc", "tmp", "exps")
 """Below these folders of a project DVC makes copies of it, for experiments that do not run in the project itself."""
 
-CONFIGURATIONS = PARAMS_FILE.parent / "configurations"
-"""Named sets of values that replace some of params.yaml."""
+CONFIGURATIONS = (_CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent) / "configurations"
+"""Named sets of values that replace defaults; a wheel has a copy of them beside the code."""
 
-Monitor = Literal["val/macro_auroc", "val/binary_accuracy"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Beta = Annotated[float, Field(ge=0, le=2)]
+Count = Annotated[int, Field(ge=1)]
+Window = Annotated[int, Field(ge=100, le=1000)]
+Workers = Annotated[int, Field(ge=0, le=1024)]
+ByMetric = Annotated[str, Field(pattern=r"^([a-z0-9_/]+:\d+(\.\d+)?(,|$))*$")]
+"""``macro_auroc:0.9,ece:0.05``; the gate knows the names."""
 IngestRate = Annotated[StoredRate, BeforeValidator(lambda value: int(value) if str(value).isdecimal() else value)]
 """A command line knows text only, and a ``Literal`` of numbers takes no text."""
 
@@ -44,9 +51,13 @@ RENAMED: Mapping[str, str] = {
     "gain": "amplitude-scale",
     "metadata-dropout": "feature-dropout",
     "disturbed-share": "augment-prob",
-    "silent-leads": "lead-dropout",
+    "floor-macro-auroc": "limits=macro_auroc:...",
+    "floor-class-auroc": "limits=auroc:...",
+    "highest-ece": "limits=ece:...",
+    "margin-macro-auroc": "margins=macro_auroc:...",
+    "margin-class-auroc": "margins=auroc:...",
 }
-"""Parameters by the names that they had before."""
+"""Parameters by the names that they had before, ``simulated-`` before them or not."""
 
 
 def _known_model(name: str) -> str:
@@ -76,101 +87,132 @@ def _kebab(name: str) -> str:
 
 
 class Section(BaseModel):
-    """One section of params.yaml: frozen, and an unknown key is an error."""
+    """One section of the parameters: frozen, and an unknown key is an error. What stands below a field describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=_kebab,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
 
 
 class Shared(Section):
     """What more than one stage needs."""
 
-    configuration: Literal["default", "demo", "original"] = Field(
-        description="named values that replace some of params.yaml; demo: small, for simulated data; original: the "
-        "networks that Leadwise grew from"
-    )
-    workspace: Path = Field(description="folder for everything the stages write")
-    feature_set: FeatureSet = Field(description="clinical (served) or original (leaks the diagnosis)")
-    monitor: Monitor = Field(description="validation metric that picks epoch, trial and champion")
-    seed: int = Field(ge=0, lt=2**31, description="seed of everything random")
+    configuration: Literal["default", "demo", "original"] = "default"
+    """named values that replace defaults; demo: small, for simulated data; original: the networks that Leadwise grew
+    from"""
+    workspace: Path = Path("workspace/simulated")
+    """folder for everything the stages write"""
+    feature_set: FeatureSet = "clinical"
+    """clinical (served) or original (leaks the diagnosis)"""
+    monitor: Literal["val/macro_auroc", "val/binary_accuracy"] = "val/macro_auroc"
+    """validation metric that picks epoch, trial and champion"""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 20
+    """seed of everything random"""
 
 
 class Simulate(Section):
     """The simulated PTB-XL tree."""
 
-    tree: Path = Field(description="where the simulated PTB-XL is written")
-    patients: int = Field(ge=300, le=100_000, description="simulated patients; some have several records")
+    tree: Path = Path("data/simulated")
+    """where the simulated PTB-XL is written"""
+    patients: Annotated[int, Field(ge=300, le=100_000)] = 600
+    """simulated patients; some have several records"""
 
 
 class Ingest(Section):
     """From a PTB-XL tree to the store."""
 
-    source: Path = Field(description="a PTB-XL tree; simulate's tree is written first")
-    rate: IngestRate = Field(description="sampling rate in Hz of the waveforms to read: 100 or 500; models take 100")
-    workers: int = Field(ge=0, le=1024, description="processes that read; 0: one per processor")
-    max_unreadable_share: Share = Field(description="share of unreadable records above which ingestion stops")
+    source: Path = Path("data/simulated")
+    """a PTB-XL tree; simulate's tree is written first"""
+    rate: IngestRate = 100
+    """sampling rate in Hz of the waveforms to read: 100 or 500; models take 100"""
+    workers: Workers = 0
+    """processes that read; 0: one per processor"""
+    max_unreadable_share: Share = 0.001
+    """share of unreadable records above which ingestion stops"""
 
 
 class Tune(Section):
     """The Optuna study of each model."""
 
-    trials: int = Field(ge=1, description="trials per model, all workers of the study together")
-    timeout_min: float = Field(gt=0, description="minutes per model and worker; a trial that has begun is ended")
-    tune_epochs: int = Field(ge=1, description="epochs of a trial that is not pruned; its schedule spans them")
-    tune_share: float = Field(gt=0, le=1, description="share of the training records that a trial is trained on")
-    sampler: Literal["tpe", "random"] = Field(
-        description="who proposes values: tpe learns from earlier trials; random, to be laid beside it, does not"
-    )
-    objectives: Literal["score", "score_and_cost"] = Field(
-        description="score: the monitored metric; score_and_cost: that and the multiply-adds of one answer"
-    )
-    study_storage: str = Field(
-        description="where the study is kept: an address of SQLAlchemy; empty: SQLite in the workspace"
-    )
-    lost_after_s: int = Field(
-        ge=5, le=86_400, description="seconds without a sign of life after which another worker tries a trial again"
-    )
+    trials: Count = 40
+    """trials per model, all workers of the study together"""
+    timeout_min: Annotated[float, Field(gt=0)] = 60
+    """minutes per model and worker; a trial that has begun is ended"""
+    tune_epochs: Count = 12
+    """epochs of a trial that is not pruned; its schedule spans them"""
+    tune_share: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """share of the training records that a trial is trained on"""
+    objectives: Literal["score", "score_and_cost"] = "score"
+    """score: the monitored metric; score_and_cost: that and the multiply-adds of one answer"""
+    study_storage: str = ""
+    """where the study is kept: an address of SQLAlchemy; empty: SQLite in the workspace"""
+    lost_after_s: Annotated[int, Field(ge=5, le=86_400)] = 60
+    """seconds without a sign of life after which another worker tries a trial again"""
 
 
 class Train(Section):
-    """The models and how they are fitted."""
+    """The models and how they are fitted. Values of so many digits are what tuning found (docs/tuning.md)."""
 
-    model: AskedModel = Field(description="which model, or all")
-    use_tuned: bool = Field(description="take the parameters that the tune stage found")
-    learning_rate: float = Field(gt=0, le=1, description="highest learning rate of AdamW")
-    schedule: Literal["one_cycle", "cosine", "constant"] = Field(description="learning rate over the epochs")
-    weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay; 0: plain Adam")
-    ema_epochs: float = Field(ge=0, le=100, description="epochs over which weights are averaged; 0: not at all")
-    batch_size: int = Field(ge=1, le=4096, description="records per batch")
-    precision: Literal["auto", Precision] = Field(
-        description="fusion models: of the arithmetic in training; bfloat16 keeps the weights in float32; auto: "
-        "bfloat16 where the processor has it (avx512_bf16, amx_bf16), float32 elsewhere"
-    )
-    epochs_metadata: int = Field(ge=1, description="most epochs of the metadata model")
-    epochs_fusion: int = Field(ge=1, description="most epochs of the fusion models")
-    patience_metadata: int = Field(ge=1, description="epochs without gain before the metadata model stops")
-    patience_fusion: int = Field(ge=1, description="epochs without gain before a fusion model stops")
-    encoder: EncoderName = Field(description="what reads the recording")
-    encoder_width: int = Field(ge=4, le=1024, description="channels of the encoder, in its own units")
-    head: HeadName = Field(description="before the logits: linear (nothing) or dense (the original's two layers)")
-    statement_weight: float = Field(
-        ge=0, le=100, description="weight of the loss on the 71 statements; 0: no such output"
-    )
-    dropout_branch: Rate = Field(description="drop-out of the metadata branch")
-    dropout_head: Rate = Field(description="drop-out after the encoder and in the dense head")
-    feature_dropout: Rate = Field(description="share of training records whose clinical features are dropped")
-    window_samples: int = Field(ge=100, le=1000, description="fusion: samples of one random window")
-    window_samples_augmented: int = Field(ge=100, le=1000, description="fusion_augmented: samples of one random window")
-    amplitude_scale: Rate = Field(description="fusion models: amplitudes vary by up to this share")
-    white_noise_mv: float = Field(
-        ge=0, le=1, description="fusion_augmented: white noise in every record and lead, mV root mean square"
-    )
-    augment_prob: Rate = Field(description="fusion_augmented: share of records that the following may be added to")
-    noise_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much white or muscle noise, mV rms")
-    wander_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much baseline wander, mV rms")
-    hum_mv: float = Field(ge=0, le=5, description="fusion_augmented: up to so much 50 Hz hum, mV at 500 Hz")
-    lead_dropout: int = Field(ge=0, le=11, description="fusion_augmented: up to so many leads are set to 0")
-    mixup: float = Field(ge=0, le=2, description="fusion: both parameters of mixup's Beta distribution; 0: none")
-    mixup_augmented: float = Field(ge=0, le=2, description="fusion_augmented: the same")
+    model: AskedModel = "all"
+    """which model, or all"""
+    use_tuned: bool = False
+    """take the parameters that the tune stage found"""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.008029709429081744
+    """highest learning rate of AdamW"""
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    """learning rate over the epochs: one_cycle (up for a quarter, then a cosine to 0), cosine (up for an epoch) or
+    constant"""
+    weight_decay: Share = 0.015941829072647525
+    """decoupled weight decay; 0: plain Adam"""
+    ema_epochs: Annotated[float, Field(ge=0, le=100)] = 3
+    """epochs over which weights are averaged; 0: not at all"""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 128
+    """records per batch"""
+    precision: Literal["auto", Precision] = "auto"
+    """fusion models: of the arithmetic in training; bfloat16 keeps the weights in float32; auto: bfloat16 where the
+    processor has it (avx512_bf16, amx_bf16), float32 elsewhere"""
+    epochs_metadata: Count = 40
+    """most epochs of the metadata model"""
+    epochs_fusion: Count = 22
+    """most epochs of the fusion models"""
+    patience_metadata: Count = 10
+    """epochs without gain before the metadata model stops"""
+    patience_fusion: Count = 22
+    """epochs without gain before a fusion model stops"""
+    encoder: EncoderName = "se_resnet"
+    """what reads the recording"""
+    encoder_width: Annotated[int, Field(ge=4, le=1024)] = 64
+    """channels of the encoder, in its own units"""
+    head: HeadName = "linear"
+    """before the logits: linear (nothing) or dense (the original's two layers of 64)"""
+    statement_weight: Annotated[float, Field(ge=0, le=100)] = 19.575726886000297
+    """weight of the loss on the 71 statements; 0: no such output"""
+    dropout_branch: Rate = 0.31811776877019676
+    """drop-out of the metadata branch"""
+    dropout_head: Rate = 0.023056447818892142
+    """drop-out after the encoder and in the dense head"""
+    feature_dropout: Rate = 0.061368522379474426
+    """fusion models: share of training records whose clinical features are dropped"""
+    window_samples: Window = 250
+    """fusion: samples of one random window"""
+    window_samples_augmented: Window = 250
+    """fusion_augmented: samples of one random window"""
+    amplitude_scale: Rate = 0.08911655403036156
+    """fusion models: amplitudes vary by up to this share"""
+    white_noise_mv: Share = 0
+    """fusion_augmented: white noise in every record and lead, mV root mean square"""
+    augment_prob: Rate = 0.5
+    """fusion_augmented: share of records with noise, wander, hum or dropped leads added"""
+    mixup: Beta = 0.10831996455330808
+    """fusion: both parameters of mixup's Beta distribution; 0: none"""
+    mixup_augmented: Beta = 0.2
+    """fusion_augmented: the same"""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -181,114 +223,107 @@ class Train(Section):
 class Evaluate(Section):
     """Figures on fold 10."""
 
-    bootstrap: int = Field(ge=100, le=100_000, description="patient-level bootstrap replicates")
-    robustness: int = Field(ge=0, le=100_000, description="records of fold 10 that are disturbed; 0: none")
-    compare_with: str = Field(description="another workspace whose evaluations are compared too; empty: none")
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """patient-level bootstrap replicates behind each 95 % interval"""
+    robustness: Annotated[int, Field(ge=0, le=100_000)] = 500
+    """records of fold 10 that are disturbed in 35 ways; 0: none"""
+    compare_with: str = ""
+    """another workspace whose evaluations are compared too; empty: none"""
 
 
 class Register(Section):
     """Packaging and the model registry."""
 
-    source: Literal["workspace", "pretrained"] = Field(
-        description="workspace: what the stages before left there; pretrained: the networks that Leadwise brings along",
-        json_schema_extra={"entry_point": "register"},
+    source: Annotated[Literal["workspace", "pretrained"], Field(json_schema_extra={"entry_point": "register"})] = (
+        "workspace"
     )
-    registered_model: str = Field(
-        pattern=r"^[A-Za-z0-9_-]+$", description="name in the registry; auto: leadwise, or leadwise-demo if simulated"
-    )
+    """workspace: what the stages before left there; pretrained: the networks that Leadwise brings along"""
+    registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "auto"
+    """name in the registry; auto: leadwise, or leadwise-demo if simulated"""
 
 
 class Gate(Section):
-    """What a registered version must reach to become the champion.
+    """What a registered version must reach to become the champion, besides what its dataset says."""
 
-    What begins with ``simulated-`` holds for weights from simulated data in place of the parameter without it.
-    """
-
-    floor_macro_auroc: Share = Field(description="lowest macro AUROC on fold 10")
-    floor_class_auroc: Share = Field(description="lowest AUROC of each class on fold 10")
-    highest_ece: Share = Field(description="highest expected calibration error on fold 10, mean over the classes")
-    margin_macro_auroc: Share = Field(
-        description="macro AUROC by which a candidate may be worse than the champion: the lower bound of the paired "
-        "95 % interval of the difference must lie above minus this"
-    )
-    margin_class_auroc: Share = Field(description="the same for the AUROC of each class")
-    allow_other_data: bool = Field(description="a champion of other data, by their digest, may be replaced")
-    simulated_floor_macro_auroc: Share = Field(description="floor-macro-auroc for simulated data")
-    simulated_floor_class_auroc: Share = Field(description="floor-class-auroc for simulated data")
-    simulated_highest_ece: Share = Field(description="highest-ece for simulated data")
-    simulated_margin_macro_auroc: Share = Field(description="margin-macro-auroc for simulated data")
-    simulated_margin_class_auroc: Share = Field(description="margin-class-auroc for simulated data")
-    simulated_allow_other_data: bool = Field(description="allow-other-data for simulated data")
-    allow_uncompared: bool = Field(
-        description="a champion that cannot be compared may be replaced: for want of data, or because it does not load"
-    )
-    fewest_answered: Share = Field(description="lowest share of the recordings of fold 10 that are answered")
-    comparison_bootstrap: int = Field(ge=100, le=100_000, description="patient-level replicates of the comparison")
-    p95_latency_ms: float = Field(
-        gt=0, description="highest 95th percentile of the time of one answer, in a fresh process, in ms"
-    )
-    memory_mib: float = Field(gt=0, description="highest peak memory of that process, in MiB")
-    clean_environment: bool = Field(
-        description="answer the example also in a new environment of the version's own requirements"
-    )
+    limits: ByMetric = ""
+    """limits on fold 10 in place of those of the dataset: macro_auroc:0.9,auroc:0.85,ece:0.05; a metric's own name is
+    of each class"""
+    margins: ByMetric = ""
+    """by how much a candidate may be worse than the champion, in the same way: the 95 % interval of the paired
+    difference must not reach beyond"""
+    allow_other_data: bool = False
+    """a champion of other data, by their digest, may be replaced"""
+    allow_uncompared: bool = False
+    """a champion that cannot be compared may be replaced: for want of data, or because it does not load"""
+    p95_latency_ms: Annotated[float, Field(gt=0)] = 250
+    """highest 95th percentile of the time of one answer, in a fresh process, in ms"""
+    memory_mib: Annotated[float, Field(gt=0)] = 700
+    """highest peak memory of that process, in MiB"""
+    clean_environment: bool = False
+    """answer the example also in a new environment of the version's own requirements"""
 
 
 class Score(Section):
     """Many recordings in files to one table of answers."""
 
-    input: Path = Field(description="a folder of recordings, or a CSV or Parquet table of their files with facts")
-    output: Path = Field(description="the Parquet table of answers to write")
-    model: str = Field(
-        description="models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings "
-        "along), or the folder of a package"
-    )
-    policy: str = Field(description="which thresholds answer; empty: those that the model was registered with")
-    workers: int = Field(ge=0, le=1024, description="processes that read and score; 0: one per processor")
-    part_records: int = Field(
-        ge=1, le=100_000, description="recordings of one part: what is lost by an interruption, and held in memory"
-    )
-    fs_hz: float = Field(ge=0, le=2000, description="sampling rate in Hz of files that do not say it; 0: not known")
-    units: Literal["stated", "mV", "uV", "V", "nV"] = Field(
-        description="of the numbers in all files; stated: what each file states"
-    )
-    leads: str = Field(description="names of the leads of all files, with commas; empty: what each file states")
+    input: Path = Path("recordings")
+    """a folder of recordings, or a CSV or Parquet table of their files with facts"""
+    output: Path = Path("workspace/answers.parquet")
+    """the Parquet table of answers to write"""
+    model: str = "models:/leadwise@champion"
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings along), or the
+    folder of a package"""
+    policy: str = ""
+    """which thresholds answer; empty: those that the model was registered with"""
+    workers: Workers = 0
+    """processes that read and score; 0: one per processor"""
+    fs_hz: Annotated[float, Field(ge=0, le=2000)] = 0
+    """sampling rate in Hz of files that do not say it; 0: not known"""
+    units: Literal["stated", "mV", "uV", "V", "nV"] = "stated"
+    """of the numbers in all files; stated: what each file states"""
+    leads: str = ""
+    """names of the leads of all files, with commas; empty: what each file states"""
 
 
 class App(Section):
     """The page."""
 
-    url: str = Field(description="of a scoring server that answers; empty: a model in the page's own process")
-    model: str = Field(
-        description="models:/NAME@ALIAS of the registry, pretrained (what Leadwise brings along), or the folder of a "
-        "package; empty: the champion leadwise, else pretrained, else the champion leadwise-demo"
-    )
-    tree: str = Field(description="a PTB-XL tree, for real examples; empty: simulated ones")
-    port: int = Field(ge=1, le=65535, description="where the page listens")
-    address: str = Field(description="of the network interface; 0.0.0.0 lets other machines in")
+    url: str = ""
+    """of a scoring server that answers; empty: a model in the page's own process"""
+    model: str = ""
+    """models:/NAME@ALIAS of the registry, pretrained (what Leadwise brings along), or the folder of a package; empty:
+    the champion leadwise, else pretrained, else the champion leadwise-demo"""
+    tree: str = ""
+    """a PTB-XL tree, for real examples; empty: simulated ones"""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8501
+    """where the page listens"""
+    address: str = "127.0.0.1"
+    """of the network interface; 0.0.0.0 lets other machines in"""
 
 
 class Main(Section):
     """The whole pipeline."""
 
-    with_tuning: bool = Field(description="run the tune stage and train with what it found")
+    with_tuning: bool = False
+    """run the tune stage and train with what it found"""
 
 
 class Parameters(BaseModel):
-    """All sections of params.yaml. An entry point takes the parameters of the sections in ``ENTRY_POINTS``."""
+    """All sections. An entry point takes the parameters of the sections in ``ENTRY_POINTS``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shared: Shared
-    simulate: Simulate
-    ingest: Ingest
-    tune: Tune
-    train: Train
-    evaluate: Evaluate
-    registration: Register = Field(alias="register")
-    gate: Gate
-    score: Score
-    app: App
-    main: Main
+    shared: Shared = Shared()
+    simulate: Simulate = Simulate()
+    ingest: Ingest = Ingest()
+    tune: Tune = Tune()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    registration: Annotated[Register, Field(alias="register")] = Register()
+    gate: Gate = Gate()
+    score: Score = Score()
+    app: App = App()
+    main: Main = Main()
 
     def flat(self, entry_point: str) -> dict[str, Any]:
         """Every parameter of one entry point by its kebab-case name."""
@@ -301,7 +336,7 @@ class Parameters(BaseModel):
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as a command line and params.yaml spell them."""
+    """Values as a command line spells them."""
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
@@ -330,7 +365,7 @@ _SECTION_KEYS = {"registration": "register"}
 
 
 def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
-    """Kebab-case name -> (section key in params.yaml, description, annotation) of an entry point's parameters."""
+    """Kebab-case name -> (section key, description, annotation) of an entry point's parameters."""
     fields = {}
     for section in ENTRY_POINTS[entry_point]:
         model = Parameters.model_fields[section].annotation
@@ -339,31 +374,32 @@ def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
             if not _belongs(field, entry_point):
                 continue
             key = _SECTION_KEYS.get(section, section)
-            fields[_kebab(name)] = (key, field.description or "", field.annotation)
+            fields[_kebab(name)] = (key, " ".join((field.description or "").split()), field.annotation)
     return fields
 
 
 def load_parameters(
-    overrides: Mapping[str, Any] | None = None, *, entry_point: str = "main", file: Path | None = None
+    overrides: Mapping[str, Any] | None = None, *, entry_point: str = "main", file: Path = PARAMS_FILE
 ) -> Parameters:
-    """Read params.yaml and apply overrides by kebab-case name.
+    """The defaults, replaced by params.yaml, by the named configuration, and by overrides, each more than the last.
 
     Args:
-        overrides: values by name, as text or as typed values.
+        overrides: values by kebab-case name, as text or as typed values.
         entry_point: the entry point whose parameters may be overridden.
-        file: another params.yaml.
+        file: a params.yaml, if there is one.
 
     Raises:
         ConfigError: a key or value is not allowed; the message names the parameter, what was received and what is
             allowed.
     """
-    content = _read_sections(file or PARAMS_FILE)
+    content = _read_sections(file) if file.exists() else {}
     known = section_fields(entry_point)
     given = dict(overrides or {})
     for name in given:
         if name not in known:
-            raise ConfigError(f"{name}: not a parameter of {entry_point}; {_instead(name, known)}")
-    named = str(given.get("configuration", content.get("shared", {}).get("configuration")))
+            instead = _renamed(name) or f"allowed: {', '.join(sorted(known))}"
+            raise ConfigError(f"{name}: not a parameter of {entry_point}; {instead}")
+    named = given.get("configuration", content.get("shared", {}).get("configuration", Shared().configuration))
     if (overlay := CONFIGURATIONS / f"{named}.yaml") in CONFIGURATIONS.glob("*.yaml"):
         for section, values in _read_sections(overlay).items():
             content.setdefault(section, {}).update(values)
@@ -375,8 +411,9 @@ def load_parameters(
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
-def _instead(name: str, known: Iterable[str]) -> str:
-    return f"it is called {RENAMED[name]} now" if name in RENAMED else f"allowed: {', '.join(sorted(known))}"
+def _renamed(name: str) -> str:
+    new = RENAMED.get(name.removeprefix("simulated-"))
+    return f"it is called {new} now" if new else ""
 
 
 def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
@@ -392,10 +429,9 @@ def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][1] if len(problem["loc"]) > 1 else problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        renamed = f"; it is called {RENAMED[name]} now" if name in RENAMED else ""
-        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml{renamed}"
-    if problem["type"] == "missing":
-        return f"{name}: missing in section '{problem['loc'][0]}' of params.yaml"
+        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml; {_renamed(name)}".rstrip(
+            "; "
+        )
     message = problem["msg"].removeprefix("Value error, ")
     return f"{name}: received {problem['input']!r}; {message[0].lower()}{message[1:]}"
 
@@ -404,16 +440,17 @@ def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) ->
     """Parse a script's command line; a bad parameter ends the program with status 2 and a message that names it."""
     parser = argparse.ArgumentParser(
         prog=f"pipelines/{entry_point}.py",
-        description=f"The {entry_point} stage of Leadwise. Defaults stand in pipelines/params.yaml.",
+        description=f"The {entry_point} stage of Leadwise. docs/parameters.md lists the defaults.",
         allow_abbrev=False,
     )
     for name, (_, description, annotation) in section_fields(entry_point).items():
         metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
-        parser.add_argument(f"--{name}", metavar=metavar, help=description)
+        # argparse formats what it prints.
+        parser.add_argument(f"--{name}", metavar=metavar, help=description.replace("%", "%%"))
     known, unknown = parser.parse_known_args(arguments)
     for old in (name.partition("=")[0].removeprefix("--") for name in unknown):
-        if old in RENAMED:
-            parser.exit(2, f"{parser.prog}: error: --{old}: it is called --{RENAMED[old]} now\n")
+        if new := _renamed(old):
+            parser.exit(2, f"{parser.prog}: error: --{old}: {new}\n")
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     given = {_kebab(name): value for name, value in vars(known).items() if value is not None}

@@ -10,7 +10,7 @@ from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.run_tags import data_tags
 from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
-from leadwise.tracking_server import given_up
+from leadwise.tracking_store import given_up
 
 UI_PORT = 5000
 SERVER_PORT = 5001

@@ -1,12 +1,12 @@
 """The tags that every run carries, so that a person finds it in the tracking UI."""
 
 import socket
+import subprocess
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from leadwise import __version__
-from leadwise.code_version import commit
-from leadwise.config import Parameters
+from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.models.spec import keras_backend
 
 Level = Literal["pipeline", "stage", "model", "trial"]
@@ -38,3 +38,18 @@ def data_tags(manifest: Mapping[str, Any]) -> dict[str, str]:
         "data.release": str(manifest["release"]),
         "data.simulated": str(manifest["simulated"]).lower(),
     }
+
+
+def commit() -> str:
+    """The commit of the code, with ``-dirty`` where files differ from it; empty outside of a checkout."""
+    if not (PROJECT_ROOT / ".git").exists():
+        # An installed package may lie within somebody else's checkout.
+        return ""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return ""
+    return found.stdout.strip()

@@ -24,8 +24,14 @@ from leadwise.extras import missing_extra
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
-from leadwise.tracking_server import gave_up_on, given_up, wait_briefly_for_server, wait_for_server
-from leadwise.tracking_store import make_tables, require_usable
+from leadwise.tracking_store import (
+    gave_up_on,
+    given_up,
+    make_tables,
+    require_usable,
+    wait_briefly_for_server,
+    wait_for_server,
+)
 
 if TYPE_CHECKING:
     import mlflow
@@ -146,17 +152,11 @@ def _made_for(stage: str) -> str | None:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        why = f"there is no such run in {os.environ['MLFLOW_TRACKING_URI']}"
     else:
-        if run.info.lifecycle_stage != "active":
-            why = "that run is deleted"
-        elif run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT) != stage:
-            why = "`mlflow run` did not make that run for this stage"
-        elif run.info.status != "RUNNING" or "stage" in run.data.tags:
-            why = "that run holds a stage already"
-        else:
+        made = run.info.lifecycle_stage == "active" and run.info.status == "RUNNING"
+        if made and run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT) == stage and "stage" not in run.data.tags:
             return run_id
-    _say_ignored(stage, "MLFLOW_RUN_ID", run_id, f"{why}; the stage has a run of its own")
+    _say_ignored(stage, "MLFLOW_RUN_ID", run_id, "`mlflow run` has made no such run for this stage, which has its own")
     return None
 
 

@@ -3,12 +3,19 @@
 MLflow makes the tables of a new SQLite file without a lock, so that two first runs would ruin it; and it stores where
 an experiment's files lie as an absolute path, which a folder that is moved leaves behind.
 
+A tracking server that goes away for a while: what is to be logged waits for it, and the user is told. MLflow repeats
+every request that is refused, broken off, or answered with a server error, after 0, 4, 8, 16, 32 and 64 seconds, and
+then every two minutes. Metrics, parameters and tags that a server has taken already are taken again without being
+doubled.
+
     python -m leadwise.tracking_store [EXPERIMENT]    what `make` does before it starts MLflow itself
 """
 
 import glob
+import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -102,24 +109,17 @@ def _require_there(name: str, folder: Path) -> None:
     import mlflow
 
     before = folder.parents[1]
+    if before.exists():
+        return
     file = sqlite_file(mlflow.get_tracking_uri())
-    here = file.parent if file is not None and (file.parent / ARTIFACTS).is_dir() else None
-    if not before.exists():
-        versions = _versions_below(before)
-        link = command_line("ln", "-s", str(here or "WHERE_IT_IS_NOW"), str(before), variables={})
-        raise TrackingStoreError(
-            f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
-            f"{f'The files of {versions} are looked for there too. ' if versions else ''}"
-            f"Let the old path lead to the new one:\n  {link}\n"
-            "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
-            "there again"
-        )
-    if here is not None and here != before.resolve() and (here / ARTIFACTS / folder.name).is_dir():
-        print(
-            f"experiment {name} keeps its files in {folder}, not beside the tracking store in {here}: the store was "
-            "copied from there",
-            file=sys.stderr,
-        )
+    here = str(file.parent) if file is not None and (file.parent / ARTIFACTS).is_dir() else "WHERE_IT_IS_NOW"
+    link = command_line("ln", "-s", here, str(before), variables={})
+    raise TrackingStoreError(
+        f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? The files "
+        f"of its registered versions are looked for there too. Let the old path lead to the new one:\n  {link}\n"
+        "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
+        "there again"
+    )
 
 
 def _local_folder(location: str) -> Path | None:
@@ -128,18 +128,65 @@ def _local_folder(location: str) -> Path | None:
     return Path(location) if location.startswith("/") else None
 
 
-def _versions_below(folder: Path) -> str:
-    """The registered versions with an alias whose files are looked for below a folder."""
-    import mlflow
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+MOST_RETRIES = 10
+"""As many as MLflow allows, ten minutes in all; its own default of seven comes to four."""
+RETRIES_WHEN_STOPPED = 2
+SILENT_TRIES = 1
+"""The first one comes at once: a connection that was kept open is often just stale."""
 
-    client = mlflow.MlflowClient()
-    found = []
-    for model in client.search_registered_models():
-        for alias, version in sorted(model.aliases.items()):
-            files = _local_folder(client.get_model_version_download_uri(model.name, str(version)))
-            if files is not None and files.is_relative_to(folder):
-                found.append(f"{model.name} version {version} (@{alias})")
-    return ", ".join(found)
+
+def gave_up_on(address: str) -> str:
+    """What to tell whoever waited in vain."""
+    return (
+        f"the tracking server {address} did not answer, however often MLflow tried. What is done is kept, of a "
+        "training its last whole epoch: the same command goes on from there, and logs all of it"
+    )
+
+
+def wait_for_server() -> None:
+    """Let every request of this process and of those that it starts wait up to ten minutes; a value set by hand stays.
+
+    MLflow waits without a word; each further try of the main thread is told on standard error.
+    """
+    os.environ.setdefault(RETRIES, str(MOST_RETRIES))
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(handler, _Teller) for handler in logger.handlers):
+        logger.addHandler(_Teller(logging.WARNING))
+
+
+def wait_briefly_for_server() -> None:
+    """Let what this process has yet to say wait no longer than a person does who has stopped it."""
+    os.environ[RETRIES] = str(min(int(os.environ.get(RETRIES, MOST_RETRIES)), RETRIES_WHEN_STOPPED))
+
+
+def given_up(error: BaseException) -> bool:
+    """Whether an error comes from a server that MLflow has waited for in vain.
+
+    Nothing else in this process waits for it then: its runs are ended at once, or are left as they are.
+    """
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import ConnectionError, RetryError, Timeout
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MlflowException) and isinstance(seen.__context__, ConnectionError | RetryError | Timeout):
+            os.environ[RETRIES] = "0"
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+class _Teller(logging.Handler):
+    """Turns urllib3's warning about a try that failed into a line for people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not str(record.msg).startswith("Retrying") or not isinstance(record.args, tuple) or len(record.args) < 2:
+            return
+        retries, error = record.args[:2]
+        left, tried = getattr(retries, "total", None), len(getattr(retries, "history", ()))
+        if tried > SILENT_TRIES and threading.current_thread() is threading.main_thread():
+            print(f"no answer from the tracking server ({error}); trying again, {left} tries are left", file=sys.stderr)
 
 
 def main() -> None:

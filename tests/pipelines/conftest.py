@@ -11,7 +11,7 @@ import pytest
 import yaml
 from outward import outward
 
-from leadwise.config import PROJECT_ROOT
+from leadwise.config import PROJECT_ROOT, section_fields
 from leadwise.quiet import SETTINGS
 
 
@@ -62,13 +62,11 @@ class Checkout:
         return result.returncode, result.stdout
 
     def set_parameters(self, **values: object) -> None:
-        """Change defaults in this checkout's params.yaml."""
-        file = self.folder / "pipelines" / "params.yaml"
+        """Set parameters in this checkout's params.yaml."""
+        file, known = self.folder / "pipelines" / "params.yaml", section_fields("main")
         sections = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for name, value in values.items():
-            key = name.replace("_", "-")
-            section = next(section for section in sections.values() if key in section)
-            section[key] = value
+        for name, value in ((name.replace("_", "-"), value) for name, value in values.items()):
+            sections[known[name][0]][name] = value
         file.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
 
 

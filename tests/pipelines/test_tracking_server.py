@@ -24,14 +24,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("tracking-server")]
 
 MODELS = {"metadata", "fusion", "fusion_augmented"}
-STAGES = {"ingest", "tune", "train", "evaluate", "register"}
+STAGES = {"ingest", "train", "evaluate", "register"}
 EPOCHS = 10
 AWAY_S = 20
 SMALL = {
-    "with_tuning": "true",
-    "trials": 1,
-    "tune_epochs": 1,
-    "tune_share": 0.3,
     "epochs_metadata": 2,
     "epochs_fusion": EPOCHS,
     "patience_fusion": EPOCHS,
@@ -40,9 +36,7 @@ SMALL = {
     "bootstrap": 100,
     "robustness": 0,
     "p95_latency_ms": 10_000,
-    "simulated_floor_macro_auroc": 0,
-    "simulated_floor_class_auroc": 0,
-    "simulated_highest_ece": 1,
+    "limits": "macro_auroc:0,auroc:0,ece:1",
 }
 
 
@@ -128,8 +122,7 @@ def test_the_pipeline_survives_a_server_that_goes_away(
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     names = sorted(str(run.info.run_name) for run in runs)
-    studies = [f"tune/{model}" for model in MODELS] + [f"{model}/trial-000" for model in MODELS]
-    assert names == sorted(["main", *STAGES, *studies, *MODELS, *(f"evaluate/{model}" for model in MODELS)])
+    assert names == sorted(["main", *STAGES, *MODELS, *(f"evaluate/{model}" for model in MODELS)])
     assert [run.info.run_name for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags] == ["main"]
 
     for run in runs:

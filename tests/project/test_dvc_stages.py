@@ -17,7 +17,7 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
-PLUMBING |= {"leadwise.run_tags", "leadwise.tracking_server", "leadwise.code_version", "leadwise.stopping"}
+PLUMBING |= {"leadwise.run_tags", "leadwise.stopping"}
 PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}
 PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
 # The parameters know the names of the models.
@@ -73,6 +73,7 @@ def test_a_stage_runs_the_script_of_its_entry_point(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_parameters_of_its_entry_point_only(stage: str) -> None:
     known = {key for name, (section, _, _) in section_fields(stage).items() for key in (section, f"{section}.{name}")}
+    known |= {section.capitalize() for section in known}
     asked = {key for dependency in stages()[stage].deps for key in getattr(dependency, "params", ())}
     assert asked
     assert asked <= known

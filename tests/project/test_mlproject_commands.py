@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, load_parameters, parse_arguments, section_fields
 
 PROJECT = load_project(PROJECT_ROOT)
-TEXTS = ("fusion", 'it\'s $HOME & "more" {seed}', "another-name")
+TEXTS = ("fusion", 'it\'s $HOME & "more" {seed}', "another-name", "ece:0.1")
 
 
 def command(entry_point: str, given: dict[str, Any]) -> list[str]:
@@ -58,34 +58,7 @@ def test_every_parameter_reaches_the_script(entry_point: str) -> None:
     assert received.flat(entry_point) == given
 
 
-@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
-def test_a_parameter_that_is_not_given_has_the_default_of_the_file(entry_point: str) -> None:
-    assert parse_arguments(entry_point, command(entry_point, {})) == load_parameters()
-
-
 @given(folder=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_a_path_survives_the_shell(folder: str) -> None:
     words = command("ingest", {"source": folder})
     assert words[words.index("--source") + 1] == folder
-
-
-@pytest.mark.parametrize(
-    ("entry_point", "name", "value"),
-    [
-        ("main", "model", "resnet"),
-        ("train", "learning-rate", "abc"),
-        ("tune", "trials", "0"),
-        ("evaluate", "bootstrap", "many"),
-        ("ingest", "sorce", "data"),
-        ("main", "with-tuning", "perhaps"),
-    ],
-)
-def test_a_bad_parameter_ends_the_script_with_its_name(
-    capsys: pytest.CaptureFixture[str], entry_point: str, name: str, value: str
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        parse_arguments(entry_point, command(entry_point, {name: value}))
-    assert ended.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert name in message
-    assert value in message

@@ -194,7 +194,6 @@ def seen(watch: None, small: SmallModel, tmp_path_factory: pytest.TempPathFactor
         ),
         "mlflow run": ("bash", "-c", stages),
         "leadwise app": (*page, "leadwise", "app"),
-        "make app": (*page, python, str(PROJECT_ROOT / "pipelines" / "app.py")),
         "pyfunc": (python, "-c", OWN_PROCESS, small.uri, str(body), seconds),
         "pyfunc, Leadwise not installed": (*bare, "-c", OWN_PROCESS, small.uri, str(body), seconds),
     }
@@ -209,7 +208,7 @@ def seen(watch: None, small: SmallModel, tmp_path_factory: pytest.TempPathFactor
 
 
 PATHS = (
-    "predict", "leadwise serve", "mlflow models serve", "mlflow run", "leadwise app", "make app", "pyfunc",
+    "predict", "leadwise serve", "mlflow models serve", "mlflow run", "leadwise app", "pyfunc",
     "pyfunc, Leadwise not installed",
 )  # fmt: skip
 

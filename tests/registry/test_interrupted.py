@@ -3,10 +3,8 @@
 Through the register stage, with the package that Leadwise brings along, from a folder with letters that a shell minds.
 """
 
-import json
 import os
 import re
-import shlex
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +15,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from free_port import free_port
 
 from leadwise.config import PROJECT_ROOT
 
@@ -138,41 +135,6 @@ def test_the_next_registration_tidies_what_a_killed_one_left_and_nothing_of_a_li
     assert (tags["gate"], tags["previous-champion"]) == ("passed", "3")
     assert "process" not in tags
     assert not list(place.temporary.glob("*leadwise-*"))
-
-
-def test_printed_commands_work_when_they_are_pasted(place: Place) -> None:
-    output = ended(place.register("work space"))
-    serve, ask = output.splitlines()[-2:]
-    port = str(free_port())
-    assert "5001" in serve and "5001" in ask
-    assert shlex.split(ask)[-1] == f"@{place.folder / 'work space' / 'request.json'}"
-    server = subprocess.Popen(
-        ["bash", "-c", f"{serve.replace('5001', port)}"],
-        cwd="/",
-        env=place.environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        until = time.monotonic() + 240
-        while not (answer := pasted(ask.replace("5001", port), place)).stdout:
-            assert server.poll() is None, server.communicate()[0]
-            assert time.monotonic() < until
-            time.sleep(1)
-        (found,) = json.loads(answer.stdout)["predictions"]
-        assert found["model"] == "fusion"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.communicate()
-
-
-def pasted(line: str, place: Place) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["bash", "-c", line], cwd="/", env=place.environment, capture_output=True, text=True, check=False
-    )
 
 
 def test_a_champion_whose_files_are_gone_is_told_and_nothing_half_done_stays(place: Place) -> None:

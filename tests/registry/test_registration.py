@@ -10,9 +10,9 @@ from pickles import pickles_in
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
+from leadwise.datasets.base import dataset_named
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import alias_of
-from leadwise.registry.model_card import describe_model
 from leadwise.registry.package import PackagingError
 from leadwise.registry.register import (
     GateFailed,
@@ -76,7 +76,7 @@ def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
     strict = trained.model_copy(
         update={
             "shared": trained.shared.model_copy(update={"workspace": workspace}),
-            "gate": trained.gate.model_copy(update={"simulated_floor_macro_auroc": 1.0}),
+            "gate": trained.gate.model_copy(update={"limits": "macro_auroc:1,auroc:0,ece:1"}),
         }
     )
     told: list[str] = []
@@ -113,23 +113,6 @@ def report_value(report: dict[str, Any], name: str) -> float:
     return float(value)
 
 
-def test_what_a_person_wrote_of_a_model_stays(tracking: str) -> None:
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    client.create_registered_model("described", description="Ours.")
-    describe_model("described", simulated=False)
-    assert client.get_registered_model("described").description == "Ours."
-
-
-def test_rolling_back_needs_a_name_where_nothing_was_registered(tmp_path: Path) -> None:
-    here = load_parameters({"workspace": str(tmp_path)}, entry_point="rollback")
-    with pytest.raises(RegistrationError, match=r"registered-model: auto is what .*registered\.json is not there"):
-        name_to_roll_back(here)
-    named = load_parameters({"registered-model": "leadwise"}, entry_point="rollback")
-    assert name_to_roll_back(named) == "leadwise"
-
-
 def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folder: Path) -> None:
     requirements = (model_folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert "onnxruntime" in {line.split("==")[0] for line in requirements}
@@ -143,22 +126,6 @@ def test_the_artifact_asks_for_no_training_stack_and_holds_no_pickle(model_folde
     parts = {Path(file).parts[2] for file in files if file.startswith("code/")} - {"__pycache__"}
     assert not parts & {"app", "evaluation", "models", "registry", "reports", "training"}
     assert {"__init__.py", "contract.py", "ecg", "serving"} <= parts
-
-
-def test_a_table_is_answered_in_a_notebook_and_a_wrong_row_or_policy_named(
-    registered: Registered, trained: Parameters
-) -> None:
-    import mlflow
-
-    model = mlflow.pyfunc.load_model(registered.uri)
-    example = json.loads((trained.shared.workspace / "package" / "input_example.json").read_text(encoding="utf-8"))
-    example_answer, facts, wrong = model.predict(pd.DataFrame([example, {"id": "facts", "age": 50}, {"age": 300}]))
-    assert (example_answer["id"], example_answer["model"]) == ("example", "fusion_augmented")
-    assert (facts["id"], facts["model"]) == ("facts", "metadata")
-    assert wrong["error"]["message"].startswith("row 2: age: received 300")
-    with pytest.raises(mlflow.MlflowException, match=r"params\.policy: received") as caught:
-        model.predict(pd.DataFrame([example]), params={"policy": "none"})
-    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
 def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Registered, trained: Parameters) -> None:
@@ -208,7 +175,7 @@ def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Re
     assert description["networks"]["metadata"]["statements"] == []
 
 
-@pytest.mark.parametrize("name", ["leadwise", "Leadwise"])
+@pytest.mark.parametrize("name", ["Leadwise"])
 def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: str, name: str) -> None:
     import mlflow
 
@@ -219,10 +186,10 @@ def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: 
 
 
 def test_the_name_follows_the_data_unless_another_is_asked_for() -> None:
-    assert registered_name("auto", simulated=False) == "leadwise"
-    assert registered_name("auto", simulated=True) == "leadwise-demo"
-    assert registered_name("mine", simulated=True) == "mine"
-    assert registered_name("leadwise", simulated=False) == "leadwise"
+    real, simulated = dataset_named("ptbxl"), dataset_named("synthetic")
+    assert registered_name("auto", real) == registered_name("leadwise", real) == "leadwise"
+    assert registered_name("auto", simulated) == "leadwise-demo"
+    assert registered_name("mine", simulated) == "mine"
 
 
 def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_package(
@@ -253,14 +220,6 @@ def test_statements_of_another_network_or_unreadable_ones_stop_packaging(trained
     (evaluation / "metadata" / "statements.json").write_text('{"statements"', encoding="utf-8")
     with pytest.raises(PackagingError, match=r"statements\.json: cannot be read .* run the evaluate stage again"):
         build_package(asked)
-
-
-def test_without_an_evaluation_of_statements_nothing_is_told(trained: Parameters, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
-    (workspace / "evaluation" / "clinical" / "fusion_augmented" / "statements.json").unlink()
-    package = build_package(load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"}))
-    assert Scorer.load(package.folder).score([package.example], all_findings=True)[0]["findings"] == []
 
 
 def test_an_answer_that_differs_from_the_package_is_refused() -> None:

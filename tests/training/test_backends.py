@@ -105,28 +105,3 @@ def test_a_users_keras_json_trains_evaluates_and_exports_the_same_network(
     np.testing.assert_array_equal(*(np.load(tmp_path / who / "answers.npy") for who in ("nobody", "user")))
     exported, same = ((tmp_path / who / "fusion.onnx").stat().st_size for who in ("nobody", "user"))
     assert exported == same
-
-
-@pytest.mark.parametrize(
-    ("settings", "environment", "said"),
-    [
-        ('{"floatx": "float32", "backend": "jax"}', {"KERAS_BACKEND": "tensorflow"}, ""),
-        ("no JSON", {"KERAS_BACKEND": ""}, ""),
-        ('{"floatx": "bfloat16"}', {}, "keras.json: Invalid `floatx` configuration"),
-    ],
-)
-def test_a_keras_json_is_only_spoken_of_where_it_would_have_counted(
-    settings: str, environment: dict[str, str], said: str, tmp_path: Path
-) -> None:
-    (tmp_path / "keras.json").write_text(settings)
-    program = """
-from leadwise.contract import LeadwiseError
-try:
-    from leadwise.models.framework import keras
-    print(keras.backend.backend(), keras.config.floatx())
-except LeadwiseError as error:
-    print(error)
-"""
-    done = with_settings(tmp_path, program, **environment)
-    assert "keras.json" not in done.stderr
-    assert said in done.stdout if said else done.stdout == "tensorflow float32\n"

@@ -2,11 +2,6 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.config import load_parameters
 from leadwise.datasets.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
 from leadwise.training.config import TrainingConfig, TunedParametersError, training_config, tuned_file, with_values
@@ -100,13 +95,6 @@ def test_patience_stops_and_the_best_epoch_is_kept(store: Store, tmp_path: Path)
     assert int(np.argmax(values)) + 1 == result["best_epoch"]
 
 
-def test_binary_accuracy_can_choose_the_epoch(store: Store, tmp_path: Path) -> None:
-    config = small("metadata", epochs=6, monitor="val/binary_accuracy")
-    result = fit_model(config, store, tmp_path / "metadata", report=no_report)
-    values = [row["val/binary_accuracy"] for row in result["history"]]
-    assert int(np.argmax(values)) + 1 == result["best_epoch"]
-
-
 def test_a_diverging_training_says_so(store: Store) -> None:
     data = TrainingData.prepare(small("metadata"), store)
     measured = data.validation(NanNetwork)
@@ -139,45 +127,6 @@ def test_tuned_parameters_are_taken_or_asked_for(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"parameters": {"learning-rate": 0.0042}}))
     assert training_config("fusion", parameters).learning_rate == 0.0042
-
-
-def test_a_killed_training_goes_on_where_it_was(simulated_store: Path, tmp_path: Path) -> None:
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "store").symlink_to(simulated_store)
-    command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "train.py"), "--model", "fusion"]
-    command += ["--workspace", str(tmp_path / "workspace"), "--epochs-fusion", "4", "--patience-fusion", "4"]
-    command += ["--encoder", "original_cnn", "--encoder-width", "8"]
-    environment = os.environ | {
-        "PYTHONPATH": str(PROJECT_ROOT / "src"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
-    }
-    environment.pop("MLFLOW_RUN_ID", None)
-
-    def rows_until(stop: Callable[[str], bool]) -> tuple[list[str], subprocess.Popen[str]]:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert process.stdout is not None
-        rows = []
-        for line in process.stdout:
-            if line.strip()[:1].isdigit():
-                rows.append(line.rstrip())
-                if stop(line):
-                    process.send_signal(signal.SIGKILL)
-                    break
-        process.stdout.close()
-        return rows, process
-
-    before, killed = rows_until(lambda line: line.split()[0] == "2")
-    assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "workspace" / "models" / "clinical" / "fusion").exists()
-    after, finished = rows_until(lambda line: False)
-    assert finished.wait() == 0
-    assert [row.split()[0] for row in after] == ["1", "2", "3", "4"]
-    # Seconds included: the first two epochs are those of the killed training, not trained again.
-    assert after[:2] == before
-    training = json.loads((tmp_path / "workspace/models/clinical/fusion/training.json").read_text())
-    assert training["epochs"] == 4
 
 
 def test_a_fold_9_without_a_class_is_refused_by_name(store: Store, tmp_path: Path) -> None:

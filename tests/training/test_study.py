@@ -22,7 +22,6 @@ from leadwise.training.study import (
     DEFAULTS,
     MOST_RETRIES,
     RETRY_OF,
-    SamplerName,
     StudyStorageError,
     open_storage,
     open_study,
@@ -51,12 +50,12 @@ work_on(study, objective, trials=int(sys.argv[4]), seconds=600)
 """
 
 
-def opened(folder: Path, address: str = "", sampler: SamplerName = "tpe") -> optuna.Study:
+def opened(folder: Path, address: str = "") -> optuna.Study:
     """A study of one parameter whose configured value is 0.5."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(address, folder, LOST_AFTER_S)
     return open_study(
-        f"clinical/fusion/abc/{sampler}",
+        "clinical/fusion/abc/tpe",
         storage,
         pruner=NopPruner(),
         directions=["maximize"],
@@ -179,10 +178,9 @@ def test_a_trial_that_was_taken_over_ends_without_a_word_and_the_worker_goes_on(
     assert study.trials[1].params == study.trials[0].params == {"x": 0.5}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_study_goes_on_with_new_values(tmp_path: Path, address: str, sampler: SamplerName) -> None:
+def test_a_study_goes_on_with_new_values(tmp_path: Path, address: str) -> None:
     for trials in (2, 4, 14):
-        study = opened(tmp_path, address, sampler)
+        study = opened(tmp_path, address)
         work_on(study, square, trials=trials, seconds=60)
         assert states(study) == ["COMPLETE"] * trials
     assert len({trial.params["x"] for trial in study.trials}) == 14

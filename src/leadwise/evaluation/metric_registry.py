@@ -1,7 +1,8 @@
 """All metrics: what each is called, its direction and range, whether each class has one, and why it may be undefined.
 
 Whoever needs all metrics iterates over ``METRICS``: one that is registered there is computed, given an interval, logged
-and shown in the reports. The functions are those of ``metrics``, with its shapes.
+and shown in the reports, and the promotion gate asks for it where it has limits. The functions are those of
+``metrics``, with its shapes.
 """
 
 import math
@@ -13,8 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.base import GateLimits
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.metrics import Floats, MetricError, MetricInput, log_loss, validate
+
+NO_LIMITS = GateLimits()
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Metric:
         noisy: whether chance alone raises it, so that replicates are shifted to the value (``bootstrap.centred``).
         undefined: what a class lacks where it is NaN; empty: it has positives only, or none.
         classes_logged: where the tracking UI gets the value of each class.
+        gate: what the promotion gate asks of it where a dataset says nothing else.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Metric:
     noisy: bool = False
     undefined: str = ""
     classes_logged: Literal["always", "test", "never"] = "always"
+    gate: GateLimits = NO_LIMITS
 
     @property
     def prefixes(self) -> tuple[str, ...]:

@@ -65,10 +65,6 @@ def clean(train: Any) -> Mapping[str, Any]:
         "patience": train.patience_fusion,
         "white_noise_mv": 0.0,
         "augment_prob": 0.0,
-        "noise_mv": 0.0,
-        "wander_mv": 0.0,
-        "hum_mv": 0.0,
-        "lead_dropout": 0,
     }
 
 
@@ -77,6 +73,11 @@ def corrupted(train: Any) -> Mapping[str, Any]:
     return {
         "epochs": train.epochs_fusion,
         "patience": train.patience_fusion,
+        # How much of each, at most: no parameters, as only tuning has ever set others.
+        "noise_mv": 0.15,
+        "wander_mv": 1.0,
+        "hum_mv": 0.5,
+        "lead_dropout": 6,
         "window_samples": train.window_samples_augmented,
         "mixup": train.mixup_augmented,
     }
@@ -101,7 +102,13 @@ CORRUPTION_SPACE: Mapping[str, Dimension] = {
     "lead-dropout": Whole(0, 8),
 }
 
-FUSION = ModelSpec("fusion", (METADATA, SIGNAL), build, clean, SIGNAL_SPACE)
+WIDTHS: Mapping[str, Whole] = {
+    "se_resnet": Whole(24, 64, step=8),
+    "resnet1d_wang": Whole(48, 112, step=16),
+    "original_cnn": Whole(32, 96, step=16),
+}
+
+FUSION = ModelSpec("fusion", (METADATA, SIGNAL), build, clean, SIGNAL_SPACE, WIDTHS)
 FUSION_AUGMENTED = ModelSpec(
-    "fusion_augmented", (METADATA, SIGNAL), build, corrupted, {**SIGNAL_SPACE, **CORRUPTION_SPACE}
+    "fusion_augmented", (METADATA, SIGNAL), build, corrupted, {**SIGNAL_SPACE, **CORRUPTION_SPACE}, WIDTHS
 )

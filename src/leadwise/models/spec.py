@@ -7,7 +7,7 @@ A new model is one file with its ``ModelSpec`` and one ``register_model``. Whoev
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import EncoderName, HeadName, LeadwiseError, Precision, SignalShape
@@ -132,6 +132,8 @@ class ModelSpec:
         settings: from the section ``train`` of the parameters to those fields of ``TrainingConfig`` in which this
             model differs from the parameters of the same name.
         search_space: what tuning searches, by the names of ``TrainingConfig`` in kebab case.
+        widths: encoder -> the range of ``encoder-width`` that is searched beside it: every encoder counts its channels
+            in units of its own.
     """
 
     name: str
@@ -139,6 +141,7 @@ class ModelSpec:
     build: "Callable[[SignalShape, int, Architecture], keras.Model]"
     settings: Callable[[Any], Mapping[str, Any]]
     search_space: Mapping[str, Dimension]
+    widths: Mapping[str, Whole] = field(default_factory=dict)
 
     @property
     def sees_signal(self) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 
 import leadwise
 from leadwise.atomic import folder_written_atomically
-from leadwise.config import Parameters
+from leadwise.config import Parameters, Shared
 from leadwise.contract import (
     DISCLAIMER,
     FS_HZ,
@@ -84,11 +84,19 @@ def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
     Raises:
         CandidateError: a model is absent or not evaluated, or the two saw different data.
     """
-    shared = parameters.shared
-    fusion, metadata = (
-        max(_trained(parameters, sees_signal), key=lambda candidate: _score(candidate, shared.monitor))
-        for sees_signal in (True, False)
-    )
+    shared, best = parameters.shared, []
+    folder = shared.workspace / "models" / shared.feature_set
+    for sees_signal in (True, False):
+        names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
+        trained = [_read(shared, name) for name in names if (folder / name / "training.json").is_file()]
+        if not trained:
+            raise CandidateError(f"{folder}: none of {', '.join(names)} is trained there; run the train stage first")
+        for one in trained:
+            if shared.monitor not in one.validation:
+                measured = ", ".join(sorted(one.validation))
+                raise CandidateError(f"monitor: {one.name} has no {shared.monitor} on fold 9; it has {measured}")
+        best.append(max(trained, key=lambda one: one.validation[shared.monitor]))
+    fusion, metadata = best
     if fusion.training["digest"] != metadata.training["digest"]:
         raise CandidateError(
             f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, {metadata.name} on "
@@ -97,32 +105,10 @@ def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
     return fusion, metadata
 
 
-def _trained(parameters: Parameters, sees_signal: bool) -> list[Candidate]:
-    """The trained models that see the recording, or those that do not.
-
-    Raises:
-        CandidateError: there is none, or one is not evaluated.
-    """
-    names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
-    trained = [name for name in names if (_model_folder(parameters, name) / "training.json").is_file()]
-    if not trained:
-        shared = parameters.shared
-        raise CandidateError(
-            f"{shared.workspace / 'models' / shared.feature_set}: none of {', '.join(names)} is trained there; run the "
-            "train stage first"
-        )
-    return [_read(parameters, name) for name in trained]
-
-
-def _model_folder(parameters: Parameters, name: str) -> Path:
-    return parameters.shared.workspace / "models" / parameters.shared.feature_set / name
-
-
-def _read(parameters: Parameters, name: str) -> Candidate:
-    folder = _model_folder(parameters, name)
-    evaluation = parameters.shared.workspace / "evaluation" / parameters.shared.feature_set / name
+def _read(shared: Shared, name: str) -> Candidate:
+    folder, evaluation = (shared.workspace / stage / shared.feature_set / name for stage in ("models", "evaluation"))
     training = _read_json(folder / "training.json", "train")
-    metrics = _read_json(evaluation / "metrics.json", "evaluate")
+    metrics = _read_json(evaluation / "metrics.json", "evaluate")["metrics"]
     return Candidate(
         name=name,
         folder=folder,
@@ -131,7 +117,7 @@ def _read(parameters: Parameters, name: str) -> Candidate:
         validation={key: value for key, value in training["validation"].items() if math.isfinite(value)},
         preprocessing=_read_json(folder / "preprocessing.json", "train"),
         decision=_read_json(evaluation / "decision.json", "evaluate"),
-        metrics={key: value for key, value in metrics["metrics"].items() if value is not None},
+        metrics={key: value for key, value in metrics.items() if value is not None},
     )
 
 
@@ -141,14 +127,6 @@ def _read_json(file: Path, stage: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CandidateError(f"{file}: absent or unreadable ({error}); run the {stage} stage first") from None
     return content
-
-
-def _score(candidate: Candidate, monitor: str) -> float:
-    if monitor not in candidate.validation:
-        raise CandidateError(
-            f"monitor: {candidate.name} has no {monitor} on fold 9; it has {', '.join(sorted(candidate.validation))}"
-        )
-    return candidate.validation[monitor]
 
 
 MEASURES: tuple[str, ...] = ("sensitivity", "specificity")
@@ -230,7 +208,7 @@ def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> di
         "classes": list(SUPERCLASSES),
         "leads": list(LEADS),
         "feature_set": fusion.training["feature_set"],
-        "data": {"digest": store.manifest["digest"], "release": store.manifest["release"]},
+        "data": {name: store.manifest[name] for name in ("dataset", "digest", "release") if name in store.manifest},
         "simulated": bool(
             store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
         ),

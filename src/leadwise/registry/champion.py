@@ -23,8 +23,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.smoke_test import RoundTripError, require_answer
 from leadwise.stage import FAILURE
-from leadwise.tracking_server import given_up
-from leadwise.tracking_store import sqlite_file
+from leadwise.tracking_store import given_up, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -218,24 +217,22 @@ def _has_ended(tag: str) -> bool:
 @contextmanager
 def judged_or_marked(name: str, version: str) -> Iterator[None]:
     """Whatever ends the judgement of a version: it is left with a verdict, or marked as one without."""
+    import mlflow
+
+    server_is_lost = False
     try:
         yield
     except BaseException as error:
-        if not given_up(error):
-            _settle(name, version)
+        server_is_lost = given_up(error)
         raise
-    _settle(name, version)
-
-
-def _settle(name: str, version: str) -> None:
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    found = client.get_model_version(name, version)
-    if GATE_TAG not in found.tags:
-        _mark(found)
-    elif PROCESS_TAG in found.tags:
-        client.delete_model_version_tag(name, version, PROCESS_TAG)
+    finally:
+        if not server_is_lost:
+            client = mlflow.MlflowClient()
+            found = client.get_model_version(name, version)
+            if GATE_TAG not in found.tags:
+                _mark(found)
+            elif PROCESS_TAG in found.tags:
+                client.delete_model_version_tag(name, version, PROCESS_TAG)
 
 
 def tidy_up(name: str, tell: Callable[[str], object]) -> None:

@@ -48,25 +48,22 @@ def found_package(model: str | None = None) -> Iterator[tuple[Path, str]]:
     Raises:
         LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
     """
-    with ExitStack() as stack:
-        yield _entered(stack, model)
-
-
-def _entered(stack: ExitStack, model: str | None) -> tuple[Path, str]:
-    if model is not None:
-        return stack.enter_context(package_folder(model)), model
     real, simulated = CHAMPIONS
-    for candidate in (real, PRETRAINED, simulated):
-        if candidate == PRETRAINED and not (BUNDLED / SUMS_FILE).is_file():
-            continue
-        try:
-            return stack.enter_context(package_folder(candidate)), candidate
-        except NoSuchModel:
-            continue
-    raise ModelError(
-        "model: no champion is registered here, and no pretrained package is bundled; register one (make run), name a "
-        "folder or an address with --model, or ask a server with --url"
-    )
+    asked = [model] if model else [real, *([PRETRAINED] if (BUNDLED / SUMS_FILE).is_file() else []), simulated]
+    with ExitStack() as stack:
+        for candidate in asked:
+            try:
+                folder = stack.enter_context(package_folder(candidate))
+            except NoSuchModel:
+                if model:
+                    raise
+                continue
+            yield folder, candidate
+            return
+        raise ModelError(
+            "model: no champion is registered here, and no pretrained package is bundled; register one (make run), "
+            "name a folder or an address with --model, or ask a server with --url"
+        )
 
 
 def bundled_files(bundled: Path = BUNDLED) -> list[str]:

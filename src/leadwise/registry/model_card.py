@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -27,9 +27,6 @@ from leadwise.evaluation.files import (
 from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.package import Package
 from leadwise.reports.results_table import statement_tables
-
-if TYPE_CHECKING:
-    pass
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADLINE: Mapping[str, str] = {

@@ -7,7 +7,7 @@ import logging
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from leadwise.contract import (
     SUPERCLASSES,
     LeadwiseError,
 )
+from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
@@ -117,9 +118,22 @@ class Package:
         return bool(self.description["simulated"])
 
     @property
+    def dataset(self) -> Dataset[Any]:
+        """The dataset that the weights come from."""
+        return trained_on(self.description["data"], simulated=self.simulated)
+
+    @property
     def network_files(self) -> dict[str, Path]:
         """The ONNX files by role."""
         return {role: self.folder / entry["file"] for role, entry in self.description["networks"].items()}
+
+
+def trained_on(data: Mapping[str, Any], *, simulated: bool) -> Dataset[Any]:
+    """The dataset that a manifest or ``model.json`` names; those of before name none; the weights count for more."""
+    named = dataset_named(data.get("dataset", "ptbxl"))
+    if named.about_patients == simulated:
+        return dataset_named("synthetic" if simulated else "ptbxl")
+    return named
 
 
 def example_row() -> dict[str, Any]:
@@ -241,6 +255,36 @@ def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
     return [pins[name] for name in SERVED_PACKAGES]
 
 
+DECIDED: Mapping[str, Any] = {
+    "probabilities": dict.fromkeys(SUPERCLASSES, "double"),
+    "decisions": dict.fromkeys(SUPERCLASSES, "boolean"),
+    "uncertain": dict.fromkeys(SUPERCLASSES, "boolean"),
+}
+_QUALITY = [{"flag": "string", "leads": ["string"], "detail": "string"}]
+_ATTRIBUTION = {"data": "string", "dtype": "string", "shape": ["long"], "order": "string", "fs_hz": "double"}
+_FINDING = {
+    "code": "string",
+    "description": "string",
+    "group": "string",
+    "probability": "double",
+    "threshold": "double",
+    "reported": "boolean",
+}
+ANSWER: Mapping[str, Any] = {
+    **dict.fromkeys(("model", "registered_model", "version", "policy"), "string"),
+    **DECIDED,
+    "thresholds": dict.fromkeys(SUPERCLASSES, "double"),
+    "findings": [_FINDING],
+    "windows": [{"start_s": "double", "end_s": "double", **DECIDED, "quality": _QUALITY}],
+    "explanations": ({"method": "string", "effects": (("double",),), "attribution": _ATTRIBUTION},),
+    "quality": _QUALITY,
+    "warnings": ["string"],
+    "disclaimer": "string",
+    "error": {"code": "string", "field": "string", "message": "string", "row": "long"},
+}
+"""The columns of an answer and MLflow's types; all but the id are absent where there is an error."""
+
+
 def served_signature() -> "ModelSignature":
     """Columns of a request, each optional and of any JSON type, its parameters, and columns of the answer.
 
@@ -261,65 +305,20 @@ def served_signature() -> "ModelSignature":
         Schema,
     )
 
-    def by_class(kind: DataType) -> Object:
-        return Object([Property(name, kind) for name in SUPERCLASSES])
+    def made(what: Any, *, optional: Collection[str] = ()) -> Any:
+        """A name of a type; a dict of properties; a list with that of its items; a tuple with that of its values."""
+        if isinstance(what, dict):
+            return Object([Property(name, made(kind), name not in optional) for name, kind in what.items()])
+        if isinstance(what, list):
+            return Array(made(what[0], optional=optional))
+        return Map(made(what[0])) if isinstance(what, tuple) else DataType[what]
 
-    def listed(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> Array:
-        return Array(Object([Property(name, kind, name not in optional) for name, kind in properties.items()]))
-
-    decided = {
-        "probabilities": by_class(DataType.double),
-        "decisions": by_class(DataType.boolean),
-        "uncertain": by_class(DataType.boolean),
-    }
-    quality = listed({"flag": DataType.string, "leads": Array(DataType.string), "detail": DataType.string})
-    window = {"start_s": DataType.double, "end_s": DataType.double, **decided, "quality": quality}
-    effects = Map(Map(DataType.double))
-    attribution = {
-        "data": DataType.string,
-        "dtype": DataType.string,
-        "shape": Array(DataType.long),
-        "order": DataType.string,
-        "fs_hz": DataType.double,
-    }
-    explanation = {
-        "method": DataType.string,
-        "effects": effects,
-        "attribution": Object([Property(name, kind) for name, kind in attribution.items()]),
-    }
-    error = {"code": DataType.string, "field": DataType.string, "message": DataType.string, "row": DataType.long}
-    finding = {
-        "code": DataType.string,
-        "description": DataType.string,
-        "group": DataType.string,
-        "probability": DataType.double,
-        "threshold": DataType.double,
-        "reported": DataType.boolean,
-    }
-    # All but the id are absent where there is an error.
-    answer: dict[str, Any] = {
-        "model": DataType.string,
-        "registered_model": DataType.string,
-        "version": DataType.string,
-        "policy": DataType.string,
-        **decided,
-        "thresholds": by_class(DataType.double),
-        "findings": listed(finding),
-        "windows": listed(window, tuple(decided)),
-        "explanations": Map(Object([Property(name, kind) for name, kind in explanation.items()])),
-        "quality": quality,
-        "warnings": Array(DataType.string),
-        "disclaimer": DataType.string,
-        "error": Object([Property(name, kind) for name, kind in error.items()]),
-    }
+    columns = [ColSpec(AnyType(), "id", required=False)]
+    for name, what in ANSWER.items():
+        columns.append(ColSpec(made(what, optional=DECIDED if name == "windows" else ()), name, required=False))
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
-        outputs=Schema(
-            [
-                ColSpec(AnyType(), "id", required=False),
-                *(ColSpec(kind, name, required=False) for name, kind in answer.items()),
-            ]
-        ),
+        outputs=Schema(columns),
         params=ParamSchema(
             [
                 ParamSpec("policy", DataType.string, None),

@@ -4,18 +4,17 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.ptbxl import PtbXl
+from leadwise.datasets.base import Dataset, datasets
 from leadwise.datasets.store import open_store
-from leadwise.datasets.synthetic.dataset import Synthetic
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
-from leadwise.registry.gate.evidence import Inputs
+from leadwise.registry.gate.evidence import Inputs, given_limits
 from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import JSON_FILE, GateReport
 from leadwise.registry.load import BundledError
@@ -25,16 +24,12 @@ from leadwise.registry.package import (
     Package,
     log_package,
     served_requirements,
+    trained_on,
     unpack_bundled,
 )
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
-if TYPE_CHECKING:
-    pass
-
-REAL_NAME = PtbXl.model_name
-SIMULATED_NAME = Synthetic.model_name
 REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"
 
@@ -98,6 +93,7 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
         CandidateError: there is nothing that may be registered.
         PackagingError: the evaluation is of other weights, or what was brought along is damaged.
+        LimitsError: a limit names no metric.
         GateFailed: the version is registered and does not become champion.
         PromotionError: other registrations kept changing the champion meanwhile.
     """
@@ -105,6 +101,8 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
     rows = None
+    # Refused before anything is exported.
+    given_limits(parameters.gate)
     mlflow.set_tags(process_tag())
     # Another registration from this workspace would replace the package while it is logged.
     with file_lock(workspace / PACKAGE_FOLDER):
@@ -112,11 +110,10 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
             package = unpack_bundled(workspace / PACKAGE_FOLDER)
         else:
             store = open_store(workspace / "store")
-            # Refused before anything is exported.
-            registered_name(asked, simulated=bool(store.manifest["simulated"]))
+            registered_name(asked, trained_on(store.manifest, simulated=bool(store.manifest["simulated"])))
             package = build_package(parameters)
             rows = HeldOutRows.read(store)
-        tidy_up(registered_name(asked, simulated=package.simulated), tell)
+        tidy_up(registered_name(asked, package.dataset), tell)
         candidate, registered = register_challenger(package, asked)
         write_atomically(workspace / REQUEST_FILE, json.dumps({"dataframe_records": [package.example]}))
     gate = Gate(candidate, rows, parameters.gate, parameters.shared.seed)
@@ -150,7 +147,7 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
     import mlflow
 
     # By the weights, not by the store, which may hold other data by now.
-    name = registered_name(asked, simulated=package.simulated)
+    name = registered_name(asked, package.dataset)
     if problems := Inputs.read(package.folder).problems:
         raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
     requirements = served_requirements()
@@ -176,18 +173,19 @@ def _with_alias(registered: Registered, alias: str) -> Registered:
     return replace(registered, alias=alias, uri=uri)
 
 
-def registered_name(asked: str, *, simulated: bool) -> str:
+def registered_name(asked: str, dataset: Dataset[Any]) -> str:
     """The name in the registry: ``auto`` chooses by the data.
 
     Raises:
-        RegistrationError: simulated weights are to become ``leadwise``.
+        RegistrationError: weights that say nothing about patients are to have the name of those that do.
     """
     if asked == "auto":
-        return SIMULATED_NAME if simulated else REAL_NAME
-    if simulated and asked.casefold() == REAL_NAME:
+        return dataset.model_name
+    real = {one.model_name for one in datasets().values() if one.about_patients}
+    if not dataset.about_patients and asked.casefold() in real:
         raise RegistrationError(
-            f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {SIMULATED_NAME}, or "
-            "another name of yours"
+            f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {dataset.model_name}, "
+            "or another name of yours"
         )
     return asked
 
@@ -206,7 +204,7 @@ def name_to_roll_back(parameters: Parameters) -> str:
     except (OSError, ValueError, KeyError):
         raise RegistrationError(
             f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
-            f"model, such as registered-model={REAL_NAME}"
+            f"model, such as registered-model=leadwise"
         ) from None
 
 

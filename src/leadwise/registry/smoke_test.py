@@ -24,7 +24,6 @@ TIME_LIMIT_S = 300
 TIME_LIMIT_ROW_S = 0.5
 LARGEST_DIFFERENCE = 1e-5
 REPEATS = 100
-"""How often the example is answered where there are no rows to time."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,6 @@ class HeldOutRows:
 
     Attributes:
         digest: of the data.
-        simulated: whether they are simulated.
-        ecg_ids: ``(record,)``.
         patients: ``(record,)``.
         labels: ``(record, 5)`` of 0 and 1; all 0 where unlabelled.
         signals: ``(record, time, 12)`` int16 in microvolts.
@@ -42,8 +39,6 @@ class HeldOutRows:
     """
 
     digest: str
-    simulated: bool
-    ecg_ids: NDArray[np.int64]
     patients: NDArray[np.int64]
     labels: NDArray[np.float64]
     signals: NDArray[np.int16]
@@ -53,12 +48,9 @@ class HeldOutRows:
     def read(cls, store: Store) -> "HeldOutRows":
         """Every record of fold 10, which the evaluate stage has read already."""
         rows = store.rows("test")
-        records = store.records.iloc[rows]
         return cls(
             digest=store.manifest["digest"],
-            simulated=bool(store.manifest["simulated"]),
-            ecg_ids=records["ecg_id"].to_numpy(),
-            patients=records["patient_id"].to_numpy(),
+            patients=store.records["patient_id"].to_numpy()[rows],
             labels=store.labels()[rows].astype(np.float64),
             signals=store.signals[rows],
             facts=list(stored_facts(store, rows)),
@@ -108,7 +100,12 @@ class Served:
 
 
 def serving_smoke_test(
-    model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None = None, *, python: str = sys.executable
+    model_uri: str,
+    example: Mapping[str, Any],
+    rows: HeldOutRows | None = None,
+    *,
+    python: str = sys.executable,
+    repeats: int = REPEATS,
 ) -> Served:
     """Load a registered model in a new Python process, with the code that is inside it, and ask it one row at a time.
 
@@ -117,12 +114,13 @@ def serving_smoke_test(
         example: a row of a request.
         rows: answered after it; ``None``: none.
         python: the interpreter, of this environment or of another.
+        repeats: how often the example is answered where there are no rows to time.
 
     Raises:
         RoundTripError: it cannot be loaded, or it needs TensorFlow or code from outside.
     """
     with temporary_folder("gate") as folder:
-        _leave_task(folder, model_uri, example, rows)
+        _leave_task(folder, model_uri, example, rows, repeats)
         found = _run(folder, model_uri, python, TIME_LIMIT_S + TIME_LIMIT_ROW_S * (len(rows.facts) if rows else 0))
     if found["heavy"]:
         raise RoundTripError(f"{model_uri}: scoring imports {', '.join(found['heavy'])}; it must not")
@@ -145,17 +143,19 @@ def require_answer(model_uri: str) -> None:
     Raises:
         RoundTripError: it cannot be loaded, or does not answer.
     """
-    answer = serving_smoke_test(model_uri, example_row()).example
+    answer = serving_smoke_test(model_uri, example_row(), repeats=1).example
     if not answer.get("probabilities"):
         raise RoundTripError(f"{model_uri}: does not answer: {answer.get('error')}")
 
 
-def _leave_task(folder: Path, model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None) -> None:
+def _leave_task(
+    folder: Path, model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None, repeats: int
+) -> None:
     task = {
         "uri": model_uri,
         "example": dict(example),
         "classes": list(SUPERCLASSES),
-        "repeats": REPEATS,
+        "repeats": repeats,
         "facts": rows.facts if rows else [],
         "shape": rows.signals.shape[1:] if rows else [],
         "fs_hz": FS_HZ,

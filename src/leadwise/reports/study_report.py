@@ -47,7 +47,7 @@ def write_study(tuned: Tuned, manifest: dict[str, Any]) -> tuple[Page, list[Path
     """
     page_file, table_file = tuned.file.with_suffix(".html"), tuned.file.with_suffix(".trials.csv")
     sections = [
-        Section("values", "What was found", [_values(tuned), *_beside(tuned)]),
+        Section("values", "What was found", [_values(tuned)]),
         Section("figures", "Figures", list(_figures(tuned))),
         Section("trials", "Trials", [_trials(tuned)]),
     ]
@@ -103,16 +103,6 @@ def _values(tuned: Tuned) -> Table:
     return Table(("parameter", "configured", "best", "searched"), rows, style="compact")
 
 
-def _beside(tuned: Tuned) -> Iterator[str]:
-    for other in tuned.beside:
-        if other.best_trials:
-            best = max(other.best_trials, key=lambda trial: trial.values[0])
-            yield (
-                f"With the sampler {other.study_name.rpartition('/')[2]}: {number(best.values[0], 4)} at best, trial "
-                f"{best.number} of {len(other.trials)}."
-            )
-
-
 def _trials(tuned: Tuned) -> Table:
     names = list(tuned.space.described())
     rows = []
@@ -137,7 +127,7 @@ def _figures(tuned: Tuned) -> Iterator[Part]:
     study, metric, single = tuned.study, _metric(tuned), len(tuned.study.directions) == 1
     named: dict[str, Any] = {"target": None if single else _score, "target_name": metric}
     names = list(tuned.space.dimensions)
-    history = partial(drawing.plot_optimization_history, [study, *tuned.beside], **named)
+    history = partial(drawing.plot_optimization_history, study, **named)
     yield _picture(history, (9, 4), "Completed trials by their score; a line is the best so far.")
     if single:
         yield _picture(partial(drawing.plot_intermediate_values, study), (9, 4), f"Every trial: {metric}, by epoch.")

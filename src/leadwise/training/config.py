@@ -23,7 +23,7 @@ class TunedParametersError(LeadwiseError):
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What ``fit_model`` needs to know besides the data; names and meanings as in params.yaml.
+    """What ``fit_model`` needs to know besides the data; names and meanings as in ``config.Train``.
 
     ``precision`` is what is computed in, never ``auto``.
     """
@@ -50,11 +50,11 @@ class TrainingConfig:
     amplitude_scale: float
     white_noise_mv: float
     augment_prob: float
-    noise_mv: float
-    wander_mv: float
-    hum_mv: float
-    lead_dropout: int
     mixup: float
+    noise_mv: float = 0.0
+    wander_mv: float = 0.0
+    hum_mv: float = 0.0
+    lead_dropout: int = 0
     precision: Precision = "float32"
 
     @property

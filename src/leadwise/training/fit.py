@@ -24,7 +24,7 @@ from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import AveragedWeights, Progress, load_checkpoint, load_network, optimizer_for
 from leadwise.training.config import TrainingConfig
-from leadwise.training.prediction import predict
+from leadwise.training.prediction import answer_units
 
 
 class ValidationFoldError(LeadwiseError):
@@ -102,8 +102,8 @@ class TrainingData:
         """Metrics on fold 9 with the windows of ``signal``."""
         rows = self.store.rows("validation")
         metadata = self.metadata.transform(self.store.patients().iloc[rows])
-        probabilities = predict(network, signal, metadata, self.store.signals, rows)
-        return validation_metrics(self.store.labels()[rows], probabilities)
+        answers = answer_units(network, signal, metadata, self.store.signals, rows)
+        return validation_metrics(self.store.labels()[rows], answers["superclasses"])
 
 
 def compile_network(config: TrainingConfig, data: TrainingData, steps_per_epoch: int) -> keras.Model:

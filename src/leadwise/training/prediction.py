@@ -134,17 +134,6 @@ def load_trained(folder: Path) -> TrainedModel:
     )
 
 
-def predict(
-    network: "keras.Model",
-    preprocessing: SignalPreprocessing | None,
-    metadata: np.ndarray,
-    signals: np.ndarray,
-    rows: np.ndarray,
-) -> np.ndarray:
-    """Probabilities ``(len(rows), 5)`` float32 of the superclasses: ``answer_units(...)["superclasses"]``."""
-    return answer_units(network, preprocessing, metadata, signals, rows)["superclasses"]
-
-
 def answer_units(
     network: "keras.Model",
     preprocessing: SignalPreprocessing | None,

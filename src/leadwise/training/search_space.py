@@ -1,27 +1,18 @@
 """What a study searches: the search space of a model, around what is configured for it.
 
-The names are those of params.yaml. What is configured is always inside: a range grows to reach it, and a parameter that
-is switched off there (0 where the range is logarithmic, such as ``weight-decay`` or ``statement-weight``) stays off.
+The names are those of ``TrainingConfig`` in kebab case. What is configured is always inside: a range grows to reach it,
+and a parameter that is switched off (0 where the range is logarithmic, as for ``statement-weight``) stays off.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leadwise.contract import EncoderName
 from leadwise.models.spec import Choice, Dimension, Whole, model_spec
 from leadwise.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     import optuna
-
-
-WIDTHS: Mapping[EncoderName, Whole] = {
-    "se_resnet": Whole(24, 64, step=8),
-    "resnet1d_wang": Whole(48, 112, step=16),
-    "original_cnn": Whole(32, 96, step=16),
-}
-"""``encoder-width`` of each encoder: every one counts its channels in units of its own, so each has its own range."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,8 @@ def space_of(config: TrainingConfig) -> SearchSpace:
     """The space around a configuration, which holds the configuration itself."""
     parameters = config.parameters()
     dimensions: dict[str, Dimension] = {}
-    for name, dimension in model_spec(config.model).search_space.items():
+    spec = model_spec(config.model)
+    for name, dimension in spec.search_space.items():
         if name == "feature-dropout" and config.feature_set == "original":
             # Its features carry no masks: one that is dropped would look like a patient.
             continue
@@ -78,7 +70,7 @@ def space_of(config: TrainingConfig) -> SearchSpace:
     encoders = dimensions.get("encoder")
     widths: dict[str, Whole] = {}
     if isinstance(encoders, Choice):
-        widths = {encoder: width for encoder, width in WIDTHS.items() if encoder in encoders.options}
+        widths = {encoder: width for encoder, width in spec.widths.items() if encoder in encoders.options}
         widths[config.encoder] = widths[config.encoder].reaching(config.encoder_width)
     return SearchSpace(dimensions, widths)
 

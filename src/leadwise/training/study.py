@@ -6,7 +6,8 @@ values under a new number, as is one that was interrupted.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 from leadwise.atomic import file_lock
 from leadwise.contract import LeadwiseError
 
-SamplerName = Literal["tpe", "random"]
 Objective = Callable[[optuna.Trial], float | tuple[float, float]]
 DEFAULTS, REASON, FAILED, RETRY_OF = "defaults", "reason", "failed", "retry_of"
 """Attributes of a trial: it has the configured values; why it did not complete; whether it failed by itself; which lost
@@ -45,6 +45,14 @@ class StudyStorageError(LeadwiseError):
     """The address of the storage is not understood, or nothing answers there."""
 
 
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Optuna calls heartbeats and grouped sampling experimental, each time anew."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
 def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
     """Open a storage whose trials give signs of life.
 
@@ -60,8 +68,7 @@ def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
     url = address or f"sqlite:///{file}"
     options = {"connect_args": {"timeout": WAIT_FOR_SQLITE_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        with warnings.catch_warnings(), file_lock(file):
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with _experimental(), file_lock(file):
             return RDBStorage(
                 url,
                 engine_kwargs=options,
@@ -84,11 +91,13 @@ def open_study(
 ) -> optuna.Study:
     """Make a study or open it; its first trial has the configured values, whoever made it.
 
+    A tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023) proposes, several parameters at a time.
+
     Every worker draws with a seed of its own, made from the study's seed and how many have opened the study before:
     with one seed for all, two of them would try the same random values side by side, and so would one that goes on.
 
     Args:
-        name: of the study; its last part is the sampler's.
+        name: of the study.
         storage: where it is kept.
         pruner: stops trials that lag behind.
         directions: of each objective.
@@ -100,18 +109,11 @@ def open_study(
     )
     before = study.user_attrs.get(WORKERS, 0)
     study.set_user_attr(WORKERS, before + 1)
-    study.sampler = _sampler(name.rpartition("/")[2], int(np.random.SeedSequence((seed, before)).generate_state(1)[0]))
+    own = int(np.random.SeedSequence((seed, before)).generate_state(1)[0])
+    with _experimental():
+        study.sampler = TPESampler(seed=own, multivariate=True, group=True)
     study.enqueue_trial(defaults, user_attrs={DEFAULTS: True}, skip_if_exists=True)
     return study
-
-
-def _sampler(name: str, seed: int) -> BaseSampler:
-    """``tpe`` (Bergstra et al. 2011; Watanabe 2023), several parameters drawn together, or ``random``."""
-    if name == "random":
-        return RandomSampler(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True)
 
 
 def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: float) -> None:
@@ -140,8 +142,7 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
             orderly = False
             raise
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with _experimental():
         # What is left of those that were killed, also where the study is complete.
         optuna.storages.fail_stale_trials(study)
     while len(study.get_trials(deepcopy=False, states=COUNTED)) < trials and time.monotonic() < until:
@@ -162,8 +163,7 @@ def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: 
 def try_again(study: optuna.Study, trial: FrozenTrial, most: int | None = MOST_RETRIES) -> None:
     """Put the values of a trial that did not come to its end in line, unless they were tried again so often before."""
     trial.user_attrs = {RETRY_OF: trial.number} | ({DEFAULTS: True} if DEFAULTS in trial.user_attrs else {})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with _experimental():
         RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
 
 

@@ -18,7 +18,7 @@ from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import build_model, multiply_adds
 from leadwise.models.framework import keras
 from leadwise.stage import child_run
-from leadwise.tracking_server import given_up
+from leadwise.tracking_store import given_up
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData, compile_network, run_epochs

@@ -43,9 +43,8 @@ class Tuned:
     """What a study has found.
 
     Attributes:
-        content: of the file that the train stage reads, or would read if the other sampler had not found better.
+        content: of the file that the train stage reads.
         study: Optuna's.
-        beside: the same study with other samplers.
         space: what its trials draw from.
         recipe: of a trial with the configured values.
         file: for the train stage.
@@ -53,7 +52,6 @@ class Tuned:
 
     content: dict[str, Any]
     study: optuna.Study
-    beside: list[optuna.Study]
     space: SearchSpace
     recipe: TrainingConfig
     file: Path
@@ -71,11 +69,10 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     tune, recipe = parameters.tune, trial_recipe(model, parameters)
     require_measurable(recipe, store)
     space, file = space_of(recipe), tuned_file(model, parameters)
-    family = study_family(recipe, space, parameters, store)
     storage = open_storage(tune.study_storage, file.parent, tune.lost_after_s)
     with file_lock(file):
         study = open_study(
-            f"{family}/{tune.sampler}",
+            study_name(recipe, space, parameters, store),
             storage,
             pruner=halving(recipe.epochs) if tune.objectives == "score" else NopPruner(),
             directions=["maximize"] if tune.objectives == "score" else ["maximize", "minimize"],
@@ -86,22 +83,18 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     work_on(study, runner, trials=tune.trials, seconds=tune.timeout_min * 60)
     with file_lock(file):
         # The last worker to get here has seen every trial.
-        names = [name for name in optuna.get_all_study_names(storage) if name.rpartition("/")[0] == family]
-        beside = [optuna.load_study(study_name=name, storage=storage) for name in names if name != study.study_name]
         content = _content(study, space, recipe, store)
-        others = [_content(one, space, recipe, store) for one in beside if one.best_trials]
-        best = max([content, *others], key=lambda one: one["value"])
-        write_atomically(file, json.dumps(best, indent=2))
+        write_atomically(file, json.dumps(content, indent=2))
     done, why = sum(trial.state in COUNTED for trial in study.trials), "that was all"
     if done < tune.trials:
         why = f"{tune.timeout_min:g} minutes had passed"
     print(f"{study.study_name}: {done} of {tune.trials} trials, {why}", flush=True)
     print(f"best: trial {content['trial']}, {recipe.monitor} {content['value']:.4f}, {said(content['parameters'])}")
-    return Tuned(content, study, beside, space, recipe, file)
+    return Tuned(content, study, space, recipe, file)
 
 
-def study_family(recipe: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
-    """The name of a study but for its sampler.
+def study_name(recipe: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
+    """The name of a study.
 
     Trials may only be compared within one: the same data, records, epochs, space, objectives and fixed parameters.
     """
@@ -109,7 +102,7 @@ def study_family(recipe: TrainingConfig, space: SearchSpace, parameters: Paramet
     ranges = {name: str(one) for name, one in {**space.dimensions, **space.widths}.items()}
     what = [recipe.fingerprint(store.manifest), tune.tune_share, tune.objectives, ranges]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    return f"{recipe.feature_set}/{recipe.model}/{digest[:12]}"
+    return f"{recipe.feature_set}/{recipe.model}/{digest[:12]}/tpe"
 
 
 def halving(epochs: int) -> SuccessiveHalvingPruner:

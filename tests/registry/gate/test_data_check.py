@@ -3,14 +3,15 @@
 import pytest
 
 from leadwise.config import load_parameters
-from leadwise.registry.gate.evidence import Champion, data_check
-from leadwise.registry.gate.report import Limits
+from leadwise.datasets.base import dataset_named
+from leadwise.registry.gate.evidence import Champion, Limits, data_check
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 
 
 def limits(*, simulated: bool = False, **given: str) -> Limits:
-    return Limits.of(load_parameters({k.replace("_", "-"): v for k, v in given.items()}).gate, simulated=simulated)
+    asked = load_parameters({k.replace("_", "-"): v for k, v in given.items()}).gate
+    return Limits.of(asked, dataset_named("synthetic" if simulated else "ptbxl"))
 
 
 def test_the_first_champion_has_nobody_to_share_data_with() -> None:

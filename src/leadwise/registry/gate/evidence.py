@@ -1,16 +1,18 @@
-"""Not worse than the champion: both scored now, by their own code, on the same rows of fold 10.
+"""What the gate looks at: limits and margins of the metrics, the environment, ONNX against Keras, the data, the inputs.
 
-Non-inferiority: the 95 % interval of the paired difference, patients resampled, must lie above minus the margin. As
-only its lower end counts, a candidate that is worse by the margin passes with a probability of 2.5 %.
+Not worse than the champion: both are scored now, by their own code, on the same rows of fold 10, and the 95 % interval
+of the paired difference, patients resampled, must lie above minus the margin (non-inferiority). As only its lower end
+counts, a candidate that is worse by the margin passes with a probability of 2.5 %.
 """
 
 import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,92 +20,202 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
+from leadwise.config import Gate
 from leadwise.contract import CLINICAL_FEATURES, SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
+from leadwise.datasets.base import Dataset, GateLimits
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
-from leadwise.evaluation.bootstrap import Estimate
-from leadwise.evaluation.comparison import Evaluated, compare_all
-from leadwise.registry.gate.report import Check, Limits
+from leadwise.evaluation.bootstrap import Estimate, bootstrap_replicates, patient_weights
+from leadwise.evaluation.metric_registry import METRICS, Metric
+from leadwise.evaluation.metrics import Floats, MetricInput
+from leadwise.registry.gate.report import Check
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served
 from leadwise.serving.network import open_session
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
 COMPARISON = "not worse than the champion"
-WITHOUT = "macro AUROC against the champion's, without a recording"
+AGAINST = " against the champion's"
+WITHOUT = ", without a recording"
+REPLICATES = 1000
+"""Of the paired bootstrap over patients."""
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """Replicates and seed of the paired bootstrap over patients."""
+class Limits:
+    """What the gate asks of one version, by its weights: not by its name, nor by a configuration.
 
-    replicates: int
-    seed: int
+    Attributes:
+        of_metrics: name of a metric -> what is asked: by the parameters, else by the dataset, else by the metric.
+        simulated: whether the weights come from simulated data: a figure that so few records leave undefined then stops
+            nobody.
+        replaceable: whether a champion of other data may be replaced.
+    """
+
+    of_metrics: Mapping[str, GateLimits]
+    simulated: bool
+    replaceable: bool
+
+    @classmethod
+    def of(cls, asked: Gate, dataset: Dataset[Any]) -> "Limits":
+        """Those of a model that was trained on a dataset.
+
+        Raises:
+            LimitsError: a parameter names no metric.
+        """
+        given = given_limits(asked)
+        limits = {
+            name: replace(dataset.gate.get(name, metric.gate), **given.get(name, {}))
+            for name, metric in METRICS.items()
+        }
+        return cls(limits, not dataset.about_patients, asked.allow_other_data or dataset.replaceable)
+
+    def asked(self, *, margins: bool = False) -> Iterator[tuple[Metric, str, float]]:
+        """Metric, class (empty: the mean over them) and limit or margin of everything that has one."""
+        for name, limits in self.of_metrics.items():
+            metric = METRICS[name]
+            mean, each = (limits.mean_margin, limits.each_margin) if margins else (limits.mean, limits.each)
+            if mean is not None:
+                yield metric, "", mean
+            if each is not None and metric.per_class:
+                yield from ((metric, label, each) for label in SUPERCLASSES)
+
+
+class LimitsError(LeadwiseError):
+    """A limit or margin of the parameters names no metric."""
+
+
+def given_limits(asked: Gate) -> dict[str, dict[str, float]]:
+    """Name of a metric -> the fields of ``GateLimits`` that the parameters set.
+
+    Raises:
+        LimitsError: there is no such metric.
+    """
+    places = {metric.name: (metric.name, "each") for metric in METRICS.values() if metric.per_class}
+    places |= {metric.mean: (metric.name, "mean") for metric in METRICS.values()}
+    found: dict[str, dict[str, float]] = {}
+    for parameter, text, kind in (("limits", asked.limits, ""), ("margins", asked.margins, "_margin")):
+        for name, _, value in (word.partition(":") for word in text.split(",") if word):
+            if name not in places:
+                raise LimitsError(f"{parameter}: received {name!r}; allowed: {', '.join(places)}")
+            metric, which = places[name]
+            found.setdefault(metric, {})[which + kind] = float(value)
+    return found
+
+
+def _title(metric: Metric, label: str) -> str:
+    if label:
+        return f"{metric.title} {label}"
+    return f"macro {metric.title}" if metric.mean.startswith("macro_") else metric.title
+
+
+def _figures(metrics: Collection[Metric], rows: MetricInput) -> dict[str, Floats]:
+    """Title -> ``()`` or ``(replicate,)``."""
+    found: dict[str, Floats] = {}
+    for metric in metrics:
+        values = metric.measure(rows)
+        found[_title(metric, "")] = values.mean(axis=-1) if metric.per_class else values
+        if metric.per_class:
+            found |= {_title(metric, label): values[..., k] for k, label in enumerate(SUPERCLASSES)}
+    return found
+
+
+def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], limits: Limits) -> list[Check]:
+    """Every figure that has a limit. One that is undefined, for want of positives, does not pass.
+
+    Args:
+        labels: ``(record, 5)`` of 0 and 1.
+        probabilities: calibrated, same shape.
+        limits: what is allowed.
+    """
+    asked = list(limits.asked())
+    if not len(labels):
+        return [Check(_title(metric, label), "", "", False, "no recording was answered") for metric, label, _ in asked]
+    figures = _figures({metric.name: metric for metric, _, _ in asked}.values(), MetricInput(labels, probabilities))
+    positives = dict(zip(SUPERCLASSES, labels.sum(axis=0).astype(int), strict=True))
+    found = []
+    for metric, label, limit in asked:
+        name = _title(metric, label)
+        value, check = float(figures[name]), Check.at_most if metric.higher_is_better is False else Check.at_least
+        if math.isnan(value):
+            classes = [label] if label else SUPERCLASSES if metric.per_class else []
+            lacking = [one for one in classes if math.isnan(figures[_title(metric, one)])]
+            why = "; ".join(f"{one} has {metric.reason(positives[one], len(labels))}" for one in lacking)
+            allowed = check(name, value, limit).allowed
+            found.append(Check(name, "undefined", allowed, None if limits.simulated else False, why))
+        else:
+            found.append(check(name, value, limit))
+    return found
 
 
 def comparison_checks(
-    candidate: Served, champion: Served, rows: HeldOutRows, limits: Limits, drawn: Bootstrap
+    candidate: Served, champion: Served, rows: HeldOutRows, limits: Limits, seed: int, replicates: int = REPLICATES
 ) -> list[Check]:
-    """Macro AUROC and the AUROC of each class; macro AUROC also where no recording is sent.
+    """Every figure that has a margin; its mean over the classes also where no recording is sent.
 
     Args:
         candidate: answers to the rows.
         champion: answers to the same rows.
         rows: those that only one of the two answers are left out.
         limits: the margins.
-        drawn: the bootstrap.
+        seed: of the bootstrap.
+        replicates: of the bootstrap.
     """
-    with_recording = _differences(candidate.with_recording, champion.with_recording, rows, drawn)
-    if with_recording is None:
+    asked = list(limits.asked(margins=True))
+    metrics = list({metric.name: metric for metric, _, _ in asked}.values())
+    drawn = partial(_differences, rows=rows, metrics=metrics, replicates=replicates, seed=seed)
+    differences = drawn(candidate.with_recording, champion.with_recording)
+    if differences is None:
         return [Check(COMPARISON, "", "", False, "there is no recording that both have answered")]
-    found = list(_judged(with_recording, limits))
-    alone = _differences(candidate.without_recording, champion.without_recording, rows, drawn)
-    if alone is None:
-        return [*found, Check.not_made(WITHOUT, "no patient of fold 10 has any fact known")]
-    return [*found, _judge(WITHOUT, alone["macro_auroc"], limits.margin_macro_auroc, limits)]
+    found = [_judge(one, differences, limits, AGAINST) for one in asked]
+    alone = drawn(candidate.without_recording, champion.without_recording)
+    for one in asked:
+        if not one[1]:
+            name = AGAINST + WITHOUT
+            why = "no patient of fold 10 has any fact known"
+            found.append(_judge(one, alone, limits, name) if alone else Check.not_made(_title(one[0], "") + name, why))
+    return found
 
 
-def _judged(differences: dict[str, Estimate], limits: Limits) -> Iterator[Check]:
-    yield _judge("macro AUROC against the champion's", differences["macro_auroc"], limits.margin_macro_auroc, limits)
-    for name in SUPERCLASSES:
-        difference = differences[f"auroc/{name}"]
-        yield _judge(f"AUROC {name} against the champion's", difference, limits.margin_class_auroc, limits)
-
-
-def _judge(name: str, difference: Estimate, margin: float, limits: Limits) -> Check:
-    low, high = difference.interval.low, difference.interval.high
-    allowed = f"interval above {-margin:g}"
-    if not (math.isfinite(difference.value) and math.isfinite(low)):
+def _judge(asked: tuple[Metric, str, float], differences: Mapping[str, Estimate], limits: Limits, name: str) -> Check:
+    metric, label, margin = asked
+    difference = differences[_title(metric, label)]
+    value, low, high = difference.value, difference.interval.low, difference.interval.high
+    lower = metric.higher_is_better is False
+    allowed = f"interval below {margin:g}" if lower else f"interval above {-margin:g}"
+    name = _title(metric, label) + name
+    if not (math.isfinite(value) and math.isfinite(low)):
         passed = None if limits.simulated else False
         return Check(name, "undefined", allowed, passed, "a class has no positives, or nothing but positives")
-    measured = f"{difference.value:+.4f} [{low:+.4f}, {high:+.4f}]"
-    return Check(name, measured, allowed, low > -margin, value=difference.value)
+    passed = high < margin if lower else low > -margin
+    return Check(name, f"{value:+.4f} [{low:+.4f}, {high:+.4f}]", allowed, passed, value=value)
 
 
 def _differences(
-    candidate: NDArray[np.float64], champion: NDArray[np.float64], rows: HeldOutRows, drawn: Bootstrap
+    candidate: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    *,
+    rows: HeldOutRows,
+    metrics: Collection[Metric],
+    replicates: int,
+    seed: int,
 ) -> dict[str, Estimate] | None:
-    """Candidate minus champion on the rows that both answer; ``None`` where there are none."""
+    """Title -> candidate minus champion on the rows that both answer; ``None`` where there are none."""
     both = np.isfinite(np.concatenate([candidate, champion], axis=1)).all(axis=1)
     if not both.any():
         return None
-    sides = [_evaluated(name, answers, rows, both) for name, answers in (("new", candidate), ("old", champion))]
-    (pair,) = compare_all(sides, replicates=drawn.replicates, seed=drawn.seed)
-    return dict(pair.differences)
+    weights = patient_weights(rows.patients[both], replicates, seed)
+    new, old = (_estimates(rows.labels[both], answers[both], metrics, weights) for answers in (candidate, champion))
+    return {name: new[name] - old[name] for name in new}
 
 
-def _evaluated(model: str, probabilities: NDArray[np.float64], rows: HeldOutRows, kept: NDArray[np.bool_]) -> Evaluated:
-    return Evaluated(
-        feature_set="clinical",
-        model=model,
-        folder=Path(),
-        digest=rows.digest,
-        simulated=rows.simulated,
-        ecg_ids=rows.ecg_ids[kept],
-        patients=rows.patients[kept],
-        labels=rows.labels[kept],
-        probabilities=probabilities[kept],
-        thresholds=np.full(len(SUPERCLASSES), 0.5),
-    )
+def _estimates(
+    labels: Floats, probabilities: Floats, metrics: Collection[Metric], weights: NDArray[np.int16]
+) -> dict[str, Estimate]:
+    def measured(drawn: NDArray[np.int16] | None) -> dict[str, Floats]:
+        return _figures(metrics, MetricInput(labels, probabilities, weights=drawn))
+
+    replicates = bootstrap_replicates(measured, weights)
+    return {name: Estimate(float(value), replicates[name]) for name, value in measured(None).items()}
 
 
 TIME_LIMIT_S = 900
@@ -203,10 +315,9 @@ def data_check(digest: str, champion: Champion | None, limits: Limits) -> Check:
     if digest == champion.digest:
         return Check(SAME_DATA, digest[:12], allowed, True)
     change = f"version {champion.version} was trained on other data; it is compared on the candidate's fold 10"
-    if limits.allow_other_data:
-        return Check(SAME_DATA, digest[:12], "any", True, f"{change}, as the parameters allow")
-    parameter = "simulated-allow-other-data" if limits.simulated else "allow-other-data"
-    return Check(SAME_DATA, digest[:12], allowed, False, f"{change}; {parameter}=true allows the change")
+    if limits.replaceable:
+        return Check(SAME_DATA, digest[:12], "any", True, f"{change}, as is allowed")
+    return Check(SAME_DATA, digest[:12], allowed, False, f"{change}; allow-other-data=true allows the change")
 
 
 NO_LEAK = "no leaking input"

@@ -2,16 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from leadwise.config import Gate
-from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.metrics import MetricInput
 
 
 @dataclass(frozen=True)
@@ -59,77 +52,6 @@ class Check:
         """One entry of ``gate.json``; what is undefined is ``null``."""
         value = None if self.value is None or not math.isfinite(self.value) else self.value
         return asdict(self) | {"value": value}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The part of the gate's parameters that simulated data have of their own.
-
-    Attributes:
-        simulated: whether these are the limits for simulated data.
-        floor_macro_auroc: lowest on fold 10.
-        floor_class_auroc: lowest of each class.
-        highest_ece: mean over the classes.
-        margin_macro_auroc: by which the candidate may be worse than the champion.
-        margin_class_auroc: the same for each class.
-        allow_other_data: whether a champion of other data may be replaced.
-    """
-
-    simulated: bool
-    floor_macro_auroc: float
-    floor_class_auroc: float
-    highest_ece: float
-    margin_macro_auroc: float
-    margin_class_auroc: float
-    allow_other_data: bool
-
-    @classmethod
-    def of(cls, asked: Gate, *, simulated: bool) -> "Limits":
-        """Those for simulated data, or the others: the weights decide, not a name or a configuration."""
-        prefix = "simulated_" if simulated else ""
-        names = [field.name for field in fields(cls) if field.name != "simulated"]
-        return cls(simulated=simulated, **{name: getattr(asked, prefix + name) for name in names})
-
-
-MACRO_AUROC, ECE = "macro AUROC", "calibration error"
-
-
-def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], limits: Limits) -> list[Check]:
-    """Macro AUROC, each class's AUROC, and the calibration error.
-
-    A figure that is undefined, for want of positives, does not pass; on simulated data, of which there may be few, it
-    counts as not made.
-
-    Args:
-        labels: ``(record, 5)`` of 0 and 1.
-        probabilities: calibrated, same shape.
-        limits: what is allowed.
-    """
-    if not len(labels):
-        names = [MACRO_AUROC, *(f"AUROC {name}" for name in SUPERCLASSES), ECE]
-        return [Check(name, "", "", False, "no recording was answered") for name in names]
-    return list(_checks(labels, probabilities, limits))
-
-
-def _checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], limits: Limits) -> Iterator[Check]:
-    rows = MetricInput(labels, probabilities)
-    areas = rows.ranking[0]
-    lacking = [
-        f"{name} has {int(count)} positives among {len(labels)} records"
-        for name, count, area in zip(SUPERCLASSES, labels.sum(axis=0), areas, strict=True)
-        if math.isnan(area)
-    ]
-    yield _floor(MACRO_AUROC, float(areas.mean()), limits.floor_macro_auroc, limits, "; ".join(lacking))
-    for name, area in zip(SUPERCLASSES, areas, strict=True):
-        of_class = next((reason for reason in lacking if reason.startswith(f"{name} ")), "")
-        yield _floor(f"AUROC {name}", float(area), limits.floor_class_auroc, limits, of_class)
-    yield Check.at_most(ECE, float(rows.calibration_error.mean()), limits.highest_ece)
-
-
-def _floor(name: str, value: float, floor: float, limits: Limits, undefined: str) -> Check:
-    if math.isnan(value):
-        return Check(name, "undefined", f"at least {floor:g}", None if limits.simulated else False, undefined)
-    return Check.at_least(name, value, floor)
 
 
 JSON_FILE, MARKDOWN_FILE = "gate.json", "gate.md"
