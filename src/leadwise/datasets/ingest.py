@@ -25,7 +25,6 @@ from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Rea
 from leadwise.datasets.store import (
     INPUTS_FILE,
     MANIFEST_FILE,
-    PRIVILEGED_FILE,
     RECORDS_FILE,
     SIGNALS_FILE,
     SPLIT_FOLDS,
@@ -33,7 +32,6 @@ from leadwise.datasets.store import (
     StoreError,
     content_digest,
     open_store,
-    privileged_digest,
 )
 from leadwise.datasets.tables import is_inside, label_counts
 
@@ -260,8 +258,7 @@ def _ingest(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - started, 2),
         }
-        for name, rows in ((RECORDS_FILE, table), (PRIVILEGED_FILE, cleaned.privileged)):
-            rows[reading.is_read].reset_index(drop=True).to_parquet(beside / name, index=False)
+        table[reading.is_read].reset_index(drop=True).to_parquet(beside / RECORDS_FILE, index=False)
         (beside / INPUTS_FILE).write_text(inputs.listing(), encoding="utf-8")
         validation.write_report(beside / VALIDATION_FOLDER)
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -310,7 +307,6 @@ def _manifest(
     return {
         "format": FORMAT,
         "digest": content_digest(records, reading.hashes),
-        "privileged_digest": privileged_digest(cleaned.privileged[reading.is_read]),
         "release": release,
         "dataset": dataset.name,
         "simulated": not dataset.about_patients,

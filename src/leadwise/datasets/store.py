@@ -2,7 +2,6 @@
 
 - ``signals.npy``: ``(record, time, 12)`` int16 in microvolts, leads in the order of ``LEADS``; 10 s at 100 or 500 Hz
 - ``records.parquet``: one row per record, in the same order
-- ``privileged.parquet``: what was written about each record, in the same order; see ``leadwise.datasets.privileged``
 - ``manifest.json``: what the data are, where they came from, and their digest
 
 Beside them, for people: ``inputs.sha256``, the hash of every file that was read, and ``validation/``.
@@ -37,7 +36,6 @@ from leadwise.datasets.waveforms import samples_at
 
 SIGNALS_FILE = "signals.npy"
 RECORDS_FILE = "records.parquet"
-PRIVILEGED_FILE = "privileged.parquet"
 MANIFEST_FILE = "manifest.json"
 INPUTS_FILE = "inputs.sha256"
 VALIDATION_FOLDER = "validation"
@@ -69,9 +67,6 @@ RECORD_COLUMNS: tuple[str, ...] = (
     "filename",
 )
 """The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
-
-PRIVILEGED_COLUMNS: tuple[str, ...] = ("report", "heart_axis")
-"""The columns of ``privileged.parquet``: text that leaks the diagnosis, apart so that nothing reads it by chance."""
 
 
 class StoreError(LeadwiseError):
@@ -115,21 +110,6 @@ class Store:
     def scp_codes(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Statement -> likelihood in percent (0: unknown) of each of the given records."""
         return [json.loads(codes) for codes in self.records["scp_codes"].iloc[rows]]
-
-    def privileged(self) -> pd.DataFrame:
-        """``PRIVILEGED_COLUMNS`` of every record, read now.
-
-        Raises:
-            StoreError: the file is absent or does not fit the others.
-        """
-        file = self.folder / PRIVILEGED_FILE
-        try:
-            table = pd.read_parquet(file)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{file}: cannot be read: {error}; run the ingest stage again") from error
-        if tuple(table) != PRIVILEGED_COLUMNS or privileged_digest(table) != self.manifest.get("privileged_digest"):
-            raise StoreError(f"{file}: not what {MANIFEST_FILE} says; run the ingest stage again")
-        return table
 
 
 def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
@@ -192,12 +172,6 @@ def content_digest(records: pd.DataFrame, record_hashes: Iterable[str]) -> str:
         digest.update(samples.encode())
         digest.update(json.dumps(values, ensure_ascii=False).encode())
     return digest.hexdigest()
-
-
-def privileged_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the content of ``privileged.parquet``."""
-    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
-    return hashlib.sha256(json.dumps([PRIVILEGED_COLUMNS, rows], ensure_ascii=False).encode()).hexdigest()
 
 
 PIECE = 8 * 2**20

@@ -20,7 +20,7 @@ from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRat
 from leadwise.datasets.base import Cleaned
 from leadwise.datasets.checksums import path_problem
 from leadwise.datasets.metadata import STADIUM_CODES
-from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS
+from leadwise.datasets.store import RECORD_COLUMNS
 
 MAX_TEXT = 10_000
 """Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
@@ -94,7 +94,7 @@ SIMULATION_FILE = "simulation.json"
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
 TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
 FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
-OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", *PRIVILEGED_COLUMNS)
+OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", "report", "heart_axis")
 
 AGE_OVER_89 = 300
 """How release 1.0.3 hides an age over 89; stored as 90."""
@@ -299,7 +299,6 @@ def clean(tables: Tables) -> Cleaned:
     order = records["ecg_id"].sort_values().index
     return Cleaned(
         records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True),
-        text.loc[order, list(PRIVILEGED_COLUMNS)].reset_index(drop=True),
         pd.DataFrame(repairs).loc[order].reset_index(drop=True),
     )
 
