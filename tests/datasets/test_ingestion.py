@@ -62,12 +62,6 @@ def test_signals_and_records_are_those_of_the_tree(simulated_tree, simulated_sto
     assert content_digest(store.records, map(record_hash, store.signals)) == store.manifest["digest"]
 
 
-def test_the_report_is_written_beside_the_data(simulated_store):
-    results = json.loads((simulated_store / "validation" / "validation.json").read_text())
-    assert results["tally"]["failed_critical"] == 0
-    assert len(results["outcomes"]) == sum(results["tally"].values())
-
-
 def test_a_second_ingestion_returns_at_once_and_the_same_input_gives_the_same_digest(
     simulated_tree, simulated_store, tree, tmp_path
 ):
@@ -140,12 +134,6 @@ def test_what_was_stopped_leaves_a_report_and_no_store(refused):
     assert [path.name for path in workspace.iterdir()] == [refused.report.name] == ["validation-failed"]
     assert refused.tally["failed_critical"] == len(refused.failures) > 0
     assert "Stopped" in write_validation_page(refused.report, {}).read_text()
-
-
-def test_a_table_without_a_test_fold_stops(tree, tmp_path):
-    edit(tree, lambda table: table[table["strat_fold"] != "10"])
-    with pytest.raises(ValidationFailed, match="There are records to train, to validate and to test: found no test"):
-        ingest(tree, tmp_path / "workspace" / "store", max_unreadable_share=0.0)
 
 
 def damage_waveforms(tree: Path) -> dict[int, str]:

@@ -114,7 +114,7 @@ def _sections(
     excluded = [*manifest.get("unreadable", ()), *manifest.get("missing_waveforms", ())]
     yield Section("excluded", f"Left out: {_counted(len(excluded), 'record')}", _excluded(excluded) if manifest else [])
     held = [one for one in outcomes if one["success"]]
-    says = Table(("",), [Row([Cell("every suite, as Great Expectations shows it", link=f"{DOCS_FOLDER}/index.html")])])
+    says = Table(("",), [Row([Cell("every suite, check by check", link=f"{DOCS_FOLDER}/index.html")])])
     more = More(_counted(len(held), "check"), _outcomes(held, content["suites"]))
     yield Section("held", "What held", [more, says])
 
