@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from leadwise.atomic import temporary_folder
@@ -317,7 +318,9 @@ class _Web:
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
         settings = self._session.merge_environment_settings
-        self._settings = {url: dict(settings(url, {}, stream=True, verify=None, cert=None)) for url in urls}
+        self._settings: dict[str, dict[str, Any]] = {
+            url: dict(settings(url, {}, stream=True, verify=None, cert=None)) for url in urls
+        }
         # Proxies and certificates have been read: to do so for each of 43,600 files takes longer than all else.
         self._session.trust_env = False
         retry = Retry(
@@ -371,7 +374,8 @@ class _Web:
         import requests
         from urllib3.exceptions import HTTPError
 
-        started, body, kind = time.monotonic(), bytearray(), _BrokenError
+        started, body = time.monotonic(), bytearray()
+        kind: type[Exception] = _BrokenError
         try:
             address = url + quote(path)
             with self._session.get(address, timeout=self._timeout_s, headers=headers, **self._settings[url]) as answer:

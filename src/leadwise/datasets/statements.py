@@ -119,7 +119,7 @@ TRIGU   rhythm -             9  trigeminy
 
 def _read(line: str) -> Statement:
     code, kind, subclass, often, name = line.split(maxsplit=4)
-    group = next((group for group in GROUPS if group == kind), "diagnostic")
+    group: Group = next((group for group in GROUPS if group == kind), "diagnostic")
     superclass, subclass = (kind, subclass) if group == "diagnostic" else ("", "")
     return Statement(code, name, group, superclass, subclass, int(often))
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from leadwise.datasets.base import register
 from leadwise.datasets.ptbxl import PtbXl
-from leadwise.datasets.tables import SIMULATION_FILE, Tables
+from leadwise.datasets.releases import SIMULATION_FILE
+from leadwise.datasets.tables import Tables
 
 
 class Synthetic(PtbXl):

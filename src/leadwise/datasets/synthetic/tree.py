@@ -12,6 +12,7 @@ import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
+from leadwise.datasets.releases import SIMULATION_FILE
 from leadwise.datasets.statements import GROUPS, STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES
 from leadwise.datasets.synthetic.population import Patient, draw_patients
@@ -182,8 +183,7 @@ def _share(known: Mapping[str, float], person: Patient) -> float:
     return float(np.mean([known[superclass] for superclass in person.superclasses])) if person.superclasses else 0.3
 
 
-MARKER = "simulation.json"
-"""The file whose presence says that a tree is simulated."""
+MARKER = SIMULATION_FILE
 
 WHAT = "Simulated by Leadwise: a physics toy, no patient"
 VERSION = 2
