@@ -71,16 +71,6 @@ def test_the_other_rate_is_added_beside(
     assert content_of(dest).items() > needed.items()
 
 
-def test_the_release_stands_in_the_address(serve: Serve, published: Path, tmp_path: Path) -> None:
-    releases = tmp_path / "files"
-    shutil.copytree(published, releases / "1.0.1")
-    server = serve(releases)
-    download(tmp_path / "ptbxl", release="1.0.1", sources=[server.url + "{release}"])
-    assert server.asked[f"1.0.1/{SUMS}"] == 1
-    with pytest.raises(DownloadError, match="404 Not Found"):
-        download(tmp_path / "other", sources=[server.url + "{release}"], backoff_s=0.001)
-
-
 # A wrong hash
 
 
@@ -91,16 +81,6 @@ def test_a_wrong_content_is_asked_for_again(
     server.script[SIGNAL].append(server.wrong)
     fetch(tmp_path / "ptbxl", server)
     assert server.asked[SIGNAL] == 2
-    assert content_of(tmp_path / "ptbxl") == needed
-
-
-def test_a_content_that_stays_wrong_is_taken_from_the_mirror(
-    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
-) -> None:
-    server, mirror = serve(published), serve(published)
-    server.always[SIGNAL] = server.wrong
-    fetch(tmp_path / "ptbxl", server, mirror)
-    assert dict(mirror.asked) == {SIGNAL: 1}
     assert content_of(tmp_path / "ptbxl") == needed
 
 
@@ -191,7 +171,7 @@ def test_a_server_that_stays_busy_ends_it_early(
 # Connections
 
 
-@pytest.mark.parametrize("act", ["stall", "drip", "cut", "reset"])
+@pytest.mark.parametrize("act", ["drip", "cut", "reset"])
 def test_a_connection_that_breaks_is_made_again(
     serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, act: str
 ) -> None:
@@ -206,9 +186,7 @@ def test_a_connection_that_breaks_is_made_again(
     ("act", "message"),
     [
         ("stall", r"stalled: nothing came for 1 s"),
-        ("drip", r"stalled: it came more slowly than 500 bytes a second"),
         ("cut", "the connection was cut"),
-        ("reset", "the connection was cut"),
     ],
 )
 def test_a_connection_that_always_breaks_is_left_for_the_mirror_or_named(
@@ -240,19 +218,6 @@ def test_no_source_can_be_reached(serve: Serve, published: Path, needed: dict[st
     assert not (tmp_path / "ptbxl").exists()
     fetch(tmp_path / "ptbxl", nobody(), serve(published))
     assert content_of(tmp_path / "ptbxl") == needed
-
-
-def test_the_network_goes_away_in_the_middle(
-    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
-) -> None:
-    server = serve(published)
-    for name in sorted(needed)[10:]:
-        server.always[name] = server.reset
-    with pytest.raises(DownloadError, match=r"the connection was cut.*Stopped: \d+ of 43 files are there and whole"):
-        fetch(tmp_path / "ptbxl", server)
-    missing = needed.keys() - content_of(tmp_path / "ptbxl").keys()
-    assert missing
-    next_call_completes(tmp_path / "ptbxl", server, needed, *missing)
 
 
 # The list of sums
@@ -288,17 +253,6 @@ def test_a_list_that_is_none_is_taken_from_the_mirror_or_named(
 
 
 # The folder
-
-
-def test_leftovers_of_a_killed_call_are_removed(
-    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
-) -> None:
-    dest = tmp_path / "ptbxl"
-    (dest / ".download.partial-abc").mkdir(parents=True)
-    (dest / ".download.partial-abc" / "17").write_bytes(b"half a fi")
-    fetch(dest, serve(published))
-    assert content_of(dest) == needed
-    assert not list(dest.glob(".*"))
 
 
 def test_two_downloads_into_one_folder(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path) -> None:
@@ -383,16 +337,6 @@ def test_after_the_500_hz_records_nothing_is_suggested_that_trains_on_them(
     parameters = load_parameters(given, entry_point="ingest")
     assert (parameters.ingest.rate, parameters.ingest.source) == (500, dest)
     assert parameters.shared.workspace != load_parameters(entry_point="ingest").shared.workspace
-
-
-def test_the_command_fails_with_status_1(
-    serve: Serve, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = serve(published)
-    server.always[SIGNAL] = server.status(404)
-    assert main(["download", str(tmp_path / "ptbxl"), "--source", server.url]) == 1
-    message = capsys.readouterr().err
-    assert message.startswith(f"leadwise download: error: {tmp_path / 'ptbxl'}: 1 of 43 files could not be had")
 
 
 @pytest.mark.parametrize(

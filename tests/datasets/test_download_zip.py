@@ -54,13 +54,6 @@ def test_only_what_is_needed_is_unpacked(
     assert unpack_zip(archive, tmp_path / "ptbxl").fetched == 0
 
 
-def test_what_a_mac_adds_is_left_out(files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path) -> None:
-    added = [(f"__MACOSX/ptbxl/._{name}", b"Mac OS X") for name in ("ptbxl_database.csv", SUMS)]
-    archive = packed(tmp_path / "a.zip", [*((f"ptbxl/{name}", raw) for name, raw in files.items()), *added])
-    unpack_zip(archive, tmp_path / "ptbxl")
-    assert content_of(tmp_path / "ptbxl") == needed
-
-
 # Names
 
 

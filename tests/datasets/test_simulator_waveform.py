@@ -111,16 +111,6 @@ def test_bundle_branch_blocks_widen_qrs_beyond_120_ms() -> None:
     assert right >= 110
 
 
-def test_left_bundle_branch_block_shape() -> None:
-    for seed in SEEDS:
-        beat = clean("CLBBB", seed)
-        left, right = lead(beat, "V6")[12:46], lead(beat, "V1")[12:46]
-        assert left[: left.argmax()].min() > -0.1, "no q in V6"
-        assert left.max() > -left.min(), "V6 is positive"
-        assert right.max() < -right.min(), "V1 is negative"
-    assert typical(lambda beat: st_level(beat, "V1") - st_level(beat, "V6"), "CLBBB") > 0.1, "discordant ST"
-
-
 def test_right_bundle_branch_block_ends_with_r_in_v1_and_s_in_v6() -> None:
     assert typical(lambda beat: lead(beat, "V1")[32:42].max(), "CRBBB") > 0.25
     assert typical(lambda beat: lead(beat, "V6")[32:42].min(), "CRBBB") < -0.2
@@ -131,15 +121,6 @@ def test_fascicular_blocks_turn_the_axis() -> None:
     assert typical(axis_deg, "LAFB") < -30
     assert 0 < typical(axis_deg, "NORM") < 80
     assert typical(axis_deg, "LPFB") > 90
-
-
-def test_first_degree_block_delays_qrs() -> None:
-    rng = np.random.default_rng(1)
-    body = draw_body(rng)
-    units = simulate(body, {"1AVB": 100.0}, np.random.default_rng(2), noise=0, strength=1.0, rate_bpm=60)
-    peaks = beats_of(steepness(units))
-    beat = np.mean([units[p - 45 : p] for p in peaks if p >= 45], axis=0)[:, LEADS.index("II")]
-    assert 10 * (45 - int(beat[:35].argmax())) > 200, "peak of P to QRS in ms"
 
 
 def test_hypertrophy_raises_sokolow_lyon_voltage_and_strains_lateral_st() -> None:
@@ -155,22 +136,6 @@ def test_fresh_infarction_raises_st_and_cuts_q_in_its_territory(code: str, raise
     deepest = typical(lambda beat: lead(beat, raised)[26:32].min(), code, stage="Stadium III")
     assert deepest < typical(lambda beat: lead(beat, raised)[26:32].min(), "NORM") - 0.1
     assert typical(lambda beat: st_level(beat, lowered), code, stage="Stadium I") < -0.05
-
-
-def test_anterior_infarction_takes_r_from_the_right_chest_leads() -> None:
-    def r_mv(beat: np.ndarray) -> float:
-        return float(lead(beat, "V2")[24:32].max())
-
-    assert typical(r_mv, "ASMI", stage="Stadium III") < 0.4 * typical(r_mv, "NORM")
-    assert typical(lambda beat: st_level(beat, "V2"), "ASMI", stage="Stadium I") > 0.15
-
-
-def test_evolving_infarction_turns_t_over_in_its_territory() -> None:
-    def t_mv(beat: np.ndarray) -> float:
-        wave = lead(beat, "V3")[48:70]
-        return float(wave[np.abs(wave).argmax()])
-
-    assert typical(t_mv, "AMI", stage="Stadium II") < -0.05 < 0.15 < typical(t_mv, "NORM")
 
 
 def test_ischemia_lowers_lateral_st_and_flattens_t() -> None:

@@ -317,9 +317,9 @@ class _Web:
         self._urls, self._timeout_s = urls, timeout_s
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
-        settings = self._session.merge_environment_settings
         self._settings: dict[str, dict[str, Any]] = {
-            url: dict(settings(url, {}, stream=True, verify=None, cert=None)) for url in urls
+            url: dict(self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None))
+            for url in urls
         }
         # Proxies and certificates have been read: to do so for each of 43,600 files takes longer than all else.
         self._session.trust_env = False
