@@ -55,6 +55,7 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     """
     folder = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    put_back(folder)
     beside, held = _begin(folder, folder_mode=0o777)
     try:
         with naming(folder, beside):
@@ -77,7 +78,8 @@ def put_back(folder: Path) -> None:
         if folder.exists():
             shutil.rmtree(replaced, ignore_errors=True)
         else:
-            os.replace(replaced, folder)
+            with suppress(OSError):
+                os.replace(replaced, folder)
 
 
 @contextmanager
@@ -140,7 +142,6 @@ def _new_name(target: Path, kind: str) -> Path:
 def _begin(target: Path, *, folder_mode: int | None = None) -> tuple[Path, int]:
     """A new locked file, open for reading and writing, or folder beside ``target``, and what holds its lock."""
     _remove_unlocked(_beside(target, PARTIAL))
-    put_back(target)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if folder_mode is None else os.O_RDONLY | os.O_DIRECTORY
     while True:
         beside = _new_name(target, PARTIAL)
