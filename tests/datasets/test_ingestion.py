@@ -171,6 +171,28 @@ def test_unreadable_records_are_left_out_and_named_up_to_the_allowed_share(tree,
     assert [path.name for path in store.parent.iterdir()] == ["store"]
 
 
+def test_leads_that_changed_their_names_are_noticed_without_checksums(tree, tmp_path):
+    (tree / "SHA256SUMS.txt").unlink()
+    header = tree / "records100/00000/00009_lr.hea"
+    lines = header.read_text().splitlines()
+    # Every checksum in the header stays right.
+    lines[1], lines[2] = re.sub(r" I$", " II", lines[1]), re.sub(r" II$", " I", lines[2])
+    header.write_text("\n".join(lines) + "\n")
+    ingest(tree, tmp_path / "store", max_unreadable_share=0.0)
+    flagged = pd.read_csv(tmp_path / "store" / "validation" / "flagged.csv")
+    assert "limb_leads" in flagged.loc[flagged["record"] == "ecg_id 9", "check"].tolist()
+
+
+@pytest.mark.parametrize("file", [DATABASE, "scp_statements.csv"])
+def test_a_line_of_ten_megabytes_stops_the_run_by_name(tree, tmp_path, file):
+    table = pd.read_csv(tree / file, dtype=str)
+    table.iloc[3, -1] = 10_000_000 * "ä"
+    table.to_csv(tree / file, index=False)
+    with pytest.raises(TableError, match=rf"{file}: line 5 has 10,000,\d\d\d characters.*more than 100,000"):
+        ingest(tree, tmp_path / "store", max_unreadable_share=0.01)
+    assert not (tmp_path / "store").exists()
+
+
 def test_impossible_values_are_repaired_and_counted(tree, simulated_store, tmp_path):
     first = open_store(simulated_store).manifest
 
