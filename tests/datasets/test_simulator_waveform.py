@@ -24,7 +24,7 @@ EDENBRANDT_PAHLM_1988 = np.array(
 )
 """The published inverse Dower matrix: x, y, z from V1 to V6, I and II."""
 
-SEEDS = range(6)
+SEEDS = range(12)
 
 
 def clean(code: str, seed: int, *, stage: str = "", rate_bpm: float = 70) -> np.ndarray:
