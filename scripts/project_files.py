@@ -16,7 +16,8 @@ import yaml
 
 from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
-from leadwise.datasets.checks.expectations import suites_as_markdown
+from leadwise.datasets.checks.expectations import CRITICAL, SUITES, read_suite, suite_values
+from leadwise.datasets.tables import RELEASES
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
 
@@ -96,13 +97,21 @@ def validation_page() -> str:
         " logged.",
         "",
         "The report is the folder `validation/` of the store and of the run's artifacts: `summary.html` (one page),"
-        " `data_docs/` (Great Expectations), `validation.json` (every outcome), `flagged.csv` (the rows that break a"
+        " `data_docs/` (a page per suite), `validation.json` (every outcome), `flagged.csv` (the rows that break a"
         " check, 1,000 of each at most) and `signals.parquet` (what was measured in each recording, see"
         " [signal quality](signal-quality.md)). The run's metrics `ingest/<suite>/<check>` count the rows that do not"
         " fit, so that two ingestions can be compared.",
         "",
     ]
-    return "\n".join(lines) + "\n" + suites_as_markdown()
+    release = "1.0.3"
+    values = suite_values(release, RELEASES[release], load_parameters().ingest.max_unreadable_share)
+    for suite in (read_suite(name, values) for name in SUITES):
+        lines += [f"## {suite.title}", "", suite.about, "", "| expected | | why |", "|---|---|---|"]
+        for check in suite.checks.values():
+            severity = f"**{check.severity}**" if check.severity == CRITICAL else check.severity
+            lines.append(f"| {check.says} | {severity} | {check.why} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def deployment(write: Callable[[str], str]) -> Callable[[], str]:

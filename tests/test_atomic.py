@@ -1,17 +1,21 @@
 """Outputs that are whole or as they were before."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from leadwise import atomic
-from leadwise.atomic import file_lock, folder_written_atomically, write_atomically
+from leadwise.atomic import file_lock, folder_written_atomically, put_back, write_atomically
 from leadwise.config import PROJECT_ROOT
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
 
 
 class Interrupted(Exception):
@@ -61,9 +65,8 @@ with {name}(Path(sys.argv[1])) as target:
 
 def killed_while(name: str, target: Path) -> None:
     """Use one of the context managers in a process that is killed inside it."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
     program = KILLED.format(name=name, makes_folder=name == "folder_written_atomically")
-    done = subprocess.run([sys.executable, "-c", program, str(target)], env=environment, check=False)
+    done = subprocess.run([sys.executable, "-c", program, str(target)], env=ENVIRONMENT, check=False)
     assert done.returncode == -signal.SIGKILL
 
 
@@ -80,6 +83,47 @@ def test_what_a_killed_run_left_is_cleared_away_by_the_next(tmp_path: Path) -> N
     # Another target's leftover, and a link, are not this one's to remove.
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"folder", ".other.partial-abcdefgh", ".folder.partial-of-something-else"}
+
+
+KILLED_BETWEEN = """
+import os, sys
+from pathlib import Path
+from leadwise.atomic import folder_written_atomically
+with folder_written_atomically(Path(sys.argv[1])) as target:
+    (target / "new").touch()
+    renames = []
+    def kill_at_the_second(event, arguments):
+        if event == "os.rename":
+            renames.append(arguments)
+            len(renames) == 2 and os.kill(os.getpid(), 9)
+    sys.addaudithook(kill_at_the_second)
+"""
+
+
+@pytest.mark.parametrize("recover", [put_back, lambda folder: folder_written_atomically(folder).__enter__()])
+def test_a_folder_survives_a_kill_between_the_two_renames(tmp_path: Path, recover: Callable[[Path], object]) -> None:
+    folder = _folder(tmp_path / "folder")
+    (folder / "old").touch()
+    program = [sys.executable, "-c", KILLED_BETWEEN, str(folder)]
+    assert subprocess.run(program, env=ENVIRONMENT, check=False).returncode == -signal.SIGKILL
+    assert not folder.exists()
+    recover(folder)
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with folder_written_atomically(folder) as target:
+        (target / "newer").touch()
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "newer"}
+
+
+def test_a_folder_that_is_giving_way_now_is_left_alone(tmp_path: Path) -> None:
+    folder, beside = _folder(tmp_path / "folder"), _folder(tmp_path / ".folder.replaced-01234567")
+    held = os.open(beside, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    folder.rmdir()
+    put_back(folder)
+    assert not folder.exists()
+    os.close(held)
+    put_back(folder)
+    assert folder.exists()
 
 
 def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
@@ -166,7 +210,7 @@ def test_of_temporary_folders_only_those_of_dead_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TMPDIR": str(tmp_path)}
+    environment = ENVIRONMENT | {"TMPDIR": str(tmp_path)}
     foreign = tmp_path / "leadwise-of-somebody-else"
     foreign.mkdir()
     processes = [

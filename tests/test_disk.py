@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
-import keras
 import mlflow
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -77,17 +75,9 @@ def in_hdf5(file: Path) -> None:
         opened["a"] = np.random.default_rng(0).random(MUCH)
 
 
-def in_keras(file: Path) -> None:
-    keras.Sequential([keras.Input((100,)), keras.layers.Dense(1000)]).save(file.with_suffix(".keras"))
-
-
 def in_numpy(file: Path) -> None:
     with file.open("wb") as stream:
         np.save(stream, np.zeros(MUCH))
-
-
-def in_pandas(file: Path) -> None:
-    pd.DataFrame({"a": np.random.default_rng(0).random(MUCH)}).to_csv(file)
 
 
 def in_pyarrow(file: Path) -> None:
@@ -107,7 +97,7 @@ def followed_by_another_error(file: Path) -> None:
         raise ValueError("cannot be closed")
 
 
-WRITERS = [in_hdf5, in_keras, in_numpy, in_pandas, in_pyarrow, by_copying, followed_by_another_error]
+WRITERS = [in_hdf5, in_numpy, in_pyarrow, by_copying, followed_by_another_error]
 
 
 @pytest.fixture

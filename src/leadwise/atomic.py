@@ -18,13 +18,15 @@ from leadwise.disk import naming
 
 PARTIAL = ".partial-"
 """In the names of what is being written: ``.store.partial-x1y2z3a4`` becomes ``store``."""
+REPLACED = ".replaced-"
+"""In the name of a folder that gives way to another one; it is put back if that never came."""
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:
     """Write beside, then rename: the file is whole or as it was before, and errors of the disk name it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
-    beside, held = _begin_file(file)
+    beside, held = _begin(file)
     try:
         with naming(file, beside):
             with os.fdopen(held, "r+b", closefd=False) as stream:
@@ -43,9 +45,9 @@ def write_atomically(file: Path, content: str | bytes) -> None:
 def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a folder beside ``folder`` that takes its place when the block ends without an error.
 
-    A folder that stood there before is replaced as a whole, by two renames with a moment between them in which there is
-    none; after an error it is as it was. Errors of the disk name the folder, or what was to lie in it, and not the
-    folder beside.
+    A folder that stood there before is replaced as a whole; after an error it is as it was. That takes two renames:
+    where a process is killed between them, ``put_back``, or the next that writes this folder, puts back the one before.
+    Errors of the disk name the folder, or what was to lie in it, and not the folder beside.
 
     Args:
         folder: the folder to write; if it is a link, the folder that it points to.
@@ -53,22 +55,15 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     """
     folder = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside, held = _begin_folder(folder)
+    put_back(folder)
+    beside, held = _begin(folder, folder_mode=0o777)
     try:
         with naming(folder, beside):
             yield beside
             if durable:
                 _wait_for_the_disk(beside)
-        retired = _new_name(folder)
-        if folder.exists():
-            os.replace(folder, retired)
-        try:
+        with _giving_way(folder):
             os.replace(beside, folder)
-        except BaseException:
-            if retired.exists():
-                os.replace(retired, folder)
-            raise
-        shutil.rmtree(retired, ignore_errors=True)
         if durable:
             _fsync(folder.parent)
     finally:
@@ -76,25 +71,27 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
         os.close(held)
 
 
-@contextmanager
-def staging_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a folder in ``parent`` for files that are not whole yet; after the block, or a kill, it goes."""
-    beside, held = _begin_folder(parent / name)
-    try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        os.close(held)
+def put_back(folder: Path) -> None:
+    """Put back a folder that gave way to another one that never came, as the process was killed between the two."""
+    folder = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
+    for replaced in _unlocked(_beside(folder, REPLACED)):
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                os.replace(replaced, folder)
 
 
 @contextmanager
-def temporary_folder(name: str) -> Iterator[Path]:
-    """A folder among the temporary files, for this user only, removed after the block.
+def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is removed after the block; those of the same name that killed runs have left are removed first.
 
     Args:
-        name: what it is for; those of the same name that runs which were killed have left are removed first.
+        name: what it is for.
+        parent: where it lies; None: among the temporary files, for this user only.
     """
-    folder, held = _begin_folder(_temporary(name), 0o700)
+    target, mode = (_temporary(name), 0o700) if parent is None else (parent / name, 0o777)
+    folder, held = _begin(target, folder_mode=mode)
     try:
         yield folder
     finally:
@@ -103,13 +100,13 @@ def temporary_folder(name: str) -> Iterator[Path]:
 
 
 def clear_temporary_folders() -> list[Path]:
-    """Remove every ``temporary_folder`` that a run which was killed has left.
+    """Remove every ``temporary_folder`` among the temporary files that a run which was killed has left.
 
     Returns:
         Those that were removed.
     """
     pattern = _temporary("*")
-    return _remove_unlocked(pattern.parent.glob(f"{_prefix(pattern)}*"))
+    return _remove_unlocked(pattern.parent.glob(f".{pattern.name}{PARTIAL}*"))
 
 
 @contextmanager
@@ -134,67 +131,83 @@ def file_lock(target: Path, waiting: Callable[[], object] = lambda: None) -> Ite
         os.close(held)
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name}{PARTIAL}"
+def _beside(target: Path, kind: str) -> list[Path]:
+    return list(target.parent.glob(f".{glob.escape(target.name)}{kind}*"))
 
 
-def _new_name(target: Path) -> Path:
-    return target.parent / f"{_prefix(target)}{secrets.token_hex(4)}"
+def _new_name(target: Path, kind: str) -> Path:
+    return target.parent / f".{target.name}{kind}{secrets.token_hex(4)}"
 
 
-def _begin_file(target: Path) -> tuple[Path, int]:
-    """A new locked file beside ``target``, open for reading and writing."""
-    _clear_leftovers(target)
+def _begin(target: Path, *, folder_mode: int | None = None) -> tuple[Path, int]:
+    """A new locked file, open for reading and writing, or folder beside ``target``, and what holds its lock."""
+    _remove_unlocked(_beside(target, PARTIAL))
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if folder_mode is None else os.O_RDONLY | os.O_DIRECTORY
     while True:
-        beside = _new_name(target)
+        beside = _new_name(target, PARTIAL)
         with naming(target, beside):
-            # Not mkstemp, whose files nobody else may read, whatever the umask says.
-            held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            if folder_mode is not None:
+                beside.mkdir(folder_mode)
+            try:
+                # Not mkstemp, whose files nobody else may read, whatever the umask says.
+                held = os.open(beside, flags | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                if folder_mode is None:
+                    raise
+                # Between the two steps another run has taken it for a leftover, and cleared it away.
+                continue
         _lock(held)
         if _is_at(beside, held):
             return beside, held
         os.close(held)
 
 
-def _begin_folder(target: Path, mode: int = 0o777) -> tuple[Path, int]:
-    """A new locked folder beside ``target``, and what holds its lock."""
-    _clear_leftovers(target)
-    while True:
-        beside = _new_name(target)
-        with naming(target, beside):
-            beside.mkdir(mode)
-        # Between the two steps another run may take it for a leftover, and clear it away.
-        with suppress(FileNotFoundError):
-            held = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            _lock(held)
-            if _is_at(beside, held):
-                return beside, held
-            os.close(held)
+@contextmanager
+def _giving_way(folder: Path) -> Iterator[None]:
+    """Move a folder aside, locked so that nobody puts it back meanwhile; remove it, or after an error put it back."""
+    if not folder.exists():
+        yield
+        return
+    replaced = _new_name(folder, REPLACED)
+    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _lock(held)
+        os.replace(folder, replaced)
+        try:
+            yield
+        except BaseException:
+            os.replace(replaced, folder)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        os.close(held)
 
 
 def _temporary(name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"leadwise-{name}"
 
 
-def _clear_leftovers(target: Path) -> None:
-    """Remove what runs that were killed have left beside ``target``; what is still being written is locked."""
-    _remove_unlocked(target.parent.glob(f"{glob.escape(_prefix(target))}*"))
-
-
-def _remove_unlocked(paths: Iterable[Path]) -> list[Path]:
-    removed = []
+def _unlocked(paths: Iterable[Path]) -> Iterator[Path]:
+    """Those of some files and folders that no living process holds, each locked while it is yielded."""
     for path in paths:
         with suppress(OSError):
             held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
-                removed.append(path)
+                yield path
             finally:
                 os.close(held)
+
+
+def _remove_unlocked(paths: Iterable[Path]) -> list[Path]:
+    removed = []
+    for path in _unlocked(paths):
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+            removed.append(path)
     return removed
 
 

@@ -105,10 +105,6 @@ def test_a_file_that_is_no_list_is_named(tmp_path: Path) -> None:
             read_sha256sums(tmp_path / "list")
 
 
-def test_a_line_that_is_repeated_is_no_harm() -> None:
-    assert parse_sha256sums(f"{SUM} a\n{SUM} a".encode(), "list") == {"a": SUM}
-
-
 @pytest.mark.parametrize("option", ["--text", "--binary"])
 def test_reads_what_sha256sum_writes(tmp_path: Path, option: str) -> None:
     (tmp_path / "records100").mkdir()

@@ -2,23 +2,21 @@
 
 import dataclasses
 import json
-import re
 import shutil
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from leadwise.datasets.checks.data_docs import write_data_docs
-from leadwise.datasets.checks.expectations import read_suite, suite_values
-from leadwise.datasets.checks.validation import run_suite
+from leadwise.datasets.base import dataset_named
+from leadwise.datasets.checks.validation import Validation
 from leadwise.datasets.store import open_store
+from leadwise.datasets.tables import read_tables
 from leadwise.reports.validation_page import OUTSIDE, draw_histogram, write_validation_page
 
 
@@ -68,55 +66,27 @@ def test_pages_load_nothing_run_nothing_and_link_to_each_other_only(
     assert sum(map(len, found.values())) < 2_000_000
 
 
-def test_every_expectation_stands_in_the_data_docs(simulated_store: Path) -> None:
-    text = (simulated_store / "validation" / "data_docs" / "signals.html").read_text()
-    suite = read_suite("signals", suite_values("simulated", {}, 0.0))
-    for check in suite.checks.values():
-        assert check.says.replace("&", "&amp;") in text
-        assert check.why in text
-    assert "__none__" not in text
-
-
-def results(rows: int) -> dict[str, object]:
-    frame = pd.DataFrame(
-        {
-            "record": [f"ecg_id {number}" for number in range(rows)],
-            "not_as_listed": pd.Series(["<b>another</b>" if row % 2 else None for row in range(rows)], dtype=object),
-            "written_otherwise": pd.Series([None] * rows, dtype=object),
-        }
-    )
-    suite = read_suite("files", suite_values("1.0.3", {}, 0.1))
-    return {"files": (suite, run_suite(suite, frame)[1])}
-
-
-def test_the_same_data_give_the_same_pages(tmp_path: Path) -> None:
+def test_every_expectation_stands_in_the_data_docs_and_text_of_the_data_is_no_markup(
+    simulated_tree: Path, tmp_path: Path
+) -> None:
+    tables = read_tables(simulated_tree)
+    database = tables.database.assign(filename_lr="<b>/../x")
+    texts = []
     for name in ("once", "again"):
-        write_data_docs(results(50), tmp_path / name, "1.0.3")
-    assert pages(tmp_path / "once") == pages(tmp_path / "again")
-
-
-def test_text_of_the_data_is_no_markup_and_many_failures_stay_small(tmp_path: Path) -> None:
-    write_data_docs(results(20_000), tmp_path, "1.0.3")
-    text = (tmp_path / "files.html").read_text()
-    assert "<b>another" not in text
-    assert "10000 unexpected values" in text.replace(",", "")
-    assert len(text) < 100_000
-
-
-def test_a_share_is_one_of_all_rows(tmp_path: Path) -> None:
-    heights = pd.Series([6.0, 170.0, *[None] * 8])
-    frame = pd.DataFrame({"record": [f"ecg_id {row}" for row in range(10)], "height": heights})
-    suite = read_suite("table", suite_values("1.0.3", {}, 0.1))
-    suite = dataclasses.replace(suite, checks={"height_range": suite.checks["height_range"]})
-    write_data_docs({"table": (suite, run_suite(suite, frame)[1])}, tmp_path, "1.0.3")
-    text = re.sub("<[^>]*>", "", (tmp_path / "table.html").read_text())
-    assert re.search(r"1 unexpected values? found\. +10% of 10 total rows", text)
-
-
-def test_a_failed_suite_is_marked_in_the_index(tmp_path: Path) -> None:
-    write_data_docs(results(3), tmp_path, "1.0.3")
-    index = (tmp_path / "index.html").read_text()
-    assert "class='n warning'>1 of 2 held" in index
+        validation = Validation(tables.tree, "simulated", dataset_named("synthetic"))
+        validation.check_tables(dataclasses.replace(tables, database=database), [])
+        validation.write_report(tmp_path / name)
+        texts.append(pages(tmp_path / name))
+    assert texts[0] == texts[1]
+    for outcome in validation.outcomes:
+        page = texts[0][f"data_docs/{outcome.suite}.html"]
+        assert all(escape(text) in page for text in (outcome.says, outcome.why, outcome.found))
+    assert not any("<b>" in page for page in texts[0].values())
+    assert sum(map(len, texts[0].values())) < 100_000
+    failed = sum(not outcome.success for outcome in validation.outcomes if outcome.suite == "table")
+    assert failed >= 2
+    table = [outcome for outcome in validation.outcomes if outcome.suite == "table"]
+    assert f"{len(table) - failed} of {len(table)} held" in texts[0]["data_docs/index.html"]
 
 
 @pytest.mark.parametrize("values", [[1.0], [50.0], [0.0, 50.0, 50.1], [0.0] * 9, [2.0, 1e9]])

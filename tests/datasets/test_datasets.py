@@ -13,7 +13,7 @@ import wfdb
 from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
 from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetError, dataset_in, dataset_named, datasets
 from leadwise.datasets.ingest import ingest
-from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS, SPLIT_FOLDS, open_store
+from leadwise.datasets.store import RECORD_COLUMNS, SPLIT_FOLDS, open_store
 from leadwise.datasets.synthetic import simulate_record
 
 
@@ -66,9 +66,8 @@ class Ward(Dataset[WardTables]):
             records[name] = table["finding"] == {"NORM": "healthy", "MI": "infarct"}.get(name)
         records["scp_codes"], records["filename"] = "{}", tables.filenames
         order = records["ecg_id"].sort_values().index
-        leaking = pd.DataFrame({name: [None] * len(table) for name in PRIVILEGED_COLUMNS}, dtype=object)
         nothing = pd.DataFrame({"age_in_months": [False] * len(table)})
-        return Cleaned(*(rows.loc[order].reset_index(drop=True) for rows in (records, leaking, nothing)))
+        return Cleaned(*(rows.loc[order].reset_index(drop=True) for rows in (records, nothing)))
 
 
 @pytest.fixture
@@ -109,8 +108,7 @@ def test_a_tree_is_recognised_by_one_dataset_and_read_to_the_columns_of_the_stor
     tables = one.read_tables(simulated_tree, 100)
     cleaned = one.clean(tables)
     assert tuple(cleaned.records) == RECORD_COLUMNS
-    assert tuple(cleaned.privileged) == PRIVILEGED_COLUMNS
-    assert len(cleaned.records) == len(cleaned.privileged) == len(cleaned.repairs) == one.counts(tables)["rows"]
+    assert len(cleaned.records) == len(cleaned.repairs) == one.counts(tables)["rows"]
     assert cleaned.records["ecg_id"].is_monotonic_increasing
     assert set(cleaned.records["strat_fold"]) <= {fold for folds in SPLIT_FOLDS.values() for fold in folds}
     assert set(one.frames(tables, ())) == {"files", "schema", "table", "labels", "folds"}

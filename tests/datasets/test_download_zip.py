@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.tree_writer import DownloadError
-from leadwise.datasets.zip_archive import ArchiveError, unpack_zip
+from leadwise.datasets.download import DownloadError
+from leadwise.datasets.zip_archive import unpack_zip
 
 SUMS = "SHA256SUMS.txt"
 SIGNAL = "records100/00000/00007_lr.dat"
@@ -40,8 +40,9 @@ def files(published: Path) -> dict[str, bytes]:
     return content_of(published)
 
 
-@pytest.mark.parametrize("top", [TOP, "", "ptbxl/"])
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize(
+    ("top", "compression"), [(TOP, zipfile.ZIP_DEFLATED), ("", zipfile.ZIP_STORED), ("ptbxl/", zipfile.ZIP_BZIP2)]
+)
 def test_only_what_is_needed_is_unpacked(
     files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, top: str, compression: int
 ) -> None:
@@ -53,32 +54,7 @@ def test_only_what_is_needed_is_unpacked(
     assert unpack_zip(archive, tmp_path / "ptbxl").fetched == 0
 
 
-def test_what_a_mac_adds_is_left_out(files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path) -> None:
-    added = [(f"__MACOSX/ptbxl/._{name}", b"Mac OS X") for name in ("ptbxl_database.csv", SUMS)]
-    archive = packed(tmp_path / "a.zip", [*((f"ptbxl/{name}", raw) for name, raw in files.items()), *added])
-    unpack_zip(archive, tmp_path / "ptbxl")
-    assert content_of(tmp_path / "ptbxl") == needed
-
-
-def test_the_archive_may_lie_in_the_folder_and_the_other_rate_come_later(
-    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path
-) -> None:
-    dest = tmp_path / "ptbxl"
-    dest.mkdir()
-    archive = packed(dest / "ptbxl.zip", files.items())
-    unpack_zip(archive, dest)
-    assert content_of(dest).keys() == needed.keys() | {"ptbxl.zip"}
-    assert unpack_zip(archive, dest, rate_hz=500).fetched == 40
-
-
 # Names
-
-
-def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)
-    info.create_system = 3
-    info.external_attr = (kind | 0o777) << 16
-    return info
 
 
 @pytest.mark.parametrize(
@@ -97,32 +73,42 @@ def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
         ("a//b", "has an empty part"),
         ("a\nb", "holds a control character"),
         ("x" * 1000, "has 1,000 characters"),
-        (link("records100"), "is a link or a device"),
-        (link("records100/00000/00001_lr.dat"), "is a link or a device"),
-        (link("pipe", stat.S_IFIFO), "is a link or a device"),
-        ("ptbxl_database.csv", "stands there twice"),
     ],
-    ids=lambda value: (value.filename if isinstance(value, zipfile.ZipInfo) else value)[:20],
+    ids=lambda value: value[:20],
 )
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_is_not_to_be_trusted_stops_it_before_anything_is_written(
-    files: dict[str, bytes], tmp_path: Path, name: str | zipfile.ZipInfo, message: str
+    files: dict[str, bytes], tmp_path: Path, name: str, message: str
 ) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     archive = packed(inside / "bad.zip", [*files.items(), (name, b"/etc/passwd")])
     before = content_of(tmp_path)
-    with pytest.raises(ArchiveError, match=rf"bad\.zip: the name .* {message}.*; nothing was unpacked"):
+    with pytest.raises(DownloadError, match=rf"bad\.zip: the name .* {message}.*; nothing was unpacked"):
         unpack_zip(archive, inside / "deep" / "ptbxl")
     assert content_of(tmp_path) == before
     assert not (inside / "deep").exists()
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFREG])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_nothing_is_written_through_a_link_or_by_a_second_member_of_the_same_name(
+    files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, kind: int
+) -> None:
+    second, folder = zipfile.ZipInfo(SIGNAL), zipfile.ZipInfo("records100")
+    for info in (second, folder):
+        info.create_system, info.external_attr = 3, (kind | 0o777) << 16
+    archive = packed(tmp_path / "a.zip", [*files.items(), (folder, b"/tmp"), (second, b"/etc/passwd")])
+    with pytest.raises(DownloadError, match=f"1 of 43 files.*\n  {SIGNAL}: wrong content: 11 bytes"):
+        unpack_zip(archive, tmp_path / "ptbxl")
+    assert content_of(tmp_path / "ptbxl") == {name: raw for name, raw in needed.items() if name != SIGNAL}
+    assert not any(path.is_symlink() for path in (tmp_path / "ptbxl").rglob("*"))
 
 
 def test_a_name_cut_by_a_zero_byte_is_seen(files: dict[str, bytes], tmp_path: Path) -> None:
     """``ZipFile`` itself would only show what stands before it."""
     archive = packed(tmp_path / "a.zip", [*files.items(), ("records100/x_y", b"")])
     archive.write_bytes(archive.read_bytes().replace(b"records100/x_y", b"records100/x\0y"))
-    with pytest.raises(ArchiveError, match="holds a control character"):
+    with pytest.raises(DownloadError, match="holds a control character"):
         unpack_zip(archive, tmp_path / "ptbxl")
 
 
@@ -153,7 +139,7 @@ def test_without_a_list_of_sums_nothing_is_unpacked_until_there_is_one(
 ) -> None:
     archive = packed(tmp_path / "a.zip", [(TOP + name, raw) for name, raw in files.items() if name != SUMS])
     dest = tmp_path / "ptbxl"
-    with pytest.raises(ArchiveError, match=rf"holds no SHA256SUMS\.txt.*nothing was unpacked.*into {dest} and"):
+    with pytest.raises(DownloadError, match=rf"holds no SHA256SUMS\.txt.*nothing was unpacked.*into {dest} and"):
         unpack_zip(archive, dest)
     assert not dest.exists()
     dest.mkdir()
@@ -178,17 +164,6 @@ def test_a_member_with_another_content_or_none_is_named_and_all_others_come(
     assert content_of(dest) == needed
 
 
-def test_a_release_that_was_not_asked_for(files: dict[str, bytes], tmp_path: Path) -> None:
-    records = "".join(f"{'0' * 64} records100/{number}.hea\n" for number in range(21_837))
-    archive = packed(tmp_path / "a.zip", (files | {SUMS: files[SUMS] + records.encode()}).items())
-    with pytest.raises(LeadwiseError, match="not in the archive"):
-        unpack_zip(archive, tmp_path / "any")
-    listed = "".join(f"{'0' * 64} {name}\n" for name in ("ptbxl_database.csv", "scp_statements.csv")) + records
-    archive = packed(tmp_path / "b.zip", (files | {SUMS: listed.encode()}).items())
-    with pytest.raises(ArchiveError, match=r"lists the 21,837 records of release 1\.0\.1, not of 1\.0\.3"):
-        unpack_zip(archive, tmp_path / "ptbxl", release="1.0.3")
-
-
 # Damage
 
 
@@ -197,12 +172,12 @@ def test_a_download_cut_short_is_named(files: dict[str, bytes], tmp_path: Path) 
     raw = archive.read_bytes()
     for size in (0, 1, 1000, len(raw) // 2, len(raw) - 1):
         archive.write_bytes(raw[:size])
-        with pytest.raises(ArchiveError, match=rf"a\.zip: is no whole zip archive \({size:,} bytes; .* cut short"):
+        with pytest.raises(DownloadError, match=rf"a\.zip: is no whole zip archive \({size:,} bytes; .* cut short"):
             unpack_zip(archive, tmp_path / "ptbxl")
     assert not (tmp_path / "ptbxl").exists()
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_damaged_member_is_named_and_all_others_come(
     files: dict[str, bytes], needed: dict[str, bytes], tmp_path: Path, compression: int
 ) -> None:
@@ -226,10 +201,11 @@ def test_bombs_are_not_unpacked(files: dict[str, bytes], tmp_path: Path) -> None
     archive.write_bytes(archive.read_bytes().replace(struct.pack("<L", 2**26 + 2), struct.pack("<L", 24_000)))
     with pytest.raises(DownloadError) as caught:
         unpack_zip(archive, tmp_path / "ptbxl")
-    assert f"{SIGNAL}: cannot be read from the archive: 67,108,865 bytes; no file of PTB-XL has more" in str(
-        caught.value
+    assert (
+        f"{SIGNAL}: cannot be read from the archive: ValueError: 67,108,865 bytes; no file of PTB-XL has more"
+        in str(caught.value)
     )
-    assert "records100/00000/00008_lr.dat: cannot be read from the archive: Bad CRC-32" in str(caught.value)
+    assert "records100/00000/00008_lr.dat: cannot be read from the archive: BadZipFile: Bad CRC-32" in str(caught.value)
     assert sum(map(len, content_of(tmp_path / "ptbxl").values())) < 2_000_000
 
 
@@ -243,7 +219,7 @@ def test_a_member_under_a_password_is_named(files: dict[str, bytes], tmp_path: P
         unpack_zip(archive, tmp_path / "ptbxl")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_damage_is_an_error_or_harmless(
     files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -276,7 +252,7 @@ def test_any_damage_is_an_error_or_harmless(
 def test_no_archive(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>not found</html>")
     for name, message in (("absent.zip", "No such file"), ("", "Is a directory"), ("page.zip", "is no whole zip")):
-        with pytest.raises(ArchiveError, match=message):
+        with pytest.raises(DownloadError, match=message):
             unpack_zip(tmp_path / name, tmp_path / "ptbxl")
     with pytest.raises(LeadwiseError, match="250 Hz"):
         unpack_zip(tmp_path / "absent.zip", tmp_path / "ptbxl", rate_hz=250)

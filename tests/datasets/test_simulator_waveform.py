@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.signal import find_peaks
 
 from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic import SimulatorError, simulate_record
-from leadwise.datasets.synthetic.population import CODES_OF, STATEMENTS
 from leadwise.datasets.synthetic.recording import draw_body, simulate
 from leadwise.datasets.synthetic.waveform import LEAD_FIELD
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS
@@ -31,7 +31,7 @@ def clean(code: str, seed: int, *, stage: str = "", rate_bpm: float = 70) -> np.
     """Mean beat in mV, (100, 12), of a clean recording: the steepest point of QRS is at sample 30."""
     rng = np.random.default_rng(seed)
     codes = {code: 100.0}
-    units = simulate(draw_body(rng), codes, rng, rate_bpm=rate_bpm, stage=stage, noise=0, strength=1.0).units
+    units = simulate(draw_body(rng), codes, rng, rate_bpm=rate_bpm, stage=stage, noise=0, strength=1.0)
     speed = steepness(units)
     beats = [units[peak - 30 : peak + 70] for peak in beats_of(speed) if 30 <= peak < 930]
     return np.mean(beats, axis=0) / 1000
@@ -111,16 +111,6 @@ def test_bundle_branch_blocks_widen_qrs_beyond_120_ms() -> None:
     assert right >= 110
 
 
-def test_left_bundle_branch_block_shape() -> None:
-    for seed in SEEDS:
-        beat = clean("CLBBB", seed)
-        left, right = lead(beat, "V6")[12:46], lead(beat, "V1")[12:46]
-        assert left[: left.argmax()].min() > -0.1, "no q in V6"
-        assert left.max() > -left.min(), "V6 is positive"
-        assert right.max() < -right.min(), "V1 is negative"
-    assert typical(lambda beat: st_level(beat, "V1") - st_level(beat, "V6"), "CLBBB") > 0.1, "discordant ST"
-
-
 def test_right_bundle_branch_block_ends_with_r_in_v1_and_s_in_v6() -> None:
     assert typical(lambda beat: lead(beat, "V1")[32:42].max(), "CRBBB") > 0.25
     assert typical(lambda beat: lead(beat, "V6")[32:42].min(), "CRBBB") < -0.2
@@ -131,15 +121,6 @@ def test_fascicular_blocks_turn_the_axis() -> None:
     assert typical(axis_deg, "LAFB") < -30
     assert 0 < typical(axis_deg, "NORM") < 80
     assert typical(axis_deg, "LPFB") > 90
-
-
-def test_first_degree_block_delays_qrs() -> None:
-    rng = np.random.default_rng(1)
-    body = draw_body(rng)
-    units = simulate(body, {"1AVB": 100.0}, np.random.default_rng(2), noise=0, strength=1.0, rate_bpm=60).units
-    peaks = beats_of(steepness(units))
-    beat = np.mean([units[p - 45 : p] for p in peaks if p >= 45], axis=0)[:, LEADS.index("II")]
-    assert 10 * (45 - int(beat[:35].argmax())) > 200, "peak of P to QRS in ms"
 
 
 def test_hypertrophy_raises_sokolow_lyon_voltage_and_strains_lateral_st() -> None:
@@ -157,31 +138,15 @@ def test_fresh_infarction_raises_st_and_cuts_q_in_its_territory(code: str, raise
     assert typical(lambda beat: st_level(beat, lowered), code, stage="Stadium I") < -0.05
 
 
-def test_anterior_infarction_takes_r_from_the_right_chest_leads() -> None:
-    def r_mv(beat: np.ndarray) -> float:
-        return float(lead(beat, "V2")[24:32].max())
-
-    assert typical(r_mv, "ASMI", stage="Stadium III") < 0.4 * typical(r_mv, "NORM")
-    assert typical(lambda beat: st_level(beat, "V2"), "ASMI", stage="Stadium I") > 0.15
-
-
-def test_evolving_infarction_turns_t_over_in_its_territory() -> None:
-    def t_mv(beat: np.ndarray) -> float:
-        wave = lead(beat, "V3")[48:70]
-        return float(wave[np.abs(wave).argmax()])
-
-    assert typical(t_mv, "AMI", stage="Stadium II") < -0.05 < 0.15 < typical(t_mv, "NORM")
-
-
 def test_ischemia_lowers_lateral_st_and_flattens_t() -> None:
     assert typical(lambda beat: st_level(beat, "V5"), "ISC_") < -0.04
     assert typical(lambda beat: lead(beat, "V5")[50:66].mean(), "ISC_") < 0
     assert typical(lambda beat: lead(beat, "V5")[50:66].mean(), "NORM") > 0.05
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    codes=st.lists(st.sampled_from(list(STATEMENTS)), min_size=1, max_size=5, unique=True),
+    codes=st.lists(st.sampled_from(list(STATEMENT_BY_CODE)), min_size=1, max_size=5, unique=True),
     seed=st.integers(0, 2**31 - 1),
 )
 def test_any_combination_of_statements_gives_a_plausible_recording(codes: list[str], seed: int) -> None:
@@ -197,19 +162,6 @@ def test_same_seed_same_recording() -> None:
     assert np.array_equal(first.signal_mv, again.signal_mv)
     assert first.patient == again.patient
     assert not np.array_equal(first.signal_mv, other.signal_mv)
-
-
-def test_statements_are_those_of_ptbxl() -> None:
-    assert len(STATEMENTS) == 71
-    assert {superclass: len(codes) for superclass, codes in CODES_OF.items()} == {
-        "NORM": 1,
-        "MI": 14,
-        "STTC": 13,
-        "CD": 11,
-        "HYP": 5,
-    }
-    assert sum(statement.form for statement in STATEMENTS.values()) == 19
-    assert sum(statement.rhythm for statement in STATEMENTS.values()) == 12
 
 
 def test_errors_name_what_was_received_and_what_is_allowed() -> None:

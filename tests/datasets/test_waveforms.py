@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadwise.contract import LEADS, StoredRate
 from leadwise.datasets.reading import MISSING, READ, UNREADABLE, read_signals
-from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record
+from leadwise.datasets.waveforms import UnreadableRecord, read_record
 
 
 def microvolts(seed: int = 0, rate: int = 100) -> np.ndarray:
@@ -56,12 +56,6 @@ def edit_header(record: Path, old: str, new: str, count: int = -1) -> None:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record in the layout of PTB-XL. Read only."""
     return write_record(tmp_path_factory.mktemp("plain"), microvolts())
-
-
-def test_the_layout_of_ptbxl_is_read_exactly(tmp_path):
-    signal = read_record(write_record(tmp_path, microvolts()))
-    assert signal.dtype == np.int16
-    np.testing.assert_array_equal(signal, microvolts())
 
 
 def test_both_ways_of_reading_agree_exactly(simulated_tree):
@@ -108,13 +102,6 @@ def test_both_ways_of_reading_agree_whatever_order_gain_and_unit(tmp_path, rate:
         np.testing.assert_allclose(fast[:, place], physical, atol=0.5 + 1e-6, err_msg=lead)
 
 
-@pytest.mark.parametrize(("rate", "other"), [(100, 500), (500, 100)])
-def test_a_record_of_the_other_rate_is_refused(tmp_path, rate, other):
-    record = write_record(tmp_path, microvolts(rate=other))
-    with pytest.raises(UnreadableRecord, match=f"fs {other}; {rate} is needed"):
-        read_record(record, rate)
-
-
 def test_a_voltage_that_cannot_be_stored_is_refused_in_a_wider_format(tmp_path):
     units = microvolts()
     units[17, 4] = 40_000
@@ -128,51 +115,6 @@ def test_other_formats_are_read_by_wfdb(tmp_path, fmt):
     np.testing.assert_array_equal(read_record(write_record(tmp_path, units, fmt=[fmt] * 12)), units)
 
 
-def test_comments_and_windows_line_ends_in_a_header_are_allowed(tmp_path):
-    record = write_record(tmp_path, microvolts())
-    header = record.with_suffix(".hea")
-    header.write_bytes(b"# made by hand\r\n" + header.read_bytes().replace(b"\n", b"\r\n") + b"# age: 57\r\n")
-    np.testing.assert_array_equal(read_record(record), microvolts())
-
-
-@pytest.mark.parametrize("fmt", ["16", "212"])
-def test_leads_are_sorted_by_name_in_any_case(tmp_path, fmt):
-    order = np.random.default_rng(1).permutation(12)
-    names = [LEADS[place].swapcase() for place in order]
-    record = write_record(tmp_path, microvolts()[:, order], sig_name=names, fmt=[fmt] * 12)
-    np.testing.assert_array_equal(read_record(record), microvolts())
-
-
-@pytest.mark.parametrize("fmt", ["16", "212"])
-@pytest.mark.parametrize(("unit", "gain"), [("mV", 200.0), ("uV", 0.2), ("V", 200_000.0)])
-def test_gain_baseline_and_unit_are_honoured(tmp_path, fmt, unit, gain):
-    units = microvolts() // 5
-    record = write_record(
-        tmp_path, units + 7, units=[unit] * 12, adc_gain=[gain] * 12, baseline=[7] * 12, fmt=[fmt] * 12
-    )
-    np.testing.assert_array_equal(read_record(record), units * 5)
-
-
-def test_a_truncated_signal_file_is_refused(tmp_path):
-    record = write_record(tmp_path, microvolts())
-    data = record.with_suffix(".dat")
-    data.write_bytes(data.read_bytes()[:-1000])
-    with pytest.raises(UnreadableRecord, match=r"00001_lr\.dat has 23000 bytes; 24000 are needed"):
-        read_record(record)
-
-
-@given(place=st.integers(0, 23_999), bit=st.integers(0, 7))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_bit_is_found_wherever_it_is(plain, tmp_path, place, bit):
-    record = tmp_path / plain.name
-    shutil.copy(plain.with_suffix(".hea"), tmp_path)
-    data = bytearray(plain.with_suffix(".dat").read_bytes())
-    data[place] ^= 1 << bit
-    record.with_suffix(".dat").write_bytes(data)
-    with pytest.raises(UnreadableRecord, match=f"lead {LEADS[place // 2 % 12].upper()}: checksum"):
-        read_record(record)
-
-
 def test_two_errors_that_cancel_in_the_checksum_are_found_by_the_first_sample(tmp_path):
     record = write_record(tmp_path, microvolts())
     signal = microvolts().astype("<i2")
@@ -181,22 +123,6 @@ def test_two_errors_that_cancel_in_the_checksum_are_found_by_the_first_sample(tm
     record.with_suffix(".dat").write_bytes(signal.tobytes())
     with pytest.raises(UnreadableRecord, match="lead AVL: first sample"):
         read_record(record)
-
-
-@pytest.mark.parametrize("extension", [".hea", ".dat"])
-def test_a_missing_file_is_named(tmp_path, extension):
-    record = write_record(tmp_path, microvolts())
-    record.with_suffix(extension).unlink()
-    with pytest.raises(MissingWaveform, match=f"00001_lr{extension} does not exist"):
-        read_record(record)
-
-
-def test_the_header_of_another_record_is_refused(tmp_path):
-    record = write_record(tmp_path, microvolts())
-    for extension in (".hea", ".dat"):
-        shutil.copy(record.with_suffix(extension), tmp_path / f"00002_lr{extension}")
-    with pytest.raises(UnreadableRecord, match="record_name '00001_lr'; '00002_lr' is needed"):
-        read_record(tmp_path / "00002_lr")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +135,7 @@ def test_the_header_of_another_record_is_refused(tmp_path):
         (" V6", " X", "needed: I, II"),
         (" V6", " V5", "needed: I, II"),
         ("/mV", "/furlong", "unit 'furlong'"),
+        ("1000.0(0)/mV", "0", "lead I: the header gives no gain"),
         ("1000.0(0)", "1.0(0)", "mV; at most 32.767"),
         ("00001_lr 12", "00001_lr/2 12", "needed|segments|cannot read"),
     ],
@@ -220,13 +147,6 @@ def test_a_header_that_does_not_fit_is_refused_with_the_reason(tmp_path, old, ne
         read_record(record)
 
 
-def test_samples_marked_as_not_measured_are_refused(tmp_path):
-    units = microvolts()
-    units[500:510, 8] = -32768
-    with pytest.raises(UnreadableRecord, match="lead V3: 10 samples are marked as not measured"):
-        read_record(write_record(tmp_path, units))
-
-
 def test_eleven_leads_are_refused(tmp_path):
     with pytest.raises(UnreadableRecord, match="n_sig 11; 12 is needed"):
         read_record(write_record(tmp_path, microvolts()[:, :11]))
@@ -236,7 +156,7 @@ def test_eleven_leads_are_refused(tmp_path):
     st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=3)), max_size=4),
     st.lists(st.tuples(st.integers(0, 23_999), st.integers(0, 7)), max_size=2),
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_damage_the_answer_is_that_of_wfdb_or_a_refusal(plain, tmp_path, damage, bits):
     record = tmp_path / plain.name
     raw, samples = plain.with_suffix(".hea").read_bytes(), bytearray(plain.with_suffix(".dat").read_bytes())
@@ -261,7 +181,7 @@ def test_whatever_the_damage_the_answer_is_that_of_wfdb_or_a_refusal(plain, tmp_
     line_end=st.sampled_from(["\n", "\r\n"]),
     signed=st.booleans(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_header_of_format_16_is_read_as_wfdb_reads_it(tmp_path, leads, gain, comment, line_end, signed):
     signal = (microvolts() // 5).astype("<i2")
     lines = ["00001 12 100 1000"]
@@ -273,13 +193,6 @@ def test_any_header_of_format_16_is_read_as_wfdb_reads_it(tmp_path, leads, gain,
     (tmp_path / "00001.hea").write_bytes((line_end.join(lines) + line_end).encode("latin-1"))
     (tmp_path / "00001.dat").write_bytes(signal.tobytes())
     np.testing.assert_array_equal(read_record(tmp_path / "00001"), read_with_wfdb(tmp_path / "00001"))
-
-
-def test_a_gain_that_the_header_does_not_give_is_not_assumed(tmp_path):
-    record = write_record(tmp_path, microvolts())
-    edit_header(record, "1000.0(0)/mV", "0", 1)
-    with pytest.raises(UnreadableRecord, match="lead I: the header gives no gain"):
-        read_record(record)
 
 
 def test_every_damage_is_found_in_the_middle_of_good_records(tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +51,6 @@ FileState = Literal["whole", "damaged", "absent"]
 
 # PhysioNet writes one space; `sha256sum` writes two, or a space and a `*` (binary), and `./` when `find` named it.
 _LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *]?(?:\./)?(.+)", re.DOTALL)
-_CHUNK = 2**20
 _BATCH = 256
 
 
@@ -116,10 +115,7 @@ def sha256_of(file: Path) -> str:
         OSError: the file cannot be read.
     """
     with Path(file).open("rb", buffering=0) as stream:
-        digest = hashlib.sha256(chunk := stream.read(_CHUNK))
-        while chunk:
-            digest.update(chunk := stream.read(_CHUNK))
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def content_problem(content: bytes, digest: str) -> str | None:
@@ -138,24 +134,17 @@ def check_files(
     Args:
         tree: the folder that the paths start from.
         sums: path relative to ``tree`` -> SHA-256.
-        progress: told, after every few files, how many more have been checked.
+        progress: told how many more have been checked.
 
     Returns:
         The state of each path, in the order of ``sums``. A file that cannot be read counts as damaged.
     """
-    listed = list(sums.items())
-    batches = [listed[start : start + _BATCH] for start in range(0, len(listed), _BATCH)]
     states: dict[str, FileState] = {}
-    with ThreadPoolExecutor(thread_name_prefix="checksums") as pool:
-        try:
-            for batch in pool.map(
-                lambda batch: [(name, _state(tree / name, digest)) for name, digest in batch], batches
-            ):
-                states.update(batch)
-                progress(len(batch))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with ThreadPool() as pool:
+        checked = pool.imap(lambda listed: (listed[0], _state(tree / listed[0], listed[1])), sums.items(), _BATCH)
+        for name, state in checked:
+            states[name] = state
+            progress(1)
     return states
 
 

@@ -1,24 +1,44 @@
-"""PTB-XL from PhysioNet or its mirror: what is needed and not there yet, in parallel, each file checked.
+"""PTB-XL from PhysioNet or its mirror: what is needed and not there yet, each file checked.
 
-A file appears under its name only when its content has the sum that ``SHA256SUMS.txt`` lists, whenever the call ends:
+A file appears under its name only when its content has the sum that ``SHA256SUMS.txt`` lists, however the call ends:
 the next one goes on where this one stopped.
 """
 
+import errno
 import math
+import re
+import shlex
+import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from leadwise.contract import LeadwiseError
-from leadwise.datasets.checksums import SUMS_FILE, ChecksumError, content_problem, parse_sha256sums
-from leadwise.datasets.releases import LARGEST_FILE, RATES_HZ, RELEASES, SOURCES, expected_size, listing_problem
-from leadwise.datasets.tree_writer import Arrived, DownloadError, FileError, tree_written_to
+from leadwise.atomic import temporary_folder
+from leadwise.contract import FS_HZ, LeadwiseError
+from leadwise.datasets.checksums import SUMS_FILE, ChecksumError, check_files, content_problem, parse_sha256sums
+from leadwise.datasets.releases import (
+    CITATIONS,
+    LICENCE,
+    PAPERS,
+    RATES_HZ,
+    RELEASES,
+    REQUIRED_TABLES,
+    SIMULATION_FILE,
+    SOURCES,
+    expected_size,
+    listing_problem,
+    needed_files,
+)
 
 JOBS, MOST_JOBS = 16, 64
+LARGEST_FILE = 64 * 2**20
+"""Bytes that no file of PTB-XL comes near: the largest, the table of records, has 7 MB."""
 FAILURES_IN_A_ROW = 4
 """So many files given up on for trouble or wrong content, and a source is not asked again in this call."""
 LONGEST_WAIT = 30
@@ -29,6 +49,66 @@ SLOWEST_BYTES_S = 500
 _NOT_THERE = (401, 403, 404, 410)
 """No use in asking again. S3 says 403 of what it does not list."""
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
+_OF_ONE_FILE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG)
+"""Something stands where one file belongs; after any other error, a full disk say, no other can be written either."""
+_TREE = (SUMS_FILE, *REQUIRED_TABLES, "records100", "records500")
+
+
+class DownloadError(LeadwiseError):
+    """The tree cannot be completed; the message says what is wrong, with which file, and how to go on."""
+
+
+class FileError(LeadwiseError):
+    """One file cannot be had or written; others can."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A tree that is complete.
+
+    Attributes:
+        dest: its folder.
+        rate_hz: of its records.
+        records: how many it has.
+        simulated: it says so of itself.
+        files: how many files are needed, every one checked against its sum (the list of sums itself left aside).
+        fetched: how many of them came in this call.
+        replaced: how many of those took the place of a file with another content.
+        fetched_bytes: size of what came in this call.
+        seconds: that the call took, all checks included.
+    """
+
+    dest: Path
+    rate_hz: int
+    records: int
+    simulated: bool
+    files: int
+    fetched: int
+    replaced: int
+    fetched_bytes: int
+    seconds: float
+
+    def report(self) -> str:
+        """What came, that all of it was checked, the licence, and what to type next."""
+        release = next((name for name, records in RELEASES.items() if records == self.records), None)
+        what = "a simulated PTB-XL" if self.simulated else f"PTB-XL {release or '(no known release)'}"
+        lines = [
+            f"{self.dest}: {what}, {self.rate_hz} Hz: {self.records:,} records, complete: "
+            f"all {self.files:,} files are there and match {SUMS_FILE}.",
+            f"{self.fetched:,} files ({_megabytes(self.fetched_bytes)}) came in {self.seconds:.1f} s; "
+            f"{self.files - self.fetched:,} were there already; {self.replaced:,} with another content were replaced.",
+        ]
+        if not self.simulated:
+            lines.append(f"Licence: {LICENCE}. Whoever uses it cites:")
+            lines += [f"- {line}" for line in (CITATIONS[release or next(iter(RELEASES))], *PAPERS)]
+        tree = shlex.quote(str(self.dest))
+        lines.append(
+            f"Next: make run DATA={tree}"
+            if self.rate_hz == FS_HZ
+            else f"Next: mlflow run . --env-manager local -e ingest -P source={tree} -P rate={self.rate_hz} "
+            f"-P workspace=workspace/ptbxl-{self.rate_hz} (the models train on the {FS_HZ:g} Hz records)"
+        )
+        return "\n".join(lines)
 
 
 def download(
@@ -58,7 +138,6 @@ def download(
         DownloadError: the tree could not be completed; the message names what is missing and why.
         LeadwiseError: an argument is out of range.
     """
-    started = time.perf_counter()
     if release not in RELEASES or rate_hz not in RATES_HZ or not 1 <= jobs <= MOST_JOBS:
         raise LeadwiseError(
             f"received release {release}, {rate_hz} Hz, {jobs} jobs; allowed: release {' or '.join(RELEASES)}, "
@@ -73,20 +152,140 @@ def download(
         except ChecksumError as error:
             return str(error)
 
-    with tree_written_to(dest) as tree:
-        tree.begin(web.fetch_first(SUMS_FILE, no_list), rate_hz, expected_size)
+    require_free_or_ptbxl(dest)
+    try:
+        raw_sums = web.fetch(SUMS_FILE, no_list)
+    except FileError as error:
+        raise DownloadError(f"nothing could be fetched, not even {SUMS_FILE}: {error}") from error
+
+    def get(name: str, digest: str) -> bytes:
+        return web.fetch(name, lambda content: content_problem(content, digest))
+
+    return complete(dest, raw_sums, rate_hz, get, expected_size, jobs, "The same command goes on from here")
+
+
+def require_free_or_ptbxl(dest: Path) -> None:
+    """Stop where a folder holds something else."""
+    try:
+        present = {entry.name for entry in dest.iterdir()} if dest.exists() else set()
+    except OSError as error:
+        raise DownloadError(f"{dest}: cannot be written: {error.strerror or error}") from error
+    others = sorted(name for name in present - {"lost+found"} if not name.startswith(".") and not name.endswith(".zip"))
+    if others and not present & set(_TREE):
+        raise DownloadError(
+            f"{dest}: holds other files ({others[0]}) and no PTB-XL; name a folder that is empty or does not exist"
+        )
+
+
+def complete(
+    dest: Path,
+    raw_sums: bytes,
+    rate_hz: int,
+    get: Callable[[str, str], bytes],
+    size_of: Callable[[str], int],
+    jobs: int,
+    go_on: str,
+) -> Arrived:
+    """Put what is not there yet into the tree, several files at a time.
+
+    Args:
+        dest: the tree's folder.
+        raw_sums: the content of the list of sums.
+        rate_hz: of the records that are wanted.
+        get: path and sum -> content that has this sum; ``FileError`` where there is none.
+        size_of: bytes that a file will take, as far as that is known beforehand.
+        jobs: files at a time.
+        go_on: what to do if it cannot be completed.
+    """
+    from tqdm import tqdm
+
+    started = time.perf_counter()
+    listed = parse_sha256sums(raw_sums, SUMS_FILE)
+    sums = {name: listed[name] for name in needed_files(listed, rate_hz)}
+    if SIMULATION_FILE not in sums and (dest / SIMULATION_FILE).exists():
+        raise DownloadError(f"{dest}: holds a simulated tree; real records are never mixed with it")
+    with tqdm(total=len(sums), desc="checking what is there", unit="file", disable=None) as bar:
+        states = check_files(dest, sums, progress=bar.update)
+    missing = [name for name, state in states.items() if state != "whole"]
+    sizes: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    with _room_in(dest, sum(map(size_of, missing))) as staging, ThreadPool(jobs) as pool:
+        # Threads of a pool are daemons: one that hangs in a connection does not delay Ctrl-C.
+        if not (dest / SUMS_FILE).is_file() or (dest / SUMS_FILE).read_bytes() != raw_sums:
+            _place(dest, SUMS_FILE, raw_sums, staging)
 
         def fetch(name: str) -> tuple[str, int | LeadwiseError]:
             try:
-                content = web.fetch(name, lambda content: content_problem(content, tree.sums[name]))
-                return name, tree.place(name, content)
+                return name, _place(dest, name, get(name, sums[name]), staging)
             except LeadwiseError as error:
                 return name, error
 
-        # Its threads are daemons: one that hangs in a connection does not delay Ctrl-C.
-        with ThreadPool(jobs) as pool:
-            tree.fill(pool.imap_unordered(fetch, tree.missing), "fetching")
-        return tree.finish(started)
+        arriving = pool.imap_unordered(fetch, missing)
+        for name, size in tqdm(arriving, "fetching", len(missing), unit="file", disable=None):
+            if isinstance(size, int):
+                sizes[name] = size
+            elif isinstance(size, FileError):
+                failures[name] = str(size)
+            else:
+                there = f"{len(sums) - len(missing) + len(sizes):,} of {len(sums):,} files are there and whole"
+                raise DownloadError(f"{size}. Stopped: {there}. {go_on}") from size
+    if failures:
+        shown = [f"\n  {name}: {reason}" for name, reason in list(failures.items())[:5]]
+        more = f"\n  and {len(failures) - 5:,} more" if len(failures) > 5 else ""
+        raise DownloadError(
+            f"{dest}: {len(failures):,} of {len(sums):,} files could not be had; the others are there and whole. "
+            f"{go_on}.{''.join(shown)}{more}"
+        )
+    return Arrived(
+        dest=dest,
+        rate_hz=rate_hz,
+        records=sum(name.endswith(".hea") for name in sums),
+        simulated=SIMULATION_FILE in sums,
+        files=len(sums),
+        fetched=len(sizes),
+        replaced=list(states.values()).count("damaged"),
+        fetched_bytes=sum(sizes.values()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+@contextmanager
+def _room_in(dest: Path, needed: int) -> Iterator[Path]:
+    """Make the folder, which goes again if nothing comes, and yield one in it for files that are not whole yet."""
+    is_new = not dest.exists()
+    try:
+        dest.mkdir(parents=True, exist_ok=True)
+        if needed > (free := shutil.disk_usage(dest).free):
+            raise DownloadError(
+                f"{dest}: about {_megabytes(needed)} are needed and {_megabytes(free)} are free on its disk; nothing "
+                "was fetched. Free some space, or name a folder on another disk"
+            )
+        with temporary_folder("download", dest) as staging:
+            yield staging
+    except OSError as error:
+        raise DownloadError(f"{dest}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if is_new:
+            with suppress(OSError):
+                dest.rmdir()
+
+
+def _place(dest: Path, name: str, content: bytes, staging: Path) -> int:
+    """Write a file beside, then rename it; returns its size.
+
+    There is no wait for the disk: after a power failure the next call finds by its sum what did not get there.
+    """
+    beside, target = staging / name.replace("/", "_"), dest / name
+    try:
+        beside.write_bytes(content)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if error.errno in _OF_ONE_FILE and name != SUMS_FILE:
+            raise FileError(f"cannot be written: {error.strerror}") from error
+        raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return len(content)
 
 
 class _AbsentError(Exception):
@@ -94,11 +293,11 @@ class _AbsentError(Exception):
 
 
 class _BrokenError(Exception):
-    """No answer, a broken one, or a wrong content."""
+    """No answer, or a broken one."""
 
 
-class _BrokenOffError(_BrokenError):
-    """An answer that ended early."""
+class _WrongBodyError(_BrokenError):
+    """An answer that ended early, or with a wrong content."""
 
 
 class _Web:
@@ -107,15 +306,15 @@ class _Web:
     urllib3 asks again after trouble, with back-off, or when the server says (RFC 9110, 10.2.3).
     """
 
-    def __init__(self, urls: Sequence[str], connections: int, timeout_s: float, tries: int, backoff_s: float) -> None:
+    def __init__(self, urls: list[str], connections: int, timeout_s: float, tries: int, backoff_s: float) -> None:
         import requests
         from requests.adapters import HTTPAdapter
         from urllib3.util import Retry
 
         if not urls:
             raise LeadwiseError("no source to download from; at least one address is needed")
-        self._urls, self._timeout_s = list(urls), timeout_s
         self._failures = dict.fromkeys(urls, 0)
+        self._urls, self._timeout_s = urls, timeout_s
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
         self._settings: dict[str, dict[str, Any]] = {
@@ -140,107 +339,72 @@ class _Web:
     def fetch(self, path: str, problem: Callable[[bytes], str | None]) -> bytes:
         """The content of a file, by the first source whose content has no problem.
 
+        The source that gives the list of sums is asked first from then on.
+
         Raises:
             FileError: every source was asked, and none gave it; the message says why, source by source.
             DownloadError: no source answers any more.
         """
-        reasons = {}
-        for url in self._urls:
+        reasons: dict[str, str] = {}
+        for url in list(self._urls):
             if self._failures[url] >= FAILURES_IN_A_ROW:
                 continue
             try:
-                content = self._content(url, path, problem)
-            except _AbsentError as error:
-                reasons[url] = str(error)
-            except _BrokenError as error:
-                reasons[url] = str(error)
-                self._failures[url] += 1
+                try:
+                    content = self._get(url, path, problem, {})
+                except _WrongBodyError:
+                    content = self._get(url, path, problem, {"Cache-Control": "no-cache"})
+            except (_AbsentError, _BrokenError) as error:
+                reasons[url] = f"{_host(url)}: {error}"
+                self._failures[url] += isinstance(error, _BrokenError)
                 if self._failures[url] == FAILURES_IN_A_ROW:
-                    _note(f"{_host(url)}: given up on after {FAILURES_IN_A_ROW} files in a row: {error}")
+                    _note(f"{reasons[url]}. Given up on after {FAILURES_IN_A_ROW} files in a row")
             else:
                 self._failures[url] = 0
+                if reasons and path == SUMS_FILE:
+                    _note(f"{'; '.join(reasons.values())}. Going on with {_host(url)}")
+                    self._urls.sort(key=reasons.__contains__)
                 return content
-        said = "; ".join(f"{_host(url)}: {reason}" for url, reason in reasons.items())
         if all(failures >= FAILURES_IN_A_ROW for failures in self._failures.values()):
-            raise DownloadError(said or "no source answers any more")
-        raise FileError(said)
+            raise DownloadError("; ".join(reasons.values()) or "no source answers any more")
+        raise FileError("; ".join(reasons.values()))
 
-    def fetch_first(self, path: str, problem: Callable[[bytes], str | None]) -> bytes:
-        """Fetch what everything else depends on; the source that gives it is asked first from then on."""
-        failed = {}
-        for url in list(self._urls):
-            try:
-                content = self._content(url, path, problem)
-            except (_AbsentError, _BrokenError) as error:
-                failed[url] = f"{_host(url)}: {error}"
-            else:
-                self._urls.sort(key=failed.__contains__)
-                if failed:
-                    _note(f"{'; '.join(failed.values())}. Going on with {_host(url)}")
-                return content
-        raise DownloadError(f"nothing could be fetched, not even {path}: {'; '.join(failed.values())}")
-
-    def _content(self, url: str, path: str, problem: Callable[[bytes], str | None]) -> bytes:
-        """One source's content; what breaks off or is wrong is asked for once more, past every cache."""
-        reasons = []
-        for headers in ({}, {"Cache-Control": "no-cache"}):
-            try:
-                content = self._get(url, path, headers)
-                reason = problem(content)
-            except _BrokenOffError as error:
-                reason = str(error)
-            if reason is None:
-                return content
-            reasons.append(reason)
-        raise _BrokenError(f"twice {reasons[-1]}" if reasons[0] == reasons[1] else "; then ".join(reasons))
-
-    def _get(self, url: str, path: str, headers: dict[str, str]) -> bytes:
+    def _get(self, url: str, path: str, problem: Callable[[bytes], str | None], headers: Mapping[str, str]) -> bytes:
         """The whole body, whose length the headers tell; no more than a file of PTB-XL can have."""
         import requests
         from urllib3.exceptions import HTTPError
 
-        started, body, begun = time.monotonic(), bytearray(), False
+        started, body = time.monotonic(), bytearray()
+        kind: type[Exception] = _BrokenError
         try:
-            with self._session.get(
-                url + quote(path), timeout=self._timeout_s, headers=headers, **self._settings[url]
-            ) as response:
-                if url.startswith("https:") and not response.url.startswith("https:"):
-                    raise _AbsentError(f"sent on to {_shown(response.url)}, which is not encrypted")
-                if response.status_code != 200:
-                    kind = _AbsentError if response.status_code in _NOT_THERE else _BrokenError
-                    raise kind(f"{response.status_code} {response.reason}".strip())
-                begun = True
-                while chunk := response.raw.read1(2**20, decode_content=True):
+            address = url + quote(path)
+            with self._session.get(address, timeout=self._timeout_s, headers=headers, **self._settings[url]) as answer:
+                if url.startswith("https:") and not answer.url.startswith("https:"):
+                    raise _AbsentError(f"sent on to {_shown(answer.url)}, which is not encrypted")
+                if answer.status_code != 200:
+                    kind = _AbsentError if answer.status_code in _NOT_THERE else _BrokenError
+                    raise kind(f"{answer.status_code} {answer.reason}".strip())
+                kind = _WrongBodyError
+                while chunk := answer.raw.read1(2**20, decode_content=True):
                     body += chunk
                     elapsed = time.monotonic() - started
                     if len(body) > LARGEST_FILE:
-                        raise _BrokenOffError(f"wrong content: more than {LARGEST_FILE:,} bytes")
+                        raise kind(f"wrong content: more than {LARGEST_FILE:,} bytes")
                     if elapsed > self._timeout_s and len(body) < SLOWEST_BYTES_S * elapsed:
-                        raise _BrokenOffError(f"stalled: it came more slowly than {SLOWEST_BYTES_S} bytes a second")
+                        raise kind(f"stalled: it came more slowly than {SLOWEST_BYTES_S} bytes a second")
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise (_BrokenOffError if begun else _BrokenError)(_plain_reason(error, self._timeout_s)) from error
+            raise kind(_plain_reason(error, self._timeout_s)) from error
+        if reason := problem(bytes(body)):
+            raise _WrongBodyError(reason)
         return bytes(body)
 
 
-def _plain_reason(error: BaseException, timeout_s: float) -> str:
+def _plain_reason(error: Exception, timeout_s: float) -> str:
     """What a failed request means, without the libraries' nesting."""
-    import requests
-    from urllib3.exceptions import ProtocolError, ReadTimeoutError
-
-    innermost, seen = error, set[int]()
-    while id(innermost) not in seen:
-        seen.add(id(innermost))
-        inside = [getattr(innermost, "reason", None), *innermost.args, innermost.__cause__]
-        innermost = next((one for one in inside if isinstance(one, BaseException)), innermost)
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {timeout_s:g} s"
-    if isinstance(error, (requests.ReadTimeout, ReadTimeoutError, TimeoutError)):
+    if "timed out" in str(error):
         return f"stalled: nothing came for {timeout_s:g} s"
-    if isinstance(innermost, OSError) and innermost.strerror and not isinstance(innermost, ConnectionResetError):
-        return f"no connection: {innermost.strerror}"
-    if isinstance(error, (requests.ConnectionError, ProtocolError)):
-        return "the connection was cut"
-    return f"{type(innermost).__name__}: {str(innermost)[:200]}"
+    told = re.search(r"\[(?:Errno -?\d+|SSL[^]]*)\] ([^'\"()]+)", str(error))
+    return f"no connection: {told[1].strip()}" if told else f"the connection was cut ({type(error).__name__})"
 
 
 def _checked(url: str) -> str:
@@ -254,7 +418,7 @@ def _checked(url: str) -> str:
 
 def _shown(url: str) -> str:
     """An address for a message: short, and without a password."""
-    return repr(url.replace(urlsplit(url).netloc, urlsplit(url).netloc.rpartition("@")[2], 1)[:200])
+    return repr(url.replace(urlsplit(url).netloc, _host(url), 1)[:200])
 
 
 def _host(url: str) -> str:
@@ -267,3 +431,8 @@ def _note(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def _megabytes(size: float) -> str:
+    """A number of bytes as people read it (1 MB = 1,000,000 bytes)."""
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

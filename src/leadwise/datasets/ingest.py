@@ -25,7 +25,6 @@ from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Rea
 from leadwise.datasets.store import (
     INPUTS_FILE,
     MANIFEST_FILE,
-    PRIVILEGED_FILE,
     RECORDS_FILE,
     SIGNALS_FILE,
     SPLIT_FOLDS,
@@ -33,115 +32,10 @@ from leadwise.datasets.store import (
     StoreError,
     content_digest,
     open_store,
-    privileged_digest,
 )
 from leadwise.datasets.tables import is_inside, label_counts
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "great-expectations", "wfdb")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Every file that an ingestion has read.
-
-    Attributes:
-        files: path below the tree -> SHA-256 of its bytes.
-        sums: what the tree's own ``SHA256SUMS.txt`` says; None if it has none.
-    """
-
-    files: Mapping[str, str]
-    sums: Mapping[str, str] | None
-
-    def listing(self) -> str:
-        """The content of ``inputs.sha256``: ``sha256sum --check`` in the tree reads it. Sorted by path."""
-        return "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
-
-    def described(self, tables: DatasetTables) -> dict[str, object]:
-        """What the manifest holds: counts, the digest of the listing and of each table, and what was not as listed."""
-        sums = self.sums or {}
-        return {
-            "files": len(self.files),
-            "sha256": hashlib.sha256(self.listing().encode()).hexdigest(),
-            "tables": dict(tables.files),
-            "listed": self.sums is not None,
-            "as_listed": sum(sums.get(name) == found for name, found in self.files.items()),
-            "not_listed": sum(name not in sums for name in self.files if name != SUMS_FILE) if sums else 0,
-            "not_as_listed": sorted(name for name, found in self.files.items() if sums.get(name, found) != found),
-        }
-
-
-def tree_sums(tree: Path) -> dict[str, str] | None:
-    """What the tree's ``SHA256SUMS.txt`` says; None where there is none.
-
-    Raises:
-        ChecksumError: it is no such list.
-    """
-    file = tree / SUMS_FILE
-    return read_sha256sums(file) if file.exists() else None
-
-
-def tables_not_as_listed(tables: DatasetTables, sums: Mapping[str, str] | None) -> list[str] | None:
-    """Names of the tables whose bytes are not those that ``SHA256SUMS.txt`` lists; None where nothing is listed."""
-    if sums is None:
-        return None
-    return [name for name, found in tables.files.items() if sums.get(name, found) != found]
-
-
-def fingerprint(
-    dataset: Dataset[Any], tables: DatasetTables, configuration: Mapping[str, object], file_format: int
-) -> str:
-    """SHA-256 over the tables, the state of each waveform file, the configuration, our code and the libraries.
-
-    The state of a file is its size, its time of change and the kernel's own time of change (ctime), which no program
-    can put back. It tells in half a second whether to ingest again; what was ingested is told by the digests.
-    """
-    sums_file = tables.tree / SUMS_FILE
-    content = {
-        "format": file_format,
-        "tree": str(tables.tree),
-        "configuration": dict(configuration),
-        "tables": dict(tables.files),
-        "sums": sha256_of(sums_file) if sums_file.is_file() else None,
-        "dataset": dataset.name,
-        "code": code_digest(type(dataset)),
-        "versions": versions(),
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    folders = {name.rpartition("/")[0] for name in tables.filenames if isinstance(name, str)}
-    for folder in sorted(filter(is_inside, folders)):
-        digest.update(_folder_state(tables.tree / folder, folder).encode())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, Leadwise and the libraries that had a part in a store."""
-    return {"python": platform.python_version(), "leadwise": __version__} | {name: version(name) for name in LIBRARIES}
-
-
-@cache
-def code_digest(kind: type[Dataset[Any]]) -> str:
-    """SHA-256 of the modules and suites that have a part in a store, and of the module of the dataset.
-
-    Looked up once in a process, which goes on with the code that it has loaded.
-    """
-    package = Path(__file__).parents[1]
-    files = [package / "contract.py", *(file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*"))]
-    own = inspect.getsourcefile(kind)
-    digest = hashlib.sha256(Path(own).read_bytes() if own else b"")
-    for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
-        digest.update(f"{file.relative_to(package)} {sha256_of(file)};".encode())
-    return digest.hexdigest()
-
-
-def _folder_state(folder: Path, name: str) -> str:
-    """Name, size and times of change of every file in a folder."""
-    if not folder.is_dir():
-        return f"{name} is absent;"
-    with os.scandir(folder) as entries:
-        states = sorted((entry.name, entry.stat()) for entry in entries)
-    return f"{name}:" + "".join(f"{file} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns};" for file, s in states)
-
-
 FORMAT = 3
 FAILED_FOLDER = "validation-failed"
 """Beside the store: the report of an ingestion that a critical expectation stopped."""
@@ -229,11 +123,13 @@ def _ingest(
     from leadwise.datasets.checks.validation import Validation
 
     failed = folder.parent / FAILED_FOLDER
-    sums = tree_sums(tables.tree)
+    sums = read_sha256sums(tables.tree / SUMS_FILE) if (tables.tree / SUMS_FILE).exists() else None
     counts = dataset.counts(tables)
     release = dataset.release(tables, counts)
     validation = Validation(tables.tree, release, dataset)
-    validation.check_tables(tables, not_as_listed=tables_not_as_listed(tables, sums))
+    # What is not listed at all cannot differ.
+    others = None if sums is None else [name for name, sha in tables.files.items() if sums.get(name, sha) != sha]
+    validation.check_tables(tables, not_as_listed=others)
     validation.stop_if_critical(failed)
     cleaned = dataset.clean(tables)
     with folder_written_atomically(folder, durable=True) as beside:
@@ -251,18 +147,21 @@ def _ingest(
         folds = table.set_index("ecg_id")["strat_fold"]
         validation.check_signals(reading.summary, configuration["max_unreadable_share"], folds)
         validation.stop_if_critical(failed)
-        inputs = Inputs(_input_files(tables, reading), sums)
+        files = {**tables.files, **reading.files}
+        if sums is not None:
+            files[SUMS_FILE] = sha256_of(tables.tree / SUMS_FILE)
+        # As `sha256sum --check` in the tree reads it.
+        listing = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
         manifest = _manifest(dataset, tables, cleaned, reading, release, counts) | {
-            "inputs": inputs.described(tables),
+            "inputs": _inputs(files, listing, tables, sums),
             "validation": validation.tally(),
             "configuration": dict(configuration),
             "fingerprint": current,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - started, 2),
         }
-        for name, rows in ((RECORDS_FILE, table), (PRIVILEGED_FILE, cleaned.privileged)):
-            rows[reading.is_read].reset_index(drop=True).to_parquet(beside / name, index=False)
-        (beside / INPUTS_FILE).write_text(inputs.listing(), encoding="utf-8")
+        table[reading.is_read].reset_index(drop=True).to_parquet(beside / RECORDS_FILE, index=False)
+        (beside / INPUTS_FILE).write_text(listing, encoding="utf-8")
         validation.write_report(beside / VALIDATION_FOLDER)
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
     shutil.rmtree(failed, ignore_errors=True)
@@ -280,12 +179,20 @@ def _require_waveforms(dataset: Dataset[Any], tables: DatasetTables) -> None:
         )
 
 
-def _input_files(tables: DatasetTables, reading: Reading) -> dict[str, str]:
-    """Every file that was read -> its SHA-256."""
-    files = {**tables.files, **reading.files}
-    if (sums_file := tables.tree / SUMS_FILE).is_file():
-        files[SUMS_FILE] = sha256_of(sums_file)
-    return files
+def _inputs(
+    files: Mapping[str, str], listing: str, tables: DatasetTables, sums: Mapping[str, str] | None
+) -> dict[str, object]:
+    """What the manifest says of the files that were read: counts, digests, and what was not as listed."""
+    listed = sums or {}
+    return {
+        "files": len(files),
+        "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "tables": dict(tables.files),
+        "listed": sums is not None,
+        "as_listed": sum(listed.get(name) == found for name, found in files.items()),
+        "not_listed": sum(name not in listed for name in files if name != SUMS_FILE) if sums else 0,
+        "not_as_listed": sorted(name for name, found in files.items() if listed.get(name, found) != found),
+    }
 
 
 def _current_manifest(folder: Path, current: str) -> dict[str, Any] | None:
@@ -310,7 +217,6 @@ def _manifest(
     return {
         "format": FORMAT,
         "digest": content_digest(records, reading.hashes),
-        "privileged_digest": privileged_digest(cleaned.privileged[reading.is_read]),
         "release": release,
         "dataset": dataset.name,
         "simulated": not dataset.about_patients,
@@ -329,3 +235,58 @@ def _manifest(
         "missing_waveforms": reading.listed(MISSING, WITHDRAWN_ABSENT),
         "versions": versions(),
     }
+
+
+def fingerprint(
+    dataset: Dataset[Any], tables: DatasetTables, configuration: Mapping[str, object], file_format: int
+) -> str:
+    """SHA-256 over the tables, the state of each waveform file, the configuration, our code and the libraries.
+
+    The state of a file is its size, its time of change and the kernel's own time of change (ctime), which no program
+    can put back. It tells in half a second whether to ingest again; what was ingested is told by the digests.
+    """
+    sums_file = tables.tree / SUMS_FILE
+    content = {
+        "format": file_format,
+        "tree": str(tables.tree),
+        "configuration": dict(configuration),
+        "tables": dict(tables.files),
+        "sums": sha256_of(sums_file) if sums_file.is_file() else None,
+        "dataset": dataset.name,
+        "code": code_digest(type(dataset)),
+        "versions": versions(),
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    folders = {name.rpartition("/")[0] for name in tables.filenames if isinstance(name, str)}
+    for folder in sorted(filter(is_inside, folders)):
+        digest.update(_folder_state(tables.tree / folder, folder).encode())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, Leadwise and the libraries that had a part in a store."""
+    return {"python": platform.python_version(), "leadwise": __version__} | {name: version(name) for name in LIBRARIES}
+
+
+@cache
+def code_digest(kind: type[Dataset[Any]]) -> str:
+    """SHA-256 of the modules and suites that have a part in a store, and of the module of the dataset.
+
+    Looked up once in a process, which goes on with the code that it has loaded.
+    """
+    package = Path(__file__).parents[1]
+    files = [package / "contract.py", *(file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*"))]
+    own = inspect.getsourcefile(kind)
+    digest = hashlib.sha256(Path(own).read_bytes() if own else b"")
+    for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
+        digest.update(f"{file.relative_to(package)} {sha256_of(file)};".encode())
+    return digest.hexdigest()
+
+
+def _folder_state(folder: Path, name: str) -> str:
+    """Name, size and times of change of every file in a folder."""
+    if not folder.is_dir():
+        return f"{name} is absent;"
+    with os.scandir(folder) as entries:
+        states = sorted((entry.name, entry.stat()) for entry in entries)
+    return f"{name}:" + "".join(f"{file} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns};" for file, s in states)

@@ -7,11 +7,10 @@ import pandas as pd
 
 from leadwise.contract import StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, register
-from leadwise.datasets.releases import CITATIONS, LICENCE
+from leadwise.datasets.releases import CITATIONS, LICENCE, SIMULATION_FILE
 from leadwise.datasets.tables import (
     DATABASE_FILE,
     RELEASES,
-    SIMULATION_FILE,
     WITHDRAWN,
     Tables,
     clean,

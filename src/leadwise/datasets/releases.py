@@ -16,15 +16,11 @@ SOURCES: tuple[str, ...] = (
 )
 """PhysioNet, then its public mirror on S3: each a folder that holds ``SHA256SUMS.txt`` and the files listed there."""
 
-ZIP_ADDRESS = "https://physionet.org/content/ptb-xl/get-zip/1.0.3/"
-
 REQUIRED_TABLES: tuple[str, ...] = ("ptbxl_database.csv", "scp_statements.csv")
 SIMULATION_FILE = "simulation.json"
+"""Marks a tree as simulated."""
 ALSO_WANTED: tuple[str, ...] = ("LICENSE.txt", SIMULATION_FILE)
 """Fetched where they are listed: the licence, and the mark of a tree that is simulated, which must not get lost."""
-
-LARGEST_FILE = 64 * 2**20
-"""Bytes that no file of PTB-XL comes near: the largest, the table of records, has 7 MB."""
 
 LICENCE = "Creative Commons Attribution 4.0 (CC BY 4.0)"
 
@@ -41,30 +37,21 @@ PAPERS: tuple[str, ...] = (
 )
 
 
-def records_folder(rate_hz: int) -> str:
-    """The folder of a tree that holds the records of a sampling rate."""
-    return f"records{rate_hz}"
-
-
 def needed_files(listed: Collection[str], rate_hz: int) -> list[str]:
     """Which of the listed files Leadwise reads: the tables and the licence first, then the records of one rate."""
     tables = [name for name in (*REQUIRED_TABLES, *ALSO_WANTED) if name in listed]
-    return tables + record_files(listed, rate_hz)
-
-
-def record_files(listed: Collection[str], rate_hz: int) -> list[str]:
-    """Headers and signals of one rate, sorted: the same order whatever the list's."""
-    return sorted(name for name in listed if name.startswith(f"{records_folder(rate_hz)}/"))
+    return tables + sorted(name for name in listed if name.startswith(f"records{rate_hz}/"))
 
 
 def listing_problem(listed: Collection[str], rate_hz: int, release: str | None) -> str | None:
     """Why a list of checksums is not that of PTB-XL at this rate (and of this release, if one is named)."""
     if absent := [name for name in REQUIRED_TABLES if name not in listed]:
         return f"lists no {' and no '.join(absent)}"
-    records = sum(name.endswith(".hea") for name in record_files(listed, rate_hz))
+    records = sum(name.endswith(".hea") for name in needed_files(listed, rate_hz))
     if not records:
-        return f"lists no record in {records_folder(rate_hz)}/"
-    if release and (other := next((name for name, count in RELEASES.items() if count == records), release)) != release:
+        return f"lists no record in records{rate_hz}/"
+    other = next((name for name, count in RELEASES.items() if count == records), release)
+    if release and other != release:
         return f"lists the {records:,} records of release {other}, not of {release}"
     return None
 

@@ -2,25 +2,24 @@
 
 - ``signals.npy``: ``(record, time, 12)`` int16 in microvolts, leads in the order of ``LEADS``; 10 s at 100 or 500 Hz
 - ``records.parquet``: one row per record, in the same order
-- ``privileged.parquet``: what was written about each record, in the same order; see ``leadwise.datasets.privileged``
 - ``manifest.json``: what the data are, where they came from, and their digest
 
 Beside them, for people: ``inputs.sha256``, the hash of every file that was read, and ``validation/``.
 """
 
 import hashlib
-import io
 import json
-import os
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
 
+from leadwise.atomic import put_back
 from leadwise.contract import (
     FS_HZ,
     LEADS,
@@ -37,7 +36,6 @@ from leadwise.datasets.waveforms import samples_at
 
 SIGNALS_FILE = "signals.npy"
 RECORDS_FILE = "records.parquet"
-PRIVILEGED_FILE = "privileged.parquet"
 MANIFEST_FILE = "manifest.json"
 INPUTS_FILE = "inputs.sha256"
 VALIDATION_FOLDER = "validation"
@@ -69,9 +67,6 @@ RECORD_COLUMNS: tuple[str, ...] = (
     "filename",
 )
 """The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
-
-PRIVILEGED_COLUMNS: tuple[str, ...] = ("report", "heart_axis")
-"""The columns of ``privileged.parquet``: text that leaks the diagnosis, apart so that nothing reads it by chance."""
 
 
 class StoreError(LeadwiseError):
@@ -116,21 +111,6 @@ class Store:
         """Statement -> likelihood in percent (0: unknown) of each of the given records."""
         return [json.loads(codes) for codes in self.records["scp_codes"].iloc[rows]]
 
-    def privileged(self) -> pd.DataFrame:
-        """``PRIVILEGED_COLUMNS`` of every record, read now.
-
-        Raises:
-            StoreError: the file is absent or does not fit the others.
-        """
-        file = self.folder / PRIVILEGED_FILE
-        try:
-            table = pd.read_parquet(file)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{file}: cannot be read: {error}; run the ingest stage again") from error
-        if tuple(table) != PRIVILEGED_COLUMNS or privileged_digest(table) != self.manifest.get("privileged_digest"):
-            raise StoreError(f"{file}: not what {MANIFEST_FILE} says; run the ingest stage again")
-        return table
-
 
 def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
     """Open a store and check that its files belong together.
@@ -145,6 +125,7 @@ def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
         StoreError: a file is absent, cannot be read, or does not fit the others, or the rate is another one.
     """
     folder = Path(folder)
+    put_back(folder)
     for name in (MANIFEST_FILE, RECORDS_FILE, SIGNALS_FILE):
         if not (folder / name).is_file():
             raise StoreError(f"{folder}: no ingested data here ({name} is missing); run the ingest stage first")
@@ -194,16 +175,6 @@ def content_digest(records: pd.DataFrame, record_hashes: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def privileged_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the content of ``privileged.parquet``."""
-    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
-    return hashlib.sha256(json.dumps([PRIVILEGED_COLUMNS, rows], ensure_ascii=False).encode()).hexdigest()
-
-
-PIECE = 8 * 2**20
-"""Bytes moved at a time."""
-
-
 class SignalsFileError(LeadwiseError):
     """The signals cannot be written; the message names the file and says why."""
 
@@ -215,73 +186,38 @@ class SignalsFile:
     path: Path
     rate: StoredRate
 
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of one record."""
-        return samples_at(self.rate) * len(LEADS) * 2
-
     def create(self, records: int) -> None:
         """Make the file with all its records zero."""
-        with self._opened(os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
-            self._resize(descriptor, records)
+        self._resize("wb", records)
 
     def write(self, first: int, signals: np.ndarray) -> None:
         """Write ``(record, 10 * rate, 12)`` little-endian int16 from a record on."""
-        with self._opened(os.O_WRONLY) as descriptor:
-            _write_all(descriptor, signals.reshape(-1).view(np.uint8).data, self._offset(first))
+        with self._opened("r+b") as stream:
+            stream.seek(np.load(self.path, mmap_mode="r").offset + first * signals[:1].nbytes)
+            stream.write(signals.tobytes())
 
     def keep(self, kept: np.ndarray) -> None:
         """Keep some of the records, ``(record,)`` bool, in their order."""
-        records = np.flatnonzero(kept)
-        if len(records) == len(kept):
+        if kept.all():
             return
-        with self._opened(os.O_RDWR) as descriptor:
-            target = 0
-            for run in np.split(records, np.flatnonzero(np.diff(records) > 1) + 1) if len(records) else []:
-                self._move(descriptor, int(run[0]), target, len(run))
-                target += len(run)
-            self._resize(descriptor, len(records))
+        signals, rows = np.load(self.path, mmap_mode="r+"), np.flatnonzero(kept)
+        for place, row in enumerate(rows):
+            signals[place] = signals[row]
+        signals.flush()
+        self._resize("r+b", len(rows))
+
+    def _resize(self, mode: str, records: int) -> None:
+        """Write the header for so many records, and give the file their length."""
+        shape = (records, samples_at(self.rate), len(LEADS))
+        with self._opened(mode) as stream:
+            # NumPy leaves room in a header for the first number of the shape to grow: its length is always the same.
+            np.lib.format.write_array_header_1_0(stream, {"descr": "<i2", "fortran_order": False, "shape": shape})
+            stream.truncate(stream.tell() + 2 * math.prod(shape))
 
     @contextmanager
-    def _opened(self, flags: int) -> Iterator[int]:
+    def _opened(self, mode: str) -> Iterator[BinaryIO]:
         try:
-            descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
-            try:
-                yield descriptor
-            finally:
-                os.close(descriptor)
+            with self.path.open(mode) as stream:
+                yield cast(BinaryIO, stream)
         except OSError as error:
             raise SignalsFileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-
-    def _resize(self, descriptor: int, records: int) -> None:
-        """Write the header for so many records, and give the file their length."""
-        _write_all(descriptor, memoryview(_header(self.rate, records)), 0)
-        os.ftruncate(descriptor, self._offset(records))
-
-    def _move(self, descriptor: int, source: int, target: int, records: int) -> None:
-        """Move a run of records towards the start of the file."""
-        start, stop = self._offset(source), self._offset(source + records)
-        by = start - self._offset(target)
-        while by and start < stop:
-            piece = os.pread(descriptor, min(PIECE, stop - start), start)
-            if not piece:
-                raise OSError(f"{self.path.name} ends early")
-            _write_all(descriptor, memoryview(piece), start - by)
-            start += len(piece)
-
-    def _offset(self, record: int) -> int:
-        # NumPy leaves room in a header for the first number of the shape to grow: its length is always the same.
-        return len(_header(self.rate, 0)) + record * self.record_bytes
-
-
-def _header(rate: StoredRate, records: int) -> bytes:
-    shape = (records, samples_at(rate), len(LEADS))
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "<i2", "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
-def _write_all(descriptor: int, content: memoryview, offset: int) -> None:
-    while content:
-        written = os.pwrite(descriptor, content, offset)
-        content, offset = content[written:], offset + written

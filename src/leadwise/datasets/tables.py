@@ -20,7 +20,8 @@ from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRat
 from leadwise.datasets.base import Cleaned
 from leadwise.datasets.checksums import path_problem
 from leadwise.datasets.metadata import STADIUM_CODES
-from leadwise.datasets.store import PRIVILEGED_COLUMNS, RECORD_COLUMNS
+from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE
+from leadwise.datasets.store import RECORD_COLUMNS
 
 MAX_TEXT = 10_000
 """Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
@@ -86,15 +87,12 @@ def label_counts(labels: np.ndarray) -> dict[str, int]:
     return counts | {"unlabelled": int((~labels.any(axis=1)).sum())}
 
 
-DATABASE_FILE = "ptbxl_database.csv"
-STATEMENTS_FILE = "scp_statements.csv"
-SIMULATION_FILE = "simulation.json"
-"""Marks a tree as simulated."""
+DATABASE_FILE, STATEMENTS_FILE = REQUIRED_TABLES
 
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
 TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
 FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
-OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", *PRIVILEGED_COLUMNS)
+OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", "report", "heart_axis")
 
 AGE_OVER_89 = 300
 """How release 1.0.3 hides an age over 89; stored as 90."""
@@ -185,6 +183,11 @@ class Tables:
                 problems.append(str(error))
         return codes, problems
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """``(record, 5)`` bool in the order of ``SUPERCLASSES``."""
+        return superclass_labels(self.scp_codes[0], self.classes)
+
 
 def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
     """Read both tables of a PTB-XL tree.
@@ -269,8 +272,6 @@ def is_inside(filename: object) -> bool:
 def clean(tables: Tables) -> Cleaned:
     """Turn a table that has passed validation into the columns of the store, and mark every repair."""
     numbers, text = tables.numbers(), tables.database
-    codes, _ = tables.scp_codes
-    labels = superclass_labels(codes, tables.classes)
     age, height, weight, repairs = _possible(numbers)
     stages = {}
     for name in ("infarction_stadium1", "infarction_stadium2"):
@@ -289,8 +290,8 @@ def clean(tables: Tables) -> Cleaned:
             "weight_kg": weight,
             "pacemaker": has_pacemaker.astype(np.int64),
             **stages,
-            **dict(zip(SUPERCLASSES, labels.T, strict=True)),
-            "scp_codes": [json.dumps(record) for record in codes],
+            **dict(zip(SUPERCLASSES, tables.labels.T, strict=True)),
+            "scp_codes": [json.dumps(record) for record in tables.scp_codes[0]],
             **{name: text[name] for name in ("recording_date", "device")},
             "site": pd.to_numeric(text["site"], errors="coerce"),
             "filename": tables.filenames,
@@ -299,7 +300,6 @@ def clean(tables: Tables) -> Cleaned:
     order = records["ecg_id"].sort_values().index
     return Cleaned(
         records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True),
-        text.loc[order, list(PRIVILEGED_COLUMNS)].reset_index(drop=True),
         pd.DataFrame(repairs).loc[order].reset_index(drop=True),
     )
 
@@ -329,10 +329,8 @@ def _possible(numbers: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, d
 
 def table_counts(tables: Tables) -> dict[str, int]:
     """Rows, patients and records per superclass, counted over all rows of the table."""
-    codes, _ = tables.scp_codes
-    labels = superclass_labels(codes, tables.classes)
     patients = tables.database["patient_id"].nunique()
-    return {"rows": len(codes), "patients": int(patients)} | label_counts(labels)
+    return {"rows": len(tables.database), "patients": int(patients)} | label_counts(tables.labels)
 
 
 def release_of(tables: Tables, counts: Mapping[str, int]) -> str:

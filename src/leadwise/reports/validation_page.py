@@ -97,7 +97,7 @@ def _sections(
     excluded = [*manifest.get("unreadable", ()), *manifest.get("missing_waveforms", ())]
     yield Section("excluded", f"Left out: {_counted(len(excluded), 'record')}", _excluded(excluded) if manifest else [])
     held = [one for one in outcomes if one["success"]]
-    says = Table(("",), [[Cell("every suite, as Great Expectations shows it", link=f"{DOCS_FOLDER}/index.html")]])
+    says = Table(("",), [[Cell("every suite, check by check", link=f"{DOCS_FOLDER}/index.html")]])
     more = replace(_outcomes(held, content["suites"]), title=_counted(len(held), "check"), folded=True)
     yield Section("held", "What held", [more, says])
 

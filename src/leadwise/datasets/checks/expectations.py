@@ -73,9 +73,7 @@ class Check(BaseModel):
         import great_expectations.expectations as gxe
 
         kind = getattr(gxe, "ExpectColumn" + self.check.title().replace("_", ""))
-        # Data Docs show the description only.
-        description = f"{self.says}. {self.severity.capitalize()}: {self.why}."
-        about = {"description": description, "meta": {"check": name}}
+        about = {"description": f"{self.says}.", "meta": {"check": name}}
         return kind(column=self.column, severity=self.severity, **about, **self.arguments)
 
 
@@ -153,22 +151,3 @@ def _filled(value: Any, each: str, values: Mapping[str, Any]) -> Any:
     text = filled.format_map(values)
     is_value = filled.startswith("{") and filled.endswith("}") and filled.count("{") == 1
     return yaml.safe_load(text) if is_value else text
-
-
-def suites_as_markdown() -> str:
-    """A table per suite: what is expected, whether it is critical, and why. Values are those of release 1.0.3."""
-    from leadwise.config import load_parameters
-    from leadwise.datasets.tables import RELEASES
-
-    release = "1.0.3"
-    values = suite_values(release, RELEASES[release], load_parameters().ingest.max_unreadable_share)
-    lines: list[str] = []
-    for suite in (read_suite(name, values) for name in SUITES):
-        lines += [f"## {suite.title}", "", suite.about, "", "| expected | | why |", "|---|---|---|"]
-        lines += [f"| {check.says} | {_marked(check.severity)} | {check.why} |" for check in suite.checks.values()]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _marked(severity: str) -> str:
-    return f"**{severity}**" if severity == CRITICAL else severity

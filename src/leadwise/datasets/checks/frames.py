@@ -16,7 +16,6 @@ from leadwise.datasets.tables import (
     STATEMENTS_FILE,
     Tables,
     is_inside,
-    superclass_labels,
 )
 
 WHOLE_NUMBERS = ("ecg_id", "patient_id", "strat_fold")
@@ -131,7 +130,7 @@ def _not_numbers(text: pd.DataFrame, numbers: pd.DataFrame) -> pd.Series:
 
 def label_frame(tables: Tables) -> pd.DataFrame:
     """0 and 1 per superclass, and where there is none, and where NORM stands beside another."""
-    labels = superclass_labels(tables.scp_codes[0], tables.classes)
+    labels = tables.labels
     frame = pd.DataFrame(labels.astype(np.int64), columns=list(SUPERCLASSES), index=tables.database.index)
     frame["unlabelled"] = (~labels.any(axis=1)).astype(np.int64)
     frame["NORM_and_other"] = (labels[:, 0] & labels[:, 1:].any(axis=1)).astype(np.int64)

@@ -6,6 +6,7 @@ Importing this module is cheap; Great Expectations (five seconds) is imported wh
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pandas as pd
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, DatasetTables
-from leadwise.datasets.checks.data_docs import write_data_docs
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
 from leadwise.datasets.checks.frames import signal_frame
 
@@ -61,23 +61,27 @@ class Outcome:
     arguments: Mapping[str, Any]
 
     def __str__(self) -> str:
+        return f"{self.suite}: {self.says}: {self.found}"
+
+    @property
+    def found(self) -> str:
+        """What was found, as a reader expects it."""
         if self.unexpected is None:
-            return f"{self.suite}: {self.says}: found {self.observed}"
+            return f"found {self.observed}"
         shown = "; ".join(self.examples) + ("; ..." if self.unexpected > len(self.examples) else "")
         examples = f" ({shown})" if self.examples else ""
-        return f"{self.suite}: {self.says}: {self.unexpected:,} of {self.rows:,} do not{examples}"
+        return f"{self.unexpected:,} of {self.rows:,} do not{examples}"
 
 
-def run_suite(suite: Suite, frame: pd.DataFrame) -> tuple[list[Outcome], Any]:
-    """Check a frame, whose column ``record`` names the rows.
-
-    Returns:
-        The outcomes in the order of the suite, and the result as Great Expectations gives it.
-    """
-    source = _data_source()
+def run_suite(suite: Suite, frame: pd.DataFrame) -> list[Outcome]:
+    """Check a frame, whose column ``record`` names the rows; the outcomes in the order of the suite."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    asset = source.add_dataframe_asset(suite.name)
+    # A context of its own holds nothing on disk.
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("ptbxl").add_dataframe_asset(suite.name)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     expectations = [check.expectation(name) for name, check in suite.checks.items()]
     result = batch.validate(
@@ -85,17 +89,7 @@ def run_suite(suite: Suite, frame: pd.DataFrame) -> tuple[list[Outcome], Any]:
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["record"]},
     )
     by_check = {one.expectation_config.meta["check"]: one for one in result.results}
-    return [_outcome(suite, name, by_check[name], len(frame)) for name in suite.checks], result
-
-
-def _data_source() -> Any:
-    """A place for frames in a context of its own, which holds nothing on disk."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context.data_sources.add_pandas("ptbxl")
+    return [_outcome(suite, name, by_check[name], len(frame)) for name in suite.checks]
 
 
 def _outcome(suite: Suite, name: str, result: Any, rows: int) -> Outcome:
@@ -205,6 +199,11 @@ PAGE_FILE = "summary.html"
 SIGNALS_TABLE = "signals.parquet"
 FLAGGED_TABLE = "flagged.csv"
 DOCS_FOLDER = "data_docs"
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;max-width:64rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse}td,th{padding:.4rem .6rem;border-bottom:1px solid #dde3ea;text-align:left;
+vertical-align:top;overflow-wrap:anywhere}td:nth-child(2),td:nth-child(3){white-space:nowrap}
+"""
 
 MEASURES = ("largest_mv", "steepest_mv_per_ms", "baseline_mv", "hum_uv", "noise_uv", "limb_leads_uv")
 QUANTILES = {"median": 0.5, "p99": 0.99, "max": 1.0}
@@ -228,7 +227,7 @@ class Validation:
     def __init__(self, source: Path, release: str, dataset: Dataset[Any]) -> None:
         self.source, self.release, self.dataset = source, release, dataset
         self.outcomes: list[Outcome] = []
-        self._results: dict[str, tuple[Suite, Any]] = {}
+        self._suites: dict[str, Suite] = {}
         self._summary: pd.DataFrame | None = None
 
     def check_tables(self, tables: DatasetTables, not_as_listed: Sequence[str] | None = None) -> None:
@@ -249,10 +248,8 @@ class Validation:
     def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
         counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
-        suite = read_suite(name, values)
-        outcomes, result = run_suite(suite, frame)
-        self._results[name] = suite, result
-        self.outcomes += outcomes
+        self._suites[name] = read_suite(name, values)
+        self.outcomes += run_suite(self._suites[name], frame)
 
     def tally(self) -> dict[str, int]:
         """Expectations that held, and that failed by severity."""
@@ -269,8 +266,8 @@ class Validation:
     def write_report(self, folder: Path) -> None:
         """Write everything that was found.
 
-        ``validation.json``, every outcome; ``flagged.csv``, every row that breaks a check; ``data_docs/``, the pages
-        of Great Expectations; and, once the waveforms were read, ``signals.parquet``, what was measured in each.
+        ``validation.json``, every outcome; ``flagged.csv``, every row that breaks a check; ``data_docs/``, a page
+        per suite; and, once the waveforms were read, ``signals.parquet``, what was measured in each.
         """
         folder.mkdir(parents=True, exist_ok=True)
         content = {
@@ -279,7 +276,7 @@ class Validation:
             "tally": self.tally(),
             "suites": {
                 name: {"title": suite.title} | _tally([one for one in self.outcomes if one.suite == name])
-                for name, (suite, _) in self._results.items()
+                for name, suite in self._suites.items()
             },
             "measures": _measures(self._summary),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
@@ -294,7 +291,37 @@ class Validation:
         table.to_csv(folder / FLAGGED_TABLE, index=False)
         if self._summary is not None:
             self._summary.to_parquet(folder / SIGNALS_TABLE, index=False)
-        write_data_docs(self._results, folder / DOCS_FOLDER, self.release)
+        self._write_docs(folder / DOCS_FOLDER)
+
+    def _write_docs(self, folder: Path) -> None:
+        """A page per suite and one that lists them; they load nothing, and are the same for the same data."""
+        folder.mkdir()
+        index = []
+        for name, suite in self._suites.items():
+            outcomes = [one for one in self.outcomes if one.suite == name]
+            rows = [
+                (f"{one.says}. Why: {one.why}", one.severity, "held" if one.success else "failed", one.found)
+                for one in outcomes
+            ]
+            about = f'<p><a href="index.html">All suites</a> · {escape(suite.about)}</p>'
+            header = ("expected", "severity", "", "found")
+            page = _page(f"{suite.title}: {self.dataset.title} {self.release}", about, header, rows)
+            (folder / f"{name}.html").write_text(page, encoding="utf-8")
+            index.append((f"{name}.html", suite.title, f"{_tally(outcomes)['passed']} of {len(outcomes)} held"))
+        links = "".join(f'<li><a href="{file}">{escape(title)}</a>: {held}</li>' for file, title, held in index)
+        about = f'<p><a href="../{PAGE_FILE}">Summary</a></p><ul>{links}</ul>'
+        page = _page(f"Data Docs: {self.dataset.title} {self.release}", about, (), ())
+        (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _page(title: str, about: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML page with a table; ``about`` is HTML, all else is text."""
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    heads = "".join(f"<th>{escape(name)}</th>" for name in header)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>\n'
+        f"<h1>{escape(title)}</h1>\n{about}\n<table><tr>{heads}</tr>\n{lines}</table></html>\n"
+    )
 
 
 def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:

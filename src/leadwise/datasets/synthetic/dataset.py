@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from leadwise.datasets.base import GateLimits, register
 from leadwise.datasets.ptbxl import PtbXl
-from leadwise.datasets.tables import SIMULATION_FILE, Tables
+from leadwise.datasets.releases import SIMULATION_FILE
+from leadwise.datasets.tables import Tables
 
 
 class Synthetic(PtbXl):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leadwise.datasets.synthetic.population import STATEMENTS
+from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.waveform import Heart, Wave, wave
 
 Effect = Callable[[Heart, float, np.random.Generator], None]
@@ -200,7 +200,7 @@ def apply_statement(heart: Heart, code: str, strength: float, rng: np.random.Gen
         _ischemia(heart, towards(code), strength, rng)
     elif code == "ANEUR":
         _aneurysm(heart, towards(code), strength, rng)
-    elif STATEMENTS[code].superclass == "MI":
+    elif STATEMENT_BY_CODE[code].superclass == "MI":
         _infarction(heart, towards(code), strength, rng, stage or STAGES[-1])
     elif effect := _EFFECTS.get(code):
         effect(heart, strength, rng)
@@ -209,7 +209,7 @@ def apply_statement(heart: Heart, code: str, strength: float, rng: np.random.Gen
 def application_order(code: str) -> tuple[int, int]:
     """Conduction reshapes QRS as a whole, so it comes first, what hides the rest of it last; then ST and T."""
     hides = ("WPW", "CLBBB").index(code) + 1 if code in ("WPW", "CLBBB") else 0
-    return ("CD", "HYP", "MI", "STTC", "NORM", "").index(STATEMENTS[code].superclass), hides
+    return ("CD", "HYP", "MI", "STTC", "NORM", "").index(STATEMENT_BY_CODE[code].superclass), hides
 
 
 def _along(vector: np.ndarray, unit: np.ndarray) -> float:

@@ -1,19 +1,19 @@
 """One simulated recording: a body, its findings and its rhythm, rendered to stored units."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES, SUPERCLASSES, ECGRecord, LeadwiseError
+from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES, application_order, apply_statement, pace
-from leadwise.datasets.synthetic.population import CODES_OF, STATEMENTS
+from leadwise.datasets.synthetic.population import CODES_OF
 from leadwise.datasets.synthetic.waveform import (
     LEAD_FIELD,
     Heart,
     Wave,
     draw_levels,
-    frontal_axis_deg,
     healthy_heart,
     render,
     render_noise,
@@ -158,21 +158,6 @@ class Body:
     turn: np.ndarray
 
 
-@dataclass(frozen=True)
-class Recording:
-    """A simulated recording and what would be noted beside it.
-
-    Attributes:
-        units: ``(RECORD_SAMPLES, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
-        axis_deg: frontal electrical axis of QRS.
-        remarks: texts of the signal quality columns.
-    """
-
-    units: np.ndarray
-    axis_deg: float
-    remarks: Mapping[str, str]
-
-
 def _rotation(frontal_deg: float, horizontal_deg: float) -> np.ndarray:
     a, b = np.radians([frontal_deg, horizontal_deg])
     frontal = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
@@ -225,7 +210,7 @@ def simulate(
     stage: str = "",
     noise: float = 1.0,
     strength: float | None = None,
-) -> Recording:
+) -> np.ndarray:
     """Simulate one recording.
 
     Args:
@@ -237,6 +222,9 @@ def simulate(
         stage: stage of an infarction, one of ``STAGES``.
         noise: factor on wander, muscle noise and hum.
         strength: how clearly every finding shows; drawn by likelihood when None.
+
+    Returns:
+        ``(RECORD_SAMPLES, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
     """
     heart = _with_findings(body, codes, rng, stage=stage, strength=strength)
     if rhythm == "PACE":
@@ -246,10 +234,8 @@ def simulate(
     beats = beat_times(rhythm, rate, rng, pr_ms=heart.pr_ms, block=heart.block, premature=premature)
     dipole = _dipole(heart, beats, rng) + _atrial_waves(rhythm, rng)
     independent = dipole @ (body.lead_field @ body.turn).T
-    levels = draw_levels(rng)
-    independent += noise * render_noise(levels, rng)
-    turned = {name: replace(one, vector=body.turn @ one.vector) for name, one in heart.qrs.items()}
-    return Recording(twelve_leads(independent), frontal_axis_deg(turned), levels.remarks())
+    independent += noise * render_noise(draw_levels(rng), rng)
+    return twelve_leads(independent)
 
 
 def _with_findings(
@@ -324,7 +310,7 @@ def simulate_record(
     age = float(rng.integers(35, 60) if "NORM" in codes else rng.integers(50, 80))
     body = draw_body(rng, age=age, sex=sex, weight_kg=weight)
     stage = STAGES[int(rng.choice([0, 0, 1, 3]))]
-    recording = simulate(body, codes, rng, rhythm=rhythm, rate_bpm=rate_bpm, stage=stage, noise=noise, strength=1.0)
+    units = simulate(body, codes, rng, rhythm=rhythm, rate_bpm=rate_bpm, stage=stage, noise=noise, strength=1.0)
     patient = {
         "age": age,
         "sex": float(sex),
@@ -332,16 +318,15 @@ def simulate_record(
         "weight_kg": weight,
         "pacemaker": float(rhythm == "PACE"),
     }
-    return ECGRecord((recording.units / 1000).astype(np.float32), FS_HZ, patient, f"simulated-{'-'.join(names)}-{seed}")
+    return ECGRecord((units / 1000).astype(np.float32), FS_HZ, patient, f"simulated-{'-'.join(names)}-{seed}")
 
 
 def _code_for(name: str, rng: np.random.Generator) -> str:
     if name in SUPERCLASSES:
-        often = np.array([STATEMENTS[code].per_10000 for code in CODES_OF[name]])
+        often = np.array([STATEMENT_BY_CODE[code].per_10000 for code in CODES_OF[name]])
         common = np.where(often > 0.15 * often.max(), often, 0)
         return str(rng.choice(CODES_OF[name], p=common / common.sum()))
-    if name not in STATEMENTS:
-        raise SimulatorError(
-            f"pathology: received {name!r}; allowed: {', '.join(SUPERCLASSES)} or an SCP code: {', '.join(STATEMENTS)}"
-        )
+    if name not in STATEMENT_BY_CODE:
+        allowed = f"{', '.join(SUPERCLASSES)} or an SCP code: {', '.join(STATEMENT_BY_CODE)}"
+        raise SimulatorError(f"pathology: received {name!r}; allowed: {allowed}")
     return name

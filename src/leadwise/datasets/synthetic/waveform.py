@@ -166,16 +166,8 @@ def twelve_leads(independent_mv: np.ndarray) -> np.ndarray:
     return np.column_stack([one, two, *derived, units[:, 2:]]).astype("<i2")
 
 
-def frontal_axis_deg(qrs: dict[str, Wave]) -> float:
-    """Electrical axis of QRS in the frontal plane in degrees: 0 points to the left, 90 to the feet."""
-    area = sum(w.vector * (w.rise_ms + w.fall_ms) for w in qrs.values())
-    one, two = (LEAD_FIELD[:2] @ area).tolist()
-    return float(np.degrees(np.arctan2((two - one / 2) * 2 / np.sqrt(3), one)))
-
-
-ELECTRODES: tuple[str, ...] = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
-
 _TO_LEADS = np.zeros((8, 9))
+"""From RA, LA, LL and V1 to V6 to the independent leads."""
 _TO_LEADS[0, [1, 0]] = 1, -1
 _TO_LEADS[1, [2, 0]] = 1, -1
 _TO_LEADS[2:, 3:] = np.eye(6)
@@ -206,20 +198,6 @@ class NoiseLevels:
     mains_mv: np.ndarray
     burst: int
 
-    def remarks(self) -> dict[str, str]:
-        """What a technician would write into PTB-XL's signal quality columns."""
-        found = {}
-        chest = self.wander_mv[3:]
-        if chest.max() > 0.16:
-            found["baseline_drift"] = " , " + ELECTRODES[3 + int(chest.argmax())]
-        if np.median(self.muscle_mv) > 0.021:
-            found["static_noise"] = " , alles,  "
-        elif self.muscle_mv[:3].max() > 0.032:
-            found["static_noise"] = " , I-AVR,  "
-        if self.burst >= 0:
-            found["burst_noise"] = ELECTRODES[self.burst] if self.burst > 2 else "I-AVF"
-        return found
-
 
 def draw_levels(rng: np.random.Generator) -> NoiseLevels:
     """Most recordings are clean, a few are not."""
@@ -234,9 +212,9 @@ def draw_levels(rng: np.random.Generator) -> NoiseLevels:
 
 def render_noise(levels: NoiseLevels, rng: np.random.Generator) -> np.ndarray:
     """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``."""
-    spectrum = rng.standard_normal((len(ELECTRODES), 2 * len(_FREQUENCY_HZ))).view(np.complex128) * _MUSCLE
+    spectrum = rng.standard_normal((9, 2 * len(_FREQUENCY_HZ))).view(np.complex128) * _MUSCLE
     fast = np.fft.irfft(spectrum, RECORD_SAMPLES) * (RECORD_SAMPLES / 2 * levels.muscle_mv[:, None])
-    weights = rng.standard_normal((2, len(ELECTRODES), len(_WANDER))) * _WANDER * levels.wander_mv[:, None]
+    weights = rng.standard_normal((2, 9, len(_WANDER))) * _WANDER * levels.wander_mv[:, None]
     slow = weights[0] @ _SLOW_COSINES + weights[1] @ _SLOW_SINES
     time_s = np.arange(RECORD_SAMPLES) / FS_HZ
     tension = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * time_s + rng.uniform(0, 2 * np.pi))
