@@ -104,7 +104,7 @@ def validation_page() -> str:
         "",
     ]
     release = "1.0.3"
-    values = suite_values(release, RELEASES[release], load_parameters().ingest.max_unreadable_share)
+    values = suite_values(release, RELEASES[release], Parameters().ingest.max_unreadable_share)
     for suite in (read_suite(name, values) for name in SUITES):
         lines += [f"## {suite.title}", "", suite.about, "", "| expected | | why |", "|---|---|---|"]
         for check in suite.checks.values():
