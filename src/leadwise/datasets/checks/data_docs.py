@@ -38,19 +38,19 @@ i.fa-exclamation-triangle::after{content:"!";font-style:normal;font-weight:700}
 """
 
 
-def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, release: str) -> None:
+def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, of: str) -> None:
     """Write a page per suite and ``index.html``.
 
     Args:
         results: suite name -> the suite, and the result of Great Expectations.
         folder: where to write.
-        release: of the data.
+        of: what the data are, such as ``PTB-XL 1.0.3``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, (suite, result) in results.items():
         body = f"<p class='sub'><a href='{INDEX_FILE}'>Data Docs</a> · {escape(suite.about)}</p>{_sections(result)}"
-        title = f"{suite.title}: PTB-XL {release}"
+        title = f"{suite.title}: {of}"
         (folder / f"{name}.html").write_text(page(title, body), encoding="utf-8")
         held = sum(bool(one.success) for one in result.results)
         failed = {one.expectation_config.severity for one in result.results if not one.success}
@@ -63,7 +63,7 @@ def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, rele
         "<p class='sub'><a href='../summary.html'>Summary</a> · every expectation, what it asked for and what it "
         f"found</p><table><tr><th>suite</th><th>looks at</th><th></th></tr>{''.join(rows)}</table>"
     )
-    (folder / INDEX_FILE).write_text(page(f"Data Docs: PTB-XL {release}", body), encoding="utf-8")
+    (folder / INDEX_FILE).write_text(page(f"Data Docs: {of}", body), encoding="utf-8")
 
 
 def page(title: str, body: str, style: str = "") -> str:

@@ -18,6 +18,7 @@ from leadwise.datasets.base import Dataset, DatasetTables
 from leadwise.datasets.checks.data_docs import write_data_docs
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
 from leadwise.datasets.checks.frames import signal_frame
+from leadwise.datasets.cohort import Cohort
 
 MAX_EXAMPLES = 10
 MAX_RECORDS = 1000
@@ -225,7 +226,7 @@ class ValidationFailed(LeadwiseError):
 class Validation:
     """The checks of one ingestion, collected as they run."""
 
-    def __init__(self, source: Path, release: str, dataset: Dataset[Any]) -> None:
+    def __init__(self, source: Path, release: str, dataset: Cohort) -> None:
         self.source, self.release, self.dataset = source, release, dataset
         self.outcomes: list[Outcome] = []
         self._results: dict[str, tuple[Suite, Any]] = {}
@@ -238,15 +239,22 @@ class Validation:
             tables: what to check.
             not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
         """
+        if not isinstance(self.dataset, Dataset):
+            raise TypeError(f"{self.dataset.name} has no tables of a dataset that is trained on")
         for name, frame in self.dataset.frames(tables, not_as_listed or ()).items():
-            self._run(name, frame, is_listed=not_as_listed is not None)
+            self.check(name, frame, is_listed=not_as_listed is not None)
 
     def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float, folds: pd.Series) -> None:
         """Run the suite ``signals`` over ``Reading.summary``; ``folds`` are the records' by ``ecg_id``."""
-        self._summary = summary
-        self._run("signals", signal_frame(summary, folds), max_unreadable_share)
+        self.measured(summary)
+        self.check("signals", signal_frame(summary, folds), max_unreadable_share)
 
-    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+    def measured(self, summary: pd.DataFrame) -> None:
+        """Keep what was measured of each recording, ``MEASURES`` among it, for the report."""
+        self._summary = summary
+
+    def check(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+        """Run a suite over a frame, whose column ``record`` names the rows."""
         counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
         suite = read_suite(name, values)
@@ -294,7 +302,9 @@ class Validation:
         table.to_csv(folder / FLAGGED_TABLE, index=False)
         if self._summary is not None:
             self._summary.to_parquet(folder / SIGNALS_TABLE, index=False)
-        write_data_docs(self._results, folder / DOCS_FOLDER, self.release)
+        # A simulated PTB-XL is named as such by its release.
+        title = "PTB-XL" if isinstance(self.dataset, Dataset) else self.dataset.title
+        write_data_docs(self._results, folder / DOCS_FOLDER, f"{title} {self.release}".strip())
 
 
 def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
