@@ -19,6 +19,7 @@ from leadwise.ecg.formats.patient import checked_facts, read_fact
 from leadwise.ecg.record import Recording
 
 FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
+NOT_GIVEN = frozenset({"", "nan", "na", "unknown", "none"})
 TEXTS: tuple[str, ...] = ("record_id", "patient_id", "source", "device", "split", "file", "path")
 NOTES: tuple[str, ...] = ("codes", "unknown_codes", "fact_problems", "excluded")
 COHORT_COLUMNS: tuple[str, ...] = (*TEXTS, *FACTS, *SUPERCLASSES, *NOTES)
@@ -97,9 +98,7 @@ class Cohort(ABC):
             where = ".".join(map(str, problem["loc"])) or "options"
             allowed = ", ".join(self.options_type.model_fields)
             hint = f"; options: {allowed}" if problem["type"] == "extra_forbidden" else ""
-            raise CohortError(
-                f"{self.name}: {where}: received {problem['input']!r}: {problem['msg']}{hint}"
-            ) from None
+            raise CohortError(f"{self.name}: {where}: received {problem['input']!r}: {problem['msg']}{hint}") from None
 
     @abstractmethod
     def is_in(self, source: Path) -> bool:
@@ -142,14 +141,16 @@ def known_facts(row: Row) -> dict[str, float | None]:
 def facts_from(texts: Mapping[str, str]) -> tuple[dict[str, float], str | None]:
     """Facts by their names in ``FACTS`` from text, and what could not be taken, in one line.
 
-    An empty text, and ``nan`` or ``unknown`` in any case, says nothing.
+    An empty text, and a word of ``NOT_GIVEN`` in any case, says nothing.
     """
-    given = {name: text for name, text in texts.items() if text.strip().casefold() not in ("", "nan", "unknown", "none")}
+    given = {
+        name: text for name, text in texts.items() if text.strip().casefold() not in NOT_GIVEN
+    }
     facts, notes = checked_facts({name: read_fact(name, text) for name, text in given.items()})
     return facts, " ".join(notes) or None
 
 
-def cohort_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def cohort_table(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
     """Rows as a table with the columns and types that every cohort has; what a row lacks is unknown."""
     table = pd.DataFrame(list(rows), columns=list(COHORT_COLUMNS), dtype=object)
     for name in FACTS:

@@ -104,7 +104,7 @@ def read_label_map(file: Path) -> LabelMap:
     except (OSError, ValueError) as error:
         raise LabelMapError(f"{file}: cannot be read as a CSV table: {error}") from None
     if tuple(table) != COLUMNS:
-        raise LabelMapError(f"{file}: received columns {', '.join(table)}; needed: {', '.join(COLUMNS)}")
+        raise LabelMapError(f"{file}: received columns {', '.join(map(str, table))}; needed: {', '.join(COLUMNS)}")
     says: dict[str, dict[str, Scope]] = {}
     names: dict[str, str] = {}
     for number, (code, name, superclass, scope, source) in enumerate(table.itertuples(index=False), start=2):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from leadwise.ecg.quality import quality_summary
 from leadwise.ecg.record import Recording
 
 READ = "read"
+AT_ONCE = 32
+"""Recordings that are held to be measured together: 8 MB of 10 s at 500 Hz."""
 MICROVOLTS_PER_MV = 1000.0
 EQUAL_SPANS = 0.02
-"""Leads of one heart differ in height: the largest of all twelve spans is at least 1.3 times the smallest in every one
-of LUDB's 200 recordings at their true scale."""
+"""Leads of one heart differ in height: in LUDB's 200 recordings at their true scale the tallest lead spans at least
+1.58 times what the lowest does."""
 COHORT_FILE, TABLE_FILE, LEFT_OUT_FILE = "cohort.json", "records.parquet", "left_out.csv"
 
 Use = Callable[[Mapping[str, Any], Recording], object]
@@ -125,7 +127,7 @@ def check_cohort(
 def described(cohort: Cohort, source: Path, checked: CheckedCohort) -> dict[str, Any]:
     """What a reader of a figure has to know of the recordings that it is about, ready for JSON."""
     counts = {
-        str(group): {name: {state: int(row[name, state]) for state in ("present", "absent", "unknown")} for name in SUPERCLASSES}
+        str(group): {name: row[name].astype(int).to_dict() for name in SUPERCLASSES}
         for group, row in checked.counts.iterrows()
     }
     return {
@@ -171,20 +173,29 @@ def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None) -> pd.DataFr
     rate_hz = cohort.rate_hz()
     rows: list[dict[str, Any]] = []
     first: dict[bytes, str] = {}
+    waiting: list[tuple[dict[str, Any], np.ndarray]] = []
     for row in tqdm(table.to_dict("records"), desc="recordings", unit="rec", disable=None):
-        named: dict[str, Any] = {"record": row["record_id"]}
+        given = {str(key): value for key, value in row.items()}
+        rows.append({"record": given["record_id"]})
         try:
-            recording = cohort.read({str(key): value for key, value in row.items()})
+            recording = cohort.read(given)
         except ReaderError as error:
-            rows.append(named | {"status": f"{error.field}: {error.problem}"})
+            rows[-1]["status"] = f"{error.field}: {error.problem}"
             continue
-        rows.append(named | {"status": READ} | _measures(recording, rate_hz))
+        rows[-1] |= {"status": READ} | _measures(recording, rate_hz)
         samples = hashlib.sha256(recording.record.signal_mv.tobytes()).digest()
-        earlier = first.setdefault(samples, row["record_id"])
-        rows[-1]["same_as"] = earlier if earlier != row["record_id"] else None
+        earlier = first.setdefault(samples, given["record_id"])
+        rows[-1]["same_as"] = earlier if earlier != given["record_id"] else None
+        waiting.append((rows[-1], recording.record.signal_mv))
+        if len(waiting) == AT_ONCE:
+            _measure_quality(waiting)
+            waiting.clear()
         if use is not None:
-            use({str(key): value for key, value in row.items()}, recording)
-    frame = pd.DataFrame(rows, columns=list(dict.fromkeys(key for one in [*rows, NOTHING] for key in one)))
+            use(given, recording)
+    _measure_quality(waiting)
+    frame = pd.DataFrame(rows, columns=list(NOTHING))
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name]).astype(np.float64)
     for name in TEXTS:
         frame[name] = frame[name].astype(object).where(frame[name].notna() & (frame[name] != ""), None)
     return frame
@@ -200,16 +211,26 @@ NOTHING: Mapping[str, None] = dict.fromkeys(("record", "status", *NUMBERS, *TEXT
 
 
 def _measures(recording: Recording, rate_hz: float | None) -> dict[str, Any]:
-    """What is measured of one recording."""
+    """What is measured of one recording alone."""
     signal_mv, fs_hz = recording.record.signal_mv, recording.record.fs_hz
     spans = np.ptp(signal_mv, axis=0)
-    summary = quality_summary(signal_mv[None] * np.float32(MICROVOLTS_PER_MV), fs_hz).iloc[0].to_dict()
     scaled = spans.min() > 0 and spans.max() / spans.min() < 1 + EQUAL_SPANS
     return {
-        **{name: summary[name] for name in (*NUMBERS, *TEXTS) if name in summary},
         "fs_hz": fs_hz,
         "seconds": len(signal_mv) / fs_hz,
         "filled_samples": sum(recording.missing.values()),
         "other_rate": None if rate_hz is None or fs_hz == rate_hz else f"{fs_hz:g} Hz, not {rate_hz:g}",
         "scaled_leads": f"all {len(LEADS)} leads span {spans.mean():.3g} mV" if scaled else None,
     }
+
+
+def _measure_quality(recordings: Sequence[tuple[dict[str, Any], np.ndarray]]) -> None:
+    """Add what ``quality_summary`` measures to rows; those of one rate and length together, which is quicker."""
+    alike: dict[tuple[float, int], list[tuple[dict[str, Any], np.ndarray]]] = {}
+    for row, signal_mv in recordings:
+        alike.setdefault((row["fs_hz"], len(signal_mv)), []).append((row, signal_mv))
+    for (fs_hz, _), members in alike.items():
+        signals_uv = np.stack([signal_mv for _, signal_mv in members]) * np.float32(MICROVOLTS_PER_MV)
+        measured = quality_summary(signals_uv, fs_hz).to_dict("records")
+        for (row, _), of_one in zip(members, measured, strict=True):
+            row |= {str(name): value for name, value in of_one.items() if name in NOTHING}

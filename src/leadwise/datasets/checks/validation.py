@@ -253,7 +253,9 @@ class Validation:
         """Keep what was measured of each recording, ``MEASURES`` among it, for the report."""
         self._summary = summary
 
-    def check(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+    def check(
+        self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False
+    ) -> None:
         """Run a suite over a frame, whose column ``record`` names the rows."""
         counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)

@@ -1,4 +1,4 @@
-"""The PhysioNet/CinC Challenge 2021 (Reyna et al. 2021): five collections of recordings with SNOMED codes in ``#Dx``."""
+"""The PhysioNet/CinC Challenge 2021 (Reyna et al. 2021): five collections with SNOMED codes in ``#Dx``."""
 
 import re
 from dataclasses import dataclass
@@ -90,8 +90,8 @@ class Challenge2021(Cohort):
         "CPSC2018 knows nine labels, none of MI or HYP, and of STTC only ST depression and elevation.",
         "Georgia has a code of infarction in 7 of 10,344 recordings, Chapman-Shaoxing in 40 of 10,247: what is counted "
         "as absent was hardly looked for.",
-        "Chapman-Shaoxing and Ningbo call 5,401 recordings high voltage and 690 hypertrophy: high voltage alone is "
-        "doubtful.",
+        "Chapman-Shaoxing and Ningbo say left ventricular high voltage of 5,401 recordings and left ventricular "
+        "hypertrophy of 647: high voltage alone is doubtful.",
         "Some codes (251238007, 251211000, 6180003) are in none of the challenge's lists: they make the labels unknown "
         "that no other code decides.",
         "Ages may be NaN; Ningbo and CPSC-Extra have recordings with leads of zeros; a few samples are marked as "

@@ -50,7 +50,6 @@ class Ludb(Cohort):
         "leads and fit 1000 per mV.",
         "More than half of the recordings are said to show left ventricular or left atrial hypertrophy: far more than "
         "in PTB-XL, so probabilities are too low here whatever the model.",
-        "Ages over 89 are written as >89, and taken as unknown.",
     )
     options_type = LudbOptions
 

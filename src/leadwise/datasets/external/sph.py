@@ -7,8 +7,10 @@ in millivolts at 500 Hz, leads I, II, III, aVR, aVL, aVF, V1 to V6.
 
 import io
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,12 +64,12 @@ class Sph(Cohort):
         except (OSError, ValueError) as error:
             raise CohortError(f"{file}: cannot be read as a CSV table: {error}") from None
         if missing := [name for name in COLUMNS if name not in table]:
-            raise CohortError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table)}"[:500])
+            raise CohortError(f"{file}: column {', '.join(missing)} missing; received {', '.join(map(str, table))}"[:500])
         if table.empty:
             raise CohortError(f"{file}: no rows; at least one recording is needed")
         return cohort_table(self._row(source, row) for row in table.to_dict("records"))
 
-    def _row(self, source: Path, row: dict[str, str]) -> dict[str, object]:
+    def _row(self, source: Path, row: Mapping[Any, str]) -> dict[str, object]:
         codes, doubtful = statements_of(row["AHA_Code"])
         facts, problems = facts_from({"age": row["Age"], "sex": row["Sex"]})
         name = row["ECG_ID"].strip()

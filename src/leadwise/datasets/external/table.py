@@ -91,11 +91,11 @@ class TableCohort(Cohort):
         """What the table holds -> its column."""
         chosen: Mapping[str, str] = self.options.columns
         if absent := [column for column in chosen.values() if column not in table]:
-            raise CohortError(f"{file}: column {', '.join(absent)} missing; received {', '.join(table)}"[:500])
+            raise CohortError(f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500])
         found = {name: chosen.get(name, name) for name in NAMED if chosen.get(name, name) in table}
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
             raise CohortError(
-                f"{file}: received columns {', '.join(table)[:300]}; needed: file, and at least one of "
+                f"{file}: received columns {', '.join(map(str, table))[:300]}; needed: file, and at least one of "
                 f"{', '.join(SUPERCLASSES)}; columns={{'file': 'NAME', ...}} says how the table calls them"
             )
         return found
