@@ -25,13 +25,13 @@ NOTES: tuple[str, ...] = ("codes", "unknown_codes", "fact_problems", "excluded")
 COHORT_COLUMNS: tuple[str, ...] = (*TEXTS, *FACTS, *SUPERCLASSES, *NOTES)
 """The columns of a cohort's table, always all of them and in this order.
 
-- ``record_id``, ``patient_id`` (None where recordings cannot be put down to patients), ``source`` (the hospital or
-  collection within the cohort), ``device`` and ``split``, None where they are not known;
+- ``record_id``, ``patient_id``, ``source`` (the hospital or collection within the cohort), ``device`` and ``split``;
+  as in every column of text, NaN where it is not known;
 - ``file`` below the source, and ``path``, where it is;
 - the facts in years, 0 male and 1 female, cm, kg, 0 or 1; NaN where unknown;
 - a column per superclass, pandas' ``boolean``: present, absent, or ``<NA>`` where the labels do not tell;
 - ``codes`` as the dataset writes them, ``unknown_codes`` that its label map lacks, ``fact_problems`` (what was given of
-  the patient and could not be taken), and ``excluded``: why a recording is not to be scored, None where it is.
+  the patient and could not be taken), and ``excluded``: why a recording is not to be scored, NaN where it is.
 """
 
 Row = pd.Series | Mapping[str, Any]
@@ -143,9 +143,7 @@ def facts_from(texts: Mapping[str, str]) -> tuple[dict[str, float], str | None]:
 
     An empty text, and a word of ``NOT_GIVEN`` in any case, says nothing.
     """
-    given = {
-        name: text for name, text in texts.items() if text.strip().casefold() not in NOT_GIVEN
-    }
+    given = {name: text for name, text in texts.items() if text.strip().casefold() not in NOT_GIVEN}
     facts, notes = checked_facts({name: read_fact(name, text) for name, text in given.items()})
     return facts, " ".join(notes) or None
 
@@ -158,7 +156,7 @@ def cohort_table(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
     for name in SUPERCLASSES:
         table[name] = table[name].astype("boolean")
     for name in (*TEXTS, *NOTES):
-        table[name] = table[name].where(table[name].notna(), None)
+        table[name] = table[name].astype("str")
     return table
 
 

@@ -149,8 +149,8 @@ def described(cohort: Cohort, source: Path, checked: CheckedCohort) -> dict[str,
 
 def table_frame(table: pd.DataFrame) -> pd.DataFrame:
     """A cohort's table as the suite ``cohort`` looks at it."""
-    names = table["record_id"].where(table["record_id"].notna(), None)
-    frame = pd.DataFrame({"record": [name or f"row {row + 1} (no id)" for row, name in enumerate(names)]})
+    numbered = pd.Series([f"row {row + 1} (no id)" for row in range(len(table))], index=table.index)
+    frame = pd.DataFrame({"record": table["record_id"].where(table["record_id"].notna(), numbered)})
     for name in ("record_id", "patient_id", "path", "unknown_codes", "fact_problems"):
         frame[name] = table[name].astype(object).where(table[name].notna(), None)
     frame["age"], frame["sex"] = table["age"], table["sex"]
@@ -177,6 +177,9 @@ def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None) -> pd.DataFr
     for row in tqdm(table.to_dict("records"), desc="recordings", unit="rec", disable=None):
         given = {str(key): value for key, value in row.items()}
         rows.append({"record": given["record_id"]})
+        if pd.isna(given["path"]):
+            rows[-1]["status"] = "no file is named"
+            continue
         try:
             recording = cohort.read(given)
         except ReaderError as error:

@@ -64,7 +64,9 @@ class Sph(Cohort):
         except (OSError, ValueError) as error:
             raise CohortError(f"{file}: cannot be read as a CSV table: {error}") from None
         if missing := [name for name in COLUMNS if name not in table]:
-            raise CohortError(f"{file}: column {', '.join(missing)} missing; received {', '.join(map(str, table))}"[:500])
+            raise CohortError(
+                f"{file}: column {', '.join(missing)} missing; received {', '.join(map(str, table))}"[:500]
+            )
         if table.empty:
             raise CohortError(f"{file}: no rows; at least one recording is needed")
         return cohort_table(self._row(source, row) for row in table.to_dict("records"))

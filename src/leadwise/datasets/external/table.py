@@ -91,7 +91,9 @@ class TableCohort(Cohort):
         """What the table holds -> its column."""
         chosen: Mapping[str, str] = self.options.columns
         if absent := [column for column in chosen.values() if column not in table]:
-            raise CohortError(f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500])
+            raise CohortError(
+                f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500]
+            )
         found = {name: chosen.get(name, name) for name in NAMED if chosen.get(name, name) in table}
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
             raise CohortError(
