@@ -84,7 +84,7 @@ def check_cohort(
         CohortError: nothing is left to be scored.
     """
     source = Path(source)
-    validation = Validation(source, "", cohort)
+    validation = Validation(source, "", cohort, has_summary=False)
     if isinstance(cohort, Dataset):
         # Its table can be brought to the columns of a cohort once it is what it must be.
         validation.check_tables(cohort.read_tables(source, cohort.options.rate))

@@ -38,13 +38,16 @@ i.fa-exclamation-triangle::after{content:"!";font-style:normal;font-weight:700}
 """
 
 
-def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, of: str) -> None:
+def write_data_docs(
+    results: Mapping[str, tuple[Suite, Any]], folder: Path, of: str, summary: str = "../summary.html"
+) -> None:
     """Write a page per suite and ``index.html``.
 
     Args:
         results: suite name -> the suite, and the result of Great Expectations.
         folder: where to write.
         of: what the data are, such as ``PTB-XL 1.0.3``.
+        summary: address of the summary, to be linked; empty where there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -59,8 +62,9 @@ def write_data_docs(results: Mapping[str, tuple[Suite, Any]], folder: Path, of: 
             f"<tr><td><a href='{name}.html'>{escape(suite.title)}</a></td><td>{escape(suite.about)}</td>"
             f"<td class='n {mark}'>{held} of {len(result.results)} held</td></tr>"
         )
+    link = f"<a href='{summary}'>Summary</a> · " if summary else ""
     body = (
-        "<p class='sub'><a href='../summary.html'>Summary</a> · every expectation, what it asked for and what it "
+        f"<p class='sub'>{link}every expectation, what it asked for and what it "
         f"found</p><table><tr><th>suite</th><th>looks at</th><th></th></tr>{''.join(rows)}</table>"
     )
     (folder / INDEX_FILE).write_text(page(f"Data Docs: {of}", body), encoding="utf-8")

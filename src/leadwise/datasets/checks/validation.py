@@ -15,7 +15,7 @@ import pandas as pd
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, DatasetTables
-from leadwise.datasets.checks.data_docs import write_data_docs
+from leadwise.datasets.checks.data_docs import INDEX_FILE, write_data_docs
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
 from leadwise.datasets.checks.frames import signal_frame
 from leadwise.datasets.cohort import Cohort
@@ -214,10 +214,17 @@ QUANTILES = {"median": 0.5, "p99": 0.99, "max": 1.0}
 class ValidationFailed(LeadwiseError):
     """A critical check failed; the message lists each with counts and examples, and names the report."""
 
-    def __init__(self, source: Path, failures: Sequence[Outcome], report: Path, tally: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        failures: Sequence[Outcome],
+        report: Path,
+        tally: Mapping[str, int],
+        page: str = PAGE_FILE,
+    ) -> None:
         count = f"{len(failures)} critical expectation{'s' if len(failures) > 1 else ''} failed"
         lines = "\n".join(f"  - {failure}" for failure in failures)
-        super().__init__(f"{source}: {count}; nothing was written\n{lines}\nreport: {report / PAGE_FILE}")
+        super().__init__(f"{source}: {count}; nothing was written\n{lines}\nreport: {report / page}")
         self.failures = tuple(failures)
         self.report = report
         self.tally = dict(tally)
@@ -226,8 +233,9 @@ class ValidationFailed(LeadwiseError):
 class Validation:
     """The checks of one ingestion, collected as they run."""
 
-    def __init__(self, source: Path, release: str, dataset: Cohort) -> None:
-        self.source, self.release, self.dataset = source, release, dataset
+    def __init__(self, source: Path, release: str, dataset: Cohort, *, has_summary: bool = True) -> None:
+        """``has_summary``: whoever runs the checks writes ``PAGE_FILE`` beside the report."""
+        self.source, self.release, self.dataset, self.has_summary = source, release, dataset, has_summary
         self.outcomes: list[Outcome] = []
         self._results: dict[str, tuple[Suite, Any]] = {}
         self._summary: pd.DataFrame | None = None
@@ -274,7 +282,8 @@ class Validation:
         if failures:
             with folder_written_atomically(folder) as beside:
                 self.write_report(beside)
-            raise ValidationFailed(self.source, failures, folder, self.tally())
+            page = PAGE_FILE if self.has_summary else f"{DOCS_FOLDER}/{INDEX_FILE}"
+            raise ValidationFailed(self.source, failures, folder, self.tally(), page)
 
     def write_report(self, folder: Path) -> None:
         """Write everything that was found.
@@ -306,7 +315,8 @@ class Validation:
             self._summary.to_parquet(folder / SIGNALS_TABLE, index=False)
         # A simulated PTB-XL is named as such by its release.
         title = "PTB-XL" if isinstance(self.dataset, Dataset) else self.dataset.title
-        write_data_docs(self._results, folder / DOCS_FOLDER, f"{title} {self.release}".strip())
+        summary = f"../{PAGE_FILE}" if self.has_summary else ""
+        write_data_docs(self._results, folder / DOCS_FOLDER, f"{title} {self.release}".strip(), summary)
 
 
 def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
