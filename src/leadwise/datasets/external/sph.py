@@ -118,8 +118,14 @@ def read_signal(file: Path) -> np.ndarray:
         raise ReaderError(file.name, "format", missing_extra(error) or str(error)) from None
     needed_there = f"HDF5 with a dataset {SIGNAL} of {len(LEADS)} leads is needed"
     with by_library(file.name, "signal", needed_there), h5py.File(io.BytesIO(content), "r") as opened:
-        stored = opened.get(SIGNAL)
-        if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in "fiu":
+        # A link to another file, or samples that lie in one, are not the recording's own.
+        stored = opened[SIGNAL] if isinstance(opened.get(SIGNAL, getlink=True), h5py.HardLink) else None
+        if (
+            not isinstance(stored, h5py.Dataset)
+            or stored.is_virtual
+            or stored.external
+            or stored.dtype.kind not in "fiu"
+        ):
             raise ReaderError(file.name, "signal", f"holds no dataset {SIGNAL} of numbers; {needed_there}")
         if len(stored.shape) != 2 or stored.shape[0] != len(LEADS) or stored.size > MOST_NUMBERS:
             raise ReaderError(file.name, "signal", f"received shape {stored.shape}; {needed_there}")
