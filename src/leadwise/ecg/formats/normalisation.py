@@ -53,7 +53,7 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     named = _named(file, given, hints, notes)
     chosen = _standard_leads(file, named, notes) if named is not None else given
     samples = _common_length(file, chosen)
-    questions: list[MissingField] = []
+    questions: list[MissingField] = [found.record_question] if found.record_question else []
     fs_hz = _sampling_rate(file, chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)

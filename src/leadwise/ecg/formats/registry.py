@@ -27,6 +27,7 @@ class Format:
         read: ``read(file, files, hints)``: what is found in one of some files, by name; raises ``ReaderError``.
         sureness: ``OWN_MARK``, ``LAYOUT`` or ``ANY_TEXT``; formats that are surer are asked first.
         part_endings: of the further files of a recording, which lie beside its first file.
+        many: whether a file may hold several recordings, of which ``ReadOptions.record`` names one.
         parts: ``parts(file, content)``: per further file, the paths under which it may lie, the likeliest first.
     """
 
@@ -37,6 +38,7 @@ class Format:
     sureness: int = OWN_MARK
     part_endings: tuple[str, ...] = ()
     parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = no_parts
+    many: bool = False
 
 
 FORMATS: dict[str, Format] = {}

@@ -374,9 +374,26 @@ def _checksum_notes(header: Header, damaged: Sequence[int]) -> list[str]:
     return [f"The checksum in the header does not fit the samples of {', '.join(wrong[:12])}: the file may be damaged."]
 
 
+def leads_to_segments(head: str, name: str) -> bool:
+    """Whether the beginning of a header is that of several segments, or of the layout of their signals.
+
+    Args:
+        head: its text.
+        name: of the file: ``rec/12`` is a record of 12 segments, or record 12 of a folder, called ``12.hea``.
+    """
+    lines = [line for line in head[:4096].splitlines() if line.strip() and not line.startswith("#")]
+    record = _RECORD.match(lines[0]) if lines else None
+    if record is None:
+        return False
+    several = record["segments"] is not None and not (PurePath(name).stem == record["segments"] != record["name"])
+    return several or (len(lines) > 1 and lines[1].startswith("~ "))
+
+
 def _sniff(content: bytes, name: str) -> bool:
     head = text_of(content)
-    return head is not None and (looks_like_header(head) or name.casefold().endswith(HEADER_ENDING))
+    if head is None or leads_to_segments(head, name):
+        return False
+    return looks_like_header(head) or name.casefold().endswith(HEADER_ENDING)
 
 
 @lru_cache(maxsize=2)

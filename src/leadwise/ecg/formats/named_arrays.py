@@ -1,0 +1,210 @@
+"""A recording among arrays with names, as MATLAB and HDF5 files hold them: the signal, and what stands beside it.
+
+The signal is the array called ``signal``, ``ecg``, ``val`` and so on, or the only one of two or more dimensions, or one
+array a lead. Rate, leads, units and facts of the patient stand beside it under the usual names; nothing is guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    MOST_SAMPLES,
+    Channel,
+    MissingField,
+    RawRecording,
+    ReaderError,
+    ReadOptions,
+    shown_text,
+)
+from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.patient import checked_facts, read_fact
+
+SIGNAL_NAMES = (
+    "signal", "signal_mv", "signals", "ecg", "ecgs", "tracings", "p_signal", "val", "data", "x", "rhythm", "waveform",
+    "waveforms",
+)  # fmt: skip
+RATE_NAMES = ("fs_hz", "fs", "sampling_rate", "sampling_frequency", "samplingrate", "sample_rate", "sfreq", "freq")
+LEADS_NAMES = ("leads", "lead_names", "lead_order", "sig_name", "channels", "ch_names", "channel_names")
+UNITS_NAMES = ("units", "unit")
+GAIN_NAMES = ("gain", "adc_gain", "gain_per_mv")
+FACT_NAMES = {
+    "age": "age", "sex": "sex", "gender": "sex", "height_cm": "height_cm", "weight_kg": "weight_kg",
+    "pacemaker": "pacemaker",
+}  # fmt: skip
+FEWEST_SAMPLES = 100
+"""An axis of fewer numbers is none of time, whether of leads or of recordings."""
+Named = Mapping[str, np.ndarray | str | Sequence[str]]
+
+
+def signal_name(file: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Which of some arrays is the signal; empty where there is one array a lead.
+
+    Args:
+        file: name of the file, for messages.
+        shapes: name -> shape of each array of numbers.
+
+    Raises:
+        ReaderError: none can be, or several could be.
+    """
+    by_name = {name.rpartition("/")[2].casefold(): name for name in reversed(shapes)}
+    for usual in SIGNAL_NAMES:
+        if usual in by_name and len(shapes[by_name[usual]]) > 1:
+            return by_name[usual]
+    if sum(standard_lead(name.rpartition("/")[2]) is not None for name in shapes) > 1:
+        return ""
+    tables = [name for name, shape in shapes.items() if len(shape) > 1 and max(shape) >= FEWEST_SAMPLES]
+    if len(tables) == 1:
+        return tables[0]
+    received = ", ".join(f"{shown_text(name)} ({'x'.join(map(str, shapes[name]))})" for name in list(shapes)[:6])
+    why = "several could be the signal" if tables else "none holds samples and leads"
+    raise ReaderError(file, "arrays", f"{why}: {received or 'none'}; call one {', '.join(SIGNAL_NAMES[:4])}")
+
+
+def which_record(
+    file: str, name: str, shape: tuple[int, ...], record: int | None
+) -> tuple[int | None, MissingField | None]:
+    """Of an array of three dimensions the recording that is wanted, and what to ask where it is not said.
+
+    Returns:
+        Its place on the first axis, ``None`` where the array is one recording; and the question.
+
+    Raises:
+        ReaderError: there is no such recording, or the array has other dimensions.
+    """
+    if len(shape) == 2:
+        if record is not None:
+            raise ReaderError(file, "record", f"received {record}; {shown_text(name)} is one recording")
+        return None, None
+    if len(shape) != 3 or not shape[0]:
+        size = "x".join(map(str, shape))
+        raise ReaderError(file, "arrays", f"{shown_text(name)} is {size}; recordings, samples and leads are needed")
+    if record is not None and record >= shape[0]:
+        raise ReaderError(file, "record", f"received {record}; {shown_text(name)} holds 0 to {shape[0] - 1}")
+    if record is not None or shape[0] == 1:
+        return record or 0, None
+    return 0, MissingField(
+        "record",
+        f"The file holds {shape[0]} recordings: which is wanted, 0 to {shape[0] - 1}? Name the file with its number, "
+        f"such as {file[:40]}#0.",
+    )
+
+
+def read_named(
+    format_name: str,
+    file: str,
+    arrays: Named,
+    hints: ReadOptions,
+    *,
+    signal: str,
+    notes: Sequence[str] = (),
+    record_question: MissingField | None = None,
+) -> RawRecording:
+    """A recording of one signal, or of one array a lead.
+
+    Args:
+        format_name: as ``RawRecording.format``.
+        file: name of the file, for messages.
+        arrays: name -> numbers, a text or texts; of the signal ``(time, lead)`` or ``(lead, time)``.
+        hints: what the caller knows.
+        signal: which of them is the signal, as ``signal_name`` says.
+        notes: what is odd about the file.
+        record_question: as ``RawRecording.record_question``.
+
+    Raises:
+        ReaderError: an array is none of numbers, or has another shape than what stands beside it says.
+    """
+    beside = {name.rpartition("/")[2].casefold(): value for name, value in arrays.items() if name != signal}
+    fs_hz, gain = _number(file, beside, RATE_NAMES), _number(file, beside, GAIN_NAMES)
+    names, units = _texts(file, beside, LEADS_NAMES), _texts(file, beside, UNITS_NAMES)
+    if signal:
+        count = len(hints.leads) if hints.leads is not None else len(names) or None
+        by_lead = _by_lead(file, signal, arrays[signal], count, hints.order)
+    else:
+        leads = {name.rpartition("/")[2]: value for name, value in arrays.items() if _is_lead(name, value)}
+        by_lead, names = [_floats(file, name, value).reshape(-1) for name, value in leads.items()], list(leads)
+    if names and len(names) != len(by_lead):
+        raise ReaderError(file, LEADS_NAMES[0], f"received {len(names)} names for {len(by_lead)} leads")
+    if len(units) not in (0, 1, len(by_lead)):
+        raise ReaderError(file, UNITS_NAMES[0], f"received {len(units)} units for {len(by_lead)} leads")
+    if gain is not None and not gain > 0:
+        raise ReaderError(file, GAIN_NAMES[0], f"received {gain:g}; above 0 is allowed")
+    of_each = list(units) if len(units) == len(by_lead) else list(units[:1] or [""]) * len(by_lead)
+    channels = tuple(
+        Channel(name, lead / (gain or 1.0), fs_hz, unit or ("mV" if gain else ""), gain)
+        for name, lead, unit in zip(names or [""] * len(by_lead), by_lead, of_each, strict=True)
+    )
+    facts, oddities = _facts(beside)
+    return RawRecording(format_name, channels, facts, (*notes, *oddities), record_question=record_question)
+
+
+def _is_lead(name: str, value: object) -> bool:
+    known = standard_lead(name.rpartition("/")[2]) is not None
+    return known and isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size > FEWEST_SAMPLES
+
+
+def _floats(file: str, name: str, value: object) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise ReaderError(file, "arrays", f"{shown_text(name)} holds no numbers; floats or whole numbers are needed")
+    # Numbers beyond float64 become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore"):
+        return value.astype(np.float64)
+
+
+def _by_lead(file: str, name: str, value: object, count: int | None, order: str | None) -> list[np.ndarray]:
+    """The leads of ``(time, lead)`` or ``(lead, time)``: leads are few and samples many."""
+    values = _floats(file, name, value)
+    if values.ndim != 2:
+        raise ReaderError(file, "arrays", f"{shown_text(name)} has {values.ndim} dimensions; samples and leads are two")
+    if order is None:
+        leads_first = values.shape[0] == count if count in values.shape else values.shape[0] < values.shape[1]
+        order = "lead_time" if leads_first else "time_lead"
+    by_lead = values if order == "lead_time" else values.T
+    if not (1 <= by_lead.shape[0] <= MOST_CHANNELS and 1 <= by_lead.shape[1] <= MOST_SAMPLES):
+        received = f"{by_lead.shape[0]} leads of {by_lead.shape[1]} samples"
+        raise ReaderError(file, "arrays", f"received {received}; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read")
+    return list(by_lead)
+
+
+def _number(file: str, beside: Named, names: Sequence[str]) -> float | None:
+    """The one number under the first of some names, if there is any; 0 says nothing."""
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if name is None or not isinstance(value, np.ndarray) or not value.size:
+        return None
+    if value.dtype.kind not in "fiu" or not np.isfinite(value.reshape(-1)[:1]).all() or len(np.unique(value)) > 1:
+        raise ReaderError(file, name, "needs one number")
+    return float(value.reshape(-1)[0]) or None
+
+
+def _texts(file: str, beside: Named, names: Sequence[str]) -> list[str]:
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if value is None or name is None:
+        return []
+    if isinstance(value, str):
+        return [part for part in value.replace(";", ",").split(",") if part.strip()]
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "USO":
+        raise ReaderError(file, name, "needs texts, one a lead")
+    flat = list(value.reshape(-1)[: MOST_CHANNELS + 1]) if isinstance(value, np.ndarray) else list(value)
+    texts = [one.decode("latin-1") if isinstance(one, bytes) else str(one) for one in flat]
+    if len(texts) > MOST_CHANNELS or any(len(text) > 80 for text in texts):
+        raise ReaderError(file, name, f"needs at most {MOST_CHANNELS} short texts, one a lead")
+    return texts
+
+
+def _facts(beside: Named) -> tuple[dict[str, float], list[str]]:
+    """Facts under the names of a request: numbers, of the sex 0 male and 1 female, or words."""
+    found: dict[str, float | None] = {}
+    for name, fact in FACT_NAMES.items():
+        value = beside.get(name)
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.reshape(-1)[0]
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        if isinstance(value, str) and value.strip():
+            found[fact] = read_fact(fact, value)
+        elif isinstance(value, int | float | np.number | np.bool_) and np.isfinite(float(value)):
+            found[fact] = float(value) if fact != "sex" or float(value) in (0, 1) else None
+    return checked_facts(found)
