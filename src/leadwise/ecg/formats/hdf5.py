@@ -5,15 +5,13 @@ named with ``file.h5#17``. Rate, leads, units and facts are data sets beside it 
 the file; of many recordings those with as many entries belong to one each. MATLAB stores the other way round and writes
 texts as numbers; both are turned back.
 
-Read by pyfive, which is plain Python: a damaged file cannot take the process with it, as in a library in C it might.
-Only the recording that is wanted is unpacked. Links to other files are not followed.
+Only the recording that is wanted is unpacked, and nothing of which the header announces more than is stored. Links to
+other files, samples kept in other files and virtual data sets are not followed.
 """
 
 import io
 import math
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +38,13 @@ from leadwise.ecg.formats.named_arrays import (
 from leadwise.ecg.formats.registry import Format, register
 
 if TYPE_CHECKING:
-    import pyfive
+    import h5py
 
 HDF5, MATLAB = "HDF5", "MATLAB 7.3"
 MARK, MATLAB_MARK = b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3 MAT-file"
 MATLAB_CLASS, BLOCK = "MATLAB_class", 512
+MOST_DEFLATED = 1100
+"""Bytes that a stored one can become: deflate makes 1,032 of it at most."""
 MOST_DATA_SETS, DEEPEST = 1000, 8
 LARGEST_SMALL = 2**20
 """Numbers of a data set beside the signal, such as an age of each recording."""
@@ -71,28 +71,14 @@ def read_matlab_73(file: str, files: Mapping[str, bytes], hints: ReadOptions) ->
 
 
 def _read(kind: str, file: str, content: bytes, hints: ReadOptions) -> RawRecording:
-    import pyfive
+    import h5py
 
     needed = "a whole file of HDF5 with links inside it only is needed"
-    if kind == HDF5:
-        with by_library(file, "HDF5", needed), pyfive.File(io.BytesIO(content)) as whole:
-            return _recording(kind, file, whole, hints)
-    # It reads the cells of MATLAB from a disk only, and there not behind a block of text.
-    with tempfile.TemporaryDirectory(prefix="leadwise-") as folder:
-        Path(folder, "some.h5").write_bytes(_without_block(content))
-        with by_library(file, "HDF5", needed), pyfive.File(str(Path(folder, "some.h5"))) as whole:
-            return _recording(kind, file, whole, hints)
+    with by_library(file, "HDF5", needed), h5py.File(io.BytesIO(content), "r") as whole:
+        return _recording(kind, file, whole, hints)
 
 
-def _without_block(content: bytes) -> bytes:
-    """The file without the text before it, from where its addresses count."""
-    inside = bytearray(content[BLOCK:])
-    at = 24 if inside[len(MARK)] < 2 else 12
-    inside[at : at + 8] = bytes(8)
-    return bytes(inside)
-
-
-def _recording(kind: str, file: str, whole: "pyfive.File", hints: ReadOptions) -> RawRecording:
+def _recording(kind: str, file: str, whole: "h5py.File", hints: ReadOptions) -> RawRecording:
     sets = dict(_data_sets(file, whole))
     matlab = kind == MATLAB
     numbers = {
@@ -104,24 +90,24 @@ def _recording(kind: str, file: str, whole: "pyfive.File", hints: ReadOptions) -
     record, question, arrays = None, None, {}
     if signal:
         record, question = which_record(file, signal, numbers[signal], hints.record)
-        arrays[signal] = _samples(file, sets[signal], record, matlab)
+        arrays[signal] = _samples(file, signal, sets[signal], record, matlab)
     total = numbers[signal][0] if signal and record is not None else None
     for name, one in sets.items():
         bare = name.rpartition("/")[2].casefold()
         if name != signal and (bare in BESIDE or (not signal and name in numbers)):
-            _check_size(file, name, one, MOST_NUMBERS if not signal else LARGEST_SMALL)
+            _check_size(file, name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
             arrays[name] = _of_record(bare, _value(file, whole, one, matlab), record, total)
     for holder in (whole, _group_of(whole, signal), sets.get(signal)):
-        for name, value in (dict(holder.attrs) if holder is not None else {}).items():
-            if name.casefold() in BESIDE:
-                arrays[name] = _of_record(name.casefold(), _plain(value), record, total)
+        for name in holder.attrs if holder is not None else ():
+            if name.casefold() in BESIDE and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
+                arrays[name] = _of_record(name.casefold(), _plain(holder.attrs[name]), record, total)
     notes = [f"Read of {len(sets)} data sets: {signal}."] if signal and len(numbers) > 1 else []
     return read_named(kind, file, arrays, hints, signal=signal, notes=notes, record_question=question)
 
 
-def _data_sets(file: str, whole: "pyfive.File") -> Iterator[tuple[str, Any]]:
-    """Path -> data set, without those of objects of MATLAB and of groups that were looked at."""
-    import pyfive
+def _data_sets(file: str, whole: "h5py.File") -> Iterator[tuple[str, Any]]:
+    """Path -> data set of this very file, without those of objects of MATLAB and of groups that were looked at."""
+    import h5py
 
     waiting: list[tuple[str, Any]] = [("", whole)]
     count, seen = 0, set()
@@ -131,36 +117,38 @@ def _data_sets(file: str, whole: "pyfive.File") -> Iterator[tuple[str, Any]]:
             count += 1
             if count > MOST_DATA_SETS:
                 raise ReaderError(file, "HDF5", f"holds more than {MOST_DATA_SETS} data sets; an ECG has fewer")
-            if name.startswith("#"):
+            if name.startswith("#") or not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 continue
-            one = group.get_lazy_view(name)
-            where = f"{path}/{name}".strip("/")
-            if isinstance(one, pyfive.Dataset):
+            one, where = group[name], f"{path}/{name}".strip("/")
+            if isinstance(one, h5py.Dataset) and one.shape is not None and not (one.external or one.is_virtual):
                 yield where, one
-            elif isinstance(one, pyfive.Group) and where.count("/") < DEEPEST and (key := tuple(one)) not in seen:
-                seen.add(key)
-                waiting.append((where, one))
+            elif isinstance(one, h5py.Group) and where.count("/") < DEEPEST:
+                place = h5py.h5o.get_info(one.id).addr
+                if place not in seen:
+                    seen.add(place)
+                    waiting.append((where, one))
 
 
-def _group_of(whole: "pyfive.File", signal: str) -> Any:
+def _group_of(whole: "h5py.File", signal: str) -> Any:
     parent = signal.rpartition("/")[0]
     return whole[parent] if parent else None
 
 
-def _check_size(file: str, name: str, one: Any, most: int) -> None:
+def _check_size(file: str, name: str, one: Any, shape: tuple[int, ...], most: int) -> None:
     """Before anything is unpacked: a header may announce what it likes."""
-    unpacked = math.prod(one.chunks or ()) * np.dtype(one.dtype).itemsize if one.chunks else 0
-    if math.prod(one.shape) > most or unpacked > LARGEST_FILE:
+    numbers, each = math.prod(shape), np.dtype(one.dtype).itemsize
+    stored = one.id.get_storage_size()
+    chunk = math.prod(one.chunks or (0,)) * each
+    if numbers > most or max(numbers * each, chunk) > LARGEST_FILE or numbers * each > MOST_DEFLATED * stored:
         size = "x".join(map(str, one.shape))
-        raise ReaderError(file, "HDF5", f"{shown_text(name)} announces {size} numbers; at most {most} are read")
+        told = f"{shown_text(name)} announces {size} numbers, {stored} bytes are stored; at most {most} are read"
+        raise ReaderError(file, "HDF5", told)
 
 
-def _samples(file: str, one: Any, record: int | None, matlab: bool) -> np.ndarray:
+def _samples(file: str, name: str, one: Any, record: int | None, matlab: bool) -> np.ndarray:
     """``(time, lead)`` or ``(lead, time)`` of the recording that is wanted."""
     shape = one.shape if record is None else (one.shape[:-1] if matlab else one.shape[1:])
-    if math.prod(shape) > MOST_NUMBERS or math.prod(one.chunks or ()) * np.dtype(one.dtype).itemsize > LARGEST_FILE:
-        size = "x".join(map(str, one.shape))
-        raise ReaderError(file, "HDF5", f"announces {size} numbers; a recording has at most {MOST_NUMBERS}")
+    _check_size(file, name, one, shape, MOST_NUMBERS)
     where = () if record is None else (..., record) if matlab else record
     values = np.asarray(one[where])
     return values.T if matlab else values
@@ -174,7 +162,7 @@ def _words(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _value(file: str, whole: "pyfive.File", one: Any, matlab: bool) -> Any:
+def _value(file: str, whole: "h5py.File", one: Any, matlab: bool) -> Any:
     """A data set beside the signal: numbers, a text or texts."""
     value = one[()]
     if _is_text(one):
@@ -182,7 +170,7 @@ def _value(file: str, whole: "pyfive.File", one: Any, matlab: bool) -> Any:
     if matlab and _words(one.attrs.get(MATLAB_CLASS, b"")) == "cell":
         held = [whole[reference] for reference in np.asarray(value).reshape(-1)[:1000]]
         for cell in held:
-            _check_size(file, "cell", cell, LARGEST_SMALL)
+            _check_size(file, "cell", cell, cell.shape, LARGEST_SMALL)
         return [_value(file, whole, cell, matlab) for cell in held if _is_text(cell)]
     plain = _plain(value)
     return plain.T if matlab and isinstance(plain, np.ndarray) else plain

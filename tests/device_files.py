@@ -203,9 +203,9 @@ def ishne_bytes(one: Any, *, step_nv: int = 1000, own: bytes = b"a device's own"
     return b"ISHNE1.0" + _crc(rest) + rest + stored.tobytes()
 
 
-def mfer_bytes(one: Any, *, big: bool = False, block: int = 100, kind: int = 0) -> bytes:
+def mfer_bytes(one: Any, *, big: bool = False, block: int = 100, data_type: int = 0) -> bytes:
     """Blocks of every channel in turn; little-endian as most devices write it."""
-    mark, dtype = ">" if big else "<", {0: "i2", 2: "i4", 7: "f4"}[kind]
+    mark, dtype = ">" if big else "<", {0: "i2", 2: "i4", 7: "f4"}[data_type]
 
     def item(tag: int, value: bytes) -> bytes:
         long = len(value) >= 0x80
@@ -225,7 +225,7 @@ def mfer_bytes(one: Any, *, big: bool = False, block: int = 100, kind: int = 0) 
         item(0x40, b"MFR Standard 12 leads ECG".ljust(32)) + item(0x01, b"\0" if big else b"\1")
         + item(0x0B, struct.pack(mark + "bbH", 0, 0, one.fs_hz)) + item(0x0C, struct.pack(mark + "bbH", 0, -6, 1))
         + item(0x08, struct.pack(mark + "H", 1)) + item(0x05, whole(len(one.names))) + item(0x04, whole(block))
-        + item(0x06, whole(length // block)) + item(0x0A, bytes([kind])) + channels
+        + item(0x06, whole(length // block)) + item(0x0A, bytes([data_type])) + channels
         + item(0x81, b"Secret^^Mona") + item(0x82, b"ID-77")
         + item(0x83, struct.pack(mark + "BH", 58, 15) + born) + item(0x84, b"\2")
         + item(0x1E, stored.tobytes()) + b"\x80\0"
@@ -275,7 +275,8 @@ def hdf5_bytes(one: Any, *, many: int = 0, lead_time: bool = False, facts: bool 
 
     stream, signal = io.BytesIO(), one.in_unit.T if lead_time else one.in_unit
     step = {"uV": 1.0, "mV": 0.001}[one.unit]
-    with h5py.File(stream, "w") as file:
+    block = options.pop("userblock_size", 0)
+    with h5py.File(stream, "w", userblock_size=block) as file:
         data = np.stack([signal + place * step for place in range(many)]) if many else signal
         file.create_dataset("signal", data=data, **options)
         file["fs_hz"], file["units"] = one.fs_hz, one.unit
@@ -301,15 +302,14 @@ def matlab_73_bytes(one: Any, *, many: int = 0, cells: bool = True) -> bytes:
         def numbers(name: str, value: Any) -> None:
             file.create_dataset(name, data=np.atleast_2d(value)).attrs["MATLAB_class"] = np.bytes_("double")
 
-        signal = np.stack([one.in_unit + place / 1000 for place in range(many)]) if many else one.in_unit
+        step = {"uV": 1.0, "mV": 0.001}[one.unit]
+        signal = np.stack([one.in_unit + place * step for place in range(many)]) if many else one.in_unit
         file.create_dataset("val", data=signal.T, compression="gzip").attrs["MATLAB_class"] = np.bytes_("double")
         numbers("fs", float(one.fs_hz))
         numbers("age", 58.0)
         text("units", one.unit)
         text("sex", "F")
         if cells:
-            import h5py
-
             held = file.create_dataset("leads", (len(one.names), 1), dtype=h5py.ref_dtype)
             held.attrs["MATLAB_class"] = np.bytes_("cell")
             for place, name in enumerate(one.names):
@@ -319,12 +319,16 @@ def matlab_73_bytes(one: Any, *, many: int = 0, cells: bool = True) -> bytes:
     return head + b"\x00\x02IM" + content[128:]
 
 
-def matlab_5_bytes(one: Any, **more: Any) -> bytes:
+def matlab_5_bytes(one: Any, *, do_compression: bool = False, **more: Any) -> bytes:
     from scipy.io import savemat
 
     stream = io.BytesIO()
     leads = np.array(list(one.names), dtype=object)
-    savemat(stream, {"val": one.in_unit.T, "fs": one.fs_hz, "units": one.unit, "leads": leads} | more)
+    savemat(
+        stream,
+        {"val": one.in_unit.T, "fs": one.fs_hz, "units": one.unit, "leads": leads} | more,
+        do_compression=do_compression,
+    )
     return stream.getvalue()
 
 
