@@ -13,6 +13,7 @@ from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, Reade
 from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, read_fact, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, root_name, text_of
+from leadwise.ecg.leads import ReaderFlag
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -48,7 +49,7 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
         cut = count is not None and len(values) != count
         if cut:
             notes.append(f"Lead {shown_text(name)} holds {len(values)} samples, other than the file says.")
-        noticed = ("file_incomplete",) if cut else ()
+        noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
         channels.append(Channel(name, values * per_step, fs_hz, unit, 1 / per_step if unit else None, noticed))
     facts, oddities = _patient(root)
     return RawRecording(FORMAT, tuple(channels), facts, (*notes[:12], *oddities))

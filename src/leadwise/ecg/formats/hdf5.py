@@ -97,8 +97,9 @@ def _recording(kind: str, file: str, whole: "h5py.File", hints: ReadOptions) -> 
         if name != signal and (bare in BESIDE or (not signal and name in numbers)):
             _check_size(file, name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
             arrays[name] = _of_record(bare, _value(file, whole, one, matlab), record, total)
-    for holder in (whole, _group_of(whole, signal), sets.get(signal)):
-        for name in holder.attrs if holder is not None else ():
+    holders: tuple[Any, ...] = (whole, _group_of(whole, signal), sets.get(signal))
+    for holder in (one for one in holders if one is not None):
+        for name in holder.attrs:
             if name.casefold() in BESIDE and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
                 arrays[name] = _of_record(name.casefold(), _plain(holder.attrs[name]), record, total)
     notes = [f"Read of {len(sets)} data sets: {signal}."] if signal and len(numbers) > 1 else []

@@ -23,6 +23,7 @@ from leadwise.ecg.formats.base import (
 from leadwise.ecg.formats.patient import age_between, age_of, checked_facts, read_fact, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, root_name
+from leadwise.ecg.leads import ReaderFlag
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -74,7 +75,7 @@ def _lead(file: str, lead: "Element", notes: list[str]) -> Channel:
     per_mv = number_of(file, "UNITS_PER_MV", stated) if (stated := lead.get("UNITS_PER_MV", "").strip()) else 0.0
     if per_mv < 0 or (stated and not per_mv):
         raise ReaderError(file, "UNITS_PER_MV", f"lead {shown_text(name)}: received {per_mv:g}; above 0 is allowed")
-    noticed = ("file_incomplete",) if cut else ()
+    noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
     if not per_mv:
         return Channel(name, stored, fs_hz, noticed=noticed)
     return Channel(name, stored / per_mv, fs_hz, "mV", per_mv, noticed)

@@ -48,7 +48,7 @@ def signal_name(file: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     Raises:
         ReaderError: none can be, or several could be.
     """
-    by_name = {name.rpartition("/")[2].casefold(): name for name in reversed(shapes)}
+    by_name = {name.rpartition("/")[2].casefold(): name for name in reversed(list(shapes))}
     for usual in SIGNAL_NAMES:
         if usual in by_name and len(shapes[by_name[usual]]) > 1:
             return by_name[usual]
@@ -198,9 +198,8 @@ def _facts(beside: Named) -> tuple[dict[str, float], list[str]]:
     """Facts under the names of a request: numbers, of the sex 0 male and 1 female, or words."""
     found: dict[str, float | None] = {}
     for name, fact in FACT_NAMES.items():
-        value = beside.get(name)
-        if isinstance(value, np.ndarray) and value.size == 1:
-            value = value.reshape(-1)[0]
+        held = beside.get(name)
+        value: object = held.reshape(-1)[0] if isinstance(held, np.ndarray) and held.size == 1 else held
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         if isinstance(value, str) and value.strip():

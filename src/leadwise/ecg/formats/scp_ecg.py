@@ -233,7 +233,8 @@ def _numbers(file: str, field: str, packed: bytes, count: int, tables: Sequence[
         raise ReaderError(file, field, f"is cut off: {len(packed)} bytes for the {count} samples of a lead")
     if tables is None:
         return np.frombuffer(packed, "<i2", count)
-    padded, numbers, at = packed + bytes(8), [], 0
+    padded, at = packed + bytes(8), 0
+    numbers: list[int] = []
     width, codes = tables[0]
     while len(numbers) < count:
         byte, bit = divmod(at, 8)
