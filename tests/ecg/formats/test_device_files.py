@@ -175,6 +175,18 @@ def test_what_an_hdf5_file_does_not_say_is_asked(ecg: Callable[..., Any]) -> Non
     np.testing.assert_allclose(answered.signal_mv, ecg(400).mv, atol=EXACT_MV)
 
 
+def test_two_data_sets_that_could_be_the_signal_are_not_chosen_between(ecg: Callable[..., Any]) -> None:
+    import io
+
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["a/ecg"] = file["b/ecg"] = ecg(500).mv
+    with pytest.raises(ReaderError, match=r"arrays: several could be the signal: 'a/ecg' .5000x12., 'b/ecg'"):
+        read_ecg(stream.getvalue())
+
+
 def lying_hdf5(**more: Any) -> bytes:
     """A data set of which nothing is stored."""
     import io
@@ -266,8 +278,8 @@ LIES: dict[str, tuple[Callable[[Callable[..., Any], Path], Any], str]] = {
     ),
     "mfer, nesting": (
         lambda made, _: b"@\x20MFR ".ljust(34) + b"".join(
-            b"\x67\x83" + size.to_bytes(3, "big") for size in range(5 * 3000, 0, -5)
-        ), "MFER: ",
+            b"\x67\x83" + size.to_bytes(3, "big") for size in range(5 * 2999, -1, -5)
+        ), "MFER: has definitions within definitions, more than 8 deep",
     ),
     "hdf5, shape": (lambda made, _: lying_hdf5(shape=(2**40, 12)), "HDF5: 'signal' announces"),
     "hdf5, nothing stored": (lambda made, _: lying_hdf5(shape=(10**6, 12)), "0 bytes are stored"),

@@ -102,7 +102,7 @@ def _recording(kind: str, file: str, whole: "h5py.File", hints: ReadOptions) -> 
         for name in holder.attrs:
             if name.casefold() in BESIDE and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
                 arrays[name] = _of_record(name.casefold(), _plain(holder.attrs[name]), record, total)
-    notes = [f"Read of {len(sets)} data sets: {signal}."] if signal and len(numbers) > 1 else []
+    notes = [f"Read of {len(sets)} data sets: {signal[:40]}."] if signal and len(numbers) > 1 else []
     return read_named(kind, file, arrays, hints, signal=signal, notes=notes, record_question=question)
 
 

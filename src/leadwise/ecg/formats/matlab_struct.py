@@ -111,12 +111,14 @@ def _any(file: str, matrices: Sequence[_Matrix], order: str, hints: ReadOptions)
         raise ReaderError(file, "arrays", f"received {received}; an array of samples and leads is needed")
     shapes = {name: one.shape for name, one in arrays.items() if isinstance(one, np.ndarray)}
     signal = signal_name(file, shapes)
+    several = [shape for shape in shapes.values() if min(shape, default=0) > 1]
     question = None
     if signal:
         record, question = which_record(file, signal, shapes[signal], hints.record)
         if record is not None:
             arrays[signal] = np.asarray(arrays[signal])[record]
-    return read_named(ANY, file, arrays, hints, signal=signal, record_question=question)
+    notes = [f"Read of {len(shapes)} arrays: {signal[:40]}."] if signal and len(several) > 1 else []
+    return read_named(ANY, file, arrays, hints, signal=signal, notes=notes, record_question=question)
 
 
 def _assumed(hints: ReadOptions) -> list[str]:

@@ -33,7 +33,7 @@ OF_CHANNELS = frozenset({BLOCK, SEQUENCES, KIND, LEAD, TYPE, INTERVAL, STEP, OFF
 TYPES = {0: "i2", 1: "u2", 2: "i4", 3: "u1", 5: "i1", 6: "u4", 7: "f4", 8: "f8"}
 DOMINANT_BEATS = 9
 INVERTED_AVR = 65
-MOST_DEFINITIONS = 10_000
+MOST_DEFINITIONS, DEEPEST = 10_000, 8
 SEXES = {1: 0.0, 2: 1.0}
 
 
@@ -107,8 +107,10 @@ def _definitions(file: str, content: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += length
 
 
-def _walk(reading: _Reading, content: bytes, channel: int | None) -> None:
+def _walk(reading: _Reading, content: bytes, channel: int | None, depth: int = 0) -> None:
     """Follow the definitions; ``channel`` is that of the ``MWF_ATT`` around them."""
+    if depth > DEEPEST:
+        raise ReaderError(reading.file, "MFER", f"has definitions within definitions, more than {DEEPEST} deep")
     for tag, number, value in _definitions(reading.file, content):
         reading.seen += 1
         if reading.seen > MOST_DEFINITIONS:
@@ -116,7 +118,7 @@ def _walk(reading: _Reading, content: bytes, channel: int | None) -> None:
         if tag in (CHANNEL, SET) and len(value) < len(content):
             inside = number if tag == CHANNEL else channel
             if tag == SET or (channel is None and number < reading.count):
-                _walk(reading, value, inside)
+                _walk(reading, value, inside, depth + 1)
         elif tag in OF_CHANNELS:
             held = reading.common if channel is None else reading.own.setdefault(channel, {})
             held[tag] = value

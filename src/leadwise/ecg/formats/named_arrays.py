@@ -48,17 +48,20 @@ def signal_name(file: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     Raises:
         ReaderError: none can be, or several could be.
     """
-    by_name = {name.rpartition("/")[2].casefold(): name for name in reversed(list(shapes))}
+    called: list[str] = []
+    several = [name for name, shape in shapes.items() if len(shape) > 1 and max(shape) >= FEWEST_SAMPLES]
     for usual in SIGNAL_NAMES:
-        if usual in by_name and len(shapes[by_name[usual]]) > 1:
-            return by_name[usual]
-    if sum(standard_lead(name.rpartition("/")[2]) is not None for name in shapes) > 1:
+        called = [name for name in several if name.rpartition("/")[2].casefold() == usual]
+        if len(called) == 1:
+            return called[0]
+        if called:
+            break
+    if not called and sum(standard_lead(name.rpartition("/")[2]) is not None for name in shapes) > 1:
         return ""
-    tables = [name for name, shape in shapes.items() if len(shape) > 1 and max(shape) >= FEWEST_SAMPLES]
-    if len(tables) == 1:
-        return tables[0]
+    if len(several) == 1:
+        return several[0]
     received = ", ".join(f"{shown_text(name)} ({'x'.join(map(str, shapes[name]))})" for name in list(shapes)[:6])
-    why = "several could be the signal" if tables else "none holds samples and leads"
+    why = "several could be the signal" if several else "none holds samples and leads"
     raise ReaderError(file, "arrays", f"{why}: {received or 'none'}; call one {', '.join(SIGNAL_NAMES[:4])}")
 
 

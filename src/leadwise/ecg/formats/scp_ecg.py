@@ -23,7 +23,7 @@ PREAMBLE, HEADER, POINTER = 6, 16, 10
 """Bytes of the record's own header, of a section's, and of an entry of section 0."""
 POINTERS, PATIENT, TABLES, LEADS, BEATS, REFERENCE, RHYTHM, LONG_RHYTHM = 0, 1, 2, 3, 4, 5, 6, 12
 DEFAULT_TABLE = 19_999
-MOST_PACKED = 4_000_000
+MOST_PACKED = 2_000_000
 """Samples of all leads: a section holds no more than 64 KiB of a lead."""
 MOST_TABLES, LONGEST_PREFIX, LONGEST_CODE = 16, 16, 48
 VERSION_3 = 30
