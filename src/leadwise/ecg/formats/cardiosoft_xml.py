@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 FORMAT = "GE CardioSoft XML"
+LARGEST_STEP = 1e6
 UNITS = {"uvperlsb": "uV", "mvperlsb": "mV", "nvperlsb": "nV"}
 
 
@@ -39,8 +40,10 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
     unit, per_step = "", 1.0
     if step is not None:
         per_step, unit = number_of(file, "Resolution", text_of(step)), UNITS.get(step.get("units", "").casefold(), "")
-        if not per_step > 0:
-            raise ReaderError(file, "Resolution", f"received {per_step:g}; above 0 is allowed")
+        if not 0 < per_step <= LARGEST_STEP:
+            raise ReaderError(
+                file, "Resolution", f"received {per_step:g}; above 0, {LARGEST_STEP:g} at most is allowed"
+            )
     stated = text_of(strip, "ChannelSampleCountTotal")
     count = number_of(file, "ChannelSampleCountTotal", stated) if stated else None
     notes, channels = [], []
@@ -50,7 +53,10 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
         if cut:
             notes.append(f"Lead {shown_text(name)} holds {len(values)} samples, other than the file says.")
         noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
-        channels.append(Channel(name, values * per_step, fs_hz, unit, 1 / per_step if unit else None, noticed))
+        # Numbers beyond all measure become infinite, which the checks of a recording refuse.
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = values * per_step
+        channels.append(Channel(name, values, fs_hz, unit, 1 / per_step if unit else None, noticed))
     facts, oddities = _patient(root)
     return RawRecording(FORMAT, tuple(channels), facts, (*notes[:12], *oddities))
 

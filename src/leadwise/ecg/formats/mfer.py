@@ -194,7 +194,9 @@ def _channel(reading: _Reading, own: Mapping[int, bytes], values: np.ndarray) ->
     unit, step = _amount(reading, own[STEP]) if len(own.get(STEP, b"")) >= 3 else (0, 0.0)
     if unit != 0 or not step > 0:
         return Channel(name, values, fs_hz)
-    return Channel(name, values * step, fs_hz, "V", 1 / step)
+    # Numbers beyond all measure become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Channel(name, values * step, fs_hz, "V", 1 / step)
 
 
 def _amount(reading: _Reading, value: bytes) -> tuple[int, float]:

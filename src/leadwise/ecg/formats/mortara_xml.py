@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = "Mortara XML"
 ALLOWED = {"BITS": ("16",), "FORMAT": ("SIGNED",), "ENCODING": ("BASE64",)}
-SAMPLE_BYTES = 2
+SAMPLE_BYTES, SMALLEST_GAIN = 2, 1e-6
 
 
 def read_mortara(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
@@ -73,8 +73,9 @@ def _lead(file: str, lead: "Element", notes: list[str]) -> Channel:
     if number_of(file, "OFFSET", lead.get("OFFSET", "").strip() or "0"):
         notes.append(f"OFFSET of lead {shown_text(name)} is not 0; it was not added, as it is no part of an ECG.")
     per_mv = number_of(file, "UNITS_PER_MV", stated) if (stated := lead.get("UNITS_PER_MV", "").strip()) else 0.0
-    if per_mv < 0 or (stated and not per_mv):
-        raise ReaderError(file, "UNITS_PER_MV", f"lead {shown_text(name)}: received {per_mv:g}; above 0 is allowed")
+    if stated and not SMALLEST_GAIN <= per_mv <= 1 / SMALLEST_GAIN:
+        problem = f"received {per_mv:g}; {SMALLEST_GAIN:g} to {1 / SMALLEST_GAIN:g} is allowed"
+        raise ReaderError(file, "UNITS_PER_MV", f"lead {shown_text(name)}: {problem}")
     noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
     if not per_mv:
         return Channel(name, stored, fs_hz, noticed=noticed)

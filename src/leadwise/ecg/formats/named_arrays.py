@@ -131,13 +131,15 @@ def read_named(
         raise ReaderError(file, LEADS_NAMES[0], f"received {len(names)} names for {len(by_lead)} leads")
     if len(units) not in (0, 1, len(by_lead)):
         raise ReaderError(file, UNITS_NAMES[0], f"received {len(units)} units for {len(by_lead)} leads")
-    if gain is not None and not gain > 0:
-        raise ReaderError(file, GAIN_NAMES[0], f"received {gain:g}; above 0 is allowed")
+    if gain is not None and not 1e-6 <= gain <= 1e12:
+        raise ReaderError(file, GAIN_NAMES[0], f"received {gain:g}; 1e-06 to 1e+12 is allowed")
     of_each = list(units) if len(units) == len(by_lead) else list(units[:1] or [""]) * len(by_lead)
-    channels = tuple(
-        Channel(name, lead / (gain or 1.0), fs_hz, unit or ("mV" if gain else ""), gain)
-        for name, lead, unit in zip(names or [""] * len(by_lead), by_lead, of_each, strict=True)
-    )
+    # Numbers beyond all measure become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore", invalid="ignore"):
+        channels = tuple(
+            Channel(name, lead / (gain or 1.0), fs_hz, unit or ("mV" if gain else ""), gain)
+            for name, lead, unit in zip(names or [""] * len(by_lead), by_lead, of_each, strict=True)
+        )
     facts, oddities = _facts(beside)
     return RawRecording(format_name, channels, facts, (*notes, *oddities), record_question=record_question)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FORMAT = "Philips Sierra XML"
 VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")
 HEAD, CODE_BITS = 8, 10
-MOST_LEADS = 16
+MOST_LEADS, LARGEST_STEP_UV = 16, 1e6
 STANDARD_SETS = ("STD-12", "10-WIRE")
 LIMB_LEADS = LEADS[:6]
 PULSE_UV, PULSE_S, LONGEST_PULSE_S = 1000.0, 0.1, 1.5
@@ -61,16 +61,16 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
         raise ReaderError(file, "parsedwaveforms", "is missing: there are no samples of the rhythm")
     fs_hz = number_of(file, "samplingrate", _said(waves, signal, "samplespersecond", "samplingrate"))
     length_ms = number_of(file, "durationperchannel", waves.get("durationperchannel", ""))
-    samples = round(length_ms * fs_hz / 1000)
-    if not 0 < samples <= MOST_SAMPLES:
-        raise ReaderError(file, "durationperchannel", f"received {samples} samples; 1 to {MOST_SAMPLES} are read")
-    names = _names(file, waves, signal)
+    announced = length_ms * fs_hz / 1000
+    if not 0.5 < announced <= MOST_SAMPLES:
+        raise ReaderError(file, "durationperchannel", f"received {announced:.9g} samples; 1 to {MOST_SAMPLES} are read")
+    samples, names = round(announced), _names(file, waves, signal)
     stored = _stored(file, waves, signal, names, samples)
     stored -= number_of(file, "signaloffset", _said(waves, signal, "signaloffset", "signaloffset") or "0")
     step = _said(waves, signal, "resolution", "resolution", "signalresolution")
     step_uv = number_of(file, "resolution", step) if step else 0.0
-    if step_uv < 0 or abs(fs_hz) > 1e6:
-        raise ReaderError(file, "resolution", f"received {step_uv:g} uV at {fs_hz:g} Hz; above 0 is allowed")
+    if not 0 <= step_uv <= LARGEST_STEP_UV:
+        raise ReaderError(file, "resolution", f"received {step_uv:g} uV; 0 to {LARGEST_STEP_UV:g} is allowed")
     notes = []
     kept = _without_pulse(stored, fs_hz, step_uv)
     if kept < samples:
