@@ -12,7 +12,6 @@ from leadwise.cli import main
 from leadwise.contract import LEADS
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.formats import read_ecg
-from leadwise.serving.envelope import RequestParams
 from leadwise.serving.scorer import Scorer
 
 
@@ -38,10 +37,7 @@ def test_every_format_of_one_ecg_has_the_same_answer(one: Ecg, scorer: Scorer, t
     for kind, write in WRITERS.items():
         row = read_ecg(write(one, *([tmp_path / "record"] if kind == "segments" else []))).array_row()
         # Not every format holds the height and the weight.
-        answer = scorer.answer_row(
-            {name: row[name] for name in ("signal", "leads", "fs_hz", "units", "order")}, 0, RequestParams()
-        )
-        assert "error" not in answer
+        (answer,) = scorer.score([{name: row[name] for name in ("signal", "leads", "fs_hz", "units", "order")}])
         wanted = wanted or answer
         assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5), kind
         assert answer["quality"] == wanted["quality"]
