@@ -24,16 +24,7 @@ from leadwise.ecg.formats.base import (
     by_library,
     shown_text,
 )
-from leadwise.ecg.formats.named_arrays import (
-    FACT_NAMES,
-    GAIN_NAMES,
-    LEADS_NAMES,
-    RATE_NAMES,
-    UNITS_NAMES,
-    read_named,
-    signal_name,
-    which_record,
-)
+from leadwise.ecg.formats.named_arrays import BESIDE, of_record, read_named, signal_name, which_record
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
@@ -48,8 +39,6 @@ MOST_DEFLATED = 1100
 MOST_DATA_SETS, DEEPEST = 1000, 8
 LARGEST_SMALL = 2**20
 """Numbers of a data set beside the signal, such as an age of each recording."""
-BESIDE = frozenset({*RATE_NAMES, *LEADS_NAMES, *UNITS_NAMES, *GAIN_NAMES, *FACT_NAMES})
-BY_RECORDING = frozenset({*RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *FACT_NAMES})
 
 
 def read_hdf5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
@@ -96,12 +85,12 @@ def _recording(kind: str, whole: "h5py.File", hints: ReadOptions) -> RawRecordin
         bare = name.rpartition("/")[2].casefold()
         if name != signal and (bare in BESIDE or (not signal and name in numbers)):
             _check_size(name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
-            arrays[name] = _of_record(bare, _value(whole, one, matlab), record, total)
+            arrays[name] = of_record(bare, _value(whole, one, matlab), record, total)
     holders: tuple[Any, ...] = (whole, _group_of(whole, signal), sets.get(signal))
     for holder in (one for one in holders if one is not None):
         for name in holder.attrs:
             if name.casefold() in BESIDE and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
-                arrays[name] = _of_record(name.casefold(), _plain(holder.attrs[name]), record, total)
+                arrays[name] = of_record(name, _plain(holder.attrs[name]), record, total)
     notes = [f"Read of {len(sets)} data sets: {signal[:40]}."] if signal and len(numbers) > 1 else []
     return read_named(kind, arrays, hints, signal=signal, notes=notes, unchosen=unchosen)
 
@@ -187,13 +176,6 @@ def _plain(value: Any) -> Any:
     if array.dtype.kind in "OS":
         return np.array([_words(item) for item in array.reshape(-1)[:LARGEST_SMALL].tolist()])
     return array
-
-
-def _of_record(name: str, value: Any, record: int | None, total: int | None) -> Any:
-    """What belongs to the recording, of a value for each."""
-    if record is not None and name in BY_RECORDING and isinstance(value, np.ndarray) and value.size == total:
-        return value.reshape(-1)[record : record + 1]
-    return value
 
 
 def _is_matlab(content: bytes, name: str) -> bool:

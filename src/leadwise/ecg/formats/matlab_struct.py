@@ -27,7 +27,7 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     shown_text,
 )
-from leadwise.ecg.formats.named_arrays import read_named, signal_name, which_record
+from leadwise.ecg.formats.named_arrays import read_arrays
 from leadwise.ecg.formats.patient import sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
@@ -116,16 +116,7 @@ def _any(matrices: Sequence[_Matrix], order: str, hints: ReadOptions) -> RawReco
     if not arrays:
         received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
         raise RecordingError("arrays", f"received {received}; an array of samples and leads is needed")
-    shapes = {name: one.shape for name, one in arrays.items() if isinstance(one, np.ndarray)}
-    signal = signal_name(shapes)
-    several = [shape for shape in shapes.values() if min(shape, default=0) > 1]
-    unchosen = 0
-    if signal:
-        record, unchosen = which_record(signal, shapes[signal], hints.record)
-        if record is not None:
-            arrays[signal] = np.asarray(arrays[signal])[record]
-    notes = [f"Read of {len(shapes)} arrays: {signal[:40]}."] if signal and len(several) > 1 else []
-    return read_named(ANY, arrays, hints, signal=signal, notes=notes, unchosen=unchosen)
+    return read_arrays(ANY, arrays, hints)
 
 
 def _by_lead(data: object) -> np.ndarray:
