@@ -17,6 +17,7 @@ HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 NEEDED = (
     "defusedxml.ElementTree",
     "edfio",
+    "h5py",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
     "matplotlib.backends.backend_svg",

@@ -126,6 +126,9 @@ def _answer(question: MissingField, key: str) -> dict[str, Any]:
     if question.allowed:
         chosen = st.radio(plain(question.text), question.allowed, index=None, horizontal=True, key=key)
         return {} if chosen is None else {question.field: chosen}
+    if question.field == "record":
+        which = st.number_input(plain(question.text), min_value=0, value=None, step=1, key=key)
+        return {} if which is None else {"record": int(which)}
     likely = f"likely {question.suggestion:g}" if isinstance(question.suggestion, float | int) else None
     number = st.number_input(plain(question.text), min_value=0.001, value=None, placeholder=likely, key=key)
     return {} if number is None else {question.field: number}

@@ -385,8 +385,9 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
     read = read_ecg(source, **(hints or {}))
     for question in read.questions:
         likely = f" (likely: {question.suggestion})" if question.suggestion is not None else ""
-        option = f"--{question.field.replace('_', '-')}"
-        raise ReaderError(read.file, question.field, f"{question.text}{likely} Answer with {option}")
+        # Which of several recordings is meant stands in the name of the file.
+        option = f" Answer with --{question.field.replace('_', '-')}" if question.field != "record" else ""
+        raise ReaderError(read.file, question.field, f"{question.text}{likely}{option}")
     recording = read.recording(record_id=read.file)
     record = recording.record
     lasts = len(record.signal_mv) / record.fs_hz

@@ -73,8 +73,11 @@ def _recordings_below(folder: Path) -> Iterator[Path]:
 
 
 def _of_a_header(name: str, names: set[str]) -> bool:
-    """Whether a file lies beside a WFDB header of its name: the header leads to it."""
+    """Whether a file lies beside a WFDB header of its name, or is a segment of one: the header leads to it."""
     stem, ending = os.path.splitext(name)  # noqa: PTH122
+    record, mark, segment = stem.rpartition("_")
+    if mark and f"{record}.hea" in names and (segment == "layout" or (segment.isdigit() and len(segment) == 4)):
+        return True
     return ending.casefold() != ".hea" and ending.casefold() not in (".csv", ".npy") and f"{stem}.hea" in names
 
 

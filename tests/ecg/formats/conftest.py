@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+import device_files
 import numpy as np
 import pandas as pd
 import pytest
@@ -270,6 +271,7 @@ WRITERS: Mapping[str, Callable[..., object]] = {
     "npy": npy_bytes,
     "parquet": parquet_bytes,
     "zip": zip_bytes,
+    **device_files.WRITERS,
 }
 
 

@@ -26,7 +26,16 @@ KINDS = {
     "HL7 aECG XML": "hl7",
     "GE MUSE XML": "muse",
     "Parquet": "parquet",
-    "MATLAB struct of CPSC2018": "mat",
+    "MATLAB 5": "mat",
+    "SCP-ECG": "scp",
+    "Philips Sierra XML": "philips",
+    "HDF5": "hdf5",
+    "MATLAB 7.3": "mat73",
+    "WFDB of several segments": "segments",
+    "ISHNE": "ishne",
+    "MFER": "mfer",
+    "Mortara XML": "mortara",
+    "GE CardioSoft XML": "cardiosoft",
 }
 """Name of a format -> how the tests call what writes it; a new format needs a line here."""
 RESOLUTION_MV = {"muse": 4.88e-3 / 2, "edf": 1e-5}
@@ -53,6 +62,8 @@ def files_of(ecg: Make, write: Make, tmp_path: Path) -> Callable[[str], tuple[An
                 stream = io.BytesIO()
                 savemat(stream, {"ECG": {"sex": "Female", "age": 58, "data": one.mv.T}})
                 content = stream.getvalue()
+            case "segments":
+                return one, write("segments", one, tmp_path / "segments")
             case _:
                 content = write(kind, one)
         return one, {f"some{ending}": content}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_files import WRITERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -16,11 +17,17 @@ from leadwise.ecg.formats import ReaderError, read_ecg
 
 Make = Callable[..., Any]
 
-KINDS = ("edf", "hl7", "muse", "dicom", "bare", "deflated", "csv", "npz", "npy", "parquet", "mat", "packed", "zip")
+KINDS = (
+    "edf", "hl7", "muse", "dicom", "bare", "deflated", "csv", "npz", "npy", "parquet", "mat", "packed", "zip",
+    *(kind for kind in WRITERS if kind != "segments"), "scp-plain", "scp-reference", "philips-plain", "hdf5-many",
+)  # fmt: skip
 MAGIC = (
     b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY\x01\x00", b"PAR1", bytes(128) + b"DICM", b"0       ", b"<RestingECG>",
     b'<AnnotatedECG xmlns="urn:hl7-org:v3">', b"rec 12 500 5000\nrec.dat 16 1000/mV 16 0 0 0 0 I\n",
-    bytes(124) + b"\x00\x01IM", b"DICM", b"\x08\x00\x05\x00CS\n\0",
+    bytes(124) + b"\x00\x01IM", b"ISHNE1.0", b"@\x20MFR Standard", b"\x89HDF\r\n\x1a\n\0",
+    b"\0\0\0\1\0\0" + struct.pack("<HHI", 0, 0, 136) + b"\x14\x14SCPECG" + struct.pack("<HII", 0, 136, 7),
+    b"<restingecgdata>", b"<ECG><CHANNEL ", b"<CardiologyXML><StripData>", b"rec/3 12 500 5000\nrec_1 2500\n",
+    b"DICM", b"\x08\x00\x05\x00CS\n\0",
     b"I,II,V1,V2,V3,V4,V5,V6\n", b"\xff\xfe", b"\xef\xbb\xbf", b"",
 )  # fmt: skip
 ENDLESS_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
@@ -32,6 +39,11 @@ def valid(ecg: Make, write: Make, tmp_path_factory: pytest.TempPathFactory) -> d
     """A small valid file of every kind."""
     one = ecg(seconds=6)
     files = {kind: write(kind, one) for kind in ("edf", "hl7", "muse", "dicom", "csv", "npz", "parquet")}
+    files |= {kind: write(kind, one) for kind in WRITERS if kind != "segments"}
+    files["scp-plain"] = write("scp", one, huffman=False, differences=1)
+    files["scp-reference"] = write("scp", one, reference=True)
+    files["philips-plain"] = write("philips", one, packed=False, encoding="Plain")
+    files["hdf5-many"] = write("hdf5", one, many=3, compression="gzip", chunks=(1, 600, 12))
     files["deflated"] = write("dicom", one, syntax="1.2.840.10008.1.2.1.99")
     files["npy"] = write("npy", one.microvolts)
     files["bare"] = files["dicom"][132:]

@@ -72,6 +72,31 @@ def test_an_archive_with_one_array_a_lead(ecg: Make) -> None:
     np.testing.assert_allclose(read.recording().record.signal_mv, one.mv, atol=1e-6)
 
 
+def test_of_several_recordings_in_an_array_one_is_named(ecg: Make, write: Make) -> None:
+    one = ecg(500)
+    three = np.stack([one.mv, one.mv + 0.1, one.mv + 0.2])
+    content = packed(ecg=three, fs_hz=500, units="mV", leads=np.array(LEADS), age=np.array([61, 62, 63]))
+    assert [question.field for question in read_ecg(content).questions] == ["record"]
+    read = read_ecg(content, record=2)
+    assert (read.questions, read.patient) == ((), {"age": 63})
+    np.testing.assert_allclose(read.signal_mv, one.mv + 0.2, atol=1e-6)
+    read = read_ecg(write("npy", three), record=1, fs_hz=500, units="mV", leads=LEADS)
+    np.testing.assert_allclose(read.signal_mv, one.mv + 0.1, atol=1e-6)
+
+
+def test_units_and_a_gain_together_are_asked_about(ecg: Make) -> None:
+    """Exports of WFDB hold millivolts and, beside them, the gain by which they were divided already."""
+    one = ecg(500)
+    content = packed(p_signal=one.mv, fs=500, units="mV", gain=1000, sig_name=np.array(LEADS))
+    asked = read_ecg(content)
+    assert [question.field for question in asked.questions] == ["units"]
+    assert "states mV and a gain of 1000" in asked.questions[0].text
+    np.testing.assert_allclose(read_ecg(content, units="mV").signal_mv, one.mv, atol=1e-6)
+    np.testing.assert_allclose(read_ecg(content, gain=1000).signal_mv, one.mv / 1000, atol=1e-6)
+    counted = packed(signal=one.mv * 200, fs=500, units="adu", gain=200, leads=np.array(LEADS))
+    np.testing.assert_allclose(read_ecg(counted).signal_mv, one.mv, atol=1e-6)
+
+
 def packed(**members: Any) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **members)
@@ -93,11 +118,14 @@ def packed(**members: Any) -> bytes:
         ),
         ({"signal": np.ones((1000, 12)), "fs_hz": np.array("fast")}, "fs_hz: needs one number"),
         ({"signal": np.ones((1000, 12)), "fs_hz": np.inf}, "fs_hz: needs one number"),
-        ({"one": np.ones((1000, 12)), "two": np.ones((1000, 12))}, "arrays: none is called signal, signal_mv, ecg"),
-        ({"signal": np.ones((1000, 12), dtype=bool)}, "holds something other than numbers"),
-        ({"signal": np.ones((1000, 12), dtype=complex)}, "holds something other than numbers"),
-        ({"signal": np.ones((3, 1000, 12))}, "received 3 dimensions; samples and leads of one recording are needed"),
-        ({"signal": np.ones((0, 12))}, "received"),
+        (
+            {"one": np.ones((1000, 12)), "two": np.ones((1000, 12))},
+            "arrays: several could be the signal: .*; call one signal",
+        ),
+        ({"signal": np.ones((1000, 12), dtype=bool)}, "'signal' holds no numbers; floats or whole numbers are"),
+        ({"signal": np.ones((1000, 12), dtype=complex)}, "'signal' holds no numbers"),
+        ({"signal": np.ones((2, 3, 1000, 12))}, "received 4 dimensions .2x3x1000x12.; recordings, samples and leads"),
+        ({"signal": np.ones((0, 12))}, r"none holds samples and leads: 'signal' .0x12."),
     ],
 )
 def test_an_archive_that_cannot_be_read_says_why(members: dict[str, Any], message: str) -> None:

@@ -201,7 +201,7 @@ def test_several_samples_a_frame_give_their_own_rate(ecg: Make) -> None:
         ("rec 12", "rec 13", "signal lines: 13 are announced, 12 are there"),
         ("rec 12 100", "rec 12 0", "fs_hz: received 0"),
         ("rec 12 100", "rec 12 20", "fs_hz: received 20; 50 to 2000 Hz is allowed"),
-        ("rec 12", "rec/3 12", "record line: is of a record of several segments"),
+        ("rec 12", "rec/3 12", "segments: 3 are announced, 0 are there"),
         ("rec.dat 16", "rec.dat 17", "format '17' is not read"),
         ("rec.dat 16", "rec.dat 16x99999999", "signal line 1: received '99999999'"),
         ("rec.dat 16", "rec.dat 16+99999999999", "signal line 1: received '99999999999'"),
@@ -250,7 +250,7 @@ def test_a_numbered_record_of_a_folder_is_not_one_of_segments(record: Files) -> 
     header = changed(record, "rec 12", "data/100 12")["rec.hea"]
     read = read_ecg({"100.hea": header, "rec.dat": record["rec.dat"]})
     np.testing.assert_array_equal(read.signal_mv, read_ecg(record).signal_mv)
-    with pytest.raises(ReaderError, match="record line: is of a record of several segments"):
+    with pytest.raises(ReaderError, match="segments: 100 are announced"):
         read_ecg({"100.hea": header.replace(b"data/100", b"100/100"), "rec.dat": record["rec.dat"]})
 
 

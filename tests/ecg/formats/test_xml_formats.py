@@ -291,12 +291,15 @@ LAUGHS = "".join(
         ("<RestingECG " + " ".join(f'a{n}=""' for n in range(400_001)) + "/>", "has more than 400000 attributes"),
         ("<RestingECG>\0</RestingECG>", "not well formed"),
         ('<?xml version="1.0" encoding="none-7"?><RestingECG/>', "XML: declares an encoding that is not known; UTF-8"),
-        ("<restingecgdata/>", "is Philips XML"),
+        ("<restingecgdata/>", "documentversion: received ''; 1.03, 1.04, 1.04.01, 1.04.02 are read"),
+        (f'<!DOCTYPE ECG [<!ENTITY a "ha">{LAUGHS}]><ECG><CHANNEL DATA="&i;"/></ECG>', "declares entities"),
+        (f'<!DOCTYPE x [<!ENTITY a "ha">{LAUGHS}]><CardiologyXML>&i;</CardiologyXML>', "declares entities"),
+        (f'<!DOCTYPE x [<!ENTITY a "ha">{LAUGHS}]><restingecgdata>&i;</restingecgdata>', "declares entities"),
         ("<html><body>1 2 3</body></html>", "is XML of another kind.* HL7 aECG XML"),
         ("<!-- <RestingECG> --><svg/>", "is XML of another kind"),
         ("<", "is XML of another kind"),
     ],
-    ids=range(14),
+    ids=range(17),
 )  # fmt: skip
 def test_xml_that_means_harm_or_something_else_is_refused(document: str, message: str) -> None:
     with pytest.raises(ReaderError, match=message):

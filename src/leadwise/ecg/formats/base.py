@@ -118,6 +118,7 @@ class ReadOptions:
         gain: how many of the numbers that the file stores make one millivolt; instead of ``units``.
         leads: names of the leads in the order of the file.
         order: of an array without names: ``time_lead`` or ``lead_time``.
+        record: which of the recordings of a file is wanted, counted from 0.
     """
 
     fs_hz: float | None = None
@@ -125,6 +126,7 @@ class ReadOptions:
     gain: float | None = None
     leads: Sequence[str] | None = None
     order: str | None = None
+    record: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class MissingField:
     """What a file does not say and only its owner can: answer it by reading again with the hint named ``field``.
 
     Attributes:
-        field: name of the hint: ``fs_hz``, ``units``, ``gain`` or ``leads``.
+        field: name of the hint: ``fs_hz``, ``units``, ``gain``, ``leads`` or ``record``.
         text: the question, in a plain sentence.
         suggestion: the likely answer, to be confirmed; ``None`` where there is none.
         allowed: the answers to choose from; empty for any.
@@ -176,6 +178,7 @@ class RawRecording:
         notes: what is odd about the file, in plain sentences.
         unit_question: what to ask where the units are not known, if the format has a better question than the usual.
         rate_question: the same for the sampling rate.
+        unchosen: how many recordings the file holds if it is not said which is wanted; the channels are of the first.
     """
 
     format: str
@@ -184,6 +187,7 @@ class RawRecording:
     notes: tuple[str, ...] = ()
     unit_question: MissingField | None = None
     rate_question: MissingField | None = None
+    unchosen: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""MATLAB 5 files of the China Physiological Signal Challenge 2018 as first published (Liu et al. 2018, JMIHI 8:1368).
+"""MATLAB 5 files: arrays by name, and those of the China Physiological Signal Challenge 2018 (Liu et al. 2018,
+JMIHI 8:1368) as first published.
 
-Such a file holds one struct ``ECG`` with the fields ``sex``, ``age`` and ``data`` (12 leads x samples). It does not say
-its rate, units and leads: they are known of the collection, so they are taken with a note.
+A file of the challenge holds one struct ``ECG`` with the fields ``sex``, ``age`` and ``data`` (12 leads x samples).
+It does not say its rate, units and leads: they are known of the collection, so they are taken with a note. Of any other
+file, or of a struct of it, the signal is the array that ``named_arrays`` takes for it, and nothing is assumed.
 
 The elements are read here, after the MAT-File Format of level 5, and not by scipy: it allocates what a header
 announces, 16 GiB for a file of a few bytes.
@@ -10,7 +12,7 @@ announces, 16 GiB for a file of a few bytes.
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,11 +27,12 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     shown_text,
 )
+from leadwise.ecg.formats.named_arrays import read_arrays
 from leadwise.ecg.formats.patient import sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
-FORMAT = "MATLAB struct of CPSC2018"
+FORMAT, ANY = "MATLAB struct of CPSC2018", "MATLAB 5"
 STRUCT, DATA = "ECG", "data"
 FIELDS = (DATA, "sex", "age")
 FS_HZ, UNIT = 500.0, "mV"
@@ -39,7 +42,7 @@ MATRIX, COMPRESSED = 14, 15
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 TEXTS = {1: "latin-1", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
 """Types of elements that hold numbers and texts."""
-STRUCT_CLASS, TEXT_CLASS, NUMBER_CLASSES, COMPLEX = 2, 4, range(6, 16), 0x800
+CELL_CLASS, STRUCT_CLASS, TEXT_CLASS, NUMBER_CLASSES, COMPLEX = 1, 2, 4, range(6, 16), 0x800
 MOST_ELEMENTS = 1000
 """Of a file, and of each of its matrices."""
 
@@ -62,11 +65,11 @@ class _Matrix(NamedTuple):
     parts: tuple[_Element, ...]
 
 
-def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the struct ``ECG``.
+def read_matlab_5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
+    """Read the struct ``ECG``, or the array that is the signal.
 
     Raises:
-        RecordingError: the file is broken, holds no such struct, or one of other fields or shape.
+        RecordingError: the file is broken, or holds no array that can be the signal.
     """
     content = files[file]
     order = ">" if content[126:128] == b"MI" else "<"
@@ -75,12 +78,9 @@ def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions
     ]
     ecg = next((_fields(one, order) for one in matrices if (one.name, one.kind) == (STRUCT, STRUCT_CLASS)), {})
     if DATA not in ecg:
-        received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
-        raise RecordingError(
-            STRUCT,
-            f"received {received}; it is a MATLAB file; save the samples as CSV or NPY, or as a struct {STRUCT} with "
-            f"{', '.join(FIELDS)}, as CPSC2018 has it",
-        )
+        return _any(matrices, order, hints)
+    if hints.record is not None:
+        raise RecordingError("record", f"received {hints.record}; the file holds one recording")
     by_lead = _by_lead(ecg[DATA])
     has_units = hints.units is not None or hints.gain is not None
     taken = [f"{FS_HZ:g} Hz"] if hints.fs_hz is None else []
@@ -98,6 +98,25 @@ def read_matlab_struct(file: str, files: Mapping[str, bytes], hints: ReadOptions
     if isinstance(age, np.ndarray) and age.size == 1 and np.isfinite(age).all():
         found["age"] = float(age.reshape(-1)[0])
     return RawRecording(FORMAT, channels, found, (assumed,) if taken else ())
+
+
+def _any(matrices: Sequence[_Matrix], order: str, hints: ReadOptions) -> RawRecording:
+    """The arrays of a file, and of the structs of one in it, by their names."""
+    arrays: dict[str, np.ndarray | str | list[str]] = {}
+    for one in matrices:
+        if one.kind == STRUCT_CLASS and set(one.shape) == {1}:
+            arrays |= {f"{one.name}/{name}": value for name, value in _fields(one, order, every=True).items()}
+        elif one.kind == TEXT_CLASS and one.parts:
+            arrays[one.name] = _text(one.parts[0], order)
+        elif one.kind == CELL_CLASS:
+            cells = [_matrix(part, order) for part in one.parts]
+            arrays[one.name] = [_text(cell.parts[0], order) for cell in cells if cell.kind == TEXT_CLASS and cell.parts]
+        elif one.kind in NUMBER_CLASSES and one.parts:
+            arrays[one.name] = _numbers(one.name, one, order)
+    if not arrays:
+        received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
+        raise RecordingError("arrays", f"received {received}; an array of samples and leads is needed")
+    return read_arrays(ANY, arrays, hints)
 
 
 def _by_lead(data: object) -> np.ndarray:
@@ -162,8 +181,8 @@ def _matrix(element: _Element, order: str) -> _Matrix:
     return _Matrix(kind & 0xFF, shape, name.body.decode("latin-1"), tuple(part for part in parts if part.kind))
 
 
-def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
-    """The fields of a struct of one: numbers and texts; others are left."""
+def _fields(matrix: _Matrix, order: str, *, every: bool = False) -> dict[str, np.ndarray | str]:
+    """The fields of a struct of one, ``FIELDS`` or every one: numbers and texts; others are left."""
     if len(matrix.parts) < 2 or set(matrix.shape) != {1}:
         raise RecordingError(matrix.name, f"received a struct of {matrix.shape}; one struct with fields is needed")
     longest, names, *values = matrix.parts
@@ -173,16 +192,20 @@ def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
     spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
     found: dict[str, np.ndarray | str] = {}
     for name, value in zip(spelled, values, strict=False):
-        if name not in FIELDS:
+        if name not in FIELDS and not every:
             continue
         one = _matrix(value, order)
         if one.kind == TEXT_CLASS and one.parts:
-            encoding = TEXTS.get(one.parts[0].kind, "latin-1")
-            ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
-            found[name] = one.parts[0].body.decode(encoding + ending, errors="replace")
+            found[name] = _text(one.parts[0], order)
         elif one.kind in NUMBER_CLASSES and one.parts:
             found[name] = _numbers(f"{matrix.name}.{name}", one, order)
     return found
+
+
+def _text(part: _Element, order: str) -> str:
+    encoding = TEXTS.get(part.kind, "latin-1")
+    ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
+    return part.body.decode(encoding + ending, errors="replace")
 
 
 def _numbers(field: str, matrix: _Matrix, order: str) -> np.ndarray:
@@ -202,4 +225,4 @@ def _sniff(content: bytes, name: str) -> bool:
     return content.startswith((b"\x00\x01IM", b"\x01\x00MI"), 124)
 
 
-register(Format("MATLAB struct of CPSC2018", (".mat",), _sniff, read_matlab_struct))
+register(Format(ANY, (".mat",), _sniff, read_matlab_5, many=True))

@@ -1,7 +1,8 @@
 """Read an ECG from whatever file holds it: one interface for the page, the command line and batches."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
@@ -17,7 +18,6 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.normalisation import understand
 from leadwise.ecg.formats.registry import ANY_TEXT, OWN_MARK, Format, format_of, formats, formats_read, text_of
-from leadwise.ecg.formats.xml_tree import root_name
 from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
 from leadwise.extras import missing_extra
@@ -25,21 +25,19 @@ from leadwise.extras import missing_extra
 _PICTURE = "is a picture of an ECG, not its samples; export the waveform"
 _PICKLE = "is a Python pickle, which is never opened; save the samples as NPZ"
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
-    (16, b"SCPECG", "is SCP-ECG (EN 1064), for which no well-kept reader is available; convert it to EDF or HL7 aECG, "
-     "for example with BioSig"),
     (0, b"%PDF", "is a PDF: a drawing of an ECG, not its samples; export the waveform"),
     *((0, mark, _PICTURE) for mark in (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0")),
     *((0, mark, _PICKLE) for mark in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")),
     (0, b"\xffBIOSEMI", "is BDF; convert it to EDF"),
-    (0, b"MATLAB 5.0 MAT-file", "is a MATLAB file; save the samples as CSV or NPY (with its WFDB header, give both)"),
-    (0, b"MATLAB 7.3 MAT-file", "is MATLAB 7.3 (HDF5); save the samples as CSV or NPY"),
-    (0, b"\x89HDF", "is HDF5; save the samples as NPZ or CSV"),
+    (16, b"SCPECG", "is SCP-ECG, of which the beginning is broken"),
+    (0, b"MATLAB 5.0 MAT-file", "is a MATLAB file that is cut off or broken"),
+    (0, b"MATLAB 7.3 MAT-file", "is a MATLAB 7.3 file that is cut off or broken"),
     (0, b"\x1f\x8b", "is compressed with gzip; unpack it first"),
     (0, b"BZh", "is compressed with bzip2; unpack it first"),
     (0, b"7z\xbc\xaf", "is a 7z archive; pack it as a zip, or give its files"),
     (0, b"Rar!", "is a RAR archive; pack it as a zip, or give its files"),
     (0, b"\xd0\xcf\x11\xe0", "is an old Office file; save the table as CSV"),
-    (0, b"ISHNE1.0", "is ISHNE Holter; convert 10 s of it to EDF or WFDB"),
+    (0, b"ANN  1.0", "is a file of ISHNE annotations without samples; give the ECG itself"),
 )  # fmt: skip
 
 
@@ -50,9 +48,6 @@ def refusal(content: bytes) -> str:
             return reason
     head = text_of(content) or ""
     if head.startswith("<"):
-        if root_name(content) == "restingecgdata":
-            compressed = "of which the samples are compressed in a way of its own"
-            return f"is Philips XML, {compressed}; export it as HL7 aECG or DICOM"
         return "is XML of another kind"
     if head.startswith(("{", "[")):
         return "is JSON; requests to a server are JSON, files are not: save the samples as CSV or NPZ"
@@ -76,6 +71,8 @@ Source = Path | str | bytes | Mapping[str, bytes]
 
 UNNAMED = "upload"
 OWN_FILES = Path(__file__).parents[2]
+LONGEST_NUMBER = 9
+"""Digits of the number of a recording in a file."""
 
 
 def read_ecg(
@@ -87,6 +84,7 @@ def read_ecg(
     gain: float | None = None,
     leads: Sequence[str] | None = None,
     order: str | None = None,
+    record: int | None = None,
 ) -> ReadECG:
     """Read one recording and say what was understood of it.
 
@@ -94,25 +92,28 @@ def read_ecg(
     more than the file, and a note says so where they differ.
 
     Args:
-        source: a path (of a WFDB record the header, the signal file, or the name without ending), the bytes of a file,
-            or several files that belong together by name.
+        source: a path (of a WFDB record the header, the signal file, or the name without ending; of one of several
+            recordings in a file ``many.h5#17``), the bytes of a file, or several files that belong together by name.
         name: name of the file if bytes are given.
         fs_hz: sampling rate in Hz.
         units: of the numbers in the file: ``mV``, ``uV``, ``V`` or ``nV``.
         gain: how many of the numbers that the file stores make one millivolt; instead of ``units``.
         leads: names of all signals of the file, in its order.
         order: of an array: ``time_lead`` or ``lead_time``.
+        record: which of the recordings of a file is wanted, counted from 0.
 
     Raises:
         ReaderError: the file is of no format that is read, is broken or too large, or holds no 12-lead ECG.
     """
     if units is not None and gain is not None:
         raise ReaderError(name, "gain", "received units as well; one of the two says what the numbers are")
-    hints = ReadOptions(fs_hz, units, gain, None if leads is None else tuple(leads), order)
+    if isinstance(source, Path | str):
+        source, record = _with_record(Path(source), record)
+    hints = ReadOptions(fs_hz, units, gain, None if leads is None else tuple(leads), order, record)
     label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
-        if isinstance(source, Path | str):
-            return _read(_files_at(Path(source)), label, hints)
+        if isinstance(source, Path):
+            return _read(_files_at(source), label, hints)
         return _read(_files(source, name), label, hints)
     except ReaderError:
         raise
@@ -127,6 +128,23 @@ def read_ecg(
         raise ReaderError(
             label, "reader", f"failed with {type(error).__name__} in {where}: a fault of Leadwise, please report it"
         ) from None
+
+
+@contextmanager
+def _of_file(name: str) -> Iterator[None]:
+    """What a reader refuses by its field is refused by the file's name too."""
+    try:
+        yield
+    except RecordingError as error:
+        raise ReaderError(name, error.field, error.problem) from None
+
+
+def _with_record(path: Path, record: int | None) -> tuple[Path, int | None]:
+    """``many.h5#17`` as the file and the number, unless there is a file of that very name."""
+    stem, mark, number = path.name.rpartition("#")
+    if not (stem and mark and number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER) or path.exists():
+        return path, record
+    return path.with_name(stem), int(number)
 
 
 def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
@@ -165,11 +183,16 @@ def _files_at(path: Path) -> dict[str, bytes]:
             and (path.suffix.casefold() in one.part_endings or kind_of(path.name, files[path.name]) == "")
         ):
             files[first.name] = bytes_at(first)
-    for name, content in list(files.items()):
+    waiting = list(files.items())
+    for name, content in waiting:
         for places in _parts(name, content)[:MOST_FILES]:
             at = _part_at(path.parent, places)
             if at is not None and at.name not in files:
-                files[at.name] = bytes_at(at)
+                # A part may lead to further ones.
+                waiting.append((at.name, bytes_at(at)))
+                files[at.name] = waiting[-1][1]
+            if len(files) > MOST_FILES:
+                raise ReaderError(path.name, "files", f"leads to more than {MOST_FILES} files, which is the most")
             if (size := sum(map(len, files.values()))) > LARGEST_FILE:
                 raise ReaderError(path.name, "size", too_large(size))
     return files
@@ -184,7 +207,8 @@ def _parts(name: str, content: bytes) -> tuple[tuple[str, ...], ...]:
             and one.sniff(content, name)
             and not refusal(content)
         ):
-            return one.parts(name, content)
+            with _of_file(name):
+                return one.parts(name, content)
     return ()
 
 
@@ -219,10 +243,11 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     kind = kinds[chosen]
     if isinstance(kind, str):
         raise ReaderError(chosen, "format", _not_read(chosen, kind, files[chosen]))
-    try:
-        read = understand(chosen, kind.read(chosen, files, hints), hints)
-    except RecordingError as error:
-        raise ReaderError(chosen, error.field, error.problem) from None
+    if hints.record is not None and not kind.many:
+        raise ReaderError(chosen, "record", f"received {hints.record}; a file of this format holds one recording")
+    with _of_file(chosen):
+        found = kind.read(chosen, files, hints)
+        read = understand(chosen if hints.record is None else f"{chosen}#{hints.record}", found, hints)
     if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read
@@ -234,6 +259,13 @@ def _held_parts(files: Mapping[str, bytes], firsts: Mapping[str, bytes]) -> dict
     for name, content in firsts.items():
         bare = ([place.rpartition("/")[2] for place in places] for places in _parts(name, content))
         found[name] = {next((one for one in names if one in files), name) for names in bare}
+    # What a part leads to belongs to the recording of the part.
+    for held in found.values():
+        waiting = list(held)
+        for part in waiting:
+            more = found.get(part, set()) - held
+            held |= more
+            waiting += more
     return found
 
 

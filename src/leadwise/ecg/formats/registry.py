@@ -28,6 +28,7 @@ class Format:
             ``RecordingError`` of a field becomes a ``ReaderError`` of that file.
         sureness: ``OWN_MARK``, ``LAYOUT`` or ``ANY_TEXT``; formats that are surer are asked first.
         part_endings: of the further files of a recording, which lie beside its first file.
+        many: whether a file may hold several recordings, of which ``ReadOptions.record`` names one.
         parts: ``parts(file, content)``: per further file, the paths under which it may lie, the likeliest first.
     """
 
@@ -38,6 +39,7 @@ class Format:
     sureness: int = OWN_MARK
     part_endings: tuple[str, ...] = ()
     parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = no_parts
+    many: bool = False
 
 
 FORMATS: dict[str, Format] = {}

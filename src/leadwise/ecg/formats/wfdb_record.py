@@ -338,13 +338,31 @@ def _damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> l
     ]
 
 
+def _first_lines(head: str) -> list[str]:
+    return [line for line in head[:4096].splitlines() if line.strip() and not line.startswith("#")]
+
+
+def leads_to_segments(head: str, name: str) -> bool:
+    """Whether the beginning of a header is that of several segments, or of the layout of their signals.
+
+    Args:
+        head: its text.
+        name: of the file: ``rec/12`` is a record of 12 segments, or record 12 of a folder, called ``12.hea``.
+    """
+    lines = _first_lines(head)
+    record = _RECORD.match(lines[0]) if lines else None
+    if record is None:
+        return False
+    several = record["segments"] is not None and not (PurePath(name).stem == record["segments"] != record["name"])
+    return several or (len(lines) > 1 and lines[1].startswith("~ "))
+
+
 def _sniff(content: bytes, name: str) -> bool:
     head = text_of(content)
-    if head is None:
+    if head is None or leads_to_segments(head, name):
         return False
-    lines = [line for line in head[:4096].splitlines() if line.strip() and not line.startswith("#")]
-    record = _RECORD.match(lines[0]) if len(lines) > 1 else None
-    is_header = record is not None and (record["segments"] is not None or _SIGNAL.match(lines[1]) is not None)
+    lines = _first_lines(head)
+    is_header = len(lines) > 1 and _RECORD.match(lines[0]) is not None and _SIGNAL.match(lines[1]) is not None
     return is_header or name.casefold().endswith(HEADER_ENDING)
 
 

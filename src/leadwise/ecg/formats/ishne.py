@@ -1,0 +1,89 @@
+"""ISHNE Holter files (Badilini, Ann Noninvasive Electrocardiol 1998;3:263-266), of up to ten minutes.
+
+A header of 522 bytes, a block of the device's own, then 16-bit numbers of the leads in turn, each lead with its own nV
+a step. The lowest number stands for a sample that is missing.
+"""
+
+import binascii
+import struct
+from collections.abc import Mapping
+
+import numpy as np
+
+from leadwise.ecg.formats.base import MOST_NUMBERS, Channel, RawRecording, ReadOptions
+from leadwise.ecg.formats.patient import age_between
+from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.leads import RecordingError
+
+FORMAT, MARK = "ISHNE", b"ISHNE1.0"
+FIXED, MOST_LEADS = 522, 12
+NAMES = dict(enumerate(("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"), start=5))
+SEXES = {1: 0.0, 2: 1.0}
+PACED = range(1, 6)
+MISSING = -(2**15)
+
+
+def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
+    """Read the leads with their names, as far as the header names them.
+
+    Raises:
+        RecordingError: the header is broken, or no samples follow it.
+    """
+    content = files[file]
+    if len(content) <= FIXED:
+        raise RecordingError("header", f"is cut off: received {len(content)} bytes; more than {FIXED} are needed")
+    own, stated = struct.unpack_from("<ii", content, 10)
+    count, fs_hz = _short(content, 156), float(_short(content, 272))
+    if not 1 <= count <= MOST_LEADS:
+        raise RecordingError("leads", f"received {count}; 1 to {MOST_LEADS} are allowed")
+    if not 0 <= own < len(content) - FIXED:
+        raise RecordingError("header", f"announces a block of {own} bytes; {len(content) - FIXED} bytes follow")
+    flat = np.frombuffer(content, "<i2", (len(content) - FIXED - own) // 2, FIXED + own)
+    if len(flat) > MOST_NUMBERS:
+        raise RecordingError("signal", f"holds {len(flat)} samples; {MOST_NUMBERS} at most, ten minutes, are read")
+    by_lead = flat[: len(flat) // count * count].reshape(-1, count).T
+    samples = by_lead.shape[1]
+    notes = []
+    cut = samples < stated and stated != samples * count
+    if cut:
+        notes.append(f"{stated} samples of a lead are announced, {samples} are there: the file may be cut off.")
+    checksum = binascii.crc_hqx(content[10 : FIXED + own], 0xFFFF)
+    told = int.from_bytes(content[8:10], "little")
+    if told and told not in (checksum, (checksum & 0xFF) << 8 | checksum >> 8):
+        notes.append("The checksum of the header does not fit it: the file may be damaged.")
+    channels = []
+    for place, lead in enumerate(by_lead):
+        code, step_nv = _short(content, 158 + 2 * place), _short(content, 206 + 2 * place)
+        values = np.where(lead == MISSING, np.nan, lead.astype(np.float64)) * (step_nv if step_nv > 0 else 1)
+        unit, gain = ("nV", 1 / step_nv) if step_nv > 0 else ("", None)
+        name = NAMES.get(code, f"lead {code} of ISHNE")
+        channels.append(Channel(name, values, fs_hz or None, unit, gain, ("file_incomplete",) if cut else ()))
+    return RawRecording(FORMAT, tuple(channels), _patient(content), tuple(notes))
+
+
+def _short(content: bytes, at: int) -> int:
+    return int.from_bytes(content[at : at + 2], "little", signed=True)
+
+
+def _patient(content: bytes) -> dict[str, float | None]:
+    """Sex, age at the recording, and a pacemaker: that there is none is also what devices write that do not know."""
+    found: dict[str, float | None] = {}
+    if (sex := SEXES.get(_short(content, 128))) is not None:
+        found["sex"] = sex
+    if (age := age_between(_day(content, 132), _day(content, 138))) is not None:
+        found["age"] = age
+    if _short(content, 230) in PACED:
+        found["pacemaker"] = 1.0
+    return found
+
+
+def _day(content: bytes, at: int) -> str:
+    day, month, year = (_short(content, at + 2 * place) for place in range(3))
+    return f"{year:04}{month:02}{day:02}" if min(day, month, year) > 0 else ""
+
+
+def _sniff(content: bytes, name: str) -> bool:
+    return content.startswith(MARK)
+
+
+register(Format(FORMAT, (".ecg", ".ishne"), _sniff, read_ishne))

@@ -1,0 +1,261 @@
+"""A recording among arrays with names, as NPZ, MATLAB and HDF5 files hold them: the signal, and what stands beside it.
+
+The signal is the array called ``signal``, ``ecg``, ``val`` and so on, or the only one of two or more dimensions, or one
+array a lead. Rate, leads, units and facts of the patient stand beside it under the usual names; nothing is guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    MOST_SAMPLES,
+    Channel,
+    MissingField,
+    RawRecording,
+    ReadOptions,
+    shown_text,
+)
+from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
+from leadwise.ecg.formats.patient import read_fact
+from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import ORDERS
+
+SIGNAL_NAMES = (
+    "signal", "signal_mv", "signals", "ecg", "ecgs", "tracings", "p_signal", "val", "data", "x", "rhythm", "waveform",
+    "waveforms", "arr_0",
+)  # fmt: skip
+RATE_NAMES = ("fs_hz", "fs", "sampling_rate", "sampling_frequency", "samplingrate", "sample_rate", "sfreq", "freq")
+LEADS_NAMES = ("leads", "lead_names", "lead_order", "sig_name", "channels", "ch_names", "channel_names")
+UNITS_NAMES = ("units", "unit")
+GAIN_NAMES = ("gain", "adc_gain", "gain_per_mv")
+FACT_NAMES = {
+    "age": "age", "sex": "sex", "gender": "sex", "height_cm": "height_cm", "weight_kg": "weight_kg",
+    "pacemaker": "pacemaker",
+}  # fmt: skip
+BY_RECORDING = frozenset({*RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *FACT_NAMES})
+"""What a file of many recordings may say of each."""
+BESIDE = BY_RECORDING.union(LEADS_NAMES)
+FEWEST_SAMPLES = 100
+"""An axis of fewer numbers is none of time, whether of leads or of recordings."""
+Named = Mapping[str, np.ndarray | str | Sequence[str]]
+
+
+def signal_name(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Which of some arrays is the signal; empty where there is one array a lead.
+
+    Args:
+        shapes: name -> shape of each array of numbers.
+
+    Raises:
+        RecordingError: none can be, or several could be.
+    """
+    called: list[str] = []
+    several = [name for name, shape in shapes.items() if len(shape) > 1 and max(shape) >= FEWEST_SAMPLES]
+    for usual in SIGNAL_NAMES:
+        called = [name for name in several if name.rpartition("/")[2].casefold() == usual]
+        if len(called) == 1:
+            return called[0]
+        if called:
+            break
+    if not called and sum(standard_lead(name.rpartition("/")[2]) is not None for name in shapes) > 1:
+        return ""
+    if len(several) == 1:
+        return several[0]
+    received = ", ".join(f"{shown_text(name)} ({'x'.join(map(str, shapes[name]))})" for name in list(shapes)[:6])
+    why = "several could be the signal" if several else "none holds samples and leads"
+    raise RecordingError("arrays", f"{why}: {received or 'none'}; call one {', '.join(SIGNAL_NAMES[:4])}")
+
+
+def which_record(name: str, shape: tuple[int, ...], record: int | None) -> tuple[int | None, int]:
+    """Of an array of three dimensions the recording that is wanted.
+
+    Returns:
+        Its place on the first axis, ``None`` where the array is one recording; and ``RawRecording.unchosen``.
+
+    Raises:
+        RecordingError: there is no such recording, or the array has other dimensions.
+    """
+    if len(shape) == 2:
+        if record is not None:
+            raise RecordingError("record", f"received {record}; {shown_text(name)} is one recording")
+        return None, 0
+    if len(shape) != 3 or not shape[0]:
+        received = f"received {len(shape)} dimensions ({'x'.join(map(str, shape))})"
+        raise RecordingError("arrays", f"{shown_text(name)}: {received}; recordings, samples and leads are needed")
+    if record is not None and record >= shape[0]:
+        raise RecordingError("record", f"received {record}; {shown_text(name)} holds 0 to {shape[0] - 1}")
+    if record is not None or shape[0] == 1:
+        return record or 0, 0
+    return 0, shape[0]
+
+
+def of_record(name: str, value: Any, record: int | None, total: int | None) -> Any:
+    """What belongs to the recording, of a value for each."""
+    if record is None or name.rpartition("/")[2].casefold() not in BY_RECORDING or not isinstance(value, np.ndarray):
+        return value
+    return value.reshape(-1)[record : record + 1] if value.size == total else value
+
+
+def read_arrays(format_name: str, arrays: Named, hints: ReadOptions, signal: str = "") -> RawRecording:
+    """A recording of arrays that are in memory; other arguments and errors as of ``read_named``.
+
+    Args:
+        signal: which of them is the signal; if it is not said, it is looked for.
+    """
+    held = {name: _without_ones(one) if isinstance(one, np.ndarray) else one for name, one in arrays.items()}
+    shapes = {
+        name: one.shape
+        for name, one in held.items()
+        if isinstance(one, np.ndarray)
+        and one.dtype.kind not in "US"
+        and name.rpartition("/")[2].casefold() not in BESIDE
+    }
+    signal = signal or signal_name(shapes)
+    if not signal:
+        return read_named(format_name, held, hints, signal="")
+    record, unchosen = which_record(signal, shapes[signal], hints.record)
+    if record is not None:
+        total = shapes[signal][0]
+        held = {name: of_record(name, one, record, total) for name, one in held.items()}
+        held[signal] = np.asarray(held[signal])[record]
+    several = [shape for shape in shapes.values() if min(shape, default=0) > 1]
+    notes = [f"Read of {len(shapes)} arrays: {signal[:40]}."] if len(several) > 1 else []
+    return read_named(format_name, held, hints, signal=signal, notes=notes, unchosen=unchosen)
+
+
+def _without_ones(array: np.ndarray) -> np.ndarray:
+    while array.ndim > 2 and 1 in array.shape:
+        array = array.squeeze(axis=array.shape.index(1))
+    return array
+
+
+def read_named(
+    format_name: str,
+    arrays: Named,
+    hints: ReadOptions,
+    *,
+    signal: str,
+    notes: Sequence[str] = (),
+    unchosen: int = 0,
+) -> RawRecording:
+    """A recording of one signal, or of one array a lead.
+
+    Args:
+        format_name: as ``RawRecording.format``.
+        arrays: name -> numbers, a text or texts; of the signal ``(time, lead)`` or ``(lead, time)``.
+        hints: what the caller knows.
+        signal: which of them is the signal, as ``signal_name`` says.
+        notes: what is odd about the file.
+        unchosen: as ``RawRecording.unchosen``.
+
+    Raises:
+        RecordingError: an array is none of numbers, or has another shape than what stands beside it says.
+    """
+    beside = {name.rpartition("/")[2].casefold(): value for name, value in arrays.items() if name != signal}
+    fs_hz, is_told = _number(beside, RATE_NAMES), hints.units is not None or hints.gain is not None
+    gain, asked = None if is_told else _number(beside, GAIN_NAMES), None
+    names, units = _texts(beside, LEADS_NAMES), _texts(beside, UNITS_NAMES)
+    if signal:
+        count = len(hints.leads) if hints.leads is not None else len(names) or None
+        by_lead = _by_lead(signal, arrays[signal], count, hints.order)
+    else:
+        leads = {name.rpartition("/")[2]: value for name, value in arrays.items() if _is_lead(name, value)}
+        by_lead, names = [_floats(name, value).reshape(-1) for name, value in leads.items()], list(leads)
+    if names and len(names) != len(by_lead):
+        raise RecordingError(LEADS_NAMES[0], f"received {len(names)} names for {len(by_lead)} leads")
+    if len(units) not in (0, 1, len(by_lead)):
+        raise RecordingError(UNITS_NAMES[0], f"received {len(units)} units for {len(by_lead)} leads")
+    if gain is not None and not 1e-6 <= gain <= 1e12:
+        raise RecordingError(GAIN_NAMES[0], f"received {gain:g}; 1e-06 to 1e+12 is allowed")
+    if gain is not None and (stated := next(filter(unit_of, units), "")):
+        told = f"The file states {stated.strip()} and a gain of {gain:g} units per mV"
+        asked = MissingField(
+            "units",
+            f"{told}: what are its numbers? Give the gain if they are to be divided by it.",
+            None,
+            tuple(MV_PER_UNIT),
+        )
+        gain, units = None, []
+    of_each = list(units) if len(units) == len(by_lead) else list(units[:1] or [""]) * len(by_lead)
+    # Numbers beyond all measure become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore", invalid="ignore"):
+        channels = tuple(
+            Channel(name, lead / (gain or 1.0), fs_hz, "mV" if gain else unit, gain)
+            for name, lead, unit in zip(names or [""] * len(by_lead), by_lead, of_each, strict=True)
+        )
+    return RawRecording(format_name, channels, _facts(beside), tuple(notes), asked, unchosen=unchosen)
+
+
+def _is_lead(name: str, value: object) -> bool:
+    known = standard_lead(name.rpartition("/")[2]) is not None
+    return known and isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size > FEWEST_SAMPLES
+
+
+def _floats(name: str, value: object) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise RecordingError("arrays", f"{shown_text(name)} holds no numbers; floats or whole numbers are needed")
+    # Numbers beyond float64 become infinite, which the checks of a recording refuse.
+    with np.errstate(over="ignore"):
+        return value.astype(np.float64)
+
+
+def _by_lead(name: str, value: object, count: int | None, order: str | None) -> list[np.ndarray]:
+    """The leads of ``(time, lead)`` or ``(lead, time)``: leads are few and samples many."""
+    values = _floats(name, value)
+    if values.ndim != 2:
+        raise RecordingError("arrays", f"{shown_text(name)} has {values.ndim} dimensions; samples and leads are two")
+    if order is not None and order not in ORDERS:
+        raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
+    if order is None:
+        leads_first = values.shape[0] == count if count in values.shape else values.shape[0] < values.shape[1]
+        order = "lead_time" if leads_first else "time_lead"
+    by_lead = values if order == "lead_time" else values.T
+    if not (1 <= by_lead.shape[0] <= MOST_CHANNELS and 1 <= by_lead.shape[1] <= MOST_SAMPLES):
+        received = f"{by_lead.shape[0]} leads of {by_lead.shape[1]} samples"
+        raise RecordingError("arrays", f"received {received}; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read")
+    return list(by_lead)
+
+
+def _number(beside: Named, names: Sequence[str]) -> float | None:
+    """The one number under the first of some names, if there is any; 0 says nothing."""
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if name is None or not isinstance(value, np.ndarray) or not value.size:
+        return None
+    if value.dtype.kind not in "fiu" or not np.isfinite(value.reshape(-1)[:1]).all() or len(np.unique(value)) > 1:
+        raise RecordingError(name, "needs one number")
+    return float(value.reshape(-1)[0]) or None
+
+
+def _texts(beside: Named, names: Sequence[str]) -> list[str]:
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if value is None or name is None:
+        return []
+    if isinstance(value, str):
+        return [part for part in value.replace(";", ",").split(",") if part.strip()]
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "USO":
+        raise RecordingError(name, "needs texts, one a lead")
+    flat = list(value.reshape(-1)[: MOST_CHANNELS + 1]) if isinstance(value, np.ndarray) else list(value)
+    texts = [one.decode("latin-1") if isinstance(one, bytes) else str(one) for one in flat]
+    if len(texts) > MOST_CHANNELS or any(len(text) > 80 for text in texts):
+        raise RecordingError(name, f"needs at most {MOST_CHANNELS} short texts, one a lead")
+    return texts
+
+
+def _facts(beside: Named) -> dict[str, float | None]:
+    """Facts under the names of a request: numbers, of the sex 0 male and 1 female, or words."""
+    found: dict[str, float | None] = {}
+    for name, fact in FACT_NAMES.items():
+        held = beside.get(name)
+        value: object = held.reshape(-1)[0] if isinstance(held, np.ndarray) and held.size == 1 else held
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        if isinstance(value, str) and value.strip():
+            found[fact] = read_fact(fact, value)
+        elif isinstance(value, int | float | np.number | np.bool_) and not np.isnan(float(value)):
+            found[fact] = float(value) if fact != "sex" or float(value) in (0, 1) else None
+    return found

@@ -1,0 +1,333 @@
+"""The formats of carts, Holters, MATLAB and HDF5: one simulated ECG gives the same samples and facts in all of them."""
+
+import resource
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from device_files import WRITERS
+
+from leadwise.contract import LEADS
+from leadwise.ecg.formats import ReaderError, read_ecg
+from leadwise.ecg.leads import INDEPENDENT_LEADS
+
+EXACT_MV = 3e-6
+"""float32 of some millivolts."""
+FACTS: dict[str, dict[str, float]] = {
+    "scp": {"age": 58, "sex": 1, "height_cm": 165},
+    "philips": {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68},
+    "mortara": {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68},
+    "cardiosoft": {"age": 58, "sex": 1, "height_cm": 165, "weight_kg": 68},
+    "ishne": {"age": 58, "sex": 1},
+    "mfer": {"age": 58, "sex": 1},
+}
+
+
+@pytest.fixture
+def made(ecg: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """``made(kind, one, ...)``: what ``read_ecg`` takes; the recording is of 500 Hz if none is given."""
+
+    def make(kind: str, one: Any = None, **more: Any) -> Any:
+        one = ecg(500) if one is None else one
+        return write(kind, one, *([tmp_path / kind] if kind == "segments" else []), **more)
+
+    return make
+
+
+@pytest.mark.parametrize(("fs_hz", "leads"), [(250, LEADS), (1000, INDEPENDENT_LEADS)])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_samples_are_read_back_at_other_rates_and_of_eight_leads(
+    ecg: Callable[..., Any], made: Callable[..., Any], kind: str, fs_hz: int, leads: tuple[str, ...]
+) -> None:
+    one = ecg(fs_hz, leads=leads)
+    read = read_ecg(made(kind, one))
+    assert (read.questions, read.fs_hz, read.leads) == ((), fs_hz, leads)
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=EXACT_MV)
+    signal = read.recording().record.signal_mv
+    np.testing.assert_allclose(signal[:, 0] + signal[:, 2] - signal[:, 1], 0, atol=1.1e-3)
+
+
+@pytest.mark.parametrize("kind", FACTS)
+def test_facts_are_found_and_nothing_that_tells_who(made: Callable[..., Any], kind: str) -> None:
+    content = made(kind)
+    assert b"Secret" in content
+    read = read_ecg(content)
+    assert read.patient == pytest.approx(FACTS[kind])
+    for private in ("Secret", "Mona", "ID-77", "1962", "2020"):
+        assert private not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "tolerance_mv"),
+    [
+        ("scp", {"huffman": False}, 0),
+        ("scp", {"huffman": False, "differences": 0}, 0),
+        ("scp", {"differences": 1}, 0),
+        ("scp", {"reference": True}, 0),
+        ("scp", {"reference": True, "huffman": False}, 0),
+        ("scp", {"step_nv": 2500}, 1.25e-3),
+        ("scp", {"version": 30, "bimodal": 1}, 0),
+        ("philips", {"version": "1.03"}, 0),
+        ("philips", {"version": "1.04.01", "packed": False}, 0),
+        ("philips", {"packed": False, "encoding": "Plain"}, 0),
+        ("philips", {"pulse": False}, 0),
+        ("philips", {"step_uv": 5.0}, 2.5e-3),
+        ("ishne", {"step_nv": 2500, "own": b""}, 1.25e-3),
+        ("mfer", {"big": True}, 0),
+        ("mfer", {"data_type": 2, "block": 5000}, 0),
+        ("mfer", {"data_type": 7}, 0),
+        ("mortara", {"per_mv": 200}, 2.5e-3),
+        ("cardiosoft", {"step_uv": 4.88}, 2.44e-3),
+        ("hdf5", {"lead_time": True, "compression": "gzip", "shuffle": True}, 0),
+        ("hdf5", {"userblock_size": 512}, 0),
+        ("mat73", {"cells": False}, 0),
+        ("mat5", {"do_compression": True}, 0),
+        ("segments", {"variable": True}, 0),
+    ],
+)
+def test_every_way_in_which_a_format_stores_samples(
+    ecg: Callable[..., Any], made: Callable[..., Any], kind: str, how: dict[str, Any], tolerance_mv: float
+) -> None:
+    one = ecg(500)
+    named = {"leads": LEADS} if how == {"cells": False} else {}
+    read = read_ecg(made(kind, **how), **named)
+    assert (read.fs_hz, read.leads, read.samples) == (500, LEADS, 5000)
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=tolerance_mv + EXACT_MV)
+    assert bool([note for note in read.notes if "pulse of 1 mV" in note]) is (kind == "philips" and "pulse" not in how)
+
+
+def test_own_huffman_tables_of_scp(ecg: Callable[..., Any], made: Callable[..., Any]) -> None:
+    """Section 2 spells the codes of the default table out, each with its bits the wrong way round."""
+
+    def row(prefix: int, total: int, mode: int, value: int, bits: str) -> bytes:
+        return struct.pack("<BBBhI", prefix, total, mode, value, int(bits[::-1], 2))
+
+    default = [row(1, 1, 1, 0, "0")]
+    for size in range(1, 9):
+        default += [
+            row(size + 2, size + 2, 1, sign * size, "1" * size + "0" + mark) for sign, mark in ((1, "0"), (-1, "1"))
+        ]
+    default += [row(10, 18, 1, 0, "1" * 9 + "0"), row(10, 26, 1, 0, "1" * 10)]
+    tables = struct.pack("<HH", 1, len(default)) + b"".join(default)
+    np.testing.assert_allclose(read_ecg(made("scp", tables=tables)).signal_mv, ecg(500).mv, atol=EXACT_MV)
+
+
+def test_a_gap_between_segments_is_missing_and_so_is_what_a_segment_lacks(made: Callable[..., Any]) -> None:
+    read = read_ecg(made("segments", variable=True, gap=50))
+    assert np.isnan(read.signal_mv).all(axis=1).sum() == 50
+    recording = read.recording()
+    assert set(recording.missing.values()) == {50}
+    assert "The file holds 4 segments, which were put together." in read.notes
+
+
+def test_segments_are_found_on_a_disk_and_asked_for_where_they_are_missing(
+    made: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = made("segments", variable=True)
+    for source in (tmp_path / "segments" / "rec.hea", tmp_path / "segments" / "rec"):
+        np.testing.assert_array_equal(read_ecg(source).signal_mv, read_ecg(files).signal_mv)
+    for missing in ("rec_0002.hea", "rec_0002.dat"):
+        with pytest.raises(ReaderError, match="missing"):
+            read_ecg({name: content for name, content in files.items() if name != missing})
+    with pytest.raises(ReaderError, match="header: is the layout of a record"):
+        read_ecg(files["rec_layout.hea"], name="rec_layout.hea")
+
+
+def test_which_of_many_recordings_is_asked_or_named(
+    ecg: Callable[..., Any], made: Callable[..., Any], tmp_path: Path
+) -> None:
+    one = ecg(500)
+    for kind, ending in (("hdf5", ".h5"), ("mat73", ".mat")):
+        file = tmp_path / f"many{ending}"
+        file.write_bytes(made(kind, many=20))
+        asked = read_ecg(file)
+        assert [question.field for question in asked.questions] == ["record"]
+        assert f"many{ending}#0" in asked.questions[0].text
+        with pytest.raises(ReaderError, match="record: The file holds 20 recordings"):
+            asked.recording()
+        for read in (read_ecg(f"{file}#17"), read_ecg(file.read_bytes(), name=file.name, record=17)):
+            assert (read.questions, read.file) == ((), f"many{ending}#17")
+            np.testing.assert_allclose(read.signal_mv, one.mv + 0.017, atol=EXACT_MV)
+    read = read_ecg(f"{tmp_path}/many.h5#17")
+    assert read.patient == {"age": 75, "sex": 1}
+    with pytest.raises(ReaderError, match="record: received 20; 'signal' holds 0 to 19"):
+        read_ecg(f"{tmp_path}/many.h5#20")
+    (tmp_path / "one.scp").write_bytes(made("scp"))
+    with pytest.raises(ReaderError, match="record: received 1; a file of this format holds one recording"):
+        read_ecg(f"{tmp_path}/one.scp#1")
+
+
+def test_what_an_hdf5_file_does_not_say_is_asked(ecg: Callable[..., Any]) -> None:
+    import io
+
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["tracings"] = ecg(400).microvolts / 100
+        file["exam_id"] = 7
+    read = read_ecg(stream.getvalue())
+    assert {question.field for question in read.questions} == {"fs_hz", "units", "leads"}
+    answered = read_ecg(stream.getvalue(), fs_hz=400, gain=10, leads=LEADS)
+    np.testing.assert_allclose(answered.signal_mv, ecg(400).mv, atol=EXACT_MV)
+
+
+def test_two_data_sets_that_could_be_the_signal_are_not_chosen_between(ecg: Callable[..., Any]) -> None:
+    import io
+
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["a/ecg"] = file["b/ecg"] = ecg(500).mv
+    with pytest.raises(ReaderError, match=r"arrays: several could be the signal: 'a/ecg' .5000x12., 'b/ecg'"):
+        read_ecg(stream.getvalue())
+
+
+def lying_hdf5(**more: Any) -> bytes:
+    """A data set of which nothing is stored."""
+    import io
+
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.create_dataset("signal", dtype="f8", **more)
+    return stream.getvalue()
+
+
+def linked_hdf5(folder: Path) -> bytes:
+    """A file that would have others opened: by a link, and by samples that lie elsewhere."""
+    import io
+
+    import h5py
+
+    (folder / "secret").write_bytes(np.zeros((1000, 12)).tobytes())
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["signal"] = h5py.ExternalLink(str(folder / "secret.h5"), "/signal")
+        file.create_dataset("ecg", (1000, 12), dtype="f8", external=[(str(folder / "secret"), 0, 96_000)])
+    return stream.getvalue()
+
+
+def bomb(factor: int) -> bytes:
+    """Philips: an LZW code that repeats itself as long as it may, for a lead that is announced as very long."""
+    import base64
+
+    codes = [0, *range(256, 1022), *[1021] * factor]
+    bits = "".join(f"{code:010b}" for code in codes)
+    bits += "0" * (-len(bits) % 8)
+    packed = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    chunk = struct.pack("<IHh", len(packed), 0, 0) + packed
+    waves = base64.b64encode(chunk * 12).decode()
+    return (
+        "<restingecgdata><documentinfo><documentversion>1.04</documentversion></documentinfo><parsedwaveforms "
+        'compressmethod="XLI" compressflag="True" dataencoding="Base64" samplespersecond="500" resolution="5" '
+        f'durationperchannel="10000" numberofleads="12" leadlabels="{" ".join(LEADS)}">{waves}</parsedwaveforms>'
+        "</restingecgdata>"
+    ).encode()
+
+
+def changed(content: bytes, at: int, layout: str, *numbers: int) -> bytes:
+    return content[:at] + struct.pack(layout, *numbers) + content[at + struct.calcsize(layout) :]
+
+
+LIES: dict[str, tuple[Callable[[Callable[..., Any], Path], Any], str]] = {
+    "scp, size": (lambda made, _: changed(made("scp"), 2, "<I", 2**31), "size: received"),
+    "scp, section": (lambda made, _: changed(made("scp"), 6 + 16 + 60 + 2, "<I", 2**30), "section 6: lies outside"),
+    "scp, samples": (
+        lambda made, _: made("scp").replace(struct.pack("<II", 1, 5000), struct.pack("<II", 1, 2**31)),
+        "section 3: received samples 1 to 2147483648",
+    ),
+    "scp, all samples": (
+        lambda made, _: made("scp").replace(struct.pack("<II", 1, 5000), struct.pack("<II", 1, 500_000)),
+        "section 3: announces 6000000 samples",
+    ),
+    "scp, table": (
+        lambda made, _: made("scp", tables=struct.pack("<HHBBBhI", 1, 1, 31, 31, 1, 0, 0)),
+        "section 2: holds a code of 31 bits",
+    ),
+    "scp, switches": (
+        lambda made, _: made("scp", tables=struct.pack("<HHBBBhI", 1, 1, 1, 1, 0, 1, 0)),
+        "section 6: cannot be unpacked",
+    ),
+    "scp, bimodal": (lambda made, _: made("scp", bimodal=1), "section 6: is packed at two rates"),
+    "philips, duration": (
+        lambda made, _: made("philips").replace(b'durationperchannel="10400"', b'durationperchannel="1e12"'),
+        "durationperchannel: received 5e[+]11 samples",
+    ),
+    "philips, leads": (
+        lambda made, _: made("philips").replace(b'numberofleads="12"', b'numberofleads="1e9"'),
+        "number of leads: received 1e[+]09; 1 to 16",
+    ),
+    "philips, bomb": (lambda made, _: bomb(200_000), "XLI: unpacks to more than 1200000 samples"),
+    "ishne, block": (lambda made, _: changed(made("ishne"), 10, "<i", 2**30), "header: announces a block"),
+    "ishne, leads": (lambda made, _: changed(made("ishne"), 156, "<h", 9999), "leads: received 9999"),
+    "mfer, length": (
+        lambda made, _: made("mfer").replace(b"\x1e\x84" + struct.pack(">I", 120_000), b"\x1e\x84\x7f\xff\xff\xff"),
+        "MFER: is cut off in the definition 0x1e",
+    ),
+    "mfer, block": (
+        lambda made, _: made("mfer").replace(b"\x04\x04\x64\0\0\0", b"\x04\x04\xff\xff\xff\x7f"), "MWF_WAV: is cut off"
+    ),
+    "mfer, channels": (
+        lambda made, _: made("mfer").replace(b"\x05\x04\x0c\0\0\0", b"\x05\x04\xff\xff\xff\x7f"), "MWF_CHN: received"
+    ),
+    "mfer, nesting": (
+        lambda made, _: b"@\x20MFR ".ljust(34) + b"".join(
+            b"\x67\x83" + size.to_bytes(3, "big") for size in range(5 * 2999, -1, -5)
+        ), "MFER: has definitions within definitions, more than 8 deep",
+    ),
+    "hdf5, shape": (lambda made, _: lying_hdf5(shape=(2**40, 12)), "HDF5: 'signal' announces"),
+    "hdf5, nothing stored": (lambda made, _: lying_hdf5(shape=(10**6, 12)), "0 bytes are stored"),
+    "hdf5, chunk": (
+        lambda made, _: lying_hdf5(shape=(3, 5000, 12), chunks=(3, 5000, 12), maxshape=(None, None, 12)),
+        "0 bytes are stored",
+    ),
+    "hdf5, other files": (lambda made, folder: linked_hdf5(folder), "arrays: none holds samples and leads: none"),
+    "segments, samples": (
+        lambda made, _: changed_header(made("segments"), b" 1666\n", b" 99999999999\n"), "segments: hold .* samples"
+    ),
+    "segments, themselves": (
+        lambda made, _: {"rec.hea": b"rec/2 12 500 5000\nrec 2500\nrec 2500\n"}, "is of several segments itself"
+    ),
+    "segments, outside": (
+        lambda made, _: changed_header(made("segments"), b"rec_0001", b"../rec_1"), "segments: 3 are announced, 2 are"
+    ),
+}  # fmt: skip
+
+
+def changed_header(files: dict[str, bytes], old: bytes, new: bytes) -> dict[str, bytes]:
+    assert old in files["rec.hea"]
+    return files | {"rec.hea": files["rec.hea"].replace(old, new)}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_header_that_lies_is_refused_in_little_memory(made: Callable[..., Any], tmp_path: Path, lie: str) -> None:
+    write, message = LIES[lie]
+    content = write(made, tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ReaderError, match=message) as refused:
+        read_ecg(content)
+    assert refused.value.field != "reader"
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 200
+
+
+def test_a_missing_extra_is_named(made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    content = made("hdf5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ReaderError, match=r"format: needs leadwise\[formats\]: pip install 'leadwise\[formats\]'"):
+        read_ecg(content)
+
+
+def test_damaged_samples_of_scp_are_noticed(made: Callable[..., Any]) -> None:
+    content = bytearray(made("scp", huffman=False, differences=0))
+    content[-2000] ^= 1
+    read = read_ecg(bytes(content))
+    assert "checksum_mismatch" in read.noticed
+    assert any("checksum" in note for note in read.notes)
