@@ -13,7 +13,7 @@ from leadwise.registry.package import served_signature
 from leadwise.serving import values as limits
 from leadwise.serving.api import respond
 from leadwise.serving.envelope import PARAMETERS
-from leadwise.serving.request import FIELDS
+from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import Scorer
 from leadwise.serving.values import RequestCode
 
@@ -61,7 +61,7 @@ def test_every_envelope_of_the_page_is_answered(scorer: Scorer) -> None:
 def test_the_page_names_every_field_parameter_code_and_flag() -> None:
     in_python = {parameter.name for parameter in served_signature().params}
     assert in_python > {*PARAMETERS}
-    assert first_column("A request") == {*FIELDS, *in_python}
+    assert first_column("A request") == {*request_fields(), *in_python}
     assert first_column("Errors") == {*get_args(RecordingCode), *get_args(RequestCode), "internal"}
     assert all(f"`{flag}`" in PAGE for flag in FLAGS)
 

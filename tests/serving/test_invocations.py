@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.features import asked_names
 from leadwise.serving.api import answer_in_scoring_server, respond
-from leadwise.serving.request import FACTS
 from leadwise.serving.scorer import Scorer
 
 Signal = list[list[float]]
@@ -174,7 +174,7 @@ hostile_rows = st.fixed_dictionaries(
         "leads": st.sampled_from([list(LEADS), list(LEADS[:8])]) | json_values,
         "fs_hz": st.sampled_from([50, 100, 199.99, 500]) | json_values,
         "units": st.sampled_from(["mV", "uV"]) | json_values,
-        **{name: st.integers(0, 1) | st.integers(0, 300) | json_values for name in FACTS},
+        **{name: st.integers(0, 1) | st.integers(0, 300) | json_values for name in asked_names()},
     },
 )
 hostile_params = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
-from leadwise.serving.request import FACTS
+from leadwise.features import asked_features
 
 Facts = Mapping[str, float | None]
 
@@ -59,7 +59,7 @@ class ShownRecording:
 
 def facts_row(facts: Facts) -> dict[str, Any]:
     """The facts that are known, as fields of a request row."""
-    return {name: value for name in FACTS if (value := facts.get(name)) is not None}
+    return {one.name: value for one in asked_features() if (value := facts.get(one.name)) is not None}
 
 
 def case_of_example(example: Example) -> ShownRecording:

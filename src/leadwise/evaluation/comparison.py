@@ -22,6 +22,7 @@ from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
 from leadwise.evaluation.bootstrap import Interval, bootstrap_intervals, bootstrap_replicates, patient_weights
 from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError, finite
 from leadwise.evaluation.metrics import Estimate, auroc, binary_accuracy, f1
+from leadwise.features import FEATURES
 from leadwise.models.spec import MODELS
 
 COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
@@ -179,7 +180,7 @@ def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dic
     return found
 
 
-STADIUM_COLUMNS = ("infarction_stadium1", "infarction_stadium2")
+STADIUM_COLUMNS = tuple(one.name for one in FEATURES.values() if one.leaks)
 FINDING = "MI"
 
 

@@ -26,7 +26,7 @@ from leadwise.contract import (
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
-from leadwise.serving.request import FIELDS
+from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ EXAMPLE_SEED = 2
 SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
+    "features.py",
     "calibration.py",
     "memory.py",
     "policies.py",
@@ -313,7 +314,7 @@ def served_signature() -> "ModelSignature":
         "error": Object([Property(name, kind) for name, kind in error.items()]),
     }
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in request_fields()]),
         outputs=Schema(
             [
                 ColSpec(AnyType(), "id", required=False),

@@ -22,6 +22,7 @@ from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_na
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 from leadwise.evaluation.thresholds import RECORD
+from leadwise.features import FEATURES, feature_names
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
 from leadwise.reports.curve_figures import (
     confusion_figure,
@@ -277,10 +278,7 @@ def _policy_value(evaluation: "Evaluation", policy: str, measure: str, label: st
     return estimate(evaluation.policies.get(name), interval.bounds() if interval else None, digits)
 
 
-FEATURES = {
-    "clinical": "age, sex, height, weight, body-mass index, body-surface area and pacemaker",
-    "original": "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only",
-}
+ORIGINAL = "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only"
 
 LIMITS = (
     "The five classes hold no rhythm, no electrolyte disorder, no QT prolongation and no pulmonary embolism. "
@@ -311,6 +309,12 @@ def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None 
         write_page(_page(evaluation, beside, run_id), beside / REPORT_FILE)
 
 
+def _features(feature_set: str) -> str:
+    """What the networks saw of the patient, in words."""
+    *labels, last = (FEATURES[name].label.lower() for name in feature_names("clinical"))
+    return ORIGINAL if feature_set == "original" else f"{', '.join(labels)} and {last}"
+
+
 def _page(evaluation: "Evaluation", folder: Path, run_id: str | None) -> Page:
     figures = folder / FIGURES_FOLDER
     sections = [
@@ -330,7 +334,7 @@ def _page(evaluation: "Evaluation", folder: Path, run_id: str | None) -> Page:
         subtitle=(
             f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and thresholds "
             f"were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
-            f"{FEATURES[training['feature_set']]}. {training['count_params']:,} parameters."
+            f"{_features(training['feature_set'])}. {training['count_params']:,} parameters."
         ),
         simulated=bool(manifest["simulated"]),
         tiles=_tiles(evaluation),

@@ -7,7 +7,7 @@ import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES, SUPERCLASSES, ECGRecord, LeadwiseError
 from leadwise.datasets.synthetic.pathology import STAGES, application_order, apply_statement, pace
-from leadwise.datasets.synthetic.population import CODES_OF, STATEMENTS
+from leadwise.datasets.synthetic.population import CODES_OF, STATEMENTS, superclasses_of
 from leadwise.datasets.synthetic.waveform import (
     LEAD_FIELD,
     Heart,
@@ -20,6 +20,7 @@ from leadwise.datasets.synthetic.waveform import (
     twelve_leads,
     wave,
 )
+from leadwise.features import simulated
 
 SECONDS = RECORD_SAMPLES / FS_HZ
 _LEAD_IN_S = 2.5
@@ -325,13 +326,9 @@ def simulate_record(
     body = draw_body(rng, age=age, sex=sex, weight_kg=weight)
     stage = STAGES[int(rng.choice([0, 0, 1, 3]))]
     recording = simulate(body, codes, rng, rhythm=rhythm, rate_bpm=rate_bpm, stage=stage, noise=noise, strength=1.0)
-    patient = {
-        "age": age,
-        "sex": float(sex),
-        "height_cm": height,
-        "weight_kg": weight,
-        "pacemaker": float(rhythm == "PACE"),
-    }
+    patient: dict[str, float | None] = {"age": age, "sex": float(sex), "height_cm": height, "weight_kg": weight}
+    patient |= {"pacemaker": float(rhythm == "PACE")}
+    patient |= simulated(patient, superclasses_of(codes), rng)
     return ECGRecord((recording.units / 1000).astype(np.float32), FS_HZ, patient, f"simulated-{'-'.join(names)}-{seed}")
 
 
