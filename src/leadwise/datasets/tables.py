@@ -309,16 +309,16 @@ def clean(tables: Tables) -> Cleaned:
     )
 
 
-def impossible(numbers: pd.DataFrame, one: Feature) -> pd.Series:
-    """Where one of ``further_features`` is known and no patient can have it."""
-    return numbers[one.name].notna() & ~numbers[one.name].map(one.holds)
+def impossible(values: pd.Series, one: Feature) -> pd.Series:
+    """Where a number is known and no patient can have it."""
+    return pd.Series([not (np.isnan(value) or one.holds(value)) for value in values], index=values.index, dtype=bool)
 
 
 def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd.Series]]:
     """Features that are numbers, without impossible values, and which rows were repaired."""
     age, height, weight = numbers["age"], numbers["height"], numbers["weight"]
     hidden = age == AGE_OVER_89
-    impossible_age = (age.notna() & ~age.map(FEATURES["age"].holds)) & ~hidden
+    impossible_age = impossible(age, FEATURES["age"]) & ~hidden
     age = age.mask(hidden, 90.0).mask(impossible_age)
     adult = age >= ADULT_AGE
     impossible_height = (height < HEIGHT_CM[0]) | (height > HEIGHT_CM[1])
@@ -336,8 +336,9 @@ def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd
     height, weight = height.mask(impossible_height | adult_height), weight.mask(impossible_weight | adult_weight)
     facts = {"age": age, "height_cm": height, "weight_kg": weight}
     for one in further_features():
-        repairs[f"{one.name}_impossible_to_missing"] = impossible(numbers, one)
-        facts[one.name] = numbers[one.name].mask(impossible(numbers, one))
+        wrong = impossible(numbers[one.name], one)
+        repairs[f"{one.name}_impossible_to_missing"] = wrong
+        facts[one.name] = numbers[one.name].mask(wrong)
     return facts, repairs
 
 

@@ -137,8 +137,8 @@ def _not_numbers(text: pd.DataFrame, numbers: pd.DataFrame) -> pd.Series:
 def _impossible_facts(frame: pd.DataFrame) -> pd.Series:
     found = pd.Series([None] * len(frame), index=frame.index, dtype=object)
     for one in further_features():
-        wrong = impossible(frame, one)
-        found[wrong] = f"{one.name}: " + frame.loc[wrong, one.name].map("{:g}".format) + f", not {one.allowed}"
+        wrong = frame.loc[impossible(frame[one.name], one), one.name]
+        found[wrong.index] = [f"{one.name}: {value:g}, not {one.allowed}" for value in wrong]
     return found
 
 
