@@ -24,7 +24,7 @@ from leadwise.features import FEATURES, NO_YES, YES_NO_WORDS, Feature, feature_n
 from leadwise.serving.batch_source import entries
 from leadwise.serving.request import PayloadError, parse_row
 
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 
 Patient = dict[str, float | None]
 

@@ -16,7 +16,7 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.formats.patient import checked_facts
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 from leadwise.ecg.record import ORDERS
@@ -191,7 +191,7 @@ def _facts(file: str, beside: Mapping[str, np.ndarray]) -> tuple[dict[str, float
             continue
         value = array.reshape(-1)[0]
         if array.dtype.kind in "US":
-            found[name] = read_fact(name, value.decode("latin-1") if isinstance(value, bytes) else str(value))
+            found[name] = one.parse(value.decode("latin-1") if isinstance(value, bytes) else str(value))
         elif array.dtype.kind in "fiub":
             number = float(value)
             if np.isnan(number):

@@ -80,7 +80,7 @@ def facts_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, float], list[s
     for name, text in pairs:
         fact, unit = _fact_and_unit(name)
         if fact is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
-            found[fact] = read_fact(fact, text, unit)
+            found[fact] = FEATURES[fact].parse(text, unit)
     return checked_facts(found)
 
 
@@ -94,17 +94,6 @@ def _fact_and_unit(name: str) -> tuple[str | None, str]:
     shorter, _, unit = words.rpartition(" ")
     one = names.get(shorter)
     return (one.name, unit) if one is not None and unit in one.units else (None, "")
-
-
-def read_fact(fact: str, text: str, unit: str = "") -> float | None:
-    """A fact by its name in a request; ``None`` where the text is not understood.
-
-    Args:
-        fact: name of a feature.
-        text: as the file gives it; a unit in it counts more than
-        unit: that the file gives elsewhere, such as in the name.
-    """
-    return FEATURES[fact].parse(text, unit)
 
 
 def checked_facts(found: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
