@@ -4,17 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.datasets.metadata import FEATURES, NUMBERS, MetadataError, MetadataTransformer
+from leadwise.datasets.metadata import FEATURE_SETS, MetadataError, MetadataTransformer
+from leadwise.features import asked_names
 
 RNG = np.random.default_rng(3)
-PATIENTS = pd.DataFrame({name: RNG.uniform(0.5, 190, 60) for name in NUMBERS})
+PATIENTS = pd.DataFrame({name: RNG.uniform(0.5, 190, 60) for name in asked_names()})
 
 values = st.none() | st.just(float("nan")) | st.integers(-5, 300) | st.floats(0.01, 400) | st.floats(-10, -0.01)
 
 
-@given(patients=st.lists(st.dictionaries(st.sampled_from([*NUMBERS, "shoe_size"]), values), max_size=3))
+@given(patients=st.lists(st.dictionaries(st.sampled_from([*asked_names(), "shoe_size"]), values), max_size=3))
 def test_a_few_patients_are_transformed_as_a_table_of_their_rows(patients: list[dict[str, float | None]]) -> None:
-    for feature_set in FEATURES:
+    for feature_set in FEATURE_SETS:
         stages = {"infarction_stadium1": ["Stadium I"] * 60, "infarction_stadium2": ["unknown"] * 60}
         transformer = MetadataTransformer.fit(PATIENTS.assign(**stages), feature_set)
         of_table = transformer.transform(pd.DataFrame(patients))

@@ -65,7 +65,7 @@ class Cleaned:
     """The rows of the tables as the store holds them.
 
     Attributes:
-        records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``; of ``strat_fold`` 1 to 8 are trained on, 9
+        records: columns ``record_columns()``, ascending by ``ecg_id``; of ``strat_fold`` 1 to 8 are trained on, 9
             selects and 10 tests, so that a dataset with other folds says which of its own are which.
         repairs: one bool column per kind of repair, the same rows.
     """

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.contract import FACT_RANGES
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.formats.patient import age_between, age_of, date_of, facts_of, height_cm_of, weight_kg_of
+from leadwise.ecg.formats.patient import age_between, date_of, facts_of
+from leadwise.features import FEATURES
 
 Make = Callable[..., Any]
 
@@ -22,7 +22,7 @@ Make = Callable[..., Any]
      ("60,5", 60.5), ("old", None), ("", None), ("63 bananas", None), ("-5", None), ("1e9", None)],
 )  # fmt: skip
 def test_ages(text: str, years: float | None) -> None:
-    assert age_of(text) == (None if years is None else pytest.approx(years, abs=1e-3))
+    assert FEATURES["age"].parse(text) == (None if years is None else pytest.approx(years, abs=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_ages(text: str, years: float | None) -> None:
     ],
 )
 def test_heights(text: str, cm: float | None) -> None:
-    assert height_cm_of(text) == (None if cm is None else pytest.approx(cm))
+    assert FEATURES["height_cm"].parse(text) == (None if cm is None else pytest.approx(cm))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_heights(text: str, cm: float | None) -> None:
     [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", 69.85), ("9 bags", None)],
 )
 def test_weights(text: str, kg: float | None) -> None:
-    assert weight_kg_of(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
+    assert FEATURES["weight_kg"].parse(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,7 @@ def test_the_age_counts_birthdays(born: datetime.date, then: datetime.date) -> N
 def test_any_text_gives_facts_in_range_or_none(pairs: list[tuple[str, str]]) -> None:
     facts, _ = facts_of(pairs)
     for name, value in facts.items():
-        low, high, _ = FACT_RANGES.get(name, (0, 1, ""))
-        assert low <= value <= high
+        assert FEATURES[name].holds(value)
 
 
 def test_names_of_facts_and_words_for_unknown() -> None:

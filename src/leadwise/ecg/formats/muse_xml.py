@@ -24,7 +24,7 @@ from leadwise.ecg.formats.patient import (
     age_between,
     age_of,
     checked_facts,
-    read_fact,
+    facts_of,
     sex_of,
 )
 from leadwise.ecg.formats.registry import Format, register
@@ -204,14 +204,16 @@ def _patient(root: "Element") -> tuple[dict[str, float], list[str]]:
     gender = text_of(patient, "Gender")
     if gender and gender.casefold() not in ("unknown", "other", "u"):
         found["sex"] = sex_of(gender)
-    for fact, spellings in (
-        ("height_cm", {"HeightCM": "cm", "HeightIN": "in"}),
-        ("weight_kg", {"WeightKG": "kg", "WeightLBS": "lb"}),
-    ):
-        for name, unit in spellings.items():
-            if (text := text_of(patient, name)) and fact not in found:
-                found[fact] = read_fact(fact, text, unit)
-    return checked_facts(found)
+    # The last one counts.
+    names = {
+        "HeightIN": "height (in)",
+        "HeightCM": "height (cm)",
+        "WeightLBS": "weight (lb)",
+        "WeightKG": "weight (kg)",
+    }
+    sizes, size_notes = facts_of((name, text_of(patient, element)) for element, name in names.items())
+    facts, notes = checked_facts(found)
+    return facts | sizes, [*notes, *size_notes]
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -16,18 +16,17 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import read_fact
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import ORDERS
+from leadwise.features import asked_features
 
 NPY, NPZ = "NPY", "NPZ"
 SIGNAL_NAMES = ("signal", "signal_mv", "ecg", "p_signal", "signals", "data", "x", "arr_0")
 RATE_NAMES = ("fs_hz", "fs", "sampling_rate", "sampling_frequency", "sample_rate", "sfreq")
 LEADS_NAMES = ("leads", "lead_names", "sig_name", "channels", "ch_names", "channel_names")
 UNITS_NAMES = ("units", "unit")
-FACT_NAMES = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 LARGEST_NPY_HEADER = 10_000
 
 
@@ -182,20 +181,20 @@ def _labelled(
 
 
 def _facts(beside: Mapping[str, np.ndarray]) -> dict[str, float | None]:
-    """Facts under the names of a request: ``age``, ``sex`` (0 male, 1 female, or a word), ``height_cm``, and so on."""
+    """Facts under the names of a request, as numbers or in words."""
     found: dict[str, float | None] = {}
-    for name in FACT_NAMES:
-        array = beside.get(name)
+    for one in asked_features():
+        name, array = one.name, beside.get(one.name)
         if array is None or array.size != 1:
             continue
         value = array.reshape(-1)[0]
         if array.dtype.kind in "US":
-            found[name] = read_fact(name, value.decode("latin-1") if isinstance(value, bytes) else str(value))
+            found[name] = one.parse(value.decode("latin-1") if isinstance(value, bytes) else str(value))
         elif array.dtype.kind in "fiub":
             number = float(value)
             if np.isnan(number):
                 continue
-            found[name] = number if name != "sex" or number in (0, 1) else None
+            found[name] = number if not one.choices or one.holds(number) else None
     return found
 
 
