@@ -102,6 +102,9 @@ def validation_page() -> str:
         " [signal quality](signal-quality.md)). The run's metrics `ingest/<suite>/<check>` count the rows that do not"
         " fit, so that two ingestions can be compared.",
         "",
+        "The last two suites check other hospitals' recordings before a model is scored on them: see"
+        " [external data](external-data.md).",
+        "",
     ]
     release = "1.0.3"
     values = suite_values(release, RELEASES[release], Parameters().ingest.max_unreadable_share)

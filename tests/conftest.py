@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from leadwise.datasets.synthetic import write_simulated_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PTBXL = REPOSITORY.parent / "shared" / "ptbxl"
+EXTERNAL = REPOSITORY.parent / "shared" / "external"
 PATIENTS = 300
 SEED = 20
 POSTGRESQL_USER = "postgres"
@@ -109,6 +111,31 @@ def whole_ptbxl(shared_folder: Path) -> Path:
         subprocess.run([sys.executable, str(unpack), str(folder)], check=True, stdout=subprocess.DEVNULL)
 
     return made_once(shared_folder / "ptbxl-whole", make)
+
+
+def unpacked(archive: str, folder: Path) -> Path:
+    """The one folder of an archive of another hospital's recordings; without it the test is skipped."""
+    file = EXTERNAL / archive
+    if not file.is_file():
+        pytest.skip(f"other hospitals' recordings are not beside the repository ({file} does not exist)")
+
+    def make(folder: Path) -> None:
+        with folder_written_atomically(folder) as beside, tarfile.open(file) as packed:
+            packed.extractall(beside, filter="data")
+
+    return next(made_once(folder, make).iterdir())
+
+
+@pytest.fixture(scope="session")
+def ludb_tree(shared_folder: Path) -> Path:
+    """The 200 recordings of LUDB 1.0.1. Read only; skips where they are absent."""
+    return unpacked("ludb-1.0.1.tar.xz", shared_folder / "ludb")
+
+
+@pytest.fixture(scope="session")
+def challenge_tree(shared_folder: Path) -> Path:
+    """119 recordings of the PhysioNet Challenge 2021. Read only; skips where they are absent."""
+    return unpacked("challenge2021.tar.xz", shared_folder / "challenge2021")
 
 
 @pytest.fixture(scope="session")

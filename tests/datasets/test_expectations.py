@@ -74,6 +74,29 @@ GOOD: Mapping[str, Mapping[str, object]] = {
         "limb_leads_uv": 50.0,
         "augmented_leads_uv": 50.0,
     },
+    "cohort": {
+        "record_id": [f"r{number}" for number in range(ROWS)],
+        "path": [f"a/{number}" for number in range(ROWS)],
+        **dict.fromkeys(["absent_file", "unknown_codes", "fact_problems"]),
+        "labels_known": 1,
+        "norm_and_other": 0,
+        "age": [0.0, 120.0] * 5,
+        "sex": [0.0, 1.0] * 5,
+        "age_is_known": 0.5,
+        "patient_id": "p",
+        "splits_of_patient": 1,
+    },
+    "cohort_signals": {
+        "status": "read",
+        **dict.fromkeys(["other_rate", "scaled_leads", "flat_leads", "clipped_leads"]),
+        **dict.fromkeys(["limb_reversal", "chest_reversal", "same_as"]),
+        "seconds": [10.0, 60.0] * 5,
+        "largest_mv": [0.2, 10.0, 5, 5, 5, 5, 5, 5, 5, 5],
+        "filled_samples": 0,
+        "baseline_mv": 5.0,
+        "limb_leads_uv": 50.0,
+        "augmented_leads_uv": 50.0,
+    },
 }
 """Frames at the limit of every check."""
 
@@ -113,6 +136,27 @@ BAD: Mapping[str, Mapping[str, tuple[object, object]]] = {
         "limb_leads_uv": (50.1, 900),
         "augmented_leads_uv": (50.1, 900),
     },
+    "cohort": {
+        "absent_file": ("a/3 does not exist", "a/4 does not exist"),
+        "unknown_codes": ("251238007", "6180003"),
+        "norm_and_other": (1, 1),
+        "patient_id": (None, None),
+        "splits_of_patient": (2, 2),
+    },
+    "cohort_signals": {
+        "status": ("leads: missing V1", "signal: is a flat line in every lead"),
+        "other_rate": ("250 Hz, not 500", "100 Hz, not 500"),
+        "seconds": (9.9, 60.1),
+        "scaled_leads": ("all 12 leads span 1 mV", "all 12 leads span 2 mV"),
+        "filled_samples": (1, 2),
+        "clipped_leads": ("V2", "V3"),
+        "baseline_mv": (5.1, 9),
+        "limb_leads_uv": (50.1, 900),
+        "augmented_leads_uv": (50.1, 900),
+        "limb_reversal": ("LA-RA", "LA-LL"),
+        "chest_reversal": ("V1-V2", "V1-V3"),
+        "same_as": ("2", "2"),
+    },
 }
 """What rows 3 and 4 hold instead, one beyond each limit."""
 
@@ -138,6 +182,19 @@ WHOLE: Mapping[str, Mapping[str, object]] = {
     },
     "folds": {f"{name}_records": [0, *[1] * 9] for name in SUPERCLASSES},
     "signals": {"largest_mv": [5.1, 5.1, 5.1, 0.19, 10.1, *[5.1] * 5]},
+    "cohort": {
+        "record_id": [None, *["3"] * 9],
+        "path": ["a/3"] * ROWS,
+        "labels_known": [0] * 6 + [1] * 4,
+        "age": [-1.0, 121.0, *[50.0] * 8],
+        "sex": [2.0, -1.0, *[0.0] * 8],
+        "fact_problems": ["age is what?"] * 3 + [None] * 7,
+        "age_is_known": 0.49,
+    },
+    "cohort_signals": {
+        "largest_mv": [5.1, 5.1, 5.1, 0.19, 10.1, *[5.1] * 5],
+        "flat_leads": ["V5"] * 3 + [None] * 7,
+    },
 }
 """Columns that are wrong as a whole."""
 

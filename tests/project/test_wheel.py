@@ -16,6 +16,7 @@ from free_port import free_port
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS
+from leadwise.datasets.checks.expectations import SUITES
 from leadwise.datasets.synthetic import simulate_record
 
 ABSENT = ("tensorflow", "keras", "great-expectations", "optuna", "dvc", "streamlit", "mlflow", "scikit-learn")
@@ -91,7 +92,7 @@ def test_the_files_beside_the_code_are_read_from_it(unpacked: Path) -> None:
     shown = subprocess.run(command, env=environment, cwd=unpacked, capture_output=True, text=True, check=True).stdout
     *suites, where = shown.splitlines()
     assert Path(where).is_relative_to(unpacked)
-    assert len(suites) == 6
+    assert len(suites) == len(SUITES)
     assert all(int(line.split()[1]) > 0 for line in suites)
 
 

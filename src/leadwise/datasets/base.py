@@ -1,9 +1,11 @@
-"""The datasets that can be ingested. Each says once what it is; whoever needs one, or all of them, asks here.
+"""The datasets. Each says once what it is; whoever needs one, or all of them, asks here.
 
-A new dataset is a subclass of ``Dataset`` in a file of its own, and a call of ``register``: see ``ptbxl``.
+Every dataset is a ``Cohort``: a table of recordings with labels, on which models can be scored. Those that can also be
+ingested and trained on are a ``Dataset``. A new one is a subclass of either in a file of its own, and a call of
+``register``: see ``external.ludb`` and ``ptbxl``.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,10 +13,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pandas as pd
+from pydantic import Field
 
-from leadwise.contract import LeadwiseError, StoredRate
+from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
+from leadwise.datasets.cohort import FACTS, Cohort, CohortOptions, cohort_table
+from leadwise.datasets.store import SPLIT_FOLDS
 
-MEMBERS = ("leadwise.datasets.ptbxl", "leadwise.datasets.synthetic.dataset")
+MEMBERS = (
+    "leadwise.datasets.ptbxl",
+    "leadwise.datasets.synthetic.dataset",
+    "leadwise.datasets.external.ludb",
+    "leadwise.datasets.external.challenge2021",
+    "leadwise.datasets.external.sph",
+    "leadwise.datasets.external.table",
+)
 """Modules that register a dataset, imported when the first is asked for."""
 
 
@@ -77,15 +89,16 @@ class Cleaned:
 T = TypeVar("T", bound=DatasetTables)
 
 
-class Dataset(ABC, Generic[T]):
-    """A dataset of 12-lead ECGs of 10 s in WFDB records.
+class DatasetOptions(CohortOptions):
+    """What can be chosen about a dataset that can be trained on. Its labels are its own: strict and wide are one."""
+
+    rate: StoredRate = Field(default=100, description="Sampling rate in Hz of the recordings that are read.")
+
+
+class Dataset(Cohort, Generic[T]):
+    """A dataset of 12-lead ECGs of 10 s in WFDB records that can be ingested and trained on.
 
     Attributes:
-        name: how it is called in commands and in a manifest.
-        title: how it is called in sentences.
-        citation: what to cite.
-        licence: under which it is published.
-        about_patients: whether figures of it say anything about patients.
         model_name: how a model that was trained on it is called in the registry.
         may_be_absent: ids of records that some releases lack.
         command: brings its waveforms, with ``{tree}`` and ``{rate}`` in it; empty where there is none.
@@ -94,11 +107,7 @@ class Dataset(ABC, Generic[T]):
         replaceable: whether its champion may be replaced by one of other data, by their digest, without being asked.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    citation: ClassVar[str]
-    licence: ClassVar[str]
-    about_patients: ClassVar[bool] = True
+    options_type = DatasetOptions
     model_name: ClassVar[str]
     may_be_absent: ClassVar[Collection[int]] = ()
     command: ClassVar[str] = ""
@@ -107,10 +116,6 @@ class Dataset(ABC, Generic[T]):
         "ece": GateLimits(0.05),
     }
     replaceable: ClassVar[bool] = False
-
-    @abstractmethod
-    def is_in(self, tree: Path) -> bool:
-        """Whether a folder holds this dataset."""
 
     @abstractmethod
     def read_tables(self, tree: Path, rate: StoredRate) -> T:
@@ -128,9 +133,29 @@ class Dataset(ABC, Generic[T]):
         """Which release of it this is."""
         return "unknown"
 
-    def known_counts(self, release: str) -> Mapping[str, int]:
-        """What ``counts`` must be for a release; empty where that is not known."""
-        return {}
+    def records(self, source: Path) -> pd.DataFrame:
+        """Its rows as they are trained on, with the split of each: ``test`` is fold 10."""
+        tables = self.read_tables(source, self.options.rate)
+        rows = self.clean(tables).records
+        columns = {name: rows[name] for name in (*FACTS, *SUPERCLASSES, "device")}
+        columns |= {name: rows[name].astype(str) for name in ("patient_id", "filename")}
+        of_fold = {fold: split for split, folds in SPLIT_FOLDS.items() for fold in folds}
+        files = columns.pop("filename") + ".hea"
+        columns |= {
+            "record_id": rows["ecg_id"].astype(str),
+            "source": pd.Series(self.title, index=rows.index),
+            "split": rows["strat_fold"].map(of_fold),
+            "file": files,
+            "path": files.map(lambda file: str(source / file)),
+            "codes": rows["scp_codes"],
+        }
+        return cohort_table(pd.DataFrame(columns).to_dict("records"))
+
+    def rate_hz(self) -> float | None:
+        return float(self.options.rate)
+
+    def assumptions(self) -> tuple[str, ...]:
+        return ("The labels are the dataset's own: strict and wide are the same.",)
 
     def frames(self, tables: T, not_as_listed: Sequence[str]) -> Mapping[str, pd.DataFrame]:
         """The suites that check its tables -> what they look at; the suite ``signals`` checks every dataset.
@@ -142,24 +167,55 @@ class Dataset(ABC, Generic[T]):
         return {}
 
 
-DATASETS: dict[str, Dataset[Any]] = {}
+DATASETS: dict[str, Cohort] = {}
 """Name -> dataset, those that were registered so far."""
 
 
-def register(one: Dataset[Any]) -> None:
+def register(one: Cohort) -> None:
     """Add a dataset, or replace that of the same name."""
     DATASETS[one.name] = one
 
 
-def datasets() -> Mapping[str, Dataset[Any]]:
-    """All datasets by name."""
+def cohorts() -> Mapping[str, Cohort]:
+    """All datasets by name: on each, a model can be scored."""
     for module in MEMBERS:
         import_module(module)
     return DATASETS
 
 
+def cohort_named(name: str, **options: Any) -> Cohort:
+    """A dataset to score models on, by its name, with some options chosen.
+
+    Raises:
+        DatasetError: there is none of this name.
+        CohortError: an option is none of it, or its value is not allowed.
+    """
+    found = cohorts()
+    if name not in found:
+        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
+    return found[name].configured(**options) if options else found[name]
+
+
+def cohort_in(source: Path) -> Cohort:
+    """The dataset that a folder or file holds.
+
+    Raises:
+        DatasetError: none recognises it.
+    """
+    found = cohorts()
+    for one in found.values():
+        if one.is_in(source):
+            return one
+    raise DatasetError(f"{source}: holds none of the datasets {', '.join(found)}; name the one that it is")
+
+
+def datasets() -> Mapping[str, Dataset[Any]]:
+    """The datasets that can be ingested and trained on, by name."""
+    return {name: one for name, one in cohorts().items() if isinstance(one, Dataset)}
+
+
 def dataset_named(name: str) -> Dataset[Any]:
-    """A dataset by its name.
+    """A dataset that can be ingested, by its name.
 
     Raises:
         DatasetError: there is none.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Severity = Literal["critical", "warning"]
 CRITICAL: Severity = "critical"
 WARNING: Severity = "warning"
-SUITES: tuple[str, ...] = ("files", "schema", "table", "labels", "folds", "signals")
+SUITES: tuple[str, ...] = ("files", "schema", "table", "labels", "folds", "signals", "cohort", "cohort_signals")
 
 CheckName = Literal[
     "values_to_be_null",

@@ -18,6 +18,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, DatasetTables
 from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite, suite_values
 from leadwise.datasets.checks.frames import signal_frame
+from leadwise.datasets.cohort import Cohort
 
 MAX_EXAMPLES = 10
 MAX_RECORDS = 1000
@@ -212,10 +213,17 @@ QUANTILES = {"median": 0.5, "p99": 0.99, "max": 1.0}
 class ValidationFailed(LeadwiseError):
     """A critical check failed; the message lists each with counts and examples, and names the report."""
 
-    def __init__(self, source: Path, failures: Sequence[Outcome], report: Path, tally: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        failures: Sequence[Outcome],
+        report: Path,
+        tally: Mapping[str, int],
+        page: str = PAGE_FILE,
+    ) -> None:
         count = f"{len(failures)} critical expectation{'s' if len(failures) > 1 else ''} failed"
         lines = "\n".join(f"  - {failure}" for failure in failures)
-        super().__init__(f"{source}: {count}; nothing was written\n{lines}\nreport: {report / PAGE_FILE}")
+        super().__init__(f"{source}: {count}; nothing was written\n{lines}\nreport: {report / page}")
         self.failures = tuple(failures)
         self.report = report
         self.tally = dict(tally)
@@ -224,8 +232,9 @@ class ValidationFailed(LeadwiseError):
 class Validation:
     """The checks of one ingestion, collected as they run."""
 
-    def __init__(self, source: Path, release: str, dataset: Dataset[Any]) -> None:
-        self.source, self.release, self.dataset = source, release, dataset
+    def __init__(self, source: Path, release: str, dataset: Cohort, *, has_summary: bool = True) -> None:
+        """``has_summary``: whoever runs the checks writes ``PAGE_FILE`` beside the report."""
+        self.source, self.release, self.dataset, self.has_summary = source, release, dataset, has_summary
         self.outcomes: list[Outcome] = []
         self._suites: dict[str, Suite] = {}
         self._summary: pd.DataFrame | None = None
@@ -237,15 +246,24 @@ class Validation:
             tables: what to check.
             not_as_listed: tables whose bytes are not those that the tree's checksum list has; None: it has no list.
         """
+        if not isinstance(self.dataset, Dataset):
+            raise TypeError(f"{self.dataset.name} has no tables of a dataset that is trained on")
         for name, frame in self.dataset.frames(tables, not_as_listed or ()).items():
-            self._run(name, frame, is_listed=not_as_listed is not None)
+            self.check(name, frame, is_listed=not_as_listed is not None)
 
     def check_signals(self, summary: pd.DataFrame, max_unreadable_share: float, folds: pd.Series) -> None:
         """Run the suite ``signals`` over ``Reading.summary``; ``folds`` are the records' by ``ecg_id``."""
-        self._summary = summary
-        self._run("signals", signal_frame(summary, folds), max_unreadable_share)
+        self.measured(summary)
+        self.check("signals", signal_frame(summary, folds), max_unreadable_share)
 
-    def _run(self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False) -> None:
+    def measured(self, summary: pd.DataFrame) -> None:
+        """Keep what was measured of each recording, ``MEASURES`` among it, for the report."""
+        self._summary = summary
+
+    def check(
+        self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False
+    ) -> None:
+        """Run a suite over a frame, whose column ``record`` names the rows."""
         counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
         self._suites[name] = read_suite(name, values)
@@ -261,7 +279,8 @@ class Validation:
         if failures:
             with folder_written_atomically(folder) as beside:
                 self.write_report(beside)
-            raise ValidationFailed(self.source, failures, folder, self.tally())
+            page = PAGE_FILE if self.has_summary else f"{DOCS_FOLDER}/index.html"
+            raise ValidationFailed(self.source, failures, folder, self.tally(), page)
 
     def write_report(self, folder: Path) -> None:
         """Write everything that was found.
@@ -309,7 +328,8 @@ class Validation:
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
             index.append((f"{name}.html", suite.title, f"{_tally(outcomes)['passed']} of {len(outcomes)} held"))
         links = "".join(f'<li><a href="{file}">{escape(title)}</a>: {held}</li>' for file, title, held in index)
-        about = f'<p><a href="../{PAGE_FILE}">Summary</a></p><ul>{links}</ul>'
+        summary = f'<p><a href="../{PAGE_FILE}">Summary</a></p>' if self.has_summary else ""
+        about = f"{summary}<ul>{links}</ul>"
         page = _page(f"Data Docs: {self.dataset.title} {self.release}", about, (), ())
         (folder / "index.html").write_text(page, encoding="utf-8")
 

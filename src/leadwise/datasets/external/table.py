@@ -1,0 +1,164 @@
+"""The user's own recordings: a CSV or Parquet table with a row per recording, and files in any format that is read.
+
+Which column holds what can be said for each: ``columns={"file": "trace", "MI": "infarct", "age": "years"}``. Columns
+that are not named are looked for under their own names: ``file`` (needed), ``record_id``, ``patient_id``, ``source``,
+``device``, ``split``, the facts, and the five superclasses, of which at least one is needed. A superclass without a
+column is unknown, as is an empty cell.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.base import register
+from leadwise.datasets.cohort import (
+    FACTS,
+    TEXTS,
+    Cohort,
+    CohortError,
+    CohortOptions,
+    Row,
+    cohort_table,
+    facts_from,
+    known_facts,
+)
+from leadwise.ecg.formats import read_ecg
+from leadwise.ecg.record import Recording
+
+TABLES = (".csv", ".parquet")
+DEFAULT_TABLE = "records.csv"
+NAMED = (*(name for name in TEXTS if name != "path"), *FACTS, *SUPERCLASSES)
+PRESENT = frozenset({"1", "1.0", "true", "yes", "y", "present"})
+ABSENT = frozenset({"0", "0.0", "false", "no", "n", "absent"})
+UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown", "<na>"})
+MOST_ROWS = 5_000_000
+
+
+class TableOptions(CohortOptions):
+    """What can be chosen about a table."""
+
+    columns: Mapping[str, str] = Field(
+        default={}, description=f"Which column holds what, by these names: {', '.join(NAMED)}."
+    )
+    sexes: Mapping[str, Literal["male", "female"]] = Field(
+        default={}, description="How the table writes the sexes, if not in words: {'0': 'male', '1': 'female'}, say."
+    )
+    fs_hz: float | None = Field(default=None, gt=0, description="Sampling rate in Hz, where the files do not say it.")
+    units: Literal["mV", "uV", "V", "nV"] | None = Field(
+        default=None, description="Units of the samples, where the files do not say them."
+    )
+    leads: tuple[str, ...] | None = Field(default=None, description="Leads in order, where the files do not name them.")
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
+        if unknown := [name for name in columns if name not in NAMED]:
+            raise ValueError(f"{', '.join(unknown)} is none of {', '.join(NAMED)}")
+        return columns
+
+
+class TableCohort(Cohort):
+    """A table of one's own. Its labels are taken as they stand: strict and wide are the same."""
+
+    name = "table"
+    title = "a table of one's own"
+    citation = "none: the user's own recordings"
+    licence = "the user's own"
+    traps = (
+        "A column of zeros and ones says absent and present: where a finding was not looked for, leave the cell empty.",
+        "Without the column patient_id every recording counts as a patient of its own, and intervals are too narrow.",
+    )
+    options_type = TableOptions
+
+    def is_in(self, source: Path) -> bool:
+        return (source / DEFAULT_TABLE).is_file() or (source.is_file() and source.suffix.casefold() in TABLES)
+
+    def records(self, source: Path) -> pd.DataFrame:
+        file = source / DEFAULT_TABLE if source.is_dir() else source
+        table = _read_table(file)
+        columns = self._columns(file, table)
+        rows = []
+        for number, texts in enumerate(table[list(columns.values())].itertuples(index=False), start=1):
+            given = dict(zip(columns, map(str.strip, texts), strict=True))
+            rows.append(self._row(file, number, given))
+        return cohort_table(rows)
+
+    def _columns(self, file: Path, table: pd.DataFrame) -> dict[str, str]:
+        """What the table holds -> its column."""
+        chosen: Mapping[str, str] = self.options.columns
+        if absent := [column for column in chosen.values() if column not in table]:
+            raise CohortError(
+                f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500]
+            )
+        found = {name: chosen.get(name, name) for name in NAMED if chosen.get(name, name) in table}
+        if "file" not in found or not any(name in found for name in SUPERCLASSES):
+            raise CohortError(
+                f"{file}: received columns {', '.join(map(str, table))[:300]}; needed: file, and at least one of "
+                f"{', '.join(SUPERCLASSES)}; columns={{'file': 'NAME', ...}} says how the table calls them"
+            )
+        return found
+
+    def _row(self, file: Path, number: int, given: dict[str, str]) -> dict[str, object]:
+        where = f"{file}, row {number}"
+        # Parquet writes whole numbers of a column with gaps as 1.0.
+        facts = {name: given[name].removesuffix(".0") for name in FACTS if name in given}
+        if "sex" in facts:
+            facts["sex"] = self.options.sexes.get(facts["sex"], facts["sex"])
+        known, problems = facts_from(facts)
+        texts = {name: given.get(name) or None for name in TEXTS if name != "path"}
+        name = texts["file"]
+        # Without ids the files are told apart by their names, which the checks want to be unique.
+        return {
+            **texts,
+            "record_id": texts["record_id"] or name,
+            "path": None if name is None else str(file.parent / name),
+            **known,
+            **{one: _label(where, one, given[one]) for one in SUPERCLASSES if one in given},
+            "codes": ";".join(one for one in SUPERCLASSES if given.get(one, "").casefold() in PRESENT),
+            "fact_problems": problems,
+        }
+
+    def read(self, row: Row) -> Recording:
+        options = self.options
+        found = read_ecg(row["path"], fs_hz=options.fs_hz, units=options.units, leads=options.leads)
+        # What the table does not say of the patient, the file may.
+        facts = {**found.patient, **{name: value for name, value in known_facts(row).items() if value is not None}}
+        return found.recording(facts, row["record_id"])
+
+    def assumptions(self) -> tuple[str, ...]:
+        given = {name: getattr(self.options, name) for name in ("fs_hz", "units", "leads")}
+        return tuple(f"Taken as given, not from the files: {name} {value}." for name, value in given.items() if value)
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    """A table with every cell as text."""
+    try:
+        if file.suffix.casefold() == ".parquet":
+            table = pd.read_parquet(file)
+            table = table.astype(object).where(table.notna(), "").astype(str)
+        else:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise CohortError(f"{file}: cannot be read as a table ({', '.join(TABLES)}): {error}") from None
+    if not 1 <= len(table) <= MOST_ROWS:
+        raise CohortError(f"{file}: received {len(table)} rows; 1 to {MOST_ROWS:,} are allowed")
+    return table.rename(columns=str)
+
+
+def _label(where: str, name: str, text: str) -> bool | None:
+    folded = text.casefold()
+    if folded in PRESENT:
+        return True
+    if folded in ABSENT:
+        return False
+    if folded in UNKNOWN:
+        return None
+    allowed = "1, 0, true, false, yes, no, present, absent, or nothing for unknown"
+    raise CohortError(f"{where}: {name}: received {text[:40]!r}; allowed: {allowed}")
+
+
+register(TableCohort())
