@@ -16,8 +16,9 @@ import pandas as pd
 from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
-from leadwise.datasets.cohort import FACTS, Cohort, CohortOptions, cohort_table
+from leadwise.datasets.cohort import Cohort, CohortOptions, cohort_table
 from leadwise.datasets.store import SPLIT_FOLDS
+from leadwise.features import asked_names
 
 MEMBERS = (
     "leadwise.datasets.ptbxl",
@@ -137,7 +138,7 @@ class Dataset(Cohort, Generic[T]):
         """Its rows as they are trained on, with the split of each: ``test`` is fold 10."""
         tables = self.read_tables(source, self.options.rate)
         rows = self.clean(tables).records
-        columns = {name: rows[name] for name in (*FACTS, *SUPERCLASSES, "device")}
+        columns = {name: rows[name] for name in (*asked_names(), *SUPERCLASSES, "device")}
         columns |= {name: rows[name].astype(str) for name in ("patient_id", "filename")}
         of_fold = {fold: split for split, folds in SPLIT_FOLDS.items() for fold in folds}
         files = columns.pop("filename") + ".hea"
