@@ -11,27 +11,21 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
-from leadwise.features import FEATURES, feature_names
+from leadwise.features import FEATURES, Feature, asked_names, feature_names, stored_names
 
 CLINICAL = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
-STAGES = st.none() | st.sampled_from(list(FEATURES["infarction_stadium1"].codes))
 
-PATIENTS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "age": st.none() | st.floats(0, 120),
-            "sex": st.none() | st.sampled_from([0, 1]),
-            "height_cm": st.none() | st.floats(50, 250),
-            "weight_kg": st.none() | st.floats(10, 350),
-            "pacemaker": st.none() | st.sampled_from([0, 1]),
-            "infarction_stadium1": STAGES,
-            "infarction_stadium2": STAGES,
-        }
-    ),
-    min_size=1,
-    max_size=12,
-).map(pd.DataFrame)
+
+def values_of(one: Feature) -> st.SearchStrategy[object]:
+    known = st.sampled_from([*one.codes] or [0, 1]) if one.codes or one.choices else st.floats(one.low, one.high)
+    return st.none() | known
+
+
+STORED = st.fixed_dictionaries({name: values_of(FEATURES[name]) for name in stored_names()})
+PATIENTS = st.lists(STORED, min_size=1, max_size=12).map(pd.DataFrame)
 SETS = st.sampled_from(["clinical", "original"])
+ODD = st.none() | st.just(float("nan")) | st.integers(-5, 300) | st.floats(0.01, 400) | st.floats(-10, -0.01)
+ODD_PATIENTS = st.lists(st.dictionaries(st.sampled_from([*asked_names(), "shoe_size"]), ODD), max_size=3)
 
 
 def three_patients() -> pd.DataFrame:
@@ -67,6 +61,15 @@ def test_each_row_is_transformed_on_its_own(fitted, seen, feature_set):
     whole = transformer.transform(seen)
     for row in range(len(seen)):
         np.testing.assert_array_equal(transformer.transform(seen.iloc[[row]])[0], whole[row])
+
+
+@given(fitted=PATIENTS, seen=ODD_PATIENTS, feature_set=SETS)
+def test_a_few_patients_are_transformed_as_a_table_of_their_rows(fitted, seen, feature_set):
+    transformer = MetadataTransformer.fit(fitted, feature_set)
+    of_table = transformer.transform(pd.DataFrame(seen))
+    np.testing.assert_array_equal(transformer.transform_many(seen), of_table)
+    for patient, row in zip(seen, of_table, strict=True):
+        np.testing.assert_array_equal(transformer.transform_one(patient), row[np.newaxis])
 
 
 def test_body_mass_index_and_body_surface_area_match_published_values():
@@ -149,6 +152,8 @@ def test_what_is_no_number_or_no_stage_is_named(patients, named):
     transformer = MetadataTransformer.fit(three_patients(), "original")
     with pytest.raises(MetadataError, match=named):
         transformer.transform(pd.DataFrame(patients))
+    with pytest.raises(MetadataError, match=named):
+        transformer.transform_one({name: value for name, (value,) in patients.items()})
 
 
 def test_a_dictionary_of_another_version_is_refused():

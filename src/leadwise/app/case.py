@@ -8,7 +8,7 @@ from typing import Any
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
-from leadwise.features import asked_features, asked_names
+from leadwise.features import asked_names
 from leadwise.serving.client import request_row
 
 Facts = Mapping[str, float | None]
@@ -58,7 +58,7 @@ class ShownRecording:
 
 def facts_row(facts: Facts) -> dict[str, Any]:
     """The facts that are known, as fields of a request row."""
-    return {one.name: value for one in asked_features() if (value := facts.get(one.name)) is not None}
+    return {name: value for name in asked_names() if (value := facts.get(name)) is not None}
 
 
 def case_of_example(example: Example) -> ShownRecording:

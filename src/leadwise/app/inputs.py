@@ -229,7 +229,6 @@ def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
 
 
 def _recording(tree: Path, row: Mapping[Hashable, Any]) -> Recording:
-    names = asked_names()
-    patient = {name: None if np.isnan(row[name]) else float(row[name]) for name in names}
+    patient = {name: None if np.isnan(row[name]) else float(row[name]) for name in asked_names()}
     signal_mv = read_record(tree / str(row["filename"])) / 1000
     return build_recording(signal_mv, fs_hz=FS_HZ, leads=LEADS, patient=patient, record_id=f"ptb-xl-{row['ecg_id']}")

@@ -277,10 +277,8 @@ def code_digest(kind: type[Dataset[Any]]) -> str:
     Looked up once in a process, which goes on with the code that it has loaded.
     """
     package = Path(__file__).parents[1]
-    files = [
-        *(package / name for name in ("contract.py", "features.py")),
-        *(file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*")),
-    ]
+    files = [package / "contract.py", package / "features.py"]
+    files += [file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*")]
     own = inspect.getsourcefile(kind)
     digest = hashlib.sha256(Path(own).read_bytes() if own else b"")
     for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):

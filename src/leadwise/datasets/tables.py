@@ -90,7 +90,7 @@ def label_counts(labels: np.ndarray) -> dict[str, int]:
 DATABASE_FILE, STATEMENTS_FILE = REQUIRED_TABLES
 
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
-TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
+TEXT_COLUMNS: tuple[str, ...] = (*(one.name for one in FEATURES.values() if one.codes), "pacemaker", "scp_codes")
 FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
 OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", "report", "heart_axis")
 COLUMN_OF: Mapping[str, str] = {"height_cm": "height", "weight_kg": "weight"}

@@ -112,8 +112,7 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
         quality: ``noise_uv`` and ``baseline_mv`` of the same rows, NaN where not measured; ``None``: nothing is known.
     """
     sex, age = records["sex"], records["age"]
-    parts = [FEATURES[name] for name in FEATURES["bmi"].derived_from]
-    height, weight = (np.asarray(records[one.name].notna(), dtype=np.bool_) for one in parts)
+    height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in FEATURES["bmi"].derived_from)
     groups = [
         Subgroup("sex", "male", (sex == 0).to_numpy()),
         Subgroup("sex", "female", (sex == 1).to_numpy()),

@@ -59,8 +59,6 @@ METHOD_NAMES = {
     "per_class": "a line per class",
 }
 
-ORIGINAL = "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only"
-
 LIMITS = (
     "The five classes hold no rhythm, no electrolyte disorder, no QT prolongation and no pulmonary embolism. "
     "A recording without any of the five may still be ill.",
@@ -107,8 +105,10 @@ def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None 
 
 def _features(feature_set: str) -> str:
     """What the networks saw of the patient, in words."""
+    if feature_set == "original":
+        return "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only"
     *labels, last = (FEATURES[name].label.lower() for name in feature_names("clinical"))
-    return ORIGINAL if feature_set == "original" else f"{', '.join(labels)} and {last}"
+    return f"{', '.join(labels)} and {last}"
 
 
 class _Report:

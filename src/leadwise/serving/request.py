@@ -257,18 +257,18 @@ def _facts(given: Mapping[str, Any]) -> dict[str, float]:
 def _fact(value: Any, one: Feature) -> float:
     """A number in its range, or one of two words: yes and no as 0, 1, true or false, others as 0, 1 or the words."""
     if not one.choices:
-        found: float | None = number(value, one.name)
-    elif isinstance(value, str):
+        amount = number(value, one.name)
+        if not one.holds(amount):
+            raise RecordingError(one.name, f"received {amount:.6g}; {one.allowed} is allowed")
+        return amount
+    if isinstance(value, str):
         found = None if one.choices == NO_YES else one.parse(value)
     elif isinstance(value, bool | np.bool_):
         found = float(value) if one.choices == NO_YES else None
     else:
         found = float(value) if is_number(value) and value in (0, 1) else None
-    if found is None or not one.holds(found):
-        verb = "allowed: {}" if one.choices else "{} is allowed"
-        raise RecordingError(
-            one.name, f"received {described(value if one.choices else found)}; {verb.format(one.allowed)}"
-        )
+    if found is None:
+        raise RecordingError(one.name, f"received {described(value)}; allowed: {one.allowed}")
     return found
 
 

@@ -16,38 +16,19 @@ from leadwise.features import FEATURES
 Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize(
-    ("text", "years"),
-    [("63", 63), ("063Y", 63), ("63 YEARS", 63), ("18 months", 1.5), ("006M", 0.5), ("52W", 0.996), ("3 d", 0.008),
-     ("60,5", 60.5), ("old", None), ("", None), ("63 bananas", None), ("-5", None), ("1e9", None)],
-)  # fmt: skip
-def test_ages(text: str, years: float | None) -> None:
-    assert FEATURES["age"].parse(text) == (None if years is None else pytest.approx(years, abs=1e-3))
+AMOUNTS: dict[str, dict[str, float | None]] = {
+    "age": {
+        "63": 63, "063Y": 63, "63 YEARS": 63, "18 months": 1.5, "006M": 0.5, "52W": 0.9966, "3 d": 0.0082, "60,5": 60.5,
+        "old": None, "": None, "63 bananas": None, "-5": None, "1e9": None,
+    },
+    "height_cm": {"172": 172, "1.72 m": 172, "1,72": 172, "68in": 172.72, "1720mm": 172, "5 ft": 152.4, "5 ells": None},
+    "weight_kg": {"72 kg": 72, "160 lb": 72.5748, "72000g": 72, "11 stone": 69.8532, "9 bags": None},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "cm"),
-    [
-        ("172", 172),
-        ("172 cm", 172),
-        ("1.72 m", 172),
-        ("1,72", 172),
-        ("68 in", 172.72),
-        ("1720 mm", 172),
-        ("5 ft", 152.4),
-        ("5 ells", None),
-    ],
-)
-def test_heights(text: str, cm: float | None) -> None:
-    assert FEATURES["height_cm"].parse(text) == (None if cm is None else pytest.approx(cm))
-
-
-@pytest.mark.parametrize(
-    ("text", "kg"),
-    [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", 69.85), ("9 bags", None)],
-)
-def test_weights(text: str, kg: float | None) -> None:
-    assert FEATURES["weight_kg"].parse(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in AMOUNTS.items() for text in texts])
+def test_amounts(name: str, text: str) -> None:
+    assert FEATURES[name].parse(text) == pytest.approx(AMOUNTS[name][text], abs=1e-4)
 
 
 @pytest.mark.parametrize(

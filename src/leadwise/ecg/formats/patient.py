@@ -78,22 +78,22 @@ def facts_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, float], list[s
     """
     found: dict[str, float | None] = {}
     for name, text in pairs:
-        fact, unit = _fact_and_unit(name)
-        if fact is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
-            found[fact] = FEATURES[fact].parse(text, unit)
+        one, unit = _feature_and_unit(name)
+        if one is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
+            found[one.name] = one.parse(text, unit)
     return checked_facts(found)
 
 
-def _fact_and_unit(name: str) -> tuple[str | None, str]:
-    """``Weight (lb)`` and ``weight_lb`` -> ``("weight_kg", "lb")``; the fact is ``None`` for other names."""
+def _feature_and_unit(name: str) -> tuple[Feature | None, str]:
+    """``Weight (lb)`` and ``weight_lb`` -> ``weight_kg`` and ``"lb"``; the feature is ``None`` for other names."""
     bracketed = _UNIT_IN_BRACKETS.fullmatch(name)
     words = re.sub(r"[\s_.-]+", " ", (bracketed[1] if bracketed else name).casefold()).strip()
     names = _names(asked_features())
     if words in names:
-        return names[words].name, bracketed[2].strip() if bracketed else ""
+        return names[words], bracketed[2].strip() if bracketed else ""
     shorter, _, unit = words.rpartition(" ")
     one = names.get(shorter)
-    return (one.name, unit) if one is not None and unit in one.units else (None, "")
+    return (one, unit) if one is not None and unit in one.units else (None, "")
 
 
 def checked_facts(found: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:

@@ -352,10 +352,7 @@ class Inputs:
             metadata = entry["preprocessing"]["metadata"]
             found = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
             names += [*sorted(found.keys() - {"metadata"}), *metadata["features"]]
-            foreign = [
-                *(found.keys() - NETWORK_INPUTS),
-                *(set(metadata["features"]) - allowed),
-            ]
+            foreign = [*(found.keys() - NETWORK_INPUTS), *(set(metadata["features"]) - allowed)]
             problems += [f"{role} sees {name}" for name in sorted(foreign)]
             problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
         return cls(description["feature_set"], tuple(dict.fromkeys(names)), tuple(problems))
