@@ -117,7 +117,7 @@ def read_signal(file: Path) -> np.ndarray:
     except ModuleNotFoundError as error:
         raise ReaderError(file.name, "format", missing_extra(error) or str(error)) from None
     needed_there = f"HDF5 with a dataset {SIGNAL} of {len(LEADS)} leads is needed"
-    with by_library(file.name, "signal", needed_there), h5py.File(io.BytesIO(content), "r") as opened:
+    with by_library("signal", needed_there), h5py.File(io.BytesIO(content), "r") as opened:
         # A link to another file, or samples that lie in one, are not the recording's own.
         stored = opened[SIGNAL] if isinstance(opened.get(SIGNAL, getlink=True), h5py.HardLink) else None
         if (
