@@ -38,24 +38,11 @@ def pressure_of(patient: Patient, superclasses: Sequence[str], rng: np.random.Ge
 
 OWN = (
     Feature(
-        "systolic_mmhg",
-        "Systolic blood pressure",
-        "mmHg",
-        50,
-        300,
-        units={"mmhg": 1.0, "kpa": 7.50062},
-        form_units=("mmhg", "kpa"),
-        understood="a number in mmHg or kPa",
-        simulate=pressure_of,
+        "systolic_mmhg", "Systolic blood pressure", "mmHg", 50, 300, units={"mmhg": 1.0, "kpa": 7.50062},
+        form_units=("mmhg", "kpa"), understood="a number in mmHg or kPa", simulate=pressure_of,
     ),
-    Feature(
-        "smoker",
-        "Smoker",
-        choices=NO_YES,
-        words=YES_NO_WORDS,
-        simulate=lambda patient, superclasses, rng: float(rng.random() < 0.3),
-    ),
-)
+    Feature("smoker", "Smoker", choices=NO_YES, words=YES_NO_WORDS, simulate=lambda *of: of[2].random() < 0.3),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ It ships inside the served model as JSON, so it needs numpy and pandas only.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -57,7 +57,8 @@ class MetadataTransformer:
         if patients.empty:
             raise MetadataError("patients: received 0 rows; at least one is needed to fit")
         features = feature_names(feature_set)
-        values = _values(features, lambda one: _of_table(patients, one))
+        nothing = [None] * len(patients)
+        values = _values(features, lambda name: patients.get(name, nothing))
         columns = [column[np.isfinite(column)] for column in values.T]
         if feature_set == "clinical":
             fill = tuple(float(np.median(known)) if len(known) else 0.0 for known in columns)
@@ -87,7 +88,8 @@ class MetadataTransformer:
         Raises:
             MetadataError: a value is text where a number belongs, infinite, or a stage that PTB-XL does not have.
         """
-        return self._scaled(_values(self.features, lambda one: _of_table(patients, one)))
+        nothing = [None] * len(patients)
+        return self._scaled(_values(self.features, lambda name: patients.get(name, nothing)))
 
     def transform_one(self, patient: Mapping[str, float | None]) -> np.ndarray:
         """``(1, width)`` float32 of one patient."""
@@ -99,11 +101,7 @@ class MetadataTransformer:
         Raises:
             MetadataError: as ``transform``.
         """
-
-        def column(one: Feature) -> np.ndarray:
-            return np.array([_number(patient.get(one.name), one) for patient in patients], dtype=np.float64)
-
-        return self._scaled(_values(self.features, column))
+        return self._scaled(_values(self.features, lambda name: [patient.get(name) for patient in patients]))
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         unknown = np.isnan(values)
@@ -149,50 +147,34 @@ class MetadataTransformer:
         return cls(feature_set, features, **numbers)
 
 
-def _positive(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    return np.where(values > 0, values, np.nan)
-
-
-def _values(features: Sequence[str], column: Callable[[Feature], np.ndarray]) -> np.ndarray:
-    """``(row, feature)`` float64 out of the columns that are known at first hand, NaN where unknown."""
+def _values(features: Sequence[str], given: Callable[[str], Iterable[Any]]) -> np.ndarray:
+    """``(row, feature)`` float64 out of what is given at first hand by name, NaN where unknown."""
+    seen = [FEATURES[name] for name in features]
+    known = {
+        name: np.array([_number(value, FEATURES[name]) for value in given(name)], dtype=np.float64)
+        for name in {part for one in seen for part in one.derived_from or (one.name,)}
+    }
     found = []
-    for one in (FEATURES[name] for name in features):
-        if one.derive is not None:
-            values = one.derive(*(_positive(column(FEATURES[part])) for part in one.derived_from))
+    for one in seen:
+        if one.derive is None:
+            values = known[one.name]
         else:
-            values = column(one)
+            values = one.derive(*(np.where(known[part] > 0, known[part], np.nan) for part in one.derived_from))
         found.append(values if one.absent is None else np.nan_to_num(values, nan=one.absent))
     return np.stack(found, axis=1)
 
 
 def _number(value: Any, one: Feature) -> float:
-    if one.codes and not pd.isna(value):
+    if value is None or value is pd.NA or value != value:
+        return np.nan
+    if one.codes:
         if value not in one.codes:
             raise MetadataError(f"{one.name}: received {value!r}; allowed: {', '.join(one.codes)}")
         return one.codes[value]
     try:
-        number = np.nan if value is None else float(value)
+        number = float(value)
     except (TypeError, ValueError) as error:
         raise MetadataError(f"{one.name}: received something that is not a number: {error}") from None
     if math.isinf(number):
         raise MetadataError(f"{one.name}: received an infinite number; a finite number or nothing is allowed")
     return number
-
-
-def _of_table(patients: pd.DataFrame, one: Feature) -> np.ndarray:
-    """A column of a table, NaN where unknown; text of a feature with codes as its number."""
-    if one.name not in patients:
-        return np.full(len(patients), np.nan)
-    column = patients[one.name]
-    if one.codes:
-        if foreign := sorted(set(column.dropna().astype(str)) - set(one.codes)):
-            raise MetadataError(f"{one.name}: received {foreign[0]!r}; allowed: {', '.join(one.codes)}")
-        return column.map(one.codes, na_action="ignore").to_numpy(dtype=np.float64, na_value=np.nan)
-    try:
-        values = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise MetadataError(f"{one.name}: received something that is not a number: {error}") from None
-    if np.isinf(values).any():
-        raise MetadataError(f"{one.name}: received an infinite number; a finite number or nothing is allowed")
-    return values

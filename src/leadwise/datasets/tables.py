@@ -316,25 +316,20 @@ def impossible(values: pd.Series, one: Feature) -> pd.Series:
 
 def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd.Series]]:
     """Features that are numbers, without impossible values, and which rows were repaired."""
-    age, height, weight = numbers["age"], numbers["height"], numbers["weight"]
+    age = numbers["age"]
     hidden = age == AGE_OVER_89
     impossible_age = impossible(age, FEATURES["age"]) & ~hidden
     age = age.mask(hidden, 90.0).mask(impossible_age)
     adult = age >= ADULT_AGE
-    impossible_height = (height < HEIGHT_CM[0]) | (height > HEIGHT_CM[1])
-    impossible_weight = (weight < WEIGHT_KG[0]) | (weight > WEIGHT_KG[1])
-    adult_height = adult & (height < ADULT_HEIGHT_CM) & ~impossible_height
-    adult_weight = adult & (weight < ADULT_WEIGHT_KG) & ~impossible_weight
-    repairs = {
-        "age_300_to_90": hidden,
-        "age_impossible_to_missing": impossible_age,
-        "height_impossible_to_missing": impossible_height,
-        "weight_impossible_to_missing": impossible_weight,
-        "height_of_adult_to_missing": adult_height,
-        "weight_of_adult_to_missing": adult_weight,
-    }
-    height, weight = height.mask(impossible_height | adult_height), weight.mask(impossible_weight | adult_weight)
-    facts = {"age": age, "height_cm": height, "weight_kg": weight}
+    facts, repairs = {"age": age}, {"age_300_to_90": hidden, "age_impossible_to_missing": impossible_age}
+    sizes = (("height_cm", HEIGHT_CM, ADULT_HEIGHT_CM), ("weight_kg", WEIGHT_KG, ADULT_WEIGHT_KG))
+    for name, (low, high), least in sizes:
+        column = COLUMN_OF[name]
+        size = numbers[column]
+        wrong = (size < low) | (size > high)
+        of_adult = adult & (size < least) & ~wrong
+        repairs |= {f"{column}_impossible_to_missing": wrong, f"{column}_of_adult_to_missing": of_adult}
+        facts[name] = size.mask(wrong | of_adult)
     for one in further_features():
         wrong = impossible(numbers[one.name], one)
         repairs[f"{one.name}_impossible_to_missing"] = wrong

@@ -19,7 +19,6 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import VALIDATION_FOLDER
 from leadwise.evaluation.bootstrap import Estimate, estimates
 from leadwise.evaluation.metrics import auroc
-from leadwise.features import FEATURES
 
 FEWEST_RECORDS = 50
 """A smaller subgroup is named without figures."""
@@ -112,7 +111,7 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
         quality: ``noise_uv`` and ``baseline_mv`` of the same rows, NaN where not measured; ``None``: nothing is known.
     """
     sex, age = records["sex"], records["age"]
-    height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in FEATURES["bmi"].derived_from)
+    height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in ("height_cm", "weight_kg"))
     groups = [
         Subgroup("sex", "male", (sex == 0).to_numpy()),
         Subgroup("sex", "female", (sex == 1).to_numpy()),

@@ -217,10 +217,11 @@ def parse_row(row: Mapping[str, Any]) -> Request:
 def _given_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise RecordingError("row", f"received {described(row)}; fields by name are needed", "wrong_type")
-    if unknown := [name for name in row if name not in request_fields()]:
+    allowed = request_fields()
+    if unknown := [name for name in row if name not in allowed]:
         shown = str(unknown[0])
         shown = shown if len(shown) <= LONGEST_ECHO and shown.isprintable() else "a long or odd name"
-        raise RecordingError(shown, f"unknown field; allowed: {', '.join(request_fields())}", "unknown_field")
+        raise RecordingError(shown, f"unknown field; allowed: {', '.join(allowed)}", "unknown_field")
     return {name: value for name, value in row.items() if not absent(value)}
 
 

@@ -344,7 +344,6 @@ class Inputs:
         """Read them from ``model.json`` and from the ONNX files that it names."""
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         names: list[str] = []
-        allowed = set(feature_names(SERVED_FEATURE_SET))
         problems = []
         if description["feature_set"] != SERVED_FEATURE_SET:
             problems.append(f"feature set {description['feature_set']}, only {SERVED_FEATURE_SET} is served")
@@ -352,7 +351,10 @@ class Inputs:
             metadata = entry["preprocessing"]["metadata"]
             found = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
             names += [*sorted(found.keys() - {"metadata"}), *metadata["features"]]
-            foreign = [*(found.keys() - NETWORK_INPUTS), *(set(metadata["features"]) - allowed)]
+            foreign = [
+                *(found.keys() - NETWORK_INPUTS),
+                *set(metadata["features"]).difference(feature_names(SERVED_FEATURE_SET)),
+            ]
             problems += [f"{role} sees {name}" for name in sorted(foreign)]
             problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
         return cls(description["feature_set"], tuple(dict.fromkeys(names)), tuple(problems))
