@@ -41,7 +41,10 @@ OWN = (
         "systolic_mmhg", "Systolic blood pressure", "mmHg", 50, 300, units={"mmhg": 1.0, "kpa": 7.50062},
         form_units=("mmhg", "kpa"), understood="a number in mmHg or kPa", simulate=pressure_of,
     ),
-    Feature("smoker", "Smoker", choices=NO_YES, words=YES_NO_WORDS, simulate=lambda *of: of[2].random() < 0.3),
+    Feature(
+        "smoker", "Smoker", choices=NO_YES, words=YES_NO_WORDS,
+        simulate=lambda patient, superclasses, rng: float(rng.random() < 0.3),
+    ),
 )  # fmt: skip
 
 
