@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.features import asked_names
 from leadwise.serving.api import JSON
-from leadwise.serving.request import FACTS, FIELDS
+from leadwise.serving.request import request_fields
 
 MARKER = "7.654321"
 """A sample of the valid recording; with ``CHUNK``, of its base64, what no answer and no log may repeat."""
@@ -61,7 +62,9 @@ json_values = st.recursive(
 )
 hostile_values = st.sampled_from(_ODD_VALUES) | json_values
 _numbers = st.integers(-2, 2100) | st.floats(-2, 2100, allow_nan=False)
-_changes = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=25), hostile_values | _numbers, max_size=4)
+_changes = st.dictionaries(
+    st.sampled_from(request_fields()) | st.text(max_size=25), hostile_values | _numbers, max_size=4
+)
 
 
 @st.composite
@@ -70,7 +73,7 @@ def hostile_rows(draw: st.DrawFn) -> Any:
     if draw(st.integers(0, 15)) == 0:
         return draw(json_values)
     row = dict(draw(st.sampled_from([FACTS_ROW, LISTS_ROW, BASE64_ROW])))
-    for name in draw(st.lists(st.sampled_from(FIELDS), max_size=2)):
+    for name in draw(st.lists(st.sampled_from(request_fields()), max_size=2)):
         row.pop(name, None)
     return row | draw(_changes)
 
@@ -216,4 +219,4 @@ VALID_BODIES = {
     "lists": (json.dumps({"inputs": [LISTS_ROW]}).encode(), JSON),
     "facts": (json.dumps({"inputs": [FACTS_ROW]}).encode(), JSON),
 }
-assert set(FACTS_ROW) - {"id"} == set(FACTS)
+assert set(FACTS_ROW) - {"id"} == set(asked_names())

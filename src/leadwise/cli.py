@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from leadwise import __version__
+from leadwise.features import NO_YES, asked_features, asked_names
 
 _DOWNLOAD = """\
 Bring what Leadwise needs of PTB-XL into a folder: the tables and the records of one sampling rate
@@ -163,11 +164,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the one recording: .png, .pdf or .svg")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     facts = parser.add_argument_group("the patient, of every file")
-    facts.add_argument("--age", metavar="YEARS", type=float)
-    facts.add_argument("--sex", choices=("male", "female"))
-    facts.add_argument("--height-cm", metavar="CM", type=float)
-    facts.add_argument("--weight-kg", metavar="KG", type=float)
-    facts.add_argument("--pacemaker", action="store_true", default=None)
+    for one in asked_features():
+        if one.choices == NO_YES:
+            facts.add_argument(one.option, action="store_true", default=None)
+        elif one.choices:
+            facts.add_argument(one.option, choices=one.choices)
+        else:
+            facts.add_argument(one.option, metavar=one.unit.upper() or "N", type=float)
     _add_hints(parser)
 
     parser = command(
@@ -300,7 +303,7 @@ def _predict(options: argparse.Namespace) -> int:
             explain=options.explain,
             figure=options.figure,
             as_json=options.json,
-            facts=_given(options, "age", "sex", "height_cm", "weight_kg", "pacemaker"),
+            facts=_given(options, *asked_names()),
             hints=_hints(options),
         ),
         sys.stdout,

@@ -60,25 +60,6 @@ HeadName = Literal["linear", "dense"]
 Precision = Literal["float32", "bfloat16"]
 ENCODER_NAMES: tuple[EncoderName, ...] = ("original_cnn", "resnet1d_wang", "se_resnet")
 
-CLINICAL_FEATURES: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
-"""Known for a patient who walks in: the only metadata that a served model may see."""
-
-ORIGINAL_FEATURES: tuple[str, ...] = (
-    "age",
-    "sex",
-    "height_cm",
-    "weight_kg",
-    "infarction_stadium1",
-    "infarction_stadium2",
-    "pacemaker",
-)
-"""The seven inputs of the work that Leadwise grew from. The two infarction stages are read off the diagnosis."""
-
-LEAKING_FEATURES: frozenset[str] = frozenset(
-    {"infarction_stadium1", "infarction_stadium2", "report", "heart_axis", "validated_by"}
-)
-"""Columns written by whoever made the diagnosis: never an input of a model that is served."""
-
 
 @dataclass(frozen=True)
 class SignalShape:
@@ -95,13 +76,6 @@ class SignalShape:
     leads: int = len(LEADS)
 
 
-FACT_RANGES: Mapping[str, tuple[float, float, str]] = {
-    "age": (0, 120, " years"),
-    "height_cm": (40, 250, " cm"),
-    "weight_kg": (1, 400, " kg"),
-}
-"""What a fact about a patient may be, lowest and highest, with its unit: the same for a request and for a file."""
-
 DISCLAIMER = "For research and education only. Leadwise is not a medical device and must not guide care."
 
 
@@ -116,8 +90,8 @@ class ECGRecord:
     Attributes:
         signal_mv: ``(time, 12)`` float32 in millivolts, leads in the order of ``LEADS``.
         fs_hz: sampling rate in Hz.
-        patient: what is known of ``age`` (years), ``sex`` (0 male, 1 female), ``height_cm``, ``weight_kg``,
-            ``pacemaker`` (0 or 1); a missing key or ``None`` means unknown.
+        patient: what is known of the patient, by the names of ``leadwise.features``; a missing key or ``None`` means
+            unknown.
         record_id: the caller's name for the recording.
     """
 

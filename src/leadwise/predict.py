@@ -12,10 +12,9 @@ from typing import Any, TextIO
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import MissingField, ReadECG, ReaderError, read_ecg
+from leadwise.features import FEATURES
 from leadwise.serving.batch_source import HINTS
 
-FACT_WORDS: Mapping[str, tuple[str, str]] = {"sex": ("male", "female"), "pacemaker": ("no", "yes")}
-"""What 0 and 1 of a fact mean."""
 _NAME_WIDTH = 5 + max(map(len, SUPERCLASS_NAMES.values()))
 
 
@@ -33,10 +32,8 @@ def understood_text(read: ReadECG) -> str:
 
 
 def fact_text(name: str, value: float | str) -> str:
-    """A fact of the patient in words: of ``sex`` and ``pacemaker`` 0 and 1 have names."""
-    if isinstance(value, str):
-        return value
-    return FACT_WORDS[name][int(value)] if name in FACT_WORDS and value in (0, 1) else f"{value:g}"
+    """A fact of the patient in words."""
+    return value if isinstance(value, str) else FEATURES[name].text(value)
 
 
 def answer_text(answer: Mapping[str, Any]) -> str:
@@ -217,7 +214,7 @@ def _with_overrides(read: ReadECG, facts: Mapping[str, Any]) -> ReadECG:
     for name, given in facts.items():
         in_file = fact_text(name, read.patient[name]) if name in read.patient else None
         if in_file not in (None, told := fact_text(name, given)):
-            option = f"--{name.replace('_', '-')}"
+            option = FEATURES[name].option
             read = read.with_note(f"The file says {name} {in_file}; {told} was taken, as given with {option}.")
     return read
 
@@ -257,10 +254,9 @@ def write_figure(
     from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.reports.explanation_figure import draw_explanation
     from leadwise.serving.answer import explanation_told
-    from leadwise.serving.request import SEX_WORDS
 
-    sex = facts.get("sex")
-    known = dict(read.patient) | dict(facts) | ({"sex": SEX_WORDS.get(sex)} if isinstance(sex, str) else {})
+    told = {name: FEATURES[name].parse(value) if isinstance(value, str) else value for name, value in facts.items()}
+    known = dict(read.patient) | told
     record = read.recording(known, read.file).record
     shown: dict[str, Any] = {"probabilities": answer["probabilities"], "thresholds": answer["thresholds"]}
     explanation = explanation_told(answer, explain[0]) if explain else None

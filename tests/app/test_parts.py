@@ -14,9 +14,10 @@ from leadwise.app.case import ShownRecording, case_of_example
 from leadwise.app.figure import A4_MM, as_file, report_figure, request_body
 from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, local_model, rest_model
-from leadwise.app.patient_form import UNITS, from_model, limits, to_model
+from leadwise.app.patient_form import from_model, limits, to_model
 from leadwise.app.settings import Settings, SettingsError
-from leadwise.contract import FACT_RANGES, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.features import asked_features
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import rows_of_json
 
@@ -32,14 +33,14 @@ def example_case(superclass: str) -> ShownRecording:
 
 @given(st.data())
 def test_whatever_the_form_takes_is_allowed_in_a_request(data: st.DataObject) -> None:
-    fact = data.draw(st.sampled_from(sorted(UNITS)))
-    unit = data.draw(st.sampled_from(sorted(UNITS[fact])))
-    low, high = limits(fact, unit)
+    one = data.draw(st.sampled_from([one for one in asked_features() if not one.choices]))
+    unit = data.draw(st.sampled_from(one.form_units or (one.unit,)))
+    low, high = limits(one, unit)
     value = data.draw(st.floats(low, high))
-    taken = to_model(fact, value, unit)
+    taken = to_model(one, value, unit)
     assert taken is not None
-    assert FACT_RANGES[fact][0] <= taken <= FACT_RANGES[fact][1]
-    assert from_model(fact, taken, unit) == pytest.approx(value, abs=0.06)
+    assert one.holds(taken)
+    assert from_model(one, taken, unit) == pytest.approx(value, abs=0.06)
 
 
 @given(st.text())

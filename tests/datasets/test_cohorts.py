@@ -13,10 +13,11 @@ from cohort_sources import CHALLENGE_CODES, LUDB_FINDINGS, SPH_CODES, TABLE_ROWS
 from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import DatasetError, cohort_in, cohort_named, cohorts, datasets
 from leadwise.datasets.checks.cohort import check_cohort
-from leadwise.datasets.cohort import COHORT_COLUMNS, FACTS, CohortError, label_counts
+from leadwise.datasets.cohort import CohortError, cohort_columns, label_counts
 from leadwise.datasets.store import open_store
 from leadwise.ecg.formats import ReaderError
 from leadwise.ecg.record import Recording
+from leadwise.features import asked_names
 
 NAMES = tuple(cohorts())
 SMALL = {
@@ -67,12 +68,12 @@ def test_its_source_is_recognised_as_it_and_nothing_else(name: str, source_of: C
 def test_its_table_and_recordings_have_the_form_of_all_others(name: str, source_of: Callable[[str], Path]) -> None:
     one = cohort_named(name)
     table = one.records(source_of(name))
-    assert tuple(table) == COHORT_COLUMNS
+    assert tuple(table) == cohort_columns()
     assert table["record_id"].is_unique and table["record_id"].notna().all()
     assert len(table) == SMALL.get(name, len(table)) > 0
     for column in SUPERCLASSES:
         assert str(table[column].dtype) == "boolean"
-    for column in FACTS:
+    for column in asked_names():
         assert table[column].dtype == np.float64
     for row in table.head(5).to_dict("records"):
         recording = one.read(row)
@@ -81,7 +82,7 @@ def test_its_table_and_recordings_have_the_form_of_all_others(name: str, source_
         assert np.isfinite(signal_mv).all() and 0.2 < np.abs(signal_mv).max() < 20
         assert one.rate_hz() in (None, recording.record.fs_hz)
         assert recording.record.record_id == row["record_id"]
-        known = {fact: row[fact] for fact in FACTS if not pd.isna(row[fact])}
+        known = {fact: row[fact] for fact in asked_names() if not pd.isna(row[fact])}
         assert known
         assert {fact: recording.record.patient[fact] for fact in known} == known
 
@@ -152,7 +153,7 @@ def test_the_test_fold_is_scored_as_another_hospitals_recordings(
     assert checked.table["record_id"].tolist() == records["ecg_id"].astype(str).tolist()
     assert checked.table["patient_id"].tolist() == records["patient_id"].astype(str).tolist()
     np.testing.assert_array_equal(checked.table[list(SUPERCLASSES)].to_numpy(dtype=float), store.labels()[rows])
-    for name in FACTS:
+    for name in asked_names():
         np.testing.assert_array_equal(checked.table[name], records[name].astype(float))
     np.testing.assert_allclose(np.stack(signals), store.signals[rows] / 1000, atol=1e-6)
     counts = label_counts(checked.table)

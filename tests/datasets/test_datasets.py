@@ -13,7 +13,7 @@ import wfdb
 from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
 from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetError, dataset_in, dataset_named, datasets
 from leadwise.datasets.ingest import ingest
-from leadwise.datasets.store import RECORD_COLUMNS, SPLIT_FOLDS, open_store
+from leadwise.datasets.store import SPLIT_FOLDS, open_store, record_columns
 from leadwise.datasets.synthetic import simulate_record
 
 
@@ -55,7 +55,7 @@ class Ward(Dataset[WardTables]):
 
     def clean(self, tables: WardTables) -> Cleaned:
         table = tables.table
-        records = pd.DataFrame({name: [None] * len(table) for name in RECORD_COLUMNS})
+        records = pd.DataFrame({name: [None] * len(table) for name in record_columns()})
         records["ecg_id"], records["patient_id"] = table["number"], table["bed"]
         records["strat_fold"] = table["part"].map({"learn": 1, "choose": 9, "judge": 10})
         records["age"], records["sex"] = table["years"].astype(float), (table["gender"] == "w").astype(float)
@@ -107,7 +107,7 @@ def test_a_tree_is_recognised_by_one_dataset_and_read_to_the_columns_of_the_stor
     one = dataset_in(simulated_tree)
     tables = one.read_tables(simulated_tree, 100)
     cleaned = one.clean(tables)
-    assert tuple(cleaned.records) == RECORD_COLUMNS
+    assert tuple(cleaned.records) == record_columns()
     assert len(cleaned.records) == len(cleaned.repairs) == one.counts(tables)["rows"]
     assert cleaned.records["ecg_id"].is_monotonic_increasing
     assert set(cleaned.records["strat_fold"]) <= {fold for folds in SPLIT_FOLDS.values() for fold in folds}

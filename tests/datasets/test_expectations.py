@@ -16,10 +16,12 @@ from leadwise.datasets.checks.expectations import (
     suite_values,
 )
 from leadwise.datasets.checks.validation import Outcome, run_suite
-from leadwise.datasets.metadata import STADIUM_CODES
 from leadwise.datasets.store import SPLIT_FOLDS
-from leadwise.datasets.tables import HEIGHT_CM, MAX_AGE, RELEASES, WEIGHT_KG
+from leadwise.datasets.tables import HEIGHT_CM, RELEASES, WEIGHT_KG
+from leadwise.features import FEATURES
 
+MAX_AGE = FEATURES["age"].high
+STAGES = FEATURES["infarction_stadium1"].codes
 ROWS = 10
 COUNTS = {"NORM": 5, "MI": 3, "STTC": 2, "CD": 2, "HYP": 2, "unlabelled": 1}
 
@@ -27,7 +29,9 @@ GOOD: Mapping[str, Mapping[str, object]] = {
     "files": {"not_as_listed": None, "written_otherwise": None},
     "schema": dict.fromkeys(["absent", "unknown", "wrong_kind", "statements_missing"]),
     "table": {
-        **dict.fromkeys(["not_a_number", "outside_the_tree", "unreadable_statements", "unknown_statements"]),
+        **dict.fromkeys(
+            ["not_a_number", "impossible_fact", "outside_the_tree", "unreadable_statements", "unknown_statements"]
+        ),
         "ecg_id": range(ROWS),
         "patient_id": 7.0,
         "filename": [f"a/{number}" for number in range(ROWS)],
@@ -43,8 +47,8 @@ GOOD: Mapping[str, Mapping[str, object]] = {
         "weight": [*map(float, WEIGHT_KG), 70.0, 80.0, *[None] * 6],
         "adult_bmi": [12.0, 60.0, *[None] * 8],
         "pacemaker": ["ja, pacemaker", None] * 5,
-        "infarction_stadium1": [*STADIUM_CODES, None, None, None, None],
-        "infarction_stadium2": [*STADIUM_CODES, None, None, None, None],
+        "infarction_stadium1": [*STAGES, None, None, None, None],
+        "infarction_stadium2": [*STAGES, None, None, None, None],
     },
     "labels": {
         **{name: [1] * count + [0] * (ROWS - count) for name, count in COUNTS.items()},
@@ -100,7 +104,9 @@ BAD: Mapping[str, Mapping[str, tuple[object, object]]] = {
     "files": dict.fromkeys(GOOD["files"], ("in another way", "in another way")),
     "schema": dict.fromkeys(GOOD["schema"], ("wrong", "wrong")),
     "table": {
-        **dict.fromkeys(("not_a_number", "outside_the_tree", "unreadable_statements"), ("what?", "what?")),
+        **dict.fromkeys(
+            ("not_a_number", "impossible_fact", "outside_the_tree", "unreadable_statements"), ("what?", "what?")
+        ),
         "unknown_statements": ("WAT", "WAT"),
         "patient_id": (None, None),
         "splits_of_patient": (2, 2),
@@ -262,7 +268,7 @@ def test_the_suites_say_what_the_code_repairs_and_splits() -> None:
     assert limits["age_range"] == (0, MAX_AGE)
     assert checks["all_splits"].arguments["value_set"] == list(SPLIT_FOLDS)
     for stage in ("stage_1_known", "stage_2_known"):
-        assert checks[stage].arguments["value_set"] == list(STADIUM_CODES)
+        assert checks[stage].arguments["value_set"] == list(STAGES)
 
 
 def test_values_of_the_ingestion_stand_where_they_are_named() -> None:

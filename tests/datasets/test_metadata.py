@@ -1,6 +1,7 @@
 """The metadata transformer: what the network sees of a patient."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,31 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
-from leadwise.contract import CLINICAL_FEATURES, LEAKING_FEATURES, ORIGINAL_FEATURES
-from leadwise.datasets.metadata import (
-    STADIUM_CODES,
-    MetadataError,
-    MetadataTransformer,
-    body_mass_index,
-    body_surface_area,
-)
+from leadwise.datasets.metadata import MetadataError, MetadataTransformer
+from leadwise.features import FEATURES, Feature, asked_names, feature_names, stored_names
 
-PATIENTS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "age": st.none() | st.floats(0, 120),
-            "sex": st.none() | st.sampled_from([0, 1]),
-            "height_cm": st.none() | st.floats(50, 250),
-            "weight_kg": st.none() | st.floats(10, 350),
-            "pacemaker": st.none() | st.sampled_from([0, 1]),
-            "infarction_stadium1": st.none() | st.sampled_from(list(STADIUM_CODES)),
-            "infarction_stadium2": st.none() | st.sampled_from(list(STADIUM_CODES)),
-        }
-    ),
-    min_size=1,
-    max_size=12,
-).map(pd.DataFrame)
+CLINICAL = ("age", "sex", "height_cm", "weight_kg", "bmi", "bsa", "pacemaker")
+
+
+def values_of(one: Feature) -> st.SearchStrategy[object]:
+    known = st.sampled_from([*one.codes] or [0, 1]) if one.codes or one.choices else st.floats(one.low, one.high)
+    return st.none() | known
+
+
+STORED = st.fixed_dictionaries({name: values_of(FEATURES[name]) for name in stored_names()})
+PATIENTS = st.lists(STORED, min_size=1, max_size=12).map(pd.DataFrame)
 SETS = st.sampled_from(["clinical", "original"])
+ODD = st.none() | st.just(float("nan")) | st.integers(-5, 300) | st.floats(0.01, 400) | st.floats(-10, -0.01)
+ODD_PATIENTS = st.lists(st.dictionaries(st.sampled_from([*asked_names(), "shoe_size"]), ODD), max_size=3)
 
 
 def three_patients() -> pd.DataFrame:
@@ -71,19 +63,30 @@ def test_each_row_is_transformed_on_its_own(fitted, seen, feature_set):
         np.testing.assert_array_equal(transformer.transform(seen.iloc[[row]])[0], whole[row])
 
 
+@given(fitted=PATIENTS, seen=ODD_PATIENTS, feature_set=SETS)
+def test_a_few_patients_are_transformed_as_a_table_of_their_rows(fitted, seen, feature_set):
+    transformer = MetadataTransformer.fit(fitted, feature_set)
+    of_table = transformer.transform(pd.DataFrame(seen))
+    np.testing.assert_array_equal(transformer.transform_many(seen), of_table)
+    for patient, row in zip(seen, of_table, strict=True):
+        np.testing.assert_array_equal(transformer.transform_one(patient), row[np.newaxis])
+
+
 def test_body_mass_index_and_body_surface_area_match_published_values():
-    height, weight = np.array([180.0, 160.0, 0.0, np.nan]), np.array([81.0, 64.0, 70.0, 70.0])
-    np.testing.assert_allclose(body_mass_index(height, weight), [25.0, 25.0, np.nan, np.nan])
+    patients = pd.DataFrame({"height_cm": [180.0, 160.0, 0.0, np.nan], "weight_kg": [81.0, 64.0, 70.0, 70.0]})
+    transformer = replace(
+        MetadataTransformer.fit(patients, "clinical"), fill=(-1.0,) * 7, mean=(0.0,) * 7, sd=(1.0,) * 7
+    )
+    values = transformer.transform(patients)
+    np.testing.assert_allclose(values[:, 4], [25.0, 25.0, -1, -1], rtol=1e-6)
     # Mosteller 1987: sqrt(cm x kg / 3600).
-    np.testing.assert_allclose(body_surface_area(height, weight), [2.0124612, 1.6865480, 0, np.nan][:2] + [np.nan] * 2)
+    np.testing.assert_allclose(values[:, 5], [2.0124612, 1.6865480, -1, -1], rtol=1e-6)
 
 
 def test_clinical_columns_are_the_served_seven_and_their_masks():
     transformer = MetadataTransformer.fit(three_patients(), "clinical")
     assert transformer.width == 14
-    assert transformer.column_names[:7] == CLINICAL_FEATURES
-    assert transformer.column_names[7:] == tuple(f"{name}_unknown" for name in CLINICAL_FEATURES)
-    assert not LEAKING_FEATURES & set(transformer.column_names)
+    assert transformer.column_names == CLINICAL + tuple(f"{name}_unknown" for name in CLINICAL)
 
 
 def test_clinical_ignores_the_infarction_stages():
@@ -130,7 +133,7 @@ def test_the_hidden_vector_is_the_imputed_one_with_every_mask_set():
 def test_original_codes_the_stages_and_writes_zero_for_unknown():
     patients = three_patients()
     transformer = MetadataTransformer.fit(patients, "original")
-    assert transformer.column_names == ORIGINAL_FEATURES
+    assert transformer.column_names == feature_names("original")
     raw = transformer.transform(patients) * transformer.sd + transformer.mean
     expected = [[50, 0, 180, 81, 5, 0, 0], [60, 1, 0, 64, 0, 0, 0], [70, 1, 160, 0, 0, 4, 1]]
     np.testing.assert_allclose(raw, expected, atol=1e-4)
@@ -149,12 +152,14 @@ def test_what_is_no_number_or_no_stage_is_named(patients, named):
     transformer = MetadataTransformer.fit(three_patients(), "original")
     with pytest.raises(MetadataError, match=named):
         transformer.transform(pd.DataFrame(patients))
+    with pytest.raises(MetadataError, match=named):
+        transformer.transform_one({name: value for name, (value,) in patients.items()})
 
 
 def test_a_dictionary_of_another_version_is_refused():
     content = MetadataTransformer.fit(three_patients(), "clinical").to_dict()
     with pytest.raises(MetadataError, match="features"):
-        MetadataTransformer.from_dict(content | {"features": ["age"]})
+        MetadataTransformer.from_dict(content | {"features": ["shoe_size", *CLINICAL[1:]]})
     with pytest.raises(MetadataError, match="feature_set: received 'secret'"):
         MetadataTransformer.from_dict(content | {"feature_set": "secret"})
     with pytest.raises(MetadataError, match="mean"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from leadwise.config import Parameters, load_parameters
-from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES
+from leadwise.features import feature_names
 from leadwise.registry.candidates import CandidateError, choose_candidates
 
 
@@ -20,10 +20,12 @@ def leave_model(workspace: Path, name: str, auroc: float, accuracy: float, **cha
         "validation": {"val/macro_auroc": auroc, "val/binary_accuracy": accuracy},
         **changes,
     }
-    features = CLINICAL_FEATURES if feature_set == "clinical" else ORIGINAL_FEATURES
     files = {
         f"models/{feature_set}/{name}/training.json": training,
-        f"models/{feature_set}/{name}/preprocessing.json": {"signal": None, "metadata": {"features": list(features)}},
+        f"models/{feature_set}/{name}/preprocessing.json": {
+            "signal": None,
+            "metadata": {"features": list(feature_names(feature_set))},
+        },
         f"evaluation/{feature_set}/{name}/metrics.json": {"metrics": {"test/macro_auroc": 0.8, "test/auroc/HYP": None}},
         f"evaluation/{feature_set}/{name}/decision.json": {"temperature": 1.0, "thresholds": {}},
     }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leadwise.contract import LEADS
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording
-from leadwise.serving.request import FIELDS, parse_row
+from leadwise.serving.request import parse_row, request_fields
 
 MARKER = 7.654321
 
@@ -35,7 +35,7 @@ def test_a_full_row_is_read(signal_mv: Signal) -> None:
 
 def test_none_and_nan_mean_not_given(signal_mv: Signal) -> None:
     bare = parse_row({"signal": signal_mv, "fs_hz": 100})
-    padded = parse_row(dict.fromkeys(FIELDS) | {"signal": signal_mv, "fs_hz": 100, "age": math.nan})
+    padded = parse_row(dict.fromkeys(request_fields()) | {"signal": signal_mv, "fs_hz": 100, "age": math.nan})
     assert bare.patient == padded.patient == {}
     assert bare.record_id is padded.record_id is None
     assert bare.warnings == padded.warnings == ("not given, so taken as unknown: age, sex, height_cm, weight_kg",)
@@ -84,14 +84,11 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
     ("row", "message"),
     [
         ({"age": 121}, "age: received 121; 0 to 120 years is allowed"),
-        ({"age": -1}, "age: received -1"),
         ({"age": 10**400}, "age: received inf"),
         ({"age": "old"}, "age: received 'old'; a number is needed"),
         ({"age": True}, "age: received true; a number is needed"),
         ({"age": [MARKER] * 100}, "age: received a list; a number is needed"),
         ({"age": {"a": MARKER}}, "age: received an object"),
-        ({"height_cm": 1.78}, "height_cm: received 1.78; 40 to 250 cm is allowed"),
-        ({"weight_kg": 1000}, "weight_kg: received 1000"),
         ({"sex": 2}, "sex: received 2; allowed: 0 \\(male\\), 1 \\(female\\)"),
         ({"sex": "x" * 1000}, "sex: received text of 1000 characters"),
         ({"sex": True}, "sex: received true"),
@@ -99,7 +96,6 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
         ({"id": ["a"], "age": 3}, "id: received a list"),
         ({"id": "x" * 201, "age": 3}, "id: received text of 201 characters"),
         ({"hieght_cm": 170}, "hieght_cm: unknown field; allowed: id, signal"),
-        ({"infarction_stadium1": "Stadium I"}, "infarction_stadium1: unknown field"),
         ({"x" * 5000: 1}, "a long or odd name: unknown field"),
         ({}, "signal: not given, nor any of age"),
         ({"id": "only"}, "signal: not given, nor any of age"),
@@ -157,7 +153,7 @@ matrices = st.tuples(st.integers(0, 40), st.integers(0, 13), st.floats(width=32)
     lambda shape: [[shape[2]] * shape[1]] * shape[0] * 20
 )
 rows = st.dictionaries(
-    st.sampled_from(FIELDS) | st.text(max_size=8),
+    st.sampled_from(request_fields()) | st.text(max_size=8),
     json_values | matrices | st.sampled_from([100, 500, 0, 1, "mV", "uV", "male", list(LEADS), "lead_time"]),
     max_size=12,
 )
@@ -166,7 +162,7 @@ rows = st.dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(row=rows)
 def test_a_row_that_went_through_a_table_reads_the_same(row: dict[str, Any]) -> None:
-    known = {name: value for name, value in row.items() if name in FIELDS}
+    known = {name: value for name, value in row.items() if name in request_fields()}
     (through_table,) = pd.DataFrame([{"age": 50, **known}], dtype=object).to_dict(orient="records")
 
     def outcome(values: dict[Any, Any]) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from leadwise.app.model_source import ModelSource
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.features import asked_features
 from leadwise.reports.ecg_figure import percent
 
 Verdict = Literal["yes", "uncertain", "no"]
@@ -82,14 +83,8 @@ def headline(answer: Mapping[str, Any]) -> str:
 
 def facts_words(facts: Mapping[str, float | None]) -> str:
     """What is known of a patient, with units."""
-    words = {
-        "age": lambda value: f"{value:g} years",
-        "sex": lambda value: "female" if value else "male",
-        "height_cm": lambda value: f"{value:g} cm",
-        "weight_kg": lambda value: f"{value:g} kg",
-        "pacemaker": lambda value: "pacemaker" if value else "no pacemaker",
-    }
-    return ", ".join(say(value) for name, say in words.items() if (value := facts.get(name)) is not None)
+    known = ((one, facts.get(one.name)) for one in asked_features())
+    return ", ".join(one.sentence(value) for one, value in known if value is not None)
 
 
 def flag_sentence(flag: Mapping[str, Any]) -> str:
@@ -101,7 +96,9 @@ def flag_sentence(flag: Mapping[str, Any]) -> str:
 
 def warning_sentence(warning: str) -> str:
     """A warning of an answer, with the names of fields as words."""
-    return f"Note: {warning.replace('height_cm', 'height').replace('weight_kg', 'weight')}."
+    for one in asked_features():
+        warning = re.sub(rf"\b{one.name}\b", one.label.lower(), warning)
+    return f"Note: {warning}."
 
 
 def error_sentence(answer: Mapping[str, Any]) -> str:

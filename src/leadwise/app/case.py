@@ -8,8 +8,8 @@ from typing import Any
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
+from leadwise.features import asked_names
 from leadwise.serving.client import request_row
-from leadwise.serving.request import FACTS
 
 Facts = Mapping[str, float | None]
 
@@ -58,7 +58,7 @@ class ShownRecording:
 
 def facts_row(facts: Facts) -> dict[str, Any]:
     """The facts that are known, as fields of a request row."""
-    return {name: value for name in FACTS if (value := facts.get(name)) is not None}
+    return {name: value for name in asked_names() if (value := facts.get(name)) is not None}
 
 
 def case_of_example(example: Example) -> ShownRecording:
@@ -85,6 +85,6 @@ def case_without_recording() -> ShownRecording:
 
 
 def _case(row: Mapping[str, Any], title: str, record: ECGRecord) -> ShownRecording:
-    signal = request_row({name: value for name, value in row.items() if name not in FACTS})
+    signal = request_row({name: value for name, value in row.items() if name not in asked_names()})
     key = hashlib.blake2b(json.dumps([title, signal]).encode(), digest_size=12).hexdigest()
     return ShownRecording(key, title, record, signal, dict(record.patient))

@@ -21,7 +21,7 @@ from leadwise.ecg.assessment import examine
 from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_read, read_ecg
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
-from leadwise.serving.request import FACTS
+from leadwise.features import asked_names
 
 SIMULATED: Mapping[str, tuple[str, int]] = {
     "NORM": ("NORM", 4),
@@ -229,6 +229,6 @@ def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
 
 
 def _recording(tree: Path, row: Mapping[Hashable, Any]) -> Recording:
-    patient = {name: None if np.isnan(row[name]) else float(row[name]) for name in FACTS}
+    patient = {name: None if np.isnan(row[name]) else float(row[name]) for name in asked_names()}
     signal_mv = read_record(tree / str(row["filename"])) / 1000
     return build_recording(signal_mv, fs_hz=FS_HZ, leads=LEADS, patient=patient, record_id=f"ptb-xl-{row['ecg_id']}")

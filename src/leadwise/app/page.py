@@ -14,6 +14,7 @@ from leadwise.app.model_source import ModelSource, ModelSourceError, find_model,
 from leadwise.app.patient_form import facts_of_patient
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
+from leadwise.features import asked_features
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {
@@ -22,9 +23,7 @@ FIRST_CHOICES = {
     "explained": PLAIN,
     "size": "Fit",
     "policy": None,
-    "unit-height_cm": "cm",
-    "unit-weight_kg": "kg",
-}
+} | {f"unit-{one.name}": one.form_units[0] for one in asked_features() if one.form_units}
 
 
 @st.cache_resource(show_spinner="Loading the model")

@@ -1,99 +1,77 @@
 """The form for what is known of the patient. Everything is optional."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from leadwise.app.answer import plain
 from leadwise.app.case import ShownRecording
-from leadwise.contract import FACT_RANGES, LEADS
+from leadwise.contract import LEADS
 from leadwise.ecg.formats import MissingField
 from leadwise.ecg.leads import INDEPENDENT_LEADS
-
-HEIGHT_UNITS: Mapping[str, float] = {"cm": 1.0, "in": 2.54}
-WEIGHT_UNITS: Mapping[str, float] = {"kg": 1.0, "lb": 0.45359237}
-"""Unit -> how many of the model's unit it is (international yard and pound, 1959)."""
-UNITS: Mapping[str, Mapping[str, float]] = {"height_cm": HEIGHT_UNITS, "weight_kg": WEIGHT_UNITS}
+from leadwise.features import Feature, asked_features
 
 
-def to_model(fact: str, value: float | None, unit: str) -> float | None:
-    """A number of the form as the models take it, within their range after rounding."""
-    if value is None:
-        return None
-    low, high, _ = FACT_RANGES[fact]
-    return min(max(round(value * UNITS[fact][unit], 2), low), high)
+def to_model(one: Feature, value: float | None, unit: str) -> float | None:
+    """A number of the form as the models take it, within its range after rounding."""
+    return None if value is None else min(max(round(value * one.units.get(unit, 1.0), 2), one.low), one.high)
 
 
-def from_model(fact: str, value: float | None, unit: str) -> float | None:
+def from_model(one: Feature, value: float | None, unit: str) -> float | None:
     """The inverse of ``to_model``, to a tenth."""
-    return None if value is None else round(value / UNITS[fact][unit], 1)
+    return None if value is None else round(value / one.units.get(unit, 1.0), 1)
 
 
-def limits(fact: str, unit: str) -> tuple[float, float]:
+def limits(one: Feature, unit: str) -> tuple[float, float]:
     """Smallest and largest number of the form, to a tenth."""
-    low, high, _ = FACT_RANGES[fact]
-    return round(low / UNITS[fact][unit], 1), round(high / UNITS[fact][unit], 1)
-
-
-SEXES = {"male": 0.0, "female": 1.0}
-PACEMAKERS = {"no": 0.0, "yes": 1.0}
-LABELS = {"height_cm": "Height", "weight_kg": "Weight"}
+    return round(one.low / one.units.get(unit, 1.0), 1), round(one.high / one.units.get(unit, 1.0), 1)
 
 
 def facts_of_patient(case: ShownRecording) -> dict[str, float | None]:
     """Draw the form, filled with what the recording brings along; what was typed stays with its recording."""
-    low, high = (float(bound) for bound in FACT_RANGES["age"][:2])
-    columns = st.columns(5)
-    with columns[0]:
-        age = st.number_input(
-            "Age, years", low, high, _known(case, "age"), 1.0, format="%g", key=f"age-{case.key}", placeholder="unknown"
-        )
-    with columns[1]:
-        sex = _choice("Sex", SEXES, case, "sex")
-    with columns[2]:
-        height = _measure(case, "height_cm")
-    with columns[3]:
-        weight = _measure(case, "weight_kg")
-    with columns[4]:
-        pacemaker = _choice("Pacemaker", PACEMAKERS, case, "pacemaker")
-    return {"age": age, "sex": sex, "height_cm": height, "weight_kg": weight, "pacemaker": pacemaker}
+    asked = asked_features()
+    facts = {}
+    for column, one in zip(st.columns(len(asked)), asked, strict=True):
+        known = case.facts.get(one.name)
+        known = float(known) if known is not None and one.holds(known) else None
+        with column:
+            if one.choices:
+                facts[one.name] = _choice(one, known, case.key)
+            elif one.form_units:
+                facts[one.name] = _measure(one, known, case.key)
+            else:
+                facts[one.name] = _number(one, one.unit, known, f"{one.name}-{case.key}")
+    return facts
 
 
-def _known(case: ShownRecording, fact: str) -> float | None:
-    value = case.facts.get(fact)
-    if value is None or fact not in FACT_RANGES:
-        return value
-    low, high, _ = FACT_RANGES[fact]
-    return float(value) if low <= value <= high else None
+def _choice(one: Feature, known: float | None, key: str) -> float | None:
+    index = None if known is None else int(known)
+    word = st.selectbox(one.label, one.choices, index=index, placeholder="unknown", key=f"{one.name}-{key}")
+    return None if word is None else one.parse(word)
 
 
-def _choice(label: str, options: dict[str, float], case: ShownRecording, fact: str) -> float | None:
-    known = next((number for number, value in enumerate(options.values()) if value == case.facts.get(fact)), None)
-    word = st.selectbox(label, list(options), index=known, placeholder="unknown", key=f"{fact}-{case.key}")
-    return None if word is None else options[word]
+def _number(one: Feature, unit: str, shown: float | None, key: str) -> float | None:
+    label, (low, high) = f"{one.label}, {unit}".removesuffix(", "), limits(one, unit)
+    return st.number_input(label, low, high, shown, 1.0, format="%g", key=key, placeholder="unknown")
 
 
-def _measure(case: ShownRecording, fact: str) -> float | None:
-    unit = st.session_state.get(f"unit-{fact}") or next(iter(UNITS[fact]))
-    low, high = limits(fact, unit)
-    key = f"{fact}-{unit}-{case.key}"
+def _measure(one: Feature, known: float | None, key: str) -> float | None:
+    unit = st.session_state.get(f"unit-{one.name}") or one.form_units[0]
     # The same person in the other unit: a change of unit changes the number, not the patient.
-    truth = st.session_state.setdefault("measured", {}).get((fact, case.key), _known(case, fact))
-    shown = from_model(fact, truth, unit)
-    value = st.number_input(
-        f"{LABELS[fact]}, {unit}", low, high, shown, 1.0, format="%g", key=key, placeholder="unknown"
-    )
+    truth = st.session_state.setdefault("measured", {}).get((one.name, key), known)
+    shown = from_model(one, truth, unit)
+    value = _number(one, unit, shown, f"{one.name}-{unit}-{key}")
     st.segmented_control(
-        f"Unit of {LABELS[fact].lower()}",
-        list(UNITS[fact]),
-        key=f"unit-{fact}",
+        f"Unit of {one.label.lower()}",
+        one.form_units,
+        key=f"unit-{one.name}",
         required=True,
         label_visibility="collapsed",
     )
     if value != shown:
-        truth = to_model(fact, value, unit)
-    st.session_state["measured"][fact, case.key] = truth
+        truth = to_model(one, value, unit)
+    st.session_state["measured"][one.name, key] = truth
     return truth
 
 

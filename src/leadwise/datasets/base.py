@@ -16,8 +16,9 @@ import pandas as pd
 from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
-from leadwise.datasets.cohort import FACTS, Cohort, CohortOptions, cohort_table
+from leadwise.datasets.cohort import Cohort, CohortOptions, cohort_table
 from leadwise.datasets.store import SPLIT_FOLDS
+from leadwise.features import asked_names
 
 MEMBERS = (
     "leadwise.datasets.ptbxl",
@@ -77,7 +78,7 @@ class Cleaned:
     """The rows of the tables as the store holds them.
 
     Attributes:
-        records: columns ``RECORD_COLUMNS``, ascending by ``ecg_id``; of ``strat_fold`` 1 to 8 are trained on, 9
+        records: columns ``record_columns()``, ascending by ``ecg_id``; of ``strat_fold`` 1 to 8 are trained on, 9
             selects and 10 tests, so that a dataset with other folds says which of its own are which.
         repairs: one bool column per kind of repair, the same rows.
     """
@@ -137,7 +138,7 @@ class Dataset(Cohort, Generic[T]):
         """Its rows as they are trained on, with the split of each: ``test`` is fold 10."""
         tables = self.read_tables(source, self.options.rate)
         rows = self.clean(tables).records
-        columns = {name: rows[name] for name in (*FACTS, *SUPERCLASSES, "device")}
+        columns = {name: rows[name] for name in (*asked_names(), *SUPERCLASSES, "device")}
         columns |= {name: rows[name].astype(str) for name in ("patient_id", "filename")}
         of_fold = {fold: split for split, folds in SPLIT_FOLDS.items() for fold in folds}
         files = columns.pop("filename") + ".hea"

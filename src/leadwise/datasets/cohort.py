@@ -15,24 +15,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.formats.patient import checked_facts, read_fact
+from leadwise.ecg.formats.patient import checked_facts
 from leadwise.ecg.record import Recording
+from leadwise.features import FEATURES, asked_names
 
-FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
 NOT_GIVEN = frozenset({"", "nan", "na", "unknown", "none"})
 TEXTS: tuple[str, ...] = ("record_id", "patient_id", "source", "device", "split", "file", "path")
 NOTES: tuple[str, ...] = ("codes", "unknown_codes", "fact_problems", "excluded")
-COHORT_COLUMNS: tuple[str, ...] = (*TEXTS, *FACTS, *SUPERCLASSES, *NOTES)
-"""The columns of a cohort's table, always all of them and in this order.
 
-- ``record_id``, ``patient_id``, ``source`` (the hospital or collection within the cohort), ``device`` and ``split``;
-  as in every column of text, NaN where it is not known;
-- ``file`` below the source, and ``path``, where it is;
-- the facts in years, 0 male and 1 female, cm, kg, 0 or 1; NaN where unknown;
-- a column per superclass, pandas' ``boolean``: present, absent, or ``<NA>`` where the labels do not tell;
-- ``codes`` as the dataset writes them, ``unknown_codes`` that its label map lacks, ``fact_problems`` (what was given of
-  the patient and could not be taken), and ``excluded``: why a recording is not to be scored, NaN where it is.
-"""
+
+def cohort_columns() -> tuple[str, ...]:
+    """The columns of a cohort's table, always all of them and in this order.
+
+    - ``record_id``, ``patient_id``, ``source`` (the hospital or collection within the cohort), ``device`` and
+      ``split``; as in every column of text, NaN where it is not known;
+    - ``file`` below the source, and ``path``, where it is;
+    - what is known of the patient, by the names of ``leadwise.features``; NaN where unknown;
+    - a column per superclass, pandas' ``boolean``: present, absent, or ``<NA>`` where the labels do not tell;
+    - ``codes`` as the dataset writes them, ``unknown_codes`` that its label map lacks, ``fact_problems`` (what was
+      given of the patient and could not be taken), and ``excluded``: why a recording is not to be scored, NaN where
+      it is.
+    """
+    return (*TEXTS, *asked_names(), *SUPERCLASSES, *NOTES)
+
 
 Row = pd.Series | Mapping[str, Any]
 """One row of a cohort's table."""
@@ -106,7 +111,7 @@ class Cohort(ABC):
 
     @abstractmethod
     def records(self, source: Path) -> pd.DataFrame:
-        """A row per recording, columns ``COHORT_COLUMNS``; its waveforms are not read.
+        """A row per recording, columns ``cohort_columns()``; its waveforms are not read.
 
         Raises:
             LeadwiseError: the source does not hold what is needed; the message names the file.
@@ -135,23 +140,23 @@ class Cohort(ABC):
 
 def known_facts(row: Row) -> dict[str, float | None]:
     """The facts of a row as ``ECGRecord.patient`` holds them."""
-    return {name: None if pd.isna(row[name]) else float(row[name]) for name in FACTS}
+    return {name: None if pd.isna(row[name]) else float(row[name]) for name in asked_names()}
 
 
 def facts_from(texts: Mapping[str, str]) -> tuple[dict[str, float], str | None]:
-    """Facts by their names in ``FACTS`` from text, and what could not be taken, in one line.
+    """Facts by the names of features from text, and what could not be taken, in one line.
 
     An empty text, and a word of ``NOT_GIVEN`` in any case, says nothing.
     """
     given = {name: text for name, text in texts.items() if text.strip().casefold() not in NOT_GIVEN}
-    facts, notes = checked_facts({name: read_fact(name, text) for name, text in given.items()})
+    facts, notes = checked_facts({name: FEATURES[name].parse(text) for name, text in given.items()})
     return facts, " ".join(notes) or None
 
 
 def cohort_table(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
     """Rows as a table with the columns and types that every cohort has; what a row lacks is unknown."""
-    table = pd.DataFrame(list(rows), columns=list(COHORT_COLUMNS), dtype=object)
-    for name in FACTS:
+    table = pd.DataFrame(list(rows), columns=list(cohort_columns()), dtype=object)
+    for name in asked_names():
         table[name] = pd.to_numeric(table[name]).astype(float)
     for name in SUPERCLASSES:
         table[name] = table[name].astype("boolean")

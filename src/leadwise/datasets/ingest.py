@@ -34,6 +34,7 @@ from leadwise.datasets.store import (
     open_store,
 )
 from leadwise.datasets.tables import is_inside, label_counts
+from leadwise.features import stored_names
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "great-expectations", "wfdb")
 FORMAT = 3
@@ -254,6 +255,7 @@ def fingerprint(
         "sums": sha256_of(sums_file) if sums_file.is_file() else None,
         "dataset": dataset.name,
         "code": code_digest(type(dataset)),
+        "features": stored_names(),
         "versions": versions(),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
@@ -275,7 +277,8 @@ def code_digest(kind: type[Dataset[Any]]) -> str:
     Looked up once in a process, which goes on with the code that it has loaded.
     """
     package = Path(__file__).parents[1]
-    files = [package / "contract.py", *(file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*"))]
+    files = [package / "contract.py", package / "features.py"]
+    files += [file for part in ("datasets", "ecg") for file in (package / part).rglob("*.*")]
     own = inspect.getsourcefile(kind)
     digest = hashlib.sha256(Path(own).read_bytes() if own else b"")
     for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):

@@ -33,6 +33,7 @@ from leadwise.contract import (
     StoredRate,
 )
 from leadwise.datasets.waveforms import samples_at
+from leadwise.features import stored_names
 
 SIGNALS_FILE = "signals.npy"
 RECORDS_FILE = "records.parquet"
@@ -45,28 +46,12 @@ SPLIT_FOLDS: dict[Split, tuple[int, ...]] = {
     "validation": (VALIDATION_FOLD,),
     "test": (TEST_FOLD,),
 }
-PATIENT_COLUMNS: tuple[str, ...] = (
-    "age",
-    "sex",
-    "height_cm",
-    "weight_kg",
-    "pacemaker",
-    "infarction_stadium1",
-    "infarction_stadium2",
-)
-RECORD_COLUMNS: tuple[str, ...] = (
-    "ecg_id",
-    "patient_id",
-    "strat_fold",
-    *PATIENT_COLUMNS,
-    *SUPERCLASSES,
-    "scp_codes",
-    "recording_date",
-    "device",
-    "site",
-    "filename",
-)
-"""The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
+
+
+def record_columns() -> tuple[str, ...]:
+    """The columns of ``records.parquet``; the superclasses are bool, ``scp_codes`` is JSON text."""
+    beside = ("scp_codes", "recording_date", "device", "site", "filename")
+    return ("ecg_id", "patient_id", "strat_fold", *stored_names(), *SUPERCLASSES, *beside)
 
 
 class StoreError(LeadwiseError):
@@ -80,7 +65,7 @@ class Store:
     Attributes:
         folder: where its files lie.
         manifest: the content of ``manifest.json``.
-        records: one row per record, columns ``RECORD_COLUMNS``, index 0, 1, 2...
+        records: one row per record, columns ``record_columns()``, index 0, 1, 2...
         signals: ``(record, time, 12)`` int16 in microvolts, mapped from disk; the same order as ``records``.
     """
 
@@ -104,8 +89,8 @@ class Store:
         return np.flatnonzero(self.records["strat_fold"].isin(SPLIT_FOLDS[split]).to_numpy())
 
     def patients(self) -> pd.DataFrame:
-        """``PATIENT_COLUMNS`` of every record, NaN where unknown; the two infarction stages as text."""
-        return self.records[list(PATIENT_COLUMNS)]
+        """The stored features of every record, NaN where unknown; the two infarction stages as text."""
+        return self.records[list(stored_names())]
 
     def scp_codes(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Statement -> likelihood in percent (0: unknown) of each of the given records."""
@@ -148,7 +133,7 @@ def open_store(folder: Path, *, fs_hz: float | None = FS_HZ) -> Store:
             f"{folder}: the files disagree: {RECORDS_FILE} has {len(records)} rows, {MANIFEST_FILE} says "
             f"{manifest['records']}, {SIGNALS_FILE} is {signals.dtype} {signals.shape}; run the ingest stage again"
         )
-    if missing := set(RECORD_COLUMNS) - set(records.columns):
+    if missing := set(record_columns()) - set(records.columns):
         raise StoreError(f"{folder / RECORDS_FILE}: columns missing: {', '.join(sorted(missing))}; ingest again")
     return Store(folder, manifest, records, signals)
 
@@ -164,11 +149,12 @@ def content_digest(records: pd.DataFrame, record_hashes: Iterable[str]) -> str:
     It depends on neither paths, times, file formats nor the machine: values are hashed as JSON, row by row.
 
     Args:
-        records: the table, columns ``RECORD_COLUMNS``.
+        records: the table, columns ``record_columns()``.
         record_hashes: ``record_hash`` of every record, in the order of the table.
     """
-    digest = hashlib.sha256(json.dumps(RECORD_COLUMNS).encode())
-    columns = [records[name].astype(object).where(records[name].notna(), None).tolist() for name in RECORD_COLUMNS]
+    names = record_columns()
+    digest = hashlib.sha256(json.dumps(names).encode())
+    columns = [records[name].astype(object).where(records[name].notna(), None).tolist() for name in names]
     for samples, *values in zip(record_hashes, *columns, strict=True):
         digest.update(samples.encode())
         digest.update(json.dumps(values, ensure_ascii=False).encode())

@@ -19,9 +19,9 @@ import pandas as pd
 from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned
 from leadwise.datasets.checksums import path_problem
-from leadwise.datasets.metadata import STADIUM_CODES
 from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE
-from leadwise.datasets.store import RECORD_COLUMNS
+from leadwise.datasets.store import record_columns
+from leadwise.features import FEATURES, Feature, asked_features
 
 MAX_TEXT = 10_000
 """Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
@@ -90,13 +90,14 @@ def label_counts(labels: np.ndarray) -> dict[str, int]:
 DATABASE_FILE, STATEMENTS_FILE = REQUIRED_TABLES
 
 NUMBER_COLUMNS: tuple[str, ...] = ("ecg_id", "patient_id", "age", "sex", "height", "weight", "strat_fold")
-TEXT_COLUMNS: tuple[str, ...] = ("infarction_stadium1", "infarction_stadium2", "pacemaker", "scp_codes")
+TEXT_COLUMNS: tuple[str, ...] = (*(one.name for one in FEATURES.values() if one.codes), "pacemaker", "scp_codes")
 FILENAME_COLUMNS: Mapping[StoredRate, str] = {100: "filename_lr", 500: "filename_hr"}
 OPTIONAL_COLUMNS: tuple[str, ...] = ("recording_date", "device", "site", "report", "heart_axis")
+COLUMN_OF: Mapping[str, str] = {"height_cm": "height", "weight_kg": "weight"}
+"""Feature -> column, where it is another name."""
 
 AGE_OVER_89 = 300
 """How release 1.0.3 hides an age over 89; stored as 90."""
-MAX_AGE = 120
 HEIGHT_CM = (50, 250)
 WEIGHT_KG = (10, 350)
 """Outside of these a value is impossible: the youngest patient of PTB-XL is 2 years old and weighs 12 kg."""
@@ -129,6 +130,12 @@ WITHDRAWN: frozenset[int] = frozenset(
     | {15742, 18150}
 )
 """The 38 records of release 1.0.1 that releases 1.0.2 and 1.0.3 dropped: their waveforms may be absent."""
+
+
+def further_features() -> tuple[Feature, ...]:
+    """Features of which PTB-XL says nothing: a tree that has them has columns of their names."""
+    known = (*NUMBER_COLUMNS, *TEXT_COLUMNS)
+    return tuple(one for one in asked_features() if COLUMN_OF.get(one.name, one.name) not in known)
 
 
 class TableError(LeadwiseError):
@@ -165,8 +172,9 @@ class Tables:
         return self.database[FILENAME_COLUMNS[self.rate]]
 
     def numbers(self) -> pd.DataFrame:
-        """``NUMBER_COLUMNS`` as float64, NaN where empty or not a number."""
-        columns = {name: pd.to_numeric(self.database[name], errors="coerce") for name in NUMBER_COLUMNS}
+        """``NUMBER_COLUMNS`` and ``further_features`` as float64, NaN where empty or not a number."""
+        names = (*NUMBER_COLUMNS, *(one.name for one in further_features()))
+        columns = {name: pd.to_numeric(self.database[name], errors="coerce") for name in names}
         return pd.DataFrame(columns, index=self.database.index, dtype=np.float64)
 
     @cached_property
@@ -203,7 +211,7 @@ def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
     if not tree.is_dir():
         raise TableError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
     database, raw = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]))
-    for name in OPTIONAL_COLUMNS:
+    for name in (*OPTIONAL_COLUMNS, *(one.name for one in further_features())):
         if name not in database:
             database[name] = np.nan
     if database.empty:
@@ -272,24 +280,21 @@ def is_inside(filename: object) -> bool:
 def clean(tables: Tables) -> Cleaned:
     """Turn a table that has passed validation into the columns of the store, and mark every repair."""
     numbers, text = tables.numbers(), tables.database
-    age, height, weight, repairs = _possible(numbers)
-    stages = {}
-    for name in ("infarction_stadium1", "infarction_stadium2"):
-        known = text[name].isin(list(STADIUM_CODES))
-        stages[name] = text[name].where(known, None)
-        repairs[f"{name}_not_a_stage"] = text[name].notna() & ~known
+    facts, repairs = _possible(numbers)
+    for one in FEATURES.values():
+        if one.codes:
+            known = text[one.name].isin(list(one.codes))
+            facts[one.name] = text[one.name].where(known, None)
+            repairs[f"{one.name}_not_a_stage"] = text[one.name].notna() & ~known
     pacemaker = text["pacemaker"].fillna("").str.strip().str.lower()
     has_pacemaker = pacemaker.str.startswith("ja") | pacemaker.isin(["1", "1.0"])
     repairs["pacemaker_uncertain_to_no"] = ~has_pacemaker & ~pacemaker.isin(["", "0", "0.0", "nein"])
     records = pd.DataFrame(
         {
             **{name: numbers[name].astype(np.int64) for name in ("ecg_id", "patient_id", "strat_fold")},
-            "age": age,
             "sex": numbers["sex"],
-            "height_cm": height,
-            "weight_kg": weight,
             "pacemaker": has_pacemaker.astype(np.int64),
-            **stages,
+            **facts,
             **dict(zip(SUPERCLASSES, tables.labels.T, strict=True)),
             "scp_codes": [json.dumps(record) for record in tables.scp_codes[0]],
             **{name: text[name] for name in ("recording_date", "device")},
@@ -299,32 +304,37 @@ def clean(tables: Tables) -> Cleaned:
     )
     order = records["ecg_id"].sort_values().index
     return Cleaned(
-        records.loc[order, list(RECORD_COLUMNS)].reset_index(drop=True),
+        records.loc[order, list(record_columns())].reset_index(drop=True),
         pd.DataFrame(repairs).loc[order].reset_index(drop=True),
     )
 
 
-def _possible(numbers: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, pd.Series]]:
-    """Age, height and weight without impossible values, and which rows were repaired."""
-    age, height, weight = numbers["age"], numbers["height"], numbers["weight"]
+def impossible(values: pd.Series, one: Feature) -> pd.Series:
+    """Where a number is known and no patient can have it."""
+    return pd.Series([not (np.isnan(value) or one.holds(value)) for value in values], index=values.index, dtype=bool)
+
+
+def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd.Series]]:
+    """Features that are numbers, without impossible values, and which rows were repaired."""
+    age = numbers["age"]
     hidden = age == AGE_OVER_89
-    impossible_age = ((age < 0) | (age > MAX_AGE)) & ~hidden
+    impossible_age = impossible(age, FEATURES["age"]) & ~hidden
     age = age.mask(hidden, 90.0).mask(impossible_age)
     adult = age >= ADULT_AGE
-    impossible_height = (height < HEIGHT_CM[0]) | (height > HEIGHT_CM[1])
-    impossible_weight = (weight < WEIGHT_KG[0]) | (weight > WEIGHT_KG[1])
-    adult_height = adult & (height < ADULT_HEIGHT_CM) & ~impossible_height
-    adult_weight = adult & (weight < ADULT_WEIGHT_KG) & ~impossible_weight
-    repairs = {
-        "age_300_to_90": hidden,
-        "age_impossible_to_missing": impossible_age,
-        "height_impossible_to_missing": impossible_height,
-        "weight_impossible_to_missing": impossible_weight,
-        "height_of_adult_to_missing": adult_height,
-        "weight_of_adult_to_missing": adult_weight,
-    }
-    height, weight = height.mask(impossible_height | adult_height), weight.mask(impossible_weight | adult_weight)
-    return age, height, weight, repairs
+    facts, repairs = {"age": age}, {"age_300_to_90": hidden, "age_impossible_to_missing": impossible_age}
+    sizes = (("height_cm", HEIGHT_CM, ADULT_HEIGHT_CM), ("weight_kg", WEIGHT_KG, ADULT_WEIGHT_KG))
+    for name, (low, high), least in sizes:
+        column = COLUMN_OF[name]
+        size = numbers[column]
+        wrong = (size < low) | (size > high)
+        of_adult = adult & (size < least) & ~wrong
+        repairs |= {f"{column}_impossible_to_missing": wrong, f"{column}_of_adult_to_missing": of_adult}
+        facts[name] = size.mask(wrong | of_adult)
+    for one in further_features():
+        wrong = impossible(numbers[one.name], one)
+        repairs[f"{one.name}_impossible_to_missing"] = wrong
+        facts[one.name] = numbers[one.name].mask(wrong)
+    return facts, repairs
 
 
 def table_counts(tables: Tables) -> dict[str, int]:

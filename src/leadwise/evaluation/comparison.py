@@ -21,6 +21,7 @@ from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
 from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError
 from leadwise.evaluation.metrics import MetricInput, auroc
+from leadwise.features import FEATURES
 from leadwise.models.spec import MODELS
 
 COMPARED = ("macro_auroc", "binary_accuracy", "chosen/macro_f1")
@@ -175,7 +176,7 @@ def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dic
     return found
 
 
-STADIUM_COLUMNS = ("infarction_stadium1", "infarction_stadium2")
+STADIUM_COLUMNS = tuple(one.name for one in FEATURES.values() if one.leaks)
 FINDING = "MI"
 
 

@@ -27,7 +27,7 @@ from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
-from leadwise.serving.request import FIELDS
+from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ EXAMPLE_SEED = 2
 SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
+    "features.py",
     "calibration.py",
     "memory.py",
     "policies.py",
@@ -317,7 +318,7 @@ def served_signature() -> "ModelSignature":
     for name, what in ANSWER.items():
         columns.append(ColSpec(made(what, optional=DECIDED if name == "windows" else ()), name, required=False))
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in FIELDS]),
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in request_fields()]),
         outputs=Schema(columns),
         params=ParamSchema(
             [

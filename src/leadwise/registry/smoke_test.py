@@ -16,9 +16,9 @@ import leadwise
 from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.store import Store
+from leadwise.features import asked_names
 from leadwise.registry import model_process
 from leadwise.registry.package import example_row
-from leadwise.serving.request import FACTS
 
 TIME_LIMIT_S = 300
 TIME_LIMIT_ROW_S = 0.5
@@ -59,7 +59,7 @@ class HeldOutRows:
 
 def stored_facts(store: Store, rows: np.ndarray) -> list[dict[str, float]]:
     """What a request may state of the patients of some rows: the facts that are known."""
-    patients = store.patients().iloc[rows][list(FACTS)].astype(float)
+    patients = store.patients().iloc[rows][list(asked_names())].astype(float)
     return [
         {str(name): value for name, value in facts.items() if value == value}
         for facts in patients.to_dict(orient="records")

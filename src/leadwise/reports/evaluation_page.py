@@ -22,6 +22,7 @@ from leadwise.evaluation.metric_registry import FLOOR, METRICS, headline_names, 
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 from leadwise.evaluation.thresholds import RECORD
+from leadwise.features import FEATURES, feature_names
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
 from leadwise.reports.curve_figures import (
     confusion_figure,
@@ -56,11 +57,6 @@ METHOD_NAMES = {
     "none": "as the network gives them",
     "temperature": "one temperature",
     "per_class": "a line per class",
-}
-
-FEATURES = {
-    "clinical": "age, sex, height, weight, body-mass index, body-surface area and pacemaker",
-    "original": "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only",
 }
 
 LIMITS = (
@@ -107,6 +103,14 @@ def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None 
         _Report(evaluation, figures).page(run_id).write(beside / REPORT_FILE)
 
 
+def _features(feature_set: str) -> str:
+    """What the networks saw of the patient, in words."""
+    if feature_set == "original":
+        return "the seven inputs of the original work, two of which are read off the diagnosis: for comparison only"
+    *labels, last = (FEATURES[name].label.lower() for name in feature_names("clinical"))
+    return f"{', '.join(labels)} and {last}"
+
+
 class _Report:
     """The sections of the report on one evaluation."""
 
@@ -123,7 +127,7 @@ class _Report:
             subtitle=(
                 f"{rows['test']:,} records of {rows['test_patients']:,} patients, read once; calibration and "
                 f"thresholds were chosen on the {rows['val']:,} records of fold {VALIDATION_FOLD}. Features: "
-                f"{FEATURES[training['feature_set']]}. {training['count_params']:,} parameters."
+                f"{_features(training['feature_set'])}. {training['count_params']:,} parameters."
             ),
             simulated=bool(manifest["simulated"]),
             tiles={

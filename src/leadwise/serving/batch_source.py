@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import endings_read
-from leadwise.serving.request import FACTS
+from leadwise.features import FEATURES, asked_names
 
 if TYPE_CHECKING:
     import pyarrow
 
 FILE = "file"
 HINTS = ("fs_hz", "units", "gain", "leads", "order")
-COLUMNS = (FILE, "id", *FACTS, *HINTS)
-"""Of a table: ``file`` is needed in it, and empty where a patient has no recording."""
 
 TABLE_ENDINGS = (".csv", ".parquet")
-NUMBERS = frozenset({"age", "height_cm", "weight_kg", "fs_hz", "gain"})
 ROWS_READ = 1024
 
 Entry = dict[str, Any]
-"""Of one recording: ``file`` as text, and whatever else is known under the names of ``COLUMNS``."""
+"""Of one recording: ``file`` as text, and whatever else is known under the names of ``table_columns``."""
+
+
+def table_columns() -> tuple[str, ...]:
+    """Of a table: ``file`` is needed in it, and empty where a patient has no recording."""
+    return (FILE, "id", *asked_names(), *HINTS)
 
 
 class SourceError(LeadwiseError):
@@ -110,7 +112,8 @@ def _csv_rows(table: Path) -> Iterator[Entry]:
 
 def _number(name: str, value: Any) -> Any:
     """Text of a CSV as a number where the field is one; what is none stays text, and is told with its record."""
-    if name not in NUMBERS and not (name in ("sex", "pacemaker") and value in ("0", "1")):
+    one = FEATURES.get(name)
+    if name not in ("fs_hz", "gain") and (one is None or (one.choices and value not in ("0", "1"))):
         return value
     try:
         return float(value) if value else None
@@ -132,9 +135,9 @@ def _parquet_rows(table: Path) -> Iterator[Entry]:
 
 
 def _check_columns(table: Path, names: list[str]) -> None:
-    if FILE not in names or (unknown := [name for name in names if name not in COLUMNS]):
+    if FILE not in names or (unknown := [name for name in names if name not in table_columns()]):
         received = f"has no column {FILE}" if FILE not in names else f"has a column {unknown[0][:40]!r}"
-        raise SourceError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(COLUMNS)}")
+        raise SourceError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(table_columns())}")
 
 
 BY_CLASS: Mapping[str, tuple[str, str]] = {

@@ -15,10 +15,8 @@ import numpy as np
 import orjson
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.serving.request import FIELDS
+from leadwise.serving.request import request_fields
 from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, described
-
-SCALAR_FIELDS: frozenset[str] = frozenset(FIELDS) - {"signal", "leads", "shape"}
 
 Rows = list[dict[str, Any]]
 
@@ -148,9 +146,8 @@ def rows_or_columns(content: Any, name: str) -> Rows:
     """
     if not isinstance(content, dict):
         return _records(content, name)
-    scalars = [
-        isinstance(value, list) for field, value in content.items() if field in SCALAR_FIELDS and value is not None
-    ]
+    names = set(request_fields()) - {"signal", "leads", "shape"}
+    scalars = [isinstance(value, list) for field, value in content.items() if field in names and value is not None]
     if not any(scalars):
         return [content]
     columns = {field: value for field, value in content.items() if value is not None}

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.contract import FACT_RANGES, FS_HZ, LEADS, ECGRecord
+from leadwise.contract import FS_HZ, LEADS, ECGRecord
 from leadwise.ecg.leads import READER_FLAGS, ReaderFlag, RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, MISSING_COUNT, MV_PER_UNIT, ORDERS, Recording, build_recording
+from leadwise.features import NO_YES, Feature, asked_features, asked_names
 from leadwise.serving.values import LONGEST_ECHO, described, is_number, number, word
 
 ENCODING_FIELDS: tuple[str, ...] = ("dtype", "shape", "units_per_count")
@@ -155,11 +156,12 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 SIGNAL_FIELDS: tuple[str, ...] = ("signal", *ENCODING_FIELDS, "order", "leads", "fs_hz", "units", "noticed")
-FACTS: tuple[str, ...] = ("age", "sex", "height_cm", "weight_kg", "pacemaker")
-FIELDS: tuple[str, ...] = ("id", *SIGNAL_FIELDS, *FACTS)
-"""Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
 
-SEX_WORDS: Mapping[str, float] = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
+
+def request_fields() -> tuple[str, ...]:
+    """Every field of a request row, all optional; ``fs_hz`` is needed with a ``signal``."""
+    return ("id", *SIGNAL_FIELDS, *asked_names())
+
 
 LONGEST_ID = 200
 
@@ -207,7 +209,7 @@ def parse_row(row: Mapping[str, Any]) -> Request:
     patient = _facts(given)
     recording = _recording(given, patient, "" if record_id is None else str(record_id))
     if recording is None and not patient:
-        problem = f"not given, nor any of {', '.join(FACTS)}; one of them is needed"
+        problem = f"not given, nor any of {', '.join(asked_names())}; one of them is needed"
         raise RecordingError("signal", problem, "missing_field")
     return Request(record_id, recording, patient, _warnings(recording, patient))
 
@@ -215,10 +217,11 @@ def parse_row(row: Mapping[str, Any]) -> Request:
 def _given_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise RecordingError("row", f"received {described(row)}; fields by name are needed", "wrong_type")
-    if unknown := [name for name in row if name not in FIELDS]:
+    allowed = request_fields()
+    if unknown := [name for name in row if name not in allowed]:
         shown = str(unknown[0])
         shown = shown if len(shown) <= LONGEST_ECHO and shown.isprintable() else "a long or odd name"
-        raise RecordingError(shown, f"unknown field; allowed: {', '.join(FIELDS)}", "unknown_field")
+        raise RecordingError(shown, f"unknown field; allowed: {', '.join(allowed)}", "unknown_field")
     return {name: value for name, value in row.items() if not absent(value)}
 
 
@@ -249,29 +252,25 @@ def record_id_of(row: Any) -> RecordId | None:
 
 
 def _facts(given: Mapping[str, Any]) -> dict[str, float]:
-    facts = {}
-    for name, (low, high, unit) in FACT_RANGES.items():
-        if name in given:
-            facts[name] = number(given[name], name)
-            if not low <= facts[name] <= high:
-                raise RecordingError(name, f"received {facts[name]:.6g}; {low:g} to {high:g}{unit} is allowed")
-    if "sex" in given:
-        facts["sex"] = _either(given["sex"], "sex", "0 (male), 1 (female), male, female", SEX_WORDS)
-    if "pacemaker" in given:
-        facts["pacemaker"] = _either(given["pacemaker"], "pacemaker", "0 or false (no), 1 or true (yes)", {})
-    return facts
+    return {one.name: _fact(given[one.name], one) for one in asked_features() if one.name in given}
 
 
-def _either(value: Any, field: str, allowed: str, words: Mapping[str, float]) -> float:
+def _fact(value: Any, one: Feature) -> float:
+    """A number in its range, or one of two words: yes and no as 0, 1, true or false, others as 0, 1 or the words."""
+    if not one.choices:
+        amount = number(value, one.name)
+        if not one.holds(amount):
+            raise RecordingError(one.name, f"received {amount:.6g}; {one.allowed} is allowed")
+        return amount
     if isinstance(value, str):
-        meant = words.get(value.strip().casefold())
+        found = None if one.choices == NO_YES else one.parse(value)
     elif isinstance(value, bool | np.bool_):
-        meant = float(value) if field == "pacemaker" else None
+        found = float(value) if one.choices == NO_YES else None
     else:
-        meant = float(value) if is_number(value) and value in (0, 1) else None
-    if meant is None:
-        raise RecordingError(field, f"received {described(value)}; allowed: {allowed}")
-    return meant
+        found = float(value) if is_number(value) and value in (0, 1) else None
+    if found is None:
+        raise RecordingError(one.name, f"received {described(value)}; allowed: {one.allowed}")
+    return found
 
 
 def _recording(given: Mapping[str, Any], patient: Mapping[str, float], record_id: str) -> Recording | None:
@@ -322,6 +321,6 @@ def _warnings(recording: Recording | None, patient: Mapping[str, float]) -> tupl
             found.append(
                 f"sampled at {recording.record.fs_hz:g} Hz: everything above {recording.record.fs_hz / 2:g} Hz is lost"
             )
-    if unknown := [name for name in FACTS if name not in patient and name != "pacemaker"]:
+    if unknown := [one.name for one in asked_features() if one.name not in patient and one.absent is None]:
         found.append(f"not given, so taken as unknown: {', '.join(unknown)}")
     return tuple(found)

@@ -9,45 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.contract import FACT_RANGES
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.formats.patient import age_between, age_of, date_of, facts_of, height_cm_of, weight_kg_of
+from leadwise.ecg.formats.patient import age_between, date_of, facts_of
+from leadwise.features import FEATURES
 
 Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize(
-    ("text", "years"),
-    [("63", 63), ("063Y", 63), ("63 YEARS", 63), ("18 months", 1.5), ("006M", 0.5), ("52W", 0.996), ("3 d", 0.008),
-     ("60,5", 60.5), ("old", None), ("", None), ("63 bananas", None), ("-5", None), ("1e9", None)],
-)  # fmt: skip
-def test_ages(text: str, years: float | None) -> None:
-    assert age_of(text) == (None if years is None else pytest.approx(years, abs=1e-3))
+AMOUNTS: dict[str, dict[str, float | None]] = {
+    "age": {
+        "63": 63, "063Y": 63, "63 YEARS": 63, "18 months": 1.5, "006M": 0.5, "52W": 0.9966, "3 d": 0.0082, "60,5": 60.5,
+        "old": None, "": None, "63 bananas": None, "-5": None, "1e9": None,
+    },
+    "height_cm": {"172": 172, "1.72 m": 172, "1,72": 172, "68in": 172.72, "1720mm": 172, "5 ft": 152.4, "5 ells": None},
+    "weight_kg": {"72 kg": 72, "160 lb": 72.5748, "72000g": 72, "11 stone": 69.8532, "9 bags": None},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "cm"),
-    [
-        ("172", 172),
-        ("172 cm", 172),
-        ("1.72 m", 172),
-        ("1,72", 172),
-        ("68 in", 172.72),
-        ("1720 mm", 172),
-        ("5 ft", 152.4),
-        ("5 ells", None),
-    ],
-)
-def test_heights(text: str, cm: float | None) -> None:
-    assert height_cm_of(text) == (None if cm is None else pytest.approx(cm))
-
-
-@pytest.mark.parametrize(
-    ("text", "kg"),
-    [("72", 72), ("72 kg", 72), ("160 lb", 72.57), ("72000g", 72), ("11 stone", 69.85), ("9 bags", None)],
-)
-def test_weights(text: str, kg: float | None) -> None:
-    assert weight_kg_of(text) == (None if kg is None else pytest.approx(kg, abs=0.01))
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in AMOUNTS.items() for text in texts])
+def test_amounts(name: str, text: str) -> None:
+    assert FEATURES[name].parse(text) == pytest.approx(AMOUNTS[name][text], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +61,7 @@ def test_the_age_counts_birthdays(born: datetime.date, then: datetime.date) -> N
 def test_any_text_gives_facts_in_range_or_none(pairs: list[tuple[str, str]]) -> None:
     facts, _ = facts_of(pairs)
     for name, value in facts.items():
-        low, high, _ = FACT_RANGES.get(name, (0, 1, ""))
-        assert low <= value <= high
+        assert FEATURES[name].holds(value)
 
 
 def test_names_of_facts_and_words_for_unknown() -> None:

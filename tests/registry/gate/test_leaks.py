@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from leadwise.contract import CLINICAL_FEATURES, ORIGINAL_FEATURES
+from leadwise.features import feature_names
 from leadwise.registry.gate.evidence import leak_check
 from leadwise.registry.register import RegistrationError, register_challenger
 
@@ -30,11 +30,11 @@ def change(folder: Path, **metadata: Any) -> None:
 def test_clinical_networks_pass_and_their_inputs_are_listed(folder: Path) -> None:
     check = leak_check(folder)
     assert check.passed
-    assert check.measured == ", ".join(["signal", *CLINICAL_FEATURES])
+    assert check.measured == ", ".join(["signal", *feature_names("clinical")])
 
 
 def test_a_feature_that_is_read_off_the_diagnosis_is_named(folder: Path) -> None:
-    change(folder, feature_set="original", features=list(ORIGINAL_FEATURES))
+    change(folder, feature_set="original", features=list(feature_names("original")))
     check = leak_check(folder)
     assert check.passed is False
     assert "fusion sees infarction_stadium1; fusion sees infarction_stadium2" in check.note
@@ -70,7 +70,7 @@ def test_such_a_package_is_never_registered(make_package: Any, folder: Path, tra
 
     import mlflow
 
-    change(folder, feature_set="original", features=list(ORIGINAL_FEATURES))
+    change(folder, feature_set="original", features=list(feature_names("original")))
     package = replace(make_package(), folder=folder)
     with pytest.raises(RegistrationError, match=r"fusion sees infarction_stadium1.*never registered"):
         register_challenger(package, "leaking")

@@ -38,7 +38,7 @@ class CheckedCohort:
     """A cohort that passed.
 
     Attributes:
-        table: the recordings that were read, columns ``COHORT_COLUMNS``, index 0, 1, 2...
+        table: the recordings that were read, columns ``cohort_columns()``, index 0, 1, 2...
         left_out: ``record_id``, ``source`` and ``reason`` of those that were not: left out on purpose, or unreadable.
         measured: what was measured of each that was read, in the order of ``table``.
         outcomes: of every check.

@@ -16,7 +16,7 @@ class HeaderRow:
 
     Attributes:
         header: None where it cannot be read: so the recording is named when it is read.
-        facts: of the patient, by their names in ``cohort.FACTS``.
+        facts: of the patient, by the names of features.
         problems: what was given of the patient and could not be taken, in one line.
     """
 

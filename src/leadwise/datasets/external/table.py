@@ -16,7 +16,6 @@ from pydantic import Field, field_validator
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import register
 from leadwise.datasets.cohort import (
-    FACTS,
     TEXTS,
     Cohort,
     CohortError,
@@ -28,21 +27,26 @@ from leadwise.datasets.cohort import (
 )
 from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.record import Recording
+from leadwise.features import asked_names
 
 TABLES = (".csv", ".parquet")
 DEFAULT_TABLE = "records.csv"
-NAMED = (*(name for name in TEXTS if name != "path"), *FACTS, *SUPERCLASSES)
 PRESENT = frozenset({"1", "1.0", "true", "yes", "y", "present"})
 ABSENT = frozenset({"0", "0.0", "false", "no", "n", "absent"})
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown", "<na>"})
 MOST_ROWS = 5_000_000
 
 
+def known_names() -> tuple[str, ...]:
+    """What a table can say of each recording."""
+    return (*(name for name in TEXTS if name != "path"), *asked_names(), *SUPERCLASSES)
+
+
 class TableOptions(CohortOptions):
     """What can be chosen about a table."""
 
     columns: Mapping[str, str] = Field(
-        default={}, description=f"Which column holds what, by these names: {', '.join(NAMED)}."
+        default={}, description=f"Which column holds what, by these names: {', '.join(known_names())}."
     )
     sexes: Mapping[str, Literal["male", "female"]] = Field(
         default={}, description="How the table writes the sexes, if not in words: {'0': 'male', '1': 'female'}, say."
@@ -56,8 +60,8 @@ class TableOptions(CohortOptions):
     @field_validator("columns")
     @classmethod
     def _known(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
-        if unknown := [name for name in columns if name not in NAMED]:
-            raise ValueError(f"{', '.join(unknown)} is none of {', '.join(NAMED)}")
+        if unknown := [name for name in columns if name not in known_names()]:
+            raise ValueError(f"{', '.join(unknown)} is none of {', '.join(known_names())}")
         return columns
 
 
@@ -94,7 +98,7 @@ class TableCohort(Cohort):
             raise CohortError(
                 f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500]
             )
-        found = {name: chosen.get(name, name) for name in NAMED if chosen.get(name, name) in table}
+        found = {name: chosen.get(name, name) for name in known_names() if chosen.get(name, name) in table}
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
             raise CohortError(
                 f"{file}: received columns {', '.join(map(str, table))[:300]}; needed: file, and at least one of "
@@ -105,7 +109,7 @@ class TableCohort(Cohort):
     def _row(self, file: Path, number: int, given: dict[str, str]) -> dict[str, object]:
         where = f"{file}, row {number}"
         # Parquet writes whole numbers of a column with gaps as 1.0.
-        facts = {name: given[name].removesuffix(".0") for name in FACTS if name in given}
+        facts = {name: given[name].removesuffix(".0") for name in asked_names() if name in given}
         if "sex" in facts:
             facts["sex"] = self.options.sexes.get(facts["sex"], facts["sex"])
         known, problems = facts_from(facts)

@@ -69,10 +69,7 @@ class Patient:
         patient_id: as in the tables.
         superclasses: what the person has.
         codes: diagnostic SCP statements with likelihood.
-        age: in years, at the first recording.
-        sex: 0 male, 1 female.
-        height_cm: known to the simulator, missing from most records.
-        weight_kg: likewise.
+        facts: by the names of features; the age is that at the first recording. Most records lack height or weight.
         records: number of recordings.
         strat_fold: 1 to 10.
     """
@@ -80,10 +77,7 @@ class Patient:
     patient_id: int
     superclasses: tuple[str, ...]
     codes: Mapping[str, float]
-    age: float
-    sex: int
-    height_cm: float
-    weight_kg: float
+    facts: Mapping[str, float]
     records: int
     strat_fold: int
 
@@ -135,10 +129,12 @@ def _draw_patient(
         patient_id=patient_id,
         superclasses=superclasses,
         codes=draw_codes(superclasses, rng),
-        age=float(np.clip(np.round(age), 17, 96)),
-        sex=sex,
-        height_cm=float(np.clip(np.round(height), 140, 205)),
-        weight_kg=float(np.clip(np.round(weight), 38, 160)),
+        facts={
+            "age": float(np.clip(np.round(age), 17, 96)),
+            "sex": sex,
+            "height_cm": float(np.clip(np.round(height), 140, 205)),
+            "weight_kg": float(np.clip(np.round(weight), 38, 160)),
+        },
         records=records,
         strat_fold=fold,
     )

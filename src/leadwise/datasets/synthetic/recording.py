@@ -20,6 +20,7 @@ from leadwise.datasets.synthetic.waveform import (
     twelve_leads,
     wave,
 )
+from leadwise.features import simulated
 
 SECONDS = RECORD_SAMPLES / FS_HZ
 _LEAD_IN_S = 2.5
@@ -311,13 +312,10 @@ def simulate_record(
     body = draw_body(rng, age=age, sex=sex, weight_kg=weight)
     stage = STAGES[int(rng.choice([0, 0, 1, 3]))]
     units = simulate(body, codes, rng, rhythm=rhythm, rate_bpm=rate_bpm, stage=stage, noise=noise, strength=1.0)
-    patient = {
-        "age": age,
-        "sex": float(sex),
-        "height_cm": height,
-        "weight_kg": weight,
-        "pacemaker": float(rhythm == "PACE"),
-    }
+    patient: dict[str, float | None] = {"age": age, "sex": float(sex), "height_cm": height, "weight_kg": weight}
+    patient |= {"pacemaker": float(rhythm == "PACE")}
+    superclasses = [name for name in SUPERCLASSES if not codes.keys().isdisjoint(CODES_OF[name])]
+    patient |= simulated(patient, superclasses, rng)
     return ECGRecord((units / 1000).astype(np.float32), FS_HZ, patient, f"simulated-{'-'.join(names)}-{seed}")
 
 

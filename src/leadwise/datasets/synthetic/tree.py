@@ -19,6 +19,7 @@ from leadwise.datasets.synthetic.population import Patient, draw_patients
 from leadwise.datasets.synthetic.recording import SimulatorError, draw_body, simulate
 from leadwise.datasets.synthetic.waveform import twelve_leads
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS
+from leadwise.features import FEATURES, simulated
 
 FIRST_DAY = datetime(1984, 11, 9, 9, 17, 34)
 DAYS = 6058
@@ -97,7 +98,7 @@ def _draw_visit(number: int, person: Patient, day: float, since_first: float, rn
         ecg_id=number,
         patient=person,
         when=(FIRST_DAY + timedelta(days=day)).replace(microsecond=0),
-        age=person.age + float(since_first // 365),
+        age=person.facts["age"] + float(since_first // 365),
         rhythm=rhythm,
         codes=codes,
         stage=stage or "",
@@ -154,9 +155,9 @@ def database_row(visit: Visit, rng: np.random.Generator) -> dict[str, object]:
         "ecg_id": visit.ecg_id,
         "patient_id": float(person.patient_id),
         "age": visit.age if visit.age <= 89 else 300.0,
-        "sex": person.sex,
-        "height": person.height_cm if known[0] < _share(HEIGHT_KNOWN, person) else None,
-        "weight": person.weight_kg if known[1] < _share(WEIGHT_KNOWN, person) else None,
+        "sex": person.facts["sex"],
+        "height": person.facts["height_cm"] if known[0] < _share(HEIGHT_KNOWN, person) else None,
+        "weight": person.facts["weight_kg"] if known[1] < _share(WEIGHT_KNOWN, person) else None,
         "nurse": float(rng.integers(12)) if rng.random() < 0.93 else None,
         "site": float(rng.choice([0, 1, 2, 3], p=[0.43, 0.3, 0.24, 0.03])),
         "device": str(rng.choice(DEVICES, p=SHARE_OF_DEVICES)),
@@ -176,6 +177,7 @@ def database_row(visit: Visit, rng: np.random.Generator) -> dict[str, object]:
         "strat_fold": person.strat_fold,
         "filename_lr": f"records100/{name}_lr",
         "filename_hr": f"records500/{name}_hr",
+        **simulated({**person.facts, "age": visit.age}, person.superclasses, rng),
     }
 
 
@@ -217,6 +219,8 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
     wanted: dict[str, str | int] = {"what": WHAT, "seed": seed, "patients": patients, "version": VERSION}
     if rate != 100:
         wanted["rate"] = rate
+    if beside := [one.name for one in FEATURES.values() if one.simulate]:
+        wanted["features"] = " ".join(beside)
     if dest.is_symlink() or (dest.exists() and not _may_be_replaced(dest)):
         raise SimulatorError(
             f"{dest}: exists and is not a simulated tree (no {MARKER}); it is not overwritten. "
@@ -270,7 +274,8 @@ def _write_record(folder: Path, visit: Visit, seed: int, sums: dict[str, str], *
     person = visit.patient
     body_rng = np.random.default_rng([seed, 1, person.patient_id])
     rng = np.random.default_rng([seed, 2, visit.ecg_id])
-    body = draw_body(body_rng, age=person.age, sex=person.sex, weight_kg=person.weight_kg)
+    known = person.facts
+    body = draw_body(body_rng, age=known["age"], sex=int(known["sex"]), weight_kg=known["weight_kg"])
     units = simulate(body, visit.codes, rng, rhythm=visit.rhythm, stage=visit.stage)
     row = database_row(visit, rng)
     signals = {"filename_lr": units}

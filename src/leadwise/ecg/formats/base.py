@@ -206,8 +206,7 @@ class ReadECG:
         units_found: unit of the numbers as the file spells it; empty where it says none.
         units_how: how the numbers were turned into millivolts, in a plain sentence; empty while in question.
         gain_per_mv: per lead, how many stored numbers make one millivolt, where the file stores whole numbers.
-        patient: what the file says of ``age`` (years), ``sex`` (0 male, 1 female), ``height_cm``, ``weight_kg``,
-            ``pacemaker`` (0 or 1).
+        patient: what the file says of the patient, by the names of ``leadwise.features``.
         notes: everything odd, in plain sentences.
         questions: what only the owner of the file can say; without an answer there is no recording.
         noticed: what becomes a flag of the answer -> its leads; none where it is the whole recording.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, shown_text
-from leadwise.ecg.formats.patient import age_between, age_of, read_fact, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, local_name, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.features import FEATURES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -86,7 +87,7 @@ def _patient(root: "Element") -> dict[str, float | None]:
     for fact, name in (("height_cm", "Height"), ("weight_kg", "Weight")):
         element = child(person, name)
         if element is not None and text_of(element):
-            found[fact] = read_fact(fact, text_of(element), element.get("units", ""))
+            found[fact] = FEATURES[fact].parse(text_of(element), element.get("units", ""))
     return found
 
 

@@ -21,10 +21,11 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
-from leadwise.ecg.formats.patient import facts_of, number_with_unit, pairs_in
+from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
 from leadwise.ecg.formats.table import Column, Table, channels_of, clock_seconds, is_lead_or_time
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
+from leadwise.features import number_with_unit
 
 if TYPE_CHECKING:
     import pandas as pd

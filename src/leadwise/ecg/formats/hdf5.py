@@ -24,7 +24,7 @@ from leadwise.ecg.formats.base import (
     by_library,
     shown_text,
 )
-from leadwise.ecg.formats.named_arrays import BESIDE, of_record, read_named, signal_name, which_record
+from leadwise.ecg.formats.named_arrays import beside_names, of_record, read_named, signal_name, which_record
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
@@ -70,10 +70,11 @@ def _read(kind: str, content: bytes, hints: ReadOptions) -> RawRecording:
 def _recording(kind: str, whole: "h5py.File", hints: ReadOptions) -> RawRecording:
     sets = dict(_data_sets(whole))
     matlab = kind == MATLAB
+    beside = beside_names()
     numbers = {
         name: tuple(reversed(one.shape)) if matlab else tuple(one.shape)
         for name, one in sets.items()
-        if np.dtype(one.dtype).kind in "fiu" and not _is_text(one) and name.rpartition("/")[2].casefold() not in BESIDE
+        if np.dtype(one.dtype).kind in "fiu" and not _is_text(one) and name.rpartition("/")[2].casefold() not in beside
     }
     signal = signal_name(numbers)
     record, unchosen, arrays = None, 0, {}
@@ -83,13 +84,13 @@ def _recording(kind: str, whole: "h5py.File", hints: ReadOptions) -> RawRecordin
     total = numbers[signal][0] if signal and record is not None else None
     for name, one in sets.items():
         bare = name.rpartition("/")[2].casefold()
-        if name != signal and (bare in BESIDE or (not signal and name in numbers)):
+        if name != signal and (bare in beside or (not signal and name in numbers)):
             _check_size(name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
             arrays[name] = of_record(bare, _value(whole, one, matlab), record, total)
     holders: tuple[Any, ...] = (whole, _group_of(whole, signal), sets.get(signal))
     for holder in (one for one in holders if one is not None):
         for name in holder.attrs:
-            if name.casefold() in BESIDE and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
+            if name.casefold() in beside_names() and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
                 arrays[name] = of_record(name, _plain(holder.attrs[name]), record, total)
     notes = [f"Read of {len(sets)} data sets: {signal[:40]}."] if signal and len(numbers) > 1 else []
     return read_named(kind, arrays, hints, signal=signal, notes=notes, unchosen=unchosen)

@@ -19,10 +19,11 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     shown_text,
 )
-from leadwise.ecg.formats.patient import age_between, age_of, read_fact, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, root_name
 from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.features import FEATURES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -97,7 +98,7 @@ def _patient(root: "Element") -> dict[str, float | None]:
         found["sex"] = sex_of(given["GENDER"])
     for fact, name in (("height_cm", "HEIGHT"), ("weight_kg", "WEIGHT")):
         if given[name].strip("0."):
-            found[fact] = read_fact(fact, given[name], given[f"{name}_UNITS"])
+            found[fact] = FEATURES[fact].parse(given[name], given[f"{name}_UNITS"])
     return found
 
 

@@ -20,13 +20,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, checksum_note, shown_text
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import (
-    age_between,
-    age_of,
-    checked_facts,
-    read_fact,
-    sex_of,
-)
+from leadwise.ecg.formats.patient import age_between, facts_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, children, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import ReaderFlag, RecordingError
@@ -194,24 +188,21 @@ def _spellings(checksum: int) -> tuple[str, ...]:
 def _patient(root: "Element") -> tuple[dict[str, float], list[str]]:
     """Facts of ``PatientDemographics``; the date of birth only serves to know the age at the recording."""
     patient, test = child(root, "PatientDemographics"), child(root, "TestDemographics")
-    found: dict[str, float | None] = {}
-    if age := text_of(patient, "PatientAge"):
-        found["age"] = age_of(f"{age} {text_of(patient, 'AgeUnits') or 'YEARS'}")
-    elif (born := text_of(patient, "DateofBirth")) and (day := text_of(test, "AcquisitionDate")):
-        years = age_between(born, day)
-        if years is not None:
-            found["age"] = years
-    gender = text_of(patient, "Gender")
-    if gender and gender.casefold() not in ("unknown", "other", "u"):
-        found["sex"] = sex_of(gender)
-    for fact, spellings in (
-        ("height_cm", {"HeightCM": "cm", "HeightIN": "in"}),
-        ("weight_kg", {"WeightKG": "kg", "WeightLBS": "lb"}),
-    ):
-        for name, unit in spellings.items():
-            if (text := text_of(patient, name)) and fact not in found:
-                found[fact] = read_fact(fact, text, unit)
-    return checked_facts(found)
+    years = age_between(text_of(patient, "DateofBirth"), text_of(test, "AcquisitionDate"))
+    age, gender = text_of(patient, "PatientAge"), text_of(patient, "Gender")
+    if age:
+        age = f"{age} {text_of(patient, 'AgeUnits') or 'YEARS'}"
+    elif years is not None:
+        age = f"{years:g}"
+    facts = {"age": age, "sex": "" if gender.casefold() in ("other", "u") else gender}
+    # Of one fact the last counts.
+    sizes = {
+        "HeightIN": "height (in)",
+        "HeightCM": "height (cm)",
+        "WeightLBS": "weight (lb)",
+        "WeightKG": "weight (kg)",
+    }
+    return facts_of([*facts.items(), *((name, text_of(patient, element)) for element, name in sizes.items())])
 
 
 def _sniff(content: bytes, name: str) -> bool:

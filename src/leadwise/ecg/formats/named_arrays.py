@@ -19,9 +19,9 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
-from leadwise.ecg.formats.patient import read_fact
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import ORDERS
+from leadwise.features import FEATURES, Feature, asked_features
 
 SIGNAL_NAMES = (
     "signal", "signal_mv", "signals", "ecg", "ecgs", "tracings", "p_signal", "val", "data", "x", "rhythm", "waveform",
@@ -31,13 +31,23 @@ RATE_NAMES = ("fs_hz", "fs", "sampling_rate", "sampling_frequency", "samplingrat
 LEADS_NAMES = ("leads", "lead_names", "lead_order", "sig_name", "channels", "ch_names", "channel_names")
 UNITS_NAMES = ("units", "unit")
 GAIN_NAMES = ("gain", "adc_gain", "gain_per_mv")
-FACT_NAMES = {
-    "age": "age", "sex": "sex", "gender": "sex", "height_cm": "height_cm", "weight_kg": "weight_kg",
-    "pacemaker": "pacemaker",
-}  # fmt: skip
-BY_RECORDING = frozenset({*RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *FACT_NAMES})
-"""What a file of many recordings may say of each."""
-BESIDE = BY_RECORDING.union(LEADS_NAMES)
+
+
+def fact_names() -> dict[str, Feature]:
+    """How arrays call the facts about the patient: as in a request."""
+    return {one.name: one for one in asked_features()} | {"gender": FEATURES["sex"]}
+
+
+def by_recording() -> frozenset[str]:
+    """What a file of many recordings may say of each."""
+    return frozenset({*RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *fact_names()})
+
+
+def beside_names() -> frozenset[str]:
+    """What may stand beside a signal."""
+    return by_recording().union(LEADS_NAMES)
+
+
 FEWEST_SAMPLES = 100
 """An axis of fewer numbers is none of time, whether of leads or of recordings."""
 Named = Mapping[str, np.ndarray | str | Sequence[str]]
@@ -94,7 +104,7 @@ def which_record(name: str, shape: tuple[int, ...], record: int | None) -> tuple
 
 def of_record(name: str, value: Any, record: int | None, total: int | None) -> Any:
     """What belongs to the recording, of a value for each."""
-    if record is None or name.rpartition("/")[2].casefold() not in BY_RECORDING or not isinstance(value, np.ndarray):
+    if record is None or name.rpartition("/")[2].casefold() not in by_recording() or not isinstance(value, np.ndarray):
         return value
     return value.reshape(-1)[record : record + 1] if value.size == total else value
 
@@ -111,7 +121,7 @@ def read_arrays(format_name: str, arrays: Named, hints: ReadOptions, signal: str
         for name, one in held.items()
         if isinstance(one, np.ndarray)
         and one.dtype.kind not in "US"
-        and name.rpartition("/")[2].casefold() not in BESIDE
+        and name.rpartition("/")[2].casefold() not in beside_names()
     }
     signal = signal or signal_name(shapes)
     if not signal:
@@ -249,13 +259,13 @@ def _texts(beside: Named, names: Sequence[str]) -> list[str]:
 def _facts(beside: Named) -> dict[str, float | None]:
     """Facts under the names of a request: numbers, of the sex 0 male and 1 female, or words."""
     found: dict[str, float | None] = {}
-    for name, fact in FACT_NAMES.items():
+    for name, one in fact_names().items():
         held = beside.get(name)
         value: object = held.reshape(-1)[0] if isinstance(held, np.ndarray) and held.size == 1 else held
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         if isinstance(value, str) and value.strip():
-            found[fact] = read_fact(fact, value)
+            found[one.name] = one.parse(value)
         elif isinstance(value, int | float | np.number | np.bool_) and not np.isnan(float(value)):
-            found[fact] = float(value) if fact != "sex" or float(value) in (0, 1) else None
+            found[one.name] = float(value) if not one.choices or one.holds(float(value)) else None
     return found

@@ -24,10 +24,11 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     shown_text,
 )
-from leadwise.ecg.formats.patient import age_between, age_of, read_fact, sex_of
+from leadwise.ecg.formats.patient import age_between, age_of, sex_of
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.formats.xml_tree import child, local_name, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import RecordingError
+from leadwise.features import FEATURES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -233,7 +234,7 @@ def _patient(root: "Element") -> dict[str, float | None]:
         ("weight_kg", "lb", ("weight", "lb")),
     ):
         if (text := text_of(person, *path)) and fact not in found:
-            found[fact] = read_fact(fact, text, unit)
+            found[fact] = FEATURES[fact].parse(text, unit)
     paced = PACED.get(text_of(person, "pacestatus").casefold())
     if paced is not None:
         found["pacemaker"] = paced

@@ -15,9 +15,10 @@ import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, by_library
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS
-from leadwise.ecg.formats.patient import CM_PER, KG_PER, YEARS_PER, age_between
+from leadwise.ecg.formats.patient import age_between
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
+from leadwise.features import FEATURES
 
 FORMAT = "SCP-ECG"
 PREAMBLE, HEADER, POINTER = 6, 16, 10
@@ -313,21 +314,21 @@ def _patient(body: bytes) -> dict[str, float | None]:
         tags[body[at]] = body[at + 3 : at + 3 + size]
         at += 3 + size
     born, recorded = (_day(tags.get(tag, b"")) for tag in (5, 25))
-    years = _amount(tags.get(4, b""), AGE_UNITS, YEARS_PER) or (age_between(born, recorded) if born else None)
+    years = _amount(tags.get(4, b""), AGE_UNITS, "age") or (age_between(born, recorded) if born else None)
     found = {
         "age": years,
-        "height_cm": _amount(tags.get(6, b""), HEIGHT_UNITS, CM_PER),
-        "weight_kg": _amount(tags.get(7, b""), WEIGHT_UNITS, KG_PER),
+        "height_cm": _amount(tags.get(6, b""), HEIGHT_UNITS, "height_cm"),
+        "weight_kg": _amount(tags.get(7, b""), WEIGHT_UNITS, "weight_kg"),
         "sex": SEXES.get(tags[8][0]) if tags.get(8) else None,
     }
     return {fact: value for fact, value in found.items() if value is not None}
 
 
-def _amount(value: bytes, units: Mapping[int, str], per: Mapping[str, float]) -> float | None:
+def _amount(value: bytes, units: Mapping[int, str], fact: str) -> float | None:
     """A number with its unit; ``None`` where it is 0, which means that it is not known, or has no unit."""
     if len(value) < 3 or value[2] not in units:
         return None
-    return int.from_bytes(value[:2], "little") * per[units[value[2]]] or None
+    return FEATURES[fact].parse(f"{int.from_bytes(value[:2], 'little')} {units[value[2]]}") or None
 
 
 def _day(value: bytes) -> str:

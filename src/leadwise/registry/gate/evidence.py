@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate
-from leadwise.contract import CLINICAL_FEATURES, SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
+from leadwise.contract import SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, GateLimits
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
 from leadwise.evaluation.bootstrap import Estimate, bootstrap_replicates, patient_weights
 from leadwise.evaluation.metric_registry import METRICS, Metric
 from leadwise.evaluation.metrics import Floats, MetricInput
+from leadwise.features import feature_names
 from leadwise.registry.gate.report import Check
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served
@@ -350,7 +351,10 @@ class Inputs:
             metadata = entry["preprocessing"]["metadata"]
             found = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
             names += [*sorted(found.keys() - {"metadata"}), *metadata["features"]]
-            foreign = [*(found.keys() - NETWORK_INPUTS), *(set(metadata["features"]) - set(CLINICAL_FEATURES))]
+            foreign = [
+                *(found.keys() - NETWORK_INPUTS),
+                *set(metadata["features"]).difference(feature_names(SERVED_FEATURE_SET)),
+            ]
             problems += [f"{role} sees {name}" for name in sorted(foreign)]
             problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
         return cls(description["feature_set"], tuple(dict.fromkeys(names)), tuple(problems))
