@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
-from leadwise.reports.ecg_figure import PNG_DPI, ECGFigureError, draw_ecg
+from leadwise.reports.ecg_figure import LABEL_MM, PNG_DPI, ECGFigureError, draw_ecg
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}
@@ -103,6 +103,19 @@ def test_leads_probabilities_thresholds_and_disclaimer_are_named() -> None:
         assert expected in shown
     assert "25 mm/s   10 mm/mV" in shown
     assert any("63 years" in text and "female" in text for text in shown)
+
+
+@pytest.mark.parametrize("scale", [1.0, -2.0, 3.0])
+def test_every_name_stands_at_the_same_height_above_its_own_baseline(scale: float) -> None:
+    figure = draw_ecg(record(scale=scale))
+    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
+    names = {text.get_text(): text for text in paper.texts if (text.get_gid() or "").startswith("name-")}
+    assert set(names) == set(LEADS)
+    for lead, text in names.items():
+        first = next(line for line in paper.lines if line.get_gid() == f"lead-{lead}")
+        assert text.get_position()[1] - np.asarray(first.get_ydata())[0] == pytest.approx(LABEL_MM)
+        assert text.get_path_effects(), "a halo keeps it legible on the trace"
+        assert text.get_zorder() > first.get_zorder()
 
 
 def test_a_short_recording_shows_every_lead() -> None:

@@ -113,6 +113,9 @@ _TRACE_LEFT_MM = 15
 _PAPER_WIDTH_MM = 270
 _ROW_MM = (25, 60)
 """Least and most distance of two rows; in between, rows make room for tall complexes."""
+LABEL_MM = 7
+"""The foot of every lead's name above its own baseline."""
+_LABEL_TOP_MM = LABEL_MM + 3.5
 
 _TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
 """Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
@@ -270,7 +273,9 @@ def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
     gaps = []
     for upper, lower in pairwise(rows):
         facing = zip(upper, lower * (len(upper) // len(lower)), strict=True)
-        gaps.append(boxes(max(above.down + below.up for above, below in facing) + 2, *_ROW_MM))
+        # A lead's name belongs to its own trace: the complexes of the row above stay clear of it.
+        room = max(above.down + max(below.up, _LABEL_TOP_MM) for above, below in facing) + 2
+        gaps.append(boxes(room, *_ROW_MM))
     top = boxes(max(strip.up for strip in rows[0]) + 3, 20, 45)
     bottom = boxes(max(strip.down for strip in rows[-1]) + 5, 15, 45)
     baselines = [bottom + sum(gaps[k:]) for k in range(len(rows))]
@@ -314,15 +319,8 @@ def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
     if strip.left > _TRACE_LEFT_MM:
         for side in (-1, 1):
             paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
-    name = text_style(10, halo=True, fontweight="bold") | {"zorder": 3}
-    paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
-
-
-def _label_height(strip: Strip) -> float:
-    """Where the lead's name meets its trace least, in mm from the baseline: just above if that is free."""
-    near = strip.y[(strip.x < strip.left + 10) & np.isfinite(strip.y)]
-    low, high = near.min(initial=0.0), near.max(initial=0.0)
-    return next((y for y in (8, 11, 14, -9, -12) if y > high + 1 or y + 4 < low), 8)
+    name = text_style(10, halo=True, fontweight="bold")
+    paper.text(strip.left + 1.5, baseline + LABEL_MM, strip.lead, gid=f"name-{strip.lead}", **name)
 
 
 def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> None:
