@@ -3,12 +3,15 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
+from leadwise import __version__
 from leadwise.app.answer import html_of, plain
 from leadwise.app.case import ShownRecording, case_of_example
 from leadwise.app.figure import A4_MM, as_file, report_figure, request_body
@@ -72,8 +75,17 @@ def test_report_is_one_a4_page_in_both_formats(model: ModelSource, with_recordin
     answer = model.ask(row, None, ["MI"] if with_recording else [])
     explanation = explanation_told(answer, "MI")
     assert (explanation is not None) == with_recording
-    figure = report_figure(record, case.facts, case.title, answer, None, explanation=explanation)
+    bands = model.bands_of(answer)
+    figure = report_figure(
+        record, case.facts, case.title, answer, None, bands=bands, explanation=explanation, made=date(2026, 3, 4)
+    )
     assert size_mm(figure) == pytest.approx(A4_MM)
+    told = [text.get_text() for text in figure.findobj(Text)]
+    assert sum(text.startswith("Leadwise report: ") for text in told) == 1
+    assert any(__version__ in text and "2026-03-04" in text for text in told)
+    assert sum("Answer: " in text for text in told) == with_recording
+    assert any(text.startswith("Quality: ") for text in told) == with_recording
+    assert any("threshold" in text or "uncertain" in text for text in told) == with_recording
     pdf = as_file(figure, "pdf")
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
@@ -162,6 +174,7 @@ def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simul
         assert [name for name in SUPERCLASSES if row[name]] == [superclass]
         assert example.record.signal_mv.shape == (1000, 12)
         assert example.record.patient["age"] == row["age"]
+        assert example.truth == (superclass,)
         assert "simulated" in example.about
 
 
