@@ -115,7 +115,7 @@ def test_rates_that_are_not_known_are_not_invented() -> None:
 
 
 def test_settings_survive_the_environment(tmp_path: Path) -> None:
-    settings = Settings(url="http://a:1", model="models:/a@b", tree=str(tmp_path))
+    settings = Settings("http://a:1", "models:/a@b", str(tmp_path), "https://a http://localhost:80")
     assert Settings.from_environment(settings.to_environment()) == settings
     relative = Settings(model=os.path.relpath(tmp_path)).to_environment()
     assert Settings.from_environment(relative).model == str(tmp_path.resolve())
@@ -127,6 +127,8 @@ def test_settings_survive_the_environment(tmp_path: Path) -> None:
         (Settings(url="ftp://a"), "url"),
         (Settings(url="http://a", model="pretrained"), "model"),
         (Settings(tree="/nowhere/at/all"), "tree"),
+        (Settings(embed_from="https://a.example *"), "embed_from"),
+        (Settings(embed_from="https://a.example/path"), "embed_from"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, named: str) -> None:

@@ -28,6 +28,7 @@ from leadwise.app.answer import (
 from leadwise.app.case import Facts, ShownRecording, facts_row
 from leadwise.app.model_source import Bands, ModelSource, remembered
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
+from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import (
     LAYOUTS,
@@ -120,6 +121,17 @@ def show_figure(
         st.segmented_control("mm/s", list(SPEEDS_MM_S), key="speed", required=True)
 
 
+def measured(case: ShownRecording) -> tuple[Measurement, ...]:
+    """Rate, intervals and axis of the recording; nothing where there is none."""
+    record = case.record
+    return () if record is None else remembered(st.session_state, "measured", case.key, lambda: measure(record))
+
+
+def show_measurements(case: ShownRecording) -> None:
+    """Draw what was measured."""
+    st.html(html_of("measurements", measured(case)))
+
+
 LINE_MM = 3.7
 GAP_MM = 4.0
 _INK = "#1B1B2B"
@@ -179,6 +191,7 @@ def report_figure(
     *,
     bands: Bands | None = None,
     truth: str = "",
+    measurements: Sequence[Measurement] = (),
     explanation: Explanation | None = None,
     start_s: float = 0.0,
     made: date | None = None,
@@ -195,15 +208,16 @@ def report_figure(
         metadata_answer: to the facts alone; ``None`` where there are none, or where that is ``answer``.
         bands: class -> from and to of "uncertain", where they are known.
         truth: what an example is known to show, in words.
+        measurements: rate, intervals and axis.
         explanation: drawn behind the traces.
         start_s: the first of the ten seconds that are drawn.
         made: the day of the report; ``None``: today.
     """
     small_print = f"Leadwise {__version__}, {made or date.today():%Y-%m-%d}. {DISCLAIMER}"
     if record is None:
-        columns = [], _other_lines(answer, facts, None)
+        columns = [], _other_lines(answer, facts, None, ())
         return _without_ecg(title, answer, columns, small_print)
-    columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer)
+    columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer, measurements)
     inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
         ten_seconds(record, start_s),
@@ -257,12 +271,22 @@ def _answer_lines(answer: Mapping[str, Any], facts: Facts, truth: str) -> list[s
     return _wrapped(lines if answer["quality"] else [*lines, "Quality: nothing wrong was found."])
 
 
-def _other_lines(answer: Mapping[str, Any], facts: Facts, metadata_answer: Mapping[str, Any] | None) -> list[str]:
+def _other_lines(
+    answer: Mapping[str, Any],
+    facts: Facts,
+    metadata_answer: Mapping[str, Any] | None,
+    measurements: Sequence[Measurement],
+) -> list[str]:
     version = f"{answer['registered_model']} version {answer['version']}, " if answer.get("version") else ""
     lines = [
         f"Patient: {facts_words(facts) or 'nothing is known'}.",
         f"Model: {version}{answer['model']}; policy {answer['policy']}.",
     ]
+    known = [
+        f"{one.name} {one.value:.0f} {one.unit} {one.verdict}".strip() for one in measurements if one.value is not None
+    ]
+    if known:
+        lines.append(f"Measured: {', '.join(known)}.")
     if metadata_answer:
         told = ", ".join(f"{name} {percent(metadata_answer['probabilities'][name])}" for name in SUPERCLASSES)
         lines.append(f"Before any ECG, people like this: {told}.")
@@ -329,6 +353,7 @@ def show_export(
                 told,
                 bands=model.bands_of(answer),
                 truth=truth,
+                measurements=measured(case),
                 explanation=explanation,
                 start_s=start_s,
             )

@@ -18,7 +18,7 @@ from leadwise.app.answer import (
     show_rates,
 )
 from leadwise.app.case import ShownRecording, facts_row
-from leadwise.app.figure import choose_part, show_export, show_figure
+from leadwise.app.figure import choose_part, show_export, show_figure, show_measurements
 from leadwise.app.inputs import (
     EXAMPLE,
     ByNumber,
@@ -142,6 +142,7 @@ def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, flo
             show_answer(case, facts, answer, model.bands_of(answer))
         with right:
             _show_beside(model, answer, facts_answer)
+        show_measurements(case)
         start_s = choose_part(case)
         if explained := explained_class(case, answer):
             answer = _ask(model, case.key, row, known, policy, explained)

@@ -81,7 +81,8 @@ def measure(record: ECGRecord) -> tuple[Measurement, ...]:
         record: ``(time, 12)`` in mV, any rate; samples that are missing count as 0.
     """
     found = _measured(record)
-    return tuple(Measurement(name, found.get(name), unit, usual) for name, (unit, usual) in USUAL.items())
+    values = {name: float(value) for name, value in found.items()}
+    return tuple(Measurement(name, values.get(name), unit, usual) for name, (unit, usual) in USUAL.items())
 
 
 def _measured(record: ECGRecord) -> dict[str, float]:
