@@ -292,6 +292,11 @@ def test_the_page_asks_nobody_but_its_own_server(browser: "Browser", address: st
     assert [url for url in asked if not url.startswith(own)] == []
 
 
+def test_no_other_site_may_show_the_page_in_a_frame_unless_it_was_named(address: str) -> None:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.headers.get_all("content-security-policy") == ["frame-ancestors 'self'"]
+
+
 def test_a_narrow_screen_scrolls_down_only(browser: "Browser", address: str) -> None:
     narrow = open_page(browser, address, width=390)
     narrow.wait_for_selector(".lw-class")

@@ -119,7 +119,7 @@ def test_the_page_holds_what_the_project_and_its_extras_ask_for_and_cannot_write
     assert checkout.resolve() == PROJECT_ROOT.resolve()
     of_image = {word.partition("=")[0] for line in instructions("page")["ENV"] for word in line.split()}
     assert set(re.findall(r"\$\{?(\w+)", command("page"))) <= of_image
-    assert {word for word in service["environment"]} <= of_image
+    assert set(service["environment"]) <= of_image
 
 
 def test_the_command_of_the_page_is_one_that_leadwise_takes(monkeypatch: pytest.MonkeyPatch) -> None:
