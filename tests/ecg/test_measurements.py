@@ -50,6 +50,7 @@ def test_a_bundle_branch_block_is_wide_and_a_first_degree_block_late() -> None:
     for seed in range(4):
         usual = simulate_record("NORM", seed, noise=0.3)
         assert known("QRS", simulate_record("CLBBB", seed, noise=0.3)) > known("QRS", usual) + 20
+        assert known("QRS", simulate_record("CRBBB", seed, noise=0.3)) > known("QRS", usual) + 20
         assert known("PR", simulate_record("1AVB", seed, noise=0.3)) > known("PR", usual) + 30
 
 

@@ -23,12 +23,17 @@ FINE_HZ = 500.0
 LEAST_BEATS = 3
 LEAST_LIKENESS = 0.9
 """Correlation of a beat's QRS complex with the median beat's, for it to be averaged."""
+MOST_SHIFT_S = 0.06
 BEFORE_S, AFTER_S = 0.40, 0.60
 QRS_REACH_S = (0.12, 0.16)
 """QRS begins and ends no farther from its steepest place."""
 STILL = 0.03
 """Share of the largest spatial velocity below which the ventricles are silent."""
 STILL_S = 0.012
+SLOW, FAST = 0.12, 0.15
+"""Shares of the largest spatial velocity: at the end of QRS it is below the one, and after it not above the other."""
+J_REACH = 8
+"""Samples at ``FINE_HZ`` to either side in which the end of QRS is the slowest."""
 LEAST_T_MV, LEAST_P_MV = 0.08, 0.025
 P_RISE_S = 0.08
 MOST_IRREGULAR = 0.06
@@ -128,17 +133,30 @@ def _beats(fine: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) -> tuple[Floats, int]:
-    """``(beat, 8, time)`` of the beats that look like most others, and the samples before their steepest place."""
+    """``(beat, 8, time)`` of the beats that look like most others, and the samples before their steepest place.
+
+    A wide QRS complex has two steep places, of which now one and now the other is steeper: each beat is moved to where
+    it fits the one in the middle of all best.
+    """
     before = round(min(BEFORE_S, 0.6 * rr_s) * FINE_HZ)
     after = round(min(AFTER_S, 0.8 * rr_s) * FINE_HZ)
-    whole = [place for place in places if before <= place <= leads.shape[1] - after]
+    near, reach = round(0.1 * FINE_HZ), round(MOST_SHIFT_S * FINE_HZ)
+    whole = [place for place in places if before + reach <= place <= leads.shape[1] - after - reach]
     if len(whole) < LEAST_BEATS:
         return np.empty((0, len(leads), before + after)), before
-    beats = np.stack([leads[:, place - before : place + after] for place in whole]).astype(np.float64)
-    near = slice(before - round(0.1 * FINE_HZ), before + round(0.1 * FINE_HZ))
-    typical = np.median(beats, axis=0)[:, near].ravel()
-    likeness = [np.corrcoef(beat[:, near].ravel(), typical)[0, 1] for beat in beats]
-    return beats[np.nan_to_num(likeness) >= LEAST_LIKENESS], before
+    complexes = np.stack([leads[:, place - near : place + near].ravel() for place in whole])
+    likeness = np.nan_to_num(np.corrcoef(complexes))
+    typical = complexes[int(np.median(likeness, axis=1).argmax())]
+    found = []
+    for place in whole:
+        shifts = range(place - reach, place + reach + 1, 2)
+        fits = [np.corrcoef(leads[:, k - near : k + near].ravel(), typical)[0, 1] for k in shifts if k >= near]
+        best = int(np.nan_to_num(fits).argmax())
+        if fits[best] >= LEAST_LIKENESS:
+            found.append(leads[:, shifts[best] - before : shifts[best] + after])
+    if not found:
+        return np.empty((0, len(leads), before + after)), before
+    return np.stack(found).astype(np.float64), before
 
 
 def _qrs(average: Floats, place: int) -> tuple[int, int]:
@@ -153,9 +171,17 @@ def _qrs(average: Floats, place: int) -> tuple[int, int]:
     while onset > first and moving[max(onset - rest, 0) : onset].any():
         onset -= 1
     end = place
-    while end < last and moving[end + 1 : end + 1 + rest].any():
+    while end < last and moving[end + 1 : end + 1 + rest].any() and not _is_j_point(velocity, end, onset):
         end += 1
     return onset, end
+
+
+def _is_j_point(velocity: Floats, sample: int, onset: int) -> bool:
+    """Whether the leads turn from QRS into a sloping ST segment: slowest there, and never fast again."""
+    fastest = float(velocity[onset:sample].max(initial=0.0))
+    around = velocity[max(sample - J_REACH, 0) : sample + J_REACH + 1]
+    later = velocity[sample : sample + round(0.08 * FINE_HZ)]
+    return bool(velocity[sample] == around.min() and velocity[sample] < SLOW * fastest and later.max() < FAST * fastest)
 
 
 def _axis(average: Floats, onset: int, end: int) -> float | None:
