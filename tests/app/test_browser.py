@@ -156,13 +156,15 @@ def test_everything_to_operate_has_a_name_and_the_keyboard_reaches_it(page: "Pag
 def test_a_click_on_a_row_explains_its_class_behind_the_trace(page: "Page") -> None:
     settled(page)
     before = page.locator("img.lw-ecg").get_attribute("src")
-    chosen, row = page.locator(".lw-chosen"), page.locator(".lw-class.lw-STTC")
-    first = (chosen.get_attribute("class") or "").split()[2]
-    row.locator("xpath=ancestor::div[contains(@class, 'st-key-row-')]").click()
-    page.wait_for_function("before => document.querySelector('img.lw-ecg').src !== before", arg=before)
-    assert "lw-STTC" in (chosen.get_attribute("class") or "")
-    page.get_by_role("button", name=f"{first.removeprefix('lw-')}: show").click()
-    page.wait_for_function("before => document.querySelector('img.lw-ecg').src === before", arg=before)
+    chosen = page.locator(".lw-chosen")
+    first = (chosen.get_attribute("class") or "").split()[2].removeprefix("lw-")
+    other = "STTC" if first != "STTC" else "CD"
+    page.locator(f".st-key-row-{other}").click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg')?.src !== before", arg=before)
+    settled(page)
+    assert f"lw-{other}" in (chosen.get_attribute("class") or "")
+    page.get_by_role("button", name=f"{first}: show").click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg')?.src === before", arg=before)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
@@ -219,7 +221,8 @@ def test_a_file_is_understood_and_answered(desk: "Page", ecg_files: ModuleType, 
     else:
         given = [(f"walk-in.{'xml' if kind == 'hl7' else kind}", ecg_files.WRITERS[kind](one))]
     upload(desk, *given)
-    desk.wait_for_selector(".lw-class")
+    desk.wait_for_selector("img.lw-ecg")
+    settled(desk)
     understood = desk.locator(".lw-facts").inner_text()
     assert "100 Hz" in understood
     assert ", ".join(LEADS) in understood
@@ -299,7 +302,8 @@ def test_no_other_site_may_show_the_page_in_a_frame_unless_it_was_named(address:
 
 def test_a_narrow_screen_scrolls_down_only(browser: "Browser", address: str) -> None:
     narrow = open_page(browser, address, width=390)
-    narrow.wait_for_selector(".lw-class")
+    narrow.wait_for_selector("img.lw-ecg")
+    settled(narrow)
     overflow = narrow.evaluate(
         "(() => {const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth})()"
     )

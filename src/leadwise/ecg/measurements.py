@@ -2,8 +2,8 @@
 
 Beats are those of ``waves.beat_places``, aligned at 500 Hz; those that look like most of the others are averaged by
 their median. QRS begins and ends where all leads together stand nearly still (spatial velocity), T ends where the
-tangent of its steepest slope meets the level before QRS (the median over the leads), P begins where the tangent of its
-rise meets the level before it. docs/measurements.md says how far to trust each.
+tangent of its steepest slope meets the level before QRS (the median over the leads), P begins where it has a tenth of
+its height. docs/measurements.md says how far to trust each.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,9 @@ SLOW, FAST = 0.12, 0.15
 J_REACH = 8
 """Samples at ``FINE_HZ`` to either side in which the end of QRS is the slowest."""
 LEAST_T_MV, LEAST_P_MV = 0.08, 0.025
-P_RISE_S = 0.08
+P_RISE_S = 0.10
+P_BEGINS = 0.1
+"""Share of its height at which the P wave is said to begin, and how long before its peak that may be."""
 MOST_IRREGULAR = 0.06
 """Median deviation of the intervals between beats from their median; beyond, no P wave is trusted to lead QRS."""
 LEAST_P_LIKENESS = 0.35
@@ -141,22 +143,30 @@ def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) ->
     before = round(min(BEFORE_S, 0.6 * rr_s) * FINE_HZ)
     after = round(min(AFTER_S, 0.8 * rr_s) * FINE_HZ)
     near, reach = round(0.1 * FINE_HZ), round(MOST_SHIFT_S * FINE_HZ)
-    whole = [place for place in places if before + reach <= place <= leads.shape[1] - after - reach]
+    whole = [place for place in places if max(before, near) + reach <= place <= leads.shape[1] - after - reach]
     if len(whole) < LEAST_BEATS:
         return np.empty((0, len(leads), before + after)), before
-    complexes = np.stack([leads[:, place - near : place + near].ravel() for place in whole])
-    likeness = np.nan_to_num(np.corrcoef(complexes))
-    typical = complexes[int(np.median(likeness, axis=1).argmax())]
+    complexes = _standardised(np.stack([leads[:, place - near : place + near].ravel() for place in whole]))
+    typical = complexes[int(np.median(complexes @ complexes.T, axis=1).argmax())]
     found = []
     for place in whole:
-        shifts = range(place - reach, place + reach + 1, 2)
-        fits = [np.corrcoef(leads[:, k - near : k + near].ravel(), typical)[0, 1] for k in shifts if k >= near]
-        best = int(np.nan_to_num(fits).argmax())
+        first = place - reach
+        around = leads[:, first - near : place + reach + near]
+        moved = np.lib.stride_tricks.sliding_window_view(around, 2 * near, axis=1)[:, ::2]
+        fits = _standardised(moved.transpose(1, 0, 2).reshape(moved.shape[1], -1)) @ typical
+        best = int(fits.argmax())
         if fits[best] >= LEAST_LIKENESS:
-            found.append(leads[:, shifts[best] - before : shifts[best] + after])
+            start = first + 2 * best - before
+            found.append(leads[:, start : start + before + after])
     if not found:
         return np.empty((0, len(leads), before + after)), before
     return np.stack(found).astype(np.float64), before
+
+
+def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows without their mean and of length 1, so that a product of two is their correlation."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.float32(1e-9))
 
 
 def _qrs(average: Floats, place: int) -> tuple[int, int]:
@@ -240,9 +250,6 @@ def _p_onset(beats: Floats, average: Floats, onset: int) -> float | None:
     if np.median([np.corrcoef(single.ravel(), flat.ravel())[0, 1] for single in singles]) < LEAST_P_LIKENESS:
         return None
     foot = max(peak - round(P_RISE_S * FINE_HZ), 0)
-    rise = np.gradient(height[foot : peak + 1])
-    if len(rise) < 3:
-        return None
-    steepest = foot + int(rise.argmax())
-    level = float(height[foot : steepest + 1].min())
-    return first + steepest - (height[steepest] - level) / max(float(rise[steepest - foot]), 1e-9)
+    part = height[foot : peak + 1] - height[foot : peak + 1].min()
+    below = np.flatnonzero(part < P_BEGINS * part[-1])
+    return float(first + foot + below[-1]) if len(below) else None
