@@ -121,15 +121,18 @@ def show_figure(
         st.segmented_control("mm/s", list(SPEEDS_MM_S), key="speed", required=True)
 
 
-def measured(case: ShownRecording) -> tuple[Measurement, ...]:
-    """Rate, intervals and axis of the recording; nothing where there is none."""
+def measured(case: ShownRecording, start_s: float) -> tuple[Measurement, ...]:
+    """Rate, intervals and axis of the ten seconds that are shown; nothing where there is no recording."""
     record = case.record
-    return () if record is None else remembered(st.session_state, "measured", case.key, lambda: measure(record))
+    if record is None:
+        return ()
+    part = ten_seconds(record, start_s)
+    return remembered(st.session_state, "measured", (case.key, start_s), lambda: measure(part))
 
 
-def show_measurements(case: ShownRecording) -> None:
+def show_measurements(case: ShownRecording, start_s: float) -> None:
     """Draw what was measured."""
-    st.html(html_of("measurements", measured(case)))
+    st.html(html_of("measurements", measured(case, start_s)))
 
 
 LINE_MM = 3.7
@@ -353,7 +356,7 @@ def show_export(
                 told,
                 bands=model.bands_of(answer),
                 truth=truth,
-                measurements=measured(case),
+                measurements=measured(case, start_s),
                 explanation=explanation,
                 start_s=start_s,
             )

@@ -137,19 +137,24 @@ def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, flo
         facts_answer = _ask(model, "facts", known, known, policy, None) if known else None
         if "error" in answer:
             raise _NoAnswer(f"No answer. {error_sentence(answer)}")
-        # Drawn before the explanation is asked for, which takes a second or two.
-        with left:
-            show_answer(case, facts, answer, model.bands_of(answer))
-        with right:
-            _show_beside(model, answer, facts_answer)
-        show_measurements(case)
-        start_s = choose_part(case)
-        if explained := explained_class(case, answer):
-            answer = _ask(model, case.key, row, known, policy, explained)
     except (ModelSourceError, _NoAnswer) as error:
         st.html(html_of("alert", str(error)))
         show_figure(case, facts, None, None, choose_part(case))
         return
+    with left:
+        show_answer(case, facts, answer, model.bands_of(answer))
+    with right:
+        _show_beside(model, answer, facts_answer)
+    start_s = choose_part(case)
+    show_measurements(case, start_s)
+    explained = explained_class(case, answer)
+    if explained:
+        # Asked for when the answer is shown: it takes a second or two.
+        try:
+            answer = _ask(model, case.key, row, known, policy, explained)
+        except ModelSourceError as error:
+            st.html(html_of("alert", str(error)))
+            explained = None
     show_figure(case, facts, answer, explained, start_s)
     show_details(answer)
     st.html(html_of("heading", "Take it along"))

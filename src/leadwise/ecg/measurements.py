@@ -163,10 +163,10 @@ def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) ->
     return np.stack(found).astype(np.float64), before
 
 
-def _standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _standardised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     """Rows without their mean and of length 1, so that a product of two is their correlation."""
     centred = rows - rows.mean(axis=1, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.float32(1e-9))
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
 
 
 def _qrs(average: Floats, place: int) -> tuple[int, int]:
@@ -247,7 +247,8 @@ def _p_onset(beats: Floats, average: Floats, onset: int) -> float | None:
     peak = int(hills[-1])
     singles = uniform_filter1d(beats, 11, axis=2)[:, :, first:last]
     singles = singles - singles[:, :, :1] - ramp * (singles[:, :, -1:] - singles[:, :, :1])
-    if np.median([np.corrcoef(single.ravel(), flat.ravel())[0, 1] for single in singles]) < LEAST_P_LIKENESS:
+    likeness = _standardised(singles.reshape(len(singles), -1)) @ _standardised(flat.reshape(1, -1))[0]
+    if np.median(likeness) < LEAST_P_LIKENESS:
         return None
     foot = max(peak - round(P_RISE_S * FINE_HZ), 0)
     part = height[foot : peak + 1] - height[foot : peak + 1].min()
