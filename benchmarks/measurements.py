@@ -82,7 +82,7 @@ def of_ptbxl(tree: Path) -> list[Row]:
     return found
 
 
-def of_ludb(tree: Path) -> list[Row]:
+def of_ludb(tree: Path, *, neurokit: bool) -> list[Row]:
     """All of LUDB with the rate by XQRS in lead II; its gains scale each lead on its own, its counts do not."""
     import wfdb
     from wfdb.processing import xqrs_detect
@@ -94,8 +94,29 @@ def of_ludb(tree: Path) -> list[Row]:
         beats = np.diff(xqrs_detect(signal[:, 1].astype(float), record.fs, verbose=False)) / record.fs
         axis = re.search(r"axis of the heart: ([\w ]+)", " ".join(record.comments))
         told = {"xqrs": 60 / beats.mean() if len(beats) else np.nan, "noted": axis[1].strip() if axis else ""}
+        if neurokit:
+            told |= {f"neurokit-{wave}": value for wave, value in of_neurokit(signal[:, 1], record.fs).items()}
         found.append(figures(ECGRecord(signal, float(record.fs), {})) | told)
     return found
+
+
+def of_neurokit(signal: np.ndarray, fs_hz: float) -> Row:
+    """Intervals by NeuroKit2's wavelet delineation of one lead, the median over the beats; it is not installed here."""
+    import neurokit2
+
+    clean = neurokit2.ecg_clean(signal, sampling_rate=int(fs_hz))
+    _, peaks = neurokit2.ecg_peaks(clean, sampling_rate=int(fs_hz))
+    _, waves = neurokit2.ecg_delineate(clean, peaks["ECG_R_Peaks"], sampling_rate=int(fs_hz), method="dwt")
+    onset = np.asarray(waves["ECG_R_Onsets"], dtype=float)
+    pairs = {
+        "PR": onset - np.asarray(waves["ECG_P_Onsets"], dtype=float),
+        "QRS": np.asarray(waves["ECG_R_Offsets"], dtype=float) - onset,
+        "QT": np.asarray(waves["ECG_T_Offsets"], dtype=float) - onset,
+    }
+    return {
+        name: 1000 / fs_hz * float(np.median(given[np.isfinite(given)])) if np.isfinite(given).any() else np.nan
+        for name, given in pairs.items()
+    }
 
 
 def report_ptbxl(rows: Sequence[Row]) -> None:
@@ -123,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tree", type=Path, help="a PTB-XL tree")
     parser.add_argument("--ludb", type=Path, help="a tree of LUDB 1.0.1")
+    parser.add_argument("--neurokit", action="store_true", help="compare LUDB with NeuroKit2, where it is installed")
     options = parser.parse_args()
     for noise in (0.0, 1.0):
         errors = list(simulated(noise))
@@ -134,7 +156,10 @@ def main() -> None:
         print(f"PTB-XL: {1000 * (time.perf_counter() - began) / len(rows):.0f} ms a record, reading included")
         report_ptbxl(rows)
     if options.ludb:
-        rows = of_ludb(options.ludb)
+        rows = of_ludb(options.ludb, neurokit=options.neurokit)
+        for name in ("PR", "QRS", "QT") if options.neurokit else ():
+            apart = spread(row[name] - row[f"neurokit-{name}"] for row in rows)
+            print(f"LUDB, {name} against NeuroKit2: {apart}")
         print(f"LUDB, rate against XQRS: {spread(row['Rate'] - row['xqrs'] for row in rows)}")
         apart = np.abs([row["Rate"] - row["xqrs"] for row in rows])
         print(f"LUDB, within 2 a minute: {np.mean(apart <= 2):.3f}")

@@ -30,7 +30,7 @@ QRS_REACH_S = (0.12, 0.16)
 STILL = 0.03
 """Share of the largest spatial velocity below which the ventricles are silent."""
 STILL_S = 0.012
-SLOW, FAST = 0.12, 0.15
+SLOW, FAST = 0.08, 0.14
 """Shares of the largest spatial velocity: at the end of QRS it is below the one, and after it not above the other."""
 J_REACH = 8
 """Samples at ``FINE_HZ`` to either side in which the end of QRS is the slowest."""
