@@ -106,7 +106,11 @@ def of_neurokit(signal: np.ndarray, fs_hz: float) -> Row:
 
     clean = neurokit2.ecg_clean(signal, sampling_rate=int(fs_hz))
     _, peaks = neurokit2.ecg_peaks(clean, sampling_rate=int(fs_hz))
-    _, waves = neurokit2.ecg_delineate(clean, peaks["ECG_R_Peaks"], sampling_rate=int(fs_hz), method="dwt")
+    try:
+        _, waves = neurokit2.ecg_delineate(clean, peaks["ECG_R_Peaks"], sampling_rate=int(fs_hz), method="dwt")
+    except (ValueError, IndexError):
+        # It gives up on some recordings, such as those with few beats.
+        return dict.fromkeys(("PR", "QRS", "QT"), np.nan)
     onset = np.asarray(waves["ECG_R_Onsets"], dtype=float)
     pairs = {
         "PR": onset - np.asarray(waves["ECG_P_Onsets"], dtype=float),
@@ -158,8 +162,8 @@ def main() -> None:
     if options.ludb:
         rows = of_ludb(options.ludb, neurokit=options.neurokit)
         for name in ("PR", "QRS", "QT") if options.neurokit else ():
-            apart = spread(row[name] - row[f"neurokit-{name}"] for row in rows)
-            print(f"LUDB, {name} against NeuroKit2: {apart}")
+            theirs = spread(row[f"neurokit-{name}"] for row in rows)
+            print(f"LUDB, {name}: {spread(row[name] for row in rows)}; by NeuroKit2 {theirs}")
         print(f"LUDB, rate against XQRS: {spread(row['Rate'] - row['xqrs'] for row in rows)}")
         apart = np.abs([row["Rate"] - row["xqrs"] for row in rows])
         print(f"LUDB, within 2 a minute: {np.mean(apart <= 2):.3f}")

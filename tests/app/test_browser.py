@@ -203,7 +203,7 @@ def test_what_can_be_taken_along(page: "Page", page_package: Path) -> None:
     assert png.size == pytest.approx((2970, 2100), abs=1)
     answer = json.loads(downloaded(page, "Answer, JSON"))
     request = json.loads(downloaded(page, "Request, JSON"))
-    (again,) = Scorer.load(page_package).score(request["inputs"], policy=request["params"]["policy"])
+    (again,) = Scorer.load(page_package).score(request["inputs"], **request["params"])
     assert again == answer
     assert "curl -s http://127.0.0.1:5001/invocations" in page.locator("code").last.inner_text()
 

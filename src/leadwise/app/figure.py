@@ -218,8 +218,7 @@ def report_figure(
     """
     small_print = f"Leadwise {__version__}, {made or date.today():%Y-%m-%d}. {DISCLAIMER}"
     if record is None:
-        columns = [], _other_lines(answer, facts, None, ())
-        return _without_ecg(title, answer, columns, small_print)
+        return _without_ecg(title, answer, ([], _other_lines(answer, facts, None, ())), small_print)
     columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer, measurements)
     inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
