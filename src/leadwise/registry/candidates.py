@@ -120,7 +120,7 @@ def _read(shared: Shared, name: str) -> Candidate:
         preprocessing=_read_json(folder / "preprocessing.json", "train"),
         decision=_read_json(evaluation / "decision.json", "evaluate"),
         metrics={key: value for key, value in measured["metrics"].items() if value is not None},
-        test_records=measured["rows"]["test"],
+        test_records=measured.get("rows", {}).get("test"),
     )
 
 
