@@ -74,7 +74,7 @@ lock: env ## pin anew what pyproject.toml asks for; ARGS=--upgrade: the newest
 	$(BIN)/uv pip compile pyproject.toml $(EXTRAS) $(LOCK_OPTIONS) -o requirements.lock $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml $(EXTRAS) --extra dev -c requirements.lock $(LOCK_OPTIONS) -o requirements-dev.lock $(ARGS)
 	$(MAKE) files
-	for image in scorer tracking; do \
+	for image in scorer tracking page; do \
 		$(BIN)/uv pip compile deploy/$$image.in -c requirements-dev.lock $(LOCK_OPTIONS) -o deploy/$$image.lock $(ARGS); \
 	done
 

@@ -62,7 +62,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-assert all("lw-classes" in str([part.proto.body for part in visit.get("html")]) for visit in visits)
+assert all("lw-NORM" in str([part.proto.body for part in visit.get("html")]) for visit in visits)
 """,
 }
 

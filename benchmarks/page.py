@@ -75,7 +75,7 @@ def by_page(page: Page, name: str, content: bytes) -> tuple[float, float]:
     page.locator("input[type=file]").set_input_files(
         [{"name": name, "mimeType": "application/octet-stream", "buffer": content}]
     )
-    page.wait_for_selector(".lw-classes")
+    page.wait_for_selector(".lw-class")
     answered = time.perf_counter() - started
     page.wait_for_selector(SETTLED)
     whole = time.perf_counter() - started

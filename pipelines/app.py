@@ -13,7 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     section = parse_arguments("app", arguments).app
     try:
-        launch(Settings(section.url, section.model, section.tree), section.port, section.address)
+        settings = Settings(section.url, section.model, section.tree, section.embed_from)
+        launch(settings, section.port, section.address)
     except LeadwiseError as error:
         sys.exit(f"leadwise app: error: {error}")
 

@@ -4,13 +4,16 @@ The packages are those of ``leadwise.registry.package``, at the versions of the 
 ``deploy/*.lock`` from ``deploy/*.in``.
 """
 
+import tomllib
 from textwrap import dedent
 
+from leadwise.config import PROJECT_ROOT
 from leadwise.quiet import SETTINGS
 from leadwise.registry.package import SERVED_PACKAGES
 
 DATABASE_IMAGE = "postgres:17.5-bookworm"
 TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")
+PAGE_EXTRAS = ("app", "formats")
 USER = "10001"
 QUIET = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY")
 """What keeps the packages of the images from calling home."""
@@ -26,13 +29,17 @@ COMMANDS = {
         ' exec mlflow models serve --model-uri "$MODEL_URI" --env-manager local'
         ' --host 0.0.0.0 --port 5001 --workers "$WORKERS"'
     ),
+    "page": (
+        'exec python -m leadwise.cli app --address 0.0.0.0 --port 8501 --url "$URL" --model "$MODEL_URI"'
+        ' --embed-from "$EMBED_FROM"'
+    ),
 }
 """What each image runs, in a shell that says which variable is missing."""
 
 
 def dockerfile(python_version: str, notice: str) -> str:
-    """deploy/Dockerfile: one image for the tracking server, one for the scorer; the scorer's code is in the model."""
-    quiet = " ".join(f"{name}={SETTINGS[name]}" for name in QUIET)
+    """deploy/Dockerfile: tracking server, scorer and page; the code of the scorer comes with the model."""
+    quiet = " ".join(map(_setting, QUIET))
     base = f"""\
         # {notice}
 
@@ -64,7 +71,25 @@ def dockerfile(python_version: str, notice: str) -> str:
         HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(5001, "ping")}
         CMD {_shell("scorer")}
         """
-    return "\n".join(map(dedent, (base, tracking, scorer)))
+    page = f"""\
+        FROM base AS page
+        COPY page.lock /opt/page.lock
+        RUN python -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r /opt/page.lock
+        COPY --from=checkout src /opt/leadwise
+        COPY --from=checkout pipelines/configurations /opt/leadwise/leadwise/configurations
+        ENV PYTHONPATH=/opt/leadwise HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib URL= MODEL_URI= EMBED_FROM= \\
+            STREAMLIT_SERVER_HEADLESS=true {_setting("STREAMLIT_BROWSER_GATHER_USAGE_STATS")}
+        USER {USER}:{USER}
+        WORKDIR /tmp
+        EXPOSE 8501
+        HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(8501, "_stcore/health")}
+        CMD {_shell("page")}
+        """
+    return "\n".join(map(dedent, (base, tracking, scorer, page)))
+
+
+def _setting(name: str) -> str:
+    return f"{name}={SETTINGS[name]}"
 
 
 def _health(port: int, path: str) -> str:
@@ -78,7 +103,7 @@ def _shell(image: str) -> str:
 
 
 def compose(notice: str) -> str:
-    """deploy/compose.yaml: database, tracking server and scorer, reachable from this machine only."""
+    """deploy/compose.yaml: database, tracking server, scorer and page, reachable from this machine only."""
     return dedent(f"""\
         # {notice}
 
@@ -131,6 +156,21 @@ def compose(notice: str) -> str:
             pids_limit: 256
             restart: unless-stopped
 
+          page:
+            build: {{context: ., target: page, additional_contexts: {{checkout: ..}}}}
+            environment:
+              URL: ${{PAGE_URL:-}}
+              EMBED_FROM: ${{EMBED_FROM:-}}
+            ports: ["127.0.0.1:${{PAGE_PORT:-8501}}:8501"]
+            init: true
+            read_only: true
+            tmpfs: [/tmp]
+            cap_drop: [ALL]
+            security_opt: ["no-new-privileges:true"]
+            mem_limit: 2g
+            pids_limit: 256
+            restart: unless-stopped
+
         volumes:
           database:
           artifacts:
@@ -145,3 +185,10 @@ def scorer_packages(notice: str) -> str:
 def tracking_packages(notice: str) -> str:
     """deploy/tracking.in."""
     return "\n".join([f"# {notice}", *TRACKING_PACKAGES]) + "\n"
+
+
+def page_packages(notice: str) -> str:
+    """deploy/page.in: what pyproject.toml asks for, with the extras of the page."""
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [package for extra in PAGE_EXTRAS for package in project["optional-dependencies"][extra]]
+    return "\n".join([f"# {notice}", *sorted({*project["dependencies"], *extras})]) + "\n"

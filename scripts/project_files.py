@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from deployment_files import compose, dockerfile, scorer_packages, tracking_packages
+from deployment_files import compose, dockerfile, page_packages, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
 from leadwise.datasets.checks.expectations import CRITICAL, SUITES, read_suite, suite_values
 from leadwise.datasets.tables import RELEASES
@@ -171,6 +171,7 @@ GENERATED = {
     "deploy/compose.yaml": deployment(compose),
     "deploy/scorer.in": deployment(scorer_packages),
     "deploy/tracking.in": deployment(tracking_packages),
+    "deploy/page.in": deployment(page_packages),
 }
 
 

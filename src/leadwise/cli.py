@@ -208,6 +208,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
     parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
     parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
+    parser.add_argument("--embed-from", metavar="ORIGIN", help="let pages of this origin show it in a frame")
     parser.add_argument("--port", metavar="N", type=int, help="see docs/parameters.md")
     parser.add_argument("--address", metavar="IP", help="to listen at; 0.0.0.0: let others in")
 
@@ -365,7 +366,8 @@ def _app(options: argparse.Namespace) -> None:
         defaults = load_parameters(entry_point="app").app
         port = defaults.port if port is None else port
         address = defaults.address if address is None else address
-    launch(Settings(options.url or "", options.model or "", options.tree or ""), port, address)
+    settings = Settings(options.url or "", options.model or "", options.tree or "", options.embed_from or "")
+    launch(settings, port, address)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -295,6 +295,8 @@ class App(Section):
     the champion leadwise, else pretrained, else the champion leadwise-demo"""
     tree: str = ""
     """a PTB-XL tree, for real examples; empty: simulated ones"""
+    embed_from: str = ""
+    """origins whose pages may show the page in a frame, with spaces between, such as https://HOST; empty: none"""
     port: Annotated[int, Field(ge=1, le=65535)] = 8501
     """where the page listens"""
     address: str = "127.0.0.1"

@@ -24,7 +24,7 @@ from leadwise.ecg.preprocessing import SignalPreprocessing
 def rates(middle: float) -> dict[str, Any]:
     """What a package tells of one policy."""
     classes = {name: [middle + 0.01 * k, 0.1, 0.9] for k, name in enumerate(SUPERCLASSES)}
-    return {"best_f1": {"sensitivity": classes, "specificity": classes}}
+    return {"best_f1": {"sensitivity": classes, "specificity": classes, "ppv": classes}}
 
 
 RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
@@ -87,7 +87,9 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "decision": Calibration.of_temperature(1.5).to_dict() | {"policy": "best_f1", "policies": policies},
             "policy_rates": RATES[role],
         }
-    (folder / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}), encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text("# A small package\n", encoding="utf-8")
+    description = {"networks": networks, "simulated": True, "test_records": 321}
+    (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
     return folder
 
 

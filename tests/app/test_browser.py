@@ -76,9 +76,9 @@ def browser() -> Iterator["Browser"]:
         started.close()
 
 
-def open_page(browser: "Browser", address: str, width: int = 1280) -> "Page":
+def open_page(browser: "Browser", address: str, width: int = 1280, height: int = 900) -> "Page":
     """A new session."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
     opened = context.new_page()
     opened.set_default_timeout(PATIENCE_MS)
     opened.goto(address)
@@ -89,7 +89,7 @@ def open_page(browser: "Browser", address: str, width: int = 1280) -> "Page":
 def page(browser: "Browser", address: str) -> "Page":
     """A session on the example of an infarction, which the tests leave as they found it."""
     opened = open_page(browser, address)
-    opened.wait_for_selector(".lw-classes")
+    opened.wait_for_selector(".lw-class")
     return opened
 
 
@@ -153,12 +153,34 @@ def test_everything_to_operate_has_a_name_and_the_keyboard_reaches_it(page: "Pag
     assert any("infarction" in name for name in reached)
 
 
-def test_what_speaks_for_a_class_lies_behind_the_trace(page: "Page") -> None:
+def test_a_click_on_a_row_explains_its_class_behind_the_trace(page: "Page") -> None:
+    settled(page)
     before = page.locator("img.lw-ecg").get_attribute("src")
-    page.get_by_text("STTC", exact=True).first.click()
-    page.wait_for_function("before => document.querySelector('img.lw-ecg').src !== before", arg=before)
-    page.get_by_text("Nothing", exact=True).click()
-    page.wait_for_function("before => document.querySelector('img.lw-ecg').src === before", arg=before)
+    chosen = page.locator(".lw-chosen")
+    first = (chosen.get_attribute("class") or "").split()[2].removeprefix("lw-")
+    other = "STTC" if first != "STTC" else "CD"
+    page.locator(f".st-key-row-{other}").click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg')?.src !== before", arg=before)
+    settled(page)
+    assert f"lw-{other}" in (chosen.get_attribute("class") or "")
+    page.get_by_role("button", name=f"{first}: show").click()
+    page.wait_for_function("before => document.querySelector('img.lw-ecg')?.src === before", arg=before)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_answer_is_seen_without_scrolling(browser: "Browser", address: str, width: int, height: int) -> None:
+    opened = open_page(browser, address, width, height)
+    opened.locator(".lw-class").last.wait_for()
+    settled(opened)
+    heading = opened.get_by_role("heading", name="Answer:").bounding_box()
+    foot, first = opened.locator(".lw-foot").bounding_box(), opened.locator(".lw-class").first.bounding_box()
+    last, figure = opened.locator(".lw-class").last.bounding_box(), opened.locator(".lw-paper").bounding_box()
+    assert heading is not None and foot is not None and first is not None and last is not None and figure is not None
+    assert 0 <= heading["y"] < first["y"] < foot["y"] - first["height"]
+    assert last["y"] < figure["y"]
+    if width == 1280:
+        assert last["y"] + last["height"] <= foot["y"], "all five classes"
+    opened.context.close()
 
 
 def settled(page: "Page") -> None:
@@ -181,7 +203,7 @@ def test_what_can_be_taken_along(page: "Page", page_package: Path) -> None:
     assert png.size == pytest.approx((2970, 2100), abs=1)
     answer = json.loads(downloaded(page, "Answer, JSON"))
     request = json.loads(downloaded(page, "Request, JSON"))
-    (again,) = Scorer.load(page_package).score(request["inputs"], policy=request["params"]["policy"])
+    (again,) = Scorer.load(page_package).score(request["inputs"], **request["params"])
     assert again == answer
     assert "curl -s http://127.0.0.1:5001/invocations" in page.locator("code").last.inner_text()
 
@@ -199,7 +221,8 @@ def test_a_file_is_understood_and_answered(desk: "Page", ecg_files: ModuleType, 
     else:
         given = [(f"walk-in.{'xml' if kind == 'hl7' else kind}", ecg_files.WRITERS[kind](one))]
     upload(desk, *given)
-    desk.wait_for_selector(".lw-classes")
+    desk.wait_for_selector("img.lw-ecg")
+    settled(desk)
     understood = desk.locator(".lw-facts").inner_text()
     assert "100 Hz" in understood
     assert ", ".join(LEADS) in understood
@@ -208,7 +231,7 @@ def test_a_file_is_understood_and_answered(desk: "Page", ecg_files: ModuleType, 
         assert "58 years, female" in understood
         assert "Secret" not in desk.content()
     take_away(desk)
-    assert desk.locator(".lw-classes").count() == 0
+    assert desk.locator(".lw-class").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -224,7 +247,7 @@ def test_a_wrong_file_gives_a_sentence_and_no_traceback(desk: "Page", name: str,
     assert "This cannot be read" in said
     assert "Traceback" not in desk.content()
     assert desk.title() == "Leadwise"
-    assert desk.locator(".lw-classes").count() == 0
+    assert desk.locator(".lw-class").count() == 0
     take_away(desk)
 
 
@@ -240,12 +263,12 @@ def test_people_at_once_get_their_own_answers(
         upload(one, (f"{name}.npz", npz(record, age=40.0 + number)))
     scorer = Scorer.load(page_package)
     for number, (one, name, record) in enumerate(zip(pages, names, records, strict=True)):
-        one.locator(".lw-classes").first.wait_for()
+        one.locator(".lw-class").last.wait_for()
         understood = one.locator(".lw-facts").inner_text()
         assert f"{name}.npz" in understood
         assert f"{40 + number} years" in understood
         (answer,) = scorer.score([{"signal": record.signal_mv, "fs_hz": 100.0, "age": 40.0 + number}])
-        shown = one.locator(".lw-classes").first.locator(".lw-percent").all_inner_texts()
+        shown = one.locator(".lw-class .lw-percent").all_inner_texts()
         assert shown == [percent(answer["probabilities"][superclass]) for superclass in SUPERCLASSES]
         assert not any(other in one.content() for other in names if other != name)
     for one in pages:
@@ -261,7 +284,7 @@ def test_the_page_asks_nobody_but_its_own_server(browser: "Browser", address: st
     opened.set_default_timeout(PATIENCE_MS)
     opened.on("websocket", lambda socket: asked.append(socket.url))
     opened.goto(address)
-    opened.wait_for_selector(".lw-classes")
+    opened.wait_for_selector(".lw-class")
     opened.get_by_text("No recording", exact=True).click()
     settled(opened)
     # The icon is set when the page has run.
@@ -272,15 +295,22 @@ def test_the_page_asks_nobody_but_its_own_server(browser: "Browser", address: st
     assert [url for url in asked if not url.startswith(own)] == []
 
 
+def test_no_other_site_may_show_the_page_in_a_frame_unless_it_was_named(address: str) -> None:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.headers.get_all("content-security-policy") == ["frame-ancestors 'self'"]
+
+
 def test_a_narrow_screen_scrolls_down_only(browser: "Browser", address: str) -> None:
     narrow = open_page(browser, address, width=390)
-    narrow.wait_for_selector(".lw-classes")
+    narrow.wait_for_selector("img.lw-ecg")
+    settled(narrow)
     overflow = narrow.evaluate(
         "(() => {const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth})()"
     )
     assert overflow <= 1
     foot = narrow.locator(".lw-foot").bounding_box()
     assert foot is not None
-    assert foot["height"] < 0.15 * 900
+    assert foot["height"] < 40, "one line"
+    assert narrow.get_by_text("swipe it sideways").is_visible()
     assert foot["y"] + foot["height"] == pytest.approx(900, abs=2)
     narrow.context.close()

@@ -24,12 +24,12 @@ import leadwise.app.entrance
 page = Path(leadwise.app.entrance.__file__).with_name("page.py")
 before = set(sys.modules)
 visit = AppTest.from_file(str(page), default_timeout=120).run()
-visit.segmented_control(key="explained").set_value("MI").run()
+visit.button(key="explain-HYP").click().run()
 visit.segmented_control(key="source").set_value("My own file").run()
 for name in sys.argv[1:]:
     visit.file_uploader(key="upload").set_value((Path(name).name, Path(name).read_bytes(), "text/plain")).run()
     assert not visit.exception, visit.exception
-    assert any("lw-classes" in str(part.proto.body) for part in visit.get("html")), name
+    assert any("lw-NORM" in str(part.proto.body) for part in visit.get("html")), name
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 ENDINGS = {"hl7": "xml", "muse": "xml", "dicom": "dcm"}

@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         lines.append(line)
 
     monkeypatch.setattr(os, "execv", take_over)
-    for name in ("URL", "MODEL", "TREE"):
+    for name in ("URL", "MODEL", "TREE", "EMBED_FROM"):
         monkeypatch.setenv(f"LEADWISE_APP_{name}", "left over")
     return lines
 
@@ -45,15 +45,18 @@ def test_defaults_are_those_of_params_yaml(started: Started, start: Callable[...
     assert line[1:4] == ["-m", "streamlit", "run"]
     assert Path(line[4]).name == "entrance.py"
     assert {f"--server.port={defaults.port}", f"--server.address={defaults.address}"} <= set(line)
-    assert [os.environ[f"LEADWISE_APP_{name}"] for name in ("URL", "MODEL", "TREE")] == ["", "", ""]
+    names = ("URL", "MODEL", "TREE", "EMBED_FROM")
+    assert [os.environ[f"LEADWISE_APP_{name}"] for name in names] == [""] * 4
 
 
 @pytest.mark.parametrize("start", [script, command])
 def test_what_is_given_reaches_the_page(started: Started, tmp_path: Path, start: Callable[..., None]) -> None:
-    start("--url", "http://a:5001", "--tree", str(tmp_path), "--port", "9000", "--address", "0.0.0.0")
+    given = {"--url": "http://a:5001", "--tree": str(tmp_path), "--embed-from": "https://b", "--port": "9000"}
+    start(*(word for pair in given.items() for word in pair), "--address", "0.0.0.0")
     assert {"--server.port=9000", "--server.address=0.0.0.0"} <= set(started[0])
     assert os.environ["LEADWISE_APP_URL"] == "http://a:5001"
     assert os.environ["LEADWISE_APP_TREE"] == str(tmp_path)
+    assert os.environ["LEADWISE_APP_EMBED_FROM"] == "https://b"
 
 
 def test_a_wrong_setting_is_one_line(started: Started, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,10 +83,15 @@ def test_opens_on_an_example_with_its_ecg_and_answer(opened: Open) -> None:
     page = opened()
     shown = text_of(page)
     assert "data:image/svg+xml;base64," in shown
-    assert shown.index("Quality") < shown.index("data:image/svg+xml"), "quality first"
+    assert shown.index("Answer: ") < shown.index("lw-NORM") < shown.index("data:image/svg+xml"), "the answer first"
+    assert shown.index("Quality") < shown.index("data:image/svg+xml")
     for name in SUPERCLASSES:
         assert f"lw-{name}" in shown
-    assert "From the facts about the patient alone" in shown
+    assert "Simulated with: <b>myocardial infarction</b>" in shown
+    assert shown.count("true label") == 1
+    assert "between 47 % and 53 %" in shown, "the band of what is uncertain"
+    (folded,) = [part for part in page.expander if "people like this" in part.label]
+    assert not folded.proto.expanded
     assert DISCLAIMER in shown
     assert "no rhythm" in shown
     assert "trained on simulated data" in shown
@@ -97,45 +102,95 @@ def test_examples_of_a_tree(opened: Open, simulated_tree: Path, tmp_path: Path) 
     page = opened(tree=str(simulated_tree))
     assert f"fold {VALIDATION_FOLD}" in page.caption[0].value
     assert "lw-NORM" in text_of(page)
+    number = int(re.findall(r"record (\d+)", page.caption[0].value)[0])
+    page.number_input(key="record").set_value(number + 1).run()
+    assert f"record {number + 1} of fold" in page.caption[0].value
+    page.number_input(key="record").set_value(999_999).run()
+    assert "record: received 999999" in alert_of(page)
+    assert "lw-NORM" not in text_of(page)
     empty = opened(tree=str(tmp_path))
     assert "ptbxl_database.csv: does not exist" in alert_of(empty)
     assert "lw-NORM" in text_of(empty)
 
 
-def test_policy_changes_thresholds_and_survives_a_rerun(opened: Open) -> None:
+def test_a_policy_changes_thresholds_survives_a_rerun_and_is_not_taken_over_to_another_recording(opened: Open) -> None:
     page = opened()
     assert "threshold of 50 %" in text_of(page)
     assert "80 % [10, 90]" in text_of(page)
+    assert "On 321 unseen recordings" in text_of(page)
     page.selectbox(key="policy").set_value("youden").run()
     assert "threshold of 20 %" in text_of(page)
     assert "does not tell its sensitivity" in text_of(page)
-    choose(page, "source", "No recording")
-    choose(page, "source", "Example")
+    page.run()
     assert page.selectbox(key="policy").value == "youden"
-    assert "threshold of 20 %" in text_of(page)
+    page.button_group(key="example").set_value("CD").run()
+    assert page.selectbox(key="policy").value == "best_f1"
+    assert "high sensitivity" not in text_of(page)
+    assert "Best sum of sensitivity and specificity” was chosen for another recording" in text_of(page)
 
 
-def test_an_explanation_is_drawn_behind_the_trace(opened: Open) -> None:
+def test_the_likeliest_class_is_explained_until_another_row_is_chosen(opened: Open) -> None:
     page = opened()
-    plain = figure_of(page)
-    choose(page, "explained", "MI")
-    explained = figure_of(page)
-    assert explained != plain
-    choose(page, "explained", "HYP")
-    assert figure_of(page) not in (plain, explained)
-    choose(page, "explained", "Nothing")
-    assert figure_of(page) == plain
+    first = figure_of(page)
+    (top,) = re.findall(r"lw-(\w+) lw-chosen", text_of(page))
+    shown = re.findall(r'lw-class lw-\w+ lw-(\w+).*?lw-percent">[<>]?(\d+) %', text_of(page))
+    assert len(shown) == len(SUPERCLASSES)
+    assert dict(shown)[top] == max((percent for _, percent in shown), key=int)
+    other = "HYP" if top != "HYP" else "CD"
+    page.button(key=f"explain-{other}").click().run()
+    assert not page.exception
+    assert re.findall(r"lw-(\w+) lw-chosen", text_of(page)) == [other]
+    second = figure_of(page)
+    assert second != first
+    page.button(key=f"explain-{other}").click().run()
+    assert "lw-chosen" not in text_of(page)
+    assert figure_of(page) not in (first, second)
+    page.button_group(key="example").set_value("CD").run()
+    assert "lw-chosen" in text_of(page), "another recording begins with its likeliest class"
 
 
-def test_without_a_recording_the_facts_alone_are_answered_with_the_rates_of_their_own_network(opened: Open) -> None:
+def test_without_a_recording_nothing_is_answered_and_the_facts_give_what_is_to_be_expected(opened: Open) -> None:
     page = opened()
     choose(page, "source", "No recording")
     assert "at least one fact" in page.info[0].value
     page.number_input(key="age-none").set_value(71).run()
-    assert "data:image" not in text_of(page)
-    assert "lw-NORM" in text_of(page)
-    assert "30 % [10, 90]" in text_of(page)
+    shown = text_of(page)
+    assert "data:image" not in shown
+    assert "Before any ECG: people like this" in shown
+    assert shown.count('class="lw-percent"') == len(SUPERCLASSES)
+    for word in ("Answer: ", "lw-verdict", "Yes", "threshold"):
+        assert word not in shown
     assert '"age": 71' in page.code[0].value
+
+
+@pytest.mark.parametrize(("age", "said"), [(17.0, True), (18.0, False)])
+def test_a_child_is_warned_of_beside_the_answer(opened: Open, age: float, said: bool) -> None:
+    page = opened()
+    next(box for box in page.number_input if box.label.startswith("Age")).set_value(age).run()
+    shown = text_of(page)
+    assert ("a child&#39;s ECG" in shown) == said
+    if said:
+        assert shown.index("Answer: ") < shown.index("a child&#39;s ECG") < shown.index("lw-NORM")
+
+
+def test_exchanged_electrodes_are_said_beside_the_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+    from dataclasses import replace
+
+    page, record = opened(), simulate_record("NORM", 4)
+    exchanged = record.signal_mv.copy()
+    i, ii, iii, avr, avl, avf = record.signal_mv[:, :6].T
+    exchanged[:, :6] = np.stack([-i, iii, ii, avl, avr, avf], axis=1)
+    upload(page, "exchanged.npz", npz(replace(record, signal_mv=exchanged)))
+    shown = text_of(page)
+    assert shown.index("Answer: ") < shown.index("Limb electrodes look exchanged") < shown.index("lw-NORM")
+    assert shown.count("Limb electrodes look exchanged") == 1
+
+
+def test_the_model_card_is_a_click_away(opened: Open, page_package: Path) -> None:
+    page = opened()
+    next(button for button in page.button if button.label == "Model card").click().run()
+    assert not page.exception
+    assert any("A small package" in text.value for text in page.markdown)
 
 
 def test_inches_and_pounds_are_the_same_patient(opened: Open) -> None:
@@ -244,7 +299,7 @@ def test_a_server_gives_the_answer_of_its_own_package(
     plain = figure_of(there)
     for page in (there, here):
         page.selectbox(key="policy").set_value("youden").run()
-        choose(page, "explained", "MI")
+        page.button(key="explain-HYP").click().run()
     assert len(probabilities_of(there)) >= 2 * len(SUPERCLASSES)
     assert probabilities_of(there) == probabilities_of(here)
     assert figure_of(there) != plain

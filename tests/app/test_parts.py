@@ -3,12 +3,15 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
+from leadwise import __version__
 from leadwise.app.answer import html_of, plain
 from leadwise.app.case import ShownRecording, case_of_example
 from leadwise.app.figure import A4_MM, as_file, report_figure, request_body
@@ -73,8 +76,17 @@ def test_report_is_one_a4_page_in_both_formats(model: ModelSource, with_recordin
     answer = model.ask(row, None, ["MI"] if with_recording else [])
     explanation = explanation_told(answer, "MI")
     assert (explanation is not None) == with_recording
-    figure = report_figure(record, case.facts, case.title, answer, None, explanation=explanation)
+    bands = model.bands_of(answer)
+    figure = report_figure(
+        record, case.facts, case.title, answer, None, bands=bands, explanation=explanation, made=date(2026, 3, 4)
+    )
     assert size_mm(figure) == pytest.approx(A4_MM)
+    told = [text.get_text() for text in figure.findobj(Text)]
+    assert sum(text.startswith("Leadwise report: ") for text in told) == 1
+    assert any(__version__ in text and "2026-03-04" in text for text in told)
+    assert sum("Answer: " in text for text in told) == with_recording
+    assert any(text.startswith("Quality: ") for text in told) == with_recording
+    assert any("threshold" in text or "uncertain" in text for text in told) == with_recording
     pdf = as_file(figure, "pdf")
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
@@ -104,7 +116,7 @@ def test_rates_that_are_not_known_are_not_invented() -> None:
 
 
 def test_settings_survive_the_environment(tmp_path: Path) -> None:
-    settings = Settings(url="http://a:1", model="models:/a@b", tree=str(tmp_path))
+    settings = Settings("http://a:1", "models:/a@b", str(tmp_path), "https://a http://localhost:80")
     assert Settings.from_environment(settings.to_environment()) == settings
     relative = Settings(model=os.path.relpath(tmp_path)).to_environment()
     assert Settings.from_environment(relative).model == str(tmp_path.resolve())
@@ -116,6 +128,8 @@ def test_settings_survive_the_environment(tmp_path: Path) -> None:
         (Settings(url="ftp://a"), "url"),
         (Settings(url="http://a", model="pretrained"), "model"),
         (Settings(tree="/nowhere/at/all"), "tree"),
+        (Settings(embed_from="https://a.example *"), "embed_from"),
+        (Settings(embed_from="https://a.example/path"), "embed_from"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, named: str) -> None:
@@ -163,6 +177,7 @@ def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simul
         assert [name for name in SUPERCLASSES if row[name]] == [superclass]
         assert example.record.signal_mv.shape == (1000, 12)
         assert example.record.patient["age"] == row["age"]
+        assert example.truth == (superclass,)
         assert "simulated" in example.about
 
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
-from leadwise.reports.ecg_figure import PNG_DPI, ECGFigureError, draw_ecg
+from leadwise.reports.ecg_figure import LABEL_MM, PNG_DPI, ECGFigureError, Paper, draw_ecg
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}
@@ -62,6 +62,28 @@ def test_a_lead_lasts_two_and_a_half_seconds_and_the_rhythm_strip_ten() -> None:
     assert len(traces(figure, "II")) == 2
 
 
+@pytest.mark.parametrize("speed", [25, 50])
+@pytest.mark.parametrize("layout", ["3 x 4", "12 x 1"])
+def test_every_layout_holds_speed_and_gain(layout: str, speed: int) -> None:
+    figure = draw_ecg(record(), on=Paper(layout, speed))
+    for k, lead in enumerate(LEADS):
+        drawn = traces(figure, lead)
+        for trace in drawn:
+            peaks = trace[trace[:, 1] > trace[0, 1] + 1]
+            assert np.diff(peaks[:, 0]) == pytest.approx(speed, abs=1e-6)
+            assert peaks[:, 1] - trace[0, 1] == pytest.approx(10 * (1 + k / 10), abs=1e-3)
+        if layout == "12 x 1":
+            assert [np.ptp(trace[:, 0]) for trace in drawn] == pytest.approx([9.99 * speed])
+    assert f"{speed} mm/s   10 mm/mV" in texts(figure)
+
+
+def test_another_layout_or_speed_is_refused() -> None:
+    with pytest.raises(ECGFigureError, match=r"6 x 2.*3 x 4, 12 x 1"):
+        Paper("6 x 2")
+    with pytest.raises(ECGFigureError, match="10 mm/s; allowed: 25 or 50"):
+        Paper(speed_mm_s=10)
+
+
 def test_columns_follow_each_other_in_time_and_rows_share_it() -> None:
     figure = draw_ecg(record())
     left = {lead: traces(figure, lead)[0][0, 0] for lead in LEADS}
@@ -103,6 +125,20 @@ def test_leads_probabilities_thresholds_and_disclaimer_are_named() -> None:
         assert expected in shown
     assert "25 mm/s   10 mm/mV" in shown
     assert any("63 years" in text and "female" in text for text in shown)
+
+
+@pytest.mark.parametrize("scale", [1.0, -2.0, 3.0])
+def test_every_name_stands_at_the_same_height_above_its_own_baseline(scale: float) -> None:
+    figure = draw_ecg(record(scale=scale))
+    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
+    names = [text for text in paper.texts if (text.get_gid() or "").startswith("name-")]
+    assert sorted(text.get_text() for text in names) == sorted([*LEADS, "II"])
+    for text in names:
+        own = [line for line in paper.lines if line.get_gid() == f"lead-{text.get_text()}"]
+        baselines = [float(np.median(np.asarray(line.get_ydata()))) for line in own]
+        assert any(text.get_position()[1] - height == pytest.approx(LABEL_MM, abs=0.1) for height in baselines)
+        assert text.get_path_effects(), "a halo keeps it legible on the trace"
+        assert text.get_zorder() > own[0].get_zorder()
 
 
 def test_a_short_recording_shows_every_lead() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,19 @@ def pins(lock: Path) -> dict[str, str]:
     return {pin.name: str(pin.specifier) for pin in found if pin.marker is None or pin.marker.evaluate()}
 
 
-@pytest.mark.parametrize("image", ["scorer", "tracking"])
+@pytest.mark.parametrize("image", ["scorer", "tracking", "page"])
 def test_an_image_holds_what_the_lock_files_pin(image: str) -> None:
     lock = pins(DEPLOY / f"{image}.lock")
     everything = pins(PROJECT_ROOT / "requirements-dev.lock")
     assert {name: version for name, version in lock.items() if everything.get(name) != version} == {}
     assert not {"tensorflow", "keras", "optuna", "great-expectations"} & lock.keys()
-    (copied,) = instructions(image)["COPY"]
+    copied, *checkout = instructions(image)["COPY"]
     assert copied.split() == [f"{image}.lock", f"/opt/{image}.lock"]
+    for line in checkout:
+        origin, source, target = line.split()
+        assert origin == "--from=checkout"
+        assert (PROJECT_ROOT / source).is_dir()
+        assert target.startswith("/opt/leadwise")
     allowed = (DEPLOY / ".dockerignore").read_text(encoding="utf-8").split()
     assert allowed == ["*", "!*.lock"]
 
@@ -61,7 +67,7 @@ def test_the_scorer_holds_what_a_registered_model_asks_for() -> None:
     assert {f"{name}{lock[name]}" for name in SERVED_PACKAGES} == set(served_requirements())
 
 
-@pytest.mark.parametrize("stage", ["scorer", "tracking"])
+@pytest.mark.parametrize("stage", ["scorer", "tracking", "page"])
 def test_an_image_runs_as_nobody_special_and_says_how_it_is(stage: str) -> None:
     assert instructions("base")["FROM"][0].count(":") == 1
     assert instructions(stage)["FROM"] == [f"base AS {stage}"]
@@ -97,6 +103,45 @@ def test_everything_is_reached_from_this_machine_only_and_is_watched() -> None:
             assert volume.partition(":")[0] in COMPOSE["volumes"]
         if "build" in service:
             assert (DEPLOY / service["build"]["context"] / "Dockerfile").is_file()
+
+
+def test_the_page_holds_what_the_project_and_its_extras_ask_for_and_cannot_write() -> None:
+    lock = pins(DEPLOY / "page.lock")
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for asked in map(Requirement, [*project["dependencies"], *extras["app"], *extras["formats"]]):
+        assert asked.specifier.contains(lock[asked.name].removeprefix("==")), asked
+    service = COMPOSE["services"]["page"]
+    assert service["read_only"]
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    checkout = DEPLOY / service["build"]["additional_contexts"]["checkout"]
+    assert checkout.resolve() == PROJECT_ROOT.resolve()
+    of_image = {word.partition("=")[0] for line in instructions("page")["ENV"] for word in line.split()}
+    assert set(re.findall(r"\$\{?(\w+)", command("page"))) <= of_image
+    assert set(service["environment"]) <= of_image
+
+
+def test_the_command_of_the_page_is_one_that_leadwise_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from leadwise.app import settings
+    from leadwise.cli import main
+
+    became = []
+    monkeypatch.setattr(settings, "launch", lambda *given: became.append(given))
+    values = {"$URL": "", "$MODEL_URI": "", "$EMBED_FROM": "https://a.example"}
+    words = [values.get(word, word) for word in shlex.split(command("page").rpartition("leadwise.cli ")[2])]
+    assert not main(words)
+    assert became == [(settings.Settings(embed_from="https://a.example"), 8501, "0.0.0.0")]
+
+
+def test_a_host_of_streamlit_pages_finds_entry_packages_and_settings() -> None:
+    from streamlit.web.server.app_discovery import discover_asgi_app
+
+    folder = DEPLOY / "page"
+    assert discover_asgi_app(folder / "streamlit_app.py").is_asgi_app
+    (line,) = (folder / "requirements.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    assert (folder / line.removeprefix("-r ")).resolve() == DEPLOY / "page.lock"
+    assert (folder / ".streamlit" / "config.toml").is_file()
 
 
 def mlflow_options() -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from leadwise.config import PROJECT_ROOT
 
 GENERATED = (
     *("conda.yaml", "docs/parameters.md", "docs/validation.md"),
-    *("deploy/Dockerfile", "deploy/compose.yaml", "deploy/scorer.in", "deploy/tracking.in"),
+    *("deploy/Dockerfile", "deploy/compose.yaml", "deploy/scorer.in", "deploy/tracking.in", "deploy/page.in"),
 )
 
 
@@ -33,7 +33,7 @@ def project_copy(tmp_path: Path) -> Path:
     """The parts of the project that the generator reads and writes."""
     for name in ("src", "scripts", "pipelines", "docs", "deploy"):
         shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.lock", "conda.yaml"):
+    for name in ("requirements.lock", "conda.yaml", "pyproject.toml"):
         shutil.copy(PROJECT_ROOT / name, tmp_path / name)
     return tmp_path
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import streamlit as st
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leadwise.app.model_source import ModelSource
+from leadwise.app.case import Facts, ShownRecording
+from leadwise.app.model_source import Bands, ModelSource
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.features import asked_features
 from leadwise.reports.ecg_figure import percent
@@ -23,6 +24,9 @@ CLASS_WORDS: Mapping[str, str] = {
     "CD": "the impulse is delayed or takes a detour, as in a bundle branch block",
     "HYP": "a chamber of the heart is thickened or enlarged",
 }
+EXCHANGED = ("limb_leads_swapped", "chest_leads_swapped")
+"""Flags that put the answer itself in doubt."""
+ADULT_YEARS = 18
 SIGNS: Mapping[Verdict, str] = {"yes": "●", "uncertain": "◐", "no": "○"}
 VERDICT_WORDS: Mapping[Verdict, str] = {"yes": "Yes", "uncertain": "Uncertain", "no": "No"}
 
@@ -48,6 +52,7 @@ POLICY_WORDS: Mapping[str, str] = {
     "target_sensitivity": "Miss little: high sensitivity",
     "youden": "Best sum of sensitivity and specificity",
 }
+TRUTH_WORDS: Mapping[str, str] = {"simulated": "Simulated with", "cardiologists": "Cardiologists said"}
 NOT_COVERED = (
     "The five classes cover no rhythm (such as atrial fibrillation), no pacemaker, no electrolyte disorder and no "
     "pulmonary embolism, and they are not for children, exercise or monitoring."
@@ -62,14 +67,36 @@ def verdict(answer: Mapping[str, Any], name: str) -> Verdict:
     return "yes" if answer["decisions"][name] else "no"
 
 
-def reason(answer: Mapping[str, Any], name: str) -> str:
-    """Why it says so."""
+def reason(answer: Mapping[str, Any], name: str, bands: Bands | None = None) -> str:
+    """Why it says so; ``bands``: class -> from and to of "uncertain", where they are known."""
     probability, threshold = percent(answer["probabilities"][name]), percent(answer["thresholds"][name])
+    open_to_both = f"{probability} is too close to the threshold of {threshold} to say yes or no"
+    if bands and name in bands:
+        low, high = map(percent, bands[name])
+        open_to_both = f"{probability} is between {low} and {high}, around the threshold of {threshold}"
     return {
         "yes": f"{probability} reaches the threshold of {threshold}",
-        "uncertain": f"{probability} is too close to the threshold of {threshold} to say yes or no",
+        "uncertain": open_to_both,
         "no": f"{probability} stays below the threshold of {threshold}",
     }[verdict(answer, name)]
+
+
+def top_class(answer: Mapping[str, Any]) -> str:
+    """The likeliest class."""
+    return max(SUPERCLASSES, key=lambda name: float(answer["probabilities"][name]))
+
+
+def cautions(answer: Mapping[str, Any], facts: Facts) -> list[str]:
+    """What puts the answer itself in doubt, in sentences."""
+    found = [
+        f"{flag_sentence(flag)} If they are, this answer is of another ECG: check them and record again."
+        for flag in answer["quality"]
+        if flag["flag"] in EXCHANGED
+    ]
+    age = facts.get("age")
+    if age is not None and age < ADULT_YEARS:
+        found.append(f"{age:g} years: the model has learnt from adults, and a child's ECG is read by other rules.")
+    return found
 
 
 def headline(answer: Mapping[str, Any]) -> str:
@@ -81,7 +108,7 @@ def headline(answer: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def facts_words(facts: Mapping[str, float | None]) -> str:
+def facts_words(facts: Facts) -> str:
     """What is known of a patient, with units."""
     known = ((one, facts.get(one.name)) for one in asked_features())
     return ", ".join(one.sentence(value) for one, value in known if value is not None)
@@ -133,6 +160,7 @@ def _parts() -> Any:
         "reason": reason,
         "signs": SIGNS,
         "superclasses": SUPERCLASSES,
+        "truth_words": TRUTH_WORDS,
         "verdict": verdict,
         "verdict_words": VERDICT_WORDS,
     }
@@ -144,11 +172,16 @@ def html_of(part: str, *values: Any, **named: Any) -> str:
     return str(getattr(_parts(), part)(*values, **named)).strip()
 
 
-def choose_policy(model: ModelSource) -> str | None:
-    """Draw the choice of a policy; ``None``: the model's own."""
-    policies = list(model.policies)
-    if st.session_state.get("policy") not in policies:
-        st.session_state["policy"] = model.preferred or policies[0]
+def choose_policy(model: ModelSource, case_key: str) -> str:
+    """Draw the choice of a policy. One that was chosen for another recording is not taken over, which is said."""
+    state, policies = st.session_state, list(model.policies)
+    usual = model.preferred or policies[0]
+    before, state["policy-case"] = state.get("policy-case"), case_key
+    if state.get("policy") not in policies:
+        state["policy"] = usual
+    elif before not in (None, case_key) and state["policy"] != usual:
+        state["policy-left"] = (case_key, state["policy"])
+        state["policy"] = usual
     chosen = st.selectbox(
         "Thresholds",
         policies,
@@ -156,27 +189,74 @@ def choose_policy(model: ModelSource) -> str | None:
         key="policy",
         help="How the probabilities become decisions; every policy was chosen on fold 9.",
     )
-    return None if chosen is None else str(chosen)
+    left_at, left = state.get("policy-left", ("", ""))
+    if left_at == case_key and chosen == usual:
+        st.html(
+            html_of("note", f"“{POLICY_WORDS.get(left, left)}” was chosen for another recording, not for this one.")
+        )
+    return str(chosen)
+
+
+def explained_class(case: ShownRecording, answer: Mapping[str, Any]) -> str | None:
+    """The class whose explanation is shown: the likeliest until another row, or none, is chosen for the recording."""
+    chosen_for, chosen = st.session_state.get("explained", ("", ""))
+    return (chosen or None) if chosen_for == case.key else top_class(answer)
+
+
+def _choose_explained(case_key: str, name: str) -> None:
+    st.session_state["explained"] = (case_key, name)
 
 
 def show_answer(
-    answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | None, model: ModelSource, *, of_recording: bool
+    case: ShownRecording, facts: Mapping[str, float | None], answer: Mapping[str, Any], bands: Bands
 ) -> None:
-    """Draw the classes; where a recording was read, those of the patient metadata alone beside them."""
-    first, second = st.columns([3, 2], gap="large")
-    with first:
-        st.html(html_of("heading", f"Answer: {headline(answer)}"))
-        st.html(html_of("classes", answer))
-    with second:
-        if of_recording:
-            st.html(html_of("heading", "From the facts about the patient alone", 3))
-            if facts_answer and "error" not in facts_answer:
-                st.html(html_of("classes", facts_answer, small=True))
-            else:
-                aside = "No facts are given, so there is no such answer. The recording alone was read."
-                st.html(html_of("aside", aside))
-        with st.expander("How often these thresholds are right", expanded=True):
-            st.html(html_of("rates", model.rates.get(answer["model"], {}).get(answer["policy"], {})))
+    """Draw the answer to a recording: its headline, what puts it in doubt, and a row for each class to choose."""
+    st.html(html_of("heading", f"Answer: {headline(answer)}"))
+    doubts = cautions(answer, facts)
+    for sentence in doubts:
+        st.html(html_of("note", sentence))
+    others = [flag for flag in answer["quality"] if flag["flag"] not in EXCHANGED]
+    if others or not doubts:
+        st.html(html_of("quality", others))
+    if case.truth is not None:
+        st.html(html_of("truth", case.truth, case.truth_from))
+    explained = explained_class(case, answer)
+    with st.container(key="rows", gap=None):
+        for name in SUPERCLASSES:
+            with st.container(key=f"row-{name}", gap=None):
+                st.html(html_of("class_row", answer, name, bands, case.truth, chosen=name == explained))
+                st.button(
+                    f"{name}: hide what speaks for it" if name == explained else f"{name}: show what speaks for it",
+                    key=f"explain-{name}",
+                    on_click=_choose_explained,
+                    args=(case.key, "" if name == explained else name),
+                )
+    st.html(html_of("aside", NOT_COVERED))
+
+
+def show_expected(facts_answer: Mapping[str, Any] | None) -> None:
+    """Draw how likely the classes are before any ECG."""
+    if facts_answer and "error" not in facts_answer:
+        st.html(html_of("expected", facts_answer))
+    else:
+        st.html(html_of("aside", "No facts are given: the recording alone was read."))
+
+
+def show_rates(model: ModelSource, answer: Mapping[str, Any]) -> None:
+    """Draw how often the thresholds are right, and the way to the model card."""
+    measured = model.rates.get(answer["model"], {}).get(answer["policy"], {})
+    st.html(html_of("rates", measured, model.test_records))
+    if model.card and st.button("Model card", icon=":material/description:", type="tertiary"):
+        _show_card(model.card)
+
+
+@st.dialog("Model card", width="large")
+def _show_card(card: str) -> None:
+    st.markdown(card)
+
+
+def show_details(answer: Mapping[str, Any]) -> None:
+    """Draw the statements, the stretches of a long recording, and the warnings."""
     if answer["findings"]:
         with st.expander(f"Statements that cardiologists use ({len(answer['findings'])})"):
             st.html(html_of("findings", answer))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg.formats import ReadECG
@@ -12,6 +12,7 @@ from leadwise.features import asked_names
 from leadwise.serving.client import request_row
 
 Facts = Mapping[str, float | None]
+TruthFrom = Literal["simulated", "cardiologists"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,15 @@ class Example:
         record: the recording.
         title: its headline.
         about: where it comes from and what it shows, in a sentence.
+        truth: the classes that it has.
+        truth_from: who says so: ``simulated`` or ``cardiologists``.
     """
 
     record: ECGRecord
     title: str
     about: str
+    truth: tuple[str, ...]
+    truth_from: TruthFrom = "cardiologists"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class ShownRecording:
         record: what is drawn; ``None`` where there is no recording.
         signal: the fields of a request row that describe the recording.
         facts: what is known of the patient before anybody fills in the form.
+        truth: the classes that it is known to have; ``None`` where nobody has said.
+        truth_from: who says so.
     """
 
     key: str
@@ -46,6 +53,8 @@ class ShownRecording:
     record: ECGRecord | None = None
     signal: Mapping[str, Any] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    truth: tuple[str, ...] | None = None
+    truth_from: TruthFrom = "cardiologists"
 
     def row(self, facts: Facts) -> dict[str, Any]:
         """The row of a request: recording and facts."""
@@ -65,7 +74,7 @@ def case_of_example(example: Example) -> ShownRecording:
     """Twelve leads in standard order."""
     record = example.record
     row = {"signal": record.signal_mv, "leads": LEADS, "fs_hz": record.fs_hz, "units": "mV", "order": "time_lead"}
-    return _case(row, example.title, record)
+    return replace(_case(row, example.title, record), truth=example.truth, truth_from=example.truth_from)
 
 
 def case_of_file(read: ReadECG) -> ShownRecording:
@@ -81,7 +90,7 @@ def case_of_file(read: ReadECG) -> ShownRecording:
 
 def case_without_recording() -> ShownRecording:
     """Nothing but the facts about the patient."""
-    return ShownRecording("none", "From the facts about the patient alone")
+    return ShownRecording("none", "Before any ECG: people like this")
 
 
 def _case(row: Mapping[str, Any], title: str, record: ECGRecord) -> ShownRecording:

@@ -9,9 +9,11 @@ import streamlit as st
 from PIL import Image
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 from streamlit.starlette import App
+
+from leadwise.app.settings import Settings
 
 HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 NEEDED = (
@@ -63,6 +65,22 @@ def _is_foreign(headers: Headers) -> bool:
         return True
 
 
+class FramedByNamedOnly:
+    """Tells browsers whose pages may show this one in a frame: its own, and those of the origins that were named."""
+
+    def __init__(self, app: ASGIApp, origins: str = "") -> None:
+        self.app = app
+        self.policy = " ".join(["frame-ancestors 'self'", *origins.split()]).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"content-security-policy", self.policy)]
+            await send(message)
+
+        await self.app(scope, receive, told if scope["type"] == "http" else send)
+
+
 def import_what_visitors_need() -> None:
     """Before the first one comes: each has a thread, and two that import for the first time at once may break."""
     folder = Path(__file__).parent
@@ -72,5 +90,17 @@ def import_what_visitors_need() -> None:
     Image.preinit()
 
 
+def doors() -> list[Middleware]:
+    """What stands before the page.
+
+    Raises:
+        SettingsError: the environment names an origin that is none.
+    """
+    settings = Settings.from_environment()
+    settings.check()
+    return [Middleware(OwnPageOnly), Middleware(FramedByNamedOnly, settings.embed_from)]
+
+
+PAGE = Path(__file__).with_name("page.py")
 import_what_visitors_need()
-app = App(Path(__file__).with_name("page.py"), middleware=[Middleware(OwnPageOnly)])
+app = App(PAGE, middleware=doors())

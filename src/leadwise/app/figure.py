@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -13,26 +14,29 @@ import streamlit as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from leadwise import __version__
 from leadwise.app.answer import (
     NOT_COVERED,
-    SIGNS,
-    VERDICT_WORDS,
+    TRUTH_WORDS,
+    cautions,
     facts_words,
     flag_sentence,
     headline,
     html_of,
-    reason,
-    verdict,
     warning_sentence,
 )
 from leadwise.app.case import Facts, ShownRecording, facts_row
-from leadwise.app.model_source import remembered
+from leadwise.app.model_source import Bands, ModelSource, remembered
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
+from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import (
+    LAYOUTS,
     PANEL_HEIGHT_MM,
     PNG_DPI,
+    SPEEDS_MM_S,
     STRIP_S,
+    Paper,
     Strip,
     Underlay,
     draw_ecg,
@@ -43,8 +47,6 @@ from leadwise.reports.ecg_figure import (
 from leadwise.reports.explanation_figure import draw_explanation, explanation_underlay
 from leadwise.serving.answer import explanation_told
 
-FIGURE_MM = 282
-"""Width of ``draw_ecg``'s figure."""
 SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
 """Name -> scale; 0 fits the window. At 1, 25 mm of CSS are one second; how long these are on a screen is its matter."""
 
@@ -64,32 +66,23 @@ def part_title(record: ECGRecord, title: str, start_s: float) -> str:
     return f"{title}, {start_s:g} to {start_s + STRIP_S:g} s of {lasts:.4g} s"
 
 
-def ecg_svg(record: ECGRecord, title: str, explanation: Explanation | None = None, start_s: float = 0.0) -> str:
-    """The figure as SVG text, 282 mm wide."""
+def ecg_svg(
+    record: ECGRecord,
+    title: str,
+    explanation: Explanation | None = None,
+    start_s: float = 0.0,
+    on: Paper | None = None,
+) -> str:
+    """The figure as SVG text, as wide as ``Paper.figure_mm``."""
     part, headline = ten_seconds(record, start_s), part_title(record, title, start_s)
     if explanation is None:
-        figure = draw_ecg(part, title=headline, disclaimer="")
+        figure = draw_ecg(part, title=headline, disclaimer="", on=on)
     else:
-        figure = draw_explanation(part, explained_part(explanation, start_s), title=headline)
+        figure = draw_explanation(part, explained_part(explanation, start_s), title=headline, on=on)
     target = io.StringIO()
     figure.savefig(target, format="svg", metadata={"Date": None})
     text = target.getvalue()
     return text[text.index("<svg") :]
-
-
-PLAIN = "Nothing"
-
-
-def choose_explained() -> str | None:
-    """Draw the choice of a class to explain."""
-    chosen = st.segmented_control(
-        "Show behind the trace what speaks for and against",
-        [PLAIN, *SUPERCLASSES],
-        key="explained",
-        required=True,
-        help="; ".join(f"{name}: {words}" for name, words in SUPERCLASS_NAMES.items()),
-    )
-    return None if chosen in (None, PLAIN) else str(chosen)
 
 
 def choose_part(case: ShownRecording) -> float:
@@ -116,12 +109,30 @@ def show_figure(
     if answer and explained and explanation is None:
         why_not = [warning for warning in answer["warnings"] if warning.startswith("not explained")]
         st.html(html_of("aside", f"{explained}: {'; '.join(why_not) or 'not explained'}."))
-    key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None)
-    svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s))
+    paper = Paper(st.session_state.get("layout") or LAYOUTS[0], st.session_state.get("speed") or SPEEDS_MM_S[0])
+    key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None, paper)
+    svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s, paper))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
-    width = f"{FIGURE_MM * SIZES[size]:g}mm" if SIZES[size] else "100%"
+    width = f"{paper.figure_mm * SIZES[size]:g}mm" if SIZES[size] else "100%"
     st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words))
-    st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
+    with st.container(horizontal=True):
+        st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
+        st.segmented_control("Leads", list(LAYOUTS), key="layout", required=True)
+        st.segmented_control("mm/s", list(SPEEDS_MM_S), key="speed", required=True)
+
+
+def measured(case: ShownRecording, start_s: float) -> tuple[Measurement, ...]:
+    """Rate, intervals and axis of the ten seconds that are shown; nothing where there is no recording."""
+    record = case.record
+    if record is None:
+        return ()
+    part = ten_seconds(record, start_s)
+    return remembered(st.session_state, "measured", (case.key, start_s), lambda: measure(part))
+
+
+def show_measurements(case: ShownRecording, start_s: float) -> None:
+    """Draw what was measured."""
+    st.html(html_of("measurements", measured(case, start_s)))
 
 
 LINE_MM = 3.7
@@ -181,8 +192,12 @@ def report_figure(
     answer: Mapping[str, Any],
     metadata_answer: Mapping[str, Any] | None,
     *,
+    bands: Bands | None = None,
+    truth: str = "",
+    measurements: Sequence[Measurement] = (),
     explanation: Explanation | None = None,
     start_s: float = 0.0,
+    made: date | None = None,
 ) -> Figure:
     """The report of one answer; printed at 100 %, the ECG is true to scale.
 
@@ -194,19 +209,26 @@ def report_figure(
         title: the headline.
         answer: as ``docs/serving.md`` describes it.
         metadata_answer: to the facts alone; ``None`` where there are none, or where that is ``answer``.
+        bands: class -> from and to of "uncertain", where they are known.
+        truth: what an example is known to show, in words.
+        measurements: rate, intervals and axis.
         explanation: drawn behind the traces.
         start_s: the first of the ten seconds that are drawn.
+        made: the day of the report; ``None``: today.
     """
-    columns = _answer_lines(answer), _other_lines(answer, facts, metadata_answer, of_recording=record is not None)
+    small_print = f"Leadwise {__version__}, {made or date.today():%Y-%m-%d}. {DISCLAIMER}"
     if record is None:
-        return _without_ecg(title, answer, columns)
+        return _without_ecg(title, answer, ([], _other_lines(answer, facts, None, ())), small_print)
+    columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer, measurements)
     inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
         ten_seconds(record, start_s),
-        title=part_title(record, title, start_s),
+        title=f"Leadwise report: {part_title(record, title, start_s)}",
         probabilities=answer["probabilities"],
         thresholds=answer["thresholds"],
+        bands=bands,
         underlay=NotesBelow(columns, inner),
+        disclaimer=small_print,
     )
     return _on_a4(figure)
 
@@ -223,8 +245,8 @@ def _on_a4(figure: Figure) -> Figure:
     return figure
 
 
-def _without_ecg(title: str, answer: Mapping[str, Any], columns: tuple[list[str], list[str]]) -> Figure:
-    """The probabilities and the words alone."""
+def _without_ecg(title: str, answer: Mapping[str, Any], columns: Columns, small_print: str) -> Figure:
+    """The probabilities and the words alone; nothing is decided."""
     width, height = A4_MM
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
     page = figure.add_axes((0, 0, 1, 1), label="page")
@@ -232,37 +254,44 @@ def _without_ecg(title: str, answer: Mapping[str, Any], columns: tuple[list[str]
     page.set_axis_off()
     inside = width - 2 * _MARGIN_MM
     top = height - _HEADER_MM
-    page.text(_MARGIN_MM, top + 6, title, fontsize=14, fontweight="bold", family="DejaVu Sans")
+    page.text(_MARGIN_MM, top + 6, f"Leadwise report: {title}", fontsize=14, fontweight="bold", family="DejaVu Sans")
     panel = top - PANEL_HEIGHT_MM - 4
-    draw_probabilities(page, answer["probabilities"], answer["thresholds"], _MARGIN_MM, panel, inside)
+    draw_probabilities(page, answer["probabilities"], {}, _MARGIN_MM, panel, inside)
     draw_notes(page, columns, _MARGIN_MM, panel - notes_height_mm(columns) - 6, inside)
-    page.text(_MARGIN_MM, _FOOTER_MM / 2, DISCLAIMER, fontsize=7.5, color="#70707E", family="DejaVu Sans")
+    page.text(_MARGIN_MM, _FOOTER_MM / 2, small_print, fontsize=7.5, color="#70707E", family="DejaVu Sans")
     return figure
 
 
-def _answer_lines(answer: Mapping[str, Any]) -> list[str]:
-    lines = [f"Answer: {headline(answer)}"]
-    for name in SUPERCLASSES:
-        kind = verdict(answer, name)
-        lines.append(f"{SIGNS[kind]} {SUPERCLASS_NAMES[name]}: {VERDICT_WORDS[kind].lower()}; {reason(answer, name)}")
+def _answer_lines(answer: Mapping[str, Any], facts: Facts, truth: str) -> list[str]:
+    lines = [f"Answer: {headline(answer)}", *cautions(answer, facts)]
+    if truth:
+        lines.append(truth)
     if answer["findings"]:
         told = ", ".join(f"{one['description']} {percent(one['probability'])}" for one in answer["findings"][:6])
         lines.append(f"Statements: {told}")
-    return _wrapped(lines)
+    lines += [f"Quality: {flag_sentence(flag)}" for flag in answer["quality"]]
+    return _wrapped(lines if answer["quality"] else [*lines, "Quality: nothing wrong was found."])
 
 
 def _other_lines(
-    answer: Mapping[str, Any], facts: Facts, metadata_answer: Mapping[str, Any] | None, *, of_recording: bool
+    answer: Mapping[str, Any],
+    facts: Facts,
+    metadata_answer: Mapping[str, Any] | None,
+    measurements: Sequence[Measurement],
 ) -> list[str]:
-    lines = [f"Quality: {flag_sentence(flag)}" for flag in answer["quality"]]
-    if not lines and of_recording:
-        lines = ["Quality: nothing wrong was found."]
-    lines.append(f"Patient: {facts_words(facts) or 'nothing is known'}.")
     version = f"{answer['registered_model']} version {answer['version']}, " if answer.get("version") else ""
-    lines.append(f"Model: {version}{answer['model']}; policy {answer['policy']}.")
+    lines = [
+        f"Patient: {facts_words(facts) or 'nothing is known'}.",
+        f"Model: {version}{answer['model']}; policy {answer['policy']}.",
+    ]
+    known = [
+        f"{one.name} {one.value:.0f} {one.unit} {one.verdict}".strip() for one in measurements if one.value is not None
+    ]
+    if known:
+        lines.append(f"Measured: {', '.join(known)}.")
     if metadata_answer:
         told = ", ".join(f"{name} {percent(metadata_answer['probabilities'][name])}" for name in SUPERCLASSES)
-        lines.append(f"From the facts about the patient alone: {told}.")
+        lines.append(f"Before any ECG, people like this: {told}.")
     lines += [warning_sentence(warning) for warning in answer["warnings"]]
     lines.append(NOT_COVERED)
     return _wrapped(lines)
@@ -303,20 +332,33 @@ def show_export(
     facts: Facts,
     answer: Mapping[str, Any],
     facts_answer: Mapping[str, Any] | None,
+    model: ModelSource,
     *,
     policy: str | None,
     explained: str | None,
     start_s: float,
-    url: str,
 ) -> None:
     """Draw the downloads. A report is made when it is asked for."""
     record = case.drawn(facts)
     told = facts_answer if facts_answer and "error" not in facts_answer else None
     explanation = explanation_told(answer, explained) if explained else None
+    names = [SUPERCLASS_NAMES[name] for name in case.truth or ()]
+    truth = "" if case.truth is None else f"{TRUTH_WORDS[case.truth_from]}: {', '.join(names) or 'none of the five'}."
 
     def report(kind: Literal["pdf", "png"]) -> Callable[[], bytes]:
         def make() -> bytes:
-            figure = report_figure(record, facts, case.title, answer, told, explanation=explanation, start_s=start_s)
+            figure = report_figure(
+                record,
+                facts,
+                case.title,
+                answer,
+                told,
+                bands=model.bands_of(answer),
+                truth=truth,
+                measurements=measured(case, start_s),
+                explanation=explanation,
+                start_s=start_s,
+            )
             return as_file(figure, kind)
 
         return make
@@ -335,4 +377,4 @@ def show_export(
     for column, (label, content, name) in zip(st.columns(4), downloads, strict=True):
         column.download_button(label, content, name, width="stretch", on_click="ignore")
     st.caption("The same answer from the REST server (`make serve`), with the request above:")
-    st.code(curl_command(body, url), language="bash", wrap_lines=True)
+    st.code(curl_command(body, model.url), language="bash", wrap_lines=True)

@@ -1,7 +1,7 @@
 """Which recording: an example, a file of one's own, or none."""
 
 import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ from leadwise.app.answer import html_of
 from leadwise.app.case import Example, ShownRecording, case_of_example, case_of_file, case_without_recording
 from leadwise.app.model_source import RECORDINGS_KEPT, remembered
 from leadwise.app.patient_form import ask
-from leadwise.contract import FS_HZ, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, VALIDATION_FOLD, LeadwiseError
+from leadwise.contract import (
+    FS_HZ,
+    LEADS,
+    SUPERCLASS_NAMES,
+    SUPERCLASSES,
+    TEST_FOLD,
+    VALIDATION_FOLD,
+    ECGRecord,
+    LeadwiseError,
+)
 from leadwise.datasets.tables import Tables, clean, read_tables
 from leadwise.datasets.waveforms import UnreadableRecord, read_record
 from leadwise.ecg.assessment import examine
@@ -43,7 +52,8 @@ def simulated_examples() -> dict[str, Example]:
     for superclass, (code, seed) in SIMULATED.items():
         name = statement_names([code])
         about = f"Simulated, no patient: {name}, as the simulator draws it."
-        found[superclass] = Example(simulate_record(code, seed, noise=NOISE), f"Simulated: {name}", about)
+        record = simulate_record(code, seed, noise=NOISE)
+        found[superclass] = Example(record, f"Simulated: {name}", about, (superclass,), "simulated")
     return found
 
 
@@ -147,23 +157,58 @@ def _identity(files: list[Upload], answers: Mapping[str, Any]) -> tuple[object, 
 EXAMPLE, UPLOAD, NOTHING = "Example", "My own file", "No recording"
 
 
-def choose_case(examples: Mapping[str, Example]) -> ShownRecording | None:
-    """Draw the choice of a recording; ``None`` as long as nothing can be asked about."""
-    source = st.segmented_control("Recording", [EXAMPLE, UPLOAD, NOTHING], key="source", required=True, width="stretch")
+ByNumber = Callable[[int], Example]
+"""The number of a record of PTB-XL -> that record."""
+
+
+def choose_case(examples: Mapping[str, Example], by_number: ByNumber | None = None) -> ShownRecording | None:
+    """Draw the choice of a recording; ``None`` as long as nothing can be asked about.
+
+    Args:
+        examples: one per class.
+        by_number: where a PTB-XL tree is at hand.
+    """
+    source = st.segmented_control(
+        "Recording",
+        [EXAMPLE, UPLOAD, NOTHING],
+        key="source",
+        required=True,
+        width="stretch",
+        label_visibility="collapsed",
+    )
     if source == UPLOAD:
         return uploaded_case()
-    return case_without_recording() if source == NOTHING else _example_case(examples)
+    return case_without_recording() if source == NOTHING else _example_case(examples, by_number)
 
 
-def _example_case(examples: Mapping[str, Example]) -> ShownRecording:
-    superclass = st.pills(
-        "One example per class",
-        SUPERCLASSES,
-        key="example",
-        required=True,
-        format_func=lambda name: SUPERCLASS_NAMES[name],
-    )
+def _example_case(examples: Mapping[str, Example], by_number: ByNumber | None) -> ShownRecording | None:
+    pills, number = st.columns([3, 1], vertical_alignment="center") if by_number else (st.container(), None)
+    with pills:
+        superclass = st.pills(
+            "One example per class",
+            SUPERCLASSES,
+            key="example",
+            required=True,
+            format_func=lambda name: SUPERCLASS_NAMES[name],
+            label_visibility="collapsed",
+        )
     example = examples[str(superclass)]
+    if number is not None and by_number is not None:
+        chosen = number.number_input(
+            "A PTB-XL record by its number",
+            1,
+            value=None,
+            step=1,
+            key="record",
+            placeholder="or a record's number",
+            label_visibility="collapsed",
+        )
+        if chosen is not None:
+            try:
+                example = by_number(int(chosen))
+            except LeadwiseError as error:
+                st.html(html_of("alert", str(error)))
+                return None
     st.caption(example.about)
     return remembered(st.session_state, "example", example.title, lambda: case_of_example(example))
 
@@ -219,13 +264,47 @@ def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
             continue
         if examine(recording).flags:
             continue
-        where = f"record {row['ecg_id']} of fold {VALIDATION_FOLD}, on which no network was trained"
-        source, noted = ("A simulated tree", "It has") if tables.simulated else ("PTB-XL", "Cardiologists noted")
-        yield Example(
-            recording.record,
-            f"{'Simulated' if tables.simulated else 'PTB-XL'}: record {row['ecg_id']}",
-            f"{source}: {where}. {noted}: {statement_names(codes)}.",
-        )
+        yield _example(tables, row, recording.record)
+
+
+def ptbxl_record(tables: Tables, number: int) -> Example:
+    """One record of a PTB-XL tree, whatever it shows.
+
+    Args:
+        tables: of the tree.
+        number: its ``ecg_id``.
+
+    Raises:
+        ExampleError: the tree has no such record, or its waveform cannot be read.
+    """
+    rows = clean(replace(tables, database=tables.database[tables.numbers()["ecg_id"] == number])).records
+    for row in rows.to_dict("records"):
+        try:
+            return _example(tables, row, _recording(tables.tree, row).record)
+        except (UnreadableRecord, RecordingError) as error:
+            raise ExampleError(f"record {number}: {error}") from None
+    last = int(tables.numbers()["ecg_id"].max())
+    raise ExampleError(f"record: received {number}; {tables.tree} has no such number, its last is {last}")
+
+
+FOLD_WORDS: Mapping[int, str] = {
+    VALIDATION_FOLD: "on which no network was trained",
+    TEST_FOLD: "which nothing was trained or chosen on",
+}
+
+
+def _example(tables: Tables, row: Mapping[Hashable, Any], record: ECGRecord) -> Example:
+    fold, codes = int(row["strat_fold"]), json.loads(row["scp_codes"])
+    trained_on = "on which networks are trained: expect a better answer than elsewhere"
+    source, noted = ("A simulated tree", "It has") if tables.simulated else ("PTB-XL", "Cardiologists noted")
+    where = f"record {row['ecg_id']} of fold {fold}, {FOLD_WORDS.get(fold, trained_on)}"
+    return Example(
+        record,
+        f"{'Simulated' if tables.simulated else 'PTB-XL'}: record {row['ecg_id']}",
+        f"{source}: {where}. {noted}: {statement_names(codes) or 'nothing'}.",
+        tuple(name for name in SUPERCLASSES if row[name]),
+        "simulated" if tables.simulated else "cardiologists",
+    )
 
 
 def _recording(tree: Path, row: Mapping[Hashable, Any]) -> Recording:

@@ -17,6 +17,10 @@ USUAL_URL = "http://127.0.0.1:5001"
 Rates = Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]]
 """policy -> measure -> class -> value, lower and upper bound."""
 
+Bands = Mapping[str, tuple[float, float]]
+"""class -> from and to of "uncertain"."""
+CARD_FILE = "MODEL_CARD.md"
+
 
 class ModelSourceError(LeadwiseError):
     """Nothing can answer; the message says what was tried and what to do."""
@@ -34,7 +38,11 @@ class ModelSource:
         policies: what ``policy`` may be.
         preferred: the policy that answers unless another is asked for; empty where it is not known.
         simulated: whether the networks were trained on simulated data; ``None`` where it is not known.
-        rates: sensitivity and specificity on fold 10 of each network, by its name; empty where they are not known.
+        rates: sensitivity, specificity and predictive value on fold 10 of each network, by its name; empty where they
+            are not known.
+        bands: of each network, by its name, and of each policy; empty where they are not known.
+        test_records: how many recordings the rates were measured on; ``None`` where it is not known.
+        card: the model card, in Markdown; empty where there is none.
     """
 
     title: str
@@ -44,6 +52,13 @@ class ModelSource:
     preferred: str = ""
     simulated: bool | None = None
     rates: Mapping[str, Rates] = field(default_factory=dict)
+    bands: Mapping[str, Mapping[str, Bands]] = field(default_factory=dict)
+    test_records: int | None = None
+    card: str = ""
+
+    def bands_of(self, answer: Mapping[str, Any]) -> Bands:
+        """The bands of "uncertain" that an answer was decided by; empty where they are not known."""
+        return self.bands.get(answer["model"], {}).get(answer["policy"], {})
 
 
 def rest_model(url: str) -> ModelSource:
@@ -85,7 +100,9 @@ def local_model(name: str | None) -> ModelSource:
         with found_package(name) as (folder, address):
             version = registered_version(folder.parent)
             scorer = Scorer.load(folder, version)
-            networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
+            description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+            card_file = folder / CARD_FILE
+            card = card_file.read_text(encoding="utf-8") if card_file.is_file() else ""
     except LeadwiseError as error:
         raise ModelSourceError(str(error)) from None
     except Exception as error:
@@ -94,9 +111,20 @@ def local_model(name: str | None) -> ModelSource:
     def ask(row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
         return scorer.score([row], policy=policy, explain=explain)[0]
 
-    rates = {entry["name"]: entry.get("policy_rates", {}) for entry in networks.values()}
-    title, preferred = _title(address, version), scorer.fusion.policy
-    return ModelSource(title, ask, USUAL_URL, scorer.policies, preferred, scorer.simulated, rates)
+    return ModelSource(
+        title=_title(address, version),
+        ask=ask,
+        policies=scorer.policies,
+        preferred=scorer.fusion.policy,
+        simulated=scorer.simulated,
+        rates={entry["name"]: entry.get("policy_rates", {}) for entry in description["networks"].values()},
+        bands={
+            network.name: {name: policy.uncertain for name, policy in network.policies.items()}
+            for network in (scorer.fusion, scorer.metadata)
+        },
+        test_records=description.get("test_records"),
+        card=card,
+    )
 
 
 def _title(address: str, version: RegisteredVersion | None) -> str:

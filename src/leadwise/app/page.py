@@ -1,27 +1,49 @@
 """The page that Streamlit runs: the parts in their order."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from leadwise.app.answer import choose_policy, error_sentence, html_of, show_answer
+from leadwise.app.answer import (
+    choose_policy,
+    error_sentence,
+    explained_class,
+    html_of,
+    show_answer,
+    show_details,
+    show_expected,
+    show_rates,
+)
 from leadwise.app.case import ShownRecording, facts_row
-from leadwise.app.figure import PLAIN, choose_explained, choose_part, show_export, show_figure
-from leadwise.app.inputs import EXAMPLE, Example, choose_case, ptbxl_examples, simulated_examples
+from leadwise.app.figure import choose_part, show_export, show_figure, show_measurements
+from leadwise.app.inputs import (
+    EXAMPLE,
+    ByNumber,
+    Example,
+    choose_case,
+    ptbxl_examples,
+    ptbxl_record,
+    simulated_examples,
+)
 from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
 from leadwise.app.patient_form import facts_of_patient
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
+from leadwise.datasets.tables import Tables, read_tables
 from leadwise.features import asked_features
+from leadwise.reports.ecg_figure import LAYOUTS, SPEEDS_MM_S
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {
     "source": EXAMPLE,
     "example": "MI",
-    "explained": PLAIN,
+    "explained": ("", ""),
     "size": "Fit",
+    "layout": LAYOUTS[0],
+    "speed": SPEEDS_MM_S[0],
     "policy": None,
 } | {f"unit-{one.name}": one.form_units[0] for one in asked_features() if one.form_units}
 
@@ -53,7 +75,7 @@ def main() -> None:
         _show_no_model(error)
         return
     _show_title(model)
-    case = choose_case(_examples_or_simulated(settings.tree))
+    case = choose_case(_examples_or_simulated(settings.tree), _by_number(settings.tree))
     if case is None:
         return
     with st.expander("Patient facts, all optional", expanded=case.record is None):
@@ -69,9 +91,22 @@ def _examples_or_simulated(tree: str) -> Mapping[str, Example]:
         return _examples("")
 
 
+@st.cache_resource(show_spinner="Reading the tables")
+def _tables(tree: str) -> Tables:
+    """Of a published data set, the same for all sessions."""
+    return read_tables(Path(tree))
+
+
+def _by_number(tree: str) -> ByNumber | None:
+    """Records by their number, where a tree is at hand that can be read."""
+    try:
+        return partial(ptbxl_record, _tables(tree)) if tree else None
+    except LeadwiseError:
+        return None
+
+
 def _show_title(model: ModelSource) -> None:
-    st.html('<h1 class="lw-title">Leadwise: what a 12-lead ECG shows</h1>')
-    st.html(html_of("aside", f"Answers come from {model.title}."))
+    st.html(html_of("title", "Leadwise: what a 12-lead ECG shows", f"Answers come from {model.title}."))
     if model.simulated:
         st.html(html_of("note", "This model was trained on simulated data: it says nothing about a patient."))
 
@@ -90,35 +125,70 @@ def _show_no_model(error: ModelSourceError) -> None:
 
 def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, float | None]) -> None:
     row, known = case.row(facts), facts_row(facts)
-    if not row:
+    if case.record is None:
+        _show_without_recording(model, case, facts)
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        policy = choose_policy(model, case.key)
+    try:
+        answer = _ask(model, case.key, row, known, policy, None)
+        facts_answer = _ask(model, "facts", known, known, policy, None) if known else None
+        if "error" in answer:
+            raise _NoAnswer(f"No answer. {error_sentence(answer)}")
+    except (ModelSourceError, _NoAnswer) as error:
+        st.html(html_of("alert", str(error)))
+        show_figure(case, facts, None, None, choose_part(case))
+        return
+    with left:
+        show_answer(case, facts, answer, model.bands_of(answer))
+    with right:
+        _show_beside(model, answer, facts_answer)
+    start_s = choose_part(case)
+    show_measurements(case, start_s)
+    explained = explained_class(case, answer)
+    if explained:
+        # Asked for when the answer is shown: it takes a second or two.
+        try:
+            answer = _ask(model, case.key, row, known, policy, explained)
+        except ModelSourceError as error:
+            st.html(html_of("alert", str(error)))
+            explained = None
+    show_figure(case, facts, answer, explained, start_s)
+    show_details(answer)
+    st.html(html_of("heading", "Take it along"))
+    show_export(case, facts, answer, facts_answer, model, policy=policy, explained=explained, start_s=start_s)
+
+
+class _NoAnswer(Exception):
+    """The recording was refused; the message says why."""
+
+
+def _show_beside(model: ModelSource, answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | None) -> None:
+    with st.expander("How often these thresholds are right", expanded=True):
+        show_rates(model, answer)
+    with st.expander("Before any ECG: people like this"):
+        show_expected(facts_answer)
+
+
+def _show_without_recording(model: ModelSource, case: ShownRecording, facts: Mapping[str, float | None]) -> None:
+    """The facts alone make no answer: nothing is decided."""
+    known = facts_row(facts)
+    if not known:
         st.info("Without a recording, fill in at least one fact about the patient.", icon=":material/edit:")
         return
-    if case.record is not None:
-        left, right = st.columns([3, 2], vertical_alignment="bottom")
-        with left:
-            explained = choose_explained()
-        with right:
-            policy = choose_policy(model)
-        start_s = choose_part(case)
-    else:
-        explained, start_s, policy = None, 0.0, choose_policy(model)
     try:
-        answer = _ask(model, case.key, row, known, policy, explained)
-        facts_answer = _ask(model, "facts", known, known, policy, None) if known and case.record is not None else None
+        answer = _ask(model, case.key, known, known, None, None)
     except ModelSourceError as error:
         st.html(html_of("alert", str(error)))
-        show_figure(case, facts, None, None, start_s)
         return
     if "error" in answer:
-        st.html(html_of("alert", f"No answer. {error_sentence(answer)}"))
-        show_figure(case, facts, None, None, start_s)
+        st.html(html_of("alert", error_sentence(answer)))
         return
-    if case.record is not None:
-        st.html(html_of("quality", answer))
-        show_figure(case, facts, answer, explained, start_s)
-    show_answer(answer, facts_answer, model, of_recording=case.record is not None)
+    st.html(html_of("heading", case.title))
+    show_expected(answer)
     st.html(html_of("heading", "Take it along"))
-    show_export(case, facts, answer, facts_answer, policy=policy, explained=explained, start_s=start_s, url=model.url)
+    show_export(case, facts, answer, None, model, policy=None, explained=None, start_s=0.0)
 
 
 def _ask(

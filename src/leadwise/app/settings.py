@@ -1,6 +1,7 @@
 """What the page was started with. The environment carries it, as Streamlit starts the page itself."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from typing import NoReturn
 from leadwise.contract import LeadwiseError
 
 PREFIX = "LEADWISE_APP_"
+ORIGIN = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?")
 
 
 class SettingsError(LeadwiseError):
@@ -25,15 +27,17 @@ class Settings:
         url: of a scoring server.
         model: ``models:/NAME@ALIAS``, ``pretrained``, or a package folder.
         tree: a PTB-XL tree, for real examples.
+        embed_from: origins whose pages may show this one in a frame, with spaces between.
     """
 
     url: str = ""
     model: str = ""
     tree: str = ""
+    embed_from: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read ``LEADWISE_APP_URL``, ``LEADWISE_APP_MODEL`` and ``LEADWISE_APP_TREE``."""
+        """Read ``LEADWISE_APP_URL``, ``_MODEL``, ``_TREE`` and ``_EMBED_FROM``."""
         given = os.environ if environment is None else environment
         return cls(**{field.name: given.get(PREFIX + field.name.upper(), "").strip() for field in fields(cls)})
 
@@ -50,7 +54,7 @@ class Settings:
         """Refuse what can be seen to be wrong before a page is open.
 
         Raises:
-            SettingsError: the address is none, two are to answer, or the tree is no folder.
+            SettingsError: the address is none, two are to answer, the tree is no folder, or an origin is none.
         """
         if self.url and self.model:
             raise SettingsError("model: is for answers without a server; leave it out with url")
@@ -58,6 +62,9 @@ class Settings:
             raise SettingsError(f"url: received {self.url[:60]!r}; http:// or https:// is needed")
         if self.tree and not Path(self.tree).is_dir():
             raise SettingsError(f"tree: {self.tree}: no such folder; a PTB-XL tree is needed")
+        for origin in self.embed_from.split():
+            if not ORIGIN.fullmatch(origin):
+                raise SettingsError(f"embed_from: received {origin[:60]!r}; https://HOST or http://HOST:PORT is needed")
 
 
 ENTRANCE = Path(__file__).with_name("entrance.py")

@@ -66,6 +66,7 @@ class Candidate:
         preprocessing: content of ``preprocessing.json``.
         decision: content of ``decision.json``.
         metrics: the defined metrics of ``metrics.json``.
+        test_records: the rows of fold 10 behind them; ``None`` where it is not known.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Candidate:
     preprocessing: Mapping[str, Any]
     decision: Mapping[str, Any]
     metrics: Mapping[str, float]
+    test_records: int | None = None
 
 
 def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
@@ -108,7 +110,7 @@ def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
 def _read(shared: Shared, name: str) -> Candidate:
     folder, evaluation = (shared.workspace / stage / shared.feature_set / name for stage in ("models", "evaluation"))
     training = _read_json(folder / "training.json", "train")
-    metrics = _read_json(evaluation / "metrics.json", "evaluate")["metrics"]
+    measured = _read_json(evaluation / "metrics.json", "evaluate")
     return Candidate(
         name=name,
         folder=folder,
@@ -117,7 +119,8 @@ def _read(shared: Shared, name: str) -> Candidate:
         validation={key: value for key, value in training["validation"].items() if math.isfinite(value)},
         preprocessing=_read_json(folder / "preprocessing.json", "train"),
         decision=_read_json(evaluation / "decision.json", "evaluate"),
-        metrics={key: value for key, value in metrics.items() if value is not None},
+        metrics={key: value for key, value in measured["metrics"].items() if value is not None},
+        test_records=measured.get("rows", {}).get("test"),
     )
 
 
@@ -129,7 +132,7 @@ def _read_json(file: Path, stage: str) -> dict[str, Any]:
     return content
 
 
-MEASURES: tuple[str, ...] = ("sensitivity", "specificity")
+MEASURES: tuple[str, ...] = ("sensitivity", "specificity", "ppv")
 
 
 def read_policy_rates(evaluation: Path) -> dict[str, Any]:
@@ -212,6 +215,7 @@ def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> di
         "simulated": bool(
             store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
         ),
+        "test_records": fusion.test_records,
         "networks": networks,
         "disclaimer": DISCLAIMER,
     }

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ def draw_probabilities(
     left: float,
     bottom: float,
     width: float,
+    bands: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Draw one bar per class, in the order of ``SUPERCLASSES``; a class at or above its threshold stands out.
 
@@ -46,6 +47,7 @@ def draw_probabilities(
         probabilities: class -> probability.
         thresholds: class -> threshold; a class without one is never emphasised.
         left, bottom, width: where the panel goes, in mm; it is ``PANEL_HEIGHT_MM`` high.
+        bands: class -> from and to of "uncertain", hatched on its bar.
 
     Raises:
         ValueError: an unknown class, or a number outside 0 to 1.
@@ -59,13 +61,27 @@ def draw_probabilities(
     shown = [name for name in SUPERCLASSES if name in probabilities]
     column = (width + _GAP_MM) / len(shown) if shown else width
     for k, name in enumerate(shown):
-        _draw_class(page, name, probabilities[name], thresholds.get(name), left + k * column, bottom, column - _GAP_MM)
+        _draw_class(
+            page,
+            name,
+            probabilities[name],
+            thresholds.get(name),
+            (bands or {}).get(name),
+            (left + k * column, bottom, column - _GAP_MM),
+        )
 
 
 def _draw_class(
-    page: Axes, name: str, probability: float, threshold: float | None, left: float, bottom: float, width: float
+    page: Axes,
+    name: str,
+    probability: float,
+    threshold: float | None,
+    band: tuple[float, float] | None,
+    place: tuple[float, float, float],
 ) -> None:
-    reported = threshold is not None and probability >= threshold
+    left, bottom, width = place
+    unsure = band is not None and band[0] <= probability <= band[1]
+    reported = threshold is not None and probability >= threshold and not unsure
     ink, weight = (_INK, "bold") if reported else (FAINT, "normal")
     page.text(left, bottom + 15.5, name, **text_style(12, ink, fontweight=weight))
     page.text(left + width, bottom + 15.5, percent(probability), **text_style(12, ink, fontweight=weight, ha="right"))
@@ -75,12 +91,23 @@ def _draw_class(
     _draw_bar(page, left, bar, width, _TRACK)
     if probability > 0:
         _draw_bar(page, left, bar, max(width * probability, _BAR_MM / 2), colour)
+    if band is not None:
+        page.add_patch(_hatched(left + width * band[0], bar, width * (band[1] - band[0]), _BAR_MM))
     if threshold is not None:
         mark = left + width * threshold
         page.plot([mark, mark], [bar - 1.1, bar + _BAR_MM + 1.1], color=_INK, linewidth=1.3, zorder=5)
         inside = min(max(mark, left + 9), left + width - 9)
         words = f"threshold {percent(threshold)}"
+        if band is not None:
+            words = f"{'uncertain: ' if unsure else 'uncertain '}{percent(band[0])} to {percent(band[1])}"
         page.text(inside, bar - 1.9, words, **text_style(7.5, FAINT, ha="center", va="top"))
+
+
+def _hatched(left: float, bottom: float, width: float, height: float) -> Rectangle:
+    area = Rectangle((left, bottom), width, height, fill=False, edgecolor=_INK, linewidth=0.5, zorder=4)
+    area.set_hatch("/////")
+    area.set_hatch_linewidth(0.4)
+    return area
 
 
 def _draw_bar(page: Axes, left: float, bottom: float, width: float, colour: str) -> None:
@@ -105,14 +132,21 @@ COLUMN_S = 2.5
 STRIP_S = 10.0
 LAYOUT: tuple[tuple[str, ...], ...] = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 RHYTHM_LEAD = "II"
+LAYOUTS = ("3 x 4", "12 x 1")
+"""Three rows of four leads and a rhythm strip, or every lead for 10 s."""
+SPEEDS_MM_S = (25, 50)
 
 _MM_PER_INCH = 25.4
 _BOX_MM = 5
 _MARGIN_MM, _HEADER_MM, _FOOTER_MM = 6, 14, 8
 _TRACE_LEFT_MM = 15
-_PAPER_WIDTH_MM = 270
+_RIGHT_OF_TRACE_MM = 5
 _ROW_MM = (25, 60)
-"""Least and most distance of two rows; in between, rows make room for tall complexes."""
+_DENSE_ROW_MM = (20, 60)
+"""Least and most distance of two rows, and where there are twelve; in between, rows make room for tall complexes."""
+LABEL_MM = 7
+"""The foot of every lead's name above its own baseline."""
+_LABEL_TOP_MM = LABEL_MM + 3.5
 
 _TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
 """Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
@@ -130,6 +164,42 @@ _TRACE: dict[str, Any] = {
 
 class ECGFigureError(LeadwiseError):
     """A recording or its probabilities cannot be drawn; the message says what was received."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How a recording is laid out.
+
+    Attributes:
+        layout: one of ``LAYOUTS``.
+        speed_mm_s: one of ``SPEEDS_MM_S``.
+    """
+
+    layout: str = LAYOUTS[0]
+    speed_mm_s: float = SPEED_MM_S
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ECGFigureError(f"layout: received {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
+        if self.speed_mm_s not in SPEEDS_MM_S:
+            raise ECGFigureError(f"speed: received {self.speed_mm_s:g} mm/s; allowed: 25 or 50")
+
+    @property
+    def width_mm(self) -> int:
+        """Of the paper itself."""
+        return round(_TRACE_LEFT_MM + STRIP_S * self.speed_mm_s + _RIGHT_OF_TRACE_MM)
+
+    @property
+    def figure_mm(self) -> int:
+        """Of the whole figure."""
+        return self.width_mm + 2 * _MARGIN_MM
+
+    def strips(self, signal: NDArray[np.float64], fs_hz: float) -> "list[list[Strip]]":
+        """The pieces of the leads, by row."""
+        if self.layout == LAYOUTS[1]:
+            return [[_strip(signal, fs_hz, lead, None, self.speed_mm_s)] for lead in LEADS]
+        rows = [[_strip(signal, fs_hz, lead, k, self.speed_mm_s) for k, lead in enumerate(row)] for row in LAYOUT]
+        return [*rows, [_strip(signal, fs_hz, RHYTHM_LEAD, None, self.speed_mm_s)]]
 
 
 @dataclass(frozen=True)
@@ -181,8 +251,10 @@ def draw_ecg(
     title: str = "",
     probabilities: Mapping[str, float] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    bands: Mapping[str, tuple[float, float]] | None = None,
     underlay: Underlay | None = None,
     disclaimer: str = DISCLAIMER,
+    on: Paper | None = None,
 ) -> Figure:
     """Draw three rows of four leads, 2.5 s each, and lead II for 10 s, on paper at 25 mm/s and 10 mm/mV.
 
@@ -195,45 +267,46 @@ def draw_ecg(
         title: the headline; the record's id if empty.
         probabilities: class -> calibrated probability, drawn as bars below the paper.
         thresholds: class -> probability at and above which the class is reported, marked on the bars.
+        bands: class -> from and to of "uncertain", hatched on the bars.
         underlay: drawn behind the traces, such as an explanation.
         disclaimer: the small print.
+        on: another layout or speed.
 
     Raises:
         ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
     """
     signal = _checked(record)
-    rows = [[_strip(signal, record.fs_hz, lead, k) for k, lead in enumerate(row)] for row in LAYOUT]
-    rows.append([_strip(signal, record.fs_hz, RHYTHM_LEAD, None)])
+    sheet = on or Paper()
+    rows = sheet.strips(signal, record.fs_hz)
     baselines, paper_height = _row_positions(rows)
     panel = PANEL_HEIGHT_MM if probabilities else 0
     legend = underlay.legend_height_mm if underlay else 0
     below_paper = _FOOTER_MM + panel + legend
-    width = _PAPER_WIDTH_MM + 2 * _MARGIN_MM
+    width = sheet.figure_mm
     height = _HEADER_MM + paper_height + below_paper
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
     page = _axes_in_mm(figure, "page", 0, 0, width, height)
-    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, _PAPER_WIDTH_MM, paper_height)
-    _draw_grid(paper, paper_height)
+    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, sheet.width_mm, paper_height)
+    _draw_grid(paper, sheet.width_mm, paper_height)
     for row, baseline in zip(rows, baselines, strict=True):
         _draw_calibration_pulse(paper, baseline)
         for strip in row:
             if underlay:
                 underlay.draw_strip(paper, strip, baseline)
             _draw_strip(paper, strip, baseline)
-    paper.text(
-        _PAPER_WIDTH_MM - 2, 1.6, f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV", ha="right", **text_style(8, halo=True)
-    )
+    scale = f"{sheet.speed_mm_s:g} mm/s   {GAIN_MM_MV:g} mm/mV"
+    paper.text(sheet.width_mm - 2, 1.6, scale, ha="right", **text_style(8, halo=True))
     if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
         paper.text(2, 1.6, "cut off at the paper's edge", **text_style(8, halo=True))
-    _draw_header(page, record, title, height - _HEADER_MM)
+    _draw_header(page, record, title, height - _HEADER_MM, sheet.width_mm)
     if probabilities:
         try:
-            draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, _PAPER_WIDTH_MM)
+            draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, sheet.width_mm, bands)
         except ValueError as error:
             raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
     if underlay:
-        underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, _PAPER_WIDTH_MM)
+        underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, sheet.width_mm)
     page.text(_MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
     return figure
 
@@ -252,13 +325,13 @@ def _checked(record: ECGRecord) -> NDArray[np.float64]:
     return signal - np.array(medians)
 
 
-def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None) -> Strip:
+def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None, speed: float) -> Strip:
     """Lead ``lead`` in one of the four columns, or over the whole width (``None``)."""
     span = round((STRIP_S if column is None else COLUMN_S) * fs_hz)
     start = min(round((column or 0) * COLUMN_S * fs_hz), max(len(signal) - 1 - span, 0))
     y = signal[start : start + span + 1, LEADS.index(lead)]
-    left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * SPEED_MM_S
-    return Strip(lead, start, left, left + np.arange(len(y)) / fs_hz * SPEED_MM_S, y * GAIN_MM_MV)
+    left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * speed
+    return Strip(lead, start, left, left + np.arange(len(y)) / fs_hz * speed, y * GAIN_MM_MV)
 
 
 def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
@@ -270,7 +343,9 @@ def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
     gaps = []
     for upper, lower in pairwise(rows):
         facing = zip(upper, lower * (len(upper) // len(lower)), strict=True)
-        gaps.append(boxes(max(above.down + below.up for above, below in facing) + 2, *_ROW_MM))
+        # A lead's name belongs to its own trace: the complexes of the row above stay clear of it.
+        room = max(above.down + max(below.up, _LABEL_TOP_MM) for above, below in facing) + 2
+        gaps.append(boxes(room, *(_ROW_MM if len(rows) < len(LEADS) else _DENSE_ROW_MM)))
     top = boxes(max(strip.up for strip in rows[0]) + 3, 20, 45)
     bottom = boxes(max(strip.down for strip in rows[-1]) + 5, 15, 45)
     baselines = [bottom + sum(gaps[k:]) for k in range(len(rows))]
@@ -287,11 +362,11 @@ def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: f
     return axes
 
 
-def _draw_grid(paper: Axes, height: int) -> None:
-    paper.fill([0, _PAPER_WIDTH_MM, _PAPER_WIDTH_MM, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
+def _draw_grid(paper: Axes, width: int, height: int) -> None:
+    paper.fill([0, width, width, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
     for colour, line_width, large in ((_SMALL_LINE, 0.35, False), (_LARGE_LINE, 0.6, True)):
-        across = [[(x, 0), (x, height)] for x in range(_PAPER_WIDTH_MM + 1) if (x % _BOX_MM == 0) == large]
-        along = [[(0, y), (_PAPER_WIDTH_MM, y)] for y in range(height + 1) if (y % _BOX_MM == 0) == large]
+        across = [[(x, 0), (x, height)] for x in range(width + 1) if (x % _BOX_MM == 0) == large]
+        along = [[(0, y), (width, y)] for y in range(height + 1) if (y % _BOX_MM == 0) == large]
         lines = LineCollection(across + along, colors=colour, linewidths=line_width, zorder=1 + large, snap=True)
         lines.set_clip_on(False)
         paper.add_collection(lines, autolim=False)
@@ -314,27 +389,20 @@ def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
     if strip.left > _TRACE_LEFT_MM:
         for side in (-1, 1):
             paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
-    name = text_style(10, halo=True, fontweight="bold") | {"zorder": 3}
-    paper.text(strip.left + 1.5, baseline + _label_height(strip), strip.lead, **name)
+    name = text_style(10, halo=True, fontweight="bold")
+    paper.text(strip.left + 1.5, baseline + LABEL_MM, strip.lead, gid=f"name-{strip.lead}", **name)
 
 
-def _label_height(strip: Strip) -> float:
-    """Where the lead's name meets its trace least, in mm from the baseline: just above if that is free."""
-    near = strip.y[(strip.x < strip.left + 10) & np.isfinite(strip.y)]
-    low, high = near.min(initial=0.0), near.max(initial=0.0)
-    return next((y for y in (8, 11, 14, -9, -12) if y > high + 1 or y + 4 < low), 8)
-
-
-def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float) -> None:
+def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float, width: float) -> None:
     duration = len(record.signal_mv) / record.fs_hz
     facts = [*_patient_facts(record.patient), f"{record.fs_hz:g} Hz", f"{duration:.3g} s"]
     if duration > STRIP_S + 1 / record.fs_hz:
         facts[-1] += f", first {STRIP_S:g} s shown"
-    right = _MARGIN_MM + _PAPER_WIDTH_MM
+    right = _MARGIN_MM + width
     beside = "  ·  ".join(facts)
     page.text(right, bottom + 4, beside, ha="right", **text_style(9.5, FAINT))
     headline = title or record.record_id or "12-lead ECG"
-    room = _PAPER_WIDTH_MM - len(beside) * _FACTS_MM - 5
+    room = width - len(beside) * _FACTS_MM - 5
     size = min(_TITLE_SIZE, _TITLE_SIZE * room / (len(headline) * _TITLE_MM))
     page.text(_MARGIN_MM, bottom + 4, headline, **text_style(size, fontweight="bold"))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import FAINT, ECGFigureError, Strip, Underlay, draw_ecg, percent, text_style
+from leadwise.reports.ecg_figure import FAINT, ECGFigureError, Paper, Strip, Underlay, draw_ecg, percent, text_style
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
 """An orange and a blue that readers with any colour vision tell apart; hatching tells them apart without colour."""
@@ -41,6 +41,7 @@ def draw_explanation(
     probabilities: Mapping[str, float] | None = None,
     thresholds: Mapping[str, float] | None = None,
     title: str = "",
+    on: Paper | None = None,
 ) -> Figure:
     """The ECG figure of ``ecg_figure.draw_ecg`` with an explanation behind its traces, the rhythm strip included.
 
@@ -51,6 +52,7 @@ def draw_explanation(
         probabilities: class -> calibrated probability, drawn as bars below the paper.
         thresholds: class -> probability at and above which the class is reported.
         title: goes before the class, such as the record's name.
+        on: another layout or speed.
 
     Raises:
         ECGFigureError: the explanation does not last as long as the recording.
@@ -70,6 +72,7 @@ def draw_explanation(
         probabilities=probabilities,
         thresholds=thresholds,
         underlay=explanation_underlay(explanation, record.fs_hz),
+        on=on,
     )
 
 
