@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.ecg.flags import FLAGS
 from leadwise.ecg.leads import RecordingCode
-from leadwise.ecg.quality import FLAGS
 from leadwise.registry.package import served_signature
 from leadwise.serving import values as limits
 from leadwise.serving.api import respond

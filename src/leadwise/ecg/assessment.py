@@ -4,15 +4,19 @@ REST, batch, the command line and the page ask this one function.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
 
+from leadwise.contract import LEADS, ECGRecord
+from leadwise.ecg.flags import Flag, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
-from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, Flag, LeadQuality, cosines, measure_leads, quality_flags
+from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, lead_list, measure_leads
 from leadwise.ecg.record import Recording
+from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
+from leadwise.ecg.reversal import likely_reversals
 from leadwise.ecg.waves import Coarse, beat_places
 
 LEAST_STEEPNESS, USUAL_STEEPNESS = 2.0, 10.0
@@ -21,6 +25,8 @@ LEAST_LIKENESS = 0.03
 """Where steepness or kurtosis are below the usual."""
 LARGEST_COMPONENT = 0.995
 LARGEST_STRAIGHTNESS = 0.65
+LEAST_LIKENESS_TO_COMPARE = 0.5
+"""Below it, the average beat is none that exchanged electrodes could be told from."""
 FEWEST_LEADS = 3
 """Of ``INDEPENDENT_LEADS``; fewer show no direction."""
 STRAIGHT_UV = 0.5
@@ -120,12 +126,18 @@ class Examination:
         no_ecg: per stretch why it is no ECG, in words; empty where it is one.
         stretch_flags: per stretch what is wrong with it.
         flags: what is wrong with the recording as a whole.
+        record: what may be scored: the recording, without what was taken out.
+        repaired: whether anything was taken out.
+        silent: leads that show nothing in some stretch that counts.
     """
 
     times_s: tuple[tuple[float, float], ...]
     no_ecg: tuple[str, ...]
     stretch_flags: tuple[tuple[Flag, ...], ...]
     flags: tuple[Flag, ...]
+    record: ECGRecord
+    repaired: bool
+    silent: tuple[str, ...]
 
     @property
     def kept(self) -> list[int]:
@@ -140,7 +152,7 @@ def examine(recording: Recording) -> Examination:
 
 def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
     """Measure several recordings: those of one length and rate take half as long as one by one."""
-    cut = [_in_stretches(recording) for recording in recordings]
+    cut = [_in_stretches(recording.record) for recording in recordings]
     alike: dict[tuple[int, float], list[int]] = {}
     for place, (recording, leads_uv) in enumerate(zip(recordings, cut, strict=True)):
         alike.setdefault((leads_uv.shape[2], recording.record.fs_hz), []).append(place)
@@ -153,39 +165,103 @@ def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
     return [found[place] for place in range(len(recordings))]
 
 
-def _in_stretches(recording: Recording) -> np.ndarray:
+def _parts(record: ECGRecord) -> list[slice]:
+    """The samples of each stretch."""
+    samples = len(record.signal_mv)
+    return stretches(samples, record.fs_hz, stretch_count(samples, record.fs_hz))
+
+
+def _in_stretches(record: ECGRecord) -> np.ndarray:
     """``(stretch, 12, time)`` float32 in microvolts."""
-    record = recording.record
-    parts = stretches(len(record.signal_mv), record.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
     # Left as it is, time would not lie side by side in memory: all that is measured along it would take twice as long.
-    return np.stack([np.ascontiguousarray(record.signal_mv[part].T) for part in parts]) * np.float32(1000)
+    parts = [np.ascontiguousarray(record.signal_mv[part].T) for part in _parts(record)]
+    return np.stack(parts) * np.float32(1000)
 
 
 def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Examination]:
     """Of recordings that have the same rate and stretches of the same length."""
-    leads_uv = np.concatenate(cut) if len(cut) > 1 else cut[0]
-    fs_hz = recordings[0].record.fs_hz
+    measured, reasons = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
+    ends = np.cumsum([len(part) for part in cut]).tolist()
+    found = []
+    for recording, part, end in zip(recordings, cut, ends, strict=True):
+        rows = range(end - len(part), end)
+        changed = _changed(recording, measured, rows) if needs_repair(measured, rows) else None
+        found.append(changed or _examination(recording, measured, reasons, rows))
+    return found
+
+
+def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str]]:
+    """Of ``(stretch, 12, time)`` what was measured, and why each is no ECG."""
     coarse = Coarse.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
-    reasons = why_no_ecg(coarse)
-    ends = np.cumsum([len(part) for part in cut]).tolist()
-    return [
-        _examination(recording, measured, reasons, range(end - len(part), end))
-        for recording, part, end in zip(recordings, cut, ends, strict=True)
-    ]
+    scores = measured.reversal_score
+    for row in np.flatnonzero(np.logical_or(*(name != "" for name in likely_reversals(scores)))):
+        # Without beats that look alike, or without a lead, there is nothing to compare.
+        silent = measured.flat[row, INDEPENDENT_COLUMNS].any()
+        if silent or _likeness(coarse.independent[row], coarse.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
+            scores[row] = 0
+    return measured, why_no_ecg(coarse)
 
 
-def _examination(recording: Recording, measured: LeadQuality, reasons: Sequence[str], rows: range) -> Examination:
+def _changed(recording: Recording, measured: LeadQuality, rows: range) -> Examination | None:
+    """Of a recording out of which something was taken; ``None`` where nothing was."""
+    record = recording.record
+    done = repaired(record.signal_mv, record.fs_hz, _parts(record), measured, rows, recording.computed_leads)
+    if done is None:
+        return None
+    left = replace(recording, record=replace(record, signal_mv=done.signal_mv))
+    again, reasons = _measured(_in_stretches(left.record), record.fs_hz)
+    if reason := why_off(done.off):
+        reasons = [reason] * len(reasons)
+    return _examination(left, again, reasons, range(len(reasons)), done)
+
+
+def _examination(
+    recording: Recording, measured: LeadQuality, reasons: Sequence[str], rows: range, done: Repaired | None = None
+) -> Examination:
     """Of the recording whose stretches are some rows of what was measured."""
     counted = [row for row in rows if not reasons[row]] or rows
-    flags = (*quality_flags(measured, counted), *_known_before(recording))
+    off = done.off if done else ()
+    flags = _merged(
+        [*_without(quality_flags(measured, counted), off), *_known_before(recording), *(done.flags if done else ())]
+    )
     seconds = len(recording.record.signal_mv) / recording.record.fs_hz
     return Examination(
         times_s=tuple(stretch_times(seconds, len(rows))),
         no_ecg=tuple(reasons[row] for row in rows),
         stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
+        record=recording.record,
+        repaired=done is not None,
+        silent=lead_list(measured.flat[counted].any(axis=0)),
     )
+
+
+def _without(flags: Sequence[Flag], off: Sequence[str]) -> list[Flag]:
+    """Leads that were silenced are not flat as well."""
+    left = [
+        replace(flag, leads=tuple(name for name in flag.leads if name not in off))
+        for flag in flags
+        if flag.name == "flat"
+    ]
+    return [*(flag for flag in left if flag.leads), *(flag for flag in flags if flag.name != "flat")]
+
+
+def _merged(flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    """One flag a name: the device may have noted what was found as well."""
+    found: dict[str, Flag] = {}
+    for flag in flags:
+        if (first := found.get(flag.name)) is None:
+            found[flag.name] = flag
+        else:
+            # None is the whole recording.
+            leads = (
+                tuple(name for name in LEADS if name in (*first.leads, *flag.leads))
+                if first.leads and flag.leads
+                else ()
+            )
+            found[flag.name] = Flag(flag.name, leads, f"{first.detail}; {flag.detail}")
+    return tuple(found.values())
 
 
 def _known_before(recording: Recording) -> list[Flag]:

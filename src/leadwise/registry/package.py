@@ -51,6 +51,7 @@ SERVED_CODE: tuple[str, ...] = (
     "ecg/reversal.json",
     "explain.py",
     "serving/*.py",
+    "serving/leads_off.json",
 )
 """The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""
 

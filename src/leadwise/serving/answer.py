@@ -8,9 +8,10 @@ import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.ecg.assessment import Examination
+from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingCode, RecordingError
-from leadwise.ecg.quality import Flag
 from leadwise.policies import Policy, is_uncertain
+from leadwise.serving.doubt import doubted, reasons
 from leadwise.serving.envelope import RequestParams
 from leadwise.serving.explanations import explanations_of
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
@@ -46,8 +47,13 @@ class PreparedRecord:
 
     @property
     def record(self) -> ECGRecord | None:
-        """The recording."""
-        return self.request.record
+        """The recording, without what was taken out."""
+        return self.examined.record if self.examined else None
+
+    @property
+    def is_repaired(self) -> bool:
+        """Whether the recording to be scored is not the one that was given."""
+        return self.examined is not None and self.examined.repaired
 
     def scored(self, outputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Of ``(stretch, class)`` by output the stretches that are an ECG."""
@@ -77,7 +83,7 @@ def answer_of(case: PreparedRecord, network: Network, found: Mapping[str, np.nda
         "registered_model": None,
         "version": None,
         "policy": name,
-        **_decided(whole, policy),
+        **_decided(whole, policy, case.examined),
         "thresholds": _by_class(np.round(policy.limits(), 6)),
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
@@ -87,7 +93,7 @@ def answer_of(case: PreparedRecord, network: Network, found: Mapping[str, np.nda
         else [],
         "explanations": explanations,
         "quality": _flags(case.examined.flags) if case.examined else [],
-        "warnings": [*case.warnings, *filter(None, [why_not])],
+        "warnings": [*case.warnings, *(reasons(case.examined) if case.examined else []), *filter(None, [why_not])],
         "disclaimer": DISCLAIMER,
     }
 
@@ -114,16 +120,17 @@ def _windows(examined: Examination, calibrated: np.ndarray, policy: Policy) -> l
     told = []
     for (start, end), reason, flags in zip(examined.times_s, examined.no_ecg, examined.stretch_flags, strict=True):
         nothing = {"probabilities": None, "decisions": None, "uncertain": None}
-        decided = nothing if reason else _decided(next(answers), policy)
+        decided = nothing if reason else _decided(next(answers), policy, examined)
         told.append({"start_s": start, "end_s": end, **decided, "quality": _flags(flags)})
     return told
 
 
-def _decided(calibrated: np.ndarray, policy: Policy) -> dict[str, Any]:
+def _decided(calibrated: np.ndarray, policy: Policy, examined: Examination | None) -> dict[str, Any]:
+    uncertain = is_uncertain(calibrated, policy.bands())
     return {
         "probabilities": _by_class(np.round(calibrated, 6)),
         "decisions": _by_class(calibrated >= policy.limits()),
-        "uncertain": _by_class(is_uncertain(calibrated, policy.bands())),
+        "uncertain": _by_class(uncertain | doubted(examined, calibrated) if examined else uncertain),
     }
 
 

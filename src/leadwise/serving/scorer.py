@@ -135,33 +135,38 @@ class Scorer:
             yield from self._answered(group, asked)
 
     def _answered(self, group: Sequence["ParsedRow"], asked: RequestParams) -> Iterator[Answer]:
-        requests = [one.row for one in group if isinstance(one.row, Request)]
+        questions = [ModelInput(one.row.patient, one.row.record) for one in group if isinstance(one.row, Request)]
         if self.side_by_side:
             # A session lets go of Python's lock: while a network works, the recordings are looked at. The thread is
             # started anew each time, in 0.1 ms: one that is kept does not exist in a process forked off this one.
             with ThreadPoolExecutor(1) as thread:
-                working = thread.submit(self._outputs, requests)
+                working = thread.submit(self._outputs, questions)
                 cases = _cases(group)
                 outputs = iter(working.result())
         else:
-            cases, outputs = _cases(group), iter(self._outputs(requests))
+            cases, outputs = _cases(group), iter(self._outputs(questions))
+        # Few recordings have anything taken out: they go through the network again, as they are to be scored.
+        repaired = [case for case in cases if isinstance(case, PreparedRecord) and case.is_repaired]
+        again = iter(self._outputs([ModelInput(case.request.patient, case.record) for case in repaired]))
         for one, case in zip(group, cases, strict=True):
             found = next(outputs) if isinstance(one.row, Request) else {}
             if isinstance(case, PreparedRecord):
+                found = next(again) if case.is_repaired else found
                 network = self.fusion if case.record else self.metadata
                 yield self._signed(answer_of(case, network, case.scored(found), asked))
             else:
                 yield case
 
-    def _outputs(self, requests: Sequence[Request]) -> list[Mapping[str, np.ndarray]]:
+    def _outputs(self, questions: Sequence[ModelInput]) -> list[Mapping[str, np.ndarray]]:
         """Of each row, uncalibrated ``(stretch, class)`` by output."""
         found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
-            theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
-            questions = [ModelInput(requests[place].patient, requests[place].record) for place in theirs]
-            with _under_way:
-                found.update(zip(theirs, network.answers_of_many(questions), strict=True))
-        return [found[place] for place in range(len(requests))]
+            theirs = [place for place, asked in enumerate(questions) if (asked.record is not None) is has_recording]
+            if theirs:
+                with _under_way:
+                    answers = network.answers_of_many([questions[place] for place in theirs])
+                found.update(zip(theirs, answers, strict=True))
+        return [found[place] for place in range(len(questions))]
 
     def _signed(self, answer: Answer) -> Answer:
         """The answer with what is known of the networks as a whole."""
