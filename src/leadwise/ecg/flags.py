@@ -11,10 +11,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from leadwise.contract import LEADS
+from leadwise.ecg.faults import FEWEST_BEATS, INVERTED_SCORE
 from leadwise.ecg.leads import ReaderFlag
 from leadwise.ecg.quality import CLIPPED_S, LeadQuality, lead_list
 from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_USUAL_SPAN_MV
-from leadwise.ecg.reversal import likely_reversals
+from leadwise.ecg.reversal import REVERSED, likely_reversals
 
 FlagName = (
     Literal["flat", "missing", "noisy", "mains_hum", "baseline_wander", "clipped", "limb_leads_swapped"]
@@ -48,6 +49,22 @@ DISAGREEING_UV = 500.0
 LIMB_LEADS = LEADS[:6]
 
 
+def may_be_flagged(measured: LeadQuality) -> np.ndarray:
+    """``(stretch,)``: where ``quality_flags`` may find something; all at once, as most recordings are fine."""
+    spans_uv = measured.highest_uv - measured.lowest_uv
+    typical_uv = np.median(spans_uv, axis=1)
+    limb, chest = likely_reversals(measured.reversal_score)
+    return np.asarray(
+        (measured.flat | (measured.noise_uv > NOISY_UV) | measured.clipped).any(axis=1)
+        | (limb != "")
+        | (chest != "")
+        | (measured.inversion_score > INVERTED_SCORE)
+        | (np.maximum(measured.limb_leads_uv, measured.augmented_leads_uv) > DISAGREEING_UV)
+        | (typical_uv < 1000 * SMALLEST_USUAL_SPAN_MV)
+        | (typical_uv > 1000 * LARGEST_USUAL_SPAN_MV)
+    )
+
+
 def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
     """The flags of one recording that was measured in one stretch or several.
 
@@ -71,7 +88,7 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
         found.append(Flag("noisy", lead_list(noisy), detail))
     clipped = np.asarray(measured.clipped[rows].any(axis=0))
     if clipped.any():
-        longest = float(measured.at_extreme_s[rows].max())
+        longest = float(np.maximum(measured.at_extreme_s[rows], measured.plateau_s[rows])[:, clipped].max())
         found.append(
             Flag(
                 "clipped", lead_list(clipped), f"{longest:.2g} s exactly at an extreme; up to {CLIPPED_S:g} s is usual"
@@ -80,9 +97,16 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
     limb, chest = likely_reversals(measured.reversal_score[rows].mean(axis=0, keepdims=True))
     if limb[0]:
         found.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
-    if chest[0]:
+    if chest[0] == REVERSED:
+        found.append(Flag("chest_leads_swapped", LEADS[6:], "the chest leads look as in reverse order, V6 to V1"))
+    elif chest[0]:
         found.append(
             Flag("chest_leads_swapped", tuple(chest[0].split("-")), f"the electrodes {chest[0]} look exchanged")
+        )
+    score = float(np.median(measured.inversion_score[rows]))
+    if score > INVERTED_SCORE and not measured.flat[rows].any() and measured.beats[rows].sum() >= FEWEST_BEATS:
+        found.append(
+            Flag("inverted", (), f"P waves, QRS complexes and T waves look turned over in all leads ({score:.1f})")
         )
     return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
 

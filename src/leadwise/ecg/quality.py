@@ -11,14 +11,9 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
+from leadwise.ecg import faults, reversal
 from leadwise.ecg.record import SMALLEST_SPAN_MV
-from leadwise.ecg.reversal import (
-    EXCHANGES,
-    likely_reversals,
-    reversal_scores,
-    shipped_model,
-    wave_moments,
-)
+from leadwise.ecg.reversal import EXCHANGES, average_beats, likely_reversals, reversal_scores, wave_moments
 from leadwise.ecg.waves import Coarse, block_sums
 
 FLAT_UV = 1000 * SMALLEST_SPAN_MV
@@ -54,7 +49,12 @@ class LeadQuality:
         noise_uv: standard deviation of white noise that would be as rough as the quiet fifth of the recording.
         limb_leads_uv: ``(record,)`` largest \\|I + III - II\\| (Einthoven 1912).
         augmented_leads_uv: ``(record,)`` largest \\|aVR + aVL + aVF\\| (Goldberger 1942).
-        reversal_score: ``(record, 9)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+        reversal_score: ``(record, 10)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+        deviation_uv: ``(record, 8)`` standard deviation of ``INDEPENDENT_LEADS`` at about 100 Hz.
+        plateau_s: seconds at plateaus exactly at an extreme that are entered steeply (``faults.clipped_plateaus``).
+        beats: ``(record,)`` heart beats that were found.
+        inversion_score: ``(record,)`` how much it looks upside down (``faults.inversion_scores``).
+        time_features: ``(record, 3)`` how slow everything is (``faults.time_features``).
     """
 
     missing: np.ndarray
@@ -68,6 +68,11 @@ class LeadQuality:
     limb_leads_uv: np.ndarray
     augmented_leads_uv: np.ndarray
     reversal_score: np.ndarray
+    deviation_uv: np.ndarray
+    plateau_s: np.ndarray
+    beats: np.ndarray
+    inversion_score: np.ndarray
+    time_features: np.ndarray
 
     @property
     def flat(self) -> np.ndarray:
@@ -77,7 +82,7 @@ class LeadQuality:
     @property
     def clipped(self) -> np.ndarray:
         """``(record, 12)`` bool."""
-        return self.at_extreme_s > CLIPPED_S
+        return (self.at_extreme_s > CLIPPED_S) | (self.plateau_s > 0)
 
 
 def quality_summary(signals: np.ndarray, fs_hz: float) -> pd.DataFrame:
@@ -153,9 +158,12 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         missing: ``(record, 12)`` samples that were missing.
         coarse: the same recordings at about 100 Hz.
     """
-    lowest, highest = leads.min(axis=2), leads.max(axis=2)
+    lowest_at, highest_at = leads.argmin(axis=2), leads.argmax(axis=2)
+    lowest, highest = _at(leads, lowest_at), _at(leads, highest_at)
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
+    beats = average_beats(coarse)
+    found = reversal_scores(wave_moments(beats.waves), reversal.shipped_model()) if has_signal else None
     return LeadQuality(
         missing=missing,
         lowest_uv=lowest,
@@ -167,10 +175,33 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         noise_uv=_noise(coarse),
         limb_leads_uv=np.abs(leads[:, 0] + leads[:, 2] - leads[:, 1]).max(axis=1),
         augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
-        reversal_score=reversal_scores(wave_moments(coarse), shipped_model())
-        if has_signal
-        else np.zeros((0, len(EXCHANGES))),
+        reversal_score=np.zeros((0, len(EXCHANGES))) if found is None else found,
+        deviation_uv=np.sqrt(np.einsum("rlt,rlt->rl", coarse.independent, coarse.independent) / coarse.leads.shape[2]),
+        plateau_s=_plateaus(leads, fs_hz, lowest_at, highest_at),
+        beats=beats.count,
+        inversion_score=faults.inversion_scores(beats.waves, faults.shipped_model()),
+        time_features=faults.time_features(beats.beat, beats.interval_s, coarse.fs_hz),
     )
+
+
+def _at(leads: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """``(record, 12)`` the sample of each lead at its place."""
+    return np.asarray(np.take_along_axis(leads, places[:, :, np.newaxis], axis=2)[:, :, 0])
+
+
+def _plateaus(leads: np.ndarray, fs_hz: float, lowest_at: np.ndarray, highest_at: np.ndarray) -> np.ndarray:
+    """``LeadQuality.plateau_s``; looked for where a lead's first extreme is entered steeply and kept."""
+    last = leads.shape[2] - 1
+    spans = _at(leads, highest_at) - _at(leads, lowest_at)
+    looked_at = np.zeros(lowest_at.shape, dtype=bool)
+    for places in (lowest_at, highest_at):
+        extreme = _at(leads, places)
+        steps = np.abs(_at(leads, np.maximum(places - 1, 0)) - extreme)
+        looked_at |= (_at(leads, np.minimum(places + 1, last)) == extreme) & (steps > faults.STEEP_SHARE * spans)
+    seconds = np.zeros(lowest_at.shape)
+    for record, lead in np.argwhere(looked_at):
+        seconds[record, lead] = faults.clipped_plateaus(leads[record, lead], fs_hz)
+    return seconds
 
 
 def _filled(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

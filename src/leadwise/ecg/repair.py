@@ -39,24 +39,19 @@ class Repaired:
     off: tuple[str, ...]
 
 
-def needs_repair(measured: LeadQuality, rows: Sequence[int]) -> bool:
-    """Whether ``repaired`` would look at a recording twice; cheap, as most recordings need nothing.
-
-    Args:
-        measured: of ``(stretch, 12)``.
-        rows: the recording's stretches.
-    """
-    lowest, highest = measured.lowest_uv[rows], measured.highest_uv[rows]
-    return bool(
-        (highest - lowest > OFF_UV).any()
-        or _beyond(lowest, highest, STILL_UV).any()
-        or (measured.wander_uv[rows] > WANDER_UV).any()
-        or (np.median(measured.wander_uv[rows], axis=1) > WANDER_EVERYWHERE_UV).any()
-        or (measured.hum_uv[rows] > HUM_UV).any()
-        or (measured.noise_uv[rows] > NOISY_UV).any()
+def needs_repair(measured: LeadQuality) -> NDArray[np.bool_]:
+    """``(stretch,)``: where ``repaired`` has to look; cheap, as most recordings need nothing."""
+    lowest, highest = measured.lowest_uv, measured.highest_uv
+    leads = (
+        (highest - lowest > OFF_UV)
+        | _beyond(lowest, highest, STILL_UV)
+        | (measured.wander_uv > WANDER_UV)
+        | (measured.hum_uv > HUM_UV)
+        | (measured.noise_uv > NOISY_UV)
         # What stands still for a while makes no noise there.
-        or (measured.noise_uv[rows] < 0.01).any()
+        | (measured.noise_uv < 0.01)
     )
+    return np.asarray(leads.any(axis=1) | ((measured.wander_uv > WANDER_EVERYWHERE_UV).sum(axis=1) >= len(LEADS) // 2))
 
 
 def _beyond(lowest: np.ndarray, highest: np.ndarray, limit_uv: float) -> np.ndarray:

@@ -48,6 +48,7 @@ SERVED_CODE: tuple[str, ...] = (
     "datasets/__init__.py",
     "datasets/metadata.py",
     "ecg/*.py",
+    "ecg/faults.json",
     "ecg/reversal.json",
     "explain.py",
     "serving/*.py",

@@ -11,7 +11,7 @@ from leadwise.ecg.assessment import Examination
 from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingCode, RecordingError
 from leadwise.policies import Policy, is_uncertain
-from leadwise.serving.doubt import doubted, reasons
+from leadwise.serving.doubt import doubted, out_of_scope, reasons
 from leadwise.serving.envelope import RequestParams
 from leadwise.serving.explanations import explanations_of
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
@@ -43,7 +43,8 @@ class PreparedRecord:
             left_out = _left_out(examined) if examined else []
         except RecordingError as error:
             raise PayloadError(number, error.field, error.problem, error.code) from None
-        return cls(request, examined, (*request.warnings, *left_out))
+        beyond = out_of_scope(examined, request.patient.get("age"))
+        return cls(request, examined, (*request.warnings, *left_out, *beyond))
 
     @property
     def record(self) -> ECGRecord | None:
