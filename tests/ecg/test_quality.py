@@ -167,6 +167,11 @@ def unremarkable(stretches: int) -> LeadQuality:
         limb_leads_uv=by_lead[:, 0] + 1,
         augmented_leads_uv=by_lead[:, 0] + 1,
         reversal_score=np.zeros((stretches, len(EXCHANGES))),
+        deviation_uv=by_lead[:, :8] + 200,
+        plateau_s=by_lead.copy(),
+        beats=np.full(stretches, 12),
+        inversion_score=np.full(stretches, -8.0),
+        time_features=np.zeros((stretches, 3)),
     )
 
 

@@ -170,8 +170,9 @@ def why_scaled(signal_mv: np.ndarray, computed: Sequence[str]) -> str:
     limbs = limbs - limbs.mean(axis=0)
     values, vectors = np.linalg.eigh(limbs.T @ limbs)
     weights = vectors[:, 0] * (np.sign(vectors[0, 0]) or 1)
-    # Eigenvalues are squares. Where the second is small as well, any weights would do.
-    if values[0] > 1e-3 * values[1] or not (weights[1] < 0 < weights[2]):
+    # Eigenvalues are squares. Where the second is small as well, any weights would do; a lead that stands still is not
+    # scaled.
+    if values[0] > 1e-3 * values[1] or not (weights[0] > 0.1 and weights[1] < -0.1 and weights[2] > 0.1):
         return ""
     if weights @ np.array([1, -1, 1]) / np.sqrt(3) > np.cos(np.deg2rad(8)):
         return ""
