@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
 from leadwise.ecg import faults, reversal
@@ -127,9 +128,9 @@ def lead_names(marked: np.ndarray) -> np.ndarray:
     return text
 
 
-def lead_list(marked: np.ndarray) -> tuple[str, ...]:
+def lead_list(marked: ArrayLike) -> tuple[str, ...]:
     """Names of the leads that ``(12,)`` bool marks."""
-    return tuple(name for name, is_marked in zip(LEADS, marked, strict=True) if is_marked)
+    return tuple(name for name, is_marked in zip(LEADS, np.asarray(marked).tolist(), strict=True) if is_marked)
 
 
 def lead_quality(signals: np.ndarray, fs_hz: float) -> LeadQuality:
