@@ -32,7 +32,7 @@ def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
     parts = []
     for start in range(0, len(store.signals), block):
         leads = np.ascontiguousarray(store.signals[start : start + block].transpose(0, 2, 1), dtype=np.float32)
-        parts.append(reversal.wave_moments(Coarse.of(leads, 100.0)))
+        parts.append(reversal.wave_moments(reversal.average_beats(Coarse.of(leads, 100.0)).waves))
     return {wave: np.concatenate([part[wave] for part in parts]) for wave in reversal.WAVES_S}
 
 

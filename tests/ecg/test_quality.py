@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from scipy import signal as sp
 
 from leadwise.contract import LEADS
-from leadwise.ecg.quality import (
-    CLIPPED_UV,
-    FLAT_UV,
-    NOISY_UV,
-    LeadQuality,
-    lead_quality,
-    quality_flags,
-    quality_summary,
-)
+from leadwise.ecg.flags import NOISY_UV, quality_flags
+from leadwise.ecg.quality import CLIPPED_UV, FLAT_UV, LeadQuality, lead_quality, quality_summary
 from leadwise.ecg.reversal import EXCHANGES
 
 TEXT = ["largest_lead", "flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]
@@ -174,6 +167,11 @@ def unremarkable(stretches: int) -> LeadQuality:
         limb_leads_uv=by_lead[:, 0] + 1,
         augmented_leads_uv=by_lead[:, 0] + 1,
         reversal_score=np.zeros((stretches, len(EXCHANGES))),
+        deviation_uv=by_lead[:, :8] + 200,
+        plateau_s=by_lead.copy(),
+        beats=np.full(stretches, 12),
+        inversion_score=np.full(stretches, -8.0),
+        time_features=np.zeros((stretches, 3)),
     )
 
 
@@ -184,5 +182,5 @@ def test_noise_in_one_lead_is_flagged_in_its_stretch(row: int) -> None:
     measured.noise_uv[row, 4] = 2 * NOISY_UV
     (flag,) = quality_flags(measured, [row])
     assert (flag.name, flag.leads) == ("noisy", ("aVL",))
-    assert flag.detail == "80 uV in aVL; up to 40 uV is usual"
+    assert flag.detail == "120 uV in aVL; up to 60 uV is usual"
     assert [bool(quality_flags(measured, [number])) for number in range(3)] == [number == row for number in range(3)]

@@ -56,7 +56,11 @@ def spoilt(signal_mv: np.ndarray, value: float) -> np.ndarray:
         (lambda s: s[0], {}, "signal: received 1 dimensions"),
         (lambda s: spoilt(s, np.inf), {}, "signal: sample 7 of lead aVR is not a finite number"),
         (lambda s: np.where(np.arange(1000)[:, None] // 51 == 3, np.nan, s), {}, "signal: 5% of the samples of lead I"),
-        (lambda s: s * 1000, {}, "signal: reaches .* mV; at most 50 mV is allowed; were these microvolts"),
+        (
+            lambda s: s * 1000,
+            {},
+            "signal: reaches .* mV, and its leads span .* at most 50 mV is .*; were these microvolts",
+        ),
         (lambda s: s, {"units": "uV"}, "signal: spans .* were these millivolts, say units mV"),
         (lambda s: s * 0 + 1.5, {}, "signal: is a flat line in every lead"),
     ],

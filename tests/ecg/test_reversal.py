@@ -13,6 +13,7 @@ from leadwise.ecg.reversal import (
     ELECTRODES,
     EXCHANGES,
     LIMB_EXCHANGES,
+    REVERSED,
     exchange_matrix,
     lead_noise,
     lead_potentials,
@@ -38,8 +39,10 @@ def test_leads_follow_from_the_potentials_of_exchanged_electrodes(exchange: str)
         terminal = sum(of[name] for name in LIMBS) / 3
         return np.stack([of["LA"] - of["RA"], of["LL"] - of["RA"], *(of[name] - terminal for name in LEADS[6:])])
 
-    a, b = exchange.split("-")
-    swapped = potential | {a: potential[b], b: potential[a]}
+    turned = dict(zip(LEADS[6:], LEADS[:5:-1], strict=True))
+    a, b = exchange.split("-") if exchange != REVERSED else ("", "")
+    places = turned if exchange == REVERSED else {a: b, b: a}
+    swapped = potential | {name: potential[other] for name, other in places.items()}
     np.testing.assert_allclose(exchange_matrix(exchange) @ leads(potential), leads(swapped), atol=1e-12)
     np.testing.assert_allclose(exchange_matrix(exchange) @ exchange_matrix(exchange), np.eye(8), atol=1e-12)
 

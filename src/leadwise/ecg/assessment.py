@@ -4,15 +4,32 @@ REST, batch, the command line and the page ask this one function.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
 
+from leadwise.contract import LEADS, ECGRecord
+from leadwise.ecg.faults import (
+    ALIKE_SHARE,
+    INVERTED_SCORE,
+    LEAST_BREACH,
+    LOWEST_SPIKE_FS_HZ,
+    SPIKE_UV_PER_MS,
+    pacing_spikes,
+    plausible_rates,
+    shipped_model,
+    time_features,
+    time_scale_is_unusual,
+    why_scaled,
+)
+from leadwise.ecg.flags import Flag, may_be_flagged, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
-from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, Flag, LeadQuality, cosines, measure_leads, quality_flags
+from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, lead_list, measure_leads
 from leadwise.ecg.record import Recording
+from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
+from leadwise.ecg.reversal import average_beats, likely_reversals
 from leadwise.ecg.waves import Coarse, beat_places
 
 LEAST_STEEPNESS, USUAL_STEEPNESS = 2.0, 10.0
@@ -21,6 +38,8 @@ LEAST_LIKENESS = 0.03
 """Where steepness or kurtosis are below the usual."""
 LARGEST_COMPONENT = 0.995
 LARGEST_STRAIGHTNESS = 0.65
+LEAST_LIKENESS_TO_COMPARE = 0.5
+"""Below it, the average beat is none that exchanged electrodes could be told from."""
 FEWEST_LEADS = 3
 """Of ``INDEPENDENT_LEADS``; fewer show no direction."""
 STRAIGHT_UV = 0.5
@@ -120,12 +139,22 @@ class Examination:
         no_ecg: per stretch why it is no ECG, in words; empty where it is one.
         stretch_flags: per stretch what is wrong with it.
         flags: what is wrong with the recording as a whole.
+        record: what may be scored: the recording, without what was taken out.
+        repaired: whether anything was taken out.
+        silent: leads that show nothing in some stretch that counts.
+        beats: heart beats in the stretches that count.
+        pacing_spikes: spikes as a pacemaker makes them, seen at 250 Hz or more.
     """
 
     times_s: tuple[tuple[float, float], ...]
     no_ecg: tuple[str, ...]
     stretch_flags: tuple[tuple[Flag, ...], ...]
     flags: tuple[Flag, ...]
+    record: ECGRecord
+    repaired: bool
+    silent: tuple[str, ...]
+    beats: int
+    pacing_spikes: int
 
     @property
     def kept(self) -> list[int]:
@@ -140,7 +169,7 @@ def examine(recording: Recording) -> Examination:
 
 def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
     """Measure several recordings: those of one length and rate take half as long as one by one."""
-    cut = [_in_stretches(recording) for recording in recordings]
+    cut = [_in_stretches(recording.record) for recording in recordings]
     alike: dict[tuple[int, float], list[int]] = {}
     for place, (recording, leads_uv) in enumerate(zip(recordings, cut, strict=True)):
         alike.setdefault((leads_uv.shape[2], recording.record.fs_hz), []).append(place)
@@ -153,39 +182,176 @@ def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
     return [found[place] for place in range(len(recordings))]
 
 
-def _in_stretches(recording: Recording) -> np.ndarray:
+def _parts(record: ECGRecord) -> list[slice]:
+    """The samples of each stretch."""
+    samples = len(record.signal_mv)
+    return stretches(samples, record.fs_hz, stretch_count(samples, record.fs_hz))
+
+
+def _in_stretches(record: ECGRecord) -> np.ndarray:
     """``(stretch, 12, time)`` float32 in microvolts."""
-    record = recording.record
-    parts = stretches(len(record.signal_mv), record.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
     # Left as it is, time would not lie side by side in memory: all that is measured along it would take twice as long.
-    return np.stack([np.ascontiguousarray(record.signal_mv[part].T) for part in parts]) * np.float32(1000)
+    parts = [np.ascontiguousarray(record.signal_mv[part].T) for part in _parts(record)]
+    return np.stack(parts) * np.float32(1000)
 
 
 def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Examination]:
     """Of recordings that have the same rate and stretches of the same length."""
-    leads_uv = np.concatenate(cut) if len(cut) > 1 else cut[0]
-    fs_hz = recordings[0].record.fs_hz
+    measured, reasons = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
+    # Most recordings are fine: what may not be is told for all at once.
+    odd = _odd(measured)
+    to_repair, scaled = needs_repair(measured), _may_be_scaled(measured)
+    ends = np.cumsum([len(part) for part in cut]).tolist()
+    found = []
+    for recording, part, end in zip(recordings, cut, ends, strict=True):
+        rows = range(end - len(part), end)
+        before = _known_before(recording)
+        if scaled[rows.start : rows.stop].any() and (
+            why := why_scaled(recording.record.signal_mv, recording.computed_leads)
+        ):
+            before.append(Flag("scaled_lead_by_lead", (), why))
+        changed = _changed(recording, measured, rows, before) if to_repair[rows.start : rows.stop].any() else None
+        found.append(changed or _examination(recording, measured, reasons, rows, before, odd=odd))
+    return found
+
+
+def _odd(measured: LeadQuality) -> np.ndarray:
+    """``(stretch,)``: where there may be a flag."""
+    unusual = time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
+    return may_be_flagged(measured) | unusual | (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
+
+
+def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
+    """``(stretch,)``: where spans or deviations are nearly equal, or the limb leads do not fit together."""
+    spans = measured.highest_uv - measured.lowest_uv
+    equal = np.zeros(len(spans), dtype=bool)
+    for sizes in (spans[:, INDEPENDENT_COLUMNS], measured.deviation_uv):
+        highest = sizes.max(axis=1)
+        equal |= highest - sizes.min(axis=1) < ALIKE_SHARE * highest
+    return np.asarray(equal | (measured.limb_leads_uv > LEAST_BREACH * spans[:, :3].min(axis=1)))
+
+
+def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str]]:
+    """Of ``(stretch, 12, time)`` what was measured, and why each is no ECG."""
     coarse = Coarse.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
-    reasons = why_no_ecg(coarse)
-    ends = np.cumsum([len(part) for part in cut]).tolist()
-    return [
-        _examination(recording, measured, reasons, range(end - len(part), end))
-        for recording, part, end in zip(recordings, cut, ends, strict=True)
-    ]
+    claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
+    claimed |= measured.inversion_score > INVERTED_SCORE
+    claimed |= time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
+    for row in np.flatnonzero(claimed):
+        # Without a lead, or beats that look alike, there is nothing to compare; at a wrong rate they may not.
+        silent = measured.flat[row, INDEPENDENT_COLUMNS].any()
+        if silent:
+            measured.time_features[row] = np.nan
+        if silent or _likeness(coarse.independent[row], coarse.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
+            measured.reversal_score[row], measured.inversion_score[row] = 0, 0
+    return measured, why_no_ecg(coarse)
 
 
-def _examination(recording: Recording, measured: LeadQuality, reasons: Sequence[str], rows: range) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured."""
+def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Examination | None:
+    """Of a recording out of which something was taken; ``None`` where nothing was."""
+    record = recording.record
+    done = repaired(record.signal_mv, record.fs_hz, _parts(record), measured, rows, recording.computed_leads)
+    if done is None:
+        return None
+    left = replace(recording, record=replace(record, signal_mv=done.signal_mv))
+    again, reasons = _measured(_in_stretches(left.record), record.fs_hz)
+    if reason := why_off(done.off):
+        reasons = [reason] * len(reasons)
+    return _examination(left, again, reasons, range(len(reasons)), before, done)
+
+
+def _examination(
+    recording: Recording,
+    measured: LeadQuality,
+    reasons: Sequence[str],
+    rows: range,
+    before: Sequence[Flag],
+    done: Repaired | None = None,
+    odd: np.ndarray | None = None,
+) -> Examination:
+    """Of the recording whose stretches are some rows of what was measured; ``odd`` as ``_odd``, where it is known."""
+    record = recording.record
     counted = [row for row in rows if not reasons[row]] or rows
-    flags = (*quality_flags(measured, counted), *_known_before(recording))
+    record, taken_out, spikes = recording.record, done.flags if done else (), 0
+    flags = tuple(before)
+    is_odd = len(rows) > 1 or odd is None or bool(odd[rows.start])
+    if is_odd:
+        found = _without(quality_flags(measured, counted), done)
+        flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *taken_out])
+        steep = measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS
+        if record.fs_hz >= LOWEST_SPIKE_FS_HZ and steep.any():
+            spikes = pacing_spikes(record.signal_mv, record.fs_hz)
     seconds = len(recording.record.signal_mv) / recording.record.fs_hz
     return Examination(
         times_s=tuple(stretch_times(seconds, len(rows))),
         no_ecg=tuple(reasons[row] for row in rows),
         stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
+        record=recording.record,
+        repaired=done is not None,
+        silent=_silent(measured, counted) if is_odd else (),
+        beats=sum(measured.beats[counted].tolist()),
+        pacing_spikes=spikes,
     )
+
+
+def _silent(measured: LeadQuality, rows: Sequence[int]) -> tuple[str, ...]:
+    return lead_list(measured.flat[rows].any(axis=0))
+
+
+def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int]) -> list[Flag]:
+    """Whether everything is slower or faster than in any heart, and the rate at which it would not be."""
+    known = [row for row in rows if np.isfinite(measured.time_features[row]).all()]
+    if not known:
+        return []
+    features, model = measured.time_features[known].mean(axis=0), shipped_model()
+    if not time_scale_is_unusual(features, measured.beats[rows].sum(), model):
+        return []
+    shifts = {record.fs_hz: abs(float((features - model.mean) @ model.unit))}
+    for rate in plausible_rates(record.fs_hz):
+        coarse = Coarse.of(np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000, rate)
+        average = average_beats(coarse)
+        there = time_features(average.beat, average.interval_s, coarse.fs_hz)[0]
+        if average.count[0] >= 2:
+            shifts[rate] = abs(float((there - model.mean) @ model.unit))
+    likeliest = min(shifts, key=lambda rate: shifts[rate])
+    if likeliest == record.fs_hz:
+        return []
+    per_minute = 60 / float(np.exp(features[0]))
+    speed = "slow" if likeliest > record.fs_hz else "fast"
+    detail = (
+        f"{per_minute:.0f} beats a minute, and waves as {speed}, at {record.fs_hz:g} Hz; {likeliest:g} Hz would fit"
+    )
+    return [Flag("rate_suspected", (), detail)]
+
+
+def _without(flags: Sequence[Flag], done: Repaired | None) -> list[Flag]:
+    """Leads that were silenced are not flat as well."""
+    off = done.off if done else ()
+    left = [
+        replace(flag, leads=tuple(name for name in flag.leads if name not in off))
+        for flag in flags
+        if flag.name == "flat"
+    ]
+    return [*(flag for flag in left if flag.leads), *(flag for flag in flags if flag.name != "flat")]
+
+
+def _merged(flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    """One flag a name: the device may have noted what was found as well."""
+    found: dict[str, Flag] = {}
+    for flag in flags:
+        if (first := found.get(flag.name)) is None:
+            found[flag.name] = flag
+        else:
+            # None is the whole recording.
+            leads = (
+                tuple(name for name in LEADS if name in (*first.leads, *flag.leads))
+                if first.leads and flag.leads
+                else ()
+            )
+            found[flag.name] = Flag(flag.name, leads, f"{first.detail}; {flag.detail}")
+    return tuple(found.values())
 
 
 def _known_before(recording: Recording) -> list[Flag]:

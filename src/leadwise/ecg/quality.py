@@ -2,30 +2,19 @@
 
 Some recordings at a time pass through the processor's cache, in single precision: 0.3 ms each at 100 Hz. What a
 measure means is said here; what is too much of it, measured on PTB-XL, is said by the suites of ``leadwise.datasets``.
-
-What is wrong with a recording that can be scored all the same becomes a flag, in words that a program and a reader
-understand; how often each is raised in folds 1-8 of PTB-XL, as recorded, is in ``docs/signal-quality.md``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from statistics import median
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
-from leadwise.ecg.leads import ReaderFlag
-from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_SPAN_MV, SMALLEST_USUAL_SPAN_MV
-from leadwise.ecg.reversal import (
-    EXCHANGES,
-    likely_reversals,
-    reversal_scores,
-    shipped_model,
-    wave_moments,
-)
+from leadwise.ecg import faults, reversal
+from leadwise.ecg.record import SMALLEST_SPAN_MV
+from leadwise.ecg.reversal import EXCHANGES, average_beats, likely_reversals, reversal_scores, wave_moments
 from leadwise.ecg.waves import Coarse, block_sums
 
 FLAT_UV = 1000 * SMALLEST_SPAN_MV
@@ -61,7 +50,12 @@ class LeadQuality:
         noise_uv: standard deviation of white noise that would be as rough as the quiet fifth of the recording.
         limb_leads_uv: ``(record,)`` largest \\|I + III - II\\| (Einthoven 1912).
         augmented_leads_uv: ``(record,)`` largest \\|aVR + aVL + aVF\\| (Goldberger 1942).
-        reversal_score: ``(record, 9)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+        reversal_score: ``(record, 10)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+        deviation_uv: ``(record, 8)`` standard deviation of ``INDEPENDENT_LEADS`` at about 100 Hz.
+        plateau_s: seconds at plateaus exactly at an extreme that are entered steeply (``faults.clipped_plateaus``).
+        beats: ``(record,)`` heart beats that were found.
+        inversion_score: ``(record,)`` how much it looks upside down (``faults.inversion_scores``).
+        time_features: ``(record, 3)`` how slow everything is (``faults.time_features``).
     """
 
     missing: np.ndarray
@@ -75,6 +69,11 @@ class LeadQuality:
     limb_leads_uv: np.ndarray
     augmented_leads_uv: np.ndarray
     reversal_score: np.ndarray
+    deviation_uv: np.ndarray
+    plateau_s: np.ndarray
+    beats: np.ndarray
+    inversion_score: np.ndarray
+    time_features: np.ndarray
 
     @property
     def flat(self) -> np.ndarray:
@@ -84,7 +83,7 @@ class LeadQuality:
     @property
     def clipped(self) -> np.ndarray:
         """``(record, 12)`` bool."""
-        return self.at_extreme_s > CLIPPED_S
+        return (self.at_extreme_s > CLIPPED_S) | (self.plateau_s > 0)
 
 
 def quality_summary(signals: np.ndarray, fs_hz: float) -> pd.DataFrame:
@@ -129,6 +128,11 @@ def lead_names(marked: np.ndarray) -> np.ndarray:
     return text
 
 
+def lead_list(marked: ArrayLike) -> tuple[str, ...]:
+    """Names of the leads that ``(12,)`` bool marks."""
+    return tuple(name for name, is_marked in zip(LEADS, np.asarray(marked).tolist(), strict=True) if is_marked)
+
+
 def lead_quality(signals: np.ndarray, fs_hz: float) -> LeadQuality:
     """Measure every lead; see ``quality_summary`` for the arguments."""
     blocks = [signals[start : start + _BLOCK] for start in range(0, max(len(signals), 1), _BLOCK)]
@@ -155,9 +159,12 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         missing: ``(record, 12)`` samples that were missing.
         coarse: the same recordings at about 100 Hz.
     """
-    lowest, highest = leads.min(axis=2), leads.max(axis=2)
+    lowest_at, highest_at = leads.argmin(axis=2), leads.argmax(axis=2)
+    lowest, highest = _at(leads, lowest_at), _at(leads, highest_at)
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
+    beats = average_beats(coarse)
+    found = reversal_scores(wave_moments(beats.waves), reversal.shipped_model()) if has_signal else None
     return LeadQuality(
         missing=missing,
         lowest_uv=lowest,
@@ -169,10 +176,33 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         noise_uv=_noise(coarse),
         limb_leads_uv=np.abs(leads[:, 0] + leads[:, 2] - leads[:, 1]).max(axis=1),
         augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
-        reversal_score=reversal_scores(wave_moments(coarse), shipped_model())
-        if has_signal
-        else np.zeros((0, len(EXCHANGES))),
+        reversal_score=np.zeros((0, len(EXCHANGES))) if found is None else found,
+        deviation_uv=np.sqrt(np.einsum("rlt,rlt->rl", coarse.independent, coarse.independent) / coarse.leads.shape[2]),
+        plateau_s=_plateaus(leads, fs_hz, lowest_at, highest_at),
+        beats=beats.count,
+        inversion_score=faults.inversion_scores(beats.waves, faults.shipped_model()),
+        time_features=faults.time_features(beats.beat, beats.interval_s, coarse.fs_hz),
     )
+
+
+def _at(leads: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """``(record, 12)`` the sample of each lead at its place."""
+    return np.asarray(np.take_along_axis(leads, places[:, :, np.newaxis], axis=2)[:, :, 0])
+
+
+def _plateaus(leads: np.ndarray, fs_hz: float, lowest_at: np.ndarray, highest_at: np.ndarray) -> np.ndarray:
+    """``LeadQuality.plateau_s``; looked for where a lead's first extreme is entered steeply and kept."""
+    last = leads.shape[2] - 1
+    spans = _at(leads, highest_at) - _at(leads, lowest_at)
+    looked_at = np.zeros(lowest_at.shape, dtype=bool)
+    for places in (lowest_at, highest_at):
+        extreme = _at(leads, places)
+        steps = np.abs(_at(leads, np.maximum(places - 1, 0)) - extreme)
+        looked_at |= (_at(leads, np.minimum(places + 1, last)) == extreme) & (steps > faults.STEEP_SHARE * spans)
+    seconds = np.zeros(lowest_at.shape)
+    for record, lead in np.argwhere(looked_at):
+        seconds[record, lead] = faults.clipped_plateaus(leads[record, lead], fs_hz)
+    return seconds
 
 
 def _filled(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -244,95 +274,3 @@ def _noise(coarse: Coarse) -> np.ndarray:
     quiet = np.partition(means, place, axis=2)[:, :, place]
     # White noise of standard deviation 1 has second differences of mean size sqrt(6 * 2 / pi).
     return quiet / np.float32(np.sqrt(12 / np.pi))
-
-
-FlagName = (
-    Literal["flat", "missing", "noisy", "mains_hum", "clipped", "limb_leads_swapped", "chest_leads_swapped"]
-    | Literal["leads_disagree", "units_suspected"]
-    | ReaderFlag
-)
-FLAGS: tuple[FlagName, ...] = tuple(name for kind in get_args(FlagName) for name in get_args(kind))
-
-NOISY_UV = 40.0
-"""As ``LeadQuality.noise_uv``; 99 % of PTB-XL stay below 26."""
-HUM_UV = 20.0
-"""Amplitude: on paper, a line of 0.4 mm instead of a thin one."""
-DISAGREEING_UV = 500.0
-"""I + III - II is 0 in a heart; beyond half a millivolt, leads are misnamed, or scaled one by one."""
-LIMB_LEADS = LEADS[:6]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One thing that is wrong.
-
-    Attributes:
-        name: what.
-        leads: where; empty where it is the whole recording.
-        detail: how much of it, and what is usual.
-    """
-
-    name: FlagName
-    leads: tuple[str, ...]
-    detail: str
-
-
-def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
-    """The flags of one recording that was measured in one stretch or several.
-
-    A lead is flat if it is so in every stretch, clipped if in any; noise, hum and spans are medians over the stretches,
-    scores of exchanged electrodes means.
-
-    Args:
-        measured: of ``(stretch, 12)``.
-        rows: the stretches that count.
-    """
-    found = []
-    spans_uv = _typical(measured.highest_uv - measured.lowest_uv, rows)
-    flat = np.asarray(measured.flat[rows].all(axis=0))
-    if flat.any():
-        found.append(Flag("flat", _names(flat), f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there"))
-    noise_uv, hum_uv = _typical(measured.noise_uv, rows), _typical(measured.hum_uv, rows)
-    sizes: dict[FlagName, tuple[np.ndarray, float]] = {"noisy": (noise_uv, NOISY_UV), "mains_hum": (hum_uv, HUM_UV)}
-    for name, (size_uv, limit_uv) in sizes.items():
-        if (much := size_uv > limit_uv).any():
-            detail = f"{size_uv.max():.0f} uV in {LEADS[int(size_uv.argmax())]}; up to {limit_uv:g} uV is usual"
-            found.append(Flag(name, _names(much), detail))
-    clipped = np.asarray(measured.clipped[rows].any(axis=0))
-    if clipped.any():
-        longest = float(measured.at_extreme_s[rows].max())
-        found.append(
-            Flag("clipped", _names(clipped), f"{longest:.2g} s exactly at an extreme; up to {CLIPPED_S:g} s is usual")
-        )
-    limb, chest = likely_reversals(measured.reversal_score[rows].mean(axis=0, keepdims=True))
-    if limb[0]:
-        found.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
-    if chest[0]:
-        found.append(
-            Flag("chest_leads_swapped", tuple(chest[0].split("-")), f"the electrodes {chest[0]} look exchanged")
-        )
-    return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
-
-
-def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarray) -> list[Flag]:
-    found = []
-    off_uv = np.maximum(measured.limb_leads_uv[rows], measured.augmented_leads_uv[rows]).max()
-    if off_uv > DISAGREEING_UV:
-        detail = (
-            f"I + III - II or aVR + aVL + aVF reaches {off_uv / 1000:.2g} mV: leads misnamed, or scaled one by one?"
-        )
-        found.append(Flag("leads_disagree", LIMB_LEADS, detail))
-    typical = median(spans_mv.tolist()) if len(spans_mv) else SMALLEST_USUAL_SPAN_MV
-    if not SMALLEST_USUAL_SPAN_MV <= typical <= LARGEST_USUAL_SPAN_MV:
-        usual = f"{SMALLEST_USUAL_SPAN_MV:g} to {LARGEST_USUAL_SPAN_MV:g} mV is usual"
-        found.append(Flag("units_suspected", (), f"the leads span {typical:.3g} mV in the median; {usual}"))
-    return found
-
-
-def _typical(values: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """``(lead,)`` median over the stretches."""
-    return values[rows[0]] if len(rows) == 1 else np.median(values[rows], axis=0)
-
-
-def _names(marked: np.ndarray) -> tuple[str, ...]:
-    return tuple(name for name, is_marked in zip(LEADS, marked, strict=True) if is_marked)

@@ -157,7 +157,7 @@ def build_recording(
     with np.errstate(over="ignore", invalid="ignore"):
         signal_mv = (whole * MV_PER_UNIT[units]).astype(np.float32)
         arranged, computed = arrange_leads(signal_mv, names)
-    _check_amplitude(arranged, units)
+    _check_amplitude(arranged, fs_hz, units)
     record = ECGRecord(arranged, float(fs_hz), dict(patient or {}), record_id)
     return Recording(record, computed, missing, (before, after), dict(noticed or {}))
 
@@ -228,15 +228,18 @@ def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray
     return filled, {name: int(count) for name, count in zip(names, gone.sum(axis=0), strict=True) if count}
 
 
-def _check_amplitude(signal_mv: np.ndarray, units: str) -> None:
+def _check_amplitude(signal_mv: np.ndarray, fs_hz: float, units: str) -> None:
     """Refuse what cannot be an ECG in the stated units."""
     lowest, highest = lead_extremes(signal_mv)
     largest = float(max(highest.max(), -lowest.min()))
     # Leads that are computed from infinite ones are no number.
-    if not largest <= LARGEST_MV:
+    if not largest <= LARGEST_MV and not (typical := typical_span(signal_mv, fs_hz)) <= LARGEST_USUAL_SPAN_MV:
         hint = "; were these microvolts, say units uV" if units == "mV" else ""
         raise RecordingError(
-            "signal", f"reaches {largest:.4g} mV; at most {LARGEST_MV:g} mV is allowed{hint}", "wrong_units"
+            "signal",
+            f"reaches {largest:.4g} mV, and its leads span {typical:.4g} mV a second; at most {LARGEST_MV:g} mV is "
+            f"allowed, or {LARGEST_USUAL_SPAN_MV:g} mV a second{hint}",
+            "wrong_units",
         )
     spans = highest - lowest
     if (spans == 0).all():
@@ -248,6 +251,21 @@ def _check_amplitude(signal_mv: np.ndarray, units: str) -> None:
             f"spans {spans.max():.2g} mV at most; an ECG spans {SMALLEST_SPAN_MV:g} mV or more{hint}",
             "wrong_units",
         )
+
+
+def typical_span(signal_mv: np.ndarray, fs_hz: float) -> float:
+    """Peak to peak within a second, the median over the seconds and over the leads that do not stand still.
+
+    Args:
+        signal_mv: ``(time, lead)`` in millivolts.
+        fs_hz: sampling rate in Hz.
+    """
+    second = round(fs_hz)
+    whole = signal_mv[: len(signal_mv) // second * second].reshape(-1, second, signal_mv.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        spans = np.median(np.ptp(whole, axis=1), axis=0)
+    moving = spans[~(spans == 0)]
+    return float(np.median(moving)) if len(moving) else 0.0
 
 
 LARGEST_FACTOR = 10_000

@@ -12,6 +12,7 @@ A mirrored heart (dextrocardia) and a misread lead name look like an exchange, t
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
 from leadwise.ecg.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
-from leadwise.ecg.waves import Coarse, average_beat
+from leadwise.ecg.waves import Coarse, average_beat, beat_places
 
 MODEL_FILE = Path(__file__).with_name("reversal.json")
 BEFORE_S, AFTER_S = 0.32, 0.48
@@ -32,7 +33,9 @@ LEVEL_S = (-0.08, -0.06)
 """Where QRS and ST-T have their zero."""
 
 LIMB_EXCHANGES: tuple[str, ...] = ("LA-RA", "LA-LL", "RA-LL")
-CHEST_EXCHANGES: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6", "V1-V3")
+REVERSED = "V6 to V1"
+"""The chest leads in reverse order."""
+CHEST_EXCHANGES: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6", "V1-V3", REVERSED)
 EXCHANGES = LIMB_EXCHANGES + CHEST_EXCHANGES
 LIMB_THRESHOLD, CHEST_THRESHOLD = 4.0, 6.0
 """Scores above which an exchange is likely: few recordings have exchanged electrodes, so even odds are not enough."""
@@ -53,7 +56,8 @@ def exchange_matrix(exchange: str) -> np.ndarray:
         for row, weights in enumerate(_I_AND_II_AFTER[exchange].values()):
             matrix[row, :2] = weights
     else:
-        rows = [INDEPENDENT_LEADS.index(lead) for lead in exchange.split("-")]
+        leads = INDEPENDENT_LEADS[2:] if exchange == REVERSED else exchange.split("-")
+        rows = [INDEPENDENT_LEADS.index(lead) for lead in leads]
         matrix[rows] = matrix[rows[::-1]]
     return matrix
 
@@ -85,11 +89,15 @@ def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         scores: ``(record, exchange)`` in the order of ``EXCHANGES``.
     """
-    limb = len(LIMB_EXCHANGES)
-    return (
-        _likeliest(scores[:, :limb], _LIMB_NAMES, LIMB_THRESHOLD),
-        _likeliest(scores[:, limb:], _CHEST_NAMES, CHEST_THRESHOLD),
-    )
+    of_limbs, of_chest = scores[:, : len(LIMB_EXCHANGES)], scores[:, len(LIMB_EXCHANGES) :]
+    limb = _likeliest(of_limbs, _LIMB_NAMES, LIMB_THRESHOLD)
+    chest = _likeliest(of_chest, _CHEST_NAMES, CHEST_THRESHOLD)
+    # Chest leads in reverse order look like exchanged arms as well; the likelier of the two is told.
+    is_reversed = chest == REVERSED
+    arms_likelier = of_limbs.max(axis=1, initial=-np.inf) > of_chest.max(axis=1, initial=-np.inf)
+    limb[is_reversed & ~arms_likelier] = ""
+    chest[is_reversed & arms_likelier & (limb != "")] = ""
+    return limb, chest
 
 
 def _likeliest(scores: np.ndarray, names: np.ndarray, threshold: float) -> np.ndarray:
@@ -117,21 +125,45 @@ def misfit_ratios(moment: np.ndarray, forms: np.ndarray) -> np.ndarray:
     return np.log(misfits[:, :1] / misfits[:, 1:])
 
 
-def wave_moments(coarse: Coarse) -> dict[str, np.ndarray]:
-    """Wave -> ``(record, 8, 8)`` second moments of ``INDEPENDENT_LEADS``, each divided by its trace."""
-    beat, _ = average_beat(coarse.independent, coarse.fs_hz, BEFORE_S, AFTER_S, coarse.steepness)
+@dataclass(frozen=True)
+class AverageBeats:
+    """The average beat of each recording.
+
+    Attributes:
+        beat: ``(record, 8, time)`` of ``INDEPENDENT_LEADS``, at the rate of the recordings.
+        waves: wave -> ``(record, 8, time)`` its part, from the level before the QRS complex.
+        count: ``(record,)`` beats that were found.
+        interval_s: ``(record,)`` from one to the next, the mean; 0 where there are fewer than two.
+    """
+
+    beat: np.ndarray
+    waves: dict[str, np.ndarray]
+    count: np.ndarray
+    interval_s: np.ndarray
+
+
+def average_beats(coarse: Coarse) -> AverageBeats:
+    """The average beat of each recording, cut into waves."""
+    places = beat_places(coarse.independent, coarse.fs_hz, coarse.steepness)
+    beat, _ = average_beat(coarse.independent, coarse.fs_hz, BEFORE_S, AFTER_S, places)
 
     def part(from_s: float, to_s: float) -> np.ndarray:
         return beat[:, :, round((BEFORE_S + from_s) * coarse.fs_hz) : round((BEFORE_S + to_s) * coarse.fs_hz)]
 
     level = part(*LEVEL_S).mean(axis=2, keepdims=True)
+    waves = {wave: part(*span_s) - level for wave, span_s in WAVES_S.items()}
+    # The T wave before it is still on its way down: what counts is above the line through its ends.
+    p_wave = waves["P"]
+    waves["P"] = p_wave - p_wave[:, :, :1] - _ramp(p_wave.shape[2]) * (p_wave[:, :, -1:] - p_wave[:, :, :1])
+    count = places.sum(axis=1)
+    lasts = places.shape[1] - 1 - places[:, ::-1].argmax(axis=1) - places.argmax(axis=1)
+    return AverageBeats(beat, waves, count, lasts / np.maximum(count - 1, 1) / coarse.fs_hz)
+
+
+def wave_moments(waves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Wave -> ``(record, 8, 8)`` second moments of ``INDEPENDENT_LEADS``, each divided by its trace."""
     moments = {}
-    for wave, span_s in WAVES_S.items():
-        samples = part(*span_s) - level
-        if wave == "P":
-            # The T wave before it is still on its way down: what counts is above the line through its ends.
-            ramp = _ramp(samples.shape[2])
-            samples = samples - samples[:, :, :1] - ramp * (samples[:, :, -1:] - samples[:, :, :1])
+    for wave, samples in waves.items():
         moment = samples @ samples.transpose(0, 2, 1)
         size = np.trace(moment, axis1=1, axis2=2)[:, np.newaxis, np.newaxis]
         moments[wave] = np.divide(moment, size, out=np.zeros_like(moment), where=size > 0)

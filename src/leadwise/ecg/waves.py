@@ -22,7 +22,7 @@ LEAST_SHARE = 0.4
 
 
 def average_beat(
-    leads: np.ndarray, fs_hz: float, before_s: float, after_s: float, steepness: np.ndarray | None = None
+    leads: np.ndarray, fs_hz: float, before_s: float, after_s: float, places: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the beats of each recording, aligned where the slopes of all leads together are steepest.
 
@@ -31,14 +31,15 @@ def average_beat(
         fs_hz: sampling rate in Hz.
         before_s: seconds to keep before the steepest place.
         after_s: seconds to keep after it.
-        steepness: ``smooth_steepness`` of the leads, where it is known.
+        places: ``beat_places`` of the leads, where they are known.
 
     Returns:
         ``(record, lead, before + after)`` in the unit of ``leads``, and the beats behind each, ``(record,)``; where
         that is 0, the beat is all zero.
     """
     before, after = round(before_s * fs_hz), round(after_s * fs_hz)
-    places = beat_places(leads, fs_hz, steepness)[:, before : leads.shape[2] - after + 1]
+    places = beat_places(leads, fs_hz) if places is None else places
+    places = places[:, before : leads.shape[2] - after + 1]
     beats = np.zeros((*leads.shape[:2], before + after), dtype=np.float32)
     count = places.sum(axis=1)
     if count.any():

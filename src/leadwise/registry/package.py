@@ -50,9 +50,11 @@ SERVED_CODE: tuple[str, ...] = (
     "datasets/__init__.py",
     "datasets/metadata.py",
     "ecg/*.py",
+    "ecg/faults.json",
     "ecg/reversal.json",
     "explain.py",
     "serving/*.py",
+    "serving/leads_off.json",
 )
 """The parts of Leadwise that scoring needs: neither TensorFlow nor anything else of training."""
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.ecg.assessment import Examination
+from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.quality import Flag
 from leadwise.ecg.record import resample
 from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
 from leadwise.policies import Policy, is_uncertain
+from leadwise.serving.doubt import doubted, out_of_scope, reasons
 from leadwise.serving.envelope import RequestParams
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
 from leadwise.serving.request import Answer, Request
@@ -38,13 +39,15 @@ def answer_of(
     Raises:
         RecordingError: the recording is no ECG.
     """
-    left_out = []
+    notes: list[str] = []
+    record = None
     if examined:
-        left_out = _left_out(examined)
+        notes = [*_left_out(examined), *reasons(examined)]
+        record = examined.record
         found = {name: values[examined.kept] for name, values in found.items()}
     name = asked.policy or network.policy
     policy = network.policies[name]
-    explanations, why_not = explanations_of(network, request.patient, request.record, asked.explain)
+    explanations, why_not = explanations_of(network, request.patient, record, asked.explain)
     statements = network.findings
     return {
         "id": request.record_id,
@@ -52,7 +55,7 @@ def answer_of(
         "registered_model": None,
         "version": None,
         "policy": name,
-        **_decided(network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0)), policy),
+        **_decided(network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0)), policy, examined),
         "thresholds": _by_class(np.round(policy.limits(), 6)),
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
@@ -62,7 +65,12 @@ def answer_of(
         else [],
         "explanations": explanations,
         "quality": _flags(examined.flags) if examined else [],
-        "warnings": [*request.warnings, *left_out, *filter(None, [why_not])],
+        "warnings": [
+            *request.warnings,
+            *notes,
+            *out_of_scope(examined, request.patient.get("age")),
+            *filter(None, [why_not]),
+        ],
         "disclaimer": DISCLAIMER,
     }
 
@@ -89,16 +97,17 @@ def _windows(examined: Examination, calibrated: np.ndarray, policy: Policy) -> l
     told = []
     for (start, end), reason, flags in zip(examined.times_s, examined.no_ecg, examined.stretch_flags, strict=True):
         nothing = {"probabilities": None, "decisions": None, "uncertain": None}
-        decided = nothing if reason else _decided(next(answers), policy)
+        decided = nothing if reason else _decided(next(answers), policy, examined)
         told.append({"start_s": start, "end_s": end, **decided, "quality": _flags(flags)})
     return told
 
 
-def _decided(calibrated: np.ndarray, policy: Policy) -> dict[str, Any]:
+def _decided(calibrated: np.ndarray, policy: Policy, examined: Examination | None) -> dict[str, Any]:
+    uncertain = is_uncertain(calibrated, policy.bands())
     return {
         "probabilities": _by_class(np.round(calibrated, 6)),
         "decisions": _by_class(calibrated >= policy.limits()),
-        "uncertain": _by_class(is_uncertain(calibrated, policy.bands())),
+        "uncertain": _by_class(uncertain | doubted(examined, calibrated) if examined else uncertain),
     }
 
 

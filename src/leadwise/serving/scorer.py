@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from leadwise.ecg.assessment import examine_many
+from leadwise.ecg.assessment import Examination, examine_many
 from leadwise.ecg.leads import RecordingError
 from leadwise.serving.answer import answer_of
 from leadwise.serving.envelope import RequestParams
-from leadwise.serving.network import Network
+from leadwise.serving.network import ModelInput, Network
 from leadwise.serving.request import Answer, Request, parse_row, record_id_of, refused
 
 REGISTERED_FILE = "registered_model_meta"
@@ -133,35 +133,46 @@ class Scorer:
     def _answered(self, group: "Sequence[ParsedRow]", asked: RequestParams) -> Iterator[Answer]:
         requests = [row for _, row in group if isinstance(row, Request)]
         recordings = [request.recording for request in requests if request.recording]
+        questions: list[ModelInput] = [(request.patient, request.record) for request in requests]
         if self.side_by_side:
             # A session lets go of Python's lock: while a network works, the recordings are looked at. The thread is
             # started anew each time, in 0.1 ms: one that is kept does not exist in a process forked off this one.
             with ThreadPoolExecutor(1) as thread:
-                working = thread.submit(self._outputs, requests)
-                examined, outputs = iter(examine_many(recordings)), iter(working.result())
+                working = thread.submit(self._outputs, questions)
+                looked_at, outputs = examine_many(recordings), iter(working.result())
         else:
-            examined, outputs = iter(examine_many(recordings)), iter(self._outputs(requests))
+            looked_at, outputs = examine_many(recordings), iter(self._outputs(questions))
+        examined = iter(looked_at)
+        of_each = [next(examined) if request.recording else None for request in requests]
+        # Few recordings have anything taken out: they go through the network again, as they are to be scored.
+        repaired = [
+            (one.patient, seen.record) for one, seen in zip(requests, of_each, strict=True) if _goes_again(seen)
+        ]
+        again = iter(self._outputs(repaired))
+        seen_of = iter(of_each)
         for number, row in group:
             if not isinstance(row, Request):
                 yield row
                 continue
-            seen = next(examined) if row.recording else None
+            seen, found = next(seen_of), next(outputs)
+            found = next(again) if _goes_again(seen) else found
             try:
-                answer = answer_of(row, seen, self.fusion if seen else self.metadata, next(outputs), asked)
+                answer = answer_of(row, seen, self.fusion if seen else self.metadata, found, asked)
             except RecordingError as error:
                 yield refused(error, number, row.record_id)
             else:
                 yield self._signed(answer)
 
-    def _outputs(self, requests: Sequence[Request]) -> list[Mapping[str, np.ndarray]]:
+    def _outputs(self, questions: Sequence[ModelInput]) -> list[Mapping[str, np.ndarray]]:
         """Of each row, uncalibrated ``(stretch, class)`` by output."""
         found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
-            theirs = [place for place, row in enumerate(requests) if (row.record is not None) is has_recording]
-            questions = [(requests[place].patient, requests[place].record) for place in theirs]
-            with _under_way:
-                found.update(zip(theirs, network.answers_of_many(questions), strict=True))
-        return [found[place] for place in range(len(requests))]
+            theirs = [place for place, (_, record) in enumerate(questions) if (record is not None) is has_recording]
+            if theirs:
+                with _under_way:
+                    answers = network.answers_of_many([questions[place] for place in theirs])
+                found.update(zip(theirs, answers, strict=True))
+        return [found[place] for place in range(len(questions))]
 
     def _signed(self, answer: Answer) -> Answer:
         """The answer with what is known of the networks as a whole."""
@@ -181,6 +192,11 @@ def _read(row: Mapping[str, Any], number: int) -> ParsedRow:
         return number, parse_row(row)
     except RecordingError as error:
         return number, refused(error, number, record_id_of(row))
+
+
+def _goes_again(examined: Examination | None) -> TypeGuard[Examination]:
+    """Whether the recording to be scored is not the one that was given."""
+    return examined is not None and examined.repaired and bool(examined.kept)
 
 
 def _groups(rows: Iterable[ParsedRow], most: int) -> Iterator[list[ParsedRow]]:

@@ -1,0 +1,192 @@
+"""What is taken out of a recording before it is scored: leads without an electrode, hum, wander; and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.ecg.assessment import Examination, examine
+from leadwise.ecg.formats import read_ecg
+from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import build_recording, resample
+from leadwise.registry.load import BUNDLED
+from leadwise.serving.scorer import Scorer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    """The networks that Leadwise brings along."""
+    return Scorer.load(BUNDLED)
+
+
+@pytest.fixture(params=["normal", "infarction"])
+def ecg_mv(request: pytest.FixtureRequest) -> np.ndarray:
+    """``(1000, 12)``: a real recording, 10 s at 100 Hz."""
+    return read_ecg(EXAMPLES / f"{request.param}.hea").recording().record.signal_mv.copy()
+
+
+def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Examination:
+    return examine(build_recording(signal_mv, fs_hz=fs_hz, order="time_lead"))
+
+
+def flags(examined: Examination) -> dict[str, tuple[str, ...]]:
+    return {flag.name: flag.leads for flag in examined.flags}
+
+
+def asked(scorer: Scorer, signal_mv: np.ndarray, fs_hz: float = 100) -> dict[str, Any]:
+    (answer,) = scorer.score([{"signal": signal_mv, "fs_hz": fs_hz, "order": "time_lead"}])
+    assert "error" not in answer, answer
+    return answer
+
+
+def test_what_is_not_flagged_stays_bit_for_bit(ecg_mv: np.ndarray) -> None:
+    examined = looked_at(ecg_mv)
+    assert not examined.flags
+    assert not examined.repaired
+    np.testing.assert_array_equal(examined.record.signal_mv, ecg_mv)
+
+
+def at_a_rail(lead: np.ndarray) -> np.ndarray:
+    return np.full_like(lead, 80.0)
+
+
+def at_a_rail_in_part(lead: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(len(lead)) < 50, np.float32(-81.9), lead)
+
+
+def between_rails(lead: np.ndarray) -> np.ndarray:
+    return np.sign(np.sin(np.arange(len(lead)) / 7)).astype(np.float32) * 70
+
+
+def still_at_a_level(lead: np.ndarray) -> np.ndarray:
+    return np.full_like(lead, 3.3)
+
+
+def stops(lead: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(len(lead)) < 600, np.float32(0.2), lead)
+
+
+@pytest.mark.parametrize("fault", [at_a_rail, at_a_rail_in_part, between_rails, still_at_a_level, stops])
+def test_a_chest_lead_that_is_off_is_named_and_silenced(ecg_mv: np.ndarray, fault: Any) -> None:
+    ecg_mv[:, 7] = fault(ecg_mv[:, 7])
+    examined = looked_at(ecg_mv)
+    assert flags(examined) == {"electrode_off": ("V2",)}
+    assert examined.silent == ("V2",)
+    assert not examined.record.signal_mv[:, 7].any()
+    others = [k for k in range(12) if k != 7]
+    np.testing.assert_array_equal(examined.record.signal_mv[:, others], ecg_mv[:, others])
+
+
+@pytest.mark.parametrize("lead", LEADS[:6])
+def test_a_limb_lead_that_is_off_is_computed_from_the_others(scorer: Scorer, ecg_mv: np.ndarray, lead: str) -> None:
+    clean = asked(scorer, ecg_mv)
+    faulty, column = ecg_mv.copy(), LEADS.index(lead)
+    faulty[:, column] = at_a_rail(faulty[:, column])
+    examined = looked_at(faulty)
+    assert flags(examined) == {"electrode_off": (lead,)}
+    assert f"computed from the other limb leads: {lead}" in examined.flags[0].detail
+    assert not examined.silent
+    np.testing.assert_allclose(examined.record.signal_mv, ecg_mv, atol=0.003)
+    answer = asked(scorer, faulty)
+    for name in SUPERCLASSES:
+        assert answer["probabilities"][name] == pytest.approx(clean["probabilities"][name], abs=0.01)
+
+
+def test_leads_that_were_computed_from_one_that_is_off_are_computed_again(ecg_mv: np.ndarray) -> None:
+    ecg_mv[:, 0] = at_a_rail(ecg_mv[:, 0])
+    names = ("I", "II", "III", *LEADS[6:])
+    examined = examine(build_recording(ecg_mv[:, [0, 1, 2, *range(6, 12)]], fs_hz=100, leads=names))
+    expected = ecg_mv[:, 1] - ecg_mv[:, 2]
+    np.testing.assert_allclose(examined.record.signal_mv[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(examined.record.signal_mv[:, 4], expected - ecg_mv[:, 1] / 2, atol=1e-5)
+    assert not examined.silent
+
+
+def test_a_lead_is_silenced_only_where_it_is_off(ecg_mv: np.ndarray) -> None:
+    long = np.tile(ecg_mv, (3, 1))
+    long[1000:1400, 6] = 80
+    examined = looked_at(long)
+    (flag,) = examined.flags
+    assert (flag.name, flag.leads) == ("electrode_off", ("V1",))
+    assert "from 10 to 20 s: V1" in flag.detail
+    np.testing.assert_array_equal(examined.record.signal_mv[:1000], long[:1000])
+    assert not examined.record.signal_mv[1000:2000, 6].any()
+    assert [[flag.name for flag in of] for of in examined.stretch_flags] == [[], ["flat"], []]
+
+
+def test_more_than_half_of_the_leads_off_is_no_ecg(ecg_mv: np.ndarray) -> None:
+    ecg_mv[:, 6:10] = 80
+    assert looked_at(ecg_mv).kept == [0]
+    ecg_mv[:, 10] = 80
+    examined = looked_at(ecg_mv)
+    assert examined.no_ecg == ("has its electrodes off in V1, V2, V3, V4, V5: 5 of 8 leads show no heart",)
+
+
+def test_units_are_wrong_only_where_most_leads_say_so(ecg_mv: np.ndarray) -> None:
+    with pytest.raises(RecordingError, match="were these microvolts, say units uV"):
+        build_recording(ecg_mv * 1000, fs_hz=100)
+    ecg_mv[:, 9:] = 80
+    assert flags(looked_at(ecg_mv)) == {"electrode_off": ("V4", "V5", "V6")}
+
+
+def test_no_exchange_is_claimed_where_a_lead_is_off(ecg_mv: np.ndarray) -> None:
+    swapped = ecg_mv[:, [0, 2, 1, 3, 5, 4, *range(6, 12)]] * np.array([-1, 1, 1, 1, 1, 1, *[1] * 6], np.float32)
+    swapped[:, 3:6] = ecg_mv[:, [4, 3, 5]]
+    assert "limb_leads_swapped" in flags(looked_at(swapped))
+    swapped[:, 8] = 80
+    assert set(flags(looked_at(swapped))) == {"electrode_off"}
+
+
+def test_classes_that_depend_on_a_silent_lead_are_uncertain(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+    ecg_mv[:, [6, 7, 8]] = 0
+    answer = asked(scorer, ecg_mv)
+    assert answer["uncertain"]["MI"]
+    (why,) = [warning for warning in answer["warnings"] if "show nothing" in warning]
+    named = why.partition("uncertain: ")[2].split(", ")
+    assert named == [name for name, is_uncertain in answer["uncertain"].items() if is_uncertain]
+
+
+@pytest.mark.parametrize("fs_hz", [100, 250, 500])
+@pytest.mark.parametrize("mains_hz", [49.9, 50, 60])
+def test_hum_is_taken_out(scorer: Scorer, ecg_mv: np.ndarray, fs_hz: float, mains_hz: float) -> None:
+    clean_mv = resample(ecg_mv, 100, fs_hz)
+    hum = np.sin(2 * np.pi * mains_hz * np.arange(len(clean_mv)) / fs_hz + 0.7)
+    clean, answer = asked(scorer, clean_mv, fs_hz), asked(scorer, clean_mv + hum[:, np.newaxis], fs_hz)
+    assert "mains_hum" in [flag["flag"] for flag in answer["quality"]]
+    for name in SUPERCLASSES:
+        assert answer["probabilities"][name] == pytest.approx(clean["probabilities"][name], abs=0.05)
+
+
+@pytest.mark.parametrize("fs_hz", [100, 250, 500])
+@pytest.mark.parametrize("wander_mv", [1.5, 3])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_wander_is_taken_out(
+    scorer: Scorer, ecg_mv: np.ndarray, fs_hz: float, wander_mv: float, everywhere: bool
+) -> None:
+    clean_mv = resample(ecg_mv, 100, fs_hz)
+    wander = wander_mv * np.sin(2 * np.pi * 0.15 * np.arange(len(clean_mv)) / fs_hz + 1)
+    size = np.ones(12) if everywhere else np.linspace(-0.5, 1, 12)
+    clean, answer = asked(scorer, clean_mv, fs_hz), asked(scorer, clean_mv + wander[:, np.newaxis] * size, fs_hz)
+    assert "baseline_wander" in [flag["flag"] for flag in answer["quality"]]
+    for name in SUPERCLASSES:
+        near = abs(answer["probabilities"][name] - clean["probabilities"][name]) < 0.05
+        assert near or answer["uncertain"][name]
+
+
+def test_a_lead_far_from_zero_is_brought_back(ecg_mv: np.ndarray) -> None:
+    examined = looked_at(ecg_mv + 20)
+    assert "baseline_wander" in flags(examined)
+    assert np.abs(examined.record.signal_mv.mean(axis=0)).max() < 0.001
+
+
+def test_what_has_no_beats_under_hum_or_wander_is_refused(scorer: Scorer) -> None:
+    time_s = np.arange(5000) / 500
+    hum, wander = np.sin(2 * np.pi * 50 * time_s), 3 * np.sin(2 * np.pi * 0.15 * time_s)
+    noise = np.random.default_rng(0).normal(scale=0.03, size=(5000, 12))
+    for signal in (hum, wander, hum + wander):
+        (answer,) = scorer.score([{"signal": signal[:, np.newaxis] + noise, "fs_hz": 500}])
+        assert answer["error"]["code"] == "not_an_ecg"
