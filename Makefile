@@ -10,7 +10,8 @@ DATA =
 DEST = data/ptbxl
 CONFIG = $(if $(DATA),,demo)
 FEATURES =
-TUNE = false
+# What tuning found on PTB-XL is the default there.
+TUNE = $(if $(DATA),false,true)
 MODEL = leadwise-demo
 URL =
 PORT =

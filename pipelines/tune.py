@@ -32,6 +32,7 @@ def tune_one(model: str, parameters: Parameters, store: "Store") -> None:
         for file in files:
             mlflow.log_artifact(str(file))
         study_summary(tuned, page).log()
+        print(f"  page: {files[0].resolve()}", flush=True)
 
 
 def work(parameters: Parameters) -> None:
