@@ -18,7 +18,7 @@ METRICS = (
     *(f"test/auroc/{name}" for name in SUPERCLASSES),
     "test/binary_accuracy",
     "test/ece",
-    "best/val/macro_auroc",
+    "val/macro_auroc",
 )
 PARAMETERS = ("learning-rate", "encoder", "encoder-width", "weight-decay", "epochs")
 

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leadwise.command_lines import command_line, tracking_address
 from leadwise.comparison_view import view_address
@@ -13,6 +14,9 @@ from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
 from leadwise.terminal import LOGS_FOLDER
 from leadwise.tracking_store import given_up
+
+if TYPE_CHECKING:
+    from leadwise.reports.report_page import Page
 
 UI_PORT = 5000
 SERVER_PORT = 5001
@@ -120,12 +124,12 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     """The table of the models, what was registered, and the commands to go on with."""
     import mlflow
 
-    from leadwise.evaluation.files import REPORT_FILE
+    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
     from leadwise.reports.results_table import terminal_table
 
     workspace = parameters.shared.workspace
-    folder = workspace / "evaluation" / parameters.shared.feature_set
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    folder = _evaluation(parameters)
+    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     run = mlflow.active_run()
     lines = [
         f"\n== results, after {sum(seconds.values()):.0f} s",
@@ -140,6 +144,25 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
         lines += ["", "Nothing was registered: the original feature set leaks the diagnosis."]
     lines += [f"What libraries said: {(workspace / LOGS_FOLDER).resolve()}"]
     return "\n".join([*lines, "", DISCLAIMER])
+
+
+def closing_summary(parameters: Parameters, seconds: dict[str, float]) -> "Page":
+    """The same as a page, for the run."""
+    from leadwise.datasets.store import MANIFEST_FILE
+    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
+    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.reports.stage_summaries import pipeline_summary
+
+    workspace = parameters.shared.workspace
+    summary = json.loads((_evaluation(parameters) / SUMMARY_FILE).read_text(encoding="utf-8"))
+    manifest = json.loads((workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8"))
+    judged = "register" in seconds
+    verdict = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["verdict"] if judged else ""
+    return pipeline_summary(summary, str(manifest["release"]), seconds, verdict, REPORT_FILE)
+
+
+def _evaluation(parameters: Parameters) -> Path:
+    return parameters.shared.workspace / "evaluation" / parameters.shared.feature_set
 
 
 def _by_make() -> bool:
