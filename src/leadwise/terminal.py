@@ -101,25 +101,44 @@ def libraries_into(file: Path | None, *, programs_too: bool) -> Iterator[Log]:
 
 @contextmanager
 def _standard_error(stream: TextIO, *, programs_too: bool) -> Iterator[None]:
+    """Lead Python's standard error to a stream, and if asked for that of the process below it."""
     before = sys.stderr
     before.flush()
     if not programs_too:
-        _terminal.stream, sys.stderr = before, stream
-        try:
+        with _python_only(before, stream):
             yield
-        finally:
-            _terminal.stream, sys.stderr = None, before
         return
     kept = os.dup(STANDARD_ERROR)
     os.dup2(stream.fileno(), STANDARD_ERROR)
-    with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as shown:
-        _terminal.stream = shown
-        try:
-            yield
-        finally:
-            _terminal.stream = None
-            with suppress(OSError):
-                # What libraries still hold back.
-                before.flush()
-            os.dup2(kept, STANDARD_ERROR)
-            os.close(kept)
+    try:
+        if _is_standard_error(before):
+            # It stays, as log handlers hold on to it: what they write goes where the descriptor leads.
+            with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as shown:
+                _terminal.stream = shown
+                yield
+        else:
+            with _python_only(before, stream):
+                yield
+    finally:
+        _terminal.stream = None
+        with suppress(OSError):
+            # What is still held back.
+            before.flush()
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
+
+
+@contextmanager
+def _python_only(before: TextIO, stream: TextIO) -> Iterator[None]:
+    _terminal.stream, sys.stderr = before, stream
+    try:
+        yield
+    finally:
+        _terminal.stream, sys.stderr = None, before
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == STANDARD_ERROR
+    except (OSError, ValueError):
+        return False
