@@ -35,7 +35,7 @@ def view(metrics: Sequence[str] = METRICS, parameters: Sequence[str] = PARAMETER
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": columns,
-        "columnOrder": [],
+        "columnOrder": columns,
         "columnWidths": {},
         "runsExpanded": {},
         "runsPinned": [],
