@@ -20,6 +20,8 @@ METRICS = (
     "test/ece",
     "val/macro_auroc",
 )
+CHARTS = "^test/(macro_auroc|macro_f1|binary_accuracy|ece|auroc/[A-Z]+)$"
+"""Of the hundreds that there are."""
 PARAMETERS = ("learning-rate", "encoder", "encoder-width", "weight-decay", "epochs")
 
 
@@ -47,6 +49,7 @@ def view(metrics: Sequence[str] = METRICS, parameters: Sequence[str] = PARAMETER
         "isAccordionReordered": False,
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
+        "chartsSearchFilter": CHARTS,
         "groupBy": None,
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
