@@ -19,7 +19,7 @@ EpochReport = Callable[[int, dict[str, float]], None]
 """Called with the epoch, counted from 1, and its metrics."""
 
 
-ROWS, SHOWN_EVERY_S = 6, 30
+ROWS, SHOWN_EVERY_S = 4, 30
 """Of the table of epochs."""
 
 

@@ -92,11 +92,11 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     print(f"{model}: {done} of {tune.trials} trials, {why}", flush=True)
     before = "" if content["defaults"] is None else f" ({content['defaults']:.4f} as configured)"
     print(f"best: trial {content['trial']}, {recipe.monitor} {content['value']:.4f}{before}")
-    print(
-        textwrap.fill(
-            said(content["parameters"]), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-        )
-    )
+    if content["parameters"] == space.config_values(space.drawn_from(recipe)):
+        print("  its values are the configured ones")
+    else:
+        values = said(content["parameters"])
+        print(textwrap.fill(values, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
     return Tuned(content, study, space, recipe, file)
 
 

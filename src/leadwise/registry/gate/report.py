@@ -132,7 +132,7 @@ class GateReport:
     def to_text(self) -> str:
         """For a terminal: of the checks those that failed."""
         if self.passed:
-            return "\n".join([self.verdict, self.compared_on])
+            return self.verdict
         rows = [_cells(check) for check in self.failed]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [
