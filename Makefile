@@ -10,7 +10,8 @@ DATA =
 DEST = data/ptbxl
 CONFIG = $(if $(DATA),,demo)
 FEATURES =
-TUNE = false
+# What tuning found on PTB-XL is the default there.
+TUNE = $(if $(DATA),false,true)
 MODEL = leadwise-demo
 URL =
 PORT =
@@ -29,7 +30,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=demo|original; FEATURES=original|clinical; TUNE=true|false; ARGS="-P name=value"
+run: env ## the whole pipeline on simulated data; DATA=DIR: a PTB-XL tree; CONFIG=demo|original; FEATURES=original|clinical; TUNE=true|false (true without DATA); ARGS="-P name=value"
 	@if [ -n "$(DATA)" ] && [ ! -d "$(DATA)" ]; then echo "DATA=$(DATA): not a folder; expected a PTB-XL tree" >&2; exit 2; fi
 	$(WITH_ENV) python -m leadwise.tracking_store leadwise
 	$(WITH_ENV) mlflow run . --env-manager local --experiment-name leadwise \

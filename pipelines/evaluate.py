@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import mlflow
 
+from leadwise.comparison_view import save_view
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.reports.run_summaries import evaluation_summary, overview_summary
-from leadwise.stage import child_run, log_folder, log_store, run_stage
+from leadwise.stage import child_run, log_folder, log_store, run_stage, within_pipeline
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store
@@ -33,7 +34,9 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
     feature_set = parameters.shared.feature_set
     section = parameters.evaluate
     settings = {"bootstrap": section.bootstrap, "seed": parameters.shared.seed, "robustness": section.robustness}
-    with child_run(f"evaluate/{trained.name}", "model", {"model": trained.name}, settings) as run:
+    # What it was trained with, too: so that a learning rate can be laid against a figure of fold 10.
+    told = {**trained.training["parameters"], **settings}
+    with child_run(f"evaluate/{trained.name}", "model", {"model": trained.name}, told) as run:
         log_store(store.manifest, "evaluation")
         if trained.training.get("run_id"):
             mlflow.set_tag("trained_by", trained.training["run_id"])
@@ -57,6 +60,7 @@ def work(parameters: Parameters) -> None:
     log_store(store.manifest, "evaluation")
     for folder in trained_folders(parameters):
         evaluate_one(folder, store, parameters)
+    save_view()
     overview = write_overview(
         shared.workspace,
         shared.feature_set,
@@ -66,7 +70,8 @@ def work(parameters: Parameters) -> None:
         seed=shared.seed,
     )
     folder = shared.workspace / "evaluation" / shared.feature_set
-    print(terminal_table(overview.summary))
+    if not within_pipeline():
+        print(terminal_table(overview.summary))
     print(f"Report: {(folder / REPORT_FILE).resolve()}")
     for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))

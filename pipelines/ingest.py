@@ -14,7 +14,7 @@ from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
 from leadwise.reports.run_summaries import ingest_summary
 from leadwise.reports.validation_page import write_validation_page
-from leadwise.stage import log_folder, log_store, run_stage
+from leadwise.stage import log_folder, log_store, run_stage, within_pipeline
 
 HOW_TO_GET_IT = (
     "`leadwise download DIR` brings PTB-XL from PhysioNet (docs/data.md tells of other ways); give its folder as "
@@ -66,11 +66,13 @@ def work(parameters: Parameters) -> None:
     ingest_summary(manifest, checks, unchanged=unchanged).log()
     what = "unchanged, nothing to do" if unchanged else f"ingested in {manifest['seconds']:.1f} s"
     warnings = validation.validation_warnings(report)
-    print("".join(f"warning: {line[:300]}\n" for line in warnings), end="")
+    if not within_pipeline():
+        print("".join(f"warning: {line[:300]}\n" for line in warnings), end="")
     print(
         f"{store}: {what}: "
         f"{manifest['records']:,} records of {manifest['patients']:,} patients, release {manifest['release']}, "
-        f"{len(warnings)} validation warnings, digest {manifest['digest'][:12]}"
+        f"digest {manifest['digest'][:12]}\n"
+        f"{len(warnings)} validation warnings: {(report / validation.PAGE_FILE).resolve()}"
     )
 
 

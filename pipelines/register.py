@@ -9,7 +9,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.reports.run_summaries import registration_summary
-from leadwise.stage import log_store, run_stage, tag_data
+from leadwise.stage import log_store, run_stage, tag_data, within_pipeline
 
 if TYPE_CHECKING:
     from leadwise.registry.register import Registered
@@ -30,8 +30,9 @@ def work(parameters: Parameters) -> None:
         raise
     log_registered(registered, workspace)
     print(f"{registered.name} version {registered.version} is @{registered.alias}: {registered.model}")
-    print(serve_command(registered, 5001))
-    print(curl_example(5001, workspace))
+    if not within_pipeline():
+        print(serve_command(registered, 5001))
+        print(curl_example(5001, workspace))
 
 
 def log_registered(registered: "Registered", workspace: Path) -> None:

@@ -1,12 +1,13 @@
 """Train every model that is asked for, one run each, and leave their folders."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 
 from leadwise.config import Parameters
 from leadwise.reports.run_summaries import training_summary
+from leadwise.reports.stage_summaries import trainings_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from leadwise.training.config import TrainingConfig
 
 
-def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dict[str, str]) -> None:
-    """One network in a run of its own, tagged with the study that its parameters come from."""
+def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dict[str, str]) -> dict[str, Any]:
+    """One network in a run of its own, tagged with the study that its parameters come from; its ``training.json``."""
     from leadwise.training.callbacks import EpochTable
     from leadwise.training.fit import fit_model
 
@@ -39,6 +40,7 @@ def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dic
         mlflow.set_tags({"backend": training["backend"], "reused": str(training["reused"]).lower()})
         log_folder(folder, "model")
         training_summary(name, training, store.manifest).log()
+        return training
 
 
 def work(parameters: Parameters) -> None:
@@ -50,8 +52,10 @@ def work(parameters: Parameters) -> None:
     log_store(store.manifest, "training")
     configs = [training_config(model, parameters) for model in parameters.train.models]
     folder = parameters.shared.workspace / "models" / parameters.shared.feature_set
-    for config in configs:
-        train_one(config, store, folder / config.model, tuned_from(config.model, parameters))
+    trainings = [
+        train_one(config, store, folder / config.model, tuned_from(config.model, parameters)) for config in configs
+    ]
+    trainings_summary(trainings, store.manifest).log()
 
 
 if __name__ == "__main__":

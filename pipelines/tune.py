@@ -1,6 +1,6 @@
 """Search the parameters of each model with Optuna; the train stage takes what was found when use-tuned is set."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from leadwise.datasets.store import Store
 
 
-def tune_one(model: str, parameters: Parameters, store: "Store") -> None:
-    """One study in a run of its own, its trials below it."""
+def tune_one(model: str, parameters: Parameters, store: "Store") -> dict[str, Any]:
+    """One study in a run of its own, its trials below it; what it has found."""
     from leadwise.reports.study_report import study_summary, write_study
     from leadwise.training.tuning import tune_model
 
@@ -32,16 +32,19 @@ def tune_one(model: str, parameters: Parameters, store: "Store") -> None:
         for file in files:
             mlflow.log_artifact(str(file))
         study_summary(tuned, page).log()
+        print(f"  page: {files[0].resolve()}", flush=True)
+        return found
 
 
 def work(parameters: Parameters) -> None:
     """Tune what ``model`` asks for."""
     from leadwise.datasets.store import open_store
+    from leadwise.reports.stage_summaries import studies_summary
 
     store = open_store(parameters.shared.workspace / "store")
     log_store(store.manifest, "tuning")
-    for model in parameters.train.models:
-        tune_one(model, parameters, store)
+    studies = {model: tune_one(model, parameters, store) for model in parameters.train.models}
+    studies_summary(studies, store.manifest).log()
 
 
 if __name__ == "__main__":

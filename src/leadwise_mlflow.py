@@ -4,6 +4,7 @@
 beside the package and does not import it: a registered model brings a Leadwise of its own, which must be found first.
 """
 
+import logging
 import os
 import runpy
 import subprocess
@@ -15,17 +16,41 @@ from mlflow.tracking.context.abstract_context import RunContextProvider
 runpy.run_path(str(Path(__file__).with_name("leadwise") / "quiet.py"))
 
 
-def _make_store() -> None:
-    """Before `mlflow run` writes its first run: MLflow makes a new SQLite file without a lock; two would ruin it."""
+EXPERIMENT = "leadwise"
+
+
+def _before_project_run() -> None:
+    """Before `mlflow run` writes its first run: the store, the experiment, and silence about how MLflow does it.
+
+    MLflow makes a new SQLite file without a lock; two would ruin it. Without a name, a run of this project would land
+    in the experiment ``Default``.
+    """
+    if Path(sys.argv[0]).name != "mlflow" or sys.argv[1:2] != ["run"]:
+        return
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)
+    named = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
+    options = ("--experiment-name", "--experiment-id", "--run-id", "--backend")
+    asked = any(word.split("=")[0] in options for word in sys.argv) or any(name in os.environ for name in named)
+    if not asked and any(map(_is_ours, sys.argv[2:])):
+        os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
     address = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    if Path(sys.argv[0]).name != "mlflow" or sys.argv[1:2] != ["run"] or not address.startswith("sqlite:///"):
+    if not address.startswith("sqlite:///"):
         return
     file = Path(address.removeprefix("sqlite:///").partition("?")[0])
     if not (file.is_file() and file.stat().st_size):
         subprocess.run([sys.executable, "-m", "leadwise.tracking_store"], check=False)
 
 
-_make_store()
+def _is_ours(word: str) -> bool:
+    """Whether an argument is a folder with Leadwise's MLproject."""
+    try:
+        lines = (Path(word) / "MLproject").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return "name: leadwise" in lines
+
+
+_before_project_run()
 
 
 class QuietContext(RunContextProvider):

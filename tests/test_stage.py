@@ -174,7 +174,8 @@ def test_without_a_store_that_is_named_it_is_the_project_s_own(
     (tmp_path / "elsewhere").mkdir()
     command = [sys.executable, str(copy / "pipelines" / "simulate.py"), "--tree", "tree", "--patients", "300"]
     subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment | {"PYTHONPATH": str(copy / "src")}, check=True)
-    assert [file.name for file in (tmp_path / "elsewhere").iterdir() if file.name != "mlruns"] == ["tree"]
+    made = sorted(file.name for file in (tmp_path / "elsewhere").iterdir() if file.name != "mlruns")
+    assert made == ["tree", "workspace"], "the tree, and the log in the workspace"
     client = mlflow.MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("leadwise").experiment_id])
     assert run.info.status == "FINISHED"

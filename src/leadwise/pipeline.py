@@ -3,14 +3,20 @@
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leadwise.command_lines import command_line, tracking_address
+from leadwise.comparison_view import view_address
 from leadwise.config import PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.run_tags import data_tags
 from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
+from leadwise.terminal import LOGS_FOLDER
 from leadwise.tracking_store import given_up
+
+if TYPE_CHECKING:
+    from leadwise.reports.report_page import Page
 
 UI_PORT = 5000
 SERVER_PORT = 5001
@@ -77,6 +83,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
             _end_runs_below(parent.info.run_id, parent.info.experiment_id, "KILLED", str(stopped))
             raise
         seconds[stage] = round(time.monotonic() - started, 1)
+        print(f"-- {stage}: {seconds[stage]:.0f} s", flush=True)
         mlflow.log_metric(f"seconds/{stage}", seconds[stage])
         if stage == "ingest":
             manifest = (parameters.shared.workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8")
@@ -117,55 +124,78 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     """The table of the models, what was registered, and the commands to go on with."""
     import mlflow
 
+    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
     from leadwise.reports.results_table import terminal_table
 
     workspace = parameters.shared.workspace
-    file = workspace / "evaluation" / parameters.shared.feature_set / "summary.json"
-    summary = json.loads(file.read_text(encoding="utf-8"))
+    folder = _evaluation(parameters)
+    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     run = mlflow.active_run()
-    experiment = run.info.experiment_id if run else "0"
     lines = [
-        "",
+        f"\n== results, after {sum(seconds.values()):.0f} s",
         terminal_table(summary),
+        f"Report: {(folder / REPORT_FILE).resolve()}",
         "",
-        "  ".join(f"{stage} {duration:.0f} s" for stage, duration in seconds.items())
-        + f"  total {sum(seconds.values()):.0f} s",
-        "",
-        *_tracking_lines(experiment),
+        *_tracking_lines(run.info.experiment_id if run else "0"),
     ]
     if "register" in seconds:
         lines += _serving_lines(workspace)
     else:
         lines += ["", "Nothing was registered: the original feature set leaks the diagnosis."]
+    lines += [f"What libraries said: {(workspace / LOGS_FOLDER).resolve()}"]
     return "\n".join([*lines, "", DISCLAIMER])
 
 
+def closing_summary(parameters: Parameters, seconds: dict[str, float]) -> "Page":
+    """The same as a page, for the run."""
+    from leadwise.datasets.store import MANIFEST_FILE
+    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
+    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.reports.stage_summaries import pipeline_summary
+
+    workspace = parameters.shared.workspace
+    summary = json.loads((_evaluation(parameters) / SUMMARY_FILE).read_text(encoding="utf-8"))
+    manifest = json.loads((workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8"))
+    judged = "register" in seconds
+    verdict = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["verdict"] if judged else ""
+    return pipeline_summary(summary, str(manifest["release"]), seconds, verdict, REPORT_FILE)
+
+
+def _evaluation(parameters: Parameters) -> Path:
+    return parameters.shared.workspace / "evaluation" / parameters.shared.feature_set
+
+
+def _by_make() -> bool:
+    """Whether `make` of this checkout reaches the tracking store: its own file."""
+    return tracking_address() == f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}" and (PROJECT_ROOT / "Makefile").is_file()
+
+
 def _tracking_lines(experiment: str) -> list[str]:
-    address = tracking_address()
-    lines = ["Compare the runs in the tracking UI:"]
+    server = address = tracking_address()
+    lines = ["Compare the models in the tracking UI:"]
     if not address.startswith("http"):
+        server = f"http://127.0.0.1:{UI_PORT}"
         # The job execution that this turns off starts eight more processes, and Leadwise has no use for them.
         words = ("mlflow", "server", "--workers", "1", "--port", f"{UI_PORT}", "--backend-store-uri", address)
-        lines.append(f"  {command_line(*words, variables={'MLFLOW_SERVER_ENABLE_JOB_EXECUTION': 'false'})}")
-        address = f"http://127.0.0.1:{UI_PORT}"
-    return [*lines, f"  {address}/#/experiments/{experiment}/runs?workflowType=machine_learning"]
+        command = command_line(*words, variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+        lines.append("  make ui" if _by_make() else f"  {command}")
+    return [*lines, f"  {view_address(server, experiment)}"]
 
 
 def _serving_lines(workspace: Path) -> list[str]:
+    from leadwise.registry.champion import CHAMPION
     from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE
     from leadwise.registry.register import REGISTERED_FILE, Registered, curl_example, serve_command
 
     registered = Registered(**json.loads((workspace / REGISTERED_FILE).read_text(encoding="utf-8")))
     gate = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))
+    by_make = _by_make() and registered.alias == CHAMPION
     return [
-        "",
-        f"Registered {registered.name} version {registered.version}, alias {registered.alias or 'none'} "
-        f"({registered.model}).",
-        "Serve it:",
-        f"  {serve_command(registered, SERVER_PORT)}",
-        "Ask it, from another terminal:",
+        f"Serve {registered.name} version {registered.version}, alias {registered.alias or 'none'} "
+        f"({registered.model}), and ask it from another terminal:",
+        f"  make serve MODEL={registered.name}" if by_make else f"  {serve_command(registered, SERVER_PORT)}",
         f"  {curl_example(SERVER_PORT, workspace)}",
         "",
         gate["verdict"],
-        f"  Every check: {(workspace / MARKDOWN_FILE).resolve()}",
+        f"Every check: {(workspace / MARKDOWN_FILE).resolve()}",
     ]

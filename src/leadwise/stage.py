@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import PROJECT_ROOT, Parameters, as_text, parse_arguments, project_home
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text, parse_arguments, project_home
 from leadwise.contract import LeadwiseError
 from leadwise.disk import refusal
 from leadwise.extras import missing_extra
 from leadwise.memory import keep_freed_memory
 from leadwise.run_tags import Level, data_tags, stage_tags
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
+from leadwise.terminal import LOGS_FOLDER, Log, libraries_into, terminal
 from leadwise.tracking_store import (
     gave_up_on,
     given_up,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "leadwise"
 SQLITE = "sqlite:///"
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+LOG_FILE = "log.txt"
+"""The artifact with what libraries have said, warnings for example, and the terminal did not show."""
 FAILURE = "failure"
 """The tag that tells why a run failed, or was stopped."""
 LONGEST_FAILURE = 500
@@ -60,8 +63,13 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     keep_freed_memory()
     _quieten_libraries()
     try:
-        with stoppable(), stage_run(stage, parameters):
-            work(parameters)
+        with (
+            stoppable(),
+            # The stages that a pipeline starts speak for themselves.
+            libraries_into(_log_file(stage, parameters), programs_too=stage != "main") as log,
+            stage_run(stage, parameters),
+        ):
+            _work(work, parameters, log)
     except Stopped as stopped:
         with suppress(OSError):
             # The terminal may be gone.
@@ -83,11 +91,31 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
         sys.exit(f"leadwise {stage}: error: {told}")
 
 
+def _log_file(stage: str, parameters: Parameters) -> Path | None:
+    return parameters.shared.workspace / LOGS_FOLDER / f"{stage}.log" if "shared" in ENTRY_POINTS[stage] else None
+
+
+def _work(work: Callable[[Parameters], None], parameters: Parameters, log: Log) -> None:
+    """Do the work; what libraries have said is then an artifact of the run, too."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        work(parameters)
+    except Exception as error:
+        if not given_up(error) and (said := log.text()):
+            with suppress(MlflowException, OSError):
+                mlflow.log_text(said, LOG_FILE)
+        raise
+    if said := log.text():
+        mlflow.log_text(said, LOG_FILE)
+
+
 def _quieten_libraries() -> None:
     """Leave out what libraries print beside the stage's own lines; what was set by hand stays."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Its bars would stand between the stage's own lines.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Every new network is traced anew, which TensorFlow takes for a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Says when it begins, when it ends, and that there is no GPU.
@@ -187,7 +215,7 @@ def _choose_experiment(stage: str) -> None:
 
 
 def _say_ignored(stage: str, name: str, value: str, why: str) -> None:
-    print(f"leadwise {stage}: {name}={value} is ignored: {why}", file=sys.stderr, flush=True)
+    print(f"leadwise {stage}: {name}={value} is ignored: {why}", file=terminal(), flush=True)
 
 
 @contextmanager
@@ -258,6 +286,15 @@ def _telling_why(run: "mlflow.ActiveRun") -> Iterator[None]:
             except MlflowException as second:
                 given_up(second)
         raise
+
+
+def within_pipeline() -> bool:
+    """Whether a pipeline has started this stage, and tells the results and the next steps itself."""
+    import mlflow
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    run = mlflow.active_run()
+    return run is not None and MLFLOW_PARENT_RUN_ID in run.data.tags
 
 
 def end_lost_run(run: "Run", status: str, why: str) -> None:

@@ -24,6 +24,7 @@ from urllib.request import url2pathname
 from leadwise.atomic import PARTIAL, file_lock
 from leadwise.command_lines import command_line
 from leadwise.contract import LeadwiseError
+from leadwise.terminal import terminal
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
@@ -73,6 +74,9 @@ def _make(file: Path) -> None:
     """Called by one process at a time, so that anything beside the file is of one that was killed."""
     import mlflow
 
+    # MLflow and Alembic tell of every table.
+    logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     beside = file.with_name(f".{file.name}{PARTIAL}tables")
     for left in file.parent.glob(f"{glob.escape(beside.name)}*"):
         left.unlink()
@@ -186,7 +190,7 @@ class _Teller(logging.Handler):
         retries, error = record.args[:2]
         left, tried = getattr(retries, "total", None), len(getattr(retries, "history", ()))
         if tried > SILENT_TRIES and threading.current_thread() is threading.main_thread():
-            print(f"no answer from the tracking server ({error}); trying again, {left} tries are left", file=sys.stderr)
+            print(f"no answer from the tracking server ({error}); trying again, {left} tries are left", file=terminal())
 
 
 def main() -> None:

@@ -57,7 +57,8 @@ class Checkout:
     def mlflow_run(self, entry_point: str, tracking_uri: str | None = None, **parameters: object) -> tuple[int, str]:
         """`mlflow run` of one entry point; exit status and output."""
         given = [word for name, value in parameters.items() for word in ("-P", f"{name.replace('_', '-')}={value}")]
-        command = ("mlflow", "run", ".", "-e", entry_point, "--env-manager", "local", "--experiment-name", "leadwise")
+        # Without a name, which is the experiment of the project then.
+        command = ("mlflow", "run", ".", "-e", entry_point, "--env-manager", "local")
         result = self.run(*command, *given, tracking_uri=tracking_uri)
         return result.returncode, result.stdout
 

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from outward import cannot_watch
 
+from leadwise.comparison_view import TAG
 from leadwise.config import PROJECT_ROOT
 from leadwise.reports.report_page import RUN_SUMMARY_FILE, SIMULATED
 
@@ -154,7 +155,7 @@ def test_the_documented_filters_find_runs(whole_run: WholeRun) -> None:
 
 
 def test_every_stage_and_every_model_has_a_summary(whole_run: WholeRun) -> None:
-    stages = [whole_run.stage(name) for name in ("ingest", "evaluate", "register")]
+    stages = [whole_run.main, *(whole_run.stage(name) for name in STAGES)]
     models = [run for stage in ("tune", "train", "evaluate") for run in whole_run.children(whole_run.stage(stage))]
     for run in (*stages, *models):
         page = whole_run.artifact(run, RUN_SUMMARY_FILE).read_text(encoding="utf-8")
@@ -173,10 +174,45 @@ def test_simulated_weights_become_the_champion_of_the_demo_only(whole_run: Whole
 def test_it_closes_with_the_table_and_the_next_commands(whole_run: WholeRun) -> None:
     closing = whole_run.output[whole_run.output.rindex("macro AUROC") :]
     assert all(model in closing for model in MODELS)
-    assert "mlflow server" in closing
-    assert "mlflow models serve -m models:/leadwise-demo@champion" in closing
+    assert "make ui" in closing
+    assert f"/#/experiments/{whole_run.main.info.experiment_id}/runs?" in closing
+    assert "make serve MODEL=leadwise-demo" in closing
     assert "curl" in closing
     assert "\nGate passed: leadwise-demo version 1 (" in closing[closing.index("curl") :]
+
+
+LIBRARIES = re.compile(
+    r"warn|deprecat|cuda|oneDNN|^[EWI]\d{4} |mlflow\.|INFO|Traceback|--\w+ \S+ --\w+", re.IGNORECASE | re.MULTILINE
+)
+"""What libraries say beside the stages: warnings, log lines, commands with all their parameters."""
+SCREENS = 80
+"""Lines of two."""
+
+
+def test_the_terminal_tells_a_story_that_fits_two_screens(whole_run: WholeRun) -> None:
+    lines = [line for line in whole_run.output.splitlines() if "validation warnings: " not in line]
+    assert [line for line in lines if LIBRARIES.search(line) and "make " not in line] == []
+    assert len(lines) <= SCREENS
+    assert max(map(len, lines)) <= 200
+    told = [line.partition(":")[0].removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    assert told == STAGES, "a line with its time for each stage"
+    logs = whole_run.checkout.folder / "workspace" / "simulated" / "logs"
+    assert f"What libraries said: {logs}" in whole_run.output
+    for stage in (whole_run.main, *map(whole_run.stage, STAGES)):
+        assert (logs / f"{stage.data.tags['stage']}.log").is_file()
+    assert "pipelines/train.py" in whole_run.artifact(whole_run.main, "log.txt").read_text(encoding="utf-8")
+
+
+def test_the_saved_view_shows_what_was_evaluated(whole_run: WholeRun) -> None:
+    experiment = whole_run.client.get_experiment(whole_run.main.info.experiment_id)
+    view = json.loads(experiment.tags[TAG])
+    runs = whole_run.client.search_runs(
+        [experiment.experiment_id], view["searchFilter"], order_by=[f"{view['orderByKey']} DESC"]
+    )
+    assert {run.data.tags["model"] for run in runs} == MODELS
+    for run in runs:
+        shown = {f"metrics.`{name}`" for name in run.data.metrics} | {f"params.`{name}`" for name in run.data.params}
+        assert set(view["selectedColumns"]) <= shown, run.info.run_name
 
 
 def test_nothing_is_left_half_written(whole_run: WholeRun) -> None:
@@ -205,7 +241,7 @@ def test_a_version_that_fails_the_gate_ends_the_run_with_status_1(whole_run: Who
     again = SMALL | {"limits": "macro_auroc:1,auroc:0,ece:1", "model": "all", "robustness": 0}
     status, output = whole_run.checkout.mlflow_run("main", **again)
     assert status == 1
-    closing = output[output.index("Compare the runs in the tracking UI") :]
+    closing = output[output.index("Compare the models in the tracking UI") :]
     assert "Gate FAILED: leadwise-demo version 2 (" in closing
     assert "mlflow models serve -m models:/leadwise-demo@challenger" in closing
     assert "leadwise main: error: the registered version did not pass the promotion gate" in output

@@ -54,7 +54,7 @@ def test_make_alone_lists_every_target() -> None:
 def test_run_without_data_simulates_and_trains_a_small_network() -> None:
     command = pipeline_command()
     assert " ".join(command[1:7]) == "mlflow run . --env-manager local --experiment-name"
-    assert given_parameters(command) == {"configuration": "demo", "with-tuning": "false"}
+    assert given_parameters(command) == {"configuration": "demo", "with-tuning": "true"}
 
 
 def test_run_with_data_takes_the_tree_and_a_workspace_of_its_own() -> None:

@@ -47,7 +47,7 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
     assert version.tags["data.simulated"] == "true"
     assert "simulated" in version.description
     assert DISCLAIMER in version.description
-    assert version.description.startswith("**Gate passed: leadwise-demo version 1 (fusion_augmented), there was no")
+    assert version.description.startswith("Gate passed: leadwise-demo version 1 (fusion_augmented), there was no")
     assert "| ONNX against Keras, fusion_augmented |" in version.description
     assert (version.tags["gate"], version.tags["gate.failed"]) == ("passed", "none")
     assert alias_of("leadwise-demo", "challenger") is None
@@ -88,7 +88,7 @@ def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
     assert alias_of("leadwise-demo", "champion") == registered.version
     assert alias_of("leadwise-demo", "challenger") == version
     found = mlflow.MlflowClient().get_model_version("leadwise-demo", version)
-    assert found.description.startswith("**Gate FAILED: ")
+    assert found.description.startswith("Gate FAILED: ")
     assert len(found.description) <= 5000
     assert (found.tags["gate"], found.tags["gate.failed"]) == ("failed", "macro AUROC")
     assert found.tags["gate.compared-with"] == registered.version

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from leadwise.datasets.store import (
 )
 from leadwise.datasets.tables import is_inside, label_counts
 from leadwise.features import stored_names
+from leadwise.terminal import terminal
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "great-expectations", "wfdb")
 FORMAT = 3
@@ -102,7 +102,7 @@ def ingest(
         return Ingested(folder, manifest, unchanged=True)
 
     def waiting() -> None:
-        print(f"{folder}: another ingestion is writing here; waiting until it is done", file=sys.stderr)
+        print(f"{folder}: another ingestion is writing here; waiting until it is done", file=terminal())
 
     with file_lock(folder, waiting):
         if (manifest := _current_manifest(folder, current)) is not None:

@@ -27,6 +27,7 @@ from leadwise.datasets.checksums import SUMS_FILE, sha256_of
 from leadwise.datasets.store import SignalsFile, record_hash
 from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, samples_at
 from leadwise.ecg.quality import quality_summary
+from leadwise.terminal import progress
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Every processor has its process; none needs threads for a matrix product as well."""
@@ -53,15 +54,13 @@ def run_in_processes(
     Raises:
         ProcessDied: a process was killed. What ``function`` raises is passed on.
     """
-    from tqdm import tqdm
-
     results = []
     processes = min(processes, len(tasks))
-    with tqdm(total=sum(sizes), desc="records", unit="rec", disable=None) as progress:
+    with progress(sum(sizes), "records", "rec") as bar:
         if processes <= 1:
             for task, size in zip(tasks, sizes, strict=True):
                 results.append(function(task))
-                progress.update(size)
+                bar.update(size)
             return results
         with _pool(processes, function.__module__) as pool:
             try:
@@ -69,7 +68,7 @@ def run_in_processes(
                     waiting = pool.map(function, tasks)
                 for result, size in zip(waiting, sizes, strict=True):
                     results.append(result)
-                    progress.update(size)
+                    bar.update(size)
             except BrokenProcessPool as error:
                 raise ProcessDied(
                     f"one of {processes} processes ended before its work was done; was it killed, or is memory short? "

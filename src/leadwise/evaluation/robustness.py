@@ -26,6 +26,7 @@ from leadwise.ecg.noise import (
 from leadwise.ecg.reversal import LIMB_EXCHANGES
 from leadwise.evaluation.bootstrap import Estimate, estimates, mean_of
 from leadwise.evaluation.metrics import auroc
+from leadwise.terminal import progress
 
 Level = float | str
 Disturb = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
@@ -219,15 +220,13 @@ def robustness_curves(
     Raises:
         RobustnessError: the numbers of records differ.
     """
-    from tqdm import tqdm
-
     _check_records(signal_mv, patients, labels, weights)
     positives = labels.sum(axis=0)
     defined = (positives > 0) & (positives < len(labels))
     points: dict[str, dict[str, dict[str, Estimate]]] = {curve.name: {} for curve in curves}
     refused: dict[str, dict[str, str]] = {}
     total = (1 + sum(len(curve.levels) for curve in curves)) * len(labels)
-    with tqdm(total=total, unit="rec", disable=None) as progress:
+    with progress(total, "corrupted recordings", "rec") as bar:
 
         def measure(curve: Curve | None = None, level: Level = UNDISTURBED) -> dict[str, Estimate]:
             """AUROC with one disturbance, or with none."""
@@ -240,7 +239,7 @@ def robustness_curves(
                     generator = np.random.default_rng((seed, crc32(curve.name.encode()), start))
                     signal, known = curve.disturb(signal, known, level, generator)
                 parts.append(np.asarray(answers(signal, known)))
-                progress.update(len(parts[-1]))
+                bar.update(len(parts[-1]))
             probabilities = np.concatenate(parts)
 
             def areas(drawn: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
@@ -250,11 +249,11 @@ def robustness_curves(
 
             return estimates(areas, weights)
 
-        progress.set_description(UNDISTURBED)
+        bar.set_description(UNDISTURBED)
         undisturbed = measure()
         for curve in curves:
             for level, label in zip(curve.levels, curve.labels, strict=True):
-                progress.set_description(f"{curve.title} {label}")
+                bar.set_description(f"{curve.title} {label}")
                 try:
                     points[curve.name][label] = measure(curve, level)
                 except LeadwiseError as error:

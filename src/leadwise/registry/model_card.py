@@ -216,7 +216,8 @@ SIMULATED = " **Trained on simulated data: its answers say nothing about a patie
 
 def version_tags(package: Package) -> dict[str, str]:
     """Tags by which a version is found, and compared with another."""
-    data, validation = package.description["data"], package.description["networks"]["fusion"]["validation"]
+    data, network = package.description["data"], package.description["networks"]["fusion"]
+    validation, test = network["validation"], network["test"]
     return {
         "leadwise.version": __version__,
         "model": package.model,
@@ -225,6 +226,7 @@ def version_tags(package: Package) -> dict[str, str]:
         "data.release": str(data["release"]),
         "data.simulated": str(package.simulated).lower(),
         **{key: f"{value:.6f}" for key, value in validation.items()},
+        **{f"test/{key}": f"{value:.6f}" for key, value in test.items() if value is not None},
     }
 
 
@@ -254,6 +256,9 @@ def describe(package: Package, report: GateReport) -> str:
         f"{_figure(network['test'].get('macro_auroc'))} | {_figure(network['test'].get('binary_accuracy'))} |"
         for network in package.description["networks"].values()
     ]
+    test = package.description["networks"]["fusion"]["test"]
+    # The list of versions shows the first line as it stands, signs of Markdown too.
+    first = f"{report.verdict} Fold 10: macro AUROC {_figure(test.get('macro_auroc'))}."
     says = "\n".join(
         [
             f"{origin} Data release {data['release']}, digest `{data['digest'][:12]}`.",
@@ -266,7 +271,7 @@ def describe(package: Package, report: GateReport) -> str:
         ]
     )
     for notes in (True, False):
-        text = f"{report.to_markdown(notes=notes)}\n\n{says}"
+        text = f"{report.to_markdown(notes=notes)}\n\n{says}".replace(report.verdict, first, 1)
         if len(text) <= LONGEST_DESCRIPTION:
             return text
     return f"{text[: LONGEST_DESCRIPTION - 1]}…"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import TEST_FOLD
+from leadwise.contract import SUPERCLASSES, TEST_FOLD
 from leadwise.datasets.statements import GROUPS
 from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError, write_json
 from leadwise.evaluation.metric_registry import FLOOR, headline_names
@@ -45,6 +45,7 @@ def write_summary(folder: Path) -> dict[str, Any]:
 def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("model", "count_params", "seconds", "epochs", "best_epoch", "run_id", "trained_by")
     row: dict[str, Any] = {key: evaluation[key] for key in keys}
+    row["auroc"] = {name: evaluation["metrics"].get(f"test/auroc/{name}") for name in SUPERCLASSES}
     for protocol, prefix in (("test", "test/"), ("labelled", "test/labelled/")):
         row[protocol] = {
             name: {
@@ -57,18 +58,30 @@ def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def terminal_table(summary: Mapping[str, Any]) -> str:
-    """The models of one ``summary.json`` as aligned text, all rows first."""
-    blocks = []
-    for protocol, name in PROTOCOLS.items():
-        head, *rows = _table([summary], protocol)
-        # The features stand in the title, and the run's id is of no use in a terminal.
-        shown = [[cell.strip("`") for cell in row[1:9]] for row in (head, *rows)]
-        widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
-        title = f"{summary['feature_set'].capitalize()} features, {name}: {_rows(summary, protocol)}"
-        blocks.append("\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]]))
-    notes = [_note(summary), SIMULATED] if summary["simulated"] else [_note(summary)]
-    return "\n\n".join([*blocks, "\n".join(notes)]) + "\n"
+    """The models of one ``summary.json`` on all rows of fold 10 as aligned text; ``summary.md`` says more."""
+    rows = [("model", "macro AUROC", *SUPERCLASSES, "accuracy", "trained in", "parameters")]
+    for model in summary["models"]:
+        found = model["test"]
+        rows.append(
+            (
+                model["model"],
+                _with_interval(found["macro_auroc"]),
+                *(number(model["auroc"][name], 2) for name in SUPERCLASSES),
+                number(found["binary_accuracy"]["value"]),
+                duration(model["seconds"]),
+                f"{model['count_params']:,}",
+            )
+        )
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    head, *body = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    floor = number(summary["models"][0]["test"][FLOOR]["value"])
+    notes = [
+        f"In brackets: 95 % intervals by patient; the columns of classes: AUROC; accuracy at 0.5, of never predicting "
+        f"anything {floor}."
+    ]
+    notes += [SIMULATED] if summary["simulated"] else []
+    title = f"{summary['feature_set'].capitalize()} features, {_rows(summary, 'test')}"
+    return "\n".join([title, head, "-" * len(head), *body, *notes])
 
 
 def results_markdown(summaries: Mapping[str, Path]) -> str:

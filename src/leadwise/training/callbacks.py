@@ -11,11 +11,16 @@ from sklearn.metrics import roc_auc_score
 from leadwise.contract import LeadwiseError
 from leadwise.memory import keep_freed_memory
 from leadwise.models.framework import keras
+from leadwise.terminal import say
 from leadwise.training.checkpoints import Progress, save_checkpoint
 from leadwise.training.config import TrainingConfig
 
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called with the epoch, counted from 1, and its metrics."""
+
+
+ROWS, SHOWN_EVERY_S = 4, 30
+"""Of the table of epochs."""
 
 
 class TrainingDiverged(LeadwiseError):
@@ -135,7 +140,9 @@ class EpochKeeper(keras.callbacks.Callback):
 
 
 class EpochTable:
-    """Prints one row per epoch, flushed at once so that a log can be followed.
+    """Prints a row for every epoch of a short training; of a longer one about ``ROWS``, and one each half minute.
+
+    The history among the files of the training has every epoch.
 
     Args:
         config: names the monitored metric, whose best value so far is marked.
@@ -145,31 +152,34 @@ class EpochTable:
     def __init__(self, config: TrainingConfig, name: str) -> None:
         self._config = config
         self._best = float("-inf")
-        print(
-            f"\n{name} ({config.feature_set} features, {config.precision}): at most {config.epochs} epochs, "
-            f"patience {config.patience} on {config.monitor}",
+        self._every = -(-config.epochs // ROWS)
+        self._shown_at = time.monotonic()
+        say(
+            f"{name} ({config.feature_set} features, {config.precision}): at most {config.epochs} epochs, "
+            f"patience {config.patience} on {config.monitor}\n"
             f"{'epoch':>5}  {'train loss':>10}  {'val loss':>8}  {'val macro AUROC':>15}  "
-            f"{'val accuracy':>12}  {'seconds':>7}",
-            sep="\n",
-            flush=True,
+            f"{'val accuracy':>12}  {'seconds':>7}"
         )
 
     def row(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """One epoch."""
         mark = " *" if metrics[self._config.monitor] > self._best else ""
         self._best = max(self._best, metrics[self._config.monitor])
-        print(
+        long_ago = time.monotonic() - self._shown_at > SHOWN_EVERY_S
+        if epoch % self._every and epoch not in (1, self._config.epochs) and not long_ago:
+            return
+        self._shown_at = time.monotonic()
+        say(
             f"{epoch:5d}  {metrics['train/loss']:10.4f}  {metrics['val/loss']:8.4f}  "
             f"{metrics['val/macro_auroc']:15.4f}  {metrics['val/binary_accuracy']:12.4f}  "
-            f"{metrics['train/seconds']:7.1f}{mark}",
-            flush=True,
+            f"{metrics['train/seconds']:7.1f}{mark}"
         )
 
     def close(self, training: Mapping[str, Any]) -> None:
         """What was kept."""
         again = "; taken from an earlier run with the same parameters and data" if training["reused"] else ""
-        print(
-            f"kept epoch {training['best_epoch']} of {training['epochs']}, "
-            f"{training['count_params']:,} parameters, {training['seconds']:.0f} s{again}",
-            flush=True,
+        say(
+            f"kept epoch {training['best_epoch']} of {training['epochs']}: {self._config.monitor} "
+            f"{training['validation'][self._config.monitor]:.4f}, {training['count_params']:,} parameters, "
+            f"{training['seconds']:.0f} s{again}"
         )

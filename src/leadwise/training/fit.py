@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from leadwise.datasets.tables import statement_labels
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import as_served, build_model
 from leadwise.models.framework import keras
+from leadwise.terminal import progress
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
 from leadwise.training.checkpoints import AveragedWeights, Progress, load_checkpoint, load_network, optimizer_for
@@ -135,19 +135,29 @@ def _just_in_time() -> bool:
 
 
 def run_epochs(
-    network: keras.Model, batches: TrainingBatches, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
+    network: keras.Model,
+    batches: TrainingBatches,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    what: str = "training",
 ) -> None:
-    """Keras' fit from the batches' epoch on; a progress bar only on a terminal."""
+    """Keras' fit from the batches' epoch on, with a progress bar that names ``what`` on a terminal."""
     if network.optimizer.use_ema:
         callbacks = [AveragedWeights(), *callbacks]
-    network.fit(
-        batches,
-        epochs=epochs,
-        initial_epoch=batches.epoch,
-        callbacks=[KeepFreedMemory(), *callbacks],
-        shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 0,
-    )
+    with progress(epochs * len(batches), what, "batch") as bar:
+        bar.update(batches.epoch * len(batches))
+        network.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=batches.epoch,
+            callbacks=[
+                KeepFreedMemory(),
+                keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update()),
+                *callbacks,
+            ],
+            shuffle=False,
+            verbose=0,
+        )
 
 
 def fit_model(
@@ -198,7 +208,7 @@ def fit_model(
         progress, monitor=config.monitor, patience=config.patience, checkpoints=checkpoints, report=report
     )
     if progress.epochs < config.epochs and not (progress.epochs and progress.stopped(config.patience)):
-        run_epochs(network, batches, config.epochs, [data.validation(lambda: network), keeper])
+        run_epochs(network, batches, config.epochs, [data.validation(lambda: network), keeper], config.model)
     result = _write(folder, config, data, progress, checkpoints, run_id)
     shutil.rmtree(checkpoints)
     return result | {"reused": False}

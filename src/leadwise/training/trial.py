@@ -18,6 +18,7 @@ from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import build_model, multiply_adds
 from leadwise.models.framework import keras
 from leadwise.stage import child_run
+from leadwise.terminal import say
 from leadwise.tracking_store import given_up
 from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.config import TrainingConfig, training_config, with_values
@@ -108,7 +109,7 @@ class TrialRunner:
                 score, cost = self._run(trial, recipe, name)
         except TrialFailed as failed:
             raise optuna.TrialPruned(str(failed)) from failed
-        print(f"{name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds, {said(values)}", flush=True)
+        say(f"  {name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds")
         return score if len(trial.study.directions) == 1 else (score, cost)
 
     def _run(self, trial: optuna.Trial, recipe: TrainingConfig, name: str) -> tuple[float, float]:
@@ -125,7 +126,7 @@ class TrialRunner:
             trial.set_user_attr(FAILED, state == "failed")
             mlflow.log_metric("trial/seconds", time.monotonic() - began)
             tag_state(state, str(error))
-            print(f"{name}: {state} {error}", flush=True)
+            say(f"  {name}: {state} {error}")
             if state == "pruned":
                 # Not a failure: MLflow's own storage for Optuna marks it the same way.
                 mlflow.end_run("KILLED")
@@ -170,7 +171,7 @@ def _train(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> f
                 _report(trial, recipe, epoch + 1, logs[recipe.monitor])
 
         callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=report)]
-        run_epochs(network, batches, recipe.epochs, callbacks)
+        run_epochs(network, batches, recipe.epochs, callbacks, f"trial {trial.number} of {recipe.model}")
         return max(reached)
     except TrainingDiverged as error:
         raise TrialFailed(f"diverged: {error}") from error

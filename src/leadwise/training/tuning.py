@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,14 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     done, why = sum(trial.state in COUNTED for trial in study.trials), "that was all"
     if done < tune.trials:
         why = f"{tune.timeout_min:g} minutes had passed"
-    print(f"{study.study_name}: {done} of {tune.trials} trials, {why}", flush=True)
-    print(f"best: trial {content['trial']}, {recipe.monitor} {content['value']:.4f}, {said(content['parameters'])}")
+    print(f"{model}: {done} of {tune.trials} trials, {why}", flush=True)
+    before = "" if content["defaults"] is None else f" ({content['defaults']:.4f} as configured)"
+    print(f"best: trial {content['trial']}, {recipe.monitor} {content['value']:.4f}{before}")
+    if content["parameters"] == space.config_values(space.drawn_from(recipe)):
+        print("  its values are the configured ones")
+    else:
+        values = said(content["parameters"])
+        print(textwrap.fill(values, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
     return Tuned(content, study, space, recipe, file)
 
 

@@ -98,7 +98,7 @@ def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
     assert {"macro AUROC", "macro AUROC against the champion's"} <= failed
     assert not failed & {"no leaking input", "answer in a fresh process", "peak memory"}
     head = report.to_markdown().splitlines()[0]
-    assert head.startswith(f"**Gate FAILED: {NAME} version {versions['poor'].version} (fusion), compared with version")
+    assert head.startswith(f"Gate FAILED: {NAME} version {versions['poor'].version} (fusion), compared with version")
     assert "macro AUROC 0." in head
     assert "allowed: at least 0.6" in head
     content = report.to_dict()

@@ -20,6 +20,7 @@ from leadwise.datasets.synthetic.recording import SimulatorError, draw_body, sim
 from leadwise.datasets.synthetic.waveform import twelve_leads
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS
 from leadwise.features import FEATURES, simulated
+from leadwise.terminal import progress
 
 FIRST_DAY = datetime(1984, 11, 9, 9, 17, 34)
 DAYS = 6058
@@ -253,14 +254,15 @@ def _may_be_replaced(dest: Path) -> bool:
 
 
 def _write(folder: Path, wanted: dict[str, str | int]) -> None:
-    from tqdm import tqdm
-
     seed = int(wanted["seed"])
     rng = np.random.default_rng([seed, 0])
     visits = draw_visits(draw_patients(int(wanted["patients"]), rng), rng)
     sums: dict[str, str] = {}
-    shown = tqdm(visits, desc="simulating", unit="record", disable=None)
-    rows = [_write_record(folder, visit, seed, sums, at_500_hz="rate" in wanted) for visit in shown]
+    rows = []
+    with progress(len(visits), "simulating", "record") as bar:
+        for visit in visits:
+            rows.append(_write_record(folder, visit, seed, sums, at_500_hz="rate" in wanted))
+            bar.update()
     _write_file(folder, "ptbxl_database.csv", pd.DataFrame(rows).to_csv(index=False).encode(), sums)
     _write_file(folder, "scp_statements.csv", statements_table().to_csv().encode(), sums)
     marker = json.dumps({**wanted, "records": len(rows)}, indent=2) + "\n"

@@ -127,11 +127,13 @@ class GateReport:
         rows = [_cells(check, notes=notes) for check in self.checks]
         lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
         head = ["| check | measured | allowed | outcome |", "|---|---|---|---|"]
-        return "\n".join([f"**{self.verdict}**", "", *head, *lines, "", self.compared_on])
+        return "\n".join([self.verdict, "", *head, *lines, "", self.compared_on])
 
     def to_text(self) -> str:
-        """For a terminal."""
-        rows = [_cells(check) for check in self.checks]
+        """For a terminal: of the checks those that failed."""
+        if self.passed:
+            return self.verdict
+        rows = [_cells(check) for check in self.failed]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [
             "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])

@@ -1,0 +1,144 @@
+"""What a person reads of a stage: its own lines on the terminal; what libraries say goes to a file."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LOGS_FOLDER = "logs"
+"""In the workspace: a file for each stage with what libraries have said."""
+STANDARD_ERROR = 2
+
+
+@dataclass
+class _Terminal:
+    """Of this process: it has one standard error."""
+
+    stream: TextIO | None = None
+
+
+_terminal = _Terminal()
+
+
+def terminal() -> TextIO:
+    """Standard error as the person sees it, wherever the lines of libraries go."""
+    return _terminal.stream or sys.stderr
+
+
+def say(text: str) -> None:
+    """Print a line at once, beside whatever progress bar is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def progress(total: int, what: str, unit: str) -> "tqdm[Any]":
+    """A progress bar on the terminal, which vanishes when it is closed; nothing where standard error is no terminal.
+
+    Args:
+        total: how much there is to do.
+        what: is done.
+        unit: of the total.
+    """
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, file=terminal())
+
+
+@dataclass(frozen=True)
+class Log:
+    """What libraries have said since a moment.
+
+    Attributes:
+        file: where it is kept; ``None``: it could not be written, and everything goes to the terminal.
+        start: of this moment's part, in bytes.
+    """
+
+    file: Path | None
+    start: int = 0
+
+    def text(self) -> str:
+        """What was added since then."""
+        if self.file is None:
+            return ""
+        with self.file.open("rb") as stream:
+            stream.seek(self.start)
+            return stream.read().decode(errors="replace")
+
+
+@contextmanager
+def libraries_into(file: Path | None, *, programs_too: bool) -> Iterator[Log]:
+    """Append to a file what libraries write to standard error; ``terminal()`` still leads to the person.
+
+    Args:
+        file: the log; ``None``: everything goes to the terminal.
+        programs_too: also what comes from below Python (TensorFlow's C++ code) and from programs that are started.
+    """
+    if file is None:
+        yield Log(None)
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = file.open("a", buffering=1, encoding="utf-8")
+    except OSError:
+        # Whether the workspace can be written is told by who needs it.
+        yield Log(None)
+        return
+    with stream:
+        stream.write(f"== {datetime.now().astimezone().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n")
+        log = Log(file, stream.tell())
+        with _standard_error(stream, programs_too=programs_too):
+            yield log
+
+
+@contextmanager
+def _standard_error(stream: TextIO, *, programs_too: bool) -> Iterator[None]:
+    """Lead Python's standard error to a stream, and if asked for that of the process below it."""
+    before = sys.stderr
+    before.flush()
+    if not programs_too:
+        with _python_only(before, stream):
+            yield
+        return
+    kept = os.dup(STANDARD_ERROR)
+    os.dup2(stream.fileno(), STANDARD_ERROR)
+    try:
+        if _is_standard_error(before):
+            # It stays, as log handlers hold on to it: what they write goes where the descriptor leads.
+            with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as shown:
+                _terminal.stream = shown
+                yield
+        else:
+            with _python_only(before, stream):
+                yield
+    finally:
+        _terminal.stream = None
+        with suppress(OSError):
+            # What is still held back.
+            before.flush()
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
+
+
+@contextmanager
+def _python_only(before: TextIO, stream: TextIO) -> Iterator[None]:
+    _terminal.stream, sys.stderr = before, stream
+    try:
+        yield
+    finally:
+        _terminal.stream, sys.stderr = None, before
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == STANDARD_ERROR
+    except (OSError, ValueError):
+        return False
