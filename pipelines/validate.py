@@ -1,4 +1,4 @@
-"""How well a registered model does on another hospital's recordings: scored as served, with intervals, in one report."""
+"""How well a registered model does on another hospital's recordings: scored as served, in one report."""
 
 from leadwise.config import Parameters
 from leadwise.stage import run_stage

@@ -44,7 +44,7 @@ def log_validation(validated: Validated) -> None:
 
 
 def remember(validated: Validated) -> None:
-    """Tag the registered version with what it reached, and put a line into its description; nothing for other models."""
+    """Tag the registered version with what it reached, and its description; nothing for other models."""
     import mlflow
 
     registered, scored = validated.registered, validated.scored
@@ -74,7 +74,7 @@ def summary(validated: Validated) -> dict[str, Any]:
 
 
 def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
-    """A version's description with a table of what its tags say it reached elsewhere, in the place of an earlier one."""
+    """A version's description with a table of what its tags say it reached elsewhere, in place of an earlier one."""
     before = description.partition(f"\n\n{HEADING}")[0]
     section = elsewhere_table(tags)
     whole = f"{before}\n\n{section}" if before else section

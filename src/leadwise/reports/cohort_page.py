@@ -174,8 +174,8 @@ class CohortReport:
         head = ("class", "present / absent / unknown", *(TITLES[metric] for metric in SHOWN))
         return [
             "A class is measured on the recordings whose label for it is known: unknown counts neither as present "
-            f"nor as absent. With fewer than {FEWEST_KNOWN} of either kind it counts in no mean. Decisions are those of "
-            f"the served thresholds ({self.about.policy}).",
+            f"nor as absent. With fewer than {FEWEST_KNOWN} of either kind it counts in no mean. Decisions are those "
+            f"of the served thresholds ({self.about.policy}).",
             Table(head, rows),
         ]
 
