@@ -149,7 +149,7 @@ def calibration_line(
     both = ((w * y).sum(axis=0) > 0) & ((w * (1 - y)).sum(axis=0) > 0)
     zero, one = np.zeros(w.shape[1]), np.ones(w.shape[1])
     intercept, _ = _newton(z, y, w, zero, one, free_slope=False)
-    _, slope = _newton(z, y, w, intercept, one, free_slope=True)
+    _, slope = _newton(z, y, w, np.nan_to_num(intercept), one, free_slope=True)
     found = [
         np.where(both & np.isfinite(values) & (np.abs(values) < STEEPEST), values, np.nan)
         for values in (intercept, slope)
@@ -175,9 +175,11 @@ def _newton(
         # A full step from far off may overshoot; within this length the curvature is about the same.
         steps *= np.minimum(1, LARGEST_STEP / np.maximum(np.abs(steps).max(axis=0), SMALL_STEP))
         intercept, slope = intercept - steps[0], slope - steps[1]
-        if np.abs(steps).max() < SMALL_STEP:
+        moving = np.abs(steps).max(axis=0) >= SMALL_STEP
+        if not moving.any():
             break
-    return intercept, slope
+    # Separated labels have no largest likelihood: the steps go on.
+    return np.where(moving, np.nan, intercept), np.where(moving, np.nan, slope)
 
 
 def cohort_estimates(
