@@ -6,6 +6,7 @@ python benchmarks/external_validation.py data/ludb data/challenge2021 data/ptbxl
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,12 @@ import pandas as pd
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.cohort_evaluation import CohortEvaluation, Reference, evaluate_cohort
-from leadwise.registry.cohort_scoring import ScoredCohort
+from leadwise.evaluation.cohort_metrics import cohort_metrics
+from leadwise.evaluation.metrics import auroc
+from leadwise.registry.cohort_scoring import ScoredCohort, request_of
 from leadwise.registry.external_validation import ValidateOptions, validate_model
+from leadwise.registry.load import load_scorer
+from leadwise.serving.envelope import RequestParams
 
 
 def main() -> None:
@@ -48,6 +53,33 @@ def main() -> None:
     for labels in ("strict", "wide"):
         pair = [scored[f"LUDB, {labels}"], scored[f"Challenge 2021, {labels}"]]
         print(row(f"both, {labels}", together(pair, reference)), flush=True)
+    hypertrophies(scored["LUDB, strict"])
+    scales(scored["LUDB, strict"])
+
+
+def hypertrophies(scored: ScoredCohort) -> None:
+    """Print how well what LUDB calls hypertrophy is told from recordings without it, by the part of the heart."""
+    said, p = scored.checked.table["codes"], scored.probabilities[:, SUPERCLASSES.index("HYP")]
+    for part in ("Left ventricular hypertrophy", "Left atrial"):
+        has = said.str.contains(part).to_numpy(bool)
+        print(f"{part}: {has.sum()} recordings, AUROC {auroc(has[:, np.newaxis], p[:, np.newaxis])[0]:.3f}")
+
+
+def scales(scored: ScoredCohort) -> None:
+    """Print the AUROC of every class where all leads of LUDB are taller or smaller by one factor."""
+    scorer = load_scorer("pretrained")
+    recordings = [scored.cohort.read(row) for row in scored.checked.table.to_dict("records")]
+    limits = scored.policy.limits()
+    for factor in (0.5, 0.7, 1.0, 1.4, 2.0):
+        asked = [
+            request_of(replace(one, record=replace(one.record, signal_mv=one.record.signal_mv * np.float32(factor))))
+            for one in recordings
+        ]
+        answers = list(scorer.answers_to(asked, RequestParams()))
+        p = np.array([[answer["probabilities"][name] for name in SUPERCLASSES] for answer in answers])
+        found = cohort_metrics(scored.labels, p, thresholds=limits)
+        areas = ", ".join(f"{name} {found[f'auroc/{name}']:.3f}" for name in SUPERCLASSES)
+        print(f"times {factor:g}: macro AUROC {found['macro_auroc']:.3f}; {areas}", flush=True)
 
 
 def together(pair: Sequence[ScoredCohort], reference: Reference) -> CohortEvaluation:
