@@ -15,7 +15,7 @@ from leadwise.config import Validate
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, cohort_in, cohort_named
 from leadwise.datasets.checks.cohort import COHORT_FILE
-from leadwise.datasets.cohort import Cohort
+from leadwise.datasets.cohort import Cohort, Row
 from leadwise.evaluation.cohort_evaluation import (
     CohortEvaluation,
     Reference,
@@ -294,7 +294,7 @@ def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagr
     return shown
 
 
-def _patient(row: Mapping[str, Any]) -> str:
+def _patient(row: Row) -> str:
     age, sex = row["age"], row["sex"]
     known = [
         *([] if np.isnan(sex) else ["female" if sex == 1 else "male"]),
