@@ -16,6 +16,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 from leadwise.cli import main
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.base import cohort_named
 from leadwise.registry.external_validation import ValidateError, ValidateOptions, parse_options, validate_model
 from leadwise.registry.register import Registered
 from leadwise.registry.validated_versions import HEADING, LONGEST_DESCRIPTION, with_elsewhere
@@ -196,3 +197,15 @@ def test_fold_10_is_what_the_package_says(whole_ptbxl: Path, tmp_path: Path) -> 
         assert done.evaluation.metrics[f"chosen/sensitivity/{name}"].value == pytest.approx(measured, abs=2e-3)
     assert done.evaluation.verdict.name == "as_before"
     assert np.isfinite(done.evaluation.metrics["calibration_slope/HYP"].value)
+
+
+def test_codes_are_written_out_where_their_map_names_them() -> None:
+    assert cohort_named("challenge2021").written("164865005;12") == [
+        "164865005: myocardial infarction",
+        "12",
+    ]
+    assert cohort_named("ptbxl").written('{"IMI": 100.0, "XX": 0.0}') == ["IMI: inferior myocardial infarction", "XX"]
+    assert cohort_named("ludb").written("Rhythm: Sinus rhythm; STEMI: septal") == [
+        "Rhythm: Sinus rhythm",
+        "STEMI: septal",
+    ]

@@ -124,7 +124,7 @@ class CohortReport:
                 "verdict": Cell(VERDICTS[verdict.name]),
                 "calibration error": self.metric("ece", note="0 is perfect"),
                 "refused": f"{sum(found.refused.values()):,}",
-                "flagged": f"{sum(found.flags.values()):,}",
+                "flags of quality": f"{sum(found.flags.values()):,}",
             },
             sections=[
                 Section("verdict", "What to make of it", self.verdict()),
@@ -150,11 +150,8 @@ class CohortReport:
     def verdict(self) -> list[Part]:
         """The verdict in words, and the means beside those of the model's own test data."""
         low, high = EXPECTED_DROP
-        names, reference = metric_names(()), self.found.reference.metrics
-        rows: list[Row] = [
-            [names[name].title if name in names else TITLES[name], self.metric(name), number(reference.get(name))]
-            for name in LOGGED
-        ]
+        reference = self.found.reference.metrics
+        rows: list[Row] = [[_title(name), self.metric(name), number(reference.get(name))] for name in LOGGED]
         return [
             self.found.verdict.says,
             "Networks trained on PTB-XL, as published: 0.937 on fold 10, 0.892 on Chapman-Shaoxing and 0.887 on "
@@ -204,7 +201,7 @@ class CohortReport:
         parts: list[Part] = [Table(("what", "recordings"), rows, style="wrapped") if rows else "Nothing."]
         if found.without_flagged:
             changes: list[Row] = [
-                [name, self.metric(name), measured(found.unflagged[name]), _signed_cell(change)]
+                [_title(name), self.metric(name), measured(found.unflagged[name]), _signed_cell(change)]
                 for name, change in found.without_flagged.items()
             ]
             head = ("metric", "all answered", "without the flagged", "change, paired")
@@ -267,6 +264,13 @@ class CohortReport:
             Table(("source", *SUPERCLASSES), rows, "present / absent / unknown, all recordings that were read"),
             *([Lines(lines)] if lines else []),
         ]
+
+
+def _title(name: str) -> str:
+    """Of a mean, or of a class's metric: ``macro AUROC``, ``AUROC, MI``."""
+    means = metric_names(())
+    metric, slash, label = name.rpartition("/")
+    return means[name].title if name in means else TITLES[name] if name in TITLES else f"{TITLES[metric]}, {label}"
 
 
 def _signed_cell(change: Estimate, sign: int = 1, note: str = "") -> Cell:
