@@ -269,7 +269,7 @@ class CohortReport:
 def _title(name: str) -> str:
     """Of a mean, or of a class's metric: ``macro AUROC``, ``AUROC, MI``."""
     means = metric_names(())
-    metric, slash, label = name.rpartition("/")
+    metric, _, label = name.rpartition("/")
     return means[name].title if name in means else TITLES[name] if name in TITLES else f"{TITLES[metric]}, {label}"
 
 
