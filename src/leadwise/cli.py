@@ -200,6 +200,30 @@ def build_parser() -> argparse.ArgumentParser:
     _add_hints(parser)
 
     parser = command(
+        _validate,
+        help="how well the champion does on another hospital's recordings, with intervals and a report",
+        description="Score recordings whose labels are known (docs/external-data.md lists the datasets, your own table "
+        "among them), measure every class on those whose label is known, and write a report. Without --model the "
+        "champion of the registry in use answers, or the package that Leadwise brings along. PTB-XL gives its test "
+        "fold.",
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="the folder or file of the recordings")
+    parser.add_argument("--dataset", metavar="NAME", default="", help="default: what the source is recognised as")
+    parser.add_argument(
+        "--model", metavar="URI", default="", help="models:/NAME@ALIAS, pretrained, or the folder of a package"
+    )
+    parser.add_argument("--label-map", choices=("strict", "wide"), help="doubtful codes: unknown, or present")
+    parser.add_argument("--options", metavar="NAME:VALUE", help="of the dataset, with commas: gain:header; or JSON")
+    parser.add_argument("--split", metavar="NAME", help="auto: PTB-XL's test part, of others all; or all")
+    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument("--bootstrap", metavar="N", help="replicates behind the intervals (default: 1000)")
+    parser.add_argument("--seed", metavar="S", help="of the bootstrap (default: 20)")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, default=Path("validation"),
+        help="for the reports; each dataset has a folder below it (default: %(default)s)",
+    )  # fmt: skip
+
+    parser = command(
         _app,
         help="open the page: an ECG in, its picture, the answer and why",
         description="Open the page in a browser, until Ctrl-C. The champion of the registry in use answers, else the "
@@ -354,6 +378,18 @@ def _score(options: argparse.Namespace) -> str:
             hints=_hints(options),
         )
     return f"{done.file.resolve()}: {done.records:,} records, {done.errors:,} of them with an error; answered by {name}"
+
+
+def _validate(options: argparse.Namespace) -> str:
+    from leadwise.config import load_parameters
+    from leadwise.registry.external_validation import ValidateOptions, validate_model
+
+    names = ("dataset", "model", "label_map", "options", "split", "policy", "bootstrap", "seed")
+    given = {name.replace("_", "-"): value for name, value in _given(options, *names).items()}
+    section = load_parameters(given | {"source": options.source}, entry_point="validate").validation
+    asked = ValidateOptions.of(section)
+    validated = validate_model(asked, asked.folder_in(options.output), command=asked.command)
+    return f"{validated.text()}\nReport: {validated.report.resolve()}"
 
 
 def _app(options: argparse.Namespace) -> None:

@@ -285,6 +285,37 @@ class Score(Section):
     """names of the leads of all files, with commas; empty: what each file states"""
 
 
+class Validate(Section):
+    """A registered model on another hospital's recordings."""
+
+    source: Path = Path("recordings")
+    """the folder or file that holds the recordings and their labels"""
+    dataset: str = ""
+    """how they are laid out: a dataset of docs/external-data.md; empty: what the source is recognised as"""
+    model: str = "models:/leadwise@champion"
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings along), or the
+    folder of a package"""
+    label_map: Literal["strict", "wide"] = "strict"
+    """strict: only codes that name a superclass beyond doubt count, what is doubtful is unknown; wide: doubtful codes
+    count as present"""
+    options: str = ""
+    """of the dataset: gain:header, several with commas, or a JSON object"""
+    split: str = "auto"
+    """the part that is scored; auto: of a dataset that models are trained on its test part, else all; all"""
+    policy: str = ""
+    """which thresholds decide; empty: those that the model was registered with"""
+    output: Path = Path("workspace/validate")
+    """folder for the reports; each dataset has its own below it, which is replaced"""
+    max_unreadable_share: Share = 0.01
+    """share of unreadable recordings above which it stops"""
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    """patient-level bootstrap replicates behind each 95 % interval"""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 20
+    """of the bootstrap"""
+    drawn: Annotated[int, Field(ge=0, le=50)] = 6
+    """of the worst disagreements between model and label, how many are drawn"""
+
+
 class App(Section):
     """The page."""
 
@@ -324,6 +355,7 @@ class Parameters(BaseModel):
     registration: Annotated[Register, Field(alias="register")] = Register()
     gate: Gate = Gate()
     score: Score = Score()
+    validation: Annotated[Validate, Field(alias="validate")] = Validate()
     app: App = App()
     main: Main = Main()
 
@@ -352,6 +384,7 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "register": ("shared", "registration", "gate"),
     "rollback": ("shared", "registration"),
     "score": ("score",),
+    "validate": ("validation",),
     "app": ("app",),
 }
 """The sections whose parameters each entry point takes, most general first."""
@@ -363,7 +396,7 @@ def _belongs(field: FieldInfo, entry_point: str) -> bool:
     return not isinstance(extra, dict) or extra.get("entry_point", entry_point) == entry_point
 
 
-_SECTION_KEYS = {"registration": "register"}
+_SECTION_KEYS = {"registration": "register", "validation": "validate"}
 
 
 def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:

@@ -5,6 +5,7 @@ ingested and trained on are a ``Dataset``. A new one is a subclass of either in 
 ``register``: see ``external.ludb`` and ``ptbxl``.
 """
 
+import json
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.cohort import Cohort, CohortOptions, cohort_table
+from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.store import SPLIT_FOLDS
 from leadwise.features import asked_names
 
@@ -154,6 +156,12 @@ class Dataset(Cohort, Generic[T]):
 
     def rate_hz(self) -> float | None:
         return float(self.options.rate)
+
+    def written(self, codes: str) -> list[str]:
+        likelihoods: dict[str, float] = json.loads(codes)
+        return [
+            f"{code}: {STATEMENT_BY_CODE[code].name}" if code in STATEMENT_BY_CODE else code for code in likelihoods
+        ]
 
     def assumptions(self) -> tuple[str, ...]:
         return ("The labels are the dataset's own: strict and wide are the same.",)

@@ -133,6 +133,10 @@ class Cohort(ABC):
         """What was chosen or taken for granted, in plain sentences, to stand beside every figure."""
         return ()
 
+    def written(self, codes: str) -> list[str]:
+        """What the codes of a row say, a line each, with their names where the dataset's map has them."""
+        return [line for code in codes.split(";") if (line := code.strip())]
+
     def known_counts(self, release: str) -> Mapping[str, int]:
         """What ``counts`` must be for a release; empty where that is not known."""
         return {}

@@ -110,13 +110,9 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
         records: rows of ``Store.records``.
         quality: ``noise_uv`` and ``baseline_mv`` of the same rows, NaN where not measured; ``None``: nothing is known.
     """
-    sex, age = records["sex"], records["age"]
     height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in ("height_cm", "weight_kg"))
     groups = [
-        Subgroup("sex", "male", (sex == 0).to_numpy()),
-        Subgroup("sex", "female", (sex == 1).to_numpy()),
-        Subgroup("sex", "unknown", sex.isna().to_numpy()),
-        *_bands("age", age, AGE_BANDS),
+        *_sexes_and_ages(records),
         Subgroup("height and weight", "both known", height & weight),
         Subgroup("height and weight", "weight only", ~height & weight),
         Subgroup("height and weight", "height only", height & ~weight),
@@ -128,6 +124,22 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
     groups += _values("device", records["device"])
     groups += _values("site", records["site"])
     return [group for group in groups if group.members.any()]
+
+
+def cohort_subgroups(records: pd.DataFrame) -> list[Subgroup]:
+    """The same of some rows of a cohort's table: sex, age, source and device."""
+    groups = [*_sexes_and_ages(records), *_values("source", records["source"]), *_values("device", records["device"])]
+    return [group for group in groups if group.members.any()]
+
+
+def _sexes_and_ages(records: pd.DataFrame) -> list[Subgroup]:
+    sex = records["sex"]
+    return [
+        Subgroup("sex", "male", (sex == 0).to_numpy()),
+        Subgroup("sex", "female", (sex == 1).to_numpy()),
+        Subgroup("sex", "unknown", sex.isna().to_numpy()),
+        *_bands("age", records["age"], AGE_BANDS),
+    ]
 
 
 def _bands(kind: str, values: pd.Series, bands: Mapping[str, tuple[float, float]]) -> list[Subgroup]:
@@ -176,7 +188,7 @@ def evaluate_subgroups(
 
     Args:
         groups: of the rows of ``labels``.
-        labels: ``(record, class)`` of 0 and 1.
+        labels: ``(record, class)`` of 0 and 1; NaN where it is not known, which counts for no figure of the class.
         probabilities: same shape.
         patients: ``(record,)``.
         weights: ``(replicate, record)`` of ``patient_weights``: the same draws as for all rows.
@@ -186,8 +198,10 @@ def evaluate_subgroups(
     for group in groups:
         inside = group.members
         y, p = labels[inside], probabilities[inside]
-        counts = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
-        suppressed = _suppressed(len(y), counts)
+        counts, known = (
+            dict(zip(classes, found.sum(axis=0).tolist(), strict=True)) for found in (y == 1, ~np.isnan(y))
+        )
+        suppressed = _suppressed(len(y), counts, known)
         shown = [k for k, name in enumerate(classes) if f"auroc/{name}" not in suppressed]
         compute = partial(_areas, y[:, shown], p[:, shown], [classes[k] for k in shown])
         found = estimates(compute, weights[:, inside]) if shown else {}
@@ -198,14 +212,14 @@ def evaluate_subgroups(
     return results
 
 
-def _suppressed(records: int, positives: Mapping[str, int]) -> dict[str, str]:
+def _suppressed(records: int, positives: Mapping[str, int], known: Mapping[str, int]) -> dict[str, str]:
     if records < FEWEST_RECORDS:
         reason = f"{records} records; {FEWEST_RECORDS} are needed"
         return dict.fromkeys(("macro_auroc", *(f"auroc/{label}" for label in positives)), reason)
     reasons = {}
     for label, count in positives.items():
-        if min(count, records - count) < FEWEST_CASES:
-            reason = f"{count} of {records} records have {label}; {FEWEST_CASES} with it and without it are needed"
+        if min(count, known[label] - count) < FEWEST_CASES:
+            reason = f"{count} of {known[label]} records have {label}; {FEWEST_CASES} with it and without it are needed"
             reasons[f"auroc/{label}"] = reason
             reasons.setdefault("macro_auroc", reason)
     return reasons
@@ -214,6 +228,13 @@ def _suppressed(records: int, positives: Mapping[str, int]) -> dict[str, str]:
 def _areas(
     labels: NDArray[Any], probabilities: NDArray[Any], classes: Sequence[str], weights: NDArray[np.int16] | None
 ) -> dict[str, NDArray[np.float64]]:
-    areas = auroc(labels, probabilities, weights)
-    found = {f"auroc/{name}": areas[..., k] for k, name in enumerate(classes)}
-    return found | {"macro_auroc": areas.mean(axis=-1)}
+    known = ~np.isnan(labels)
+    found = {
+        f"auroc/{name}": auroc(
+            labels[known[:, k], k : k + 1],
+            probabilities[known[:, k], k : k + 1],
+            None if weights is None else weights[:, known[:, k]],
+        )[..., 0]
+        for k, name in enumerate(classes)
+    }
+    return found | {"macro_auroc": np.asarray(np.mean(list(found.values()), axis=0))}

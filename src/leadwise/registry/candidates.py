@@ -45,7 +45,14 @@ LARGEST_DIFFERENCE = 1e-4
 """Between the evaluation's probabilities and those of the network that is packaged."""
 ROWS_COMPARED = 256
 """Rows of fold 9 on which ONNX, Keras and the evaluation are compared."""
-REPORTED = ("macro_auroc", "binary_accuracy", "floor/binary_accuracy", "chosen/macro_f1", "ece")
+REPORTED = (
+    "macro_auroc",
+    *(f"auroc/{name}" for name in SUPERCLASSES),
+    "binary_accuracy",
+    "floor/binary_accuracy",
+    "chosen/macro_f1",
+    "ece",
+)
 """Figures of fold 10 that a package carries along."""
 
 

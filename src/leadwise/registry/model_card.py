@@ -53,6 +53,7 @@ class Sources:
         onnx_bytes: size of both networks together.
         command: what made the model.
         commit: of the code; empty where it is not known.
+        elsewhere: what was measured on other hospitals' recordings, in Markdown; empty where nothing was.
     """
 
     description: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Sources:
     onnx_bytes: int
     command: str
     commit: str = ""
+    elsewhere: str = ""
 
 
 def model_card(sources: Sources) -> str:
@@ -100,6 +102,7 @@ def _content(sources: Sources) -> dict[str, Any]:
         "digest": training["digest"],
         "command": sources.command,
         "commit": sources.commit,
+        "elsewhere": sources.elsewhere,
         "recipe": yaml.safe_dump(dict(recipe), sort_keys=False).rstrip(),
         "per_class": [_class_row(name, metrics, decision) for name in SUPERCLASSES],
         "policies": [

@@ -139,6 +139,10 @@ class Challenge2021(Cohort):
             gain = TRUE_UNITS_PER_MV if header is not None and has_wrong_gain(header) else None
         return read_ecg(row["path"], gain=gain).recording(known_facts(row), row["record_id"])
 
+    def written(self, codes: str) -> list[str]:
+        names = label_map().names
+        return [f"{code}: {names[code]}" if code in names else code for code in super().written(codes)]
+
     def assumptions(self) -> tuple[str, ...]:
         if self.options.georgia_gain == "true_scale":
             return (f"Georgia: {TRUE_UNITS_PER_MV:g} units per mV where a header says {WRONG_GEORGIA_GAIN:g}.",)

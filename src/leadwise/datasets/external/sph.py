@@ -91,6 +91,10 @@ class Sph(Cohort):
             "fact_problems": problems,
         }
 
+    def written(self, codes: str) -> list[str]:
+        names = label_map().names
+        return [f"{code}: {names[code]}" if code in names else code for code in super().written(codes)]
+
     def read(self, row: Row) -> Recording:
         file = Path(row["path"])
         try:

@@ -1,0 +1,21 @@
+"""How well a registered model does on another hospital's recordings: scored as served, in one report."""
+
+from leadwise.config import Parameters
+from leadwise.stage import run_stage
+
+
+def work(parameters: Parameters) -> None:
+    """Score, measure and report; a registered version remembers it."""
+    from leadwise.registry.external_validation import ValidateOptions, validate_model
+    from leadwise.registry.validated_versions import log_validation, remember
+
+    options = ValidateOptions.of(parameters.validation)
+    validated = validate_model(options, options.folder_in(parameters.validation.output), command=options.command)
+    log_validation(validated)
+    remember(validated)
+    print(validated.text())
+    print(f"Report: {validated.report.resolve()}")
+
+
+if __name__ == "__main__":
+    run_stage("validate", work)

@@ -1,0 +1,279 @@
+"""The report on a model and another hospital's recordings: the drop first, then every class and disagreement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.evaluation.bootstrap import Estimate
+from leadwise.evaluation.cohort_evaluation import EXPECTED_DROP, LOGGED, SUSPECT, CohortEvaluation, Disagreement
+from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, INTERCEPT, LOG_LOSS, SLOPE, TITLES
+from leadwise.evaluation.metric_registry import CHOSEN, metric_names
+from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+from leadwise.reports.breakdown_figures import subgroup_figure
+from leadwise.reports.report_page import (
+    Cell,
+    Lines,
+    Page,
+    Part,
+    Picture,
+    Row,
+    Section,
+    Table,
+    drawn,
+    estimate,
+    measured,
+    number,
+    signed,
+)
+
+SHOWN = ("auroc", "auprc", f"{CHOSEN}sensitivity", f"{CHOSEN}specificity")
+CALIBRATION = (INTERCEPT, SLOPE, "ece", "brier")
+VERDICTS: Mapping[str, str] = {
+    "as_before": "as before",
+    "better": "better than published",
+    "as_expected": "as expected",
+    "worse": "worse than expected",
+    "look_for_a_bug": "look for a bug",
+    "cannot_tell": "too few to tell",
+}
+LIMITS = (
+    "Labels mean what the people who wrote them meant: another hospital's codes are not PTB-XL's statements. What the "
+    "strict label map leaves open counts as unknown; the wide one counts it as present.",
+    "Intervals say how far the figures would vary with other patients of this hospital. They say nothing of a third "
+    "one. One without width stands where no decision was wrong: of n such, 3 / n may still be (the rule of three).",
+    "AUPRC, calibration and predictive values belong to as many ill as here.",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report is about.
+
+    Attributes:
+        dataset: content of ``cohort.json``: what was chosen, assumed, counted and warned of.
+        left_out: reason -> recordings.
+        model: how the model is called.
+        policy: the name of the thresholds in use.
+        thresholds: they themselves.
+        digest: of what was scored.
+        command: makes the report again.
+    """
+
+    dataset: Mapping[str, Any]
+    left_out: Mapping[str, int]
+    model: str
+    policy: str
+    thresholds: Mapping[str, float]
+    digest: str
+    command: str
+
+
+@dataclass(frozen=True)
+class ShownDisagreement:
+    """A recording in which model and label are far apart, drawn.
+
+    Attributes:
+        disagreement: which.
+        record: its id.
+        patient: what is known of the patient, in words.
+        written: what was written of it, a line per code.
+        flags: of its quality.
+        picture: the ECG, with what spoke for the class behind it.
+    """
+
+    disagreement: Disagreement
+    record: str
+    patient: str
+    written: Sequence[str]
+    flags: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class CohortReport:
+    """Puts a page together.
+
+    Attributes:
+        found: the figures.
+        about: what they are of.
+        shown: the worst disagreements.
+    """
+
+    found: CohortEvaluation
+    about: About
+    shown: Sequence[ShownDisagreement] = field(default=())
+
+    def page(self) -> Page:
+        """The whole report."""
+        found, dataset = self.found, self.about.dataset
+        verdict = found.verdict
+        fell = Cell("n/a") if verdict.name == "cannot_tell" else _signed_cell(verdict.drop, -1, "from fold 10")
+        return Page(
+            title=f"Elsewhere: {dataset['title']}",
+            subtitle=(
+                f"{self.about.model} on {found.records:,} recordings of {found.patients:,} patients, labels "
+                f"{dataset['options'].get('labels', 'as they are')}; thresholds {self.about.policy}. Classes: "
+                f"{', '.join(f'{SUPERCLASS_NAMES[name]} ({name})' for name in SUPERCLASSES)}."
+            ),
+            simulated=not dataset["about_patients"] or found.reference.simulated,
+            tiles={
+                "macro AUROC": self.metric("macro_auroc", note=", ".join(found.counted)),
+                "change": fell,
+                "verdict": Cell(VERDICTS[verdict.name]),
+                "calibration error": self.metric("ece", note="0 is perfect"),
+                "refused": f"{sum(found.refused.values()):,}",
+                "flags of quality": f"{sum(found.flags.values()):,}",
+            },
+            sections=[
+                Section("verdict", "What to make of it", self.verdict()),
+                Section("classes", "The five classes", self.classes()),
+                Section("calibration", "Calibration", self.calibration()),
+                Section("quality", "Refused and flagged", self.quality()),
+                Section("subgroups", "Subgroups", self.subgroups()),
+                Section("disagreements", "Where model and label disagree most", self.disagreements()),
+                Section("data", "The recordings and their labels", self.data()),
+                Section("limits", "What it cannot say", [Lines(LIMITS)]),
+            ],
+            footer=[
+                f"Recordings and labels {self.about.digest[:12]}; bootstrap of {found.bootstrap:,} replicates, seed "
+                f"{found.seed}. All figures stand in metrics.json, every answer in answers.parquet beside this page.",
+                f"Again: {self.about.command}",
+                f"Cite: {dataset['citation']}. Licence: {dataset['licence']}.",
+            ],
+        )
+
+    def metric(self, name: str, digits: int = 3, note: str = "") -> Cell:
+        return measured(self.found.metrics.get(name), digits, note)
+
+    def verdict(self) -> list[Part]:
+        """The verdict in words, and the means beside those of the model's own test data."""
+        low, high = EXPECTED_DROP
+        reference = self.found.reference.metrics
+        rows: list[Row] = [[_title(name), self.metric(name), number(reference.get(name))] for name in LOGGED]
+        return [
+            self.found.verdict.says,
+            "Networks trained on PTB-XL, as published: 0.937 on fold 10, 0.892 on Chapman-Shaoxing and 0.887 on "
+            f"Ningbo (13 labels); 0.931 on SPH (the superclasses). A drop of {low:g} to {high:g} is expected; below "
+            f"{SUSPECT:g} units, gains, lead order or labels are suspected first.",
+            Table((f"mean over {', '.join(self.found.counted) or 'no class'}", "here", "own test data"), rows),
+        ]
+
+    def classes(self) -> list[Part]:
+        """Every class on the recordings whose label for it is known."""
+        rows: list[Row] = []
+        for name in SUPERCLASSES:
+            known = self.found.known[name]
+            label = Cell(name, note="" if known.is_enough else "few")
+            rows.append([label, str(known), *(self.metric(f"{metric}/{name}") for metric in SHOWN)])
+            rows.append(["own test data", "", *(self.reference(metric, name) for metric in SHOWN)])
+        head = ("class", "present / absent / unknown", *(TITLES[metric] for metric in SHOWN))
+        return [
+            "A class is measured on the recordings whose label for it is known: unknown counts neither as present "
+            f"nor as absent. With fewer than {FEWEST_KNOWN} of either kind it counts in no mean. Decisions are those "
+            f"of the served thresholds ({self.about.policy}).",
+            Table(head, rows),
+        ]
+
+    def reference(self, metric: str, name: str) -> Cell:
+        """A class on the model's own test data, where the package says it."""
+        value = self.found.reference.metrics.get(f"{metric}/{name}")
+        rate = self.found.reference.rates.get(metric.removeprefix(CHOSEN), {}).get(name)
+        return estimate(rate[0], rate[1:]) if rate else Cell(number(value))
+
+    def calibration(self) -> list[Part]:
+        """How far probabilities are off."""
+        metrics = (*CALIBRATION, LOG_LOSS)
+        rows: list[Row] = [[name, *(self.metric(f"{metric}/{name}", 2) for metric in metrics)] for name in SUPERCLASSES]
+        says = (
+            "Intercept: what has to be added to all logits so that as many are expected as there are; above 0 the "
+            "model says too little. Slope: below 1 it is too certain. 0 and 1 are perfect."
+        )
+        return [says, Table(("class", *(TITLES[metric] for metric in metrics)), rows)]
+
+    def quality(self) -> list[Part]:
+        """What was refused and flagged, and what the figures are without it."""
+        found = self.found
+        rows: list[Row] = [[f"refused: {code}", f"{count:,}"] for code, count in found.refused.items()]
+        rows += [[f"flagged: {flag.replace('_', ' ')}", f"{count:,}"] for flag, count in found.flags.items()]
+        rows += [[f"left out: {reason}", f"{count:,}"] for reason, count in self.about.left_out.items()]
+        parts: list[Part] = [Table(("what", "recordings"), rows, style="wrapped") if rows else "Nothing."]
+        if found.without_flagged:
+            changes: list[Row] = [
+                [_title(name), self.metric(name), measured(found.unflagged[name]), _signed_cell(change)]
+                for name, change in found.without_flagged.items()
+            ]
+            head = ("metric", "all answered", "without the flagged", "change, paired")
+            parts.append(Table(head, changes, title="Without the flagged recordings"))
+        return parts
+
+    def subgroups(self) -> list[Part]:
+        """Who it works less well for, where there are enough."""
+        names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
+        rows: list[Row] = []
+        for kind, members in groupby(self.found.subgroups, key=lambda group: group.kind):
+            rows.append(kind)
+            for group in members:
+                cells: Sequence[Cell] = [
+                    measured(group.found[name]) if name in group.found else Cell("few") for name in names
+                ]
+                if not group.found:
+                    cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
+                rows.append([group.name, f"{group.records:,}", *cells])
+        parts: list[Part] = [
+            f"No figures for subgroups of fewer than {FEWEST_RECORDS} recordings, nor for a class with fewer than "
+            f"{FEWEST_CASES} known with or without it there; the mean needs all five classes."
+        ]
+        if any("macro_auroc" in group.found for group in self.found.subgroups) and "macro_auroc" in self.found.metrics:
+            figure = subgroup_figure(self.found.subgroups, self.found.metrics["macro_auroc"], title="Subgroups")
+            parts.append([drawn(figure, "Macro AUROC by subgroup; at the right: recordings")])
+        return [*parts, Table(("subgroup", "recordings", "macro AUROC", *SUPERCLASSES), rows)]
+
+    def disagreements(self) -> list[Part]:
+        """The worst ones as a cardiologist would look at them."""
+        if not self.shown:
+            return ["None: the model is on the side of every known label."]
+        parts: list[Part] = [
+            "The recordings in which the model was surest and the label says otherwise, at most two of a class and "
+            "kind. Either may be wrong. Orange spoke for the class, blue against it."
+        ]
+        for shown in self.shown:
+            one = shown.disagreement
+            says = "present" if one.present else "absent"
+            written = "; ".join(shown.written) or "nothing"
+            parts.append(
+                f"{shown.record} ({shown.patient}): {one.superclass} {says} by the label, {one.probability:.1%} by the "
+                f"model{f', flagged: {shown.flags}' if shown.flags else ''}. Written of it: {written}."
+            )
+            parts.append([shown.picture])
+        return parts
+
+    def data(self) -> list[Part]:
+        """What was chosen, taken for granted and warned of."""
+        dataset = self.about.dataset
+        counts = dataset["counts"]
+        rows: list[Row] = [
+            [group, *(" / ".join(f"{by[state]:,}" for state in ("present", "absent", "unknown")) for by in of.values())]
+            for group, of in counts.items()
+        ]
+        chosen = ", ".join(f"{name} {value}" for name, value in dataset["options"].items() if value is not None)
+        lines = [*dataset["assumptions"], *dataset["traps"], *(f"Warning: {line}" for line in dataset["warnings"])]
+        return [
+            f"Chosen: {chosen or 'nothing'}.",
+            Table(("source", *SUPERCLASSES), rows, "present / absent / unknown, all recordings that were read"),
+            *([Lines(lines)] if lines else []),
+        ]
+
+
+def _title(name: str) -> str:
+    """Of a mean, or of a class's metric: ``macro AUROC``, ``AUROC, MI``."""
+    means = metric_names(())
+    metric, _, label = name.rpartition("/")
+    return means[name].title if name in means else TITLES[name] if name in TITLES else f"{TITLES[metric]}, {label}"
+
+
+def _signed_cell(change: Estimate, sign: int = 1, note: str = "") -> Cell:
+    """A difference with its sign, or the same the other way round."""
+    bounds = sorted((sign * change.interval.low, sign * change.interval.high))
+    return Cell(signed(sign * change.value, 3), " to ".join(signed(bound, 3) for bound in bounds), note)
