@@ -127,7 +127,14 @@ class Scorer:
             rows: of one request or of many.
             asked: what is asked beside the rows.
         """
-        for group in _groups((_read(row, number) for number, row in enumerate(rows)), self.together):
+        yield from self._in_groups((_read(row, number) for number, row in enumerate(rows)), asked)
+
+    def answers_to(self, requests: Iterable[Request], asked: RequestParams) -> Iterator[Answer]:
+        """The same to recordings that were read elsewhere."""
+        yield from self._in_groups(enumerate(requests), asked)
+
+    def _in_groups(self, rows: "Iterable[ParsedRow]", asked: RequestParams) -> Iterator[Answer]:
+        for group in _groups(rows, self.together):
             yield from self._answered(group, asked)
 
     def _answered(self, group: "Sequence[ParsedRow]", asked: RequestParams) -> Iterator[Answer]:

@@ -1,0 +1,191 @@
+"""A cohort scored by a served package: every recording checked, read once, and answered as a server would."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.datasets.base import Dataset
+from leadwise.datasets.checks.cohort import CheckedCohort, check_cohort
+from leadwise.datasets.cohort import FACTS, Cohort
+from leadwise.ecg.record import Recording
+from leadwise.policies import Policy
+from leadwise.serving.envelope import RequestParams
+from leadwise.serving.request import Answer, Request
+from leadwise.serving.scorer import Scorer
+
+ANSWERED_TOGETHER = 64
+"""Recordings that are held to go through the network together: 15 MB of 10 s at 500 Hz."""
+TEST_SPLIT = "test"
+AUTO, ALL = "auto", "all"
+
+
+class ScoringError(LeadwiseError):
+    """A cohort cannot be scored as asked; the message names the parameter."""
+
+
+@dataclass(frozen=True)
+class ScoredCohort:
+    """The recordings of a cohort and what the model made of them, row by row.
+
+    Attributes:
+        cohort: with its options chosen.
+        source: the folder or file that holds it.
+        split: the part that was scored; empty: all.
+        checked: the recordings that were read, and those that were left out.
+        answers: a row per row of ``checked.table``: ``record_id``; of each superclass ``p_*`` calibrated probability,
+            ``said_*`` decision and ``uncertain_*``, missing where the model refused; ``flags`` of quality and
+            ``warnings``, with ``; `` between them; ``error_code`` and ``error``, missing where it answered.
+        policy_name: which thresholds decided.
+        policy: they themselves.
+        digest: SHA-256 of what was scored and of its labels, in their order.
+    """
+
+    cohort: Cohort
+    source: Path
+    split: str
+    checked: CheckedCohort
+    answers: pd.DataFrame
+    policy_name: str
+    policy: Policy
+    digest: str
+
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """``(record,)``: whether the model answered."""
+        return self.answers["error_code"].isna().to_numpy()
+
+    @cached_property
+    def flagged(self) -> NDArray[np.bool_]:
+        """``(record,)``: whether something about the quality was flagged."""
+        return (self.answers["flags"].fillna("") != "").to_numpy() & self.answered
+
+    @cached_property
+    def labels(self) -> NDArray[np.float64]:
+        """``(record, class)``: 1 present, 0 absent, NaN unknown."""
+        return self.checked.table[list(SUPERCLASSES)].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """``(record, class)``, calibrated; NaN where the model refused."""
+        return self.answers[[f"p_{name}" for name in SUPERCLASSES]].to_numpy(np.float64)
+
+    @cached_property
+    def patients(self) -> NDArray[Any]:
+        """``(record,)``: the patient of each; a recording without one counts as a patient of its own."""
+        table = self.checked.table
+        own = "record " + table["record_id"].astype("str")
+        return table["patient_id"].where(table["patient_id"].notna(), own).to_numpy(dtype=str)
+
+    def write(self, file: Path) -> None:
+        """Write recordings, labels and answers, a row each, as Parquet."""
+        table = self.checked.table.drop(columns=["path"])
+        table.join(self.answers.drop(columns=["record_id"])).to_parquet(file, index=False)
+
+
+def score_cohort(
+    cohort: Cohort,
+    source: Path,
+    scorer: Scorer,
+    folder: Path,
+    *,
+    policy: str | None = None,
+    split: str = AUTO,
+    max_unreadable_share: float = 0.01,
+) -> ScoredCohort:
+    """Check a cohort, read every recording once, and have it answered with the facts of its row.
+
+    Args:
+        cohort: with its options chosen.
+        source: the folder or file that holds it.
+        scorer: of a package.
+        folder: where the report of the checks goes.
+        policy: which thresholds decide; ``None``: those that the package prefers.
+        split: the part to score; ``auto``: the test part of a dataset that models are trained on, else all; ``all``.
+        max_unreadable_share: share of absent or unreadable recordings above which it stops, 0 to 1.
+
+    Raises:
+        ScoringError: there is no such policy.
+        ValidationFailed: a critical check failed.
+        CohortError: nothing is left to be scored.
+    """
+    name = policy or scorer.fusion.policy
+    if name not in scorer.fusion.policies:
+        raise ScoringError(f"policy: received {name!r}; allowed: {', '.join(scorer.fusion.policies)}")
+    if split == AUTO:
+        split = TEST_SPLIT if isinstance(cohort, Dataset) else ""
+    part = "" if split == ALL else split
+    scoring = _Scoring(replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name))
+    checked = check_cohort(
+        cohort, source, folder, max_unreadable_share=max_unreadable_share, split=part, use=scoring.add
+    )
+    return ScoredCohort(
+        cohort, Path(source), part, checked, scoring.table(), name, scorer.fusion.policies[name], scoring.digest()
+    )
+
+
+def request_of(recording: Recording) -> Request:
+    """What a scorer is asked about a recording."""
+    facts = {name: float(value) for name, value in recording.record.patient.items() if value is not None}
+    return Request(recording.record.record_id, recording, facts, ())
+
+
+class _Scoring:
+    """Answers recordings as they come, some together."""
+
+    def __init__(self, scorer: Scorer, asked: RequestParams) -> None:
+        self._scorer, self._asked = scorer, asked
+        self._waiting: list[Request] = []
+        self._rows: list[dict[str, Any]] = []
+        self._sum = hashlib.sha256()
+
+    def add(self, row: Mapping[str, Any], recording: Recording) -> None:
+        known = [
+            row["record_id"],
+            *(None if pd.isna(row[name]) else float(row[name]) for name in (*FACTS, *SUPERCLASSES)),
+        ]
+        self._sum.update(json.dumps(known).encode())
+        self._sum.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
+        self._waiting.append(request_of(recording))
+        if len(self._waiting) == ANSWERED_TOGETHER:
+            self._answer()
+
+    def _answer(self) -> None:
+        for request, answer in zip(self._waiting, self._scorer.answers_to(self._waiting, self._asked), strict=True):
+            self._rows.append({"record_id": request.record_id} | _row(answer))
+        self._waiting.clear()
+
+    def table(self) -> pd.DataFrame:
+        self._answer()
+        return answer_table(self._rows)
+
+    def digest(self) -> str:
+        return self._sum.hexdigest()
+
+
+def answer_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as ``ScoredCohort.answers`` has them; what a row lacks is missing."""
+    texts = ["flags", "warnings", "error_code", "error"]
+    numbers = [f"p_{name}" for name in SUPERCLASSES]
+    truths = [f"{kind}_{name}" for kind in ("said", "uncertain") for name in SUPERCLASSES]
+    table = pd.DataFrame(list(rows), columns=["record_id", *numbers, *truths, *texts], dtype=object)
+    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(truths, "boolean") | dict.fromkeys(texts, "str")
+    return table.astype({"record_id": "str"} | types)
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    if "error" in answer:
+        error = answer["error"]
+        return {"error_code": error["code"], "error": error["message"].removeprefix(f"row {error['row']}: ")}
+    kinds = {"p": "probabilities", "said": "decisions", "uncertain": "uncertain"}
+    found = {f"{kind}_{name}": answer[key][name] for kind, key in kinds.items() for name in SUPERCLASSES}
+    flags = dict.fromkeys(flag["flag"] for flag in answer["quality"])
+    return found | {"flags": "; ".join(flags), "warnings": "; ".join(answer["warnings"])}
