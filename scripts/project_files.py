@@ -36,6 +36,7 @@ SUMMARIES: Mapping[str, str] = {
     "register": "Package the better fusion model, register it, and make it the champion if it passes the gate.",
     "rollback": "Give the alias champion back to the version that had it before.",
     "score": "Score a folder or table of recordings to a Parquet table of answers.",
+    "recalibrate": "A version for one site: fitted on half of its patients, judged on the others.",
     "app": "Open the page, until it is stopped.",
 }
 
