@@ -18,7 +18,7 @@ from served_answers import served_answers
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights
 from leadwise.evaluation.metrics import MetricInput
-from leadwise.evaluation.thresholds import TARGETS, reaching
+from leadwise.evaluation.thresholds import TARGETS, Measure, reaching
 from leadwise.registry.cohort_scoring import ScoredCohort
 from leadwise.registry.load import PRETRAINED, load_scorer
 
@@ -41,18 +41,19 @@ def parts(scored: ScoredCohort) -> Iterator[tuple[str, np.ndarray]]:
     yield "female", sex == 1
 
 
-def kept(scored: ScoredCohort, members: np.ndarray, k: int, limits: np.ndarray) -> tuple[int, Estimate]:
-    """Of a class the records that its target is of, and the share that is right; limits ``(record,)``."""
-    label = SUPERCLASSES[k]
+def kept(
+    scored: ScoredCohort, members: np.ndarray, k: int, limits: np.ndarray, measure: Measure
+) -> tuple[int, Estimate]:
+    """Of a class the records that a measure is of, and the share of them that is right; limits ``(record,)``."""
     y, p = scored.labels[scored.answered][:, k], scored.probabilities[scored.answered][:, k]
-    aimed = members & (y == (1 if TARGETS[label].measure == "sensitivity" else 0))
+    those = members & (y == (measure == "sensitivity"))
+    if those.sum() < FEWEST:
+        return int(those.sum()), Estimate(np.nan)
     # Beyond its own limit: a threshold that differs from record to record is one of 0.5.
-    said = (p >= limits)[aimed].astype(float)[:, np.newaxis]
-    truth = y[aimed][:, np.newaxis]
-    weights = patient_weights(scored.patients[scored.answered][aimed], REPLICATES, SEED) if aimed.any() else None
-    measure = TARGETS[label].measure
+    said, truth = (p >= limits)[those].astype(float)[:, np.newaxis], y[those][:, np.newaxis]
+    weights = patient_weights(scored.patients[scored.answered][those], REPLICATES, SEED)
     found = estimates(lambda drawn: {measure: MetricInput(truth, said, weights=drawn).rates[measure][..., 0]}, weights)
-    return int(aimed.sum()), found[measure]
+    return int(those.sum()), found[measure]
 
 
 def by_age(scored: ScoredCohort, k: int) -> dict[str, float]:
@@ -65,25 +66,31 @@ def by_age(scored: ScoredCohort, k: int) -> dict[str, float]:
     }
 
 
-def table(title: str, scored: ScoredCohort, thresholds: Mapping[str, Mapping[str, float]]) -> None:
-    """Print a row per part: thresholds by class, then by part."""
+def limits_of(scored: ScoredCohort, thresholds: Mapping[str, float]) -> np.ndarray:
+    """The threshold of every answered recording: that of its part, or of all."""
+    limits = np.full(int(scored.answered.sum()), thresholds["all"])
+    for name, members in parts(scored):
+        if name in AGES and name in thresholds:
+            limits[members] = thresholds[name]
+    return limits
+
+
+def table(
+    title: str, scored: ScoredCohort, thresholds: Mapping[str, Mapping[str, float]], *, cost: bool = False
+) -> None:
+    """Print a row per part: what the targets are of, or its cost, the other of sensitivity and specificity."""
     for name, members in parts(scored):
         cells = []
         for k, label in enumerate(SUPERCLASSES):
-            of_class = thresholds[label]
-            limits = np.full(int(scored.answered.sum()), of_class["all"])
-            if len(of_class) > 1:
-                for band, those in parts(scored):
-                    if band in AGES:
-                        limits[those] = of_class[band]
-            known = (scored.labels[scored.answered][:, k] == (TARGETS[label].measure == "sensitivity")) & members
-            if known.sum() < FEWEST:
-                cells.append(f"{known.sum()} only")
-                continue
-            count, share = kept(scored, members, k, limits)
+            measure = TARGETS[label].measure
+            if cost:
+                measure = "specificity" if measure == "sensitivity" else "sensitivity"
+            count, share = kept(scored, members, k, limits_of(scored, thresholds[label]), measure)
             low, high = share.interval.low, share.interval.high
-            below = " below" if high < TARGETS[label].value else ""
-            cells.append(f"{share.value:.3f} [{low:.3f}, {high:.3f}] of {count}{below}")
+            below = " **below**" if not cost and high < TARGETS[label].value else ""
+            cells.append(
+                f"{share.value:.3f} [{low:.3f}, {high:.3f}] of {count}{below}" if high == high else f"{count} only"
+            )
         print(f"| {title} | {name} | {' | '.join(cells)} |")
 
 
@@ -109,6 +116,9 @@ def main() -> None:
         for label, of_class in bands.items():
             print(f"| thresholds {label} | | {', '.join(f'{name} {of_class[name]:.3f}' for name in ('all', *AGES))} |")
         table("fold 10, thresholds by age", fold_10, bands)
+        print("the other of sensitivity and specificity:")
+        table("fold 10", fold_10, as_served, cost=True)
+        table("fold 10, thresholds by age", fold_10, bands, cost=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import load_scorer, package_folder
-from leadwise.registry.site import SiteError, class_rates
+from leadwise.registry.site import Halves, SiteError, class_rates, fit_site
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(600)]
 RECORDINGS = 160
@@ -180,3 +180,17 @@ def test_how_common_a_class_was_is_the_package_or_its_dataset() -> None:
     assert class_rates(newer)["MI"] == pytest.approx(540 / 2183, abs=0.01)
     with pytest.raises(SiteError, match="labels=known"):
         class_rates(bundled | {"data": {"dataset": "synthetic", "release": "simulated"}, "simulated": True})
+
+
+def test_without_labels_the_first_half_tells_how_common_each_class_is() -> None:
+    rng = np.random.default_rng(2)
+    ill = rng.random((6000, 5)) < 0.1
+    p = sigmoid(2 * rng.normal(np.where(ill, 1, -1), 1) + logit(0.4))
+    halves = Halves(np.full(p.shape, np.nan), p, np.arange(6000), np.arange(6000), np.arange(6000) < 3000)
+    positives = dict.fromkeys(SUPERCLASSES, 400)
+    description = {"networks": {"fusion": {"decision": {"positives": positives, "records": 1000}}}, "data": {}}
+    found = fit_site(halves, description, "none")
+    assert found.apply(p[3000:]).mean(axis=0) == pytest.approx([0.1] * 5, abs=0.02)
+    assert {one.how for one in found.changes.values()} == {"prior shift"}
+    with_labels = fit_site(halves, description, "known")
+    assert {one.how for one in with_labels.changes.values()} == {"unchanged"}
