@@ -12,12 +12,14 @@ from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.metrics import MetricError
 from leadwise.evaluation.recalibration import (
+    FEWEST_FOR_THRESHOLD,
     estimate_rate,
     fit_class,
     prior_shift,
     recalibrate,
     site_policies,
 )
+from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, misses_allowed
 from leadwise.policies import Policy
 
 
@@ -154,6 +156,18 @@ def test_with_few_labels_every_record_is_decided_as_before() -> None:
     inside = (moved >= after.bands()[:, 0]) & (moved <= after.bands()[:, 1])
     np.testing.assert_array_equal(inside, (five(p) >= 0.1) & (five(p) <= 0.2 + 0.1))
     assert after.rule.endswith("chosen on the site's own recordings: no class")
+
+
+def test_no_threshold_is_chosen_where_only_finding_everybody_would_prove_a_target() -> None:
+    for target in TARGETS.values():
+        assert misses_allowed(FEWEST_FOR_THRESHOLD, target.value, CONFIDENCE) >= 1
+    y, p = answers(np.random.default_rng(10), 2000, 0.5)
+    before = policies("target_sensitivity", 0.2)
+    for positives, anew in ((FEWEST_FOR_THRESHOLD - 1, False), (FEWEST_FOR_THRESHOLD, True)):
+        known = five(np.where((y == 0) | (np.cumsum(y) <= positives), y, np.nan))
+        found = recalibrate(known, five(p))
+        rule = site_policies(before, found, known, five(p))["target_sensitivity"].rule
+        assert ("NORM, MI, STTC, CD, HYP" in rule) is anew
 
 
 def test_with_labels_the_target_is_aimed_at_anew() -> None:

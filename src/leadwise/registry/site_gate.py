@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
 from leadwise.evaluation.metric_registry import CHOSEN
 from leadwise.evaluation.recalibration import Recalibration
@@ -144,7 +145,8 @@ def _lower(name: str, key: str, compared: Compared, *, clearly: bool = True) -> 
 def policy_checks(compared: Compared) -> Iterator[Check]:
     """The policy that names targets must keep them, or what was reached before; of others sensitivities are told.
 
-    It fails where the whole interval lies below both: half of a small site cannot prove a sensitivity.
+    It fails where the whole interval lies below both: half of a small site cannot prove a sensitivity. A target must
+    not be reached by reporting everybody either: sensitivity and specificity together must not be clearly lower.
     """
     for policy in compared.before:
         for label in compared.measured:
@@ -156,6 +158,20 @@ def policy_checks(compared: Compared) -> Iterator[Check]:
             name = f"{measure} {label}, {policy}"
             if policy == TARGET_POLICY:
                 asked = min(before.value, target.value)
-                yield Check(name, told, f"{asked:.3f} within it", bool(interval.high >= asked), value=after.value)
+                other = "specificity" if measure == "sensitivity" else "sensitivity"
+                was, now = compared.pair(f"{CHOSEN}{other}/{label}", policy)
+                note = f"{other} {was.value:.3f} -> {now.value:.3f}"
+                passed = bool(interval.high >= asked)
+                yield Check(name, told, f"{asked:.3f} within it", passed, note, after.value)
+                yield _not_less(f"sensitivity + specificity {label}, {policy}", (before, was), (after, now))
             else:
                 yield Check(name, told, "", None, "no target: weighed against false alarms")
+
+
+def _not_less(name: str, before: tuple[Estimate, Estimate], after: tuple[Estimate, Estimate]) -> Check:
+    """The sum of two rates is not lower beyond chance."""
+    values = [one.value + other.value for one, other in (before, after)]
+    interval = percentile_interval(mean_of(after).replicates - mean_of(before).replicates)
+    low, high = 2 * interval.low, 2 * interval.high
+    told = f"{values[0]:.3f} -> {values[1]:.3f}, {values[1] - values[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return Check(name, told, "interval not below 0", bool(high >= 0), value=values[1])
