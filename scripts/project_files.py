@@ -37,6 +37,7 @@ SUMMARIES: Mapping[str, str] = {
     "rollback": "Give the alias champion back to the version that had it before.",
     "score": "Score a folder or table of recordings to a Parquet table of answers.",
     "validate": "How well a model does on another hospital's recordings.",
+    "recalibrate": "A version for one site: fitted on half of its patients, judged on the others.",
     "app": "Open the page, until it is stopped.",
 }
 

@@ -316,6 +316,27 @@ class Validate(Section):
     """of the worst disagreements between model and label, how many are drawn"""
 
 
+class Recalibrate(Section):
+    """A version for one site."""
+
+    dataset: str = "auto"
+    """of the recordings: a name from the registry of datasets; auto: what the source is recognised as"""
+    source: Path = Path("data/site")
+    """the folder or table that holds the site's recordings"""
+    site: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] = "here"
+    """its name: the version gets the alias site-NAME"""
+    model: str = "models:/leadwise@champion"
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, or pretrained (what Leadwise brings along)"""
+    labels: Literal["known", "none"] = "known"
+    """known: fit on the labels that there are; none: estimate from the answers alone how common each class is"""
+    label_map: Literal["strict", "wide"] = "strict"
+    """strict: only codes that name a superclass beyond doubt; wide: doubtful codes count as present"""
+    split: str = "auto"
+    """the part of the dataset; auto: the test part of a dataset that models are trained on, else all; all"""
+    max_unreadable_share: Share = 0.01
+    """share of unreadable recordings above which it stops"""
+
+
 class App(Section):
     """The page."""
 
@@ -356,6 +377,7 @@ class Parameters(BaseModel):
     gate: Gate = Gate()
     score: Score = Score()
     validation: Annotated[Validate, Field(alias="validate")] = Validate()
+    recalibration: Annotated[Recalibrate, Field(alias="recalibrate")] = Recalibrate()
     app: App = App()
     main: Main = Main()
 
@@ -385,6 +407,7 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
     "rollback": ("shared", "registration"),
     "score": ("score",),
     "validate": ("validation",),
+    "recalibrate": ("shared", "recalibration"),
     "app": ("app",),
 }
 """The sections whose parameters each entry point takes, most general first."""
@@ -396,7 +419,7 @@ def _belongs(field: FieldInfo, entry_point: str) -> bool:
     return not isinstance(extra, dict) or extra.get("entry_point", entry_point) == entry_point
 
 
-_SECTION_KEYS = {"registration": "register", "validation": "validate"}
+_SECTION_KEYS = {"registration": "register", "validation": "validate", "recalibration": "recalibrate"}
 
 
 def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:

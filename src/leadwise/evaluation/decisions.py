@@ -52,6 +52,7 @@ class Decision:
         policies: every policy by its name.
         policy: the name of the one in use.
         positives: class -> positives among the choosing rows: behind thresholds from few there is little.
+        records: the choosing rows.
     """
 
     calibration: Calibration
@@ -59,6 +60,7 @@ class Decision:
     policies: Mapping[str, Policy]
     policy: str
     positives: Mapping[str, int]
+    records: int
 
     @classmethod
     def choose(
@@ -93,7 +95,7 @@ class Decision:
             bands = {label: choose_band(p[:, k], limits[label]) for k, label in enumerate(classes)}
             policies[name] = Policy(words(classes), limits, bands)
         positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
-        return cls(fitted, temperature, policies, next(iter(POLICIES)), positives)
+        return cls(fitted, temperature, policies, next(iter(POLICIES)), positives, len(y))
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -120,6 +122,7 @@ class Decision:
             "policy": self.policy,
             "chosen_on": f"fold {VALIDATION_FOLD}",
             "positives": dict(self.positives),
+            "records": self.records,
             "policies": {name: policy.to_dict() for name, policy in self.policies.items()},
         }
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset
 from leadwise.datasets.checks.cohort import CheckedCohort, check_cohort
-from leadwise.datasets.cohort import FACTS, Cohort
+from leadwise.datasets.cohort import Cohort
 from leadwise.ecg.record import Recording
+from leadwise.features import asked_names
 from leadwise.policies import Policy
 from leadwise.serving.envelope import RequestParams
 from leadwise.serving.request import Answer, Request
@@ -150,7 +151,7 @@ class _Scoring:
     def add(self, row: Mapping[str, Any], recording: Recording) -> None:
         known = [
             row["record_id"],
-            *(None if pd.isna(row[name]) else float(row[name]) for name in (*FACTS, *SUPERCLASSES)),
+            *(None if pd.isna(row[name]) else float(row[name]) for name in (*asked_names(), *SUPERCLASSES)),
         ]
         self._sum.update(json.dumps(known).encode())
         self._sum.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
