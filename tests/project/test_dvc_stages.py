@@ -13,8 +13,8 @@ from dvc.repo import Repo
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, section_fields
 
 STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "score", "validate", "recalibrate", "app")]
-"""`rollback` makes nothing: it moves an alias. What `score`, `validate` and `recalibrate` read is no part of the pipeline;
-`app` is the page."""
+"""`rollback` makes nothing: it moves an alias. What `score`, `validate` and `recalibrate` read is no part of the
+pipeline; `app` is the page."""
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
