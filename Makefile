@@ -25,7 +25,7 @@ BIN := $(VENV)/bin
 WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run download test lint format env repro ui serve app lock files readme
+.PHONY: help run download test test-spark pyspark lint format env repro ui serve app lock files readme
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,14 @@ download: env ## PTB-XL from PhysioNet (0.54 GB), or what of it is missing; DEST
 
 test: lint ## linters and tests; ARGS="tests/data -x": a part of the tests
 	$(WITH_ENV) python -m pytest -n 2 $(ARGS)
+
+# Not in the lock, as its source distribution has 480 MB; not in .venv, where Great Expectations would look for it.
+WITH_SPARK := $(WITH_ENV) VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv run --quiet --active --no-project --no-sync --with pyspark==4.3.0
+pyspark: env $(VENV)/.dev
+	$(WITH_SPARK) python -c "import pyspark"
+
+test-spark: pyspark ## the tests of Spark, with PySpark beside .venv; they need Java 17 or later
+	$(WITH_SPARK) python -m pytest tests/serving/test_spark.py $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.leadwise ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from live_server import SmallModel, in_use
 
 from leadwise.serving.scorer import Scorer
 
-pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: docs/deployment.md says how")
+pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: make test-spark")
 if shutil.which("java") is None:
     pytest.skip("Java is not installed: Spark needs 17 or later", allow_module_level=True)
 
