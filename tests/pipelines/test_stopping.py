@@ -107,8 +107,8 @@ class Place:
             time.sleep(0.2)
 
     def wait_for_training(self) -> None:
-        """Wait until the first epochs have ended."""
-        self.wait_for(lambda: self.output.exists() and "\n    3 " in self.output.read_text())
+        """Wait until the first epoch has ended."""
+        self.wait_for(lambda: self.output.exists() and "\n    1 " in self.output.read_text())
 
     def wait_for_the_end(self) -> None:
         """Wait until nothing that was started here runs any more."""
