@@ -18,8 +18,11 @@ pipeline; `app` is the page."""
 
 PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
 PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
-PLUMBING |= {"leadwise.run_tags", "leadwise.stopping"}
-PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}
+PLUMBING |= {"leadwise.run_tags", "leadwise.stopping", "leadwise.terminal", "leadwise.comparison_view"}
+PLUMBING |= {
+    f"leadwise.reports.{name}"
+    for name in ("report_page", "run_summaries", "stage_summaries", "study_report", "validation_page")
+}
 PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
 # The parameters know the names of the models.
 PLUMBING |= {"leadwise.models", "leadwise.models.spec"}

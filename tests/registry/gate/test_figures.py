@@ -151,9 +151,7 @@ def test_a_difference_that_is_undefined_passes_nobody(simulated: bool, outcome: 
 
 
 def measure_doubt(rows: MetricInput) -> np.ndarray:
-    far = np.minimum(rows.probabilities, 1 - np.asarray(rows.probabilities))
-    weights = np.ones(len(far)) if rows.weights is None else np.asarray(rows.weights)
-    return np.asarray(weights @ far / weights.sum(axis=-1, keepdims=True))
+    return rows.mean(np.minimum(rows.p, 1 - rows.p))
 
 
 @pytest.fixture
