@@ -104,4 +104,5 @@ def test_a_users_keras_json_trains_evaluates_and_exports_the_same_network(
         np.testing.assert_array_equal(weights[name], others[name])
     np.testing.assert_array_equal(*(np.load(tmp_path / who / "answers.npy") for who in ("nobody", "user")))
     exported, same = ((tmp_path / who / "fusion.onnx").stat().st_size for who in ("nobody", "user"))
-    assert exported == same
+    # The names of its nodes count what the process has traced before.
+    assert exported == pytest.approx(same, abs=100)
