@@ -110,9 +110,9 @@ def test_what_never_was_a_parameter_is_refused(capsys: pytest.CaptureFixture[str
 
 def test_a_file_replaces_defaults_and_an_unknown_key_in_it_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
-    file.write_text("train: {ema-epochs: 2}\nshared: {configuration: original}", encoding="utf-8")
+    file.write_text("train: {amplitude-scale: 0.05}\nshared: {configuration: demo}", encoding="utf-8")
     found = load_parameters({"seed": 3}, file=file)
-    assert (found.train.ema_epochs, found.train.encoder, found.shared.seed) == (2, "original_cnn", 3)
+    assert (found.train.amplitude_scale, found.train.encoder_width, found.shared.seed) == (0.05, 16, 3)
     file.write_text("train: {learnin-rate: 0.1}", encoding="utf-8")
     with pytest.raises(ConfigError, match="learnin-rate: unknown parameter in section 'train'"):
         load_parameters(file=file)
