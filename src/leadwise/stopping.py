@@ -98,6 +98,11 @@ def at_once() -> Iterator[None]:
     try:
         _raise_what_was_heard()
         yield
+    except Exception as error:
+        # A library below Python may make an error of its own of the stop that it was hit by.
+        if _state.told and _state.heard is not None:
+            raise _state.heard from error
+        raise
     finally:
         _state.may_raise = False
 
