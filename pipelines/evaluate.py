@@ -31,17 +31,16 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
     from leadwise.training.prediction import load_trained
 
     trained = load_trained(trained_folder)
-    feature_set = parameters.shared.feature_set
-    section = parameters.evaluate
-    settings = {"bootstrap": section.bootstrap, "seed": parameters.shared.seed, "robustness": section.robustness}
+    shared, section = parameters.shared, parameters.evaluate
+    settings = {"bootstrap": section.bootstrap, "seed": shared.seed, "robustness": section.robustness}
     # What it was trained with, too: so that a learning rate can be laid against a figure of fold 10.
     told = {**trained.training["parameters"], **settings}
     with child_run(f"evaluate/{trained.name}", "model", {"model": trained.name}, told) as run:
         log_store(store.manifest, "evaluation")
-        if trained.training.get("run_id"):
-            mlflow.set_tag("trained_by", trained.training["run_id"])
+        if run_id := trained.training.get("run_id"):
+            mlflow.set_tag("trained_by", run_id)
         evaluation = evaluate_model(trained, store, **settings)
-        folder = parameters.shared.workspace / "evaluation" / feature_set / trained.name
+        folder = shared.workspace / "evaluation" / shared.feature_set / trained.name
         write_evaluation(evaluation, folder, run.info.run_id)
         mlflow.log_metrics(evaluation.logged_metrics())
         log_folder(folder, "evaluation")
@@ -61,13 +60,10 @@ def work(parameters: Parameters) -> None:
     for folder in trained_folders(parameters):
         evaluate_one(folder, store, parameters)
     save_view()
+    other = Path(section.compare_with) if section.compare_with else None
+    workspace, features = shared.workspace, shared.feature_set
     overview = write_overview(
-        shared.workspace,
-        shared.feature_set,
-        store,
-        compare_with=Path(section.compare_with) if section.compare_with else None,
-        bootstrap=section.bootstrap,
-        seed=shared.seed,
+        workspace, features, store, compare_with=other, bootstrap=section.bootstrap, seed=shared.seed
     )
     folder = shared.workspace / "evaluation" / shared.feature_set
     if not within_pipeline():

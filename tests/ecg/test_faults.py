@@ -1,4 +1,4 @@
-"""Faults that the leads give away, put into real recordings; and what lies outside of what the networks know."""
+"""Faults that the leads give away, put into recordings; and what lies outside of what the networks know."""
 
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,9 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.assessment import Examination, examine, examine_many
-from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS
 from leadwise.ecg.record import build_recording, resample
-from leadwise.registry.load import BUNDLED
 from leadwise.serving.scorer import Scorer
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    """The networks that Leadwise brings along."""
-    return Scorer.load(BUNDLED)
-
-
-@pytest.fixture(params=["normal", "infarction"])
-def ecg_mv(request: pytest.FixtureRequest) -> np.ndarray:
-    """``(1000, 12)``: a real recording, 10 s at 100 Hz."""
-    return read_ecg(EXAMPLES / f"{request.param}.hea").recording().record.signal_mv.copy()
 
 
 def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Examination:

@@ -1,6 +1,5 @@
 """What is taken out of a recording before it is scored: leads without an electrode, hum, wander; and nothing else."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,25 +7,9 @@ import pytest
 
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.ecg.assessment import Examination, examine
-from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import build_recording, resample
-from leadwise.registry.load import BUNDLED
 from leadwise.serving.scorer import Scorer
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    """The networks that Leadwise brings along."""
-    return Scorer.load(BUNDLED)
-
-
-@pytest.fixture(params=["normal", "infarction"])
-def ecg_mv(request: pytest.FixtureRequest) -> np.ndarray:
-    """``(1000, 12)``: a real recording, 10 s at 100 Hz."""
-    return read_ecg(EXAMPLES / f"{request.param}.hea").recording().record.signal_mv.copy()
 
 
 def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Examination:
