@@ -1,7 +1,8 @@
 """How a stage is stopped: by a signal, or by the end of the program that started it and waits for it.
 
 A stop is an exception of the main thread: every run on its way out is ended with the reason, and nothing that would
-have come later is done. While a run begins or ends, the stop waits.
+have come later is done. While a run begins or ends, the stop waits, and so it does within a library that an exception
+in its midst leaves with a lock: a database's transaction, or Keras' queue of batches.
 """
 
 import os
@@ -19,8 +20,21 @@ import psutil
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "cmd", "cmd.exe"}
+NOT_WITHIN = (
+    "sqlalchemy",
+    "alembic",
+    "mlflow.store.db",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "optuna.storages",
+    "keras",
+    "tensorflow",
+)
+"""The modules that a stop would leave with a lock that is never given back."""
 ORPHANED = "stopped: the program that started it has ended"
 LOOK_EVERY_S = 0.5
+AGAIN_S, LOST_S = 0.2, 5.0
+"""A stop that waits is tried again; one that was raised, and swallowed by what it has hit, is raised once more."""
 PATIENCE_S = 5.0
 """Ctrl-C reaches a stage twice, from the terminal and from MLflow. Whoever asks again later has waited in vain."""
 PATIENCE_WITHOUT_LAUNCHER_S = 60.0
@@ -47,8 +61,9 @@ class _State:
     orphaned: bool = False
     heard: Stopped | None = None
     heard_at: float = 0.0
-    told: bool = False
+    told_at: float | None = None
     may_raise: bool = False
+    again: bool = False
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -70,6 +85,7 @@ def stoppable() -> Iterator[None]:
     for number in SIGNALS:
         if callable(signal.getsignal(number)) or signal.getsignal(number) == signal.SIG_DFL:
             before[number] = signal.signal(number, _hear)
+    threading.Thread(target=_insist, args=(_state,), daemon=True, name="stop").start()
     try:
         yield
     finally:
@@ -100,28 +116,63 @@ def at_once() -> Iterator[None]:
         yield
     except Exception as error:
         # A library below Python may make an error of its own of the stop that it was hit by.
-        if _state.told and _state.heard is not None:
+        if _state.told_at is not None and _state.heard is not None:
             raise _state.heard from error
         raise
     finally:
         _state.may_raise = False
 
 
+def stop_here() -> None:
+    """Raise a stop that waits: for a callback of what is seldom left for Leadwise's own code."""
+    if _state.may_raise and _state.told_at is None:
+        _raise_what_was_heard()
+
+
 def _raise_what_was_heard() -> None:
     if _state.heard is not None:
-        _state.told = True
+        _state.told_at = time.monotonic()
         raise _state.heard
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
+    again, _state.again = _state.again, False
     if _state.heard is None:
         orphaned = _state.orphaned
         reason = ORPHANED if orphaned else f"stopped by {signal.Signals(number).name}"
         _state.heard, _state.heard_at = Stopped(reason, number, orphaned=orphaned), time.monotonic()
-    elif time.monotonic() - _state.heard_at > PATIENCE_S:
+    elif not again and time.monotonic() - _state.heard_at > PATIENCE_S:
         os._exit(128 + number)
-    if _state.may_raise and not _state.told:
+    if _state.may_raise and _due(_state) and _may_be_left(frame):
         _raise_what_was_heard()
+
+
+def _due(state: _State) -> bool:
+    return state.told_at is None or time.monotonic() - state.told_at > LOST_S
+
+
+def _may_be_left(frame: FrameType | None) -> bool:
+    """Whether Leadwise's own code is nearer than what must not be left in its midst."""
+    while frame is not None:
+        module = f"{frame.f_globals.get('__name__', '')}."
+        if module.startswith(tuple(f"{name}." for name in NOT_WITHIN)):
+            return False
+        if module.startswith("leadwise."):
+            return True
+        frame = frame.f_back
+    return True
+
+
+def _insist(state: _State) -> None:
+    while not state.over.wait(AGAIN_S):
+        if state.heard is not None and state.may_raise and _due(state):
+            state.again = True
+            _wake(state.heard.number)
+
+
+def _wake(number: int) -> None:
+    # On Windows os.kill ends a process without a word; elsewhere it wakes a main thread that waits.
+    signal.raise_signal(number) if os.name == "nt" else os.kill(os.getpid(), number)
 
 
 def stop_with_launcher() -> None:
@@ -139,8 +190,7 @@ def _watch(state: _State) -> None:
             return
     state.orphaned = True
     while not state.over.is_set():
-        # On Windows os.kill ends a process without a word; elsewhere it wakes a main thread that waits.
-        signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
+        _wake(signal.SIGTERM)
         state.over.wait(PATIENCE_WITHOUT_LAUNCHER_S)
 
 

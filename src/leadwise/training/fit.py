@@ -19,6 +19,7 @@ from leadwise.datasets.tables import statement_labels
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.build import as_served, build_model
 from leadwise.models.framework import keras
+from leadwise.stopping import stop_here
 from leadwise.terminal import progress
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
@@ -145,6 +146,11 @@ def run_epochs(
     if network.optimizer.use_ema:
         callbacks = [AveragedWeights(), *callbacks]
     with progress(epochs * len(batches), what, "batch") as bar:
+
+        def after_a_batch(batch: int, logs: object) -> None:
+            stop_here()
+            bar.update()
+
         bar.update(batches.epoch * len(batches))
         network.fit(
             batches,
@@ -152,7 +158,7 @@ def run_epochs(
             initial_epoch=batches.epoch,
             callbacks=[
                 KeepFreedMemory(),
-                keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update()),
+                keras.callbacks.LambdaCallback(on_train_batch_end=after_a_batch),
                 *callbacks,
             ],
             shuffle=False,
