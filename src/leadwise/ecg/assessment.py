@@ -197,28 +197,23 @@ def _in_stretches(record: ECGRecord) -> np.ndarray:
 
 def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Examination]:
     """Of recordings that have the same rate and stretches of the same length."""
-    measured, reasons = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
+    measured, reasons, claimed = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
     # Most recordings are fine: what may not be is told for all at once.
-    odd = _odd(measured)
-    to_repair, scaled = needs_repair(measured), _may_be_scaled(measured)
+    steep = (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
+    odd = (claimed | may_be_flagged(measured) | steep).tolist()
+    to_repair, scaled = needs_repair(measured).tolist(), _may_be_scaled(measured).tolist()
     ends = np.cumsum([len(part) for part in cut]).tolist()
     found = []
     for recording, part, end in zip(recordings, cut, ends, strict=True):
         rows = range(end - len(part), end)
         before = _known_before(recording)
-        if scaled[rows.start : rows.stop].any() and (
+        if any(scaled[rows.start : rows.stop]) and (
             why := why_scaled(recording.record.signal_mv, recording.computed_leads)
         ):
             before.append(Flag("scaled_lead_by_lead", (), why))
-        changed = _changed(recording, measured, rows, before) if to_repair[rows.start : rows.stop].any() else None
+        changed = _changed(recording, measured, rows, before) if any(to_repair[rows.start : rows.stop]) else None
         found.append(changed or _examination(recording, measured, reasons, rows, before, odd=odd))
     return found
-
-
-def _odd(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)``: where there may be a flag."""
-    unusual = time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
-    return may_be_flagged(measured) | unusual | (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
 
 
 def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
@@ -231,8 +226,8 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
     return np.asarray(equal | (measured.limb_leads_uv > LEAST_BREACH * spans[:, :3].min(axis=1)))
 
 
-def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str]]:
-    """Of ``(stretch, 12, time)`` what was measured, and why each is no ECG."""
+def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
+    """Of ``(stretch, 12, time)`` what was measured, why each is no ECG, which may be exchanged, inverted or slow."""
     coarse = Coarse.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
@@ -245,7 +240,7 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
             measured.time_features[row] = np.nan
         if silent or _likeness(coarse.independent[row], coarse.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
             measured.reversal_score[row], measured.inversion_score[row] = 0, 0
-    return measured, why_no_ecg(coarse)
+    return measured, why_no_ecg(coarse), claimed
 
 
 def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Examination | None:
@@ -255,7 +250,7 @@ def _changed(recording: Recording, measured: LeadQuality, rows: range, before: S
     if done is None:
         return None
     left = replace(recording, record=replace(record, signal_mv=done.signal_mv))
-    again, reasons = _measured(_in_stretches(left.record), record.fs_hz)
+    again, reasons, _ = _measured(_in_stretches(left.record), record.fs_hz)
     if reason := why_off(done.off):
         reasons = [reason] * len(reasons)
     return _examination(left, again, reasons, range(len(reasons)), before, done)
@@ -268,14 +263,14 @@ def _examination(
     rows: range,
     before: Sequence[Flag],
     done: Repaired | None = None,
-    odd: np.ndarray | None = None,
+    odd: Sequence[bool] | None = None,
 ) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured; ``odd`` as ``_odd``, where it is known."""
+    """Of the recording whose stretches are some rows of what was measured; ``odd``: where there may be a flag."""
     record = recording.record
     counted = [row for row in rows if not reasons[row]] or rows
     record, taken_out, spikes = recording.record, done.flags if done else (), 0
     flags = tuple(before)
-    is_odd = len(rows) > 1 or odd is None or bool(odd[rows.start])
+    is_odd = len(rows) > 1 or odd is None or odd[rows.start]
     if is_odd:
         found = _without(quality_flags(measured, counted), done)
         flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *taken_out])

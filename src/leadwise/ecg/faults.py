@@ -62,10 +62,9 @@ def shipped_model() -> FaultModel:
 
 def wave_areas(waves: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float64]]:
     """Wave -> ``(record, 8)`` its mean in each lead of the average beat, all leads together of norm 1."""
-    areas = {wave: samples.mean(axis=2) for wave, samples in waves.items()}
-    return {
-        wave: area / np.maximum(np.sqrt((area * area).sum(axis=1, keepdims=True)), 1e-6) for wave, area in areas.items()
-    }
+    areas = np.stack([samples.sum(axis=2) / samples.shape[2] for samples in waves.values()])
+    sizes = np.sqrt(np.einsum("wrl,wrl->wr", areas, areas))
+    return dict(zip(waves, areas / np.maximum(sizes, 1e-6)[:, :, np.newaxis], strict=True))
 
 
 def inversion_scores(waves: Mapping[str, np.ndarray], model: FaultModel) -> NDArray[np.float64]:
@@ -88,15 +87,12 @@ def time_features(beat: np.ndarray, interval_s: np.ndarray, fs_hz: float) -> NDA
     slopes = beat[:, :, 1:] - beat[:, :, :-1]
     bends = slopes[:, :, 1:] - slopes[:, :, :-1]
     level = beat - beat.mean(axis=2, keepdims=True)
-    sizes = [np.maximum(np.square(part).mean(axis=(1, 2), dtype=np.float64), 1e-9) for part in (level, slopes, bends)]
-    return np.stack(
-        [
-            np.log(np.maximum(interval_s, 0.01)),
-            np.log(sizes[0] / sizes[1]) / 2 - np.log(fs_hz),
-            np.log(sizes[1] / sizes[2]) / 2 - np.log(fs_hz),
-        ],
-        axis=1,
+    size, of_slopes, of_bends = (
+        np.maximum(np.einsum("rlt,rlt->r", part, part, dtype=np.float64) / max(part.shape[1] * part.shape[2], 1), 1e-9)
+        for part in (level, slopes, bends)
     )
+    seconds = [np.maximum(interval_s, 0.01), np.sqrt(size / of_slopes) / fs_hz, np.sqrt(of_slopes / of_bends) / fs_hz]
+    return np.asarray(np.log(np.stack(seconds, axis=1)))
 
 
 def time_scale_is_unusual(features: np.ndarray, beats: np.ndarray, model: FaultModel) -> NDArray[np.bool_]:

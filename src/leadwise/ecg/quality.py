@@ -159,8 +159,8 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         missing: ``(record, 12)`` samples that were missing.
         coarse: the same recordings at about 100 Hz.
     """
-    lowest_at, highest_at = leads.argmin(axis=2), leads.argmax(axis=2)
-    lowest, highest = _at(leads, lowest_at), _at(leads, highest_at)
+    before, extremes, after = _at_extremes(leads)
+    lowest, highest = extremes
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
     beats = average_beats(coarse)
@@ -178,29 +178,28 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
         reversal_score=np.zeros((0, len(EXCHANGES))) if found is None else found,
         deviation_uv=np.sqrt(np.einsum("rlt,rlt->rl", coarse.independent, coarse.independent) / coarse.leads.shape[2]),
-        plateau_s=_plateaus(leads, fs_hz, lowest_at, highest_at),
+        plateau_s=_plateaus(leads, fs_hz, before, extremes, after),
         beats=beats.count,
         inversion_score=faults.inversion_scores(beats.waves, faults.shipped_model()),
         time_features=faults.time_features(beats.beat, beats.interval_s, coarse.fs_hz),
     )
 
 
-def _at(leads: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """``(record, 12)`` the sample of each lead at its place."""
-    return np.asarray(np.take_along_axis(leads, places[:, :, np.newaxis], axis=2)[:, :, 0])
+def _at_extremes(leads: np.ndarray) -> np.ndarray:
+    """``(3, 2, record, 12)``: the first lowest and the first highest sample of each lead, between their neighbours."""
+    at = np.stack([leads.argmin(axis=2), leads.argmax(axis=2)])
+    places = np.stack([np.maximum(at - 1, 0), at, np.minimum(at + 1, leads.shape[2] - 1)])
+    records, names = np.ogrid[: leads.shape[0], : leads.shape[1]]
+    return np.asarray(leads[records, names, places])
 
 
-def _plateaus(leads: np.ndarray, fs_hz: float, lowest_at: np.ndarray, highest_at: np.ndarray) -> np.ndarray:
+def _plateaus(
+    leads: np.ndarray, fs_hz: float, before: np.ndarray, extremes: np.ndarray, after: np.ndarray
+) -> np.ndarray:
     """``LeadQuality.plateau_s``; looked for where a lead's first extreme is entered steeply and kept."""
-    last = leads.shape[2] - 1
-    spans = _at(leads, highest_at) - _at(leads, lowest_at)
-    looked_at = np.zeros(lowest_at.shape, dtype=bool)
-    for places in (lowest_at, highest_at):
-        extreme = _at(leads, places)
-        steps = np.abs(_at(leads, np.maximum(places - 1, 0)) - extreme)
-        looked_at |= (_at(leads, np.minimum(places + 1, last)) == extreme) & (steps > faults.STEEP_SHARE * spans)
-    seconds = np.zeros(lowest_at.shape)
-    for record, lead in np.argwhere(looked_at):
+    steep = np.abs(before - extremes) > faults.STEEP_SHARE * (extremes[1] - extremes[0])
+    seconds = np.zeros(leads.shape[:2])
+    for record, lead in zip(*((after == extremes) & steep).any(axis=0).nonzero(), strict=True):
         seconds[record, lead] = faults.clipped_plateaus(leads[record, lead], fs_hz)
     return seconds
 
