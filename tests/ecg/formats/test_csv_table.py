@@ -226,6 +226,7 @@ def marks(cells: dict[int, object], other: object) -> list[object]:
         ("QRS", marks({40: "N", 140: "N", 990: "V"}, ".")),
         ("beat", marks({40: "N", 140: "N"}, "")),
         ("beat", marks(dict.fromkeys(range(500, 1000), "N"), "")),
+        ("beat", marks({0: "N", 1: "N"}, "")),
         ("annotation", marks({300: "sinus rhythm, normal axis"}, "")),
         ("remark", marks({}, "")),
         ("quality", marks({}, "good")),

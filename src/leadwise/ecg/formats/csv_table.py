@@ -196,9 +196,9 @@ def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> _Rows | None:
     for column in zip(*cells, strict=False):
         numbers = sum(is_number(cell, decimal) for cell in column)
         present = len(column) - sum(map(is_missing, column))
-        # A bad cell among numbers is an error of its row, which is told later.
-        numeric.append(numbers * 2 > present or not present)
-        filled += numeric[-1] and present > 0
+        # A bad cell among numbers is an error of its row, which is told later; marks may be rare.
+        numeric.append(numbers * 2 > present)
+        filled += numeric[-1]
     if filled < 2 or filled * 2 <= len(numeric):
         return None
     ends_empty = all(line.rstrip(" ").endswith(delimiter) for line in sampled) and not _count_on(cells[:SAMPLED_LINES])
