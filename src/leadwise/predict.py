@@ -62,7 +62,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for name, explanation in answer["explanations"].items():
         yield from _why(name, explanation["effects"])
     version = answer["version"]
-    registered = f"{answer['registered_model']} version {version}" if version else "no version of a registry"
+    registered = f"{answer['registered_model']} version {version}" if version else "a model that is not registered"
     yield f"answered by {registered} ({answer['model']}), thresholds: {answer['policy']}"
 
 
