@@ -322,7 +322,7 @@ def registration_summary(
             Bars("Macro AUROC of what is inside", scores),
             *(
                 Table(head, rows[kind], title=f"Checks {kind}", folded=True)
-                for kind in ("passed", "not made")
+                for kind in ("passed", "not run")
                 if rows[kind]
             ),
         ],
@@ -330,6 +330,6 @@ def registration_summary(
     )
 
 
-OUTCOMES = {True: "passed", False: "FAILED", None: "not made"}
+OUTCOMES = {True: "passed", False: "FAILED", None: "not run"}
 LONGEST_MEASURED = 24
 """Letters that a column of numbers has room for."""

@@ -173,7 +173,7 @@ def comparison_checks(
         if not one[1]:
             name = AGAINST + WITHOUT
             why = "no patient of fold 10 has any fact known"
-            found.append(_judge(one, alone, limits, name) if alone else Check.not_made(_title(one[0], "") + name, why))
+            found.append(_judge(one, alone, limits, name) if alone else Check.not_run(_title(one[0], "") + name, why))
     return found
 
 
@@ -267,7 +267,7 @@ def parity_checks(parity: Mapping[str, Parity]) -> list[Check]:
     """
     if not parity:
         why = "there is no Keras network beside a pretrained package; it was compared before it was bundled"
-        return [Check.not_made("ONNX against Keras", why, f"at most {LARGEST_DIFFERENCE:g}")]
+        return [Check.not_run("ONNX against Keras", why, f"at most {LARGEST_DIFFERENCE:g}")]
     return [
         Check.at_most(
             f"ONNX against Keras, {name}",

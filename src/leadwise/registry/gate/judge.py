@@ -120,7 +120,7 @@ class Gate:
 
     def _in_clean_environment(self, requirements: Path) -> Check:
         if not self.asked.clean_environment:
-            return Check.not_made(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
+            return Check.not_run(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
         try:
             with clean_environment(requirements) as python:
                 example = self.candidate.package.example
@@ -147,7 +147,7 @@ class Gate:
         latency, memory = "95th percentile of latency", "peak memory"
         if isinstance(served, str):
             yield Check(ROUND_TRIP, "no answer", "the package's answer", False, served)
-            yield from (Check.not_made(name, "the version does not answer") for name in (latency, memory))
+            yield from (Check.not_run(name, "the version does not answer") for name in (latency, memory))
             return
         yield self._same_answer(ROUND_TRIP, served)
         timed = f"{len(served.milliseconds)} recordings, one at a time"
@@ -160,8 +160,8 @@ class Gate:
         if self.rows is None or isinstance(served, str):
             why = NO_DATA if self.rows is None else "the version does not answer"
             return [
-                Check.not_made(answered, why, f"at least {FEWEST_ANSWERED:g}"),
-                Check.not_made("figures on fold 10", why + self._recorded()),
+                Check.not_run(answered, why, f"at least {FEWEST_ANSWERED:g}"),
+                Check.not_run("figures on fold 10", why + self._recorded()),
             ]
         kept = np.asarray(np.isfinite(served.with_recording).all(axis=1))
         share = float(kept.mean()) if len(kept) else 0.0
@@ -180,7 +180,7 @@ class Gate:
 
     def _checks_against(self, version: str | None) -> list[Check]:
         if version is None:
-            none = Check.not_made(COMPARISON, "there is no champion yet")
+            none = Check.not_run(COMPARISON, "there is no champion yet")
             return [data_check(self._digest, None, self.limits), none]
         champion = read_champion(self.candidate.name, version)
         return [data_check(self._digest, champion, self.limits), *self._compared(version)]
@@ -192,7 +192,7 @@ class Gate:
     def _compared(self, version: str) -> list[Check]:
         uri = f"models:/{self.candidate.name}/{version}"
         if isinstance(self._served, str):
-            return [Check.not_made(COMPARISON, "the version does not answer")]
+            return [Check.not_run(COMPARISON, "the version does not answer")]
         if self.rows is None:
             try:
                 same = same_files(self.candidate.uri, uri)
@@ -211,7 +211,7 @@ class Gate:
     def _uncompared(self, version: str, why: str) -> Check:
         said = f"version {version} is the champion and cannot be compared: {why}"
         if self.asked.allow_uncompared:
-            return Check.not_made(COMPARISON, f"{said}; allow-uncompared=true lets it be replaced")
+            return Check.not_run(COMPARISON, f"{said}; allow-uncompared=true lets it be replaced")
         return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
 
 

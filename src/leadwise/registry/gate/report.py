@@ -39,14 +39,14 @@ class Check:
         return cls(name, shown.format(value), allowed, math.isfinite(value) and value <= limit, note, value)
 
     @classmethod
-    def not_made(cls, name: str, why: str, allowed: str = "") -> "Check":
-        """A check that could not be made."""
+    def not_run(cls, name: str, why: str, allowed: str = "") -> "Check":
+        """A check that could not be run."""
         return cls(name, "", allowed, None, why)
 
     @property
     def outcome(self) -> str:
-        """``passed``, ``FAILED`` or ``not made``."""
-        return "not made" if self.passed is None else "passed" if self.passed else "FAILED"
+        """``passed``, ``FAILED`` or ``not run``."""
+        return "not run" if self.passed is None else "passed" if self.passed else "FAILED"
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``gate.json``; what is undefined is ``null``."""
@@ -84,7 +84,7 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed. One that was not made stops nobody; where it should, it failed."""
+        """Whether no check failed. One that was not run stops nobody; where it should, it failed."""
         return not self.failed
 
     @property
@@ -106,7 +106,7 @@ class GateReport:
             return f"Gate FAILED: {candidate}: {'; '.join(map(_in_words, self.failed))}."
         done = sum(check.passed is True for check in self.checks)
         left = len(self.checks) - done
-        return f"Gate passed: {candidate}: {done} checks passed" + (f", {left} not made." if left else ".")
+        return f"Gate passed: {candidate}: {done} checks passed" + (f", {left} not run." if left else ".")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``gate.json``."""
