@@ -112,7 +112,7 @@ class Place:
 
     def wait_for_the_end(self) -> None:
         """Wait until nothing that was started here runs any more."""
-        self.wait_for(lambda: not self.processes(), 60)
+        self.wait_for(lambda: not self.processes(), 120)
 
 
 @pytest.fixture
