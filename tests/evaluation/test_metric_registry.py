@@ -42,10 +42,10 @@ OF_CLASS: dict[str, OfClass] = {
     "specificity": lambda y, p, said, w: reference.recall_score(y, said, pos_label=0, sample_weight=w),
     "ppv": lambda y, p, said, w: reference.precision_score(y, said, sample_weight=w),
     "npv": lambda y, p, said, w: reference.precision_score(y, said, pos_label=0, sample_weight=w),
-    "alarms": lambda y, p, said, w: np.average(said, weights=w),
+    "predicted_positive": lambda y, p, said, w: np.average(said, weights=w),
 }
 OF_ALL = {
-    "exact_match": lambda y, p, said, w: reference.accuracy_score(y, said, sample_weight=w),
+    "subset_accuracy": lambda y, p, said, w: reference.accuracy_score(y, said, sample_weight=w),
     "log_loss": lambda y, p, said, w: np.mean(
         [reference.log_loss(y[:, k], p[:, k], sample_weight=w) for k in range(y.shape[1])]
     ),
@@ -96,7 +96,7 @@ def test_a_metric_keeps_its_range_its_shape_and_its_direction(metric: Metric) ->
     np.testing.assert_allclose(metric.measure(MetricInput(y, p, 0.5, w)), metric.measure(repeated), atol=1e-12)
     perfect, wrong = (np.nanmean(metric.measure(MetricInput(y, answer))) for answer in (y, 1 - y))
     if metric.higher_is_better is None:
-        assert metric.name in ("alarms", "floor/binary_accuracy")
+        assert metric.name in ("predicted_positive", "floor/binary_accuracy")
     else:
         assert (perfect > wrong) == metric.higher_is_better
         assert perfect == pytest.approx(high if metric.higher_is_better else low, abs=1e-5)
@@ -112,7 +112,7 @@ def test_what_is_undefined_has_a_reason() -> None:
     assert {"auroc/NORM", "auroc/HYP", "auprc/HYP", "macro_auroc", "macro_auprc"} <= reasons.keys()
     assert reasons["auroc/HYP"] == reasons["chosen/sensitivity/HYP"] == "HYP has 0 positives among 40 records"
     assert reasons["specificity/NORM"] == "NORM has 40 positives among 40 records"
-    assert reasons["ppv/HYP"] == reasons["chosen/macro_ppv"] == "HYP has no alarm among 40 records"
+    assert reasons["ppv/HYP"] == reasons["chosen/macro_ppv"] == "HYP has none reported among 40 records"
     assert found["f1/HYP"].value == 0
 
 

@@ -156,7 +156,7 @@ def test_charts_get_a_choice_and_the_files_everything(evaluation: Evaluation) ->
     assert len(charts) < 330
     assert np.isfinite(list(charts.values())).all()
     assert charts["test/macro_auroc_low"] <= charts["test/macro_auroc"] <= charts["test/macro_auroc_high"]
-    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/exact_match"):
+    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/subset_accuracy"):
         assert {f"test/{name}", f"test/labelled/{name}"} <= charts.keys()
     for name in ("test/labelled/binary_accuracy_low", "val/binary_accuracy", "decision/temperature"):
         assert name in charts

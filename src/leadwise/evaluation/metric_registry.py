@@ -111,18 +111,18 @@ register(
     Metric("binary_accuracy", "accuracy", lambda rows: rows.mean(rows.said == rows.y), **_ACCURACY),
     Metric("f1", "F1", lambda rows: rows.f1, "macro_f1", decides=True),
     Metric(
-        "exact_match",
+        "subset_accuracy",
         "subset accuracy",
         lambda rows: rows.mean((rows.said == rows.y).all(axis=1)),
-        "exact_match",
+        "subset_accuracy",
         per_class=False,
         decides=True,
     ),
     _rate("sensitivity", "sensitivity"),
     _rate("specificity", "specificity"),
-    _rate("ppv", "positive pred. value", undefined="no alarm"),
-    _rate("npv", "negative pred. value", undefined="no silence"),
-    _rate("alarms", "predicted-positive rate", higher_is_better=None, classes_logged="never"),
+    _rate("ppv", "positive pred. value", undefined="none reported"),
+    _rate("npv", "negative pred. value", undefined="all reported"),
+    _rate("predicted_positive", "predicted-positive rate", higher_is_better=None, classes_logged="never"),
 )
 
 

@@ -118,16 +118,17 @@ class MetricInput:
 
         ``sensitivity``: of the records that have the class, the share that is reported; ``specificity``: of those that
         do not, the share that is not; ``ppv`` and ``npv``: of the reports and of the negatives, the share that is
-        right; ``alarms``: the share of all records that is reported. NaN where there is nothing to take a share of.
+        right; ``predicted_positive``: the share of all records that is reported. NaN where there is nothing to take a
+        share of.
         """
-        true, alarms, positives = self.total(self.said * self.y), self.total(self.said), self.total(self.y)
-        spared = self.records - positives - (alarms - true)
+        true, reported, positives = self.total(self.said * self.y), self.total(self.said), self.total(self.y)
+        spared = self.records - positives - (reported - true)
         return {
             "sensitivity": self.ratio(true, positives),
             "specificity": self.ratio(spared, self.records - positives),
-            "ppv": self.ratio(true, alarms),
-            "npv": self.ratio(spared, self.records - alarms),
-            "alarms": self.ratio(alarms, self.records),
+            "ppv": self.ratio(true, reported),
+            "npv": self.ratio(spared, self.records - reported),
+            "predicted_positive": self.ratio(reported, self.records),
         }
 
     @property

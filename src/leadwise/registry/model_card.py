@@ -35,7 +35,7 @@ HEADLINE: Mapping[str, str] = {
     "mean binary accuracy at 0.5": "binary_accuracy",
     "its floor": "floor/binary_accuracy",
     "macro F1 at the chosen thresholds": "chosen/macro_f1",
-    "all five classes right, at the chosen thresholds": "chosen/exact_match",
+    "all five classes right, at the chosen thresholds": "chosen/subset_accuracy",
     "macro AUROC, labelled records only": "labelled/macro_auroc",
 }
 PER_CLASS = ("auroc", "auprc", "chosen/sensitivity", "chosen/specificity", "chosen/ppv", "chosen/npv")

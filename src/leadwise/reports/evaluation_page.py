@@ -134,7 +134,7 @@ class _Report:
                 "macro AUROC": self.metric("macro_auroc"),
                 "mean accuracy at 0.5": self.metric("binary_accuracy", note=f"always negative: {floor}"),
                 "macro F1, chosen thresholds": self.metric("chosen/macro_f1"),
-                "subset accuracy at 0.5": self.metric("exact_match"),
+                "subset accuracy at 0.5": self.metric("subset_accuracy"),
                 "Brier score": self.metric("brier", note="0 is perfect"),
                 "calibration error": self.metric("ece", note="0 is perfect"),
             },
@@ -229,7 +229,7 @@ class _Report:
         """Every policy with what its decisions are worth; the one in use first."""
         decision = self.evaluation.decision
         order = [decision.policy, *(name for name in decision.policies if name != decision.policy)]
-        measures = ("sensitivity", "specificity", "ppv", "npv", "alarms")
+        measures = ("sensitivity", "specificity", "ppv", "npv", "predicted_positive")
         titles = [METRICS[measure].title for measure in measures]
         parts: list[Part] = [
             f"Thresholds on the calibrated probability, chosen on fold {VALIDATION_FOLD}. Sensitivity: of those with "

@@ -113,11 +113,11 @@ def results_markdown(summaries: Mapping[str, Path]) -> str:
 def _table(summaries: Sequence[Mapping[str, Any]], protocol: str) -> list[list[str]]:
     """Head and rows, one a model; what it cost stands in the first table only."""
     costs = ("trained in", "parameters", "run") if protocol == "test" else ()
-    rows = [["features", "model", "macro AUROC", "accuracy", "floor", "macro F1", "exact match", *costs]]
+    rows = [["features", "model", "macro AUROC", "accuracy", "no information", "macro F1", "subset accuracy", *costs]]
     for summary in summaries:
         for model in summary["models"]:
             found = model[protocol]
-            names = ("macro_auroc", "binary_accuracy", "macro_f1", "exact_match")
+            names = ("macro_auroc", "binary_accuracy", "macro_f1", "subset_accuracy")
             cells = [_with_interval(found[name]) for name in names]
             cells.insert(2, number(found[FLOOR]["value"]))
             run = f"`{model['run_id'][:8]}`" if model["run_id"] else ""
@@ -136,8 +136,8 @@ def _rows(summary: Mapping[str, Any], protocol: str) -> str:
 def _note(summary: Mapping[str, Any]) -> str:
     replicates = summary["bootstrap"]["replicates"]
     return (
-        f"In brackets: 95 % intervals, {replicates:,} bootstrap replicates by patient. Decisions at 0.5; the floor is "
-        f"the accuracy of never predicting anything. Data {summary['digest'][:12]}."
+        f"In brackets: 95 % intervals, {replicates:,} bootstrap replicates by patient. Decisions at 0.5; "
+        f'"no information" is the accuracy of never predicting anything. Data {summary["digest"][:12]}.'
     )
 
 
