@@ -2,7 +2,7 @@
 
 The same network on the same two cores: `score_batch` with two processes, of WFDB files; and two processes that do
 nothing but send the windows of the same recordings, ready in memory, through the session. The network is the one that
-Leadwise brings along; that of a configuration, untrained, reports half of all statements, which takes longer to word.
+ships; that of a configuration, untrained, reports half of all statements, which takes longer to word.
 Speed is what a record more costs, from the smallest to the largest batch, so that the start of the processes does not
 count; the table has the whole times as well. Memory is that of all processes, pages that they share counted once.
 

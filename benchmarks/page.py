@@ -3,7 +3,7 @@
 Chromium uploads simulated recordings to a page that Leadwise serves, one after another; the first ones warm it up.
 Beside it, in turn: the same recordings read, scored and drawn in this process, without a page.
 
-    python benchmarks/page.py                           # the model that Leadwise brings along; half a minute
+    python benchmarks/page.py                           # the model that ships; half a minute
     python benchmarks/page.py --model models:/leadwise@champion --uploads 50
 """
 

@@ -152,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="say what the champion makes of ECG files of any format",
         description="Read ECG files (docs/formats.md lists the formats), say what "
         "was understood of each, and what the champion makes of it. Without --url the champion of the registry in use "
-        "answers, or the package that Leadwise brings along. Facts about the patient count more than those in a file.",
+        "answers, or the model that ships. Facts about the patient count more than those in a file.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one recording each; of WFDB the header")
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
@@ -204,7 +204,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how well the champion does on another hospital's recordings, with intervals and a report",
         description="Score recordings whose labels are known (docs/external-data.md lists the datasets, your own table "
         "among them), measure every class on those whose label is known, and write a report. Without --model the "
-        "champion of the registry in use answers, or the package that Leadwise brings along. PTB-XL gives its test "
+        "champion of the registry in use answers, or the model that ships. PTB-XL gives its test "
         "fold.",
     )
     parser.add_argument("source", metavar="SOURCE", type=Path, help="the folder or file of the recordings")
@@ -227,7 +227,7 @@ def build_parser() -> argparse.ArgumentParser:
         _app,
         help="open the page: an ECG in, its picture, the answer and why",
         description="Open the page in a browser, until Ctrl-C. The champion of the registry in use answers, else the "
-        "package that Leadwise brings along, else the champion trained on simulated data.",
+        "model that ships, else the champion trained on simulated data.",
     )
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
     parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")

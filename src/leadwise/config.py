@@ -237,7 +237,7 @@ class Register(Section):
     source: Annotated[Literal["workspace", "pretrained"], Field(json_schema_extra={"entry_point": "register"})] = (
         "workspace"
     )
-    """workspace: what the stages before left there; pretrained: the networks that Leadwise brings along"""
+    """workspace: what the stages before left there; pretrained: the model that ships"""
     registered_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "auto"
     """name in the registry; auto: leadwise, or leadwise-demo if simulated"""
 
@@ -271,7 +271,7 @@ class Score(Section):
     output: Path = Path("workspace/answers.parquet")
     """the Parquet table of answers to write"""
     model: str = "models:/leadwise@champion"
-    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings along), or the
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (the model that ships), or the
     folder of a package"""
     policy: str = ""
     """which thresholds answer; empty: those that the model was registered with"""
@@ -293,7 +293,7 @@ class Validate(Section):
     dataset: str = ""
     """how they are laid out: a dataset of docs/external-data.md; empty: what the source is recognised as"""
     model: str = "models:/leadwise@champion"
-    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (what Leadwise brings along), or the
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, pretrained (the model that ships), or the
     folder of a package"""
     label_map: Literal["strict", "wide"] = "strict"
     """strict: only codes that name a superclass beyond doubt count, what is doubtful is unknown; wide: doubtful codes
@@ -326,7 +326,7 @@ class Recalibrate(Section):
     site: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] = "here"
     """its name: the version gets the alias site-NAME"""
     model: str = "models:/leadwise@champion"
-    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, or pretrained (what Leadwise brings along)"""
+    """models:/NAME@ALIAS or models:/NAME/VERSION of the registry, or pretrained (the model that ships)"""
     labels: Literal["known", "none"] = "known"
     """known: fit on the labels that there are; none: estimate from the answers alone how common each class is"""
     label_map: Literal["strict", "wide"] = "strict"
@@ -343,7 +343,7 @@ class App(Section):
     url: str = ""
     """of a scoring server that answers; empty: a model in the page's own process"""
     model: str = ""
-    """models:/NAME@ALIAS of the registry, pretrained (what Leadwise brings along), or the folder of a package; empty:
+    """models:/NAME@ALIAS of the registry, pretrained (the model that ships), or the folder of a package; empty:
     the champion leadwise, else pretrained, else the champion leadwise-demo"""
     tree: str = ""
     """a PTB-XL tree, for real examples; empty: simulated ones"""

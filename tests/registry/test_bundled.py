@@ -1,4 +1,4 @@
-"""The package that Leadwise brings along: written once, checked whenever it is taken."""
+"""The model that ships: written once, checked whenever it is taken."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What a killed registration leaves is told and tidied by the next one, and nothing of a living one; printed commands.
 
-Through the register stage, with the package that Leadwise brings along, from a folder with letters that a shell minds.
+Through the register stage, with the model that ships, from a folder with letters that a shell minds.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The champion that Leadwise brings along: what it says of textbook recordings and, where they are, of real ones."""
+"""The model that ships: what it says of textbook recordings and, where they are, of real ones."""
 
 import base64
 import re

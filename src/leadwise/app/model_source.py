@@ -77,7 +77,7 @@ def rest_model(url: str) -> ModelSource:
 
 
 def find_model(settings: Settings) -> ModelSource:
-    """Whoever the settings name; else the champion of PTB-XL, what Leadwise brings along, the champion of a simulation.
+    """Whoever the settings name; else the champion of PTB-XL, the model that ships, the champion of a simulation.
 
     Raises:
         ModelSourceError: there is nobody.
@@ -129,7 +129,7 @@ def local_model(name: str | None) -> ModelSource:
 
 def _title(address: str, version: RegisteredVersion | None) -> str:
     if address == PRETRAINED:
-        return "the model that Leadwise brings along"
+        return "the model that ships"
     if ":/" not in address:
         return f"the package in {address}"
     if version is None:
