@@ -184,7 +184,7 @@ def test_what_is_left_out_the_model_is_not_told_and_the_report_says_so(
     report = tmp_path / "out" / "told" / without
     assert content(report)["without"] == ["age", "pacemaker"]
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert ", not told age, pacemaker on 3 recordings" in page and "--without pacemaker,age" in page
+    assert ", not told age, pacemaker, on 3 recordings" in page and "--without pacemaker,age" in page
     digests = {str(content(tmp_path / "out" / "told" / name)["digest"]) for name in (without, "table-strict")}
     assert len(digests) == 2, "something else was scored"
 

@@ -110,7 +110,7 @@ class CohortReport:
         """The whole report."""
         found, dataset = self.found, self.about.dataset
         verdict = found.verdict
-        lacks = f", not told {', '.join(found.without)}" if found.without else ""
+        lacks = f", not told {', '.join(found.without)}," if found.without else ""
         fell = Cell("n/a") if verdict.name == "cannot_tell" else _signed_cell(verdict.drop, -1, "from fold 10")
         return Page(
             title=f"Elsewhere: {dataset['title']}",
