@@ -124,7 +124,7 @@ $(VENV)/.packages: requirements.lock
 	$(UV_INSTALL) --require-hashes -r requirements.lock
 	@echo "$$(pwd -P)/$(VENV)" > $@
 
-$(VENV)/.leadwise: pyproject.toml $(VENV)/.packages
+$(VENV)/.leadwise: pyproject.toml src/leadwise/__init__.py $(VENV)/.packages
 	$(UV_INSTALL) --no-deps --build-constraints requirements-dev.lock --editable .
 	@touch $@
 

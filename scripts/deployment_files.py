@@ -7,6 +7,7 @@ The packages are those of ``leadwise.registry.package``, at the versions of the 
 import tomllib
 from textwrap import dedent
 
+from leadwise import __version__
 from leadwise.config import PROJECT_ROOT
 from leadwise.quiet import SETTINGS
 from leadwise.registry.package import SERVED_PACKAGES
@@ -15,6 +16,8 @@ DATABASE_IMAGE = "postgres:17.5-bookworm"
 TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")
 PAGE_EXTRAS = ("app", "formats")
 USER = "10001"
+LABEL = f"LABEL org.opencontainers.image.version={__version__}"
+"""Last in each stage: with a new number every layer is still that of the build before."""
 QUIET = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY")
 """What keeps the packages of the images from calling home."""
 
@@ -60,6 +63,7 @@ def dockerfile(python_version: str, notice: str) -> str:
         EXPOSE 5000
         HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(5000, "health")}
         CMD {_shell("tracking")}
+        {LABEL}
         """
     scorer = f"""\
         FROM base AS scorer
@@ -70,6 +74,7 @@ def dockerfile(python_version: str, notice: str) -> str:
         EXPOSE 5001
         HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(5001, "ping")}
         CMD {_shell("scorer")}
+        {LABEL}
         """
     page = f"""\
         FROM base AS page
@@ -84,6 +89,7 @@ def dockerfile(python_version: str, notice: str) -> str:
         EXPOSE 8501
         HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=3 CMD {_health(8501, "_stcore/health")}
         CMD {_shell("page")}
+        {LABEL}
         """
     return "\n".join(map(dedent, (base, tracking, scorer, page)))
 

@@ -123,13 +123,13 @@ def site(page: str = "") -> str:
     from leadwise.app.settings import ORIGIN
     from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS
     from leadwise.datasets.tables import RELEASES
-    from leadwise.registry.load import BUNDLED
+    from leadwise.registry.load import BUNDLED, card_text
 
     page = page.rstrip("/")
     if page and not ORIGIN.fullmatch(page):
         raise SiteError(f"page: received {page[:60]!r}; https://HOST or http://HOST:PORT is needed")
     package = json.loads((BUNDLED / "model.json").read_text(encoding="utf-8"))
-    card = card_parts((BUNDLED / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    card = card_parts(card_text(BUNDLED))
     release = package["data"]["release"]
     counts = RELEASES[release]
     total = counts["rows"]

@@ -216,6 +216,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--options", metavar="NAME:VALUE", help="of the dataset, with commas: gain:header; or JSON")
     parser.add_argument("--split", metavar="NAME", help="auto: PTB-XL's test part, of others all; or all")
     parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    parser.add_argument(
+        "--without", metavar="FEATURE", action="append",
+        help=f"do not tell the model this feature; {', '.join(asked_names())}, or all; repeatable",
+    )  # fmt: skip
     parser.add_argument("--bootstrap", metavar="N", help="replicates behind the intervals (default: 1000)")
     parser.add_argument("--seed", metavar="S", help="of the bootstrap (default: 20)")
     parser.add_argument(
@@ -386,6 +390,8 @@ def _validate(options: argparse.Namespace) -> str:
 
     names = ("dataset", "model", "label_map", "options", "split", "policy", "bootstrap", "seed")
     given = {name.replace("_", "-"): value for name, value in _given(options, *names).items()}
+    if options.without:
+        given["without"] = ",".join(options.without)
     section = load_parameters(given | {"source": options.source}, entry_point="validate").validation
     asked = ValidateOptions.of(section)
     validated = validate_model(asked, asked.folder_in(options.output), command=asked.command)

@@ -304,6 +304,8 @@ class Validate(Section):
     """the part that is scored; auto: of a dataset that models are trained on its test part, else all; all"""
     policy: str = ""
     """which thresholds decide; empty: those that the model was registered with"""
+    without: str = ""
+    """clinical features that the model is not told, several with commas, or all; empty: it is told what is known"""
     output: Path = Path("workspace/validate")
     """folder for the reports; each dataset has its own below it, which is replaced"""
     max_unreadable_share: Share = 0.01

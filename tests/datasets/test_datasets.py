@@ -1,6 +1,7 @@
 """What every registered dataset has to be, and a dataset that is registered from outside."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,29 @@ def test_a_dataset_registered_from_outside_is_ingested(ward: Path, tmp_path: Pat
     np.testing.assert_array_equal(store.signals[4], microvolts(0))
     assert ingest(ward, tmp_path / "store", max_unreadable_share=0.0).unchanged
     assert (tmp_path / "store" / "validation" / "data_docs" / "signals.html").is_file()
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_a_store_says_what_it_is_as_croissant(name: str, simulated_tree: Path, tmp_path: Path) -> None:
+    """Checked with `mlcroissant validate` when it was written; here, that it says all and that the hashes are right."""
+    manifest = ingest(simulated_tree, tmp_path / "store", max_unreadable_share=0.0, dataset=name).manifest
+    found = json.loads((tmp_path / "store" / "croissant.json").read_text(encoding="utf-8"))
+    one = dataset_named(name)
+    assert found["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    assert (found["name"], found["license"], found["citeAs"]) == (one.title, one.licence, one.citation)
+    assert (found["version"], found["identifier"]) == (manifest["release"], f"sha256:{manifest['digest']}")
+    assert found.get("url", "").removeprefix("https://doi.org/") in one.citation
+    assert len(found.get("creator", [])) == (5 if name == "ptbxl" else 0)
+    assert {file["@id"] for file in found["distribution"]} == {"signals.npy", "records.parquet", "manifest.json"}
+    for file in found["distribution"]:
+        content = (tmp_path / "store" / file["contentUrl"]).read_bytes()
+        assert (file["sha256"], file["contentSize"]) == (hashlib.sha256(content).hexdigest(), f"{len(content)} B")
+    (records,) = found["recordSet"]
+    kinds = {field["source"]["extract"]["column"]: field["dataType"] for field in records["field"]}
+    assert tuple(kinds) == record_columns()
+    assert [kinds[column] for column in ("ecg_id", "age", "MI", "scp_codes")] == [
+        "sc:Integer", "sc:Float", "sc:Boolean", "sc:Text",
+    ]  # fmt: skip
 
 
 def test_a_name_that_no_dataset_has_is_refused_with_those_there_are(ward: Path, tmp_path: Path) -> None:

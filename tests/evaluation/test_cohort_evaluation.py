@@ -38,6 +38,8 @@ def test_a_drop_is_judged_by_what_published_networks_lost(
 def test_the_same_recordings_must_give_the_same_figure() -> None:
     assert judge(found(0.9372, 0.01), SUPERCLASSES, REFERENCE, own_test=True).name == "as_before"
     assert judge(found(0.92, 0.01), SUPERCLASSES, REFERENCE, own_test=True).name == "look_for_a_bug"
+    less = judge(found(0.92, 0.01), SUPERCLASSES, REFERENCE, own_test=True, without=["age"])
+    assert less.name == "told_less" and less.says.endswith("the model was not told age.")
 
 
 def test_a_mean_over_some_classes_is_compared_with_the_same_classes_or_not_at_all() -> None:

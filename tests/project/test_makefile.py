@@ -82,14 +82,20 @@ def test_download_brings_the_data_where_the_quickstart_expects_them() -> None:
     assert "make run DATA=data/ptbxl" in readme
 
 
+def touch(folder: Path) -> None:
+    """What the environment is made from, long ago."""
+    (folder / "src" / "leadwise").mkdir(parents=True)
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml", "src/leadwise/__init__.py"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+
+
 def test_run_refuses_data_that_are_no_folder(tmp_path: Path) -> None:
     for stamp in ("packages", "leadwise"):
         (tmp_path / ".venv").mkdir(exist_ok=True)
         (tmp_path / ".venv" / f".{stamp}").touch()
     shutil.copy(PROJECT_ROOT / "Makefile", tmp_path)
-    for name in ("requirements.lock", "pyproject.toml"):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (0, 0))
+    touch(tmp_path)
     result = make("run", f"DATA={tmp_path / 'absent'}", cwd=tmp_path)
     assert result.returncode == 2
     assert f"DATA={tmp_path / 'absent'}: not a folder" in result.stderr
@@ -98,8 +104,7 @@ def test_run_refuses_data_that_are_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["run"])
 def test_an_interpreter_that_is_missing_is_named(tmp_path: Path, target: str) -> None:
     shutil.copy(PROJECT_ROOT / "Makefile", tmp_path)
-    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
-        (tmp_path / name).touch()
+    touch(tmp_path)
     result = make(target, "PYTHON=python9.9", cwd=tmp_path)
     assert result.returncode == 2
     assert "python9.9: not found; name a Python 3.11, 3.12 or 3.13" in result.stderr
@@ -112,9 +117,7 @@ def environment(tmp_path: Path) -> Path:
     folder = tmp_path / "it is mine é"
     folder.mkdir()
     shutil.copy(PROJECT_ROOT / "Makefile", folder)
-    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
-        (folder / name).touch()
-        os.utime(folder / name, (0, 0))
+    touch(folder)
     subprocess.run([sys.executable, "-m", "venv", "--clear", ".venv"], cwd=folder, check=True)
     for stamp in ("packages", "leadwise", "dev"):
         (folder / ".venv" / f".{stamp}").touch()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import requests
 from free_port import free_port
 
+from leadwise import __version__
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS
 from leadwise.datasets.checks.expectations import SUITES
@@ -73,6 +75,14 @@ def leadwise(installed: Path, folder: Path, *words: str) -> subprocess.Completed
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(installed / "leadwise"), *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_and_every_image_have_the_version_of_the_code(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("leadwise-*.dist-info/METADATA")
+    assert f"Version: {__version__}" in metadata.read_text(encoding="utf-8").splitlines()
+    dockerfile = (PROJECT_ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    labels = re.findall(r"^LABEL org\.opencontainers\.image\.version=(.*)$", dockerfile, flags=re.MULTILINE)
+    assert labels == [__version__] * len(re.findall(r"^FROM base ", dockerfile, flags=re.MULTILINE))
 
 
 def test_every_file_of_the_package_is_in_it(unpacked: Path) -> None:

@@ -145,6 +145,8 @@ def test_the_command_counts_unknown_labels_neither_as_present_nor_as_absent(
         (["--options", "louder:1"], "options: labels, gain"),
         (["--options", "gain"], "options: received 'gain'; allowed: name:value"),
         (["--policy", "mine"], "policy: received 'mine'; allowed: best_f1"),
+        (["--without", "sex", "--without", "shoes"], "without: received 'shoes'; allowed: age, sex, height_cm"),
+        (["--without", "bmi"], "without: received 'bmi'; allowed: age, sex"),
         (["--split", "mine"], "split: received 'mine'; there is none"),
         (["--bootstrap", "7"], "bootstrap: received '7'"),
         (["--model", "nowhere"], "model: nowhere: no package of Leadwise"),
@@ -158,6 +160,33 @@ def test_what_is_not_allowed_is_named_and_leaves_nothing(
     assert main(command) == 1
     assert says in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_what_is_left_out_the_model_is_not_told_and_the_report_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"age": 84, "pacemaker": "1", "sex": "female"}
+    rows = [{"file": f"{n}.npz", "patient_id": f"p{n}", "NORM": str(n % 2)} | facts for n in range(3)]
+    told = write_table(tmp_path / "told", rows) / "records.csv"
+    bare = write_table(tmp_path / "bare", [row | {"age": "", "pacemaker": ""} for row in rows]) / "records.csv"
+
+    def probabilities(source: Path, variant: str, *given: str) -> pd.DataFrame:
+        out = tmp_path / "out" / source.parent.name
+        command = ["validate", str(source), "--model", "pretrained", "--output", str(out), "--bootstrap", "100", *given]
+        assert main(command) == 0
+        return pd.read_parquet(out / variant / "answers.parquet")[[f"p_{name}" for name in SUPERCLASSES]]
+
+    without = "table-strict.without-age.without-pacemaker"
+    found = probabilities(told, without, "--without", "pacemaker", "--without", "age")
+    assert "not told age, pacemaker; refused 0" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(found, probabilities(bare, "table-strict"))
+    assert not found.equals(probabilities(told, "table-strict"))
+    report = tmp_path / "out" / "told" / without
+    assert content(report)["without"] == ["age", "pacemaker"]
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert ", not told age, pacemaker, on 3 recordings" in page and "--without pacemaker,age" in page
+    digests = {str(content(tmp_path / "out" / "told" / name)["digest"]) for name in (without, "table-strict")}
+    assert len(digests) == 2, "something else was scored"
 
 
 def test_options_are_pairs_or_json() -> None:

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from leadwise import __version__
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.registry.model_card import Sources, model_card
@@ -73,7 +75,7 @@ def test_figures_are_those_of_the_evaluation(card: str, trained: Parameters) -> 
 
 
 def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) -> None:
-    assert card.startswith("# Model card: Leadwise ")
+    assert f"\n---\n\n# Model card: Leadwise {__version__}, `{MODEL}`\n" in card
     assert DISCLAIMER in card
     assert "**Trained on simulated data: its answers and these figures say nothing about patients.**" in card
     development = dict(table(card, "## Development"))
@@ -87,6 +89,26 @@ def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) ->
     assert "AFIB" in card[card.index("## Secondary findings") : card.index("## Subgroups")]
     assert "## Disturbed recordings" not in card, "this evaluation disturbed nothing"
     assert not re.search(r"\{[{%]|\bNone\b|\bnan\b", card)
+
+
+def test_its_head_files_it_on_a_hub_with_the_figures_of_the_evaluation(card: str, trained: Parameters) -> None:
+    file = trained.shared.workspace / "evaluation" / "clinical" / MODEL / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    empty, head, _ = card.split("---\n", 2)
+    found = yaml.safe_load(head)
+    assert empty == ""
+    assert (found["license"], found["library_name"], found["language"]) == ("apache-2.0", "onnx", ["en"])
+    assert found["datasets"] == ["synthetic"]
+    (index,) = found["model-index"]
+    (result,) = index["results"]
+    assert index["name"] == "leadwise-demo"
+    assert result["dataset"]["name"] == "a simulated PTB-XL"
+    assert result["dataset"]["args"] == {"fold": 10, "records": metrics["rows"]["test"]}
+    measured = {one["name"]: one["value"] for one in result["metrics"]}
+    assert measured["macro AUROC"] == pytest.approx(metrics["metrics"]["test/macro_auroc"], abs=5e-5)
+    for name in SUPERCLASSES:
+        assert measured[f"AUROC, {name}"] == pytest.approx(metrics["metrics"][f"test/auroc/{name}"], abs=5e-5)
+    assert {one["type"] for one in result["metrics"]} == set(found["metrics"]) >= {"roc_auc", "accuracy", "f1"}
 
 
 def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,8 @@ from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.registry.load import BUNDLED
+from leadwise.registry.load import BUNDLED, card_text
+from leadwise.registry.model_card import card_head
 from leadwise.registry.package import Package, unpack_bundled
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
@@ -43,6 +44,8 @@ def test_it_is_small_comes_from_real_data_and_says_what_it_is(package: Package) 
     (told,) = re.findall(r"^\| macro AUROC \| (\d\.\d{3}) \[", card, flags=re.MULTILINE)
     published = package.description["networks"]["fusion"]["test"]["macro_auroc"]
     assert float(told) == pytest.approx(published, abs=0.0005)
+    assert card.startswith(card_head(package.description))
+    assert card_text(BUNDLED).startswith("# Model card: ")
 
 
 @pytest.mark.parametrize(("statement", "superclass"), TEXTBOOK.items())

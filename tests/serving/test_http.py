@@ -14,6 +14,7 @@ import requests
 from hostile_bodies import VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, in_use
 
+from leadwise import __version__
 from leadwise.registry.load import NoSuchModel, load_scorer
 from leadwise.serving import Client
 from leadwise.serving.client import request_row
@@ -256,6 +257,11 @@ def test_the_registered_version_answers_as_the_registry_hands_it_out(
     assert (here["model"], here["registered_model"], here["version"]) == ("fusion_augmented", "small", "2")
     with Client(server.url) as client:
         assert client.score([row, row], explain=["MI"]) == [here, here]
+
+
+def test_the_version_is_that_of_the_code_that_answers(server: LiveServer) -> None:
+    answer = requests.get(f"{server.url}/version", timeout=30)
+    assert (answer.status_code, answer.text) == (200, __version__)
 
 
 def test_a_body_without_a_length_that_grows_too_large_is_a_413(server: LiveServer) -> None:

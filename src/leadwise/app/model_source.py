@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
 from leadwise.evaluation.decisions import POLICIES
-from leadwise.registry.load import PRETRAINED, found_package
+from leadwise.registry.load import PRETRAINED, card_text, found_package
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 TIMEOUT_S = 60
@@ -19,7 +19,6 @@ Rates = Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]]
 
 Bands = Mapping[str, tuple[float, float]]
 """class -> from and to of "uncertain"."""
-CARD_FILE = "MODEL_CARD.md"
 
 
 class ModelSourceError(LeadwiseError):
@@ -101,8 +100,7 @@ def local_model(name: str | None) -> ModelSource:
             version = registered_version(folder.parent)
             scorer = Scorer.load(folder, version)
             description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-            card_file = folder / CARD_FILE
-            card = card_file.read_text(encoding="utf-8") if card_file.is_file() else ""
+            card = card_text(folder)
     except LeadwiseError as error:
         raise ModelSourceError(str(error)) from None
     except Exception as error:

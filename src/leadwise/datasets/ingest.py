@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +21,7 @@ from leadwise.atomic import file_lock, folder_written_atomically
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
 from leadwise.datasets.checksums import SUMS_FILE, read_sha256sums, sha256_of
+from leadwise.datasets.croissant import write_croissant
 from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals
 from leadwise.datasets.store import (
     INPUTS_FILE,
@@ -133,7 +135,7 @@ def _ingest(
     validation.check_tables(tables, not_as_listed=others)
     validation.stop_if_critical(failed)
     cleaned = dataset.clean(tables)
-    with folder_written_atomically(folder, durable=True) as beside:
+    with folder_written_atomically(folder, durable=True) as beside, ThreadPoolExecutor(1) as thread:
         table = cleaned.records
         reading = read_signals(
             tables.tree,
@@ -161,10 +163,13 @@ def _ingest(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - started, 2),
         }
+        # Half a gigabyte at 100 Hz, hashed while tables and pages are written.
+        hashing = thread.submit(sha256_of, beside / SIGNALS_FILE)
         table[reading.is_read].reset_index(drop=True).to_parquet(beside / RECORDS_FILE, index=False)
         (beside / INPUTS_FILE).write_text(listing, encoding="utf-8")
         validation.write_report(beside / VALIDATION_FOLDER)
         (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_croissant(beside, dataset, manifest, hashing.result())
     shutil.rmtree(failed, ignore_errors=True)
     return manifest
 

@@ -4,7 +4,8 @@
 - ``records.parquet``: one row per record, in the same order
 - ``manifest.json``: what the data are, where they came from, and their digest
 
-Beside them, for people: ``inputs.sha256``, the hash of every file that was read, and ``validation/``.
+Beside them, for people and other tools: ``inputs.sha256``, the hash of every file that was read, ``validation/``, and
+``croissant.json`` (see ``croissant``).
 """
 
 import hashlib

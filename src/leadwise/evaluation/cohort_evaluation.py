@@ -28,7 +28,7 @@ SAME = 0.001
 LOGGED = ("macro_auroc", "macro_auprc", "ece", "log_loss", "chosen/macro_sensitivity", "chosen/macro_specificity")
 """Means that are logged with their interval."""
 
-VerdictName = Literal["as_before", "better", "as_expected", "worse", "look_for_a_bug", "cannot_tell"]
+VerdictName = Literal["as_before", "better", "as_expected", "worse", "look_for_a_bug", "told_less", "cannot_tell"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class CohortEvaluation:
         subgroups: by sex, age, source and device.
         reference: of the model's own test data.
         own_test: whether the recordings are those that the reference is of.
+        without: features that the model was not told.
         records: answered recordings.
         patients: of them.
         bootstrap: replicates behind the intervals.
@@ -118,6 +119,7 @@ class CohortEvaluation:
     subgroups: Sequence[SubgroupResult]
     reference: Reference
     own_test: bool
+    without: Sequence[str]
     records: int
     patients: int
     bootstrap: int
@@ -131,7 +133,8 @@ class CohortEvaluation:
     @cached_property
     def verdict(self) -> Verdict:
         """What to make of the macro AUROC."""
-        return judge(self.metrics.get("macro_auroc"), self.counted, self.reference, own_test=self.own_test)
+        found = self.metrics.get("macro_auroc")
+        return judge(found, self.counted, self.reference, own_test=self.own_test, without=self.without)
 
     def logged_metrics(self, prefix: str) -> dict[str, float]:
         """``PREFIXmacro_auroc``, ``PREFIXauroc/MI`` and so on for the tracking UI; what is undefined is left out."""
@@ -158,6 +161,7 @@ class CohortEvaluation:
         return {
             "records": self.records,
             "patients": self.patients,
+            "without": list(self.without),
             "labels": {
                 name: {"present": known.present, "absent": known.absent, "unknown": known.unknown}
                 for name, known in self.known.items()
@@ -196,6 +200,7 @@ def evaluate_cohort(
     own_test: bool,
     bootstrap: int,
     seed: int,
+    without: Sequence[str] = (),
 ) -> CohortEvaluation:
     """Measure a model where its answers and the labels are known.
 
@@ -208,6 +213,7 @@ def evaluate_cohort(
         own_test: whether these are the same recordings.
         bootstrap: replicates behind the intervals.
         seed: of the bootstrap.
+        without: features that the model was not told.
 
     Raises:
         EvaluationError: the model answered no recording of which a label is known.
@@ -246,6 +252,7 @@ def evaluate_cohort(
         subgroups=evaluate_subgroups(groups, y, p, patients[answered], weights),
         reference=reference,
         own_test=own_test,
+        without=without,
         records=len(y),
         patients=len(np.unique(patients[answered])),
         bootstrap=bootstrap,
@@ -253,7 +260,14 @@ def evaluate_cohort(
     )
 
 
-def judge(found: Estimate | None, counted: Sequence[str], reference: Reference, *, own_test: bool) -> Verdict:
+def judge(
+    found: Estimate | None,
+    counted: Sequence[str],
+    reference: Reference,
+    *,
+    own_test: bool,
+    without: Sequence[str] = (),
+) -> Verdict:
     """Compare a macro AUROC with that of the model's own test data.
 
     Args:
@@ -261,6 +275,7 @@ def judge(found: Estimate | None, counted: Sequence[str], reference: Reference, 
         counted: these classes.
         reference: of the model's own test data.
         own_test: whether the recordings are the same.
+        without: features that the model was not told.
     """
     nothing, low, high = Estimate(math.nan), *EXPECTED_DROP
     if found is None or not math.isfinite(found.value):
@@ -278,6 +293,9 @@ def judge(found: Estimate | None, counted: Sequence[str], reference: Reference, 
         )
     drop = Estimate(before, np.full(len(found.replicates), before)) - found
     fell = f"The macro AUROC over {', '.join(counted)} is {found.value:.3f}; on the model's own test data {before:.3f}."
+    if own_test and without:
+        told = f"These are the same recordings, but the model was not told {', '.join(without)}."
+        return Verdict("told_less", f"{fell} {told}", drop)
     if own_test:
         if abs(drop.value) <= SAME:
             return Verdict("as_before", f"{fell} These are the same recordings: as before.", drop)

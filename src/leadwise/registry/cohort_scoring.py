@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,7 @@ class ScoredCohort:
         policy_name: which thresholds decided.
         policy: they themselves.
         digest: SHA-256 of what was scored and of its labels, in their order.
+        without: features that the model was not told.
     """
 
     cohort: Cohort
@@ -58,6 +59,7 @@ class ScoredCohort:
     policy_name: str
     policy: Policy
     digest: str
+    without: tuple[str, ...] = ()
 
     @cached_property
     def answered(self) -> NDArray[np.bool_]:
@@ -101,6 +103,7 @@ def score_cohort(
     policy: str | None = None,
     split: str = AUTO,
     max_unreadable_share: float = 0.01,
+    without: tuple[str, ...] = (),
 ) -> ScoredCohort:
     """Check a cohort, read every recording once, and have it answered with the facts of its row.
 
@@ -112,6 +115,7 @@ def score_cohort(
         policy: which thresholds decide; ``None``: those that the package prefers.
         split: the part to score; ``auto``: the test part of a dataset that models are trained on, else all; ``all``.
         max_unreadable_share: share of absent or unreadable recordings above which it stops, 0 to 1.
+        without: features that the model is not told.
 
     Raises:
         ScoringError: there is no such policy.
@@ -124,26 +128,26 @@ def score_cohort(
     if split == AUTO:
         split = TEST_SPLIT if isinstance(cohort, Dataset) else ""
     part = "" if split == ALL else split
-    scoring = _Scoring(replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name))
+    scoring = _Scoring(replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name), without)
     checked = check_cohort(
         cohort, source, folder, max_unreadable_share=max_unreadable_share, split=part, use=scoring.add
     )
-    return ScoredCohort(
-        cohort, Path(source), part, checked, scoring.table(), name, scorer.fusion.policies[name], scoring.digest()
-    )
+    table, limits = scoring.table(), scorer.fusion.policies[name]
+    return ScoredCohort(cohort, Path(source), part, checked, table, name, limits, scoring.digest(), without)
 
 
-def request_of(recording: Recording) -> Request:
-    """What a scorer is asked about a recording."""
-    facts = {name: float(value) for name, value in recording.record.patient.items() if value is not None}
+def request_of(recording: Recording, without: Collection[str] = ()) -> Request:
+    """What a scorer is asked about a recording, but for some features of the patient."""
+    patient = recording.record.patient
+    facts = {name: float(value) for name, value in patient.items() if value is not None and name not in without}
     return Request(recording.record.record_id, recording, facts, ())
 
 
 class _Scoring:
     """Answers recordings as they come, some together."""
 
-    def __init__(self, scorer: Scorer, asked: RequestParams) -> None:
-        self._scorer, self._asked = scorer, asked
+    def __init__(self, scorer: Scorer, asked: RequestParams, without: Collection[str]) -> None:
+        self._scorer, self._asked, self._without = scorer, asked, without
         self._waiting: list[Request] = []
         self._rows: list[dict[str, Any]] = []
         self._sum = hashlib.sha256()
@@ -151,11 +155,14 @@ class _Scoring:
     def add(self, row: Mapping[str, Any], recording: Recording) -> None:
         known = [
             row["record_id"],
-            *(None if pd.isna(row[name]) else float(row[name]) for name in (*asked_names(), *SUPERCLASSES)),
+            *(
+                None if pd.isna(row[name]) or name in self._without else float(row[name])
+                for name in (*asked_names(), *SUPERCLASSES)
+            ),
         ]
         self._sum.update(json.dumps(known).encode())
         self._sum.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
-        self._waiting.append(request_of(recording))
+        self._waiting.append(request_of(recording, self._without))
         if len(self._waiting) == ANSWERED_TOGETHER:
             self._answer()
 

@@ -23,6 +23,7 @@ from leadwise.evaluation.cohort_evaluation import (
     worst_disagreements,
 )
 from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE, write_json
+from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import AUTO, TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import found_package
 from leadwise.serving.answer import explanation_told
@@ -54,6 +55,7 @@ class ValidateOptions:
         options: of the dataset: ``gain:header``, several with commas, or a JSON object.
         split: as ``score_cohort`` takes it.
         policy: which thresholds decide; empty: those that the package prefers.
+        without: features that the model is not told, several with commas; ``all``.
         max_unreadable_share: share of unreadable recordings above which it stops.
         bootstrap: replicates behind the intervals.
         seed: of the bootstrap.
@@ -67,6 +69,7 @@ class ValidateOptions:
     options: str = ""
     split: str = AUTO
     policy: str = ""
+    without: str = ""
     max_unreadable_share: float = 0.01
     bootstrap: int = 1000
     seed: int = 20
@@ -83,7 +86,7 @@ class ValidateOptions:
         """Makes the report again."""
         defaults = ValidateOptions(self.source)
         words = ["leadwise", "validate", str(self.source)]
-        for name in ("dataset", "model", "labels", "options", "split", "policy", "bootstrap", "seed"):
+        for name in ("dataset", "model", "labels", "options", "split", "policy", "without", "bootstrap", "seed"):
             if (value := getattr(self, name)) != getattr(defaults, name):
                 words += [f"--{'label-map' if name == 'labels' else name}", str(value)]
         return shlex.join(words)
@@ -91,7 +94,7 @@ class ValidateOptions:
     def folder_in(self, output: Path) -> Path:
         """Where the report goes: a folder for each dataset and what was chosen about it."""
         cohort = self.cohort()
-        return output / f"{cohort.name}-{variant(cohort)}"
+        return output / f"{cohort.name}-{variant(cohort, parse_without(self.without))}"
 
     def cohort(self) -> Cohort:
         """The dataset, with its options chosen.
@@ -124,11 +127,24 @@ def parse_options(text: str) -> dict[str, Any]:
     return found
 
 
-def variant(cohort: Cohort) -> str:
-    """What was chosen about a dataset, short: the label map, and whatever is not its default."""
+def parse_without(text: str) -> tuple[str, ...]:
+    """``sex,pacemaker``, or ``all``, as names of features in the order of their registry.
+
+    Raises:
+        ValidateError: there is no such feature, or nobody is asked for it.
+    """
+    given = {part.strip() for part in text.split(",")} - {""}
+    if unknown := sorted(given - {"all", *asked_names()}):
+        raise ValidateError(f"without: received {unknown[0][:40]!r}; allowed: {', '.join(asked_names())}, or all")
+    return tuple(name for name in asked_names() if name in given or "all" in given)
+
+
+def variant(cohort: Cohort, without: Sequence[str] = ()) -> str:
+    """What was chosen about a dataset, short: the label map, whatever is not its default, what the model lacks."""
     defaults = type(cohort.options)().model_dump(mode="json")
     chosen = cohort.options.model_dump(mode="json")
     others = [f"{name}-{value}" for name, value in chosen.items() if name != "labels" and value != defaults[name]]
+    others += [f"without-{name}" for name in (("all",) if tuple(without) == asked_names() else without)]
     return ".".join([chosen["labels"], *(re.sub(r"[^\w-]+", "-", other)[:40] for other in others)])
 
 
@@ -166,10 +182,11 @@ class Validated:
 
     def text(self) -> str:
         """The figures as a table for a terminal."""
-        found = self.evaluation
+        found, left_out = self.evaluation, len(self.scored.checked.left_out)
+        lacks = f", not told {', '.join(found.without)}" if found.without else ""
         lines = [
             f"{self.scored.cohort.title}: {found.records:,} recordings of {found.patients:,} patients answered by "
-            f"{self.model_name}; refused {sum(found.refused.values())}, left out {len(self.scored.checked.left_out)}",
+            f"{self.model_name}{lacks}; refused {sum(found.refused.values())}, left out {left_out}",
             f"{'class':<6}{'present/absent/unknown':>24}  {'AUROC':<22}{'sensitivity':<22}{'specificity':<22}",
         ]
         for name in SUPERCLASSES:
@@ -200,7 +217,7 @@ def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> V
         LeadwiseError: there is no such model, dataset, option or policy; the recordings do not pass the checks; or
             nothing can be measured.
     """
-    cohort = options.cohort()
+    cohort, without = options.cohort(), parse_without(options.without)
     with found_package(options.model or None) as (package, name):
         description = json.loads((package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         registered = registered_version(package.parent)
@@ -214,6 +231,7 @@ def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> V
             policy=options.policy or None,
             split=options.split,
             max_unreadable_share=options.max_unreadable_share,
+            without=without,
         )
         reference = Reference.of_package(description, scored.policy_name)
         evaluation = evaluate_cohort(
@@ -227,6 +245,7 @@ def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> V
             and scored.split == TEST_SPLIT
             and scored.checked.left_out.empty
             and cohort.about_patients,
+            without=without,
             bootstrap=options.bootstrap,
             seed=options.seed,
         )
@@ -278,7 +297,7 @@ def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagr
         row = scored.checked.table.iloc[one.place]
         recording = scored.cohort.read(row)
         asked = RequestParams(policy=scored.policy_name, explain=(one.superclass,))
-        (answer,) = scorer.answers_to([request_of(recording)], asked)
+        (answer,) = scorer.answers_to([request_of(recording, scored.without)], asked)
         explanation = explanation_told(answer, one.superclass)
         beside: dict[str, Any] = {"probabilities": answer["probabilities"], "thresholds": thresholds}
         if explanation is None:

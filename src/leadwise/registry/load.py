@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ CHAMPIONS = ("models:/leadwise@champion", "models:/leadwise-demo@champion")
 BUNDLED = Path(leadwise.__file__).parent / "pretrained"
 """The bundled networks: trained on PTB-XL, ready to be used with no data and no training."""
 SUMS_FILE = "SHA256SUMS.txt"
+CARD_FILE = "MODEL_CARD.md"
 SCRIPT = Path(__file__).with_name("model_process.py")
 
 
@@ -84,6 +86,13 @@ def bundled_files(bundled: Path = BUNDLED) -> list[str]:
                 "take another copy of Leadwise"
             )
     return list(sums)
+
+
+def card_text(folder: Path) -> str:
+    """The model card of a package in Markdown, without its YAML head; empty where there is none."""
+    file = folder / CARD_FILE
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)
 
 
 @contextmanager

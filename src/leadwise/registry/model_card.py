@@ -1,7 +1,7 @@
 """The model card: what a packaged model is, how it was made, how good it is and for whom, as Markdown.
 
 After Mitchell et al. 2019 (Model Cards for Model Reporting), with the items of TRIPOD+AI (Collins et al., BMJ 2024,
-385:e078378).
+385:e078378). Its YAML head is that of the Hugging Face Hub (https://huggingface.co/docs/hub/model-cards).
 """
 
 import json
@@ -15,7 +15,7 @@ import yaml
 
 from leadwise import __version__
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     DECISION_FILE,
@@ -24,8 +24,9 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
+from leadwise.evaluation.metric_registry import metric_names
 from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
-from leadwise.registry.package import Package
+from leadwise.registry.package import Package, trained_on
 from leadwise.reports.results_table import statement_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +39,8 @@ HEADLINE: Mapping[str, str] = {
     "all five classes right, at the chosen thresholds": "chosen/subset_accuracy",
     "macro AUROC, labelled records only": "labelled/macro_auroc",
 }
+HUB_METRICS: Mapping[str, str] = {"auroc": "roc_auc", "binary_accuracy": "accuracy"}
+"""Where the Hub calls a metric otherwise."""
 PER_CLASS = ("auroc", "auprc", "chosen/sensitivity", "chosen/specificity", "chosen/ppv", "chosen/npv")
 
 
@@ -67,12 +70,54 @@ class Sources:
 
 
 def model_card(sources: Sources) -> str:
-    """The card as Markdown."""
+    """The card as Markdown, with a YAML head."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Markdown, not HTML: nothing is escaped, and everything comes from our own files.
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False)
-    return environment.get_template("model_card.md").render(**_content(sources)).rstrip() + "\n"
+    card = environment.get_template("model_card.md").render(**_content(sources)).rstrip()
+    return f"{card_head(sources.description)}\n{card}\n"
+
+
+def card_head(description: Mapping[str, Any]) -> str:
+    """The YAML between two lines of dashes by which the Hugging Face Hub files a model: what it is, and its figures.
+
+    Args:
+        description: content of ``model.json``, which carries the figures of the evaluation along.
+    """
+    data, network = description["data"], description["networks"]["fusion"]
+    dataset, titles = trained_on(data, simulated=description["simulated"]), metric_names()
+    measured = [
+        {
+            "type": HUB_METRICS.get(titles[name].metric.name, titles[name].metric.name),
+            "name": f"{titles[name].title}, {titles[name].label}".removesuffix(", "),
+            "value": round(value, 4),
+        }
+        for name, value in network["test"].items()
+        # The no-information rate is no figure of the model.
+        if value is not None and titles[name].metric.higher_is_better is not None
+    ]
+    tested = {
+        "type": dataset.name,
+        "name": f"{dataset.title} {data['release']}" if dataset.about_patients else dataset.title,
+        "split": "test",
+        "revision": str(data["release"]),
+        "args": {"fold": TEST_FOLD, "records": description["test_records"]},
+    }
+    task = {"type": "other", "name": "diagnostic superclasses of a 12-lead ECG, multi-label classification"}
+    head = {
+        "license": "apache-2.0",
+        "library_name": "onnx",
+        "pipeline_tag": "other",
+        "tags": ["ecg", "electrocardiogram", "cardiology", "medical", "multi-label-classification", "mlflow", "onnx"],
+        "language": ["en"],
+        "datasets": [dataset.name],
+        "metrics": list(dict.fromkeys(one["type"] for one in measured)),
+        "model-index": [
+            {"name": dataset.model_name, "results": [{"task": task, "dataset": tested, "metrics": measured}]}
+        ],
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)}---\n"
 
 
 def _content(sources: Sources) -> dict[str, Any]:

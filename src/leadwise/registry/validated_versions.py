@@ -35,7 +35,7 @@ def log_validation(validated: Validated) -> None:
         {
             "model": validated.model_name,
             "validated.dataset": scored.cohort.name,
-            "validated.variant": variant(scored.cohort),
+            "validated.variant": variant(scored.cohort, scored.without),
             "validated.verdict": evaluation.verdict.name,
         }
     )
@@ -52,7 +52,7 @@ def remember(validated: Validated) -> None:
         return
     run = mlflow.active_run()
     reached = summary(validated) | {"run_id": run.info.run_id if run else None}
-    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort)}"
+    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
     client = mlflow.MlflowClient()
     client.set_model_version_tag(registered.name, registered.version, key, json.dumps(reached))
     version = client.get_model_version(registered.name, registered.version)

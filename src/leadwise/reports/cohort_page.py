@@ -36,6 +36,7 @@ VERDICTS: Mapping[str, str] = {
     "as_expected": "as expected",
     "worse": "worse than expected",
     "look_for_a_bug": "look for a bug",
+    "told_less": "told less",
     "cannot_tell": "too few to tell",
 }
 LIMITS = (
@@ -109,11 +110,12 @@ class CohortReport:
         """The whole report."""
         found, dataset = self.found, self.about.dataset
         verdict = found.verdict
+        lacks = f", not told {', '.join(found.without)}," if found.without else ""
         fell = Cell("n/a") if verdict.name == "cannot_tell" else _signed_cell(verdict.drop, -1, "from fold 10")
         return Page(
             title=f"Elsewhere: {dataset['title']}",
             subtitle=(
-                f"{self.about.model} on {found.records:,} recordings of {found.patients:,} patients, labels "
+                f"{self.about.model}{lacks} on {found.records:,} recordings of {found.patients:,} patients, labels "
                 f"{dataset['options'].get('labels', 'as they are')}; thresholds {self.about.policy}. Classes: "
                 f"{', '.join(f'{SUPERCLASS_NAMES[name]} ({name})' for name in SUPERCLASSES)}."
             ),

@@ -18,6 +18,7 @@ from functools import wraps
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from leadwise import __version__
 from leadwise.memory import return_freed_memory
 from leadwise.serving.admission import Intake, ServerLimits
 from leadwise.serving.envelope import read_parameters, rows_of_json
@@ -89,13 +90,19 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     from fastapi import FastAPI
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
+    from starlette.routing import Route as StarletteRoute
 
     intake = Intake(limits)
+
+    async def version(request: "Request") -> "Response":
+        return Response(__version__, media_type="text/plain")
 
     def instead_of(mlflows: Route) -> Route:
         if app := _in_callers(FastAPI):
             # To an address that ends with a slash it would answer with a redirection to whatever host a client names.
             app.router.redirect_slashes = False
+            # The first route of a path answers: this code's version, not MLflow's.
+            app.router.routes.insert(0, StarletteRoute("/version", version))
         else:
             _logger.warning("this MLflow is not the one that Leadwise knows: its addresses redirect")
 
