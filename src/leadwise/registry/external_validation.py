@@ -3,10 +3,11 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,10 +25,10 @@ from leadwise.evaluation.cohort_evaluation import (
 )
 from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.registry.cohort_scoring import AUTO, TEST_SPLIT, ScoredCohort, request_of, score_cohort
-from leadwise.registry.load import found_package
+from leadwise.registry.load import LoadedPackage
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import RequestParams
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 if TYPE_CHECKING:
     from leadwise.reports.cohort_page import ShownDisagreement
@@ -36,6 +37,9 @@ ANSWERS_FILE = "answers.parquet"
 CHECKS_FOLDER = "checks"
 DRAWN = 6
 """Disagreements that are drawn."""
+Stage = Literal["scored", "drawn"]
+StageProgress = Callable[[Stage, int, int], object]
+"""Told how many recordings were scored or drawn, and of how many."""
 
 
 class ValidateError(LeadwiseError):
@@ -188,34 +192,44 @@ class Validated:
         return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]".ljust(22)
 
 
-def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> Validated:
+def validate_model(
+    options: ValidateOptions,
+    folder: Path,
+    *,
+    command: str,
+    package: LoadedPackage | None = None,
+    suites: bool = True,
+    progress: StageProgress | None = None,
+) -> Validated:
     """Score a dataset with a served package, measure it, and write the report.
 
     Args:
         options: what is validated, and how.
         folder: for the report; replaced if it is there, and whole or as it was.
         command: makes it again.
+        package: that is validated; ``None``: the one that the options name.
+        suites: whether the suites of checks are run, as ``check_cohort`` takes it.
+        progress: instead of a bar on the terminal.
 
     Raises:
         LeadwiseError: there is no such model, dataset, option or policy; the recordings do not pass the checks; or
             nothing can be measured.
     """
     cohort = options.cohort()
-    with found_package(options.model or None) as (package, name):
-        description = json.loads((package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        registered = registered_version(package.parent)
-        scorer = Scorer.load(package, registered)
+    loaded = package or LoadedPackage.found(options.model or None)
     with folder_written_atomically(folder) as beside:
         scored = score_cohort(
             cohort,
             options.source,
-            scorer,
+            loaded.scorer,
             beside / CHECKS_FOLDER,
             policy=options.policy or None,
             split=options.split,
             max_unreadable_share=options.max_unreadable_share,
+            suites=suites,
+            progress=partial(progress, "scored") if progress else None,
         )
-        reference = Reference.of_package(description, scored.policy_name)
+        reference = Reference.of_package(loaded.description, scored.policy_name)
         evaluation = evaluate_cohort(
             scored.checked.table,
             scored.answers,
@@ -230,11 +244,11 @@ def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> V
             bootstrap=options.bootstrap,
             seed=options.seed,
         )
-        validated = Validated(folder, scored, evaluation, name, registered, description)
+        validated = Validated(folder, scored, evaluation, loaded.name, loaded.registered, loaded.description)
         dataset = json.loads((beside / CHECKS_FOLDER / COHORT_FILE).read_text(encoding="utf-8"))
         scored.write(beside / ANSWERS_FILE)
         write_json(beside / METRICS_FILE, _content(validated, dataset))
-        shown = _drawn(scored, scorer, options.drawn)
+        shown = _drawn(scored, loaded.scorer, options.drawn, progress)
         _write_page(validated, dataset, shown, command, beside / REPORT_FILE)
     return validated
 
@@ -265,7 +279,9 @@ def _reasons(scored: ScoredCohort) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in scored.checked.left_out["reason"].value_counts().items()}
 
 
-def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagreement]":
+def _drawn(
+    scored: ScoredCohort, scorer: Scorer, most: int, progress: StageProgress | None
+) -> "list[ShownDisagreement]":
     """The worst disagreements as pictures; their recordings are read again."""
     from leadwise.reports.cohort_page import ShownDisagreement
     from leadwise.reports.ecg_figure import draw_ecg
@@ -274,7 +290,10 @@ def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagr
 
     shown = []
     thresholds = dict(scored.policy.thresholds)
-    for one in worst_disagreements(scored.labels, scored.probabilities, most=most):
+    worst = worst_disagreements(scored.labels, scored.probabilities, most=most)
+    for done, one in enumerate(worst):
+        if progress is not None:
+            progress("drawn", done, len(worst))
         row = scored.checked.table.iloc[one.place]
         recording = scored.cohort.read(row)
         asked = RequestParams(policy=scored.policy_name, explain=(one.superclass,))

@@ -26,7 +26,7 @@ from leadwise.contract import (
 from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.registry.load import BUNDLED, SUMS_FILE, BundledError, bundled_files
+from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, BundledError, bundled_files
 from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
@@ -333,7 +333,6 @@ def served_signature() -> "ModelSignature":
     )
 
 
-CARD_FILE = "MODEL_CARD.md"
 LARGEST_BYTES = 20 * 2**20
 
 
