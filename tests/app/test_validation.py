@@ -1,6 +1,7 @@
 """Many recordings with labels: the page gives the report of the command, refuses what is hostile, and keeps nothing."""
 
 import io
+import json
 import stat
 import tempfile
 import zipfile
@@ -83,7 +84,10 @@ def test_the_report_is_that_of_the_command_and_nothing_is_left(
     asked = ValidateOptions(own, policy="youden", max_unreadable_share=1, model="pretrained")
     validate_model(asked, tmp_path / "command", command="")
     expected = pd.read_parquet(tmp_path / "command" / ANSWERS_FILE)
-    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(found.answers)), expected)
+    with zipfile.ZipFile(io.BytesIO(found.archive)) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(content[ANSWERS_FILE])), expected)
+    assert json.loads(content["metrics.json"])["dataset"]["source"] == "records.csv"
     assert "6 recordings: 4 answered" in found.found[0] and "1 refused" in found.found[0]
     assert "1 could not be read. The report says why" in found.found[0]
     assert "NORM (2 with, 2 without)" in found.found[1]

@@ -1,7 +1,9 @@
 """Validate on one's own recordings: many of them with a table of labels in, the report of ``leadwise validate`` out."""
 
 import base64
+import io
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.uploads import MOST_RECEIVED, MOST_RECORDINGS, MOST_UNPACKED, unpack_uploads
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
+from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE
 from leadwise.registry.external_validation import (
     ANSWERS_FILE,
     Stage,
@@ -55,14 +58,14 @@ class OwnReport:
 
     Attributes:
         html: the report, as ``leadwise validate`` writes it.
-        answers: a row per recording, as Parquet.
+        archive: the report with its figures and answers, as zip.
         found: how many were received, answered, refused, flagged and left out, the mean AUROC and which classes it
             leaves out, in sentences.
         unchecked: what was not checked, in sentences.
     """
 
     html: str
-    answers: bytes
+    archive: bytes
     found: tuple[str, ...]
     unchecked: tuple[str, ...]
 
@@ -92,9 +95,13 @@ def validate_uploads(
             asked = replace(asked, source=unpack_uploads(files, sent, asked.cohort()))
             again = replace(asked, source=Path(asked.source.name)).command
             made = validate_model(asked, report, command=again, package=package, suites=False, progress=progress)
-        answers = (report / ANSWERS_FILE).read_bytes()
-        html = made.report.read_text(encoding="utf-8")
-        return OwnReport(html, answers, (_counts(made), *_means(made)), made.scored.checked.warnings)
+        html, figures = (file.read_text(encoding="utf-8") for file in (made.report, report / METRICS_FILE))
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(REPORT_FILE, html)
+            archive.writestr(METRICS_FILE, figures.replace(f"{sent}/", ""))
+            archive.write(report / ANSWERS_FILE, ANSWERS_FILE)
+        return OwnReport(html, packed.getvalue(), (_counts(made), *_means(made)), made.scored.checked.warnings)
 
 
 @contextmanager
@@ -212,7 +219,7 @@ def _show(report: OwnReport) -> None:
         "Report, HTML", report.html, "report.html", "text/html", width="stretch", on_click="ignore"
     )
     columns[1].download_button(
-        "Answers, Parquet", report.answers, "answers.parquet", width="stretch", on_click="ignore"
+        "With figures and answers, ZIP", report.archive, "validation.zip", width="stretch", on_click="ignore"
     )
     columns[2].button("Forget this report", on_click=_forget, width="stretch")
     # An address of its own: what stands in the report cannot reach into the page.

@@ -13,8 +13,8 @@ import numpy as np
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.config import Validate
-from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.datasets.base import Dataset, cohort_in, cohort_named
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.base import Dataset, chosen_cohort
 from leadwise.datasets.checks.cohort import COHORT_FILE
 from leadwise.datasets.cohort import Cohort, Row
 from leadwise.evaluation.cohort_evaluation import (
@@ -42,10 +42,6 @@ StageProgress = Callable[[Stage, int, int], object]
 """Told how many recordings were scored or drawn, and of how many."""
 
 
-class ValidateError(LeadwiseError):
-    """A model cannot be validated as asked; the message names the parameter."""
-
-
 @dataclass(frozen=True)
 class ValidateOptions:
     """What is validated, and how.
@@ -55,7 +51,7 @@ class ValidateOptions:
         dataset: its name; empty: what the source holds.
         model: as ``registry.load.found_package`` takes it; empty: the champion, or what is bundled.
         labels: which codes of the label map count: ``strict`` or ``wide``.
-        options: of the dataset: ``gain:header``, several with commas, or a JSON object.
+        options: of the dataset, as ``datasets.base.parse_options`` takes them.
         split: as ``score_cohort`` takes it.
         policy: which thresholds decide; empty: those that the package prefers.
         max_unreadable_share: share of unreadable recordings above which it stops.
@@ -103,29 +99,7 @@ class ValidateOptions:
         Raises:
             LeadwiseError: there is no such dataset or option.
         """
-        name = self.dataset or cohort_in(self.source).name
-        return cohort_named(name, labels=self.labels, **parse_options(self.options))
-
-
-def parse_options(text: str) -> dict[str, Any]:
-    """``gain:header,georgia_gain:header``, or a JSON object, as options of a dataset.
-
-    Raises:
-        ValidateError: it is neither.
-    """
-    if text.strip().startswith("{"):
-        try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError as error:
-            raise ValidateError(f"options: received {text[:80]!r}, which is no JSON object: {error}") from None
-        return content
-    found: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, colon, value = part.partition(":")
-        if not (name and colon and value):
-            raise ValidateError(f"options: received {part[:40]!r}; allowed: name:value, several with commas, or JSON")
-        found[name] = value
-    return found
+        return chosen_cohort(self.source, self.dataset, self.labels, self.options)
 
 
 def variant(cohort: Cohort) -> str:
@@ -284,7 +258,7 @@ def _drawn(
 ) -> "list[ShownDisagreement]":
     """The worst disagreements as pictures; their recordings are read again."""
     from leadwise.reports.cohort_page import ShownDisagreement
-    from leadwise.reports.ecg_figure import draw_ecg
+    from leadwise.reports.ecg_figure import draw_ecg, percent
     from leadwise.reports.explanation_figure import draw_explanation
     from leadwise.reports.report_page import drawn
 
@@ -304,7 +278,7 @@ def _drawn(
             figure = draw_ecg(recording.record, **beside)
         else:
             figure = draw_explanation(recording.record, explanation, probability=one.probability, **beside)
-        says = f"{row['record_id']}: {one.superclass} {one.probability:.1%}"
+        says = f"{row['record_id']}: {one.superclass} {percent(one.probability)}"
         codes = row["codes"]
         written = scored.cohort.written(codes) if isinstance(codes, str) else []
         flags = str(scored.answers["flags"].iloc[one.place]).replace("_", " ")
