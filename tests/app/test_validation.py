@@ -163,7 +163,7 @@ def bomb() -> bytes:
             "row 1: file: received '/etc/passwd', which is",
         ),
         (lambda: zipped({"records.csv": rows(2, "perhaps")}), "records.csv, row 1: NORM: received 'perhaps'"),
-        (lambda: zipped({"records.csv": f"{TABLE}a.npz,0\n"}), "row 2: record_id: received 'a.npz', which row 1 has"),
+        (lambda: zipped({"records.csv": f"{TABLE}a.npz,0\n"}), "row 2: file: received 'a.npz', which row 1 has"),
         (lambda: zipped({"records.csv": TABLE}), "none of 1 recordings can be read"),
         (lambda: link()[:-40], "is no whole zip archive"),
     ],

@@ -22,7 +22,6 @@ import pyarrow.parquet
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.checksums import path_problem, shortened
 from leadwise.datasets.cohort import Cohort
-from leadwise.datasets.external.table import TABLES
 
 MOST_RECORDINGS = 500
 MOST_FILES = 10_000
@@ -100,7 +99,7 @@ def unpack_uploads(files: Sequence[tuple[str, bytes]], folder: Path, cohort: Coh
     if unpacked > MOST_UNPACKED:
         raise UploadError(f"received {megabytes(unpacked)} unpacked; {megabytes(MOST_UNPACKED)} at most are taken")
     table = _write(folder, *_table(sent))
-    _check_table(table, folder, cohort)
+    _check_table(table, cohort)
     for path, one in sent.items():
         if folder / path != table:
             _write(folder, path, one)
@@ -157,6 +156,9 @@ def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> b
 
 def _table(sent: Mapping[str, _Sent]) -> tuple[str, _Sent]:
     """Which of the files is the table."""
+    # At the top it would register this dataset before the others.
+    from leadwise.datasets.external.table import TABLES
+
     tables = [path for path in sent if path.casefold().endswith(TABLES)]
     named = [path for path in tables if Path(path).stem.casefold() == TABLE_STEM]
     chosen = named or tables
@@ -171,16 +173,23 @@ def _table(sent: Mapping[str, _Sent]) -> tuple[str, _Sent]:
     return path, sent[path]
 
 
-def _check_table(table: Path, folder: Path, cohort: Cohort) -> None:
-    """Refuse too many rows, and files that lie elsewhere: the table is the only one that says what is opened."""
+def _check_table(table: Path, cohort: Cohort) -> None:
+    """Refuse too many rows, rows that say the same, and files that lie elsewhere: the table says what is opened."""
     if table.suffix.casefold() == ".parquet":
         _check_parquet(table)
     records = cohort.records(table)
     if len(records) > MOST_RECORDINGS:
         raise UploadError(f"{table.name}: received {len(records):,} recordings; {MOST_RECORDINGS} at most are taken")
-    for number, file in enumerate(records["file"], start=1):
-        if isinstance(file, str) and (problem := path_problem(file)):
-            raise UploadError(f"{table.name}, row {number}: file: received {shortened(file)}, which {problem}")
+    for name in ("file", "record_id"):
+        seen: dict[str, int] = {}
+        for number, value in enumerate(records[name], start=1):
+            if not isinstance(value, str):
+                continue
+            where = f"{table.name}, row {number}: {name}: received {shortened(value)}"
+            if name == "file" and (problem := path_problem(value)):
+                raise UploadError(f"{where}, which {problem}")
+            if (before := seen.setdefault(value, number)) != number:
+                raise UploadError(f"{where}, which row {before} has as well")
 
 
 def _check_parquet(table: Path) -> None:

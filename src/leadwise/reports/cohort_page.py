@@ -248,7 +248,7 @@ class CohortReport:
             "fewer of the young, in whom a class is rarer."
         )
         if targets:
-            says += " The targets are of all patients together; below one is where even the interval's upper end is."
+            says += " Below: the interval's upper end does not reach the target, which is promised for all together."
         return [Table(("by age and sex", *SUPERCLASSES), rows, says, title="Sensitivity and specificity")]
 
     def share(self, part: PartDecisions, measure: Measure, name: str, target: Target | None) -> Cell:

@@ -86,16 +86,9 @@ class TableCohort(Cohort):
         table = _read_table(file)
         columns = self._columns(file, table)
         rows = []
-        seen: dict[tuple[str, object], int] = {}
         for number, texts in enumerate(table[list(columns.values())].itertuples(index=False), start=1):
             given = dict(zip(columns, map(str.strip, texts), strict=True))
             rows.append(self._row(file, number, given))
-            for name in ("record_id", "file"):
-                value = rows[-1][name]
-                if value is not None and (before := seen.setdefault((name, value), number)) != number:
-                    raise CohortError(
-                        f"{file}, row {number}: {name}: received {str(value)[:80]!r}, which row {before} has as well"
-                    )
         return cohort_table(rows)
 
     def _columns(self, file: Path, table: pd.DataFrame) -> dict[str, str]:
