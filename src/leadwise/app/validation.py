@@ -111,6 +111,8 @@ def _named_as_sent(folder: Path) -> Iterator[None]:
         yield
     except LeadwiseError as error:
         raise LeadwiseError(str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")) from None
+    except OSError as error:
+        raise LeadwiseError(f"The page's disk refuses: {error.strerror or type(error).__name__}") from None
 
 
 def _counts(validated: Validated) -> str:

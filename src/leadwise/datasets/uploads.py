@@ -77,8 +77,8 @@ def unpack_uploads(files: Sequence[tuple[str, bytes]], folder: Path, cohort: Coh
         The table, in the folder.
 
     Raises:
-        UploadError: something is too large or too many, an archive is broken, a name leaves the folder, or there is no
-            table; nothing was written but the table.
+        UploadError: something is too large or too many, a name leaves the folder, or there is no table (then nothing
+            was written but the table); or a member of an archive is broken.
         LeadwiseError: the table is not as it must be; the message names file, row and column.
     """
     received = sum(len(content) for _, content in files)
