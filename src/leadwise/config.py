@@ -333,6 +333,8 @@ class Recalibrate(Section):
     """known: fit on the labels that there are; none: estimate from the answers alone how common each class is"""
     label_map: Literal["strict", "wide"] = "strict"
     """strict: only codes that name a superclass beyond doubt; wide: doubtful codes count as present"""
+    options: str = ""
+    """of the dataset: gain:header, several with commas, or a JSON object"""
     split: str = "auto"
     """the part of the dataset; auto: the test part of a dataset that models are trained on, else all; all"""
     max_unreadable_share: Share = 0.01

@@ -86,9 +86,11 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             },
             "decision": Calibration.of_temperature(1.5).to_dict() | {"policy": "best_f1", "policies": policies},
             "policy_rates": RATES[role],
+            "test": {},
         }
     (folder / "MODEL_CARD.md").write_text("# A small package\n", encoding="utf-8")
-    description = {"networks": networks, "simulated": True, "test_records": 321}
+    about = {"simulated": True, "test_records": 321, "leadwise": "0", "data": {"dataset": "synthetic"}}
+    description = {"networks": networks} | about
     (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
     return folder
 

@@ -29,7 +29,13 @@ visit.segmented_control(key="source").set_value("My own file").run()
 for name in sys.argv[1:]:
     visit.file_uploader(key="upload").set_value((Path(name).name, Path(name).read_bytes(), "text/plain")).run()
     assert not visit.exception, visit.exception
-    assert any("lw-NORM" in str(part.proto.body) for part in visit.get("html")), name
+    assert any("lw-class lw-" in str(part.proto.body) for part in visit.get("html")), name
+visit.segmented_control(key="source").set_value("Validate").run()
+own = [(Path(name).name, Path(name).read_bytes(), "text/plain") for name in sys.argv[1:]]
+table = "file,NORM\\n" + "".join(f"{name},{n % 2}\\n" for n, (name, *_) in enumerate(own))
+visit.file_uploader(key="own-recordings").set_value([*own, ("records.csv", table.encode(), "text/csv")]).run()
+next(one for one in visit.button if one.label == "Validate").click().run()
+assert visit.get("iframe"), [part.proto.body for part in visit.get("html") if "alert" in part.proto.body]
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 ENDINGS = {"hl7": "xml", "muse": "xml", "dicom": "dcm"}
@@ -39,7 +45,7 @@ OTHERS = ("streamlit", "packaging", "encodings")
 
 def test_a_visitor_of_the_page_has_nothing_imported(page_package: Path, ecg_files: ModuleType, tmp_path: Path) -> None:
     """Each visitor has a thread: two that import for the first time at once may break each other."""
-    one = ecg_files.Ecg(np.round(simulate_record("CD", 5).signal_mv.astype(float) * 1000), 250)
+    one = ecg_files.Ecg(np.round(simulate_record("CD", 5).signal_mv.astype(float) * 1000), 100)
     content = {kind: ecg_files.WRITERS[kind](one) for kind in ("csv", "npz", "edf", "dicom", "hl7", "muse", "parquet")}
     content["zip"] = ecg_files.WRITERS["zip"](ecg_files.wfdb_files(one, tmp_path / "record"))
     files = []

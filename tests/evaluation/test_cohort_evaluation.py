@@ -1,11 +1,14 @@
 """What is made of a macro AUROC elsewhere, and which disagreements are shown."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import recall_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.bootstrap import Estimate
+from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.cohort_evaluation import Reference, judge, worst_disagreements
+from leadwise.evaluation.part_decisions import decisions_by_part
 
 AREAS = {"macro_auroc": 0.937, **{f"auroc/{name}": 0.937 for name in SUPERCLASSES}}
 REFERENCE = Reference("ptbxl", AREAS, {}, simulated=False)
@@ -49,6 +52,33 @@ def test_a_mean_over_some_classes_is_compared_with_the_same_classes_or_not_at_al
     older = Reference("ptbxl", {"macro_auroc": 0.937}, {}, False)
     assert judge(found(0.90, 0.001), ["NORM", "MI"], older, own_test=False).name == "cannot_tell"
     assert judge(None, [], REFERENCE, own_test=False).name == "cannot_tell"
+
+
+def test_what_stands_beside_a_mean_over_some_classes_is_over_the_same() -> None:
+    rates = {"sensitivity": {name: [0.5 + k / 10, 0, 1] for k, name in enumerate(SUPERCLASSES)}}
+    reference = Reference("ptbxl", AREAS | {"auroc/MI": 0.9, "ece": 0.02}, rates, simulated=False)
+    assert reference.mean("macro_auroc", ["NORM", "MI"]) == pytest.approx(0.9185)
+    assert reference.mean("chosen/macro_sensitivity", ["NORM", "HYP"]) == pytest.approx(0.7)
+    assert reference.mean("ece", SUPERCLASSES) == 0.02 and reference.mean("ece", ["NORM", "MI"]) is None
+
+
+def test_decisions_are_counted_by_age_and_sex_where_enough_is_known() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"age": rng.choice([25.0, 50.0, 90.0, np.nan], 400), "sex": rng.integers(0, 2, 400)})
+    y, p = rng.integers(0, 2, (400, 5)).astype(float), rng.random((400, 5))
+    y[rng.random(y.shape) < 0.2] = np.nan
+    young = (table["age"] == 25).to_numpy()
+    y[young, 1] = np.where(np.arange(young.sum()) < 9, 1, 0)
+    weights = patient_weights(np.arange(400).astype(str), 200, 1)
+    found = {one.name: one for one in decisions_by_part(table, y, p, weights, thresholds=[0.3] * 5)}
+    assert list(found) == ["18 to 39", "40 to 59", "80 and over", "male", "female"]
+    assert "sensitivity/MI" not in found["18 to 39"].shares and "specificity/MI" in found["18 to 39"].shares
+    rows = ((table["age"] == 50) & ~np.isnan(y[:, 3])).to_numpy()
+    for measure, positive in (("sensitivity", 1), ("specificity", 0)):
+        share = found["40 to 59"].shares[f"{measure}/{SUPERCLASSES[3]}"]
+        expected = recall_score(y[rows, 3], p[rows, 3] >= 0.3, pos_label=positive)
+        assert share.value == pytest.approx(expected)
+        assert share.interval.low < share.value < share.interval.high
 
 
 def test_the_surest_mistakes_come_first_a_recording_once_and_unknown_labels_never() -> None:

@@ -16,8 +16,8 @@ from sklearn.metrics import recall_score, roc_auc_score
 from leadwise.cli import main
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.base import cohort_named
-from leadwise.registry.external_validation import ValidateError, ValidateOptions, parse_options, validate_model
+from leadwise.datasets.base import DatasetError, cohort_named, parse_options
+from leadwise.registry.external_validation import ValidateOptions, validate_model
 from leadwise.registry.register import Registered
 from leadwise.registry.validated_versions import HEADING, LONGEST_DESCRIPTION, with_elsewhere
 
@@ -143,6 +143,7 @@ def test_the_command_counts_unknown_labels_neither_as_present_nor_as_absent(
         (["--dataset", "ludbb"], "dataset: received 'ludbb'; allowed: ptbxl"),
         (["--options", "gain:louder"], "ludb: gain: received 'louder'"),
         (["--options", "louder:1"], "options: labels, gain"),
+        (["--options", "labels:wide"], "options: received labels 'wide'; the parameter label-map"),
         (["--options", "gain"], "options: received 'gain'; allowed: name:value"),
         (["--policy", "mine"], "policy: received 'mine'; allowed: best_f1"),
         (["--without", "sex", "--without", "shoes"], "without: received 'shoes'; allowed: age, sex, height_cm"),
@@ -193,7 +194,7 @@ def test_options_are_pairs_or_json() -> None:
     assert parse_options("") == {}
     assert parse_options("gain:header, georgia_gain:header") == {"gain": "header", "georgia_gain": "header"}
     assert parse_options('{"columns": {"file": "trace"}}') == {"columns": {"file": "trace"}}
-    with pytest.raises(ValidateError, match="no JSON object"):
+    with pytest.raises(DatasetError, match="no JSON object"):
         parse_options("{gain}")
 
 

@@ -60,13 +60,17 @@ class Site:
         return found
 
 
+OPTIONS = '{"columns": {"file": "trace"}}'
+"""The table calls its files so."""
+
+
 def stage(folder: Path, **given: str) -> tuple[int, str]:
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": str(PROJECT_ROOT / "src")}
     command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "recalibrate.py"), *words]
     done = subprocess.run(
-        [*command, "--source", str(folder / "records.csv"), "--workspace", str(folder / "workspace")],
+        [*command, "--source", "records.csv", "--workspace", "workspace", "--options", OPTIONS],
         env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
@@ -83,7 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         np.savez(folder / f"{row['id']}.npz", signal=row["signal"], fs_hz=100, units="mV", leads=np.array(LEADS))
         facts = {"age": row["age"], "sex": ("male", "female")[int(row["sex"])]}
         table.append(
-            {"file": f"{row['id']}.npz", "patient_id": row["id"]}
+            {"trace": f"{row['id']}.npz", "patient_id": row["id"]}
             | facts
             | dict(zip(SUPERCLASSES, of_row.astype(int), strict=True))
         )

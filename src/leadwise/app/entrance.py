@@ -14,6 +14,8 @@ from starlette.websockets import WebSocketClose
 from streamlit.starlette import App
 
 from leadwise.app.settings import Settings
+from leadwise.app.validation import DATASET
+from leadwise.datasets.base import cohort_named
 
 HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 NEEDED = (
@@ -23,13 +25,18 @@ NEEDED = (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
     "matplotlib.backends.backend_svg",
+    "multiprocessing.synchronize",
     "onnxruntime",
     "pandas",
+    "pandas.core.arrays.arrow.extension_types",
+    "pandas.core.methods.to_dict",
+    "pandas.io.formats.csvs",
     "pyarrow.parquet",
     "pydicom.filereader",
     "wfdb",
     "leadwise.datasets.synthetic",
     "leadwise.datasets.statements",
+    "leadwise.reports.cohort_page",
     "leadwise.serving.client",
 )
 """Imported where they are used, as not every command needs them."""
@@ -87,6 +94,8 @@ def import_what_visitors_need() -> None:
     names = {module.name for module in iter_modules([str(folder)])} - {"page", "entrance"}
     for name in (*(f"leadwise.app.{name}" for name in sorted(names)), *NEEDED):
         import_module(name)
+    # Imports every dataset, to know their names.
+    cohort_named(DATASET)
     Image.preinit()
 
 

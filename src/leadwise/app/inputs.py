@@ -154,28 +154,36 @@ def _identity(files: list[Upload], answers: Mapping[str, Any]) -> tuple[object, 
     return (tuple(file.file_id for file in files), tuple(sorted(answers.items())))
 
 
-EXAMPLE, UPLOAD, NOTHING = "Example", "My own file", "No recording"
+EXAMPLE, UPLOAD, NOTHING, VALIDATE = "Example", "My own file", "No recording", "Validate"
 
 
 ByNumber = Callable[[int], Example]
 """The number of a record of PTB-XL -> that record."""
 
 
-def choose_case(examples: Mapping[str, Example], by_number: ByNumber | None = None) -> ShownRecording | None:
-    """Draw the choice of a recording; ``None`` as long as nothing can be asked about.
-
-    Args:
-        examples: one per class.
-        by_number: where a PTB-XL tree is at hand.
-    """
+def choose_source() -> str:
+    """Draw the choice of where recordings come from."""
     source = st.segmented_control(
         "Recording",
-        [EXAMPLE, UPLOAD, NOTHING],
+        [EXAMPLE, UPLOAD, NOTHING, VALIDATE],
         key="source",
         required=True,
         width="stretch",
         label_visibility="collapsed",
     )
+    return str(source)
+
+
+def choose_case(
+    source: str, examples: Mapping[str, Example], by_number: ByNumber | None = None
+) -> ShownRecording | None:
+    """Draw the choice of a recording; ``None`` as long as nothing can be asked about.
+
+    Args:
+        source: where it comes from.
+        examples: one per class.
+        by_number: where a PTB-XL tree is at hand.
+    """
     if source == UPLOAD:
         return uploaded_case()
     return case_without_recording() if source == NOTHING else _example_case(examples, by_number)

@@ -1,6 +1,5 @@
 """Who answers the page: a package in this process, or anything else that takes rows of a request."""
 
-import json
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -8,8 +7,8 @@ from typing import Any, TypeVar
 from leadwise.app.settings import Settings
 from leadwise.contract import LeadwiseError
 from leadwise.evaluation.decisions import POLICIES
-from leadwise.registry.load import PRETRAINED, card_text, found_package
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.registry.load import PRETRAINED, LoadedPackage
+from leadwise.serving.scorer import RegisteredVersion
 
 TIMEOUT_S = 60
 USUAL_URL = "http://127.0.0.1:5001"
@@ -42,6 +41,7 @@ class ModelSource:
         bands: of each network, by its name, and of each policy; empty where they are not known.
         test_records: how many recordings the rates were measured on; ``None`` where it is not known.
         card: the model card, in Markdown; empty where there is none.
+        package: which answers in this process; ``None`` where a server does.
     """
 
     title: str
@@ -54,6 +54,7 @@ class ModelSource:
     bands: Mapping[str, Mapping[str, Bands]] = field(default_factory=dict)
     test_records: int | None = None
     card: str = ""
+    package: LoadedPackage | None = None
 
     def bands_of(self, answer: Mapping[str, Any]) -> Bands:
         """The bands of "uncertain" that an answer was decided by; empty where they are not known."""
@@ -96,21 +97,18 @@ def local_model(name: str | None) -> ModelSource:
         ModelSourceError: there is none of that name, or it is damaged, or of another version of Leadwise.
     """
     try:
-        with found_package(name) as (folder, address):
-            version = registered_version(folder.parent)
-            scorer = Scorer.load(folder, version)
-            description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-            card = card_text(folder)
+        package = LoadedPackage.found(name)
     except LeadwiseError as error:
         raise ModelSourceError(str(error)) from None
     except Exception as error:
         raise ModelSourceError(f"{name}: no package that can be read ({type(error).__name__})") from None
+    scorer, description = package.scorer, package.description
 
     def ask(row: Mapping[str, Any], policy: str | None, explain: Sequence[str] = ()) -> dict[str, Any]:
         return scorer.score([row], policy=policy, explain=explain)[0]
 
     return ModelSource(
-        title=_title(address, version),
+        title=_title(package.name, package.registered),
         ask=ask,
         policies=scorer.policies,
         preferred=scorer.fusion.policy,
@@ -121,7 +119,8 @@ def local_model(name: str | None) -> ModelSource:
             for network in (scorer.fusion, scorer.metadata)
         },
         test_records=description.get("test_records"),
-        card=card,
+        card=package.card,
+        package=package,
     )
 
 

@@ -21,9 +21,11 @@ from leadwise.app.case import ShownRecording, facts_row
 from leadwise.app.figure import choose_part, show_export, show_figure, show_measurements
 from leadwise.app.inputs import (
     EXAMPLE,
+    VALIDATE,
     ByNumber,
     Example,
     choose_case,
+    choose_source,
     ptbxl_examples,
     ptbxl_record,
     simulated_examples,
@@ -31,6 +33,7 @@ from leadwise.app.inputs import (
 from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
 from leadwise.app.patient_form import facts_of_patient
 from leadwise.app.settings import Settings
+from leadwise.app.validation import show_validation
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.tables import Tables, read_tables
 from leadwise.features import asked_features
@@ -75,7 +78,11 @@ def main() -> None:
         _show_no_model(error)
         return
     _show_title(model)
-    case = choose_case(_examples_or_simulated(settings.tree), _by_number(settings.tree))
+    source = choose_source()
+    if source == VALIDATE:
+        show_validation(model)
+        return
+    case = choose_case(source, _examples_or_simulated(settings.tree), _by_number(settings.tree))
     if case is None:
         return
     with st.expander("Patient facts, all optional", expanded=case.record is None):

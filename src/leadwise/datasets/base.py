@@ -34,7 +34,7 @@ MEMBERS = (
 
 
 class DatasetError(LeadwiseError):
-    """There is no dataset of this name."""
+    """There is no dataset of this name, or it is asked for in a way that is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,50 @@ def cohort_in(source: Path) -> Cohort:
         if one.is_in(source):
             return one
     raise DatasetError(f"{source}: holds none of the datasets {', '.join(found)}; name the one that it is")
+
+
+AUTO = "auto"
+
+
+def chosen_cohort(source: Path, name: str, labels: str, options: str) -> Cohort:
+    """The dataset that a stage or a command is told to score, with its options chosen.
+
+    Args:
+        source: the folder or file that holds it.
+        name: how it is called; ``auto`` or empty: what the source is recognised as.
+        labels: ``strict`` or ``wide``.
+        options: others, as ``parse_options`` takes them.
+
+    Raises:
+        DatasetError: there is none of this name, none recognises the source, or the options cannot be read.
+        CohortError: an option is none of it, or its value is not allowed.
+    """
+    others = parse_options(options)
+    if "labels" in others:
+        raise DatasetError(f"options: received labels {others['labels']!r}; the parameter label-map says it")
+    cohort = cohort_in(source) if name in ("", AUTO) else cohort_named(name)
+    return cohort.configured(labels=labels, **others)
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """``gain:header,georgia_gain:header``, or a JSON object, as options of a dataset.
+
+    Raises:
+        DatasetError: it is neither.
+    """
+    if text.strip().startswith("{"):
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise DatasetError(f"options: received {text[:80]!r}, which is no JSON object: {error}") from None
+        return content
+    found: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, colon, value = part.partition(":")
+        if not (name and colon and value):
+            raise DatasetError(f"options: received {part[:40]!r}; allowed: name:value, several with commas, or JSON")
+        found[name] = value
+    return found
 
 
 def datasets() -> Mapping[str, Dataset[Any]]:

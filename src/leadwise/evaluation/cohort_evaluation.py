@@ -16,6 +16,7 @@ from leadwise.evaluation.bootstrap import Estimate, finite, patient_weights
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, KnownLabels, cohort_estimates, known_labels
 from leadwise.evaluation.files import EvaluationError
 from leadwise.evaluation.metrics import log_loss
+from leadwise.evaluation.part_decisions import PartDecisions, decisions_by_part
 from leadwise.evaluation.subgroups import SubgroupResult, cohort_subgroups, evaluate_subgroups
 
 EXPECTED_DROP = (0.03, 0.08)
@@ -55,6 +56,19 @@ class Reference:
         dataset = description["data"].get("dataset", "synthetic" if simulated else "ptbxl")
         rates = network.get("policy_rates", {}).get(policy, {})
         return cls(str(dataset), {name: float(value) for name, value in network["test"].items()}, rates, simulated)
+
+    def mean(self, name: str, counted: Sequence[str]) -> float | None:
+        """A mean over some classes, by its name in ``LOGGED``; ``None`` where the package does not say it."""
+        metric = name.removeprefix("chosen/").removeprefix("macro_")
+        if metric in self.rates:
+            of_class = {label: float(value[0]) for label, value in self.rates[metric].items()}
+        elif len(counted) == len(SUPERCLASSES):
+            return self.metrics.get(name)
+        else:
+            start = f"{metric}/"
+            of_class = {key.removeprefix(start): value for key, value in self.metrics.items() if key.startswith(start)}
+        known = [of_class[label] for label in counted if label in of_class]
+        return float(np.mean(known)) if known and len(known) == len(counted) else None
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,7 @@ class CohortEvaluation:
         flags: flag -> recordings.
         refused: code of the error -> recordings.
         subgroups: by sex, age, source and device.
+        by_part: sensitivity and specificity by age and sex.
         reference: of the model's own test data.
         own_test: whether the recordings are those that the reference is of.
         without: features that the model was not told.
@@ -117,6 +132,7 @@ class CohortEvaluation:
     flags: Mapping[str, int]
     refused: Mapping[str, int]
     subgroups: Sequence[SubgroupResult]
+    by_part: Sequence[PartDecisions]
     reference: Reference
     own_test: bool
     without: Sequence[str]
@@ -187,6 +203,7 @@ class CohortEvaluation:
             "refused": dict(self.refused),
             "without_flagged": {name: estimate.to_dict() for name, estimate in self.without_flagged.items()},
             "subgroups": [group.to_dict() for group in self.subgroups],
+            "by_part": [part.to_dict() for part in self.by_part],
         }
 
 
@@ -250,6 +267,7 @@ def evaluate_cohort(
         flags=dict(Counter(flag for text in flags for flag in text.split("; ") if flag).most_common()),
         refused=dict(refused.most_common()),
         subgroups=evaluate_subgroups(groups, y, p, patients[answered], weights),
+        by_part=decisions_by_part(table[answered], y, p, weights, thresholds=thresholds),
         reference=reference,
         own_test=own_test,
         without=without,
@@ -284,7 +302,7 @@ def judge(
             f"No class has {FEWEST_KNOWN} recordings with it and {FEWEST_KNOWN} without: too few.",
             nothing,
         )
-    before = _before(counted, reference)
+    before = reference.mean("macro_auroc", counted)
     if before is None:
         return Verdict(
             "cannot_tell",
@@ -324,15 +342,6 @@ def judge(
     if not (interval.low >= least and interval.high <= most):
         told += f" So few recordings cannot settle it: the drop may be {interval.low:.3f} to {interval.high:.3f}."
     return Verdict(name, f"{fell} {told}", drop)
-
-
-def _before(counted: Sequence[str], reference: Reference) -> float | None:
-    """The macro AUROC of the model's own test data over the same classes; ``None`` where the package lacks it."""
-    if len(counted) == len(SUPERCLASSES):
-        return reference.metrics.get("macro_auroc")
-    areas = [reference.metrics.get(f"auroc/{name}") for name in counted]
-    known = [area for area in areas if area is not None]
-    return float(np.mean(known)) if len(known) == len(areas) else None
 
 
 def worst_disagreements(

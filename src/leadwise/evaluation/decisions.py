@@ -33,10 +33,12 @@ def _target_words(classes: Sequence[str]) -> str:
     return f"{aims} on new records with {CONFIDENCE:.0%} confidence"
 
 
+TARGET_POLICY = "target_sensitivity"
+"""The policy that promises ``thresholds.TARGETS``, for all patients together."""
 Rule = tuple[Callable[[Sequence[str]], str], Callable[[Floats, Floats, str], float]]
 POLICIES: Mapping[str, Rule] = {
     "best_f1": (lambda _: "highest expected F1", lambda y, p, _: best_f1(y, p)),
-    "target_sensitivity": (_target_words, lambda y, p, label: reaching(y, p, TARGETS[label])),
+    TARGET_POLICY: (_target_words, lambda y, p, label: reaching(y, p, TARGETS[label])),
     "youden": (lambda _: "highest sensitivity + specificity", lambda y, p, _: youden(y, p)),
 }
 """Name -> its rule in words, and the threshold of a class; the first answers unless another is asked for."""

@@ -129,7 +129,8 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
 def cohort_subgroups(records: pd.DataFrame) -> list[Subgroup]:
     """The same of some rows of a cohort's table: sex, age, source and device."""
     groups = [*_sexes_and_ages(records), *_values("source", records["source"]), *_values("device", records["device"])]
-    return [group for group in groups if group.members.any()]
+    # One that holds all says nothing.
+    return [group for group in groups if group.members.any() and not group.members.all()]
 
 
 def _sexes_and_ages(records: pd.DataFrame) -> list[Subgroup]:

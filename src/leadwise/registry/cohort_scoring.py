@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset
-from leadwise.datasets.checks.cohort import CheckedCohort, check_cohort
+from leadwise.datasets.checks.cohort import CheckedCohort, Progress, check_cohort
 from leadwise.datasets.cohort import Cohort
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
@@ -25,6 +25,8 @@ from leadwise.serving.scorer import Scorer
 
 ANSWERED_TOGETHER = 64
 """Recordings that are held to go through the network together: 15 MB of 10 s at 500 Hz."""
+MOST_HELD = 64 * 2**20
+"""Bytes of the recordings that are held, where some are long."""
 TEST_SPLIT = "test"
 AUTO, ALL = "auto", "all"
 
@@ -104,6 +106,8 @@ def score_cohort(
     split: str = AUTO,
     max_unreadable_share: float = 0.01,
     without: tuple[str, ...] = (),
+    suites: bool = True,
+    progress: Progress | None = None,
 ) -> ScoredCohort:
     """Check a cohort, read every recording once, and have it answered with the facts of its row.
 
@@ -116,6 +120,8 @@ def score_cohort(
         split: the part to score; ``auto``: the test part of a dataset that models are trained on, else all; ``all``.
         max_unreadable_share: share of absent or unreadable recordings above which it stops, 0 to 1.
         without: features that the model is not told.
+        suites: whether the suites of checks are run, as ``check_cohort`` takes it.
+        progress: instead of a bar on the terminal.
 
     Raises:
         ScoringError: there is no such policy.
@@ -130,7 +136,14 @@ def score_cohort(
     part = "" if split == ALL else split
     scoring = _Scoring(replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name), without)
     checked = check_cohort(
-        cohort, source, folder, max_unreadable_share=max_unreadable_share, split=part, use=scoring.add
+        cohort,
+        source,
+        folder,
+        max_unreadable_share=max_unreadable_share,
+        split=part,
+        use=scoring.add,
+        suites=suites,
+        progress=progress,
     )
     table, limits = scoring.table(), scorer.fusion.policies[name]
     return ScoredCohort(cohort, Path(source), part, checked, table, name, limits, scoring.digest(), without)
@@ -149,6 +162,7 @@ class _Scoring:
     def __init__(self, scorer: Scorer, asked: RequestParams, without: Collection[str]) -> None:
         self._scorer, self._asked, self._without = scorer, asked, without
         self._waiting: list[Request] = []
+        self._held = 0
         self._rows: list[dict[str, Any]] = []
         self._sum = hashlib.sha256()
 
@@ -163,13 +177,15 @@ class _Scoring:
         self._sum.update(json.dumps(known).encode())
         self._sum.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
         self._waiting.append(request_of(recording, self._without))
-        if len(self._waiting) == ANSWERED_TOGETHER:
+        self._held += recording.record.signal_mv.nbytes
+        if len(self._waiting) == ANSWERED_TOGETHER or self._held > MOST_HELD:
             self._answer()
 
     def _answer(self) -> None:
         for request, answer in zip(self._waiting, self._scorer.answers_to(self._waiting, self._asked), strict=True):
             self._rows.append({"record_id": request.record_id} | _row(answer))
         self._waiting.clear()
+        self._held = 0
 
     def table(self) -> pd.DataFrame:
         self._answer()

@@ -3,17 +3,18 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.config import Validate
 from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.datasets.base import Dataset, cohort_in, cohort_named
+from leadwise.datasets.base import Dataset, chosen_cohort
 from leadwise.datasets.checks.cohort import COHORT_FILE
 from leadwise.datasets.cohort import Cohort, Row
 from leadwise.evaluation.cohort_evaluation import (
@@ -25,10 +26,10 @@ from leadwise.evaluation.cohort_evaluation import (
 from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import AUTO, TEST_SPLIT, ScoredCohort, request_of, score_cohort
-from leadwise.registry.load import found_package
+from leadwise.registry.load import LoadedPackage
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import RequestParams
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 if TYPE_CHECKING:
     from leadwise.reports.cohort_page import ShownDisagreement
@@ -37,10 +38,9 @@ ANSWERS_FILE = "answers.parquet"
 CHECKS_FOLDER = "checks"
 DRAWN = 6
 """Disagreements that are drawn."""
-
-
-class ValidateError(LeadwiseError):
-    """A model cannot be validated as asked; the message names the parameter."""
+Stage = Literal["scored", "drawn"]
+StageProgress = Callable[[Stage, int, int], object]
+"""Told how many recordings were scored or drawn, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ValidateOptions:
         dataset: its name; empty: what the source holds.
         model: as ``registry.load.found_package`` takes it; empty: the champion, or what is bundled.
         labels: which codes of the label map count: ``strict`` or ``wide``.
-        options: of the dataset: ``gain:header``, several with commas, or a JSON object.
+        options: of the dataset, as ``datasets.base.parse_options`` takes them.
         split: as ``score_cohort`` takes it.
         policy: which thresholds decide; empty: those that the package prefers.
         without: features that the model is not told, several with commas; ``all``.
@@ -102,40 +102,18 @@ class ValidateOptions:
         Raises:
             LeadwiseError: there is no such dataset or option.
         """
-        name = self.dataset or cohort_in(self.source).name
-        return cohort_named(name, labels=self.labels, **parse_options(self.options))
-
-
-def parse_options(text: str) -> dict[str, Any]:
-    """``gain:header,georgia_gain:header``, or a JSON object, as options of a dataset.
-
-    Raises:
-        ValidateError: it is neither.
-    """
-    if text.strip().startswith("{"):
-        try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError as error:
-            raise ValidateError(f"options: received {text[:80]!r}, which is no JSON object: {error}") from None
-        return content
-    found: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, colon, value = part.partition(":")
-        if not (name and colon and value):
-            raise ValidateError(f"options: received {part[:40]!r}; allowed: name:value, several with commas, or JSON")
-        found[name] = value
-    return found
+        return chosen_cohort(self.source, self.dataset, self.labels, self.options)
 
 
 def parse_without(text: str) -> tuple[str, ...]:
     """``sex,pacemaker``, or ``all``, as names of features in the order of their registry.
 
     Raises:
-        ValidateError: there is no such feature, or nobody is asked for it.
+        LeadwiseError: there is no such feature, or nobody is asked for it.
     """
     given = {part.strip() for part in text.split(",")} - {""}
     if unknown := sorted(given - {"all", *asked_names()}):
-        raise ValidateError(f"without: received {unknown[0][:40]!r}; allowed: {', '.join(asked_names())}, or all")
+        raise LeadwiseError(f"without: received {unknown[0][:40]!r}; allowed: {', '.join(asked_names())}, or all")
     return tuple(name for name in asked_names() if name in given or "all" in given)
 
 
@@ -205,35 +183,45 @@ class Validated:
         return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]".ljust(22)
 
 
-def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> Validated:
+def validate_model(
+    options: ValidateOptions,
+    folder: Path,
+    *,
+    command: str,
+    package: LoadedPackage | None = None,
+    suites: bool = True,
+    progress: StageProgress | None = None,
+) -> Validated:
     """Score a dataset with a served package, measure it, and write the report.
 
     Args:
         options: what is validated, and how.
         folder: for the report; replaced if it is there, and whole or as it was.
         command: makes it again.
+        package: that is validated; ``None``: the one that the options name.
+        suites: whether the suites of checks are run, as ``check_cohort`` takes it.
+        progress: instead of a bar on the terminal.
 
     Raises:
         LeadwiseError: there is no such model, dataset, option or policy; the recordings do not pass the checks; or
             nothing can be measured.
     """
     cohort, without = options.cohort(), parse_without(options.without)
-    with found_package(options.model or None) as (package, name):
-        description = json.loads((package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        registered = registered_version(package.parent)
-        scorer = Scorer.load(package, registered)
+    loaded = package or LoadedPackage.found(options.model or None)
     with folder_written_atomically(folder) as beside:
         scored = score_cohort(
             cohort,
             options.source,
-            scorer,
+            loaded.scorer,
             beside / CHECKS_FOLDER,
             policy=options.policy or None,
             split=options.split,
             max_unreadable_share=options.max_unreadable_share,
             without=without,
+            suites=suites,
+            progress=partial(progress, "scored") if progress else None,
         )
-        reference = Reference.of_package(description, scored.policy_name)
+        reference = Reference.of_package(loaded.description, scored.policy_name)
         evaluation = evaluate_cohort(
             scored.checked.table,
             scored.answers,
@@ -249,11 +237,11 @@ def validate_model(options: ValidateOptions, folder: Path, *, command: str) -> V
             bootstrap=options.bootstrap,
             seed=options.seed,
         )
-        validated = Validated(folder, scored, evaluation, name, registered, description)
+        validated = Validated(folder, scored, evaluation, loaded.name, loaded.registered, loaded.description)
         dataset = json.loads((beside / CHECKS_FOLDER / COHORT_FILE).read_text(encoding="utf-8"))
         scored.write(beside / ANSWERS_FILE)
         write_json(beside / METRICS_FILE, _content(validated, dataset))
-        shown = _drawn(scored, scorer, options.drawn)
+        shown = _drawn(scored, loaded.scorer, options.drawn, progress)
         _write_page(validated, dataset, shown, command, beside / REPORT_FILE)
     return validated
 
@@ -284,16 +272,21 @@ def _reasons(scored: ScoredCohort) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in scored.checked.left_out["reason"].value_counts().items()}
 
 
-def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagreement]":
+def _drawn(
+    scored: ScoredCohort, scorer: Scorer, most: int, progress: StageProgress | None
+) -> "list[ShownDisagreement]":
     """The worst disagreements as pictures; their recordings are read again."""
     from leadwise.reports.cohort_page import ShownDisagreement
-    from leadwise.reports.ecg_figure import draw_ecg
+    from leadwise.reports.ecg_figure import draw_ecg, percent
     from leadwise.reports.explanation_figure import draw_explanation
     from leadwise.reports.report_page import drawn
 
     shown = []
     thresholds = dict(scored.policy.thresholds)
-    for one in worst_disagreements(scored.labels, scored.probabilities, most=most):
+    worst = worst_disagreements(scored.labels, scored.probabilities, most=most)
+    for done, one in enumerate(worst):
+        if progress is not None:
+            progress("drawn", done, len(worst))
         row = scored.checked.table.iloc[one.place]
         recording = scored.cohort.read(row)
         asked = RequestParams(policy=scored.policy_name, explain=(one.superclass,))
@@ -304,7 +297,7 @@ def _drawn(scored: ScoredCohort, scorer: Scorer, most: int) -> "list[ShownDisagr
             figure = draw_ecg(recording.record, **beside)
         else:
             figure = draw_explanation(recording.record, explanation, probability=one.probability, **beside)
-        says = f"{row['record_id']}: {one.superclass} {one.probability:.1%}"
+        says = f"{row['record_id']}: {one.superclass} {percent(one.probability)}"
         codes = row["codes"]
         written = scored.cohort.written(codes) if isinstance(codes, str) else []
         flags = str(scored.answers["flags"].iloc[one.place]).replace("_", " ")

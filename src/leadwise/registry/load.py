@@ -5,16 +5,17 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import leadwise
 from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.checksums import read_sha256sums, sha256_of
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer, registered_version
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
 
 PRETRAINED = "pretrained"
@@ -113,6 +114,42 @@ def package_folder(model: str) -> Iterator[Path]:
     else:
         with temporary_folder("model") as fetched:
             yield require_package(_fetched(model, fetched) / "artifacts", model)
+
+
+@dataclass(frozen=True)
+class LoadedPackage:
+    """A package in memory, with the code of this Leadwise.
+
+    Attributes:
+        name: how it was asked for, or found.
+        scorer: answers requests.
+        registered: the version in the registry; ``None`` where it is none.
+        description: content of its ``model.json``.
+        card: its model card, as ``card_text``.
+    """
+
+    name: str
+    scorer: Scorer
+    registered: RegisteredVersion | None
+    description: Mapping[str, Any]
+    card: str
+
+    @classmethod
+    def found(cls, model: str | None = None) -> "LoadedPackage":
+        """Load it; ``model`` as ``found_package`` takes it.
+
+        Raises:
+            LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
+        """
+        with found_package(model) as (folder, name):
+            registered = registered_version(folder.parent)
+            return cls(
+                name,
+                Scorer.load(folder, registered),
+                registered,
+                json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")),
+                card_text(folder),
+            )
 
 
 def load_scorer(model: str | None = None) -> Scorer:

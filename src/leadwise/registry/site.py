@@ -19,7 +19,7 @@ from leadwise.atomic import folder_written_atomically, write_atomically
 from leadwise.calibration import Calibration
 from leadwise.config import Parameters, Recalibrate
 from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.datasets.base import cohort_in, cohort_named
+from leadwise.datasets.base import chosen_cohort
 from leadwise.evaluation.recalibration import Recalibration, prior_shift, recalibrate, site_policies
 from leadwise.evaluation.site_comparison import Side, compare
 from leadwise.policies import read_policies
@@ -158,8 +158,7 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
 
 
 def _scored(asked: Recalibrate, package: Path, origin: RegisteredVersion | None, folder: Path) -> ScoredCohort:
-    cohort = cohort_in(asked.source) if asked.dataset == "auto" else cohort_named(asked.dataset)
-    cohort = cohort.configured(**cohort.options.model_dump() | {"labels": asked.label_map})
+    cohort = chosen_cohort(asked.source, asked.dataset, asked.label_map, asked.options)
     folder.mkdir(parents=True, exist_ok=True)
     scored = score_cohort(
         cohort,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
+from leadwise.evaluation.decisions import TARGET_POLICY
 from leadwise.evaluation.metric_registry import CHOSEN
 from leadwise.evaluation.recalibration import Recalibration
 from leadwise.evaluation.site_comparison import Compared
@@ -26,7 +27,6 @@ ASKED = 20
 """Recordings that the registered version is asked, to see that it answers what was judged."""
 ROUNDED_BY = 1e-6
 """Answers have six digits after the point; half of the last one, and as much again for what float32 leaves."""
-TARGET_POLICY = "target_sensitivity"
 
 
 @dataclass(frozen=True)

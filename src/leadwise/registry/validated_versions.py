@@ -36,6 +36,7 @@ def log_validation(validated: Validated) -> None:
             "model": validated.model_name,
             "validated.dataset": scored.cohort.name,
             "validated.variant": variant(scored.cohort, scored.without),
+            "validated.policy": scored.policy_name,
             "validated.verdict": evaluation.verdict.name,
         }
     )

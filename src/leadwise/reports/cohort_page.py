@@ -9,9 +9,13 @@ from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.cohort_evaluation import EXPECTED_DROP, LOGGED, SUSPECT, CohortEvaluation, Disagreement
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, INTERCEPT, LOG_LOSS, SLOPE, TITLES
+from leadwise.evaluation.decisions import TARGET_POLICY
 from leadwise.evaluation.metric_registry import CHOSEN, metric_names
+from leadwise.evaluation.part_decisions import MEASURES, PartDecisions
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+from leadwise.evaluation.thresholds import TARGETS, Measure, Target
 from leadwise.reports.breakdown_figures import subgroup_figure
+from leadwise.reports.ecg_figure import percent
 from leadwise.reports.report_page import (
     Cell,
     Lines,
@@ -133,7 +137,7 @@ class CohortReport:
                 Section("classes", "The five classes", self.classes()),
                 Section("calibration", "Calibration", self.calibration()),
                 Section("quality", "Refused and flagged", self.quality()),
-                Section("subgroups", "Subgroups", self.subgroups()),
+                Section("subgroups", "Subgroups", [*self.subgroups(), *self.by_part()]),
                 Section("disagreements", "Where model and label disagree most", self.disagreements()),
                 Section("data", "The recordings and their labels", self.data()),
                 Section("limits", "What it cannot say", [Lines(LIMITS)]),
@@ -152,8 +156,8 @@ class CohortReport:
     def verdict(self) -> list[Part]:
         """The verdict in words, and the means beside those of the model's own test data."""
         low, high = EXPECTED_DROP
-        reference = self.found.reference.metrics
-        rows: list[Row] = [[_title(name), self.metric(name), number(reference.get(name))] for name in LOGGED]
+        before = {name: self.found.reference.mean(name, self.found.counted) for name in LOGGED}
+        rows: list[Row] = [[_title(name), self.metric(name), number(before[name])] for name in LOGGED]
         return [
             self.found.verdict.says,
             "Networks trained on PTB-XL, as published: 0.937 on fold 10, 0.892 on Chapman-Shaoxing and 0.887 on "
@@ -232,6 +236,31 @@ class CohortReport:
             parts.append([drawn(figure, "Macro AUROC by subgroup; at the right: recordings")])
         return [*parts, Table(("subgroup", "recordings", "macro AUROC", *SUPERCLASSES), rows)]
 
+    def by_part(self) -> list[Part]:
+        """How often the decisions are right by age and sex, and where a promise is not kept."""
+        targets = TARGETS if self.about.policy == TARGET_POLICY else {}
+        rows: list[Row] = []
+        for part in self.found.by_part:
+            rows.append(f"{part.name}: {part.records:,} recordings")
+            for measure in MEASURES:
+                cells = [self.share(part, measure, name, targets.get(name)) for name in SUPERCLASSES]
+                rows.append([measure, *cells])
+        says = (
+            f"Thresholds {self.about.policy}; of at least {FEWEST_CASES} recordings. One threshold for all ages finds "
+            "fewer of the young, in whom a class is rarer."
+        )
+        if targets:
+            says += " Below: the interval's upper end does not reach the target, which is promised for all together."
+        return [Table(("by age and sex", *SUPERCLASSES), rows, says, title="Sensitivity and specificity")]
+
+    def share(self, part: PartDecisions, measure: Measure, name: str, target: Target | None) -> Cell:
+        """A measure of a class in a part; what lies below its target says so."""
+        found = part.shares.get(f"{measure}/{name}")
+        if found is None:
+            return Cell("few")
+        missed = target is not None and target.measure == measure and found.interval.high < target.value
+        return measured(found, note=f"below {target.value:.0%}" if target and missed else "")
+
     def disagreements(self) -> list[Part]:
         """The worst ones as a cardiologist would look at them."""
         if not self.shown:
@@ -242,10 +271,10 @@ class CohortReport:
         ]
         for shown in self.shown:
             one = shown.disagreement
-            says = "present" if one.present else "absent"
+            says, sure = "present" if one.present else "absent", percent(one.probability)
             written = "; ".join(shown.written) or "nothing"
             parts.append(
-                f"{shown.record} ({shown.patient}): {one.superclass} {says} by the label, {one.probability:.1%} by the "
+                f"{shown.record} ({shown.patient}): {one.superclass} {says} by the label, {sure} by the "
                 f"model{f', flagged: {shown.flags}' if shown.flags else ''}. Written of it: {written}."
             )
             parts.append([shown.picture])

@@ -23,6 +23,8 @@ from leadwise.ecg.record import Recording
 READ = "read"
 AT_ONCE = 32
 """Recordings that are held to be measured together: 8 MB of 10 s at 500 Hz."""
+LONG = 2**20
+"""Bytes of a recording that is measured at once, with those before it: 44 s at 500 Hz."""
 MICROVOLTS_PER_MV = 1000.0
 EQUAL_SPANS = 0.02
 """Leads of one heart differ in height: in LUDB's 200 recordings at their true scale the tallest lead spans at least
@@ -31,6 +33,9 @@ COHORT_FILE, TABLE_FILE, LEFT_OUT_FILE = "cohort.json", "records.parquet", "left
 
 Use = Callable[[Mapping[str, Any], Recording], object]
 """What is done with a recording once it is read: score it, say. It gets the row of the table as well."""
+Progress = Callable[[int, int], object]
+"""Told how many recordings were looked at, and of how many."""
+NOT_RUN = "The suites of checks were not run: they need Great Expectations, and leadwise validate runs them."
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ class CheckedCohort:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Checks that failed and stopped nothing, a line each."""
+        """Checks that failed and stopped nothing, a line each; or that none was run."""
+        if not self.outcomes:
+            return (NOT_RUN,)
         return tuple(str(one) for one in self.outcomes if not one.success and one.severity != CRITICAL)
 
 
@@ -65,6 +72,8 @@ def check_cohort(
     max_unreadable_share: float,
     split: str = "",
     use: Use | None = None,
+    suites: bool = True,
+    progress: Progress | None = None,
 ) -> CheckedCohort:
     """Check the table, read every recording once, and check what was read.
 
@@ -78,13 +87,16 @@ def check_cohort(
         max_unreadable_share: share of absent or unreadable recordings above which it stops, 0 to 1.
         split: score only recordings of this part, ``test`` of PTB-XL, say; empty: all.
         use: called with every recording that can be read, in the order of the table.
+        suites: whether they are run; without them whatever can be read is taken, ``max_unreadable_share`` counts for
+            nothing, and ``CheckedCohort.warnings`` says so.
+        progress: instead of a bar on the terminal.
 
     Raises:
         ValidationFailed: a critical check failed; the message lists each with counts and examples.
         CohortError: nothing is left to be scored.
     """
     source = Path(source)
-    validation = Validation(source, "", cohort, has_summary=False)
+    validation = Validation(source, "", cohort, has_summary=False, runs=suites)
     if isinstance(cohort, Dataset):
         # Its table can be brought to the columns of a cohort once it is what it must be.
         validation.check_tables(cohort.read_tables(source, cohort.options.rate))
@@ -101,11 +113,14 @@ def check_cohort(
         raise CohortError(f"{source}: all {len(chosen)} recordings of {cohort.title} are left out: {reasons}")
     validation.check("cohort", table_frame(table), max_unreadable_share)
     validation.stop_if_critical(folder)
-    measured = _read_all(cohort, table, use)
+    measured = _read_all(cohort, table, use, progress)
     validation.measured(measured)
     validation.check("cohort_signals", measured, max_unreadable_share)
     validation.stop_if_critical(folder)
     is_read = measured["status"] == READ
+    if not is_read.any():
+        reasons = "; ".join(measured["status"].value_counts().index[:3])
+        raise CohortError(f"{source}: none of {len(table)} recordings can be read: {reasons}")
     kept = table[is_read].reset_index(drop=True)
     left_out = pd.concat(
         [
@@ -166,7 +181,7 @@ def table_frame(table: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None) -> pd.DataFrame:
+def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None, progress: Progress | None) -> pd.DataFrame:
     """Read every recording, and measure it, as the suite ``cohort_signals`` looks at it."""
     from tqdm import tqdm
 
@@ -174,7 +189,10 @@ def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None) -> pd.DataFr
     rows: list[dict[str, Any]] = []
     first: dict[bytes, str] = {}
     waiting: list[tuple[dict[str, Any], np.ndarray]] = []
-    for row in tqdm(table.to_dict("records"), desc="recordings", unit="rec", disable=None):
+    bar = tqdm(table.to_dict("records"), desc="recordings", unit="rec", disable=True if progress else None)
+    for done, row in enumerate(bar):
+        if progress is not None:
+            progress(done, len(table))
         given = {str(key): value for key, value in row.items()}
         rows.append({"record": given["record_id"]})
         if pd.isna(given["path"]):
@@ -190,12 +208,14 @@ def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None) -> pd.DataFr
         earlier = first.setdefault(samples, given["record_id"])
         rows[-1]["same_as"] = earlier if earlier != given["record_id"] else None
         waiting.append((rows[-1], recording.record.signal_mv))
-        if len(waiting) == AT_ONCE:
+        if len(waiting) == AT_ONCE or recording.record.signal_mv.nbytes > LONG:
             _measure_quality(waiting)
             waiting.clear()
         if use is not None:
             use(given, recording)
     _measure_quality(waiting)
+    if progress is not None:
+        progress(len(table), len(table))
     frame = pd.DataFrame(rows, columns=list(NOTHING))
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name]).astype(np.float64)

@@ -232,9 +232,12 @@ class ValidationFailed(LeadwiseError):
 class Validation:
     """The checks of one ingestion, collected as they run."""
 
-    def __init__(self, source: Path, release: str, dataset: Cohort, *, has_summary: bool = True) -> None:
-        """``has_summary``: whoever runs the checks writes ``PAGE_FILE`` beside the report."""
+    def __init__(
+        self, source: Path, release: str, dataset: Cohort, *, has_summary: bool = True, runs: bool = True
+    ) -> None:
+        """``has_summary``: whoever runs the checks writes ``PAGE_FILE`` beside the report; ``runs``: they are made."""
         self.source, self.release, self.dataset, self.has_summary = source, release, dataset, has_summary
+        self.runs = runs
         self.outcomes: list[Outcome] = []
         self._suites: dict[str, Suite] = {}
         self._summary: pd.DataFrame | None = None
@@ -264,6 +267,8 @@ class Validation:
         self, name: str, frame: pd.DataFrame, max_unreadable_share: float = 0, *, is_listed: bool = False
     ) -> None:
         """Run a suite over a frame, whose column ``record`` names the rows."""
+        if not self.runs:
+            return
         counts = self.dataset.known_counts(self.release)
         values = suite_values(self.release, counts, max_unreadable_share, is_listed=is_listed)
         self._suites[name] = read_suite(name, values)

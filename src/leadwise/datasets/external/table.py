@@ -102,7 +102,8 @@ class TableCohort(Cohort):
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
             raise CohortError(
                 f"{file}: received columns {', '.join(map(str, table))[:300]}; needed: file, and at least one of "
-                f"{', '.join(SUPERCLASSES)}; columns={{'file': 'NAME', ...}} says how the table calls them"
+                f"{', '.join(SUPERCLASSES)}; "
+                'the option {"columns": {"file": "NAME"}} says what they are called'
             )
         return found
 
