@@ -87,7 +87,7 @@ def test_a_broken_number_of_a_signal_that_is_no_lead_does_no_harm(ecg: Make, wri
     ("change", "message"),
     [
         (lambda c: patched(c, 192, "EDF+D", 44), r"header: is discontinuous \(EDF\+D\)"),
-        (lambda c: patched(c, 252, "9999", 4), "number of signals: received 9999; 1 to 256 are allowed"),
+        (lambda c: patched(c, 252, "9999", 4), "number of signals: received 9999; 1 to 256 is allowed"),
         (lambda c: patched(c, 252, "x", 4), "number of signals: received no whole number"),
         (lambda c: patched(c, 236, "many"), "number of data records: received no whole number"),
         (lambda c: patched(c, 256 + 12 * 216, "-1"), "samples in a data record: received none, or fewer"),

@@ -25,7 +25,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, age_of, sex_of
+from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
@@ -346,18 +346,15 @@ def _stated(name: str, definition: "Dataset", keyword: str) -> float | None:
 
 def _patient(dataset: "Dataset") -> dict[str, float | None]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
-    found: dict[str, float | None] = {}
     age = text_in(dataset, "PatientAge")
-    # 000Y is written where no age is known: one below a year is given in months, weeks or days.
-    years = None if re.fullmatch(r"0+[Yy]?", age) else age_of(age)
-    if years is None:
-        dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
-        when = next((text for name in dates if (text := text_in(dataset, name))), "")
-        years = age_between(text_in(dataset, "PatientBirthDate"), when)
-    if years is not None or age:
-        found["age"] = years
-    if (sex := text_in(dataset, "PatientSex")) and sex != "O":
-        found["sex"] = sex_of(sex)
+    dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
+    found = facts_said(
+        # 000Y is written where no age is known: one below a year is given in months, weeks or days.
+        age="" if re.fullmatch(r"0+[Yy]?", age) else age,
+        born=text_in(dataset, "PatientBirthDate"),
+        recorded=next((text for name in dates if (text := text_in(dataset, name))), ""),
+        sex=text_in(dataset, "PatientSex"),
+    )
     if (metres := number_in(dataset, "PatientSize", None)) is not None:
         found["height_cm"] = metres * 100
     if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
