@@ -8,6 +8,7 @@ import struct
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -213,3 +214,33 @@ def serve() -> Iterator[Callable[[Path], WebServer]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A published tree, what of it a download needs, and where the download goes."""
+
+    serve: Callable[[Path], WebServer]
+    published: Path
+    needed: dict[str, bytes]
+    dest: Path
+
+    def start(self) -> WebServer:
+        """A server of the tree."""
+        return self.serve(self.published)
+
+    def content(self) -> dict[str, bytes]:
+        """What has come."""
+        files = (file for file in self.dest.rglob("*") if file.is_file())
+        return {file.relative_to(self.dest).as_posix(): file.read_bytes() for file in files}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is needed has come and nothing else."""
+        return self.content() == self.needed
+
+
+@pytest.fixture
+def site(serve: Callable[[Path], WebServer], published: Path, needed: dict[str, bytes], tmp_path: Path) -> Site:
+    """The published tree, to be downloaded into a folder that is not there yet."""
+    return Site(serve, published, needed, tmp_path / "ptbxl")

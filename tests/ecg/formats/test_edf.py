@@ -1,7 +1,6 @@
 """EDF and EDF+, written by edfio."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -49,16 +48,6 @@ def test_units_that_the_file_leaves_open_are_asked_for(content: bytes, ecg: Make
     strange = patched(content, start + 8 * 3, "mmHg")
     (question,) = read_ecg(strange).questions
     assert "says 'mmHg', 'uV'" in question.text
-
-
-@pytest.mark.parametrize(
-    ("sex", "start", "facts"),
-    [("M", date(2020, 5, 16), {"sex": 0, "age": 57}), ("F", date(2020, 5, 17), {"sex": 1, "age": 58})],
-)
-def test_the_age_is_that_on_the_day_of_the_recording(
-    ecg: Make, write: Make, sex: str, start: date, facts: dict[str, float]
-) -> None:
-    assert read_ecg(write("edf", ecg(), sex=sex, start=start)).patient == facts
 
 
 def test_numbers_with_a_decimal_comma_are_read(content: bytes, ecg: Make) -> None:
