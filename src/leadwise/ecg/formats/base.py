@@ -288,17 +288,8 @@ class ReadECG:
         except RecordingError as error:
             raise ReaderError(self.file, error.field, error.problem) from None
 
-    def request_row(self) -> dict[str, Any]:
-        """The recording and the facts as one row of a request, ready for JSON: what ``leadwise.serving`` takes.
-
-        Raises:
-            ReaderError: a question is open.
-        """
-        row = self.array_row()
-        return row | {"signal": row["signal"].tolist()}
-
     def array_row(self) -> dict[str, Any]:
-        """The same with the signal as an array, ``(time, lead)`` float32 in millivolts.
+        """The recording and the facts as one row of a request, the signal an array ``(time, lead)`` in millivolts.
 
         Raises:
             ReaderError: a question is open.

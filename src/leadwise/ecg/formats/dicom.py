@@ -175,7 +175,10 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
         raise RecordingError(
             "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         )
-    groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
+    groups = []
+    for one in reads.items(dataset, "WaveformSequence"):
+        definitions = tuple(reads.items(one, "ChannelDefinitionSequence"))
+        groups.append(_Group(one, tuple(_lead_name(each, reads) for each in definitions), definitions))
     channels = [channel for group in _recorded_together(groups, notes) for channel in _channels(group, reads, hints)]
     return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), _patient(dataset), tuple(notes))
 
@@ -218,11 +221,6 @@ def begins_without_preamble(content: bytes) -> bool:
         if (group, element) in FIRST_ELEMENTS and (explicit or (order == "<" and 0 < length <= LONGEST_FIRST_ELEMENT)):
             return True
     return content.startswith(PREFIX)
-
-
-def _group(dataset: "Dataset", reads: Reads) -> _Group:
-    definitions = tuple(reads.items(dataset, "ChannelDefinitionSequence"))
-    return _Group(dataset, tuple(_lead_name(one, reads) for one in definitions), definitions)
 
 
 def _lead_name(definition: "Dataset", reads: Reads) -> str:

@@ -121,16 +121,15 @@ def _number(field: str, stated: bytes) -> str:
     text = stated.decode("latin-1").strip(" \0")
     plain = text.replace(",", ".")
     if not (_NUMBER.fullmatch(plain) and math.isfinite(float(plain))):
-        raise RecordingError(field, f"received {shown_text(text)}; a number is needed, such as -3276.8")
+        raise RecordingError(field, f"received {shown_text(text)}; a number is needed")
     return plain
 
 
 def _whole(field: str, stated: bytes) -> int:
-    text = stated.decode("latin-1").strip(" \0")
-    plain = text.replace(",", ".")
-    if not (_NUMBER.fullmatch(plain) and float(plain).is_integer() and len(str(int(float(plain)))) <= NUMBER_BYTES):
-        raise RecordingError(field, f"received no whole number in the header, but {shown_text(text)}")
-    return int(float(plain))
+    number = float(_number(field, stated))
+    if not number.is_integer() or len(str(int(number))) > NUMBER_BYTES:
+        raise RecordingError(field, f"received {number:.9g}; a whole number is needed")
+    return int(number)
 
 
 def _channel(signal: "EdfSignal") -> Channel:

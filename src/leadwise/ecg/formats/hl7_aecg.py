@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 FORMAT = "HL7 aECG"
+UCUM = {"a": "y", "": "y", "mo": "m", "wk": "w"}
+"""Units of an age; ``a`` is the year (annum)."""
 
 
 def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
@@ -119,16 +121,12 @@ def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
     found, stated = facts_said(**said), xml.child(person, "age")
     if stated is None or "age" in found:
         return found
-    return found | facts_said(age=f"{stated.get('value', '')} {_age_unit(stated.get('unit', ''))}")
+    unit = stated.get("unit", "")
+    return found | facts_said(age=f"{stated.get('value', '')} {UCUM.get(unit, unit)}")
 
 
 def _attribute(element: "Element | None", name: str) -> str:
     return "" if element is None else element.get(name, "")
-
-
-def _age_unit(unit: str) -> str:
-    """UCUM's ``a`` (annum) as the letter of a year."""
-    return "y" if unit in ("a", "") else {"mo": "m", "wk": "w"}.get(unit, unit)
 
 
 register(Format("HL7 aECG XML", (".xml",), xml.has_root("annotatedecg"), read_hl7_aecg))

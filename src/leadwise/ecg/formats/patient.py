@@ -14,16 +14,6 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _OLDEST_DAYS = 130 * 366
 
 
-def sex_of(text: str) -> float | None:
-    """0 for male, 1 for female, from words; a bare number is read either way in the field, so it stays unknown."""
-    return FEATURES["sex"].parse(text)
-
-
-def age_of(text: str) -> float | None:
-    """Years from ``63``, ``063Y``, ``18 months``, ``6 weeks``; ``None`` for anything else."""
-    return FEATURES["age"].parse(text)
-
-
 def date_of(text: str) -> datetime.date | None:
     """A date from ``19710123`` (DICOM, HL7; a time may follow), ``01-23-1971`` (MUSE) or ``23-JAN-1971`` (EDF+)."""
     stripped = text.strip()
@@ -66,17 +56,17 @@ def facts_said(
         age: at the recording; what is not understood is made up for by the dates.
         born: date of birth, which only serves to know the age.
         recorded: date of the recording.
-        sex: in words.
+        sex: in words; a bare number is read either way in the field, so it is not understood.
         sizes: name of a fact, its text and its unit; of several of one fact the first counts.
     """
     found: dict[str, float | None] = {}
-    years = age_of(age)
+    years = FEATURES["age"].parse(age)
     if years is None:
         years = age_between(born, recorded)
     if age or years is not None:
         found["age"] = years
     if sex and sex.casefold() not in _UNKNOWN | _NEITHER:
-        found["sex"] = sex_of(sex)
+        found["sex"] = FEATURES["sex"].parse(sex)
     for name, text, unit in sizes:
         if text and name not in found and text.casefold() not in _UNKNOWN:
             found[name] = FEATURES[name].parse(text, unit)
