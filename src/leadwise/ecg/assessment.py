@@ -23,7 +23,7 @@ from leadwise.ecg.faults import (
     time_scale_is_unusual,
     why_scaled,
 )
-from leadwise.ecg.flags import Flag, may_be_flagged, quality_flags
+from leadwise.ecg.flags import Flag, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
 from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, lead_list, measure_leads
@@ -194,7 +194,6 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     """Of recordings that have the same rate and stretches of the same length."""
     measured, reasons = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
     # Most recordings are fine: what may not be is told for all at once.
-    odd = _odd(measured)
     to_repair, scaled = needs_repair(measured), _may_be_scaled(measured)
     ends = np.cumsum([len(part) for part in cut]).tolist()
     found = []
@@ -206,14 +205,8 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
         ):
             before.append(Flag("scaled_lead_by_lead", (), why))
         changed = _changed(recording, measured, rows, before) if to_repair[rows.start : rows.stop].any() else None
-        found.append(changed or _examination(recording, measured, reasons, rows, before, odd=odd))
+        found.append(changed or _examination(recording, measured, reasons, rows, before))
     return found
-
-
-def _odd(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)``: where there may be a flag."""
-    unusual = time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
-    return may_be_flagged(measured) | unusual | (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
 
 
 def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
@@ -263,18 +256,13 @@ def _examination(
     rows: range,
     before: Sequence[Flag],
     done: Repaired | None = None,
-    odd: np.ndarray | None = None,
 ) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured; ``odd`` as ``_odd``, where it is known."""
+    """Of the recording whose stretches are some rows of what was measured."""
     counted = [row for row in rows if not reasons[row]] or rows
-    record, flags, spikes = recording.record, tuple(before), 0
-    is_odd = len(rows) > 1 or odd is None or bool(odd[rows.start])
-    if is_odd:
-        found = _without(quality_flags(measured, counted), done)
-        flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
-        steep = measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS
-        if record.fs_hz >= LOWEST_SPIKE_FS_HZ and steep.any():
-            spikes = pacing_spikes(record.signal_mv, record.fs_hz)
+    record, taken_out = recording.record, done.flags if done else ()
+    found = _without(quality_flags(measured, counted), done)
+    flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *taken_out])
+    steep = (measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS).any() and record.fs_hz >= LOWEST_SPIKE_FS_HZ
     return Examination(
         times_s=tuple(stretch_times(len(record.signal_mv) / record.fs_hz, len(rows))),
         no_ecg=tuple(reasons[row] for row in rows),
@@ -282,9 +270,9 @@ def _examination(
         flags=flags,
         record=record,
         repaired=done is not None,
-        silent=lead_list(measured.flat[counted].any(axis=0)) if is_odd else (),
+        silent=lead_list(measured.flat[counted].any(axis=0)),
         beats=sum(measured.beats[counted].tolist()),
-        pacing_spikes=spikes,
+        pacing_spikes=pacing_spikes(record.signal_mv, record.fs_hz) if steep else 0,
     )
 
 

@@ -48,22 +48,6 @@ DISAGREEING_UV = 500.0
 LIMB_LEADS = LEADS[:6]
 
 
-def may_be_flagged(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)``: where ``quality_flags`` may find something; all at once, as most recordings are fine."""
-    spans_uv = measured.highest_uv - measured.lowest_uv
-    typical_uv = np.median(spans_uv, axis=1)
-    limb, chest = likely_reversals(measured.reversal_score)
-    return np.asarray(
-        (measured.flat | (measured.noise_uv > NOISY_UV) | measured.clipped).any(axis=1)
-        | (limb != "")
-        | (chest != "")
-        | (measured.inversion_score > INVERTED_SCORE)
-        | (np.maximum(measured.limb_leads_uv, measured.augmented_leads_uv) > DISAGREEING_UV)
-        | (typical_uv < 1000 * SMALLEST_USUAL_SPAN_MV)
-        | (typical_uv > 1000 * LARGEST_USUAL_SPAN_MV)
-    )
-
-
 def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
     """The flags of one recording that was measured in one stretch or several.
 

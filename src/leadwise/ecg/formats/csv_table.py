@@ -170,17 +170,11 @@ def _dialect(lines: Sequence[str], fewest: int) -> _Rows:
     # The middle and the end of a file are past its header, however long that is.
     middle = len(lines) // 2
     sampled = [line for line in (*lines[middle : middle + SAMPLED_LINES], *lines[-SAMPLED_LINES:]) if line.strip()]
-    best: tuple[int, int, _Rows] | None = None
-    for delimiter, decimal in DIALECTS:
-        rows = _rows(sampled, delimiter, decimal)
-        if rows is None:
-            continue
-        held = sum(map(rows.holds, sampled))
-        if held and (best is None or (held, rows.filled) > best[:2]):
-            best = held, rows.filled, rows
-    if best is None:
+    kinds = filter(None, (_rows(sampled, *dialect) for dialect in DIALECTS))
+    held = {rows: sum(map(rows.holds, sampled)) for rows in kinds}
+    table = max(held, key=lambda rows: (held[rows], rows.filled), default=None)
+    if table is None or not held[table]:
         raise RecordingError("table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found")
-    table = best[2]
     if table.columns < fewest and len(lines) > table.columns:
         raise RecordingError(
             "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
