@@ -216,6 +216,11 @@ def serve() -> Iterator[Callable[[Path], WebServer]]:
         thread.join()
 
 
+def contents(tree: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {file.relative_to(tree).as_posix(): file.read_bytes() for file in tree.rglob("*") if file.is_file()}
+
+
 @dataclass(frozen=True)
 class Site:
     """A published tree, what of it a download needs, and where the download goes."""
@@ -229,10 +234,14 @@ class Site:
         """A server of the tree."""
         return self.serve(self.published)
 
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All that is published, needed or not."""
+        return contents(self.published)
+
     def content(self) -> dict[str, bytes]:
         """What has come."""
-        files = (file for file in self.dest.rglob("*") if file.is_file())
-        return {file.relative_to(self.dest).as_posix(): file.read_bytes() for file in files}
+        return contents(self.dest)
 
     @property
     def is_whole(self) -> bool:

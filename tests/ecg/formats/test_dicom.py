@@ -227,7 +227,7 @@ def of_class(uid: str) -> Callable[[Any], None]:
         (a_pdf, "SOPClassUID: received an embedded document"),
         (lambda dataset: dataset.WaveformSequence.pop(0), "WaveformOriginality: all waveforms are derived"),
         (lambda dataset: dataset.pop("WaveformSequence"), "WaveformSequence: holds no waveform"),
-        (setting(NumberOfWaveformSamples=10**9), "received 12 channels of 1000000000 samples"),
+        (setting(NumberOfWaveformSamples=10**9), "NumberOfWaveformSamples: received 1e.09; 1 to 1200000"),
         (setting(NumberOfWaveformSamples=5001), "WaveformData: is cut off: 120000 bytes for 12 channels of 5001"),
         (setting(NumberOfWaveformChannels=8), "ChannelDefinitionSequence: received 12 definitions for 8 channels"),
         (setting(WaveformSampleInterpretation="MB"), "WaveformSampleInterpretation: only SB, UB, SS"),

@@ -23,6 +23,7 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     by_library,
     shown_text,
+    within,
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
@@ -266,11 +267,8 @@ def _all_leads(groups: list[_Group]) -> set[str]:
 def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
-    if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
-        raise RecordingError(
-            "WaveformSequence",
-            f"received {count} channels of {samples} samples; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read",
-        )
+    within("NumberOfWaveformChannels", count, 1, MOST_CHANNELS)
+    within("NumberOfWaveformSamples", samples, 1, MOST_SAMPLES)
     if len(group.definitions) != count:
         held = len(group.definitions)
         raise RecordingError("ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
