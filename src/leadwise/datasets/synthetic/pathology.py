@@ -167,12 +167,13 @@ TERRITORIES: Mapping[str, tuple[float, float, float]] = {
 STAGES: tuple[str, ...] = ("Stadium I", "Stadium I-II", "Stadium II", "Stadium II-III", "Stadium III")
 """Stages of an infarction as PTB-XL writes them: fresh, in between, evolving, in between, old."""
 
-_OF_WALLS: Mapping[str, tuple[tuple[float, float], tuple[float, ...], tuple[float, float]]] = {
-    "INJ": ((-0.14, -0.26), (-0.3, 0.1), (0.4, 1.2)),
-    "ISC": ((-0.04, -0.14), (-0.4, 0.1), (1.1, 2.0)),
-    "ANEUR": ((0.12, 0.22), (0.3,), (0.6, 1.6)),
+Range = tuple[float, float]
+_OF_WALLS: Mapping[str, tuple[int, Range, Range | float, Range]] = {
+    "INJ": (-1, (0.14, 0.26), (-0.3, 0.1), (0.4, 1.2)),
+    "ISC": (-1, (0.04, 0.14), (-0.4, 0.1), (1.1, 2.0)),
+    "ANEUR": (1, (0.12, 0.22), 0.3, (0.6, 1.6)),
 }
-"""Beginning of a code -> how far it moves ST towards its wall, in mV, the slope of ST, and how far T turns away."""
+"""Beginning of a code -> whether ST moves to its wall or away, by how many mV, its slope, and how far T turns away."""
 
 LATERAL = np.array([0.85, 0.25, -0.15])
 
@@ -186,9 +187,9 @@ def towards(code: str) -> np.ndarray:
 def apply_statement(heart: Heart, code: str, strength: float, rng: np.random.Generator, *, stage: str = "") -> None:
     """Change a heart in place; statements without an effect on the waves (NORM) leave it as it is."""
     if wall := next((of for begins, of in _OF_WALLS.items() if code.startswith(begins)), None):
-        st_mv, slope, turned = wall
-        heart.st = heart.st + np.sign(st_mv[0]) * towards(code) * strength * rng.uniform(*sorted(map(abs, st_mv)))
-        heart.st_slope = rng.uniform(*slope) if len(slope) > 1 else slope[0]
+        sign, (least_mv, most_mv), slope, turned = wall
+        heart.st = heart.st + sign * towards(code) * strength * rng.uniform(least_mv, most_mv)
+        heart.st_slope = slope if isinstance(slope, float) else rng.uniform(*slope)
         _turn_t(heart, towards(code), strength * rng.uniform(*turned))
     elif STATEMENT_BY_CODE[code].superclass == "MI":
         _infarction(heart, towards(code), strength, rng, stage or STAGES[-1])

@@ -116,9 +116,9 @@ def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
         xml.child(root, "effectiveTime"),
     )
     when = next((time for time in times if time is not None), None)
-    said = {"born": _attribute(xml.child(person, "birthTime"), "value"), "recorded": _attribute(when, "value")}
-    said["sex"] = _attribute(xml.child(person, "administrativeGenderCode"), "code")
-    found, stated = facts_said(**said), xml.child(person, "age")
+    born, sex = xml.child(person, "birthTime"), xml.child(person, "administrativeGenderCode")
+    found = facts_said(born=_attribute(born, "value"), recorded=_attribute(when, "value"), sex=_attribute(sex, "code"))
+    stated = xml.child(person, "age")
     if stated is None or "age" in found:
         return found
     unit = stated.get("unit", "")

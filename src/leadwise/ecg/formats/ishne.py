@@ -13,7 +13,7 @@ import numpy as np
 from leadwise.ecg.formats.base import MOST_NUMBERS, Channel, RawRecording, ReadOptions, within
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.formats.registry import Format, begins_with, register
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 FORMAT, MARK = "ISHNE", b"ISHNE1.0"
 FIXED, MOST_LEADS = 522, 12
@@ -43,6 +43,7 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     samples = by_lead.shape[1]
     notes = []
     cut = samples < stated and stated != samples * count
+    noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
     if cut:
         notes.append(f"{stated} samples of a lead are announced, {samples} are there: the file may be cut off.")
     checksum = binascii.crc_hqx(content[10 : FIXED + own], 0xFFFF)
@@ -53,7 +54,7 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     for place, lead in enumerate(by_lead):
         code, step_nv = _short(content, 158 + 2 * place), _short(content, 206 + 2 * place)
         values = np.where(lead == MISSING, np.nan, lead.astype(np.float64))
-        name, noticed = NAMES.get(code, f"lead {code} of ISHNE"), ("file_incomplete",) if cut else ()
+        name = NAMES.get(code, f"lead {code} of ISHNE")
         channels.append(Channel.stored(name, values, fs_hz or None, max(step_nv, 0), "nV", noticed))
     return RawRecording(FORMAT, tuple(channels), _patient(content), tuple(notes))
 

@@ -158,8 +158,8 @@ def _spellings(checksum: int) -> tuple[str, ...]:
 def _patient(root: "Element") -> dict[str, float | None]:
     patient, test = xml.child(root, "PatientDemographics"), xml.child(root, "TestDemographics")
     age = xml.text_of(patient, "PatientAge")
-    sizes = (("height_cm", "HeightCM", "cm"), ("height_cm", "HeightIN", "in"))
-    sizes += (("weight_kg", "WeightKG", "kg"), ("weight_kg", "WeightLBS", "lb"))
+    sizes = [("height_cm", "HeightCM", "cm"), ("height_cm", "HeightIN", "in")]
+    sizes += [("weight_kg", "WeightKG", "kg"), ("weight_kg", "WeightLBS", "lb")]
     return facts_said(
         age=f"{age} {xml.text_of(patient, 'AgeUnits') or 'YEARS'}" if age else "",
         born=xml.text_of(patient, "DateofBirth"),

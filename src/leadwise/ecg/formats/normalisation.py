@@ -55,8 +55,8 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     samples = _common_length(chosen)
     questions = []
     if count := found.unchosen:
-        named = f"Name the file with its number, such as {shown_name(file)[:40]}#0."
-        asked = f"The file holds {count} recordings: which is wanted, 0 to {count - 1}? {named}"
+        example = f"Name the file with its number, such as {shown_name(file)[:40]}#0."
+        asked = f"The file holds {count} recordings: which is wanted, 0 to {count - 1}? {example}"
         questions.append(MissingField("record", asked))
     fs_hz = _sampling_rate(chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()

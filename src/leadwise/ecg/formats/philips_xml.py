@@ -195,8 +195,8 @@ def _without_pulse(stored: np.ndarray, fs_hz: float, step_uv: float) -> int:
 
 def _patient(root: "Element") -> dict[str, float | None]:
     person, recorded = xml.child(root, "patient", "generalpatientdata"), xml.child(root, "dataacquisition")
-    sizes = (("height_cm", "height", "cm", "cm"), ("height_cm", "height", "inch", "in"))
-    sizes += (("weight_kg", "weight", "kg", "kg"), ("weight_kg", "weight", "lb", "lb"))
+    sizes = [("height_cm", "height", "cm", "cm"), ("height_cm", "height", "inch", "in")]
+    sizes += [("weight_kg", "weight", "kg", "kg"), ("weight_kg", "weight", "lb", "lb")]
     found = facts_said(
         age=xml.text_of(person, "age", "years"),
         born=xml.text_of(person, "age", "dateofbirth") or xml.text_of(person, "dateofbirth"),
