@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS
-from leadwise.ecg.reversal import LEAD_MATRIX
 
 LEAD_FIELD = np.array(
     [
@@ -168,6 +166,13 @@ def twelve_leads(independent_mv: np.ndarray) -> np.ndarray:
     return np.column_stack([one, two, *derived, units[:, 2:]]).astype("<i2")
 
 
+_TO_LEADS = np.zeros((8, 9))
+"""From RA, LA, LL and V1 to V6 to the independent leads."""
+_TO_LEADS[0, [1, 0]] = 1, -1
+_TO_LEADS[1, [2, 0]] = 1, -1
+_TO_LEADS[2:, 3:] = np.eye(6)
+_TO_LEADS[2:, :3] = -1 / 3
+
 _FREQUENCY_HZ = np.fft.rfftfreq(RECORD_SAMPLES, 1 / FS_HZ)
 _WANDER = 1 / np.arange(1, 7)
 _WANDER /= np.sqrt(np.square(_WANDER).sum())
@@ -218,4 +223,4 @@ def render_noise(levels: NoiseLevels, rng: np.random.Generator) -> np.ndarray:
     if levels.burst >= 0:
         touched = np.exp(-0.5 * np.square((time_s - rng.uniform(1, 9)) / rng.uniform(0.15, 0.5)))
         electrodes[levels.burst] += touched * (rng.normal(0, 0.12, RECORD_SAMPLES) + rng.normal(0, 0.5))
-    return (LEAD_MATRIX[INDEPENDENT_COLUMNS] @ electrodes).T
+    return (_TO_LEADS @ electrodes).T
