@@ -90,7 +90,6 @@ class Cleaned:
 
 
 T = TypeVar("T", bound=DatasetTables)
-C = TypeVar("C", bound=Cohort)
 
 
 class DatasetOptions(CohortOptions):
@@ -193,12 +192,6 @@ def cohorts() -> Mapping[str, Cohort]:
     return DATASETS
 
 
-def _named(name: str, found: Mapping[str, C]) -> C:
-    if name not in found:
-        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
-    return found[name]
-
-
 def cohort_named(name: str, **options: Any) -> Cohort:
     """A dataset to score models on, by its name, with some options chosen.
 
@@ -206,8 +199,10 @@ def cohort_named(name: str, **options: Any) -> Cohort:
         DatasetError: there is none of this name.
         CohortError: an option is none of it, or its value is not allowed.
     """
-    found = _named(name, cohorts())
-    return found.configured(**options) if options else found
+    found = cohorts()
+    if name not in found:
+        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
+    return found[name].configured(**options) if options else found[name]
 
 
 def cohort_in(source: Path) -> Cohort:
@@ -234,7 +229,10 @@ def dataset_named(name: str) -> Dataset[Any]:
     Raises:
         DatasetError: there is none.
     """
-    return _named(name, datasets())
+    found = datasets()
+    if name not in found:
+        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
+    return found[name]
 
 
 def dataset_in(tree: Path) -> Dataset[Any]:

@@ -17,7 +17,6 @@ from leadwise.ecg.formats.base import (
     RawRecording,
     ReadOptions,
     shown_text,
-    within,
 )
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
 from leadwise.ecg.leads import RecordingError
@@ -179,8 +178,8 @@ def read_named(
         raise RecordingError(LEADS_NAMES[0], f"received {len(names)} names for {len(by_lead)} leads")
     if len(units) not in (0, 1, len(by_lead)):
         raise RecordingError(UNITS_NAMES[0], f"received {len(units)} units for {len(by_lead)} leads")
-    if gain is not None:
-        within(GAIN_NAMES[0], gain, 1e-6, 1e12)
+    if gain is not None and not 1e-6 <= gain <= 1e12:
+        raise RecordingError(GAIN_NAMES[0], f"received {gain:g}; 1e-06 to 1e+12 is allowed")
     if gain is not None and (stated := next(filter(unit_of, units), "")):
         told = f"The file states {stated.strip()} and a gain of {gain:g} units per mV"
         asked = MissingField(
@@ -230,15 +229,11 @@ def _by_lead(name: str, value: object, count: int | None, order: str | None) -> 
     return list(by_lead)
 
 
-def _first(beside: Named, names: Sequence[str]) -> tuple[str, np.ndarray | str | Sequence[str] | None]:
-    """What stands under the first of some names that is there."""
-    return next(((name, beside[name]) for name in names if name in beside), ("", None))
-
-
 def _number(beside: Named, names: Sequence[str]) -> float | None:
     """The one number under the first of some names, if there is any; 0 says nothing."""
-    name, value = _first(beside, names)
-    if not isinstance(value, np.ndarray) or not value.size:
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if name is None or not isinstance(value, np.ndarray) or not value.size:
         return None
     if value.dtype.kind not in "fiu" or not np.isfinite(value.reshape(-1)[:1]).all() or len(np.unique(value)) > 1:
         raise RecordingError(name, "needs one number")
@@ -246,8 +241,9 @@ def _number(beside: Named, names: Sequence[str]) -> float | None:
 
 
 def _texts(beside: Named, names: Sequence[str]) -> list[str]:
-    name, value = _first(beside, names)
-    if value is None:
+    name = next((name for name in names if name in beside), None)
+    value = beside[name] if name is not None else None
+    if value is None or name is None:
         return []
     if isinstance(value, str):
         return [part for part in value.replace(";", ",").split(",") if part.strip()]
