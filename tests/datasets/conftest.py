@@ -8,6 +8,7 @@ import struct
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -213,3 +214,42 @@ def serve() -> Iterator[Callable[[Path], WebServer]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {file.relative_to(tree).as_posix(): file.read_bytes() for file in tree.rglob("*") if file.is_file()}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A published tree, what of it a download needs, and where the download goes."""
+
+    serve: Callable[[Path], WebServer]
+    published: Path
+    needed: dict[str, bytes]
+    dest: Path
+
+    def start(self) -> WebServer:
+        """A server of the tree."""
+        return self.serve(self.published)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All that is published, needed or not."""
+        return contents(self.published)
+
+    def content(self) -> dict[str, bytes]:
+        """What has come."""
+        return contents(self.dest)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is needed has come and nothing else."""
+        return self.content() == self.needed
+
+
+@pytest.fixture
+def site(serve: Callable[[Path], WebServer], published: Path, needed: dict[str, bytes], tmp_path: Path) -> Site:
+    """The published tree, to be downloaded into a folder that is not there yet."""
+    return Site(serve, published, needed, tmp_path / "ptbxl")

@@ -73,6 +73,7 @@ def suppress_named(beginning: str) -> Iterator[None]:
     [
         (f"{SUM} ../../etc/passwd", r"line 2: the path '\.\./\.\./etc/passwd' leaves the folder"),
         (f"{SUM} records100/../../x", r"line 2: .* leaves the folder"),
+        (f"{SUM} ~/x", "line 2: .* is absolute or begins with ~"),
         (f"{SUM} /etc/passwd", "line 2: the path '/etc/passwd' is absolute"),
         (f"{SUM} C:/x", "line 2: the path 'C:/x' holds a backslash or a colon"),
         (f"{SUM} records100\\x", "line 2: .* holds a backslash"),

@@ -15,7 +15,7 @@ import pytest
 
 import leadwise
 
-Serve = Callable[[Path], Any]
+Site = Any
 
 SUMS = "SHA256SUMS.txt"
 FILES = 43
@@ -71,25 +71,23 @@ def complete(dest: Path, server: Any, needed: dict[str, bytes], there: set[str])
 
 
 @pytest.mark.parametrize("files", [1, 17])
-def test_killed(serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, files: int) -> None:
-    server, dest = serve(published), tmp_path / "ptbxl"
+def test_killed(site: Site, files: int) -> None:
+    server, dest = site.start(), site.dest
     held = hold_after(server, files)
     process = started(dest, server)
     assert held.wait(60)
     process.kill()
     process.communicate()
-    there = whole_files(dest, needed)
+    there = whole_files(dest, site.needed)
     assert len(there) <= files
     assert len(there) >= files - 4, "what had come was kept"
     assert list(dest.glob(".download.partial-*"))
-    complete(dest, server, needed, there)
+    complete(dest, server, site.needed, there)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped(
-    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    server, dest = serve(published), tmp_path / "ptbxl"
+def test_stopped(site: Site, number: signal.Signals, code: int) -> None:
+    server, dest = site.start(), site.dest
     held = hold_after(server, 20)
     process = started(dest, server)
     assert held.wait(60)
@@ -98,7 +96,7 @@ def test_stopped(
     assert process.returncode == code
     assert said == ("leadwise download: stopped. What has arrived is whole; the same command goes on from here.\n")
     assert not list(dest.glob(".*"))
-    complete(dest, server, needed, whole_files(dest, needed))
+    complete(dest, server, site.needed, whole_files(dest, site.needed))
 
 
 @contextmanager
@@ -110,11 +108,9 @@ def closed_pipe() -> Iterator[int]:
     os.close(writing)
 
 
-def test_the_reader_of_the_messages_has_left(
-    serve: Serve, published: Path, needed: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_the_reader_of_the_messages_has_left(site: Site) -> None:
     """A server that is left for the next one is worth a message; the download ends as other commands do then."""
-    server, other, dest = serve(published), serve(published), tmp_path / "ptbxl"
+    server, other, dest = site.start(), site.start(), site.dest
     server.always[SUMS] = server.status(404)
     with closed_pipe() as nobody:
         arguments = [*command(dest, server), "--source", other.url]
@@ -140,33 +136,26 @@ def small_disk(dest: Path, size: str, arguments: list[str], keep: Path) -> list[
 
 
 @pytest.mark.parametrize("limit", ["size=24m", "size=64m,nr_inodes=30"])
-def test_full_disk(
-    serve: Serve,
-    published: Path,
-    needed: dict[str, bytes],
-    list_again: Callable[[Path], None],
-    tmp_path: Path,
-    limit: str,
-) -> None:
+def test_full_disk(site: Site, list_again: Callable[[Path], None], limit: str, tmp_path: Path) -> None:
     """The disk takes what is expected; but one file is larger than expected, or it takes few files, however small."""
     if limit == "size=24m":
-        (published / "ptbxl_database.csv").write_bytes(needed["ptbxl_database.csv"] + b"\n" * 2**25)
-        list_again(published)
-        needed |= {name: (published / name).read_bytes() for name in ("ptbxl_database.csv", SUMS)}
-    server, dest, keep = serve(published), tmp_path / "ptbxl", tmp_path / "kept"
+        (site.published / "ptbxl_database.csv").write_bytes(site.needed["ptbxl_database.csv"] + b"\n" * 2**25)
+        list_again(site.published)
+        site.needed.update({name: (site.published / name).read_bytes() for name in ("ptbxl_database.csv", SUMS)})
+    server, dest, keep = site.start(), site.dest, tmp_path / "kept"
     dest.mkdir()
     done = finished(small_disk(dest, limit, command(dest, server), keep))
     assert done.returncode == 1, done.stderr
     assert "cannot be written: No space left on device. Stopped: " in done.stderr
     assert f"of {FILES} files are there and whole. The same command goes on from here" in done.stderr
     assert not list(keep.glob(".*"))
-    there = whole_files(keep, needed)
+    there = whole_files(keep, site.needed)
     assert there
-    complete(keep, server, needed, there)
+    complete(keep, server, site.needed, there)
 
 
-def test_a_disk_that_is_too_small_is_noticed_before(serve: Serve, published: Path, tmp_path: Path) -> None:
-    server, dest, keep = serve(published), tmp_path / "ptbxl", tmp_path / "kept"
+def test_a_disk_that_is_too_small_is_noticed_before(site: Site, tmp_path: Path) -> None:
+    server, dest, keep = site.start(), site.dest, tmp_path / "kept"
     dest.mkdir()
     done = finished(small_disk(dest, "size=4m", command(dest, server), keep))
     assert done.returncode == 1

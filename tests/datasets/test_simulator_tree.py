@@ -1,7 +1,6 @@
 """The simulated tree reads like PhysioNet's PTB-XL."""
 
 import ast
-import hashlib
 import json
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 import wfdb
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.checksums import check_files, read_sha256sums
 from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic import MARKER, SimulatorError, write_simulated_tree
-from leadwise.datasets.synthetic.tree import statements_table
 
 PATIENTS = 200
 
@@ -53,12 +52,10 @@ def test_layout_is_physionets(tree: Path, database: pd.DataFrame) -> None:
 
 
 def test_checksums_of_all_files_hold(tree: Path) -> None:
-    lines = (tree / "SHA256SUMS.txt").read_text().splitlines()
-    listed = {name: checksum for checksum, name in (line.split(" ", 1) for line in lines)}
+    listed = read_sha256sums(tree / "SHA256SUMS.txt")
     files = {str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()}
     assert files == listed.keys() | {"SHA256SUMS.txt"}
-    for name, checksum in listed.items():
-        assert hashlib.sha256((tree / name).read_bytes()).hexdigest() == checksum
+    assert set(check_files(tree, listed).values()) == {"whole"}
 
 
 def test_wfdb_reads_the_records(tree: Path, database: pd.DataFrame) -> None:
@@ -66,11 +63,8 @@ def test_wfdb_reads_the_records(tree: Path, database: pd.DataFrame) -> None:
         record = wfdb.rdrecord(str(tree / name), physical=False)
         assert record.sig_name == ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
         assert (record.fs, record.sig_len, record.fmt) == (100, 1000, ["16"] * 12)
-        assert record.adc_gain == [1000.0] * 12
-        assert record.baseline == [0] * 12
-        assert record.units == ["mV"] * 12
-        assert record.init_value == list(record.d_signal[0])
-        assert record.checksum == record.calc_checksum()
+        assert (record.adc_gain, record.baseline, record.units) == ([1000.0] * 12, [0] * 12, ["mV"] * 12)
+        assert (record.init_value, record.checksum) == (list(record.d_signal[0]), record.calc_checksum())
         assert record.comments == ["Simulated by Leadwise: a physics toy, no patient"]
         stored = np.fromfile(tree / f"{name}.dat", "<i2").reshape(1000, 12)
         assert np.array_equal(record.d_signal, stored)
@@ -162,18 +156,3 @@ def test_parameters_out_of_range(patients: int, seed: int, message: str, tmp_pat
     with pytest.raises(SimulatorError, match=message):
         write_simulated_tree(tmp_path / "tree", patients=patients, seed=seed)
     assert not any(tmp_path.iterdir())
-
-
-@pytest.mark.real
-def test_statements_have_the_flags_and_classes_of_the_real_ones(ptbxl_tree: Path) -> None:
-    real = pd.read_csv(ptbxl_tree / "scp_statements.csv", index_col=0)
-    ours = statements_table().reindex(real.index)
-    assert list(statements_table().columns) == list(real.columns)
-    for column in ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"):
-        assert (
-            ours[column]
-            .astype(object)
-            .fillna("none")
-            .astype(str)
-            .equals(real[column].astype(object).fillna("none").astype(str))
-        ), column

@@ -1,3 +1,5 @@
+"""The statements, against the published table."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import pytest
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE
+from leadwise.datasets.synthetic.tree import statements_table
 
 
 def test_groups_are_those_of_the_published_tasks() -> None:
@@ -18,6 +21,7 @@ def test_groups_are_those_of_the_published_tasks() -> None:
 @pytest.mark.real
 def test_groups_and_classes_are_those_of_the_real_table(ptbxl_tables: Callable[[str], Path]) -> None:
     table = pd.read_csv(ptbxl_tables("1.0.3") / "scp_statements.csv", index_col=0)
+    assert list(statements_table().columns) == list(table.columns)
     for statement in STATEMENT_TABLE:
         row = table.loc[statement.code].fillna("")
         assert set(statement.groups) == {group for group in GROUPS if row[group] == 1}, statement.code

@@ -58,23 +58,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_record(tmp_path_factory.mktemp("plain"), microvolts())
 
 
-def test_both_ways_of_reading_agree_exactly(simulated_tree):
-    filenames = pd.read_csv(simulated_tree / "ptbxl_database.csv")["filename_lr"]
-    for filename in filenames[:25]:
-        np.testing.assert_array_equal(
-            read_record(simulated_tree / filename), read_with_wfdb(simulated_tree / filename), err_msg=filename
-        )
-
-
 @pytest.mark.real
 def test_both_ways_of_reading_agree_exactly_on_ptbxl(ptbxl_tree):
     filenames = pd.read_csv(ptbxl_tree / "ptbxl_database.csv")["filename_lr"]
     assert len(filenames) == 440
     for filename in filenames[::5]:
-        fast = read_record(ptbxl_tree / filename)
-        np.testing.assert_array_equal(fast, read_with_wfdb(ptbxl_tree / filename), err_msg=filename)
-        physical = wfdb.rdrecord(str(ptbxl_tree / filename)).p_signal
-        np.testing.assert_allclose(fast / 1000, physical, atol=1e-9, err_msg=filename)
+        record = ptbxl_tree / filename
+        np.testing.assert_array_equal(read_record(record), read_with_wfdb(record), err_msg=filename)
 
 
 @pytest.mark.parametrize("rate", [100, 500])
@@ -94,12 +84,6 @@ def test_both_ways_of_reading_agree_whatever_order_gain_and_unit(tmp_path, rate:
     fast = read_record(record, rate)
     assert fast.shape == (10 * rate, 12)
     np.testing.assert_array_equal(fast, read_with_wfdb(record))
-    reordered = wfdb.rdrecord(str(record), channel_names=list(LEADS))
-    names = {lead: place for place, lead in enumerate(reordered.sig_name)}
-    in_microvolts = {"mV": 1e3, "uV": 1.0, "V": 1e6}
-    for place, lead in enumerate(LEADS):
-        physical = reordered.p_signal[:, names[lead]] * in_microvolts[reordered.units[names[lead]]]
-        np.testing.assert_allclose(fast[:, place], physical, atol=0.5 + 1e-6, err_msg=lead)
 
 
 def test_a_voltage_that_cannot_be_stored_is_refused_in_a_wider_format(tmp_path):
@@ -129,6 +113,7 @@ def test_two_errors_that_cancel_in_the_checksum_are_found_by_the_first_sample(tm
     ("old", "new", "reason"),
     [
         ("12 100 1000", "12 500 1000", "fs 500"),
+        ("12 100 1000", "11 100 1000", "n_sig 11; 12 is needed"),
         ("12 100 1000", "12 100 2000", "sig_len 2000"),
         ("00001_lr.dat", "../../../etc/passwd", "a file beside the header is needed"),
         ("00001_lr.dat", "/etc/passwd", "a file beside the header is needed"),
@@ -145,11 +130,6 @@ def test_a_header_that_does_not_fit_is_refused_with_the_reason(tmp_path, old, ne
     edit_header(record, old, new)
     with pytest.raises(UnreadableRecord, match=reason):
         read_record(record)
-
-
-def test_eleven_leads_are_refused(tmp_path):
-    with pytest.raises(UnreadableRecord, match="n_sig 11; 12 is needed"):
-        read_record(write_record(tmp_path, microvolts()[:, :11]))
 
 
 @given(

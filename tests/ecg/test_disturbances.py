@@ -118,18 +118,6 @@ def test_as_many_leads_fall_silent_as_asked_and_those_of_fewer_are_among_them(co
     assert silent.mean(axis=0).std() < 0.05
 
 
-@pytest.mark.parametrize("exchange", ["LA-RA", "LA-LL", "RA-LL"])
-def test_exchanged_limb_electrodes_record_what_exchanged_potentials_give(exchange: str) -> None:
-    potentials = np.random.default_rng(3).normal(size=(5, 100, 9)).astype(np.float32)
-    one, other = (("RA", "LA", "LL").index(name) for name in exchange.split("-"))
-    exchanged = potentials.copy()
-    exchanged[..., [one, other]] = potentials[..., [other, one]]
-    recorded = d.exchange_electrodes(lead_potentials(potentials), exchange)
-    np.testing.assert_allclose(recorded, lead_potentials(exchanged), atol=1e-5)
-    assert einthoven_error(recorded) < 1e-5
-    np.testing.assert_allclose(d.exchange_electrodes(recorded, exchange), lead_potentials(potentials), atol=1e-5)
-
-
 @pytest.mark.parametrize("rate_hz", [50, 62.5, 75, 99.7])
 def test_a_lower_rate_keeps_slow_waves_and_loses_fast_ones(rate_hz: float) -> None:
     time = np.arange(1000) / 100

@@ -7,44 +7,29 @@ from leadwise.contract import LEADS
 from leadwise.datasets.store import open_store
 from leadwise.datasets.tables import read_tables
 from leadwise.datasets.waveforms import read_record
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
+from leadwise.ecg.noise import exchange_electrodes
 from leadwise.ecg.quality import quality_summary
 from leadwise.ecg.reversal import (
     ELECTRODES,
     EXCHANGES,
     LIMB_EXCHANGES,
     REVERSED,
-    exchange_matrix,
     lead_noise,
     lead_potentials,
     likely_reversals,
 )
 from leadwise.ecg.waves import average_beat
 
-LIMBS = ("RA", "LA", "LL")
-
-
-def exchanged(signals: np.ndarray, exchange: str) -> np.ndarray:
-    """``(record, time, 12)`` as recorded with two electrodes exchanged."""
-    recorded = signals[:, :, INDEPENDENT_COLUMNS].astype(float) @ exchange_matrix(exchange).T
-    return np.stack([arrange_leads(record, INDEPENDENT_LEADS)[0] for record in recorded])
-
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_leads_follow_from_the_potentials_of_exchanged_electrodes(exchange: str) -> None:
-    rng = np.random.default_rng(4)
-    potential = {name: rng.normal(size=50) for name in (*LIMBS, *LEADS[6:])}
-
-    def leads(of: dict[str, np.ndarray]) -> np.ndarray:
-        terminal = sum(of[name] for name in LIMBS) / 3
-        return np.stack([of["LA"] - of["RA"], of["LL"] - of["RA"], *(of[name] - terminal for name in LEADS[6:])])
-
-    turned = dict(zip(LEADS[6:], LEADS[:5:-1], strict=True))
-    a, b = exchange.split("-") if exchange != REVERSED else ("", "")
-    places = turned if exchange == REVERSED else {a: b, b: a}
-    swapped = potential | {name: potential[other] for name, other in places.items()}
-    np.testing.assert_allclose(exchange_matrix(exchange) @ leads(potential), leads(swapped), atol=1e-12)
-    np.testing.assert_allclose(exchange_matrix(exchange) @ exchange_matrix(exchange), np.eye(8), atol=1e-12)
+    potentials = np.random.default_rng(4).normal(size=(2, 50, len(ELECTRODES))).astype(np.float32)
+    places = [ELECTRODES.index(name) for name in (LEADS[6:] if exchange == REVERSED else exchange.split("-"))]
+    swapped = potentials.copy()
+    swapped[..., places] = potentials[..., places[::-1]]
+    recorded = exchange_electrodes(lead_potentials(potentials), exchange)
+    np.testing.assert_allclose(recorded, lead_potentials(swapped), atol=1e-5)
+    np.testing.assert_allclose(exchange_electrodes(recorded, exchange), lead_potentials(potentials), atol=1e-5)
 
 
 def test_the_likeliest_exchange_above_its_threshold_is_named() -> None:
@@ -84,7 +69,7 @@ def test_the_average_beat_is_the_beat_without_the_noise() -> None:
 def test_simulated_recordings_are_right_and_exchanged_arms_are_noticed(simulated_store) -> None:
     signals = open_store(simulated_store).signals[:200]
     assert (quality_summary(signals, 100)["limb_reversal"] != "").mean() < 0.02
-    assert (quality_summary(exchanged(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8
+    assert (quality_summary(exchange_electrodes(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8
 
 
 @pytest.mark.real
@@ -97,7 +82,9 @@ def test_exchanges_are_noticed_in_real_recordings_and_rarely_seen_without(ptbxl_
     least = {"LA-RA": 0.95, "RA-LL": 0.95, "LA-LL": 0.35, "V1-V2": 0.85, "V1-V3": 0.92, "V5-V6": 0.5}
     for exchange, share in least.items():
         column = "limb_reversal" if exchange in LIMB_EXCHANGES else "chest_reversal"
-        assert (quality_summary(exchanged(signals, exchange), 100)[column] == exchange).mean() > share, exchange
+        assert (quality_summary(exchange_electrodes(signals, exchange), 100)[column] == exchange).mean() > share, (
+            exchange
+        )
 
 
 def test_leads_are_the_textbook_differences_of_potentials() -> None:

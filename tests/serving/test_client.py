@@ -127,7 +127,7 @@ def test_what_a_reader_returns_can_be_sent(client: Client, scorer: Scorer, ecg_m
     read = read_ecg(text, name="walk-in.csv")
     asked = read_ecg(text.replace(b"# fs: 100\n", b""), name="no-rate.csv")
     answered, refused = client.score([read, asked])
-    (expected,) = scorer.score([read.request_row()])
+    (expected,) = scorer.score([read.array_row()])
     assert answered["probabilities"] == expected["probabilities"]
     assert answered["id"] == "walk-in.csv"
     assert (refused["error"]["code"], refused["error"]["field"]) == ("missing_field", "fs_hz")

@@ -281,7 +281,7 @@ def test_a_wrong_checksum_is_a_flag_wherever_it_is_asked(
         assert noticed(json.loads(capsys.readouterr().out)[0]["answer"]) == DAMAGED
     read = read_ecg(damaged)
     with Client(url) as client:
-        for answer in client.score([read, read.recording(), read.array_row(), read.request_row()]):
+        for answer in client.score([read, read.recording(), read.array_row()]):
             assert noticed(answer) == DAMAGED
     done = score_batch(damaged.parent, tmp_path / "answers.parquet", package_folder, workers=1)
     assert noticed({"quality": pd.read_parquet(done.file)["quality"][0]}) == DAMAGED

@@ -293,12 +293,8 @@ def _gathered(
     is_read = (summary["status"] == READ).to_numpy()
     measured = measured[is_read[was_read]]
     kept = [samples for samples, keep in zip(hashes, is_read, strict=True) if keep]
-    measured["same_as"] = _same_as(summary.loc[is_read, "ecg_id"].tolist(), kept)
+    ids = pd.Series(summary.loc[is_read, "ecg_id"].to_numpy(), index=kept)
+    earlier = ids.groupby(level=0).transform("first")
+    # The id of an earlier record of the same samples.
+    measured["same_as"] = earlier.where(earlier != ids).to_numpy(dtype=float)
     return Reading(summary.join(measured), tuple(kept), {name: sha for found in files for name, sha in found.items()})
-
-
-def _same_as(ecg_ids: Sequence[int], hashes: Sequence[str]) -> list[float]:
-    """The id of an earlier record of the same samples, NaN where there is none."""
-    first: dict[str, int] = {}
-    earlier = [first.setdefault(samples, ecg_id) for samples, ecg_id in zip(hashes, ecg_ids, strict=True)]
-    return [float(other) if other != own else np.nan for other, own in zip(earlier, ecg_ids, strict=True)]

@@ -38,6 +38,7 @@ LEAST_LIKENESS = 0.03
 """Where steepness or kurtosis are below the usual."""
 LARGEST_COMPONENT = 0.995
 LARGEST_STRAIGHTNESS = 0.65
+"""Share of samples that lie on the line between their neighbours."""
 LEAST_LIKENESS_TO_COMPARE = 0.5
 """Below it, the average beat is none that exchanged electrodes could be told from."""
 FEWEST_LEADS = 3
@@ -57,7 +58,7 @@ def why_no_ecg(coarse: Coarse) -> list[str]:
     steepness = ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)
     kurtosis = _kurtosis(independent, fs_hz)
     component = _first_component(independent)
-    straight = _straightness(coarse)
+    straight = (coarse.bends < STRAIGHT_UV).astype(np.float32).mean(axis=2)[:, INDEPENDENT_COLUMNS]
     return [
         _reason(independent[k], fs_hz, showing[k], float(steepness[k]), kurtosis[k], float(component[k]), straight[k])
         for k in range(len(independent))
@@ -118,12 +119,6 @@ def _likeness(leads: np.ndarray, fs_hz: float) -> float:
     explained = len(beats) * np.square(beats.mean(axis=0)).sum() / max(float(np.square(beats).sum()), 1e-6)
     chance = 1 / len(beats)
     return float((explained - chance) / (1 - chance))
-
-
-def _straightness(coarse: Coarse) -> np.ndarray:
-    """``(record, lead)`` share of samples that lie on the line between their neighbours."""
-    straight = (coarse.bends < STRAIGHT_UV).astype(np.float32)
-    return straight.mean(axis=2)[:, INDEPENDENT_COLUMNS]
 
 
 MEASURED_TOGETHER = 8
@@ -266,33 +261,25 @@ def _examination(
     odd: Sequence[bool] | None = None,
 ) -> Examination:
     """Of the recording whose stretches are some rows of what was measured; ``odd``: where there may be a flag."""
-    record = recording.record
+    record, flags, spikes = recording.record, tuple(before), 0
     counted = [row for row in rows if not reasons[row]] or rows
-    record, taken_out, spikes = recording.record, done.flags if done else (), 0
-    flags = tuple(before)
     is_odd = len(rows) > 1 or odd is None or odd[rows.start]
     if is_odd:
         found = _without(quality_flags(measured, counted), done)
-        flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *taken_out])
-        steep = measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS
-        if record.fs_hz >= LOWEST_SPIKE_FS_HZ and steep.any():
+        flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
+        if record.fs_hz >= LOWEST_SPIKE_FS_HZ and (measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS).any():
             spikes = pacing_spikes(record.signal_mv, record.fs_hz)
-    seconds = len(recording.record.signal_mv) / recording.record.fs_hz
     return Examination(
-        times_s=tuple(stretch_times(seconds, len(rows))),
+        times_s=tuple(stretch_times(len(record.signal_mv) / record.fs_hz, len(rows))),
         no_ecg=tuple(reasons[row] for row in rows),
         stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
-        record=recording.record,
+        record=record,
         repaired=done is not None,
-        silent=_silent(measured, counted) if is_odd else (),
+        silent=lead_list(measured.flat[counted].any(axis=0)) if is_odd else (),
         beats=sum(measured.beats[counted].tolist()),
         pacing_spikes=spikes,
     )
-
-
-def _silent(measured: LeadQuality, rows: Sequence[int]) -> tuple[str, ...]:
-    return lead_list(measured.flat[rows].any(axis=0))
 
 
 def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int]) -> list[Flag]:
@@ -325,27 +312,22 @@ def _without(flags: Sequence[Flag], done: Repaired | None) -> list[Flag]:
     """Leads that were silenced are not flat as well."""
     off = done.off if done else ()
     left = [
-        replace(flag, leads=tuple(name for name in flag.leads if name not in off))
+        replace(flag, leads=tuple(name for name in flag.leads if flag.name != "flat" or name not in off))
         for flag in flags
-        if flag.name == "flat"
     ]
-    return [*(flag for flag in left if flag.leads), *(flag for flag in flags if flag.name != "flat")]
+    return [flag for flag in left if flag.leads or flag.name != "flat"]
 
 
 def _merged(flags: Sequence[Flag]) -> tuple[Flag, ...]:
     """One flag a name: the device may have noted what was found as well."""
     found: dict[str, Flag] = {}
     for flag in flags:
-        if (first := found.get(flag.name)) is None:
-            found[flag.name] = flag
-        else:
+        if first := found.get(flag.name):
             # None is the whole recording.
-            leads = (
-                tuple(name for name in LEADS if name in (*first.leads, *flag.leads))
-                if first.leads and flag.leads
-                else ()
-            )
-            found[flag.name] = Flag(flag.name, leads, f"{first.detail}; {flag.detail}")
+            together = (*first.leads, *flag.leads) if first.leads and flag.leads else ()
+            leads = tuple(name for name in LEADS if name in together)
+            flag = Flag(flag.name, leads, f"{first.detail}; {flag.detail}")
+        found[flag.name] = flag
     return tuple(found.values())
 
 

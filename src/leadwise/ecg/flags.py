@@ -6,7 +6,7 @@ How each is told, how often it is right and what to do about it: ``docs/signal-q
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +22,6 @@ FlagName = (
     | Literal["chest_leads_swapped", "inverted", "leads_disagree", "units_suspected", "scaled_lead_by_lead"]
     | ReaderFlag
 )
-FLAGS: tuple[FlagName, ...] = tuple(name for kind in get_args(FlagName) for name in get_args(kind))
 
 
 @dataclass(frozen=True)

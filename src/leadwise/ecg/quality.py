@@ -124,7 +124,7 @@ def lead_names(marked: np.ndarray) -> np.ndarray:
     """``(record, 12)`` bool to ``(record,)`` text, ``V5, V6``."""
     text = np.full(len(marked), "", dtype=object)
     for record in np.flatnonzero(marked.any(axis=1)):
-        text[record] = ", ".join(name for name, is_marked in zip(LEADS, marked[record], strict=True) if is_marked)
+        text[record] = ", ".join(lead_list(marked[record]))
     return text
 
 

@@ -117,7 +117,7 @@ def test_a_table_of_numbers_alone_asks_for_all_three(table: pd.DataFrame, mv: np
     ]
     assert (read.signal_mv, read.fs_hz, read.seconds, read.samples) == (None, None, None, 1000)
     with pytest.raises(ReaderError, match="upload: fs_hz: The file does not say its sampling rate"):
-        read.request_row()
+        read.array_row()
     suggested = {one.field: one.suggestion for one in read.questions}
     same(text, mv, **suggested)
 

@@ -80,6 +80,8 @@ def test_of_several_recordings_in_an_array_one_is_named(ecg: Make, write: Make) 
     read = read_ecg(content, record=2)
     assert (read.questions, read.patient) == ((), {"age": 63})
     np.testing.assert_allclose(read.signal_mv, one.mv + 0.2, atol=1e-6)
+    unnamed = [question.field for question in read_ecg(write("npy", three)).questions]
+    assert unnamed == ["record", "fs_hz", "leads", "units"]
     read = read_ecg(write("npy", three), record=1, fs_hz=500, units="mV", leads=LEADS)
     np.testing.assert_allclose(read.signal_mv, one.mv + 0.1, atol=1e-6)
 

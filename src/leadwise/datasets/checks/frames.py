@@ -193,9 +193,6 @@ def signal_frame(summary: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
 
 def _earlier(same_as: pd.Series, splits: Mapping[float, str]) -> pd.Series:
     """Ids as text, with their split where it is known; None where there is none."""
-    texts = [None if pd.isna(other) else f"ecg_id {other:.0f}" + _of_split(splits.get(other)) for other in same_as]
-    return pd.Series(texts, index=same_as.index, dtype=object)
-
-
-def _of_split(split: str | None) -> str:
-    return f" ({split})" if split else ""
+    named = {other: f"ecg_id {other:.0f}" for other in same_as.dropna()}
+    named |= {other: f"{named[other]} ({split})" for other, split in splits.items() if other in named}
+    return pd.Series([named.get(other) for other in same_as], index=same_as.index, dtype=object)

@@ -138,22 +138,6 @@ def pace(heart: Heart, rng: np.random.Generator) -> None:
     heart.t["t"] = wave(t.vector + np.array([0.0, 0.35, 0.0]), t.peak_ms, 55, 42)
 
 
-CONDUCTION: Mapping[str, Effect] = {
-    "CLBBB": left_bundle,
-    "ILBBB": left_bundle_delay,
-    "CRBBB": right_bundle,
-    "IRBBB": right_bundle_delay,
-    "LAFB": left_anterior_fascicle,
-    "LPFB": left_posterior_fascicle,
-    "IVCD": ventricle_delay,
-    "WPW": pre_excitation,
-    "1AVB": first_degree,
-    "2AVB": second_degree,
-    "3AVB": third_degree,
-}
-"""By SCP code."""
-
-
 TERRITORIES: Mapping[str, tuple[float, float, float]] = {
     "IMI": (-0.15, 1.0, 0.1),
     "ILMI": (0.6, 0.8, 0.1),
@@ -183,6 +167,14 @@ TERRITORIES: Mapping[str, tuple[float, float, float]] = {
 STAGES: tuple[str, ...] = ("Stadium I", "Stadium I-II", "Stadium II", "Stadium II-III", "Stadium III")
 """Stages of an infarction as PTB-XL writes them: fresh, in between, evolving, in between, old."""
 
+Range = tuple[float, float]
+_OF_WALLS: Mapping[str, tuple[int, Range, Range | float, Range]] = {
+    "INJ": (-1, (0.14, 0.26), (-0.3, 0.1), (0.4, 1.2)),
+    "ISC": (-1, (0.04, 0.14), (-0.4, 0.1), (1.1, 2.0)),
+    "ANEUR": (1, (0.12, 0.22), 0.3, (0.6, 1.6)),
+}
+"""Beginning of a code -> whether ST moves to its wall or away, by how many mV, its slope, and how far T turns away."""
+
 LATERAL = np.array([0.85, 0.25, -0.15])
 
 
@@ -194,12 +186,11 @@ def towards(code: str) -> np.ndarray:
 
 def apply_statement(heart: Heart, code: str, strength: float, rng: np.random.Generator, *, stage: str = "") -> None:
     """Change a heart in place; statements without an effect on the waves (NORM) leave it as it is."""
-    if code.startswith("INJ"):
-        _injury(heart, towards(code), strength, rng)
-    elif code.startswith("ISC"):
-        _ischemia(heart, towards(code), strength, rng)
-    elif code == "ANEUR":
-        _aneurysm(heart, towards(code), strength, rng)
+    if wall := next((of for begins, of in _OF_WALLS.items() if code.startswith(begins)), None):
+        sign, (least_mv, most_mv), slope, turned = wall
+        heart.st = heart.st + sign * towards(code) * strength * rng.uniform(least_mv, most_mv)
+        heart.st_slope = slope if isinstance(slope, float) else rng.uniform(*slope)
+        _turn_t(heart, towards(code), strength * rng.uniform(*turned))
     elif STATEMENT_BY_CODE[code].superclass == "MI":
         _infarction(heart, towards(code), strength, rng, stage or STAGES[-1])
     elif effect := _EFFECTS.get(code):
@@ -250,24 +241,6 @@ def _infarction(heart: Heart, unit: np.ndarray, k: float, rng: np.random.Generat
     heart.st_slope = 0.25 if freshness > 0.6 else 0.0
     turned = {1.0: (-1.0, 0.1), 0.75: (0.4, 1.6), 0.5: (1.6, 2.6), 0.25: (1.3, 2.3), 0.0: (0.5, 1.5)}
     _turn_t(heart, unit, k * rng.uniform(*turned[freshness]))
-
-
-def _injury(heart: Heart, unit: np.ndarray, k: float, rng: np.random.Generator) -> None:
-    heart.st = heart.st - unit * k * rng.uniform(0.14, 0.26)
-    heart.st_slope = rng.uniform(-0.3, 0.1)
-    _turn_t(heart, unit, k * rng.uniform(0.4, 1.2))
-
-
-def _ischemia(heart: Heart, unit: np.ndarray, k: float, rng: np.random.Generator) -> None:
-    heart.st = heart.st - unit * k * rng.uniform(0.04, 0.14)
-    heart.st_slope = rng.uniform(-0.4, 0.1)
-    _turn_t(heart, unit, k * rng.uniform(1.1, 2.0))
-
-
-def _aneurysm(heart: Heart, unit: np.ndarray, k: float, rng: np.random.Generator) -> None:
-    heart.st = heart.st + unit * k * rng.uniform(0.12, 0.22)
-    heart.st_slope = 0.3
-    _turn_t(heart, unit, k * rng.uniform(0.6, 1.6))
 
 
 def _left_ventricle(heart: Heart, k: float, rng: np.random.Generator) -> None:
@@ -337,16 +310,6 @@ def _electrolytes(heart: Heart, k: float, rng: np.random.Generator) -> None:
         heart.t["t"] = Wave(t.vector * (1 + k * rng.uniform(0.9, 1.6)), t.peak_ms - 15, 28, 24)
 
 
-_HYPERTROPHY = {
-    "LVH": _left_ventricle,
-    "RVH": _right_ventricle,
-    "SEHYP": _septum,
-    "LAO/LAE": _left_atrium,
-    "RAO/RAE": _right_atrium,
-}
-_REPOLARISATION = {"NDT": _flat_t, "NST_": _low_st, "DIG": _digitalis, "LNGQT": _long_qt, "EL": _electrolytes}
-
-
 def _low_voltage(heart: Heart, k: float, rng: np.random.Generator) -> None:
     heart.qrs = {name: one.scaled(1 - min(0.45 * k, 0.7)) for name, one in heart.qrs.items()}
 
@@ -355,5 +318,29 @@ def _high_voltage(heart: Heart, k: float, rng: np.random.Generator) -> None:
     heart.qrs = {name: one.scaled(1 + 0.25 * k) for name, one in heart.qrs.items()}
 
 
-_FORM = {"LVOLT": _low_voltage, "HVOLT": _high_voltage}
-_EFFECTS = {**CONDUCTION, **_HYPERTROPHY, **_REPOLARISATION, **_FORM}
+_EFFECTS: Mapping[str, Effect] = {
+    "CLBBB": left_bundle,
+    "ILBBB": left_bundle_delay,
+    "CRBBB": right_bundle,
+    "IRBBB": right_bundle_delay,
+    "LAFB": left_anterior_fascicle,
+    "LPFB": left_posterior_fascicle,
+    "IVCD": ventricle_delay,
+    "WPW": pre_excitation,
+    "1AVB": first_degree,
+    "2AVB": second_degree,
+    "3AVB": third_degree,
+    "LVH": _left_ventricle,
+    "RVH": _right_ventricle,
+    "SEHYP": _septum,
+    "LAO/LAE": _left_atrium,
+    "RAO/RAE": _right_atrium,
+    "NDT": _flat_t,
+    "NST_": _low_st,
+    "DIG": _digitalis,
+    "LNGQT": _long_qt,
+    "EL": _electrolytes,
+    "LVOLT": _low_voltage,
+    "HVOLT": _high_voltage,
+}
+"""By SCP code; those that lie in a wall are above."""

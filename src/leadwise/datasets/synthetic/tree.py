@@ -222,7 +222,8 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
         wanted["rate"] = rate
     if beside := [one.name for one in FEATURES.values() if one.simulate]:
         wanted["features"] = " ".join(beside)
-    if dest.is_symlink() or (dest.exists() and not _may_be_replaced(dest)):
+    is_ours = dest.is_dir() and ((dest / MARKER).is_file() or not any(dest.iterdir()))
+    if dest.is_symlink() or (dest.exists() and not is_ours):
         raise SimulatorError(
             f"{dest}: exists and is not a simulated tree (no {MARKER}); it is not overwritten. "
             "Name a folder that is empty or does not exist."
@@ -247,10 +248,6 @@ def is_whole(tree: Path, wanted: dict[str, str | int]) -> bool:
         )
     except (OSError, ValueError, IndexError, AttributeError):
         return False
-
-
-def _may_be_replaced(dest: Path) -> bool:
-    return dest.is_dir() and ((dest / MARKER).is_file() or not any(dest.iterdir()))
 
 
 def _write(folder: Path, wanted: dict[str, str | int]) -> None:

@@ -94,6 +94,17 @@ def checksum_note(where: str, damaged: Sequence[str]) -> str:
     return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged." if leads else ""
 
 
+def within(field: str, value: float, low: float, high: float, where: str = "") -> float:
+    """A number of a file, if it can be what it says.
+
+    Raises:
+        RecordingError: it is beyond one of the limits; the message begins with ``where``.
+    """
+    if not low <= value <= high:
+        raise RecordingError(field, f"{where}received {value:.9g}; {low:.9g} to {high:.9g} is allowed")
+    return value
+
+
 @contextmanager
 def by_library(field: str, needed: str) -> Iterator[None]:
     """Name the part of a file over which a library stumbles, whatever it raises: a ``RecordingError``.
@@ -148,6 +159,23 @@ class Channel:
     unit: str = ""
     gain: float | None = None
     noticed: tuple[ReaderFlag, ...] = ()
+
+    @classmethod
+    def stored(
+        cls,
+        name: str,
+        numbers: np.ndarray,
+        fs_hz: float | None,
+        step: float | None,
+        unit: str,
+        noticed: tuple[ReaderFlag, ...] = (),
+    ) -> "Channel":
+        """A signal of stored numbers, of which ``step`` says how many ``unit`` each is; 0 and ``None``: not known."""
+        if not step:
+            return cls(name, numbers, fs_hz, noticed=noticed)
+        # Numbers beyond all measure become infinite, which the checks of a recording refuse.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return cls(name, numbers * step, fs_hz, unit, abs(1 / step), noticed)
 
 
 @dataclass(frozen=True)
@@ -260,17 +288,8 @@ class ReadECG:
         except RecordingError as error:
             raise ReaderError(self.file, error.field, error.problem) from None
 
-    def request_row(self) -> dict[str, Any]:
-        """The recording and the facts as one row of a request, ready for JSON: what ``leadwise.serving`` takes.
-
-        Raises:
-            ReaderError: a question is open.
-        """
-        row = self.array_row()
-        return row | {"signal": row["signal"].tolist()}
-
     def array_row(self) -> dict[str, Any]:
-        """The same with the signal as an array, ``(time, lead)`` float32 in millivolts.
+        """The recording and the facts as one row of a request, the signal an array ``(time, lead)`` in millivolts.
 
         Raises:
             ReaderError: a question is open.

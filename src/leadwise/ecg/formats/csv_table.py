@@ -23,7 +23,7 @@ from leadwise.ecg.formats.base import (
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
-from leadwise.ecg.formats.table import Column, Table, channels_of, clock_seconds, is_lead_or_time
+from leadwise.ecg.formats.table import Column, clock_seconds, is_lead_or_time, read_columns
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 from leadwise.features import number_with_unit
 
@@ -170,17 +170,11 @@ def _dialect(lines: Sequence[str], fewest: int) -> _Rows:
     # The middle and the end of a file are past its header, however long that is.
     middle = len(lines) // 2
     sampled = [line for line in (*lines[middle : middle + SAMPLED_LINES], *lines[-SAMPLED_LINES:]) if line.strip()]
-    best: tuple[int, int, _Rows] | None = None
-    for delimiter, decimal in DIALECTS:
-        rows = _rows(sampled, delimiter, decimal)
-        if rows is None:
-            continue
-        held = sum(map(rows.holds, sampled))
-        if held and (best is None or (held, rows.filled) > best[:2]):
-            best = held, rows.filled, rows
-    if best is None:
+    kinds = filter(None, (_rows(sampled, *dialect) for dialect in DIALECTS))
+    held = {rows: sum(map(rows.holds, sampled)) for rows in kinds}
+    table = max(held, key=lambda rows: (held[rows], rows.filled), default=None)
+    if table is None or not held[table]:
         raise RecordingError("table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found")
-    table = best[2]
     if table.columns < fewest and len(lines) > table.columns:
         raise RecordingError(
             "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
@@ -279,16 +273,15 @@ def read_csv(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     Raises:
         RecordingError: there is no table of numbers with enough columns, or a cell is no number.
     """
-    content = files[file]
     fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
-    layout = lay_out(decoded(content), fewest)
+    layout = lay_out(decoded(files[file]), fewest)
     columns = _by_line(layout) if layout.columns > WIDE else _by_column(layout)
     pairs = pairs_in(layout.preamble)
-    table = channels_of(columns, _stated_rates(pairs), _stated_unit(pairs))
+    unit = next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
+    found = read_columns(FORMAT, columns, _stated_rates(pairs), unit)
     facts, oddities = facts_of(pairs)
     comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
-    notes = (*table.notes, *_unclear_rates(pairs, table), *comma, *oddities)
-    return RawRecording(FORMAT, table.channels, facts, notes, rate_question=table.rate_question)
+    return replace(found, patient=facts, notes=(*found.notes, *_unclear_rates(pairs, found), *comma, *oddities))
 
 
 def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -312,16 +305,12 @@ def _words_and_unit(name: str) -> tuple[str, str]:
     return (words, unit) if words and unit in HZ_PER else (folded, "")
 
 
-def _unclear_rates(pairs: Sequence[tuple[str, str]], table: Table) -> list[str]:
+def _unclear_rates(pairs: Sequence[tuple[str, str]], table: RawRecording) -> list[str]:
     """A note on rates of one knows not what, where they could have been the one that is missing."""
     if table.rate_question is not None or any(channel.fs_hz for channel in table.channels):
         return []
     names = [name for name, _ in pairs if _words_and_unit(name) in ((bare, "") for bare in BARE_RATE_NAMES)]
     return [f"{shown_text(name)} above the table may be that of the heart, so it was not taken." for name in names]
-
-
-def _stated_unit(pairs: Sequence[tuple[str, str]]) -> str:
-    return next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
 
 
 def _by_line(layout: Layout) -> list[Column]:

@@ -23,9 +23,10 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     by_library,
     shown_text,
+    within,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, age_of, sex_of
+from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
@@ -175,7 +176,10 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
         raise RecordingError(
             "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         )
-    groups = [_group(one, reads) for one in reads.items(dataset, "WaveformSequence")]
+    groups = []
+    for one in reads.items(dataset, "WaveformSequence"):
+        definitions = tuple(reads.items(one, "ChannelDefinitionSequence"))
+        groups.append(_Group(one, tuple(_lead_name(each, reads) for each in definitions), definitions))
     channels = [channel for group in _recorded_together(groups, notes) for channel in _channels(group, reads, hints)]
     return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), _patient(dataset), tuple(notes))
 
@@ -218,11 +222,6 @@ def begins_without_preamble(content: bytes) -> bool:
         if (group, element) in FIRST_ELEMENTS and (explicit or (order == "<" and 0 < length <= LONGEST_FIRST_ELEMENT)):
             return True
     return content.startswith(PREFIX)
-
-
-def _group(dataset: "Dataset", reads: Reads) -> _Group:
-    definitions = tuple(reads.items(dataset, "ChannelDefinitionSequence"))
-    return _Group(dataset, tuple(_lead_name(one, reads) for one in definitions), definitions)
 
 
 def _lead_name(definition: "Dataset", reads: Reads) -> str:
@@ -268,11 +267,8 @@ def _all_leads(groups: list[_Group]) -> set[str]:
 def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
-    if not (1 <= count <= MOST_CHANNELS and 1 <= samples <= MOST_SAMPLES):
-        raise RecordingError(
-            "WaveformSequence",
-            f"received {count} channels of {samples} samples; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read",
-        )
+    within("NumberOfWaveformChannels", count, 1, MOST_CHANNELS)
+    within("NumberOfWaveformSamples", samples, 1, MOST_SAMPLES)
     if len(group.definitions) != count:
         held = len(group.definitions)
         raise RecordingError("ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
@@ -346,18 +342,15 @@ def _stated(name: str, definition: "Dataset", keyword: str) -> float | None:
 
 def _patient(dataset: "Dataset") -> dict[str, float | None]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
-    found: dict[str, float | None] = {}
     age = text_in(dataset, "PatientAge")
-    # 000Y is written where no age is known: one below a year is given in months, weeks or days.
-    years = None if re.fullmatch(r"0+[Yy]?", age) else age_of(age)
-    if years is None:
-        dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
-        when = next((text for name in dates if (text := text_in(dataset, name))), "")
-        years = age_between(text_in(dataset, "PatientBirthDate"), when)
-    if years is not None or age:
-        found["age"] = years
-    if (sex := text_in(dataset, "PatientSex")) and sex != "O":
-        found["sex"] = sex_of(sex)
+    dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
+    found = facts_said(
+        # 000Y is written where no age is known: one below a year is given in months, weeks or days.
+        age="" if re.fullmatch(r"0+[Yy]?", age) else age,
+        born=text_in(dataset, "PatientBirthDate"),
+        recorded=next((text for name in dates if (text := text_in(dataset, name))), ""),
+        sex=text_in(dataset, "PatientSex"),
+    )
     if (metres := number_in(dataset, "PatientSize", None)) is not None:
         found["height_cm"] = metres * 100
     if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:

@@ -16,9 +16,10 @@ from leadwise.ecg.formats.base import (
     ReadOptions,
     by_library,
     shown_text,
+    within,
 )
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import age_between, sex_of
+from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import LONGEST_S
@@ -49,8 +50,7 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     content = files[file]
     signals = _whole("number of signals", content[252:256])
     records = _whole("number of data records", content[236:244])
-    if not 1 <= signals <= MOST_CHANNELS:
-        raise RecordingError("number of signals", f"received {signals}; 1 to {MOST_CHANNELS} are allowed")
+    within("number of signals", signals, 1, MOST_CHANNELS)
     if len(content) <= HEADER_BYTES * (signals + 1):
         raise RecordingError("header", f"is cut off: {len(content)} bytes, and {signals} signals are announced")
     reserved = content[192:236].decode("latin-1")
@@ -121,16 +121,15 @@ def _number(field: str, stated: bytes) -> str:
     text = stated.decode("latin-1").strip(" \0")
     plain = text.replace(",", ".")
     if not (_NUMBER.fullmatch(plain) and math.isfinite(float(plain))):
-        raise RecordingError(field, f"received {shown_text(text)}; a number is needed, such as -3276.8")
+        raise RecordingError(field, f"received {shown_text(text)}; a number is needed")
     return plain
 
 
 def _whole(field: str, stated: bytes) -> int:
-    text = stated.decode("latin-1").strip(" \0")
-    plain = text.replace(",", ".")
-    if not (_NUMBER.fullmatch(plain) and float(plain).is_integer() and len(str(int(float(plain)))) <= NUMBER_BYTES):
-        raise RecordingError(field, f"received no whole number in the header, but {shown_text(text)}")
-    return int(float(plain))
+    number = float(_number(field, stated))
+    if not number.is_integer() or len(str(int(number))) > NUMBER_BYTES:
+        raise RecordingError(field, f"received {number:.9g}; a whole number is needed")
+    return int(number)
 
 
 def _channel(signal: "EdfSignal") -> Channel:
@@ -156,12 +155,8 @@ def _patient(content: bytes) -> dict[str, float | None]:
     start = content[88:168].decode("latin-1").split()
     if len(person) < 3 or person[1] not in ("M", "F", "X"):
         return {}
-    found: dict[str, float | None] = {} if person[1] == "X" else {"sex": sex_of(person[1])}
-    if len(start) > 1 and start[0] == "Startdate":
-        age = age_between(person[2], start[1])
-        if age is not None:
-            found["age"] = age
-    return found
+    recorded = start[1] if len(start) > 1 and start[0] == "Startdate" else ""
+    return facts_said(born=person[2], recorded=recorded, sex=person[1])
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -12,6 +12,7 @@ other files, samples kept in other files and virtual data sets are not followed.
 import io
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,29 +42,16 @@ LARGEST_SMALL = 2**20
 """Numbers of a data set beside the signal, such as an age of each recording."""
 
 
-def read_hdf5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read one recording.
+def read_hdf5(kind: str, file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
+    """Read one recording of a file of ``HDF5`` or ``MATLAB``.
 
     Raises:
         RecordingError: no data set can be the signal, the file is broken, or there is no such recording.
     """
-    return _read(HDF5, files[file], hints)
-
-
-def read_matlab_73(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read one recording of a MATLAB 7.3 file.
-
-    Raises:
-        RecordingError: as of ``read_hdf5``.
-    """
-    return _read(MATLAB, files[file], hints)
-
-
-def _read(kind: str, content: bytes, hints: ReadOptions) -> RawRecording:
     import h5py
 
     needed = "a whole file of HDF5 with links inside it only is needed"
-    with by_library("HDF5", needed), h5py.File(io.BytesIO(content), "r") as whole:
+    with by_library("HDF5", needed), h5py.File(io.BytesIO(files[file]), "r") as whole:
         return _recording(kind, whole, hints)
 
 
@@ -87,10 +75,10 @@ def _recording(kind: str, whole: "h5py.File", hints: ReadOptions) -> RawRecordin
         if name != signal and (bare in beside or (not signal and name in numbers)):
             _check_size(name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
             arrays[name] = of_record(bare, _value(whole, one, matlab), record, total)
-    holders: tuple[Any, ...] = (whole, _group_of(whole, signal), sets.get(signal))
-    for holder in (one for one in holders if one is not None):
+    holders: list[Any] = [whole, sets[signal].parent, sets[signal]] if signal else [whole]
+    for holder in holders:
         for name in holder.attrs:
-            if name.casefold() in beside_names() and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
+            if name.casefold() in beside and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
                 arrays[name] = of_record(name, _plain(holder.attrs[name]), record, total)
     notes = [f"Read of {len(sets)} data sets: {signal[:40]}."] if signal and len(numbers) > 1 else []
     return read_named(kind, arrays, hints, signal=signal, notes=notes, unchosen=unchosen)
@@ -118,11 +106,6 @@ def _data_sets(whole: "h5py.File") -> Iterator[tuple[str, Any]]:
                 if place not in seen:
                     seen.add(place)
                     waiting.append((where, one))
-
-
-def _group_of(whole: "h5py.File", signal: str) -> Any:
-    parent = signal.rpartition("/")[0]
-    return whole[parent] if parent else None
 
 
 def _check_size(name: str, one: Any, shape: tuple[int, ...], most: int) -> None:
@@ -187,5 +170,5 @@ def _is_hdf5(content: bytes, name: str) -> bool:
     return not _is_matlab(content, name) and any(content.startswith(MARK, at) for at in (0, 512, 1024, 2048))
 
 
-register(Format(HDF5, (".h5", ".hdf5", ".hdf"), _is_hdf5, read_hdf5, many=True))
-register(Format(MATLAB, (".mat",), _is_matlab, read_matlab_73, many=True))
+register(Format(HDF5, (".h5", ".hdf5", ".hdf"), _is_hdf5, partial(read_hdf5, HDF5), many=True))
+register(Format(MATLAB, (".mat",), _is_matlab, partial(read_hdf5, MATLAB), many=True))

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_NUMBERS, Channel, RawRecording, ReadOptions
-from leadwise.ecg.formats.patient import age_between
-from leadwise.ecg.formats.registry import Format, register
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.formats.base import MOST_NUMBERS, Channel, RawRecording, ReadOptions, within
+from leadwise.ecg.formats.patient import SEXES, facts_said
+from leadwise.ecg.formats.registry import Format, begins_with, register
+from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 FORMAT, MARK = "ISHNE", b"ISHNE1.0"
 FIXED, MOST_LEADS = 522, 12
 NAMES = dict(enumerate(("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"), start=5))
-SEXES = {1: 0.0, 2: 1.0}
 PACED = range(1, 6)
 MISSING = -(2**15)
 
@@ -34,8 +33,7 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
         raise RecordingError("header", f"is cut off: received {len(content)} bytes; more than {FIXED} are needed")
     own, stated = struct.unpack_from("<ii", content, 10)
     count, fs_hz = _short(content, 156), float(_short(content, 272))
-    if not 1 <= count <= MOST_LEADS:
-        raise RecordingError("leads", f"received {count}; 1 to {MOST_LEADS} are allowed")
+    within("leads", count, 1, MOST_LEADS)
     if not 0 <= own < len(content) - FIXED:
         raise RecordingError("header", f"announces a block of {own} bytes; {len(content) - FIXED} bytes follow")
     flat = np.frombuffer(content, "<i2", (len(content) - FIXED - own) // 2, FIXED + own)
@@ -45,6 +43,7 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     samples = by_lead.shape[1]
     notes = []
     cut = samples < stated and stated != samples * count
+    noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
     if cut:
         notes.append(f"{stated} samples of a lead are announced, {samples} are there: the file may be cut off.")
     checksum = binascii.crc_hqx(content[10 : FIXED + own], 0xFFFF)
@@ -54,10 +53,9 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     channels = []
     for place, lead in enumerate(by_lead):
         code, step_nv = _short(content, 158 + 2 * place), _short(content, 206 + 2 * place)
-        values = np.where(lead == MISSING, np.nan, lead.astype(np.float64)) * (step_nv if step_nv > 0 else 1)
-        unit, gain = ("nV", 1 / step_nv) if step_nv > 0 else ("", None)
+        values = np.where(lead == MISSING, np.nan, lead.astype(np.float64))
         name = NAMES.get(code, f"lead {code} of ISHNE")
-        channels.append(Channel(name, values, fs_hz or None, unit, gain, ("file_incomplete",) if cut else ()))
+        channels.append(Channel.stored(name, values, fs_hz or None, max(step_nv, 0), "nV", noticed))
     return RawRecording(FORMAT, tuple(channels), _patient(content), tuple(notes))
 
 
@@ -67,14 +65,9 @@ def _short(content: bytes, at: int) -> int:
 
 def _patient(content: bytes) -> dict[str, float | None]:
     """Sex, age at the recording, and a pacemaker: that there is none is also what devices write that do not know."""
-    found: dict[str, float | None] = {}
-    if (sex := SEXES.get(_short(content, 128))) is not None:
-        found["sex"] = sex
-    if (age := age_between(_day(content, 132), _day(content, 138))) is not None:
-        found["age"] = age
-    if _short(content, 230) in PACED:
-        found["pacemaker"] = 1.0
-    return found
+    born, recorded, sex = _day(content, 132), _day(content, 138), SEXES.get(_short(content, 128), "")
+    found = facts_said(born=born, recorded=recorded, sex=sex)
+    return found | {"pacemaker": 1.0} if _short(content, 230) in PACED else found
 
 
 def _day(content: bytes, at: int) -> str:
@@ -82,8 +75,4 @@ def _day(content: bytes, at: int) -> str:
     return f"{year:04}{month:02}{day:02}" if min(day, month, year) > 0 else ""
 
 
-def _sniff(content: bytes, name: str) -> bool:
-    return content.startswith(MARK)
-
-
-register(Format(FORMAT, (".ecg", ".ishne"), _sniff, read_ishne))
+register(Format(FORMAT, (".ecg", ".ishne"), begins_with(MARK), read_ishne))

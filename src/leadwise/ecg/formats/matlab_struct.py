@@ -13,28 +13,19 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import (
-    LARGEST_FILE,
-    MOST_SAMPLES,
-    Channel,
-    RawRecording,
-    ReadOptions,
-    shown_text,
-)
+from leadwise.ecg.formats.base import LARGEST_FILE, RawRecording, ReadOptions, shown_text
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.formats.patient import sex_of
-from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.leads import RecordingError
 
 FORMAT, ANY = "MATLAB struct of CPSC2018", "MATLAB 5"
-STRUCT, DATA = "ECG", "data"
-FIELDS = (DATA, "sex", "age")
+DATA = "ECG/data"
 FS_HZ, UNIT = 500.0, "mV"
 HEADER_BYTES, TAG_BYTES = 128, 8
 MATRIX, COMPRESSED = 14, 15
@@ -76,36 +67,34 @@ def read_matlab_5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     matrices = [
         _matrix(one, order) for one in _unpacked(_elements(content, HEADER_BYTES, order), order) if one.kind == MATRIX
     ]
-    ecg = next((_fields(one, order) for one in matrices if (one.name, one.kind) == (STRUCT, STRUCT_CLASS)), {})
-    if DATA not in ecg:
-        return _any(matrices, order, hints)
-    if hints.record is not None:
-        raise RecordingError("record", f"received {hints.record}; the file holds one recording")
-    by_lead = _by_lead(ecg[DATA])
-    has_units = hints.units is not None or hints.gain is not None
-    taken = [f"{FS_HZ:g} Hz"] if hints.fs_hz is None else []
-    taken += [] if has_units else [UNIT]
-    taken += [f"the leads {', '.join(LEADS)} in this order"] if hints.leads is None else []
+    arrays = _arrays(matrices, order)
+    if DATA not in arrays:
+        return read_arrays(ANY, arrays, hints)
+    data = arrays[DATA]
+    if not isinstance(data, np.ndarray) or data.ndim != 2 or len(LEADS) not in data.shape:
+        received = " x ".join(map(str, data.shape)) if isinstance(data, np.ndarray) else "no numbers"
+        raise RecordingError(DATA, f"received {received}; {len(LEADS)} leads x samples are needed")
+    taken = []
+    if hints.fs_hz is None:
+        arrays["fs_hz"] = np.array(FS_HZ)
+        taken.append(f"{FS_HZ:g} Hz")
+    if hints.units is None and hints.gain is None:
+        arrays["units"] = UNIT
+        taken.append(UNIT)
+    if hints.leads is None:
+        arrays["leads"] = list(LEADS)
+        taken.append(f"the leads {', '.join(LEADS)} in this order")
+    found = read_arrays(FORMAT, arrays, hints, DATA)
     assumed = f"Assumed, as the file is laid out like those of CPSC2018 and does not say it: {'; '.join(taken)}."
-    fs_hz = FS_HZ if hints.fs_hz is None else None
-    names = LEADS if hints.leads is None else [""] * len(LEADS)
-    unit = "" if has_units else UNIT
-    channels = tuple(Channel(name, lead, fs_hz, unit) for name, lead in zip(names, by_lead, strict=True))
-    found: dict[str, float | None] = {}
-    if isinstance(sex := ecg.get("sex"), str) and sex:
-        found["sex"] = sex_of(sex)
-    age = ecg.get("age")
-    if isinstance(age, np.ndarray) and age.size == 1 and np.isfinite(age).all():
-        found["age"] = float(age.reshape(-1)[0])
-    return RawRecording(FORMAT, channels, found, (assumed,) if taken else ())
+    return replace(found, notes=(*found.notes, assumed)) if taken else found
 
 
-def _any(matrices: Sequence[_Matrix], order: str, hints: ReadOptions) -> RawRecording:
+def _arrays(matrices: Sequence[_Matrix], order: str) -> dict[str, np.ndarray | str | list[str]]:
     """The arrays of a file, and of the structs of one in it, by their names."""
     arrays: dict[str, np.ndarray | str | list[str]] = {}
     for one in matrices:
         if one.kind == STRUCT_CLASS and set(one.shape) == {1}:
-            arrays |= {f"{one.name}/{name}": value for name, value in _fields(one, order, every=True).items()}
+            arrays |= {f"{one.name}/{name}": value for name, value in _fields(one, order).items()}
         elif one.kind == TEXT_CLASS and one.parts:
             arrays[one.name] = _text(one.parts[0], order)
         elif one.kind == CELL_CLASS:
@@ -116,18 +105,7 @@ def _any(matrices: Sequence[_Matrix], order: str, hints: ReadOptions) -> RawReco
     if not arrays:
         received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
         raise RecordingError("arrays", f"received {received}; an array of samples and leads is needed")
-    return read_arrays(ANY, arrays, hints)
-
-
-def _by_lead(data: object) -> np.ndarray:
-    """``(lead, time)`` float64 from 12 x samples, or samples x 12."""
-    if not isinstance(data, np.ndarray) or data.ndim != 2:
-        raise RecordingError(f"{STRUCT}.{DATA}", f"is no table of numbers; {len(LEADS)} leads x samples are needed")
-    by_lead = data if data.shape[0] == len(LEADS) else data.T
-    if by_lead.shape[0] != len(LEADS) or by_lead.shape[1] > MOST_SAMPLES:
-        received = " x ".join(map(str, data.shape))
-        raise RecordingError(f"{STRUCT}.{DATA}", f"received {received}; {len(LEADS)} x 2 to {MOST_SAMPLES} are allowed")
-    return by_lead.astype(np.float64)
+    return arrays
 
 
 def _elements(content: bytes, start: int, order: str) -> Iterator[_Element]:
@@ -181,10 +159,10 @@ def _matrix(element: _Element, order: str) -> _Matrix:
     return _Matrix(kind & 0xFF, shape, name.body.decode("latin-1"), tuple(part for part in parts if part.kind))
 
 
-def _fields(matrix: _Matrix, order: str, *, every: bool = False) -> dict[str, np.ndarray | str]:
-    """The fields of a struct of one, ``FIELDS`` or every one: numbers and texts; others are left."""
-    if len(matrix.parts) < 2 or set(matrix.shape) != {1}:
-        raise RecordingError(matrix.name, f"received a struct of {matrix.shape}; one struct with fields is needed")
+def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
+    """The fields of a struct of one: numbers and texts; others are left."""
+    if len(matrix.parts) < 2:
+        raise RecordingError(matrix.name, "is a struct without fields; some are needed")
     longest, names, *values = matrix.parts
     width = int.from_bytes(longest.body, "big" if order == ">" else "little")
     if not 0 < width <= len(names.body):
@@ -192,8 +170,6 @@ def _fields(matrix: _Matrix, order: str, *, every: bool = False) -> dict[str, np
     spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
     found: dict[str, np.ndarray | str] = {}
     for name, value in zip(spelled, values, strict=False):
-        if name not in FIELDS and not every:
-            continue
         one = _matrix(value, order)
         if one.kind == TEXT_CLASS and one.parts:
             found[name] = _text(one.parts[0], order)
@@ -221,8 +197,4 @@ def _numbers(field: str, matrix: _Matrix, order: str) -> np.ndarray:
     return np.frombuffer(stored.body, dtype).reshape(matrix.shape, order="F")
 
 
-def _sniff(content: bytes, name: str) -> bool:
-    return content.startswith((b"\x00\x01IM", b"\x01\x00MI"), 124)
-
-
-register(Format(ANY, (".mat",), _sniff, read_matlab_5, many=True))
+register(Format(ANY, (".mat",), begins_with(b"\x00\x01IM", b"\x01\x00MI", at=124), read_matlab_5, many=True))

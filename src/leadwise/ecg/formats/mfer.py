@@ -17,9 +17,10 @@ from leadwise.ecg.formats.base import (
     Channel,
     RawRecording,
     ReadOptions,
+    within,
 )
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS
-from leadwise.ecg.formats.patient import age_between
+from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
@@ -34,7 +35,6 @@ TYPES = {0: "i2", 1: "u2", 2: "i4", 3: "u1", 5: "i1", 6: "u4", 7: "f4", 8: "f8"}
 DOMINANT_BEATS = 9
 INVERTED_AVR = 65
 MOST_DEFINITIONS, DEEPEST = 10_000, 8
-SEXES = {1: 0.0, 2: 1.0}
 
 
 @dataclass
@@ -134,9 +134,7 @@ def _layout(reading: _Reading, tag: int, value: bytes) -> None:
         reading.order = "little" if value == b"\1" else "big"
     elif tag == CHANNELS:
         reading.count, reading.own = reading.whole(value) if value else 1, {}
-        if not 1 <= reading.count <= MOST_CHANNELS:
-            problem = f"received {reading.count}; 1 to {MOST_CHANNELS} are allowed"
-            raise RecordingError("MWF_CHN", problem)
+        within("MWF_CHN", reading.count, 1, MOST_CHANNELS)
     elif tag == PACKED and any(value[:2]):
         raise RecordingError("MWF_CMP", "says that the samples are compressed, which is not read")
 
@@ -190,11 +188,7 @@ def _channel(reading: _Reading, own: Mapping[int, bytes], values: np.ndarray) ->
         else:
             raise RecordingError("MWF_IVL", "is no rate in Hz, nor an interval in seconds")
     unit, step = _amount(reading, own[STEP]) if len(own.get(STEP, b"")) >= 3 else (0, 0.0)
-    if unit != 0 or not step > 0:
-        return Channel(name, values, fs_hz)
-    # Numbers beyond all measure become infinite, which the checks of a recording refuse.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return Channel(name, values * step, fs_hz, "V", 1 / step)
+    return Channel.stored(name, values, fs_hz, step if unit == 0 and step > 0 else None, "V")
 
 
 def _amount(reading: _Reading, value: bytes) -> tuple[int, float]:
@@ -205,22 +199,18 @@ def _amount(reading: _Reading, value: bytes) -> tuple[int, float]:
 
 def _patient(reading: _Reading) -> dict[str, float | None]:
     """Age and sex; the dates only serve to know the age at the recording."""
-    found: dict[str, float | None] = {}
-    age, time = reading.facts.get(AGE, b""), reading.facts.get(TIME, b"")
-    days = reading.whole(age[1:3])
-    if age and (age[0] or days):
-        found["age"] = float(age[0]) if age[0] else days / 365.25
-    elif len(age) >= 7 and len(time) >= 4:
-        years = age_between(_day(reading, age[3:7]), _day(reading, time[:4]))
-        if years is not None:
-            found["age"] = years
-    if (sex := SEXES.get(reading.whole(reading.facts.get(SEX, b"")[:1]))) is not None:
-        found["sex"] = sex
-    return found
+    age = reading.facts.get(AGE, b"")
+    years, days = age[0] if age else 0, reading.whole(age[1:3])
+    return facts_said(
+        age=f"{years} years" if years else f"{days} days" if days else "",
+        born=_day(reading, age[3:7]),
+        recorded=_day(reading, reading.facts.get(TIME, b"")),
+        sex=SEXES.get(reading.whole(reading.facts.get(SEX, b"")[:1]), ""),
+    )
 
 
 def _day(reading: _Reading, value: bytes) -> str:
-    return f"{reading.whole(value[:2]):04}{value[2]:02}{value[3]:02}"
+    return f"{reading.whole(value[:2]):04}{value[2]:02}{value[3]:02}" if len(value) >= 4 else ""
 
 
 def _sniff(content: bytes, name: str) -> bool:

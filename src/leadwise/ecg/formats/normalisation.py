@@ -53,7 +53,11 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     named = _named(given, hints, notes)
     chosen = _standard_leads(named, notes) if named is not None else given
     samples = _common_length(chosen)
-    questions = [_record_question(file, found.unchosen)] if found.unchosen else []
+    questions = []
+    if count := found.unchosen:
+        example = f"Name the file with its number, such as {shown_name(file)[:40]}#0."
+        asked = f"The file holds {count} recordings: which is wanted, 0 to {count - 1}? {example}"
+        questions.append(MissingField("record", asked))
     fs_hz = _sampling_rate(chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)
@@ -86,11 +90,6 @@ def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         questions=tuple(questions),
         noticed=noticed,
     )
-
-
-def _record_question(file: str, count: int) -> MissingField:
-    named = f"Name the file with its number, such as {shown_name(file)[:40]}#0."
-    return MissingField("record", f"The file holds {count} recordings: which is wanted, 0 to {count - 1}? {named}")
 
 
 def _named(channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) -> list[Channel] | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import MOST_NUMBERS, RawRecording, ReaderError, ReadOptions
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 
 NPY, NPZ = "NPY", "NPZ"
@@ -64,14 +64,10 @@ def load_array(file: str, content: bytes) -> np.ndarray:
     return flat.reshape(shape, order="F" if by_column else "C")
 
 
-def _is_npy(content: bytes, name: str) -> bool:
-    return content.startswith(b"\x93NUMPY")
-
-
 def _is_npz(content: bytes, name: str) -> bool:
     names = member_names(content)
     return bool(names) and all(member.endswith(".npy") for member in names)
 
 
-register(Format(NPY, (".npy",), _is_npy, read_npy, many=True))
+register(Format(NPY, (".npy",), begins_with(b"\x93NUMPY"), read_npy, many=True))
 register(Format(NPZ, (".npz",), _is_npz, read_npz, many=True))

@@ -66,12 +66,6 @@ _TIME_UNITS = {
 }  # fmt: skip
 
 
-def likely_unit(span: float) -> str | None:
-    """The unit in which a span is that of an ECG: a suggestion, never taken without being asked; ``None`` for none."""
-    low, high = USUAL_SPAN_MV
-    return next((unit for unit, mv in MV_PER_UNIT.items() if low <= span * mv <= high), None)
-
-
 LEAD_NUMBERS: dict[int, str] = {
     1: "I", 2: "II", 3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF",
 }  # fmt: skip
@@ -205,7 +199,8 @@ def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingFi
     unclear = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     says = f"says {_listed(unclear)}" if unclear else "does not say its units"
     low, high = USUAL_SPAN_MV
-    likely = likely_unit(typical)
+    # A suggestion, never taken without being asked.
+    likely = next((unit for unit, mv in MV_PER_UNIT.items() if low <= typical * mv <= high), None)
     if likely is None and typical > 0:
         none_fits = (
             f" None of {', '.join(MV_PER_UNIT)} makes that of them, but a gain (units per mV) between "

@@ -8,18 +8,10 @@ from functools import lru_cache
 from leadwise.features import FEATURES, Feature, asked_features
 
 _UNKNOWN = frozenset({"nan", "unknown", "unk", "none", "null", "na", "n/a", "n.a.", "?", "-", "--", "-1"})
+_NEITHER = frozenset({"other", "undefined", "unspecified", "u", "un", "o", "x"})
+"""How devices write that a sex is not known, or neither of both."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OLDEST_DAYS = 130 * 366
-
-
-def sex_of(text: str) -> float | None:
-    """0 for male, 1 for female, from words; a bare number is read either way in the field, so it stays unknown."""
-    return FEATURES["sex"].parse(text)
-
-
-def age_of(text: str) -> float | None:
-    """Years from ``63``, ``063Y``, ``18 months``, ``6 weeks``; ``None`` for anything else."""
-    return FEATURES["age"].parse(text)
 
 
 def date_of(text: str) -> datetime.date | None:
@@ -49,6 +41,36 @@ def age_between(birth: str, recorded: str) -> float | None:
     if born is None or then is None or not 0 <= (then - born).days <= _OLDEST_DAYS:
         return None
     return float(then.year - born.year - ((then.month, then.day) < (born.month, born.day)))
+
+
+SEXES = {1: "male", 2: "female"}
+"""As SCP-ECG, ISHNE and MFER number them."""
+
+
+def facts_said(
+    *, age: str = "", born: str = "", recorded: str = "", sex: str = "", sizes: Iterable[tuple[str, str, str]] = ()
+) -> dict[str, float | None]:
+    """Facts as a file gives them, by name, not checked yet; ``None``: not understood.
+
+    Args:
+        age: at the recording; what is not understood is made up for by the dates.
+        born: date of birth, which only serves to know the age.
+        recorded: date of the recording.
+        sex: in words; a bare number is read either way in the field, so it is not understood.
+        sizes: name of a fact, its text and its unit; of several of one fact the first counts.
+    """
+    found: dict[str, float | None] = {}
+    years = FEATURES["age"].parse(age)
+    if years is None:
+        years = age_between(born, recorded)
+    if age or years is not None:
+        found["age"] = years
+    if sex and sex.casefold() not in _UNKNOWN | _NEITHER:
+        found["sex"] = FEATURES["sex"].parse(sex)
+    for name, text, unit in sizes:
+        if text and name not in found and text.casefold() not in _UNKNOWN:
+            found[name] = FEATURES[name].parse(text, unit)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -9,26 +9,17 @@ Sierra ECG tools (C. Watford, MIT licence) found out.
 Behind the recording devices draw a pulse of 1 mV in all leads at once; it is no ECG and cut off.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import (
-    MOST_SAMPLES,
-    Channel,
-    RawRecording,
-    ReadOptions,
-    shown_text,
-)
-from leadwise.ecg.formats.patient import age_between, age_of, sex_of
+from leadwise.ecg.formats import xml_tree as xml
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, shown_text, within
+from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.formats.registry import Format, register
-from leadwise.ecg.formats.xml_tree import child, local_name, number_of, parse_xml, root_name, text_of
 from leadwise.ecg.leads import RecordingError
-from leadwise.features import FEATURES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -52,55 +43,51 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     Raises:
         RecordingError: there is none, it is of another version, or its samples are broken.
     """
-    root = parse_xml(files[file])
-    version = text_of(root, "documentinfo", "documentversion")
+    root = xml.parse_xml(files[file])
+    version = xml.text_of(root, "documentinfo", "documentversion")
     if version not in VERSIONS:
         raise RecordingError("documentversion", f"received {shown_text(version)}; {', '.join(VERSIONS)} are read")
-    waves = next((one for one in root.iter() if local_name(one) == "parsedwaveforms"), None)
-    signal = child(root, "dataacquisition", "signalcharacteristics")
+    waves = next((one for one in root.iter() if xml.local_name(one) == "parsedwaveforms"), None)
+    signal = xml.child(root, "dataacquisition", "signalcharacteristics")
     if waves is None:
         raise RecordingError("parsedwaveforms", "is missing: there are no samples of the rhythm")
-    fs_hz = number_of("samplingrate", _said(waves, signal, "samplespersecond", "samplingrate"))
-    length_ms = number_of("durationperchannel", waves.get("durationperchannel", ""))
+    fs_hz = xml.number_of("samplingrate", _said(waves, signal, "samplespersecond", "samplingrate"))
+    length_ms = xml.number_of("durationperchannel", waves.get("durationperchannel", ""))
     announced = length_ms * fs_hz / 1000
     if not 0.5 < announced <= MOST_SAMPLES:
         raise RecordingError("durationperchannel", f"received {announced:.9g} samples; 1 to {MOST_SAMPLES} are read")
     samples, names = round(announced), _names(waves, signal)
     stored = _stored(waves, signal, names, samples)
-    stored -= number_of("signaloffset", _said(waves, signal, "signaloffset", "signaloffset") or "0")
+    stored -= xml.number_of("signaloffset", _said(waves, signal, "signaloffset", "signaloffset"), 0.0)
     step = _said(waves, signal, "resolution", "resolution", "signalresolution")
-    step_uv = number_of("resolution", step) if step else 0.0
-    if not 0 <= step_uv <= LARGEST_STEP_UV:
-        raise RecordingError("resolution", f"received {step_uv:g} uV; 0 to {LARGEST_STEP_UV:g} is allowed")
+    step_uv = within("resolution", xml.number_of("resolution", step, 0.0), 0, LARGEST_STEP_UV)
     notes = []
     kept = _without_pulse(stored, fs_hz, step_uv)
     if kept < samples:
         notes.append(
             f"Cut off, as it is a pulse of 1 mV in every lead and no ECG: {samples - kept} samples at the end."
         )
-    channels = tuple(
-        Channel(name, lead[:kept] * (step_uv or 1.0), fs_hz, "uV" if step_uv else "", 1 / step_uv if step_uv else None)
-        for name, lead in zip(names, stored, strict=True)
-    )
+    by_name = zip(names, stored[:, :kept], strict=True)
+    channels = tuple(Channel.stored(name, lead, fs_hz, step_uv, "uV") for name, lead in by_name)
     return RawRecording(FORMAT, channels, _patient(root), tuple(notes))
 
 
 def _said(waves: "Element", signal: "Element | None", attribute: str, *elements: str) -> str:
     """What the samples say of themselves, or the acquisition of them."""
-    given = (waves.get(attribute, "").strip(), *(text_of(signal, name) for name in elements))
+    given = (waves.get(attribute, "").strip(), *(xml.text_of(signal, name) for name in elements))
     return next(filter(None, given), "")
 
 
 def _names(waves: "Element", signal: "Element | None") -> list[str]:
     """Names of the leads, which documents of 1.03 leave to the name of their set."""
     names = waves.get("leadlabels", "").split()
-    counted = waves.get("numberofleads", "") if names else text_of(signal, "numberchannelsallocated")
-    count = number_of("number of leads", counted or str(len(names) or len(LEADS)))
+    counted = waves.get("numberofleads", "") if names else xml.text_of(signal, "numberchannelsallocated")
+    count = xml.number_of("number of leads", counted or str(len(names) or len(LEADS)))
     if not 1 <= count <= MOST_LEADS or not count.is_integer():
         raise RecordingError("number of leads", f"received {count:g}; 1 to {MOST_LEADS} are allowed")
     if names:
         return names[: int(count)]
-    kind = text_of(signal, "acquisitiontype") or text_of(signal, "leadset")
+    kind = xml.text_of(signal, "acquisitiontype") or xml.text_of(signal, "leadset")
     if kind not in STANDARD_SETS:
         raise RecordingError("leadset", f"received {shown_text(kind)}; {' or '.join(STANDARD_SETS)} is needed")
     return [LEADS[place] if place < len(LEADS) else f"channel {place + 1}" for place in range(int(count))]
@@ -113,19 +100,12 @@ def _stored(waves: "Element", signal: "Element | None", names: Sequence[str], sa
     packed = method not in ("", "none", "uncompressed") and waves.get("compressflag", "True").casefold() != "false"
     needed = samples * len(names)
     if encoding.casefold() == "plain" and not packed:
-        words = text.replace(",", " ").split(maxsplit=needed)
-        try:
-            flat = np.array(words[:needed], dtype=np.float64)
-        except ValueError:
-            raise RecordingError("parsedwaveforms", "holds something that is no number") from None
+        flat = xml.numbers_of("parsedwaveforms", "", text.replace(",", " "), most=MOST_LEADS * MOST_SAMPLES)
     else:
         if encoding.casefold() != "base64" or method not in ("", "none", "uncompressed", "xli"):
             received = f"{shown_text(encoding)} and {shown_text(method)}"
             raise RecordingError("dataencoding", f"received {received}; Base64 or Plain, and XLI, are read")
-        try:
-            raw = base64.b64decode("".join(text.split()), validate=True)
-        except (binascii.Error, ValueError):
-            raise RecordingError("parsedwaveforms", "is not base64") from None
+        raw = xml.bytes_of("parsedwaveforms", "", text)
         if packed:
             return _unpacked(raw, names, samples)
         signed = _said(waves, signal, "signalsigned", "signalsigned").casefold() != "false"
@@ -214,35 +194,18 @@ def _without_pulse(stored: np.ndarray, fs_hz: float, step_uv: float) -> int:
 
 
 def _patient(root: "Element") -> dict[str, float | None]:
-    """Age, sex, height, weight and pacemaker; the dates only serve to know the age at the recording."""
-    person, recorded = child(root, "patient", "generalpatientdata"), child(root, "dataacquisition")
-    found: dict[str, float | None] = {}
-    born = text_of(person, "age", "dateofbirth") or text_of(person, "dateofbirth")
-    if years := text_of(person, "age", "years"):
-        found["age"] = age_of(years)
-    elif born and recorded is not None:
-        age = age_between(born, recorded.get("date", ""))
-        if age is not None:
-            found["age"] = age
-    sex = text_of(person, "sex")
-    if sex and sex.casefold() not in ("unknown", "unspecified", "other", "u"):
-        found["sex"] = sex_of(sex)
-    for fact, unit, path in (
-        ("height_cm", "cm", ("height", "cm")),
-        ("height_cm", "in", ("height", "inch")),
-        ("weight_kg", "kg", ("weight", "kg")),
-        ("weight_kg", "lb", ("weight", "lb")),
-    ):
-        if (text := text_of(person, *path)) and fact not in found:
-            found[fact] = FEATURES[fact].parse(text, unit)
-    paced = PACED.get(text_of(person, "pacestatus").casefold())
-    if paced is not None:
-        found["pacemaker"] = paced
-    return found
+    person, recorded = xml.child(root, "patient", "generalpatientdata"), xml.child(root, "dataacquisition")
+    sizes = [("height_cm", "height", "cm", "cm"), ("height_cm", "height", "inch", "in")]
+    sizes += [("weight_kg", "weight", "kg", "kg"), ("weight_kg", "weight", "lb", "lb")]
+    found = facts_said(
+        age=xml.text_of(person, "age", "years"),
+        born=xml.text_of(person, "age", "dateofbirth") or xml.text_of(person, "dateofbirth"),
+        recorded="" if recorded is None else recorded.get("date", ""),
+        sex=xml.text_of(person, "sex"),
+        sizes=[(fact, xml.text_of(person, element, within_it), unit) for fact, element, within_it, unit in sizes],
+    )
+    paced = PACED.get(xml.text_of(person, "pacestatus").casefold())
+    return found if paced is None else found | {"pacemaker": paced}
 
 
-def _sniff(content: bytes, name: str) -> bool:
-    return root_name(content) == "restingecgdata"
-
-
-register(Format(FORMAT, (".xml",), _sniff, read_philips))
+register(Format(FORMAT, (".xml",), xml.has_root("restingecgdata"), read_philips))

@@ -52,6 +52,11 @@ def register(one: Format) -> Format:
     return one
 
 
+def begins_with(*marks: bytes, at: int = 0) -> Callable[[bytes, str], bool]:
+    """A ``sniff``: one of some marks stands at a place."""
+    return lambda content, name: content.startswith(marks, at)
+
+
 def formats() -> tuple[Format, ...]:
     """All formats, the surest first."""
     return tuple(sorted(FORMATS.values(), key=lambda one: one.sureness))

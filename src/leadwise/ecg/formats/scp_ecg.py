@@ -15,10 +15,9 @@ import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, by_library
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS
-from leadwise.ecg.formats.patient import age_between
+from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.formats.registry import Format, register
-from leadwise.ecg.leads import RecordingError
-from leadwise.features import FEATURES
+from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 FORMAT = "SCP-ECG"
 PREAMBLE, HEADER, POINTER = 6, 16, 10
@@ -32,7 +31,6 @@ VERSION_3 = 30
 INVERTED_AVR = 65
 AGE_UNITS = {1: "years", 2: "months", 3: "weeks", 4: "days", 5: "hours"}
 HEIGHT_UNITS, WEIGHT_UNITS = {1: "cm", 2: "in", 3: "mm"}, {1: "kg", 2: "g", 3: "lb", 4: "oz"}
-SEXES = {1: 0.0, 2: 1.0}
 LAST_TAG = 255
 
 
@@ -102,13 +100,11 @@ def read_scp(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     )
     if damaged:
         notes.append("A checksum in the file does not fit its samples: the file may be damaged.")
+    noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if damaged else ()
     channels = tuple(
-        Channel(
-            _name(span.number), numbers * (step_nv or 1.0), 1e6 / rhythm.step_us, "nV" if step_nv else "",
-            1 / step_nv if step_nv else None, ("checksum_mismatch",) if damaged else (),
-        )
+        Channel.stored(_name(span.number), numbers, 1e6 / rhythm.step_us, step_nv, "nV", noticed)
         for span, numbers in zip(spans, rhythm.by_lead, strict=True)
-    )  # fmt: skip
+    )
     facts = _patient(_body(content, sections[PATIENT])) if PATIENT in sections else {}
     return RawRecording(FORMAT, channels, facts, tuple(notes))
 
@@ -313,22 +309,20 @@ def _patient(body: bytes) -> dict[str, float | None]:
         (size,) = struct.unpack_from("<H", body, at + 1)
         tags[body[at]] = body[at + 3 : at + 3 + size]
         at += 3 + size
-    born, recorded = (_day(tags.get(tag, b"")) for tag in (5, 25))
-    years = _amount(tags.get(4, b""), AGE_UNITS, "age") or (age_between(born, recorded) if born else None)
-    found = {
-        "age": years,
-        "height_cm": _amount(tags.get(6, b""), HEIGHT_UNITS, "height_cm"),
-        "weight_kg": _amount(tags.get(7, b""), WEIGHT_UNITS, "weight_kg"),
-        "sex": SEXES.get(tags[8][0]) if tags.get(8) else None,
-    }
-    return {fact: value for fact, value in found.items() if value is not None}
+    age, born, height, weight, sex, recorded = (tags.get(tag, b"") for tag in (4, 5, 6, 7, 8, 25))
+    return facts_said(
+        age=_amount(age, AGE_UNITS),
+        born=_day(born),
+        recorded=_day(recorded),
+        sex=SEXES.get(sex[0], "") if sex else "",
+        sizes=[("height_cm", _amount(height, HEIGHT_UNITS), ""), ("weight_kg", _amount(weight, WEIGHT_UNITS), "")],
+    )
 
 
-def _amount(value: bytes, units: Mapping[int, str], fact: str) -> float | None:
-    """A number with its unit; ``None`` where it is 0, which means that it is not known, or has no unit."""
-    if len(value) < 3 or value[2] not in units:
-        return None
-    return FEATURES[fact].parse(f"{int.from_bytes(value[:2], 'little')} {units[value[2]]}") or None
+def _amount(value: bytes, units: Mapping[int, str]) -> str:
+    """A number with its unit; empty where it is 0, which means that it is not known, or has no unit."""
+    number = int.from_bytes(value[:2], "little")
+    return f"{number} {units[value[2]]}" if number and len(value) >= 3 and value[2] in units else ""
 
 
 def _day(value: bytes) -> str:

@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +18,10 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
-from leadwise.ecg.formats.registry import Format, register
+from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from leadwise.features import number_with_unit
 
 TIME_NAMES = frozenset(
     {"time", "t", "times", "timestamp", "seconds", "sec", "secs", "ms", "msec", "milliseconds", "us", "zeit", "tiempo",
@@ -51,14 +48,8 @@ class Clock:
     notes: tuple[str, ...] = ()
 
 
-def is_time_name(name: str) -> bool:
-    """Whether a column of this name holds times."""
-    return name.strip().casefold().replace("_", " ") in TIME_NAMES
-
-
-def is_index_name(name: str) -> bool:
-    """Whether a column of this name numbers the rows."""
-    return name.strip().casefold().replace("_", " ") in INDEX_NAMES
+def _words(name: str) -> str:
+    return name.strip().casefold().replace("_", " ")
 
 
 def clock_seconds(cells: list[str]) -> np.ndarray | None:
@@ -121,19 +112,13 @@ class Column:
     is_text: bool = False
 
 
-@dataclass(frozen=True)
-class Table:
-    """The signals of a table, what is odd about it, and what to ask where its sampling rate is not known."""
-
-    channels: tuple[Channel, ...]
-    notes: tuple[str, ...]
-    rate_question: MissingField | None = None
-
-
-def channels_of(columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = "") -> Table:
+def read_columns(
+    format_name: str, columns: Sequence[Column], stated_hz: Sequence[float] = (), unit: str = ""
+) -> RawRecording:
     """Turn columns into channels; times and row numbers tell the rate and are left out, as are columns of nothing.
 
     Args:
+        format_name: as ``RawRecording.format``.
         columns: the table.
         stated_hz: sampling rates that the file states elsewhere.
         unit: unit that the file states for all of them elsewhere.
@@ -170,13 +155,13 @@ def channels_of(columns: Sequence[Column], stated_hz: Sequence[float] = (), unit
     fs_hz = told[-1] if told and all(abs(one - told[0]) <= 1e-3 * told[0] for one in told) else None
     question = _rate_question(clocked_hz, stated_hz) if told and fs_hz is None else None
     channels = tuple(Channel(name, values, fs_hz, own) for name, own, values in kept)
-    return Table(channels, tuple(notes), question)
+    return RawRecording(format_name, channels, notes=tuple(notes), rate_question=question)
 
 
 def is_lead_or_time(name: str) -> bool:
     """Whether a column of this name must hold numbers or times."""
     bare, unit = name_and_unit(name)
-    return standard_lead(bare) is not None or is_time_name(bare) or seconds_of(unit) is not None
+    return standard_lead(bare) is not None or _words(bare) in TIME_NAMES or seconds_of(unit) is not None
 
 
 def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> MissingField:
@@ -193,26 +178,17 @@ def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> M
 
 def _clock(name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:
     """What a column says of the time; ``None`` if it is a signal."""
-    if is_time_name(name) or (name and seconds_of(unit) is not None):
+    if _words(name) in TIME_NAMES or (name and seconds_of(unit) is not None):
         return read_clock(values, unit or (name if seconds_of(name) is not None else ""))
-    if position == 0 and (bare or is_index_name(name)) and steps_evenly(values):
-        return read_clock(values, unit) if unit or _is_fractional(values) else _row_numbers(values)
-    if is_index_name(name) and name:
-        return Clock(None)
-    return None
-
-
-def _is_fractional(values: np.ndarray) -> bool:
-    return bool((values != np.round(values)).any())
-
-
-def _row_numbers(values: np.ndarray) -> Clock:
-    """Whole numbers in a column without a name count rows; they say no rate, even if they could be milliseconds."""
-    step = values[1] - values[0]
-    notes = (
-        () if step == 1 else (f"The first column goes on by {step:g} and was taken for row numbers, not for times.",)
-    )
-    return Clock(None, notes)
+    is_index = _words(name) in INDEX_NAMES
+    if position == 0 and (bare or is_index) and steps_evenly(values):
+        if unit or (values != np.round(values)).any():
+            return read_clock(values, unit)
+        # Whole numbers without a unit count rows; they say no rate, even if they could be milliseconds.
+        step = values[1] - values[0]
+        note = f"The first column goes on by {step:g} and was taken for row numbers, not for times."
+        return Clock(None, () if step == 1 else (note,))
+    return Clock(None) if is_index and name else None
 
 
 FORMAT = "Parquet"
@@ -255,25 +231,10 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
                 continue
             raise RecordingError("table", f"column {shown_text(name)} holds something other than numbers")
         columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
-    stated = {key.decode(errors="replace"): text.decode(errors="replace") for key, text in _metadata(table).items()}
-    found = channels_of(columns, _rates(stated.get("fs_hz", "")), stated.get("units", ""))
-    return RawRecording(FORMAT, found.channels, {}, found.notes, rate_question=found.rate_question)
+    told = table.schema.metadata or {}
+    rate, units = (told.get(name, b"").decode(errors="replace") for name in (b"fs_hz", b"units"))
+    stated = number_with_unit(rate)
+    return read_columns(FORMAT, columns, [stated[0]] if stated and stated[0] > 0 and not stated[1] else [], units)
 
 
-def _metadata(table: "pa.Table") -> dict[bytes, bytes]:
-    return table.schema.metadata or {}
-
-
-def _rates(text: str) -> list[float]:
-    try:
-        rate = float(text)
-    except ValueError:
-        return []
-    return [rate] if np.isfinite(rate) and rate > 0 else []
-
-
-def _sniff(content: bytes, name: str) -> bool:
-    return content.startswith(b"PAR1")
-
-
-register(Format("Parquet", (".parquet",), _sniff, read_parquet))
+register(Format(FORMAT, (".parquet",), begins_with(b"PAR1"), read_parquet))

@@ -1,11 +1,15 @@
 """XML from anybody: no entities, nothing fetched, and not more elements than an ECG needs."""
 
+import base64
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from leadwise.ecg.formats.base import MOST_SAMPLES, shown_text
 from leadwise.ecg.formats.registry import text_of as beginning
 from leadwise.ecg.leads import RecordingError
 
@@ -17,6 +21,7 @@ MOST_ELEMENTS = 200_000
 DEEPEST = 200
 MOST_EQUAL_SIGNS = 400_000
 """Every attribute needs one; base64 ends with two at most."""
+SAMPLE_BYTES = 2
 
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 _BEFORE_ROOT = (("<!--", "-->"), ("<?", "?>"))
@@ -101,12 +106,19 @@ def text_of(element: "Element | None", *path: str) -> str:
     return (found.text or "").strip() if found is not None else ""
 
 
-def number_of(field: str, text: str) -> float:
-    """A finite number of a document.
+def has_root(name: str) -> Callable[[bytes, str], bool]:
+    """A ``sniff``: the first element has this name, in lower case."""
+    return lambda content, _: root_name(content) == name
+
+
+def number_of(field: str, text: str, default: float | None = None) -> float:
+    """A finite number of a document; the default, if there is one, where it is left out.
 
     Raises:
         RecordingError: the text is no number.
     """
+    if not text and default is not None:
+        return default
     try:
         value = float(text)
     except ValueError:
@@ -114,3 +126,47 @@ def number_of(field: str, text: str) -> float:
     if not math.isfinite(value):
         raise RecordingError(field, "received no number where one is needed")
     return value
+
+
+def numbers_of(field: str, lead: str, text: str, separator: str | None = None, most: int = MOST_SAMPLES) -> np.ndarray:
+    """``(time,)`` float64 of numbers that are written out; ``separator`` as of ``str.split``.
+
+    Raises:
+        RecordingError: there are more than ``most``, or one is no number.
+    """
+    words = text.split(separator, maxsplit=most)
+    if len(words) > most:
+        raise RecordingError(field, f"{_of(lead)}has more than {most} samples, which is the most")
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        raise RecordingError(field, f"{_of(lead)}holds something that is no number") from None
+
+
+def bytes_of(field: str, lead: str, text: str) -> bytes:
+    """Bytes in base64, of which the padding may be left out.
+
+    Raises:
+        RecordingError: the text is none.
+    """
+    joined = "".join(text.split())
+    try:
+        return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
+    except ValueError:
+        raise RecordingError(field, f"{_of(lead)}is not base64") from None
+
+
+def samples_of(field: str, lead: str, raw: bytes) -> np.ndarray:
+    """``(time,)`` float64 of 16-bit little-endian numbers.
+
+    Raises:
+        RecordingError: there are too many, or the last one is cut in two.
+    """
+    if len(raw) % SAMPLE_BYTES or len(raw) > SAMPLE_BYTES * MOST_SAMPLES:
+        allowed = f"whole samples of {SAMPLE_BYTES} bytes, at most {MOST_SAMPLES}, are read"
+        raise RecordingError(field, f"{_of(lead)}has {len(raw)} bytes; {allowed}")
+    return np.frombuffer(raw, "<i2").astype(np.float64)
+
+
+def _of(lead: str) -> str:
+    return f"lead {shown_text(lead)} " if lead else ""
