@@ -95,6 +95,9 @@ def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        # Under its name a thread that was left behind could go on writing, and the folder would stay.
+        with suppress(OSError):
+            folder = folder.replace(folder.with_name(f"{folder.name}-gone"))
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 
