@@ -48,15 +48,6 @@ def test_intervals_equal_an_explicit_resampling() -> None:
         assert found[name].replicates == 30
 
 
-def test_a_second_copy_of_every_record_makes_no_interval_narrower() -> None:
-    """Copies belong to the same patient: they hold no new information, and a bootstrap by record would miss that."""
-    once = intervals(LABELS, PROBABILITIES, patient_weights(PATIENTS, 100, 4))
-    doubled = [np.concatenate([array, array]) for array in (LABELS, PROBABILITIES)]
-    twice = intervals(*doubled, patient_weights(np.concatenate([PATIENTS, PATIENTS]), 100, 4))
-    for name, interval in once.items():
-        assert (twice[name].low, twice[name].high) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
 def test_a_class_that_vanishes_from_replicates_is_left_out_of_them() -> None:
     labels = LABELS.copy()
     labels[:, 4] = 0

@@ -15,7 +15,6 @@ from leadwise.evaluation.robustness import (
     CURVES,
     RECORDS_AT_ONCE,
     Robustness,
-    RobustnessError,
     robustness_curves,
 )
 
@@ -181,11 +180,3 @@ def test_every_disturbance_of_the_table_can_be_measured(everything: Robustness) 
     assert len(everything.metrics()) == 4 + len(CURVES)
     for name in everything.metrics():
         assert re.fullmatch(r"test/robustness/[a-z_/]+", name)
-
-
-@pytest.mark.parametrize(
-    ("patients", "weights"), [(PATIENTS[:-1], WEIGHTS), (PATIENTS, WEIGHTS[:, :-1])], ids=["patients", "weights"]
-)
-def test_counts_that_differ_are_refused(patients: pd.DataFrame, weights: np.ndarray) -> None:
-    with pytest.raises(RobustnessError, match=r"received 120 in signal_mv.*119 in"):
-        robustness_curves(answers, SIGNAL, patients, LABELS, seed=1, weights=weights, curves=FEW)
