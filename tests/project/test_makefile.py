@@ -11,23 +11,6 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 
-TARGETS = {
-    "help",
-    "run",
-    "download",
-    "test",
-    "lint",
-    "format",
-    "env",
-    "readme",
-    "repro",
-    "ui",
-    "serve",
-    "app",
-    "lock",
-    "files",
-}
-
 
 def make(*arguments: str, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -44,11 +27,6 @@ def pipeline_command(*arguments: str) -> list[str]:
 def given_parameters(command: list[str]) -> dict[str, str]:
     flags = [command[i + 1] for i, word in enumerate(command) if word == "-P"]
     return dict(flag.split("=", 1) for flag in flags)
-
-
-def test_make_alone_lists_every_target() -> None:
-    listed = {line.split()[1] for line in make().stdout.splitlines()}
-    assert listed == TARGETS
 
 
 def test_run_without_data_simulates_and_trains_a_small_network() -> None:

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from leadwise.config import load_parameters
 from leadwise.datasets.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
-from leadwise.training.config import TrainingConfig, TunedParametersError, training_config, tuned_file, with_values
+from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained
 
@@ -87,14 +87,6 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
     assert np.abs(answers[0] - answers[2]).max() > 1e-2
 
 
-def test_patience_stops_and_the_best_epoch_is_kept(store: Store, tmp_path: Path) -> None:
-    config = small("metadata", epochs=60, patience=2, **{"learning-rate": 0.05, "schedule": "constant"})
-    result = fit_model(config, store, tmp_path / "metadata", report=no_report)
-    assert result["epochs"] == result["best_epoch"] + 2 < 60
-    values = [row["val/macro_auroc"] for row in result["history"]]
-    assert int(np.argmax(values)) + 1 == result["best_epoch"]
-
-
 def test_a_diverging_training_says_so(store: Store) -> None:
     data = TrainingData.prepare(small("metadata"), store)
     measured = data.validation(NanNetwork)
@@ -117,16 +109,6 @@ def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
         load_trained(tmp_path / "metadata").predict(store, store.rows("test"))
     with pytest.raises(TrainedModelError, match="no finished training"):
         load_trained(tmp_path / "nothing")
-
-
-def test_tuned_parameters_are_taken_or_asked_for(tmp_path: Path) -> None:
-    parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
-    with pytest.raises(TunedParametersError, match=r"use-tuned: .*fusion.json is absent"):
-        training_config("fusion", parameters)
-    file = tuned_file("fusion", parameters)
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"parameters": {"learning-rate": 0.0042}}))
-    assert training_config("fusion", parameters).learning_rate == 0.0042
 
 
 def test_a_fold_9_without_a_class_is_refused_by_name(store: Store, tmp_path: Path) -> None:
