@@ -82,9 +82,9 @@ def test_the_curves_and_the_dots_are_those_of_the_decision() -> None:
     y = (generator.random(p.shape) < p).astype(float)
     decision = Decision.choose(y, p)
     calibrated = decision.calibration.apply(p)
-    figure = coverage_risk_figure(y, calibrated, decision.thresholds, decision.uncertain, title="Here")
+    figure = coverage_risk_figure(y, calibrated, decision.used.thresholds, decision.used.uncertain, title="Here")
     assert type(figure) is Figure
-    curves = coverage_risk(y, calibrated, list(decision.thresholds.values()))
+    curves = coverage_risk(y, calibrated, list(decision.used.thresholds.values()))
     left, right = figure.axes
     for name in SUPERCLASSES:
         line, dot = (one for one in left.lines if one.get_color() == CLASS_COLOURS[name])

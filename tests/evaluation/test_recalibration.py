@@ -157,9 +157,9 @@ def test_with_labels_the_target_is_aimed_at_anew() -> None:
     ("labels", "probabilities", "said"),
     [
         (np.zeros((3, 5)), np.zeros((3, 4)), "shapes"),
-        (np.full((3, 5), 2.0), np.zeros((3, 5)), "0, 1 and NaN"),
-        (np.full((3, 5), np.inf), np.zeros((3, 5)), "0, 1 and NaN"),
-        (np.zeros((3, 5)), np.full((3, 5), np.nan), "from 0 to 1"),
+        (np.full((3, 5), 2.0), np.zeros((3, 5)), "labels: received .* allowed: 0 and 1, NaN"),
+        (np.full((3, 5), np.inf), np.zeros((3, 5)), "labels: received .* allowed: 0 and 1, NaN"),
+        (np.zeros((3, 5)), np.full((3, 5), np.nan), "allowed: 0 to 1"),
         (np.zeros((0, 5)), np.zeros((0, 5)), "shapes"),
     ],
 )

@@ -82,7 +82,6 @@ def test_drops_are_paired_with_the_undisturbed_recordings_of_the_same_patients(f
         drops.append(roc_auc_score(LABELS[rows], clean[rows]) - roc_auc_score(LABELS[rows], swapped[rows]))
     drop = few.drop("swapped_limb_leads", "RA-LL")
     assert (drop.interval.low, drop.interval.high) == pytest.approx(tuple(np.quantile(drops, [0.025, 0.975])))
-    assert drop.interval.replicates == len(WEIGHTS)
     assert drop.value > 0.1
 
 

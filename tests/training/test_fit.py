@@ -47,7 +47,7 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     assert kept == pytest.approx(best, abs=0.05)
     # What was kept is what was measured: the loaded weights score the same on fold 9.
     validation = store.rows("validation")
-    probabilities = load_trained(tmp_path / "fusion").predict(store, validation)
+    probabilities = load_trained(tmp_path / "fusion").answers(store, validation)["superclasses"]
     assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(kept, abs=1e-4)
 
 
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
         fit_model(
             small("fusion_augmented", seed=seed, epochs=1, encoder="original_cnn"), store, folder, report=no_report
         )
-        answers.append(load_trained(folder).predict(store, rows))
+        answers.append(load_trained(folder).answers(store, rows)["superclasses"])
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
     assert np.abs(answers[0] - answers[2]).max() > 1e-2
 
@@ -106,7 +106,7 @@ def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "metadata" / "training.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0" * 64}))
     with pytest.raises(TrainedModelError, match="metadata: trained on data 000000000000"):
-        load_trained(tmp_path / "metadata").predict(store, store.rows("test"))
+        load_trained(tmp_path / "metadata").answers(store, store.rows("test"))["superclasses"]
     with pytest.raises(TrainedModelError, match="no finished training"):
         load_trained(tmp_path / "nothing")
 

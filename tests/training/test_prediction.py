@@ -54,7 +54,6 @@ def test_every_output_is_the_mean_over_the_windows(fusion: TrainedModel, store: 
     ]
     for name, values in answers.items():
         np.testing.assert_allclose(values, np.mean([window[name] for window in by_window], axis=0), atol=1e-5)
-    np.testing.assert_array_equal(fusion.predict(store, rows), answers["superclasses"])
 
 
 def test_more_rows_than_a_batch_keep_their_order(fusion: TrainedModel, store: Store) -> None:

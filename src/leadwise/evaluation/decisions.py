@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from leadwise.calibration import Calibration
@@ -24,7 +23,7 @@ from leadwise.evaluation.thresholds import (
     reaching,
     youden,
 )
-from leadwise.policies import Band, Policy, is_uncertain
+from leadwise.policies import Policy, is_uncertain
 
 _AIMS = ", ".join(f"{label} {TARGETS[label].measure} {TARGETS[label].value:.0%}" for label in SUPERCLASSES)
 Rule = tuple[str, Callable[[Floats, Floats, str], float]]
@@ -86,22 +85,13 @@ class Decision:
         return cls(fitted, temperature, policies, next(iter(POLICIES)), positives, len(y))
 
     @property
-    def thresholds(self) -> Mapping[str, float]:
-        """Of the policy in use."""
-        return self.policies[self.policy].thresholds
-
-    @property
-    def uncertain(self) -> Mapping[str, Band]:
-        """Of the policy in use."""
-        return self.policies[self.policy].uncertain
-
-    def limits(self) -> Floats:
-        """Thresholds of the policy in use, ``(class,)``."""
-        return np.array(list(self.thresholds.values()))
+    def used(self) -> Policy:
+        """The policy in use."""
+        return self.policies[self.policy]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``decision.json`` holds: at the top the policy in use, under ``policies`` all of them."""
-        used = self.policies[self.policy].to_dict()
+        used = self.used.to_dict()
         return {
             **self.calibration.to_dict(),
             "temperature": self.temperature,

@@ -19,7 +19,7 @@ from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.calibration import fit
 from leadwise.evaluation.decisions import POLICIES
-from leadwise.evaluation.metrics import Floats, MetricError
+from leadwise.evaluation.metrics import Floats, MetricError, validate
 from leadwise.evaluation.thresholds import choose_band
 from leadwise.policies import Policy
 
@@ -99,7 +99,7 @@ def recalibrate(labels: ArrayLike, probabilities: ArrayLike) -> Recalibration:
     Raises:
         MetricError: a shape or value is not allowed.
     """
-    y, p = known_or_not(labels, probabilities)
+    y, p, _ = validate(labels, probabilities, unknown=True)
     return Recalibration({name: fit_class(y[:, k], p[:, k]) for k, name in enumerate(SUPERCLASSES)})
 
 
@@ -161,8 +161,7 @@ def prior_shift(probabilities: ArrayLike, rates: Mapping[str, float]) -> Recalib
     Raises:
         MetricError: a share or a probability is not allowed.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    _, p = known_or_not(np.full(p.shape, np.nan), p)
+    _, p, _ = validate(np.full(np.shape(probabilities), np.nan), probabilities, unknown=True)
     changes = {}
     for k, name in enumerate(SUPERCLASSES):
         shift = float(logit(estimate_rate(p[:, k], rates[name])) - logit(rates[name]))
@@ -209,7 +208,7 @@ def site_policies(
         labels: ``(record, class)`` of 0, 1 and NaN: those that it was fitted on.
         probabilities: as the model answers, same shape.
     """
-    y, p = known_or_not(labels, probabilities)
+    y, p, _ = validate(labels, probabilities, unknown=True)
     moved = found.apply(p)
     made = {}
     for name, policy in policies.items():
@@ -227,21 +226,3 @@ def site_policies(
         where = ", ".join(anew) or "no class"
         made[name] = Policy(f"{policy.rule}; chosen on the site's own recordings: {where}", limits, bands)
     return made
-
-
-def known_or_not(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
-    """Labels of 0, 1 and NaN and probabilities, both ``(record, class)`` float64, checked.
-
-    Raises:
-        MetricError: a shape or value is not allowed.
-    """
-    y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    if y.ndim != 2 or y.shape != p.shape or not len(y):
-        raise MetricError(
-            f"labels and probabilities: received shapes {y.shape} and {p.shape}; allowed: the same (record, class)"
-        )
-    if not np.isin(y[np.isfinite(y)], (0, 1)).all() or np.isinf(y).any():
-        raise MetricError("labels: received something else than 0, 1 and NaN (not known)")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise MetricError("probabilities: received one that is not from 0 to 1")
-    return y, p

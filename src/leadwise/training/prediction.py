@@ -43,14 +43,6 @@ class TrainedModel:
     metadata: MetadataTransformer
     training: dict[str, Any]
 
-    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
-        """Probabilities ``(len(rows), 5)`` float32 of the superclasses: ``answers(store, rows)["superclasses"]``.
-
-        Raises:
-            TrainedModelError: the store is not the one that the model was trained on.
-        """
-        return self.answers(store, rows)["superclasses"]
-
     def answers(self, store: Store, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Every output of the network for the given rows of a store, averaged over each record's windows.
 
