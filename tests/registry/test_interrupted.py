@@ -135,3 +135,24 @@ def test_the_next_registration_tidies_what_a_killed_one_left_and_nothing_of_a_li
     assert (tags["gate"], tags["previous-champion"]) == ("passed", "3")
     assert "process" not in tags
     assert not list(place.temporary.glob("*leadwise-*"))
+
+
+def test_a_champion_whose_files_are_gone_is_told_and_nothing_half_done_stays(place: Place) -> None:
+    ended(place.register("work"))
+    client = mlflow.MlflowClient()
+    files = Path(client.get_model_version_download_uri("leadwise", "1"))
+    files.rename(files.with_name("elsewhere"))
+    told = ended(place.register("work"), status=1)
+    assert "Traceback" not in told
+    last = told.splitlines()[-1]
+    assert "version 1 is the champion and cannot be compared" in told
+    assert "allow-uncompared=true" in last
+    assert client.get_model_version("leadwise", "2").tags["gate"] == "failed"
+    assert aliases(client) == {"champion": "1", "challenger": "2"}
+    arguments = ("--source", "pretrained", "--workspace", "work", "--p95-latency-ms", "10000")
+    told = ended(place.stage("register", *arguments, "--allow-uncompared", "true"))
+    assert "Traceback" not in told
+    assert aliases(client)["champion"] == "3"
+    told = ended(place.stage("rollback", "--registered-model", "leadwise"), status=1)
+    assert "leadwise version 3 followed version 1, which does not answer" in told.splitlines()[-1]
+    assert aliases(client)["champion"] == "3"

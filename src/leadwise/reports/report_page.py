@@ -209,8 +209,8 @@ def short(value: Any) -> str:
 
 def estimate(value: float | None, interval: Sequence[float | None] | None, digits: int = 3, note: str = "") -> Cell:
     """A value with its interval below it."""
-    known = number(value) != "n/a" and interval and None not in interval
-    return Cell(number(value, digits), " to ".join(number(bound, digits) for bound in interval) if known else "", note)
+    bounds = interval if interval and None not in interval and number(value) != "n/a" else ()
+    return Cell(number(value, digits), " to ".join(number(bound, digits) for bound in bounds), note)
 
 
 def measured(found: "Estimate | None", digits: int = 3, note: str = "") -> Cell:
