@@ -1,7 +1,6 @@
 """Robustness: what is measured is what explicit disturbance, scikit-learn and explicit resampling give."""
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -50,14 +49,6 @@ def tried(**changed: object) -> Robustness:
 @pytest.fixture(scope="module")
 def few() -> Robustness:
     return tried()
-
-
-@pytest.fixture(scope="module")
-def everything() -> Robustness:
-    rows = slice(0, 40)
-    return robustness_curves(
-        answers, SIGNAL[rows], PATIENTS.iloc[rows], LABELS[rows], seed=SEED, weights=WEIGHTS[:5, rows]
-    )
 
 
 def test_areas_are_those_of_scikit_learn_on_explicitly_disturbed_recordings(few: Robustness) -> None:
@@ -168,14 +159,3 @@ def test_records_are_disturbed_block_by_block_and_come_back_in_order(capsys: pyt
     assert set(sizes) == {RECORDS_AT_ONCE, 44}
     assert found.undisturbed["macro"].value == 1
     assert capsys.readouterr().err == ""
-
-
-def test_every_disturbance_of_the_table_can_be_measured(everything: Robustness) -> None:
-    assert set(everything.points) == set(BY_NAME)
-    assert not everything.refused
-    for curve in CURVES:
-        assert tuple(everything.points[curve.name]) == curve.labels
-        assert 3 <= len(curve.levels) <= 5
-    assert len(everything.metrics()) == 4 + len(CURVES)
-    for name in everything.metrics():
-        assert re.fullmatch(r"test/robustness/[a-z_/]+", name)

@@ -10,7 +10,6 @@ from leadwise.evaluation.thresholds import (
     CONFIDENCE,
     TARGETS,
     Target,
-    ThresholdError,
     best_f1,
     misses_allowed,
     reaching,
@@ -105,9 +104,3 @@ def test_equal_probabilities_are_not_parted() -> None:
     for chosen in (best_f1(y, p), youden(y, p)):
         assert not 0.4 < chosen <= 0.4 + 1e-12
     assert reaching(y, p, Target("sensitivity", 0.9)) == pytest.approx(0.25)
-
-
-def test_impossible_targets_are_refused() -> None:
-    for measure, value in (("sensitivity", 0.0), ("sensitivity", 1.0), ("recall", 0.9)):
-        with pytest.raises(ThresholdError, match=f"received {measure} {value}; allowed: sensitivity or specificity"):
-            Target(measure, value)

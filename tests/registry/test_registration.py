@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,8 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
     assert "simulated" in model.description
     assert DISCLAIMER in model.description
     on_disk = json.loads((trained.shared.workspace / "registered.json").read_text(encoding="utf-8"))
-    assert {name: on_disk[name] for name in ("name", "version", "alias", "model", "uri", "run_id")} == {
-        "name": "leadwise-demo",
-        "version": registered.version,
-        "alias": "champion",
-        "model": "fusion_augmented",
-        "uri": "models:/leadwise-demo@champion",
-        "run_id": registered.run_id,
-    }
+    assert on_disk == asdict(registered) | {"requirements": list(registered.requirements)}
+    assert registered.uri == "models:/leadwise-demo@champion"
 
 
 def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(

@@ -19,15 +19,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, decide, validate
 from leadwise.policies import Band
 
 Measure = Literal["sensitivity", "specificity"]
-
-
-class ThresholdError(LeadwiseError):
-    """A threshold or a band cannot be chosen; the message says what was received."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,6 @@ class Target:
 
     measure: Measure
     value: float
-
-    def __post_init__(self) -> None:
-        if self.measure not in ("sensitivity", "specificity") or not 0 < self.value < 1:
-            raise ThresholdError(
-                f"target: received {self.measure} {self.value}; allowed: sensitivity or specificity, above 0, below 1"
-            )
 
 
 TARGETS: Mapping[str, Target] = {
