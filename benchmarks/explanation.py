@@ -28,7 +28,7 @@ CERTAIN = 0.5
 def choose(trained: TrainedModel, store: Store, count: int, seed: int) -> list[tuple[int, str]]:
     """Rows of fold 9 and the class that each rightly has, the classes in turn."""
     rows = store.rows("validation")
-    right = (trained.predict(store, rows) > CERTAIN) & (store.labels()[rows] == 1)
+    right = (trained.answers(store, rows)["superclasses"] > CERTAIN) & (store.labels()[rows] == 1)
     generator = np.random.default_rng(seed)
     of_class = [generator.permutation(rows[right[:, k]]) for k in range(len(SUPERCLASSES))]
     turns = [

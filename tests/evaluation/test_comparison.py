@@ -35,9 +35,7 @@ def evaluated(noise: float, model: str = "fusion", **changes: Any) -> Evaluated:
     fields: dict[str, Any] = {
         "feature_set": "clinical",
         "model": model,
-        "folder": Path(),
         "digest": "d" * 64,
-        "simulated": True,
         "ecg_ids": np.arange(RECORDS),
         "patients": np.arange(RECORDS) // 2,
         "labels": LABELS,
@@ -100,7 +98,7 @@ def test_a_class_without_positives_leaves_the_difference_undefined() -> None:
 
 def leave(folder: Path, one: Evaluated) -> None:
     folder.mkdir(parents=True)
-    kept = {"feature_set": one.feature_set, "model": one.model, "digest": one.digest, "simulated": one.simulated}
+    kept = {"feature_set": one.feature_set, "model": one.model, "digest": one.digest}
     (folder / "metrics.json").write_text(json.dumps(kept))
     thresholds = dict(zip(SUPERCLASSES, one.thresholds.tolist(), strict=True))
     (folder / "decision.json").write_text(json.dumps({"thresholds": thresholds}))

@@ -46,13 +46,6 @@ def test_the_area_below_a_drawn_curve_is_the_metric(name: str) -> None:
     assert f"{name}  AP {average_precision_score(y, p):.3f}" in texts(figure)
 
 
-def test_other_classes_than_the_five_are_drawn() -> None:
-    classes = ("AFIB", "PVC")
-    for draw in (roc_figure, pr_figure, confusion_figure):
-        shown = "\n".join(texts(draw(LABELS[:, :2], PROBABILITIES[:, :2], classes=classes)))
-        assert all(name in shown for name in classes)
-
-
 def test_a_class_with_one_value_is_named_and_not_drawn() -> None:
     labels = LABELS.copy()
     labels[:, 4] = 0
@@ -68,7 +61,7 @@ def test_confusion_counts_stand_in_the_figure() -> None:
 
 
 def test_reliability_points_are_means_of_equal_bins() -> None:
-    figure = reliability_figure(LABELS, PROBABILITIES**2, PROBABILITIES, bins=10)
+    figure = reliability_figure(LABELS, PROBABILITIES**2, PROBABILITIES)
     line = figure.axes[0].containers[1].lines[0]
     order = np.argsort(PROBABILITIES.ravel(), kind="stable").reshape(10, -1)
     np.testing.assert_allclose(line.get_xdata(), PROBABILITIES.ravel()[order].mean(axis=1))
@@ -89,9 +82,9 @@ def test_the_curves_and_the_dots_are_those_of_the_decision() -> None:
     y = (generator.random(p.shape) < p).astype(float)
     decision = Decision.choose(y, p)
     calibrated = decision.calibration.apply(p)
-    figure = coverage_risk_figure(y, calibrated, decision.thresholds, decision.uncertain, title="Here")
+    figure = coverage_risk_figure(y, calibrated, decision.used.thresholds, decision.used.uncertain, title="Here")
     assert type(figure) is Figure
-    curves = coverage_risk(y, calibrated, list(decision.thresholds.values()))
+    curves = coverage_risk(y, calibrated, list(decision.used.thresholds.values()))
     left, right = figure.axes
     for name in SUPERCLASSES:
         line, dot = (one for one in left.lines if one.get_color() == CLASS_COLOURS[name])

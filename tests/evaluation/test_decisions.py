@@ -1,19 +1,16 @@
 """A decision keeps every policy side by side, reads as before, and its measures on any rows are right."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.bootstrap import estimates, patient_weights
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.decisions import POLICIES, Decision, band_values, policy_metrics
 from leadwise.evaluation.metrics import MetricInput
-from leadwise.evaluation.thresholds import TARGETS, ThresholdError, misses_allowed
-from leadwise.policies import is_uncertain
+from leadwise.evaluation.thresholds import TARGETS, misses_allowed
 
 
 def true_and_stated(seed: int, temperature: float = 1.7, records: int = 3000) -> tuple[np.ndarray, np.ndarray]:
@@ -46,11 +43,9 @@ def test_targets_are_reached_on_the_choosing_rows() -> None:
     reached = policy_metrics(y, decision.calibration.apply(p), decision=decision)
     for name, target in TARGETS.items():
         count = int((y[:, SUPERCLASSES.index(name)] == (target.measure == "sensitivity")).sum())
-        expected = 1 - misses_allowed(count, target.value, 0.9) / count
+        expected = 1 - misses_allowed(count, target.value) / count
         assert reached[f"decision/target_sensitivity/{target.measure}/{name}"] == pytest.approx(expected)
         assert expected >= target.value
-    with pytest.raises(ThresholdError, match="targets: received none for AFIB"):
-        Decision.choose(y, p, ("AFIB", *SUPERCLASSES[1:]))
     assert decision.policies["target_sensitivity"].rule == (
         "NORM specificity 95%, MI sensitivity 95%, STTC sensitivity 90%, CD sensitivity 90%, HYP sensitivity 90% "
         "on new records with 90% confidence"
@@ -66,17 +61,6 @@ def test_any_calibration_may_stand_before_the_thresholds() -> None:
     for name, policy in decision.policies.items():
         assert policy.thresholds == pytest.approx(plain.policies[name].thresholds, abs=1e-6)
     assert Calibration.from_dict(decision.to_dict()) == shifted
-
-
-def test_a_band_leaves_a_tenth_of_the_records_open() -> None:
-    y, p = true_and_stated(5)
-    decision = Decision.choose(y, p)
-    calibrated = decision.calibration.apply(p)
-    for policy in decision.policies.values():
-        bands = policy.bands()
-        assert is_uncertain(calibrated, bands).mean(axis=0) == pytest.approx([0.1] * 5, abs=0.001)
-        assert is_uncertain(policy.limits(), bands).all()
-        assert not is_uncertain([[0.0] * 5, [1.0] * 5], bands).any()
 
 
 def test_band_values_are_those_of_counting() -> None:
@@ -97,16 +81,3 @@ def test_a_band_that_nobody_is_in_has_no_risk() -> None:
     found = band_values(MetricInput(np.ones((4, 1)), np.full((4, 1), 0.9), [0.5]), [(0.4, 0.6)])
     assert np.isnan(found["uncertain_risk"]).all()
     assert found["coverage"] == found["risk"] + 1 == 1
-
-
-def test_intervals_are_by_patient_and_hold_what_new_records_show() -> None:
-    y, p = true_and_stated(7)
-    decision = Decision.choose(y, p)
-    y, p = true_and_stated(8, records=800)
-    calibrated = decision.calibration.apply(p)
-    weights = patient_weights(np.arange(800) // 2, 100, seed=1)
-    measured = estimates(partial(policy_metrics, y, calibrated, decision=decision), weights)
-    assert {"decision/youden/ppv/CD", "decision/target_sensitivity/aurc/record"} <= measured.keys()
-    for found in measured.values():
-        assert found.interval.low <= found.value <= found.interval.high
-        assert found.interval.high - found.interval.low < 0.4

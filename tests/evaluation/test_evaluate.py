@@ -29,10 +29,6 @@ def leave(evaluation: Evaluation, folder: Path, run_id: str | None = None) -> di
     return content
 
 
-def intervals(evaluation: Evaluation) -> dict[str, list[float | None]]:
-    return {name: figure.interval.bounds() for name, figure in evaluation.metrics.items()}
-
-
 def with_labels(store: Store, fold: int, value: bool) -> Store:
     records = store.records.copy()
     records.loc[records["strat_fold"] == fold, list(SUPERCLASSES)] = value
@@ -76,12 +72,6 @@ def test_figures_are_those_of_the_written_predictions(written: Path) -> None:
         "statements",
         *(["subgroups"] if (written / "figures" / "subgroups.png").exists() else []),
     ]
-
-
-def test_the_same_seed_gives_the_same_intervals(store: Store, evaluation: Evaluation, guesser: MakeGuesser) -> None:
-    again = evaluate_model(guesser(store), store, bootstrap=200, seed=1)
-    assert intervals(again) == intervals(evaluation)
-    assert intervals(evaluate_model(guesser(store), store, bootstrap=200, seed=2)) != intervals(evaluation)
 
 
 def test_a_class_that_fold_10_lacks_is_null_with_a_reason(store: Store, tmp_path: Path, guesser: MakeGuesser) -> None:

@@ -1,7 +1,5 @@
 """On networks whose reasons are known, an explanation finds them: the lead, the wave, the sign, the size."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -64,16 +62,11 @@ def test_the_planted_leads_are_found_with_their_signs() -> None:
     assert found.attribution[:, V2].sum() > 0 > found.attribution[:, III].sum()
     assert (found.attribution[:, V2] >= -1e-4).all()
     assert (found.attribution[:, III] <= 1e-4).all()
+    quiet = np.abs(heart()[:, V2]) < 0.01
+    assert np.abs(found.attribution[quiet, V2]).sum() < 0.02 * np.abs(found.attribution[:, V2]).sum()
     assert found.strongest(1)[0][:2] == ("QRS complex", "V2")
     assert found.strongest(2)[1][:2] == ("T wave", "V2")
     assert found.strongest(1, against=True)[0][:2] == ("QRS complex", "III")
-
-
-def test_attribution_lies_on_the_waves_and_not_between() -> None:
-    signal = heart()
-    strength = np.abs(explain(planted(), signal, {}, "MI").attribution[:, V2])
-    quiet = np.abs(signal[:, V2]) < 0.01
-    assert strength[quiet].sum() < 0.02 * strength.sum()
 
 
 def test_what_was_attributed_adds_up() -> None:
@@ -187,12 +180,3 @@ def test_removing_what_is_marked_lowers_the_probability_faster_than_at_random(re
     assert gain > interval.low > 0.1
     assert Deletion(np.array(spared), np.array(random)).advantage()[1].high < 0
     assert np.array(marked)[:, 0] == pytest.approx(np.array(random)[:, 0])
-
-
-def test_a_served_network_explains_itself_without_the_training_stack() -> None:
-    code = (
-        "import sys, leadwise.explain;"
-        "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'pandas', 'scipy.signal'} & sys.modules.keys();"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "src"})

@@ -1,8 +1,5 @@
 """What speaks for a class is orange and behind the right stretch of the right lead; nothing global is touched."""
 
-import io
-
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -100,13 +97,3 @@ def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
 def test_another_recording_is_refused() -> None:
     with pytest.raises(ECGFigureError, match="mine: received an explanation of 8 s for 10 s; allowed: one of the same"):
         draw_explanation(record(), explanation({}, seconds=8.0))
-
-
-def test_a_figure_is_written_and_nothing_global_is_touched() -> None:
-    before = dict(matplotlib.rcParams)
-    figure, buffer = draw_explanation(record(), explanation({"V1": (6.0, 6.5, 1.0)})), io.BytesIO()
-    assert type(figure) is Figure
-    assert all(colours[:, 3].max() == 0 for _, _, colours in shaded(draw_explanation(record(), explanation({}))))
-    figure.savefig(buffer, dpi=50)
-    assert len(buffer.getvalue()) > 5_000
-    assert dict(matplotlib.rcParams) == before

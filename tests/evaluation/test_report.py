@@ -17,7 +17,7 @@ from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.datasets.store import Store
 from leadwise.evaluation.comparison import comparable
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
-from leadwise.evaluation.files import EvaluationError, write_json
+from leadwise.evaluation.files import write_json
 from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import Overview, write_overview
 from leadwise.reports.report_page import SIMULATED, Cell, estimate, number, signed
@@ -127,11 +127,6 @@ def test_all_models_side_by_side(workspace: Path, overview: Overview) -> None:
     assert [pair["second"] for pair in leak["clinical_and_original"]] == ["original fusion"]
     assert leak["stadium_alone"]["auroc"] == pytest.approx(overview.stadium.auroc.value)
     assert (folder / "robustness.png").is_file()
-
-
-def test_nothing_evaluated_is_said(tmp_path: Path, store: Store) -> None:
-    with pytest.raises(EvaluationError, match="run the evaluate stage first"):
-        write_overview(tmp_path, "clinical", store, compare_with=None, bootstrap=100, seed=1)
 
 
 def test_a_fold_with_one_class_only_still_gets_its_pages(

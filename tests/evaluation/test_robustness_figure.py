@@ -58,13 +58,6 @@ def test_lines_bands_and_dotted_lines_are_the_measured_values() -> None:
     assert {"fusion", "fusion_augmented"} <= set(texts(figure))
 
 
-def test_exchanges_of_electrodes_are_no_order_and_not_joined() -> None:
-    joined = {
-        axes.get_title(loc="left"): axes.lines[1].get_linestyle() != "None" for axes in robustness_figure(MODELS).axes
-    }
-    assert [title for title, is_joined in joined.items() if not is_joined] == ["Swapped limb leads"]
-
-
 def test_a_refused_level_is_a_gap_in_the_figure() -> None:
     models = {"fusion": made(0.93, 0.02, refuses="2.5"), "other": MODELS["fusion_augmented"]}
     figure = robustness_figure(models)

@@ -39,7 +39,7 @@ def test_a_model_trains_is_saved_loads_and_is_exported(name: str, store: Store, 
     assert sorted(loaded.network.input) == sorted(model_spec(name).sees)
     assert (loaded.signal is not None) == model_spec(name).sees_signal
     rows = store.rows("validation")
-    probabilities = loaded.predict(store, rows)
+    probabilities = loaded.answers(store, rows)["superclasses"]
     assert probabilities.shape == (len(rows), 5)
     # What is loaded says what was measured before it was saved.
     again = validation_metrics(store.labels()[rows], probabilities)

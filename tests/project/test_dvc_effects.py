@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -176,27 +175,3 @@ def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(
     assert (run.info.status, run.data.tags["stage"]) == ("FINISHED", "register")
     assert str(run.info.artifact_uri).startswith((project.folder / "mlruns").as_uri())
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["config.yaml"]
-
-
-def test_a_stage_ends_with_the_dvc_that_waits_for_it(project: Project) -> None:
-    script = project.folder / "pipelines" / "register.py"
-    script.write_text(script.read_text() + WITH_A_RUN.format(seconds=600))
-    client = MlflowClient(f"sqlite:///{project.folder / 'mlflow.db'}")
-
-    def status() -> tuple[str, str | None]:
-        experiment = client.get_experiment_by_name("leadwise")
-        runs = client.search_runs([experiment.experiment_id]) if experiment else []
-        return (runs[0].info.status, runs[0].data.tags.get("failure")) if runs else ("", None)
-
-    def wait_for(expected: str) -> None:
-        until = time.monotonic() + 300
-        while status()[0] != expected:
-            assert time.monotonic() < until, status()
-            time.sleep(0.5)
-
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
-    with subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdin=subprocess.DEVNULL) as dvc:
-        wait_for("RUNNING")
-        dvc.kill()
-    wait_for("KILLED")
-    assert status() == ("KILLED", "stopped: the program that started it has ended")

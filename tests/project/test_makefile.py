@@ -11,23 +11,6 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 
-TARGETS = {
-    "help",
-    "run",
-    "download",
-    "test",
-    "lint",
-    "format",
-    "env",
-    "readme",
-    "repro",
-    "ui",
-    "serve",
-    "app",
-    "lock",
-    "files",
-}
-
 
 def make(*arguments: str, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -46,31 +29,24 @@ def given_parameters(command: list[str]) -> dict[str, str]:
     return dict(flag.split("=", 1) for flag in flags)
 
 
-def test_make_alone_lists_every_target() -> None:
-    listed = {line.split()[1] for line in make().stdout.splitlines()}
-    assert listed == TARGETS
+ASKED = ("DATA=tree", "TUNE=true", "FEATURES=original", "CONFIG=original", "ARGS=-P seed=3 -P epochs-fusion=2")
+GIVEN: dict[tuple[str, ...], dict[str, str]] = {
+    (): {"configuration": "demo", "with-tuning": "true"},
+    ("DATA=/some where/ptbxl",): {
+        "source": "/some where/ptbxl", "workspace": "workspace/ptbxl", "with-tuning": "false"
+    },
+    ASKED: {
+        "source": "tree", "workspace": "workspace/ptbxl-original", "configuration": "original",
+        "feature-set": "original", "with-tuning": "true", "seed": "3", "epochs-fusion": "2",
+    },
+}  # fmt: skip
 
 
-def test_run_without_data_simulates_and_trains_a_small_network() -> None:
-    command = pipeline_command()
+@pytest.mark.parametrize("words", GIVEN)
+def test_run_simulates_or_takes_the_tree_and_passes_on_what_is_asked_for(words: tuple[str, ...]) -> None:
+    command = pipeline_command(*words)
     assert " ".join(command[1:7]) == "mlflow run . --env-manager local --experiment-name"
-    assert given_parameters(command) == {"configuration": "demo", "with-tuning": "true"}
-
-
-def test_run_with_data_takes_the_tree_and_a_workspace_of_its_own() -> None:
-    parameters = given_parameters(pipeline_command("DATA=/some where/ptbxl"))
-    assert parameters == {
-        "source": "/some where/ptbxl",
-        "workspace": "workspace/ptbxl",
-        "with-tuning": "false",
-    }
-
-
-def test_run_passes_on_what_is_asked_for() -> None:
-    words = ("TUNE=true", "FEATURES=original", "CONFIG=original", "ARGS=-P seed=3 -P epochs-fusion=2")
-    command = pipeline_command("DATA=tree", *words)
-    asked = {"with-tuning": "true", "feature-set": "original", "seed": "3", "epochs-fusion": "2"}
-    assert given_parameters(command).items() >= asked.items()
+    assert given_parameters(command) == GIVEN[words]
 
 
 def test_download_brings_the_data_where_the_quickstart_expects_them() -> None:
@@ -101,11 +77,10 @@ def test_run_refuses_data_that_are_no_folder(tmp_path: Path) -> None:
     assert f"DATA={tmp_path / 'absent'}: not a folder" in result.stderr
 
 
-@pytest.mark.parametrize("target", ["run"])
-def test_an_interpreter_that_is_missing_is_named(tmp_path: Path, target: str) -> None:
+def test_an_interpreter_that_is_missing_is_named(tmp_path: Path) -> None:
     shutil.copy(PROJECT_ROOT / "Makefile", tmp_path)
     touch(tmp_path)
-    result = make(target, "PYTHON=python9.9", cwd=tmp_path)
+    result = make("run", "PYTHON=python9.9", cwd=tmp_path)
     assert result.returncode == 2
     assert "python9.9: not found; name a Python 3.11, 3.12 or 3.13" in result.stderr
     assert not (tmp_path / ".venv").exists()

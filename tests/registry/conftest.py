@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from small_package import small_network
 
 from leadwise.config import Parameters, load_parameters
 from leadwise.datasets.metadata import MetadataTransformer
@@ -179,23 +180,19 @@ def _save_networks(folder: Path, signal: SignalPreprocessing, rows: HeldOutRows,
     weights[range(6, 11), range(5)] = -4 * distraction
     bias = -np.median(strength @ weights, axis=0).astype(np.float32)
     of_facts = np.random.default_rng(1).normal(0, 0.3, (14, 5)).astype(np.float32)
+    onnx.save(small_network({"of_metadata": of_facts}), folder / "metadata.onnx")
     metadata = helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", 14])
     recording = helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12])
-    with_signal = [
+    nodes = [
         helper.make_node("Abs", ["signal"], ["absolute"]),
         helper.make_node("ReduceMean", ["absolute"], ["strength"], axes=[1], keepdims=0),
         helper.make_node("MatMul", ["strength", "weights"], ["weighted"]),
         helper.make_node("Add", ["weighted", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["superclasses"]),
     ]
-    alone = [helper.make_node("MatMul", ["metadata", "of_facts"], ["logits"])]
-    networks = {
-        "fusion": ([metadata, recording], with_signal, {"weights": weights, "bias": bias}),
-        "metadata": ([metadata], alone, {"of_facts": of_facts}),
-    }
     output = helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])
-    for role, (inputs, nodes, constants) in networks.items():
-        nodes.append(helper.make_node("Sigmoid", ["logits"], ["superclasses"]))
-        stored = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-        graph = helper.make_graph(nodes, role, inputs, [output], stored)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-        onnx.save(model, folder / f"{role}.onnx")
+    stored = [numpy_helper.from_array(value, name) for name, value in (("weights", weights), ("bias", bias))]
+    graph = helper.make_graph(nodes, "fusion", [metadata, recording], [output], stored)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8), folder / "fusion.onnx"
+    )

@@ -55,12 +55,6 @@ def test_the_better_fusion_model_by_the_monitored_validation_score(workspace: Pa
     assert fusion.metrics == {"test/macro_auroc": 0.8}
 
 
-def test_one_fusion_model_is_enough(tmp_path: Path) -> None:
-    leave_model(tmp_path, "metadata", 0.70, 0.80)
-    leave_model(tmp_path, "fusion", 0.60, 0.60)
-    assert choose_candidates(parameters(tmp_path))[0].name == "fusion"
-
-
 def test_a_monitored_metric_that_fold_9_leaves_undefined_is_said(tmp_path: Path) -> None:
     leave_model(tmp_path, "metadata", float("nan"), 0.80)
     leave_model(tmp_path, "fusion", float("nan"), 0.60)

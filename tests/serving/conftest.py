@@ -1,15 +1,14 @@
 """A package folder with two networks small enough to be computed by hand, in real ONNX files."""
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from answering_server import Server
 from live_server import MLFLOWS_OWN, LiveServer, SmallModel, log_small_model, serving
 from small_package import small_network, transformer_of
 
@@ -19,7 +18,6 @@ from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.statements import STATEMENT_TABLE
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.serving.api import respond
 from leadwise.serving.scorer import Scorer
 
 THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
@@ -145,24 +143,14 @@ def signal_mv(ecg_mv: np.ndarray) -> list[list[float]]:
 
 
 @pytest.fixture
-def url(scorer: Scorer) -> Iterator[str]:
-    """Where a server answers with the package."""
+def answering(scorer: Scorer) -> Iterator[Server]:
+    """Answers with the package."""
+    server = Server(scorer)
+    yield server
+    server.close()
 
-    class Answering(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, content = respond(scorer, body, self.headers["Content-Type"])
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+@pytest.fixture
+def url(answering: Server) -> str:
+    """Where it does."""
+    return answering.url

@@ -3,14 +3,13 @@
 import base64
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from answering_server import Handler, Misbehaviour, Server, answer
 from free_port import free_port
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,52 +18,9 @@ from hypothesis.extra import numpy as hnp
 from leadwise.contract import ECGRecord
 from leadwise.ecg.formats import read_ecg
 from leadwise.serving import Client
-from leadwise.serving.api import respond
 from leadwise.serving.client import RequestRefused, ServerFailed, ServerTimeout, ServerUnreachable, request_row
 from leadwise.serving.request import read_samples
 from leadwise.serving.scorer import Scorer
-
-Handler = BaseHTTPRequestHandler
-Misbehaviour = Callable[[Handler], None]
-
-
-class Server:
-    """Answers as the scoring server does, after it has misbehaved in the given ways, one request each."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.misbehaves: list[Misbehaviour] = []
-        self.sizes: list[int] = []
-        outer = self
-
-        class Answering(Handler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.sizes.append(len(json.loads(body)["inputs"]))
-                if outer.misbehaves:
-                    outer.misbehaves.pop(0)(self)
-                    return
-                status, content = respond(scorer, body, self.headers["Content-Type"])
-                answer(self, status, content)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
-        self.thread.start()
-
-
-def answer(handler: Handler, status: int, content: object = None, **headers: str) -> None:
-    body = json.dumps(content).encode()
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def busy(handler: Handler) -> None:
@@ -90,12 +46,8 @@ def stall(handler: Handler) -> None:
 
 
 @pytest.fixture
-def server(scorer: Scorer) -> Iterator[Server]:
-    found = Server(scorer)
-    yield found
-    found.http.shutdown()
-    found.http.server_close()
-    found.thread.join(10)
+def server(answering: Server) -> Server:
+    return answering
 
 
 @pytest.fixture

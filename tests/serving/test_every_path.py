@@ -285,20 +285,3 @@ def test_a_wrong_checksum_is_a_flag_wherever_it_is_asked(
             assert noticed(answer) == DAMAGED
     done = score_batch(damaged.parent, tmp_path / "answers.parquet", package_folder, workers=1)
     assert noticed({"quality": pd.read_parquet(done.file)["quality"][0]}) == DAMAGED
-
-
-@pytest.mark.parametrize(
-    ("told", "code"),
-    [
-        (["checksum_mismatch"], "wrong_type"),
-        ("V2", "wrong_type"),
-        ({"flat": ["V2"]}, "not_allowed"),
-        ({"checksum_mismatch": ["<b>"]}, "not_allowed"),
-        ({"checksum_mismatch": "V2"}, "wrong_type"),
-        ({"checksum_mismatch": [2]}, "wrong_type"),
-    ],
-)
-def test_what_cannot_have_been_noticed_is_refused(scorer: Scorer, ecg_mv: np.ndarray, told: Any, code: str) -> None:
-    row = {"signal": ecg_mv.tolist(), "fs_hz": 100, "noticed": told}
-    _, content = respond(scorer, json.dumps({"inputs": [row]}).encode(), "application/json")
-    assert (content["error"]["code"], content["error"]["field"]) == (code, "noticed")

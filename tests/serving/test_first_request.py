@@ -139,24 +139,6 @@ busy = False
 for thread in threads:
     thread.join()
 """,
-    "by multiprocessing": """
-import multiprocessing
-
-expected = answers()
-
-
-def child(queue):
-    signal.alarm(60)
-    queue.put(answers() == expected)
-
-
-context = multiprocessing.get_context("fork")
-queue = context.SimpleQueue()
-process = context.Process(target=child, args=(queue,))
-process.start()
-process.join()
-found = [queue.get()]
-""",
 }
 
 

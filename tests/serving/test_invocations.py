@@ -17,16 +17,6 @@ def body(**row: object) -> bytes:
     return json.dumps({"inputs": [row]}).encode()
 
 
-def test_all_findings_are_listed_when_they_are_asked_for(scorer: Scorer, signal_mv: Signal) -> None:
-    request = {"inputs": [{"signal": signal_mv, "fs_hz": 100}], "params": {"all_findings": True}}
-    status, content = respond(scorer, json.dumps(request).encode(), JSON)
-    assert status == 200
-    findings = content["predictions"][0]["findings"]
-    assert len(findings) == 4
-    usual = respond(scorer, body(signal=signal_mv, fs_hz=100), JSON)[1]["predictions"][0]["findings"]
-    assert usual == [finding for finding in findings if finding["reported"]] != findings
-
-
 def test_a_wrong_row_alone_is_a_400_with_code_and_field(scorer: Scorer) -> None:
     status, content = respond(scorer, body(id="a", signal=[[MARKER] * 12] * 1000, fs_hz=100, age=300), JSON)
     message = "row 0: age: received 300; 0 to 120 years is allowed"

@@ -76,16 +76,6 @@ def test_a_folder_is_searched_for_all_of_them_and_segments_are_one_recording(one
     assert found == ["a.scp", "b.h5", "c.ecg", "d.mwf", "e.xml", "rec.hea"]
 
 
-def test_the_client_sends_what_was_read(one: Ecg, url: str, tmp_path: Path) -> None:
-    from leadwise.serving.client import Client
-
-    (tmp_path / "some.scp").write_bytes(WRITERS["scp"](one))
-    with Client(url) as client:
-        (answer,) = client.score([read_ecg(tmp_path / "some.scp")])
-    assert answer["id"] == "some.scp"
-    assert "probabilities" in answer
-
-
 def test_the_page_asks_which_of_many_recordings_is_meant(one: Ecg) -> None:
     from streamlit.testing.v1 import AppTest
 

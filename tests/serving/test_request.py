@@ -16,6 +16,7 @@ from leadwise.ecg.record import Recording
 from leadwise.serving.request import parse_row, request_fields
 
 MARKER = 7.654321
+NOTICED = {"signal": [[MARKER] * 12] * 1000, "fs_hz": 100}
 
 Signal = list[list[float]]
 
@@ -121,6 +122,10 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
         ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "units": "mm"}, "units: received 'mm'; allowed: mV, uV"),
         ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "order": 3}, "order: received 3; allowed: time_lead"),
         ([1, 2], "row: received a list; fields by name are needed"),
+        (NOTICED | {"noticed": ["checksum_mismatch"]}, "noticed: received a list; leads by flag are needed"),
+        (NOTICED | {"noticed": {"flat": ["V2"]}}, "noticed: received another flag; allowed: "),
+        (NOTICED | {"noticed": {"checksum_mismatch": ["<b>"]}}, "noticed: received '<b>'; allowed: I, II"),
+        (NOTICED | {"noticed": {"checksum_mismatch": "V2"}}, "noticed: received 'V2'; a list of lead names"),
     ],
 )
 def test_a_wrong_field_is_named_and_never_repeated_at_length(row: Any, message: str) -> None:

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,21 +104,6 @@ def test_without_a_recording_or_without_trusted_statements_there_are_no_findings
         answers += silent.score([row], all_findings=True)
     assert [answer["findings"] for answer in answers] == [[], []]
     assert answers[0]["probabilities"] == scorer.score([row])[0]["probabilities"]
-
-
-def test_everything_is_answered_in_one_call_of_the_network(scorer: Scorer, signal_mv: Signal) -> None:
-    calls: list[list[str]] = []
-
-    class Counting:
-        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-            calls.append(outputs)
-            found: list[np.ndarray] = scorer.fusion.session.run(outputs, inputs)
-            return found
-
-    counted = replace(scorer, fusion=replace(scorer.fusion, session=Counting()))
-    row = {"signal": signal_mv, "fs_hz": 100, **PATIENT}
-    assert counted.score([row]) == scorer.score([row])
-    assert calls == [["superclasses", "statements"]]
 
 
 @pytest.mark.parametrize("fs_hz", [250, 500, 1000])

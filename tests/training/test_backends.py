@@ -25,7 +25,7 @@ from leadwise.training.config import training_config
 store, folder = open_store(Path(sys.argv[1])), Path(sys.argv[2])
 small = {"epochs-fusion": 2, "encoder": "resnet1d_wang", "encoder-width": 4}
 result = fit_model(training_config("fusion_augmented", load_parameters(small)), store, folder, report=lambda *_: None)
-np.save(folder / "answers.npy", load_trained(folder).predict(store, store.rows("validation")))
+np.save(folder / "answers.npy", load_trained(folder).answers(store, store.rows("validation"))["superclasses"])
 print(result["backend"], result["history"][0]["train/loss"], result["history"][1]["train/loss"])
 """
 
@@ -42,7 +42,7 @@ def test_jax_trains_and_tensorflow_reads_it(simulated_store: Path, tmp_path: Pat
     assert backend == "jax"
     assert float(last) < float(first)
     store = open_store(simulated_store)
-    here = load_trained(tmp_path / "fusion").predict(store, store.rows("validation"))
+    here = load_trained(tmp_path / "fusion").answers(store, store.rows("validation"))["superclasses"]
     np.testing.assert_allclose(here, np.load(tmp_path / "fusion" / "answers.npy"), atol=1e-4)
 
 
@@ -63,7 +63,7 @@ small = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 4}
 fit_model(training_config("fusion", load_parameters(small)), store, folder, report=lambda *_: None)
 trained = load_trained(folder)
 np.savez(folder / "weights.npz", *trained.network.get_weights())
-np.save(folder / "answers.npy", trained.predict(store, store.rows("validation")))
+np.save(folder / "answers.npy", trained.answers(store, store.rows("validation"))["superclasses"])
 export_onnx(trained.network, folder / "fusion.onnx")
 """
 

@@ -48,8 +48,10 @@ def test_the_default_trains_what_ships() -> None:
     assert ours == {known: recorded[name] for name, known in names.items() if known in ours}
 
 
-def test_what_tuning_found_before_a_parameter_was_renamed_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_tuning_did_not_leave_or_left_before_a_parameter_was_renamed_is_named(tmp_path: Path) -> None:
     parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
+    with pytest.raises(TunedParametersError, match=r"use-tuned: .*fusion.json is absent"):
+        training_config("fusion", parameters)
     file = tuned_file("fusion", parameters)
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"parameters": {"gain": 0.1}}))

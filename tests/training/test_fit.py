@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from leadwise.config import load_parameters
 from leadwise.datasets.store import Store, open_store
 from leadwise.training.callbacks import TrainingDiverged
-from leadwise.training.config import TrainingConfig, TunedParametersError, training_config, tuned_file, with_values
+from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained
 
@@ -47,7 +47,7 @@ def test_a_fusion_model_learns_and_its_folder_is_whole(store: Store, tmp_path: P
     assert kept == pytest.approx(best, abs=0.05)
     # What was kept is what was measured: the loaded weights score the same on fold 9.
     validation = store.rows("validation")
-    probabilities = load_trained(tmp_path / "fusion").predict(store, validation)
+    probabilities = load_trained(tmp_path / "fusion").answers(store, validation)["superclasses"]
     assert roc_auc_score(store.labels()[validation], probabilities, average="macro") == pytest.approx(kept, abs=1e-4)
 
 
@@ -82,17 +82,9 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
         fit_model(
             small("fusion_augmented", seed=seed, epochs=1, encoder="original_cnn"), store, folder, report=no_report
         )
-        answers.append(load_trained(folder).predict(store, rows))
+        answers.append(load_trained(folder).answers(store, rows)["superclasses"])
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-3)
     assert np.abs(answers[0] - answers[2]).max() > 1e-2
-
-
-def test_patience_stops_and_the_best_epoch_is_kept(store: Store, tmp_path: Path) -> None:
-    config = small("metadata", epochs=60, patience=2, **{"learning-rate": 0.05, "schedule": "constant"})
-    result = fit_model(config, store, tmp_path / "metadata", report=no_report)
-    assert result["epochs"] == result["best_epoch"] + 2 < 60
-    values = [row["val/macro_auroc"] for row in result["history"]]
-    assert int(np.argmax(values)) + 1 == result["best_epoch"]
 
 
 def test_a_diverging_training_says_so(store: Store) -> None:
@@ -114,19 +106,9 @@ def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "metadata" / "training.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0" * 64}))
     with pytest.raises(TrainedModelError, match="metadata: trained on data 000000000000"):
-        load_trained(tmp_path / "metadata").predict(store, store.rows("test"))
+        load_trained(tmp_path / "metadata").answers(store, store.rows("test"))["superclasses"]
     with pytest.raises(TrainedModelError, match="no finished training"):
         load_trained(tmp_path / "nothing")
-
-
-def test_tuned_parameters_are_taken_or_asked_for(tmp_path: Path) -> None:
-    parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
-    with pytest.raises(TunedParametersError, match=r"use-tuned: .*fusion.json is absent"):
-        training_config("fusion", parameters)
-    file = tuned_file("fusion", parameters)
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"parameters": {"learning-rate": 0.0042}}))
-    assert training_config("fusion", parameters).learning_rate == 0.0042
 
 
 def test_a_fold_9_without_a_class_is_refused_by_name(store: Store, tmp_path: Path) -> None:

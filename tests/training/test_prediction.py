@@ -54,7 +54,6 @@ def test_every_output_is_the_mean_over_the_windows(fusion: TrainedModel, store: 
     ]
     for name, values in answers.items():
         np.testing.assert_allclose(values, np.mean([window[name] for window in by_window], axis=0), atol=1e-5)
-    np.testing.assert_array_equal(fusion.predict(store, rows), answers["superclasses"])
 
 
 def test_more_rows_than_a_batch_keep_their_order(fusion: TrainedModel, store: Store) -> None:
@@ -85,18 +84,10 @@ def test_a_shorter_recording_is_answered_from_the_windows_that_it_has(fusion: Tr
         np.testing.assert_allclose(values, (each[0][name] + each[1][name]) / 2, atol=1e-5)
 
 
-def test_what_cannot_be_answered_is_refused_by_name(fusion: TrainedModel, store: Store) -> None:
+def test_a_recording_that_is_shorter_than_a_window_is_refused(fusion: TrainedModel, store: Store) -> None:
     patients = store.patients().iloc[:2]
     with pytest.raises(TrainedModelError, match=r"fusion: .* 249 samples; allowed: at least one window, 250 at 100 Hz"):
         fusion.answers_of(np.zeros((2, 249, 12)), patients)
-    with pytest.raises(TrainedModelError, match=r"shape \(2, 500, 8\) and 2 patients; allowed: \(record, time, 12\)"):
-        fusion.answers_of(np.zeros((2, 500, 8)), patients)
-    with pytest.raises(TrainedModelError, match=r"shape \(3, 500, 12\) and 2 patients"):
-        fusion.answers_of(np.zeros((3, 500, 12)), patients)
-    broken = np.zeros((2, 500, 12))
-    broken[1, 400, 3] = np.nan
-    with pytest.raises(TrainedModelError, match="record 1 holds NaN or infinity"):
-        fusion.answers_of(broken, patients)
 
 
 def test_a_network_without_statements_has_one_output_and_metadata_needs_no_recording(store: Store) -> None:

@@ -127,7 +127,9 @@ def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
     config = small("metadata", epochs=60, **changes)
     undisturbed = fit_model(config, store, tmp_path / "undisturbed", report=no_report)
     last = undisturbed["epochs"]
-    assert 2 < last < 60
+    assert 2 < last == undisturbed["best_epoch"] + 2 < 60
+    values = [row["val/macro_auroc"] for row in undisturbed["history"]]
+    assert int(np.argmax(values)) + 1 == undisturbed["best_epoch"]
     killed_at(f"report:{last - 1}", config, simulated_store, tmp_path / "killed")
     killed_at(f"report:{last}", config, simulated_store, tmp_path / "killed")
     ended = fit_model(config, store, tmp_path / "killed", report=no_report)

@@ -23,12 +23,10 @@ class Interval:
     Attributes:
         low: lower bound; NaN if no replicate defines the metric.
         high: upper bound.
-        replicates: replicates that define the metric; the others, where a class has lost its positives, are left out.
     """
 
     low: float
     high: float
-    replicates: int
 
     def bounds(self) -> list[float | None]:
         """For JSON: low and high, each ``None`` where undefined."""
@@ -92,22 +90,19 @@ def patient_weights(patients: ArrayLike, replicates: int, seed: int) -> NDArray[
     return weights
 
 
-def bootstrap_replicates(compute: Compute, weights: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
-    """Every metric on every replicate, name -> ``(replicate,)``; NaN where a replicate leaves it undefined."""
-    starts = range(0, len(weights), REPLICATES_AT_ONCE)
-    blocks = [compute(weights[start : start + REPLICATES_AT_ONCE]) for start in starts]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
 def estimates(compute: Compute, weights: NDArray[np.int16] | None) -> dict[str, Estimate]:
-    """Every metric with its replicates.
+    """Every metric with its replicates; NaN where a replicate leaves it undefined.
 
     Args:
         compute: such as ``metric_registry.all_metrics`` on fixed rows.
         weights: what ``patient_weights`` drew; ``None``: values without replicates.
     """
-    drawn = {} if weights is None else bootstrap_replicates(compute, weights)
-    return {name: Estimate(float(value), drawn.get(name, np.empty(0))) for name, value in compute(None).items()}
+    values = {name: float(value) for name, value in compute(None).items()}
+    if weights is None:
+        return {name: Estimate(value) for name, value in values.items()}
+    starts = range(0, len(weights), REPLICATES_AT_ONCE)
+    blocks = [compute(weights[start : start + REPLICATES_AT_ONCE]) for start in starts]
+    return {name: Estimate(value, np.concatenate([block[name] for block in blocks])) for name, value in values.items()}
 
 
 def centred(estimate: Estimate) -> Estimate:
@@ -123,9 +118,9 @@ def centred(estimate: Estimate) -> Estimate:
 
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval:
-    """The interval between the percentiles of ``(replicate,)`` values; NaN ones are left out."""
+    """The interval between the percentiles of ``(replicate,)`` values; NaN ones, without positives, are left out."""
     defined = values[np.isfinite(values)]
     if len(defined) == 0:
-        return Interval(np.nan, np.nan, 0)
+        return Interval(np.nan, np.nan)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high), len(defined))
+    return Interval(float(low), float(high))

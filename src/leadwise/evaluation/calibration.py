@@ -70,12 +70,7 @@ class ChosenCalibration:
 
 
 def choose_calibration(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    patients: ArrayLike,
-    *,
-    seed: int,
-    classes: tuple[str, ...] = SUPERCLASSES,
+    labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike, *, seed: int
 ) -> ChosenCalibration:
     """The line per class where its cross-validated log loss is clearly lower, else one temperature.
 
@@ -84,14 +79,13 @@ def choose_calibration(
         probabilities: as the network gave them, same shape.
         patients: ``(record,)``; records of a patient stay in one part of the cross-validation.
         seed: of the dealing of patients to parts.
-        classes: names of the classes.
 
     Raises:
         MetricError: the arrays cannot be compared.
     """
     y, p, _ = validate(labels, probabilities)
     temperature = fit_temperature(y, p)
-    simple = Calibration.of_temperature(temperature, classes)
+    simple = Calibration.of_temperature(temperature)
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     if patient.max() + 1 < FEWEST_PATIENTS:
         return ChosenCalibration(simple, temperature, {}, np.nan, np.nan)
@@ -100,7 +94,7 @@ def choose_calibration(
     gain = float(by_patient.sum() / len(y))
     centred = by_patient - np.bincount(patient) * gain
     error = float(np.sqrt(np.square(centred).sum()) / len(y))
-    chosen = fit("per_class", y, p, classes) if gain > CLEARLY * error else simple
+    chosen = fit("per_class", y, p, SUPERCLASSES) if gain > CLEARLY * error else simple
     return ChosenCalibration(
         chosen, temperature, {name: float(loss.mean()) for name, loss in losses.items()}, gain, error
     )

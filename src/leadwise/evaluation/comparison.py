@@ -35,9 +35,7 @@ class Evaluated:
     Attributes:
         feature_set: ``clinical`` or ``original``.
         model: its name.
-        folder: where the evaluation lies.
         digest: of the data.
-        simulated: whether they are simulated.
         ecg_ids: ``(record,)``.
         patients: ``(record,)``.
         labels: ``(record, 5)`` of 0 and 1.
@@ -48,9 +46,7 @@ class Evaluated:
 
     feature_set: str
     model: str
-    folder: Path
     digest: str
-    simulated: bool
     ecg_ids: NDArray[np.int64]
     patients: NDArray[np.int64]
     labels: NDArray[np.float64]
@@ -76,9 +72,7 @@ class Evaluated:
         return cls(
             feature_set=metrics["feature_set"],
             model=metrics["model"],
-            folder=folder,
             digest=metrics["digest"],
-            simulated=metrics["simulated"],
             ecg_ids=table["ecg_id"].to_numpy(),
             patients=table["patient_id"].to_numpy(),
             labels=y,

@@ -4,11 +4,10 @@ All of it is chosen on fold 9 and written to ``decision.json``, with every polic
 model may switch the policy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from leadwise.calibration import Calibration
@@ -18,28 +17,25 @@ from leadwise.evaluation.metrics import Floats, MetricInput, validate
 from leadwise.evaluation.thresholds import (
     CONFIDENCE,
     TARGETS,
-    ThresholdError,
     aurc,
     best_f1,
     choose_band,
     reaching,
     youden,
 )
-from leadwise.policies import Band, Policy, is_uncertain
-
-
-def _target_words(classes: Sequence[str]) -> str:
-    aims = ", ".join(f"{label} {TARGETS[label].measure} {TARGETS[label].value:.0%}" for label in classes)
-    return f"{aims} on new records with {CONFIDENCE:.0%} confidence"
-
+from leadwise.policies import Policy, is_uncertain
 
 TARGET_POLICY = "target_sensitivity"
 """The policy that promises ``thresholds.TARGETS``, for all patients together."""
-Rule = tuple[Callable[[Sequence[str]], str], Callable[[Floats, Floats, str], float]]
+_AIMS = ", ".join(f"{label} {TARGETS[label].measure} {TARGETS[label].value:.0%}" for label in SUPERCLASSES)
+Rule = tuple[str, Callable[[Floats, Floats, str], float]]
 POLICIES: Mapping[str, Rule] = {
-    "best_f1": (lambda _: "highest expected F1", lambda y, p, _: best_f1(y, p)),
-    TARGET_POLICY: (_target_words, lambda y, p, label: reaching(y, p, TARGETS[label])),
-    "youden": (lambda _: "highest sensitivity + specificity", lambda y, p, _: youden(y, p)),
+    "best_f1": ("highest expected F1", lambda y, p, _: best_f1(y, p)),
+    TARGET_POLICY: (
+        f"{_AIMS} on new records with {CONFIDENCE:.0%} confidence",
+        lambda y, p, label: reaching(y, p, TARGETS[label]),
+    ),
+    "youden": ("highest sensitivity + specificity", lambda y, p, _: youden(y, p)),
 }
 """Name -> its rule in words, and the threshold of a class; the first answers unless another is asked for."""
 
@@ -66,56 +62,38 @@ class Decision:
 
     @classmethod
     def choose(
-        cls,
-        labels: ArrayLike,
-        probabilities: ArrayLike,
-        classes: Sequence[str] = SUPERCLASSES,
-        *,
-        calibration: Calibration | None = None,
+        cls, labels: ArrayLike, probabilities: ArrayLike, *, calibration: Calibration | None = None
     ) -> "Decision":
         """Choose every policy on the rows of fold 9.
 
         Args:
             labels: ``(record, class)`` of 0 and 1.
             probabilities: as the network gave them, same shape.
-            classes: names of the classes.
             calibration: already fitted on the same rows; ``None``: a temperature is fitted.
 
         Raises:
             MetricError: the arrays cannot be compared.
-            ThresholdError: a class has no target.
         """
         y, raw, _ = validate(labels, probabilities)
-        if missing := [name for name in classes if name not in TARGETS]:
-            raise ThresholdError(f"targets: received none for {', '.join(missing)}; allowed: {', '.join(TARGETS)}")
         temperature = fit_temperature(y, raw)
-        fitted = calibration or Calibration.of_temperature(temperature, tuple(classes))
+        fitted = calibration or Calibration.of_temperature(temperature)
         p = fitted.apply(raw)
         policies = {}
         for name, (words, threshold) in POLICIES.items():
-            limits = {label: threshold(y[:, k], p[:, k], label) for k, label in enumerate(classes)}
-            bands = {label: choose_band(p[:, k], limits[label]) for k, label in enumerate(classes)}
-            policies[name] = Policy(words(classes), limits, bands)
-        positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
+            limits = {label: threshold(y[:, k], p[:, k], label) for k, label in enumerate(SUPERCLASSES)}
+            bands = {label: choose_band(p[:, k], limits[label]) for k, label in enumerate(SUPERCLASSES)}
+            policies[name] = Policy(words, limits, bands)
+        positives = dict(zip(SUPERCLASSES, y.sum(axis=0).astype(int).tolist(), strict=True))
         return cls(fitted, temperature, policies, next(iter(POLICIES)), positives, len(y))
 
     @property
-    def thresholds(self) -> Mapping[str, float]:
-        """Of the policy in use."""
-        return self.policies[self.policy].thresholds
-
-    @property
-    def uncertain(self) -> Mapping[str, Band]:
-        """Of the policy in use."""
-        return self.policies[self.policy].uncertain
-
-    def limits(self) -> Floats:
-        """Thresholds of the policy in use, ``(class,)``."""
-        return np.array(list(self.thresholds.values()))
+    def used(self) -> Policy:
+        """The policy in use."""
+        return self.policies[self.policy]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``decision.json`` holds: at the top the policy in use, under ``policies`` all of them."""
-        used = self.policies[self.policy].to_dict()
+        used = self.used.to_dict()
         return {
             **self.calibration.to_dict(),
             "temperature": self.temperature,
@@ -150,12 +128,7 @@ def band_values(rows: MetricInput, bands: ArrayLike) -> dict[str, Floats]:
 
 
 def policy_metrics(
-    labels: ArrayLike,
-    calibrated: ArrayLike,
-    weights: ArrayLike | None = None,
-    *,
-    decision: Decision,
-    classes: Sequence[str] = SUPERCLASSES,
+    labels: ArrayLike, calibrated: ArrayLike, weights: ArrayLike | None = None, *, decision: Decision
 ) -> dict[str, Floats]:
     """What every policy comes to, by its name in the tracking UI, each ``()`` or ``(replicate,)``.
 
@@ -169,10 +142,10 @@ def policy_metrics(
     """
     found: dict[str, Floats] = {}
     for name, policy in decision.policies.items():
-        limits = policy.limits(classes)
+        limits = policy.limits()
         rows = MetricInput(labels, calibrated, limits, weights)
-        for measure, values in (rows.rates | band_values(rows, policy.bands(classes))).items():
-            found |= {f"decision/{name}/{measure}/{label}": values[..., k] for k, label in enumerate(classes)}
-        areas = aurc(labels, calibrated, limits, weights, classes)
+        for measure, values in (rows.rates | band_values(rows, policy.bands())).items():
+            found |= {f"decision/{name}/{measure}/{label}": values[..., k] for k, label in enumerate(SUPERCLASSES)}
+        areas = aurc(labels, calibrated, limits, weights)
         found |= {f"decision/{name}/aurc/{label}": area for label, area in areas.items()}
     return found

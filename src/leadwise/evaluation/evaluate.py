@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,9 @@ from leadwise.evaluation.subgroups import (
     find_subgroups,
     signal_quality,
 )
+
+if TYPE_CHECKING:
+    from leadwise.training.prediction import TrainedModel
 
 _LEFT_OUT = tuple(
     re.compile(pattern)
@@ -122,7 +125,7 @@ class Evaluation:
                 interval = self.metrics[name].interval
                 found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
         found["decision/temperature"] = self.calibration.temperature
-        found |= {f"decision/threshold/{name}": value for name, value in self.decision.thresholds.items()}
+        found |= {f"decision/threshold/{name}": value for name, value in self.decision.used.thresholds.items()}
         found |= {name: estimate.value for name, estimate in self.policies.items()}
         for group in self.subgroups:
             found |= group.metrics()
@@ -184,21 +187,9 @@ def _values_and_intervals(figures: Mapping[str, Estimate]) -> dict[str, Any]:
     return {"metrics": {name: finite(figure.value) for name, figure in figures.items()}, "intervals": intervals}
 
 
-class Trained(Protocol):
-    """What ``leadwise.training.prediction.TrainedModel`` offers to an evaluation."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def training(self) -> dict[str, Any]: ...
-
-    def answers(self, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]: ...
-
-    def answers_of(self, signal_mv: NDArray[np.float32], patients: pd.DataFrame) -> dict[str, NDArray[np.float32]]: ...
-
-
-def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int, robustness: int = 0) -> Evaluation:
+def evaluate_model(
+    trained: "TrainedModel", store: Store, *, bootstrap: int, seed: int, robustness: int = 0
+) -> Evaluation:
     """Calibrate and choose thresholds on fold 9, report on fold 10.
 
     Fold 10 is reported on all rows, unlabelled ones counting as negative for every class, and under ``labelled/`` on
@@ -230,7 +221,7 @@ def evaluate_model(trained: Trained, store: Store, *, bootstrap: int, seed: int,
     labelled = np.asarray(parts["test"].labels.any(axis=1))
     for part, kept in ((parts["test"], slice(None)), (parts["test"].only(labelled, "test/labelled/"), labelled)):
         if len(part.labels):
-            found, reasons = part.report(decision.limits(), weights[:, kept])
+            found, reasons = part.report(decision.used.limits(), weights[:, kept])
             metrics |= found
             undefined |= reasons
     policies = estimates(
@@ -328,7 +319,7 @@ def _statements(
 
 
 def _robustness(
-    trained: Trained, store: Store, rows: NDArray[np.int64], weights: NDArray[np.int16], seed: int, records: int
+    trained: "TrainedModel", store: Store, rows: NDArray[np.int64], weights: NDArray[np.int16], seed: int, records: int
 ) -> Robustness:
     """Disturbed recordings of fold 10. They are read record by record: the store stays on disk."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:records])

@@ -201,20 +201,17 @@ def all_metrics(
     return found
 
 
-def undefined_metrics(
-    labels: ArrayLike, found: Mapping[str, Estimate], *, classes: Sequence[str] = SUPERCLASSES
-) -> dict[str, str]:
+def undefined_metrics(labels: ArrayLike, found: Mapping[str, Estimate]) -> dict[str, str]:
     """Why a metric that ``all_metrics`` found is NaN: metric name -> reason; empty if all are defined.
 
     Args:
         labels: ``(record, class)`` of 0 and 1.
         found: estimates of what ``all_metrics`` gives for them.
-        classes: names of the classes.
     """
     y, _, _ = validate(labels, labels)
-    positives = dict(zip(classes, y.sum(axis=0).astype(int).tolist(), strict=True))
+    positives = dict(zip(SUPERCLASSES, y.sum(axis=0).astype(int).tolist(), strict=True))
     reasons: dict[str, str] = {}
-    for name, of in metric_names(classes).items():
+    for name, of in metric_names().items():
         if of.label and name in found and np.isnan(found[name].value):
             reason = f"{of.label} has {of.metric.reason(positives[of.label], len(y))}"
             reasons[name] = reasons[of.prefix + of.metric.mean] = reason

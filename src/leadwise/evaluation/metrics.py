@@ -29,9 +29,11 @@ class MetricError(LeadwiseError):
 
 
 def validate(
-    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None, *, unknown: bool = False
 ) -> tuple[Floats, Floats, Floats]:
     """Check the three arrays and return them as float64, the weights turned to ``(record, replicate)``.
+
+    With ``unknown`` a label may also be NaN: not known.
 
     Raises:
         MetricError: a shape or value is not allowed.
@@ -41,8 +43,9 @@ def validate(
         raise MetricError(
             f"labels and probabilities: received shapes {y.shape} and {p.shape}; allowed: the same (record, class)"
         )
-    if not np.isin(y, (0, 1)).all():
-        raise MetricError(f"labels: received {y[~np.isin(y, (0, 1))][0]}; allowed: 0 and 1")
+    allowed = np.isin(y, (0, 1)) | (unknown & np.isnan(y))
+    if not allowed.all():
+        raise MetricError(f"labels: received {y[~allowed][0]}; allowed: 0 and 1{', NaN where not known' * unknown}")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
         raise MetricError(f"probabilities: received {p[bad][0]} at row {np.argwhere(bad)[0][0]}; allowed: 0 to 1")

@@ -8,7 +8,7 @@ above 0 on the logit of the answered probability: nobody changes places, so ever
 ``docs/recalibration.md`` has the figures behind the limits and the priors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.calibration import fit
 from leadwise.evaluation.decisions import POLICIES
-from leadwise.evaluation.metrics import Floats, MetricError
+from leadwise.evaluation.metrics import Floats, MetricError, validate
 from leadwise.evaluation.thresholds import choose_band
 from leadwise.policies import Policy
 
@@ -89,19 +89,18 @@ class Recalibration:
         return {name: asdict(one) for name, one in self.changes.items()}
 
 
-def recalibrate(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str] = SUPERCLASSES) -> Recalibration:
+def recalibrate(labels: ArrayLike, probabilities: ArrayLike) -> Recalibration:
     """Fit each class on the labels that are known of it.
 
     Args:
         labels: ``(record, class)`` of 0, 1 and NaN where it is not known.
         probabilities: as the model answers, calibrated for the patients that it was trained on, same shape.
-        classes: their names.
 
     Raises:
         MetricError: a shape or value is not allowed.
     """
-    y, p = known_or_not(labels, probabilities)
-    return Recalibration({name: fit_class(y[:, k], p[:, k]) for k, name in enumerate(classes)})
+    y, p, _ = validate(labels, probabilities, unknown=True)
+    return Recalibration({name: fit_class(y[:, k], p[:, k]) for k, name in enumerate(SUPERCLASSES)})
 
 
 def fit_class(labels: Floats, probabilities: Floats) -> ClassChange:
@@ -149,9 +148,7 @@ def fit_offset(labels: Floats, probabilities: Floats, prior_sd: float) -> float:
     return LARGEST_OFFSET if slope_of_loss(LARGEST_OFFSET) <= 0 else float(brentq(slope_of_loss, -5, 5, xtol=1e-10))
 
 
-def prior_shift(
-    probabilities: ArrayLike, rates: Mapping[str, float], classes: Sequence[str] = SUPERCLASSES
-) -> Recalibration:
+def prior_shift(probabilities: ArrayLike, rates: Mapping[str, float]) -> Recalibration:
     """An estimate without any label: how common each class must be there for the answers to come out as they do.
 
     It supposes that the ill look alike everywhere and only their share differs. Where machines or habits of labelling
@@ -160,15 +157,13 @@ def prior_shift(
     Args:
         probabilities: ``(record, class)`` as the model answers.
         rates: class -> its share among the patients that the model was calibrated on, above 0, below 1.
-        classes: names of the classes.
 
     Raises:
         MetricError: a share or a probability is not allowed.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    _, p = known_or_not(np.full(p.shape, np.nan), p)
+    _, p, _ = validate(np.full(np.shape(probabilities), np.nan), probabilities, unknown=True)
     changes = {}
-    for k, name in enumerate(classes):
+    for k, name in enumerate(SUPERCLASSES):
         shift = float(logit(estimate_rate(p[:, k], rates[name])) - logit(rates[name]))
         changes[name] = ClassChange("prior shift", 1.0, float(np.clip(shift, -LARGEST_OFFSET, LARGEST_OFFSET)))
     return Recalibration(changes)
@@ -200,11 +195,7 @@ def estimate_rate(probabilities: Floats, rate: float) -> float:
 
 
 def site_policies(
-    policies: Mapping[str, Policy],
-    found: Recalibration,
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    classes: Sequence[str] = SUPERCLASSES,
+    policies: Mapping[str, Policy], found: Recalibration, labels: ArrayLike, probabilities: ArrayLike
 ) -> dict[str, Policy]:
     """Every policy for the site: chosen anew for classes with labels enough, else with the decisions that it had.
 
@@ -216,14 +207,13 @@ def site_policies(
         found: what was fitted.
         labels: ``(record, class)`` of 0, 1 and NaN: those that it was fitted on.
         probabilities: as the model answers, same shape.
-        classes: their names.
     """
-    y, p = known_or_not(labels, probabilities)
+    y, p, _ = validate(labels, probabilities, unknown=True)
     moved = found.apply(p)
     made = {}
     for name, policy in policies.items():
         limits, bands, anew = dict(policy.thresholds), dict(policy.uncertain), []
-        for k, label in enumerate(classes):
+        for k, label in enumerate(SUPERCLASSES):
             one = found.changes[label]
             if min(one.positives, one.negatives) >= FEWEST_FOR_THRESHOLD and name in POLICIES:
                 known = np.isfinite(y[:, k])
@@ -236,21 +226,3 @@ def site_policies(
         where = ", ".join(anew) or "no class"
         made[name] = Policy(f"{policy.rule}; chosen on the site's own recordings: {where}", limits, bands)
     return made
-
-
-def known_or_not(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
-    """Labels of 0, 1 and NaN and probabilities, both ``(record, class)`` float64, checked.
-
-    Raises:
-        MetricError: a shape or value is not allowed.
-    """
-    y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    if y.ndim != 2 or y.shape != p.shape or not len(y):
-        raise MetricError(
-            f"labels and probabilities: received shapes {y.shape} and {p.shape}; allowed: the same (record, class)"
-        )
-    if not np.isin(y[np.isfinite(y)], (0, 1)).all() or np.isinf(y).any():
-        raise MetricError("labels: received something else than 0, 1 and NaN (not known)")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise MetricError("probabilities: received one that is not from 0 to 1")
-    return y, p

@@ -107,7 +107,7 @@ RECORDS_AT_ONCE = 256
 
 
 class RobustnessError(LeadwiseError):
-    """The recordings, patients, labels and weights do not belong together; the message says what was received."""
+    """Models were not tried with the same disturbances; the message says what was received."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class Robustness:
         """
         return mean_of([self.mean_of_curve(curve) for curve, levels in self.points.items() if levels])
 
-    def metrics(self, prefix: str = "test/") -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """For the tracking server: the mean with its bounds, the mean drop, and one number per disturbance."""
-        mean, start = self.mean(), f"{prefix}robustness/"
+        mean, start = self.mean(), "test/robustness/"
         found = {f"{start}mean_macro_auroc": mean.value}
         found |= {f"{start}mean_macro_auroc_{side}": getattr(mean.interval, side) for side in ("low", "high")}
         found[f"{start}mean_drop"] = (self.undisturbed[MACRO] - mean).value
@@ -199,7 +199,6 @@ def robustness_curves(
     seed: int,
     weights: NDArray[np.int16] | None = None,
     curves: Sequence[Curve] = CURVES,
-    classes: Sequence[str] = SUPERCLASSES,
 ) -> Robustness:
     """Disturb recordings in every way and strength of ``curves`` and measure what the answers are worth.
 
@@ -215,12 +214,7 @@ def robustness_curves(
         seed: seed of everything random.
         weights: ``(replicate, record)`` of ``bootstrap.patient_weights``; None: no intervals.
         curves: the disturbances.
-        classes: names of the classes.
-
-    Raises:
-        RobustnessError: the numbers of records differ.
     """
-    _check_records(signal_mv, patients, labels, weights)
     positives = labels.sum(axis=0)
     defined = (positives > 0) & (positives < len(labels))
     points: dict[str, dict[str, dict[str, Estimate]]] = {curve.name: {} for curve in curves}
@@ -245,7 +239,7 @@ def robustness_curves(
             def areas(drawn: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
                 found = auroc(labels, probabilities, drawn)
                 macro = found[..., defined].mean(axis=-1) if defined.any() else found[..., 0]
-                return {MACRO: macro} | {name: found[..., k] for k, name in enumerate(classes)}
+                return {MACRO: macro} | {name: found[..., k] for k, name in enumerate(SUPERCLASSES)}
 
             return estimates(areas, weights)
 
@@ -259,7 +253,7 @@ def robustness_curves(
                 except LeadwiseError as error:
                     # A model with long windows takes no short recordings: that is an answer, too.
                     refused.setdefault(curve.name, {})[label] = str(error)
-    left_out = tuple(name for name, known in zip(classes, defined, strict=True) if not known)
+    left_out = tuple(name for name, known in zip(SUPERCLASSES, defined, strict=True) if not known)
     return Robustness(len(labels), seed, left_out, undisturbed, points, refused, tuple(curves))
 
 
@@ -286,17 +280,3 @@ def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
                 f"{name}: received {other['records']} records with seed {other['seed']}; allowed: the "
                 f"{content['records']} records, seed {content['seed']} and disturbances of {first}"
             )
-
-
-def _check_records(
-    signal_mv: NDArray[np.floating],
-    patients: pd.DataFrame,
-    labels: NDArray[np.floating],
-    weights: NDArray[np.int16] | None,
-) -> None:
-    counts = {"signal_mv": len(signal_mv), "patients": len(patients), "labels": len(labels)}
-    if weights is not None:
-        counts["weights"] = weights.shape[-1]
-    if len(set(counts.values())) > 1 or not len(labels):
-        received = ", ".join(f"{count} in {name}" for name, count in counts.items())
-        raise RobustnessError(f"records: received {received}; allowed: the same number, at least 1")

@@ -1,12 +1,11 @@
 """One model with two calibrations on the same recordings, of which some labels may be unknown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.cohort_metrics import KnownLabels, cohort_estimates, known_labels
 from leadwise.evaluation.metrics import Floats
@@ -65,14 +64,7 @@ class Compared:
 
 
 def compare(
-    labels: ArrayLike,
-    before: Side,
-    after: Side,
-    patients: ArrayLike,
-    *,
-    replicates: int,
-    seed: int,
-    classes: Sequence[str] = SUPERCLASSES,
+    labels: ArrayLike, before: Side, after: Side, patients: ArrayLike, *, replicates: int, seed: int
 ) -> Compared:
     """Every figure of both with every policy, bootstrapped by patient.
 
@@ -83,7 +75,6 @@ def compare(
         patients: ``(record,)``, drawn together.
         replicates: of the bootstrap; 0: values alone.
         seed: of it.
-        classes: their names.
 
     Raises:
         MetricError: a shape or value is not allowed.
@@ -92,10 +83,8 @@ def compare(
 
     def figures(side: Side) -> dict[str, dict[str, Estimate]]:
         return {
-            name: cohort_estimates(
-                labels, side.probabilities, weights, thresholds=policy.limits(classes), classes=classes
-            )
+            name: cohort_estimates(labels, side.probabilities, weights, thresholds=policy.limits())
             for name, policy in side.policies.items()
         }
 
-    return Compared(figures(before), figures(after), known_labels(labels, classes))
+    return Compared(figures(before), figures(after), known_labels(labels))

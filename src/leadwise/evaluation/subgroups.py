@@ -183,7 +183,6 @@ def evaluate_subgroups(
     probabilities: NDArray[Any],
     patients: NDArray[Any],
     weights: NDArray[np.int16],
-    classes: Sequence[str] = SUPERCLASSES,
 ) -> list[SubgroupResult]:
     """AUROC of every subgroup with its interval.
 
@@ -193,18 +192,17 @@ def evaluate_subgroups(
         probabilities: same shape.
         patients: ``(record,)``.
         weights: ``(replicate, record)`` of ``patient_weights``: the same draws as for all rows.
-        classes: their names.
     """
     results = []
     for group in groups:
         inside = group.members
         y, p = labels[inside], probabilities[inside]
         counts, known = (
-            dict(zip(classes, found.sum(axis=0).tolist(), strict=True)) for found in (y == 1, ~np.isnan(y))
+            dict(zip(SUPERCLASSES, found.sum(axis=0).tolist(), strict=True)) for found in (y == 1, ~np.isnan(y))
         )
         suppressed = _suppressed(len(y), counts, known)
-        shown = [k for k, name in enumerate(classes) if f"auroc/{name}" not in suppressed]
-        compute = partial(_areas, y[:, shown], p[:, shown], [classes[k] for k in shown])
+        shown = [k for k, name in enumerate(SUPERCLASSES) if f"auroc/{name}" not in suppressed]
+        compute = partial(_areas, y[:, shown], p[:, shown], [SUPERCLASSES[k] for k in shown])
         found = estimates(compute, weights[:, inside]) if shown else {}
         if "macro_auroc" in suppressed:
             found.pop("macro_auroc", None)

@@ -12,22 +12,18 @@ the smallest shares is Chow's rule (Chow 1970). On fold 9 of PTB-XL, its area un
 probabilities are worse.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, decide, validate
 from leadwise.policies import Band
 
 Measure = Literal["sensitivity", "specificity"]
-
-
-class ThresholdError(LeadwiseError):
-    """A threshold or a band cannot be chosen; the message says what was received."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,6 @@ class Target:
 
     measure: Measure
     value: float
-
-    def __post_init__(self) -> None:
-        if self.measure not in ("sensitivity", "specificity") or not 0 < self.value < 1:
-            raise ThresholdError(
-                f"target: received {self.measure} {self.value}; allowed: sensitivity or specificity, above 0, below 1"
-            )
 
 
 TARGETS: Mapping[str, Target] = {
@@ -85,41 +75,33 @@ def youden(y: Floats, p: Floats) -> float:
     return _at_best(true / y.sum() - false / (y == 0).sum(), thresholds)
 
 
-def reaching(y: Floats, p: Floats, target: Target, confidence: float = CONFIDENCE) -> float:
-    """The threshold that reaches a target on new records with the given confidence, at the least cost.
+def reaching(y: Floats, p: Floats, target: Target) -> float:
+    """The threshold that reaches a target on new records with ``CONFIDENCE``, at the least cost.
 
     The plain quantile of fold 9 would fall short on new records every second time, as its estimate errs to both sides.
     So fewer misses are allowed than the target names: a one-sided tolerance limit (Wilks 1941), see
     ``misses_allowed``. It takes records for independent; patients with two records of the same class are few.
-
-    Raises:
-        ThresholdError: the confidence is not from 0 up to, but without, 1.
     """
     aimed = p[y == 1] if target.measure == "sensitivity" else -p[y == 0]
     if len(aimed) == 0 or len(np.unique(y)) < 2:
         return DEFAULT_THRESHOLD
     ordered = np.sort(aimed)
-    last_found = ordered[min(misses_allowed(len(ordered), target.value, confidence), len(ordered) - 1)]
+    last_found = ordered[min(misses_allowed(len(ordered), target.value), len(ordered) - 1)]
     if target.measure == "sensitivity":
         return _halfway(float(np.max(p[p < last_found], initial=0.0)), float(last_found))
     return _halfway(float(-last_found), float(np.min(p[p > -last_found], initial=1.0)))
 
 
-def misses_allowed(count: int, target: float, confidence: float) -> int:
+def misses_allowed(count: int, target: float) -> int:
     """The most records, of ``count`` to be found, that may be missed.
 
-    The largest m with P(Binomial(count, 1 - target) <= m) <= 1 - confidence: were the true share of misses as large as
-    the target allows, so few would be seen with probability 1 - confidence at most. 0 if even no miss proves nothing
+    The largest m with P(Binomial(count, 1 - target) <= m) <= 1 - CONFIDENCE: were the true share of misses as large as
+    the target allows, so few would be seen with probability 1 - CONFIDENCE at most. 0 if even no miss proves nothing
     (fewer than 22 records at 90 % with 90 % confidence, 45 at 95 %): then all are to be found, and no more can be said.
-
-    Raises:
-        ThresholdError: the confidence is not from 0 up to, but without, 1.
     """
     from scipy.stats import binom
 
-    if not 0 <= confidence < 1:
-        raise ThresholdError(f"confidence: received {confidence}; allowed: 0 to below 1")
-    proven = binom.cdf(np.arange(count + 1), count, 1 - target) <= 1 - confidence
+    proven = binom.cdf(np.arange(count + 1), count, 1 - target) <= 1 - CONFIDENCE
     return max(int(proven.sum()) - 1, 0)
 
 
@@ -160,24 +142,15 @@ def margin(probabilities: ArrayLike, thresholds: ArrayLike) -> Floats:
     return np.divide(np.abs(p - t), way, out=np.ones(np.broadcast_shapes(p.shape, t.shape)), where=way > 0)
 
 
-def choose_band(probabilities: ArrayLike, threshold: float, coverage: float = COVERAGE) -> Band:
+def choose_band(probabilities: ArrayLike, threshold: float) -> Band:
     """The interval of calibrated probability, both ends included, in which one class's answer is "uncertain".
 
     Args:
         probabilities: ``(record,)`` of the class on fold 9.
         threshold: of the class.
-        coverage: share of these records that the interval leaves out; 1 makes it the threshold alone.
-
-    Raises:
-        ThresholdError: the coverage is not above 0 and up to 1, or there are no records.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    if not 0 < coverage <= 1 or p.ndim != 1 or p.size == 0:
-        raise ThresholdError(
-            f"band: received coverage {coverage} of {p.shape} probabilities; allowed: above 0, up to 1, of (record,)"
-        )
-    ordered = np.sort(margin(p, threshold))
-    left_out = int((1 - coverage) * len(ordered) + 1e-9)
+    ordered = np.sort(margin(probabilities, threshold))
+    left_out = int((1 - COVERAGE) * len(ordered) + 1e-9)
     # Halfway between two records, so that rounding elsewhere turns no answer.
     width = float(ordered[left_out - 1 : left_out + 1].mean()) if left_out else 0.0
     return threshold * (1 - width), threshold + width * (1 - threshold)
@@ -204,9 +177,7 @@ class CoverageRisk:
         return float(self.risk[-1])
 
 
-def coverage_risk(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, classes: Sequence[str] = SUPERCLASSES
-) -> dict[str, CoverageRisk]:
+def coverage_risk(labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike) -> dict[str, CoverageRisk]:
     """The curve of each class, and under ``record`` that of all classes together.
 
     Args:
@@ -219,18 +190,14 @@ def coverage_risk(
     """
     once = np.ones((len(np.asarray(labels)), 1))
     found = {}
-    for name, (wrong, sure) in _answers(labels, probabilities, thresholds, classes).items():
+    for name, (wrong, sure) in _answers(labels, probabilities, thresholds).items():
         coverage, risk = _curves(wrong, sure, once)
         found[name] = CoverageRisk(coverage[:, 0], risk[:, 0], float(risk.mean()))
     return found
 
 
 def aurc(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike,
-    weights: ArrayLike | None = None,
-    classes: Sequence[str] = SUPERCLASSES,
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, weights: ArrayLike | None = None
 ) -> dict[str, Floats]:
     """The area of each curve of ``coverage_risk``: class or ``record`` -> ``()`` or ``(replicate,)``.
 
@@ -239,7 +206,7 @@ def aurc(
     """
     _, _, w = validate(labels, probabilities, weights)
     found = {}
-    for name, (wrong, sure) in _answers(labels, probabilities, thresholds, classes).items():
+    for name, (wrong, sure) in _answers(labels, probabilities, thresholds).items():
         coverage, risk = _curves(wrong, sure, w)
         area = (np.diff(coverage, axis=0, prepend=0) * risk).sum(axis=0)
         found[name] = area if weights is not None and np.ndim(weights) == 2 else area[0]
@@ -247,13 +214,13 @@ def aurc(
 
 
 def _answers(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, classes: Sequence[str]
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike
 ) -> dict[str, tuple[NDArray[np.bool_], Floats]]:
     """Which answers are wrong, and how sure each is; of a whole record, the chance that every decision is right."""
     y, p, _ = validate(labels, probabilities)
     decided, sure = decide(p, thresholds), margin(p, thresholds)
     wrong = decided != y
-    found = {name: (wrong[:, k], sure[:, k]) for k, name in enumerate(classes)}
+    found = {name: (wrong[:, k], sure[:, k]) for k, name in enumerate(SUPERCLASSES)}
     return found | {RECORD: (wrong.any(axis=1), np.where(decided == 1, p, 1 - p).prod(axis=1))}
 
 

@@ -16,6 +16,7 @@ import yaml
 from leadwise import __version__
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD
+from leadwise.datasets.statements import GROUPS
 from leadwise.evaluation.files import (
     CALIBRATION_FILE,
     DECISION_FILE,
@@ -27,7 +28,7 @@ from leadwise.evaluation.files import (
 from leadwise.evaluation.metric_registry import metric_names
 from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.package import Package, trained_on
-from leadwise.reports.results_table import statement_tables
+from leadwise.reports.evaluation_page import METHOD_NAMES
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADLINE: Mapping[str, str] = {
@@ -75,6 +76,7 @@ def model_card(sources: Sources) -> str:
 
     # Markdown, not HTML: nothing is escaped, and everything comes from our own files.
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False)
+    environment.filters |= {"estimate": _estimate, "figure": _figure, "with_interval": with_interval}
     card = environment.get_template("model_card.md").render(**_content(sources)).rstrip()
     return f"{card_head(sources.description)}\n{card}\n"
 
@@ -123,6 +125,7 @@ def card_head(description: Mapping[str, Any]) -> str:
 def _content(sources: Sources) -> dict[str, Any]:
     metrics = _read(sources.evaluation / METRICS_FILE)
     decision = _read(sources.evaluation / DECISION_FILE)
+    statements = _read_if_there(sources.evaluation / STATEMENTS_FILE)
     training, recipe, rows = sources.training, sources.training["parameters"], metrics["rows"]
     signal = sources.description["networks"]["fusion"]["preprocessing"]["signal"]
     return {
@@ -158,23 +161,20 @@ def _content(sources: Sources) -> dict[str, Any]:
         "calibration": _calibration(sources.evaluation / CALIBRATION_FILE),
         "ece": with_interval(metrics, "ece"),
         "brier": with_interval(metrics, "brier"),
-        "statements": _statements(sources.evaluation / STATEMENTS_FILE),
-        "subgroups": _subgroups(sources.evaluation / SUBGROUPS_FILE),
-        "robustness": _robustness(sources.evaluation / ROBUSTNESS_FILE),
+        "statements": sorted(statements.get("statements", ()), key=_by_area),
+        "macro_auroc": statements.get("macro_auroc"),
+        "subgroups": _read(sources.evaluation / SUBGROUPS_FILE)["subgroups"],
+        "robustness": _read_if_there(sources.evaluation / ROBUSTNESS_FILE),
         "total": f"{sources.manifest['records']:,}",
         "total_patients": f"{sources.manifest['patients']:,}",
     }
 
 
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+def with_interval(metrics: Mapping[str, Any], name: str, rows: str = "test/") -> str:
     """``0.934 [0.927, 0.941]`` of a metric of fold 10 by its name without ``test/``."""
-    value = metrics["metrics"].get(f"test/{name}")
-    if value is None:
-        return "undefined"
-    bounds = metrics["intervals"].get(f"test/{name}", [None, None])
-    if None in bounds or math.isclose(*bounds):
-        return f"{value:.3f}"
-    return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    low, high = metrics["intervals"].get(rows + name, [None, None])
+    shown = low is not None and high is not None and not math.isclose(low, high)
+    return _estimate({"value": metrics["metrics"].get(rows + name), "interval": [low, high] if shown else [None, None]})
 
 
 def _learning(training: Mapping[str, Any]) -> str:
@@ -193,55 +193,19 @@ def _class_row(name: str, metrics: Mapping[str, Any], decision: Mapping[str, Any
 
 
 def _calibration(file: Path) -> str:
-    if not file.is_file():
-        return "one temperature"
     found = _read(file)
-    kind = str(found.get("method", found.get("kind", "one temperature"))).replace("_", " ")
-    return f"{kind}, fitted on fold 9 (the best single temperature is {found['temperature']:.3f})"
+    method = METHOD_NAMES[found["calibration"]["method"]]
+    return f"{method}, fitted on fold 9 (the best single temperature is {found['temperature']:.3f})"
 
 
-def _statements(file: Path) -> str:
-    return statement_tables(_read(file)) if file.is_file() else ""
+def _by_area(entry: Mapping[str, Any]) -> tuple[int, float]:
+    """Statements by group, then by AUROC on fold 10, highest first; undefined ones last."""
+    value = entry["test"]["auroc"]["value"]
+    return GROUPS.index(entry["group"]), 1.0 if value is None else -value
 
 
-def _subgroups(file: Path) -> list[list[str]]:
-    if not file.is_file():
-        return []
-    rows = []
-    for group in _read(file)["subgroups"]:
-        found: dict[str, Any] = {"metrics": {}, "intervals": {}}
-        if "macro_auroc" in group["metrics"]:
-            found = {
-                "metrics": {"test/macro_auroc": group["metrics"]["macro_auroc"]},
-                "intervals": {"test/macro_auroc": group["intervals"].get("macro_auroc", [None, None])},
-            }
-        why = group["suppressed"].get("macro_auroc", "")
-        rows.append(
-            [f"{group['kind']}: {group['name']}", f"{group['records']:,}", why or with_interval(found, "macro_auroc")]
-        )
-    return rows
-
-
-def _robustness(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    content = _read(file)
-    rows = []
-    for curve in content["curves"]:
-        for level in curve["levels"]:
-            title = f"{curve['title']} ({curve['unit']})" if curve.get("unit") else curve["title"]
-            if "refused" in level:
-                rows.append([title, level["level"], "refused", ""])
-            else:
-                rows.append(
-                    [title, level["level"], _estimate(level["auroc"]["macro"]), _estimate(level["drop"]["macro"])]
-                )
-    return {
-        "records": f"{content['records']:,}",
-        "undisturbed": _estimate(content["undisturbed"]["macro"]),
-        "mean": _estimate(content["mean_macro_auroc"]),
-        "rows": rows,
-    }
+def _read_if_there(file: Path) -> dict[str, Any]:
+    return _read(file) if file.is_file() else {}
 
 
 def _estimate(found: Mapping[str, Any]) -> str:
@@ -325,8 +289,8 @@ def describe(package: Package, report: GateReport) -> str:
     return f"{text[: LONGEST_DESCRIPTION - 1]}…"
 
 
-def _figure(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
 
 
 def publish_report(report: GateReport, package: Package, workspace: Path) -> None:

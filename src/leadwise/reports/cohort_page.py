@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
@@ -30,6 +29,7 @@ from leadwise.reports.report_page import (
     measured,
     number,
     signed,
+    subgroup_rows,
 )
 
 SHOWN = ("auroc", "auprc", f"{CHOSEN}sensitivity", f"{CHOSEN}specificity")
@@ -216,17 +216,6 @@ class CohortReport:
 
     def subgroups(self) -> list[Part]:
         """Who it works less well for, where there are enough."""
-        names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
-        rows: list[Row] = []
-        for kind, members in groupby(self.found.subgroups, key=lambda group: group.kind):
-            rows.append(kind)
-            for group in members:
-                cells: Sequence[Cell] = [
-                    measured(group.found[name]) if name in group.found else Cell("few") for name in names
-                ]
-                if not group.found:
-                    cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
-                rows.append([group.name, f"{group.records:,}", *cells])
         parts: list[Part] = [
             f"No figures for subgroups of fewer than {FEWEST_RECORDS} recordings, nor for a class with fewer than "
             f"{FEWEST_CASES} known with or without it there; the mean needs all five classes."
@@ -234,7 +223,10 @@ class CohortReport:
         if any("macro_auroc" in group.found for group in self.found.subgroups) and "macro_auroc" in self.found.metrics:
             figure = subgroup_figure(self.found.subgroups, self.found.metrics["macro_auroc"], title="Subgroups")
             parts.append([drawn(figure, "Macro AUROC by subgroup; at the right: recordings")])
-        return [*parts, Table(("subgroup", "recordings", "macro AUROC", *SUPERCLASSES), rows)]
+        return [
+            *parts,
+            Table(("subgroup", "recordings", "macro AUROC", *SUPERCLASSES), subgroup_rows(self.found.subgroups)),
+        ]
 
     def by_part(self) -> list[Part]:
         """How often the decisions are right by age and sex, and where a promise is not kept."""

@@ -1,6 +1,6 @@
 """Figures of an evaluation. Each function returns a Figure of its own; nothing is shown, nothing global is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -12,42 +12,39 @@ from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, MetricInput, decide
 from leadwise.evaluation.thresholds import RECORD, CoverageRisk, coverage_risk
 from leadwise.policies import Band, is_uncertain
-from leadwise.reports.figure_style import FAINT, INK, blank, class_colour, headline, tidy
+from leadwise.reports.figure_style import CLASS_COLOURS, FAINT, INK, blank, headline, tidy
 
+BINS = 10
+"""Of the reliability, with equal numbers of pairs."""
 _LINE_STYLES = ("solid", (0, (6, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (2, 1)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 
 
-def roc_figure(
-    labels: ArrayLike, probabilities: ArrayLike, *, classes: Sequence[str] = SUPERCLASSES, title: str = ""
-) -> Figure:
+def roc_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -> Figure:
     """ROC curves of all classes, with the AUROC of each in the legend.
 
     Args:
         labels: ``(record, class)`` of 0 and 1; a class with one value only is named in the legend, without a curve.
         probabilities: same shape.
-        classes: their names.
     """
     from sklearn.metrics import roc_curve
 
     rows = MetricInput(labels, probabilities)
     figure, axes = _square(title or "ROC curves", "1 - specificity", "sensitivity")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
-    for k, name in enumerate(classes):
+    for k, name in enumerate(SUPERCLASSES):
         area = rows.ranking[0][k]
         curve = (np.nan, np.nan) if np.isnan(area) else roc_curve(rows.y[:, k], rows.p[:, k])[:2]
         _class_line(axes, name, k, *curve, text=f"AUROC {area:.3f}")
     return _with_legend(figure, axes, "lower right")
 
 
-def pr_figure(
-    labels: ArrayLike, probabilities: ArrayLike, *, classes: Sequence[str] = SUPERCLASSES, title: str = ""
-) -> Figure:
+def pr_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -> Figure:
     """Precision-recall curves of all classes; a tick at the right edge marks the prevalence, the floor of each."""
     from sklearn.metrics import precision_recall_curve
 
     rows = MetricInput(labels, probabilities)
     figure, axes = _square(title or "Precision-recall curves", "recall (sensitivity)", "precision")
-    for k, name in enumerate(classes):
+    for k, name in enumerate(SUPERCLASSES):
         area = rows.ranking[1][k]
         if np.isnan(area):
             _class_line(axes, name, k, np.nan, np.nan, text="")
@@ -57,14 +54,12 @@ def pr_figure(
             precision = np.append(precision[:-1], precision[-2])
             _class_line(axes, name, k, recall, precision, text=f"AP {area:.3f}", steps=True)
         share = [rows.y[:, k].mean()] * 2
-        axes.plot([1.0, 1.025], share, color=class_colour(name, k), linewidth=2.5, clip_on=False, zorder=4)
+        axes.plot([1.0, 1.025], share, color=CLASS_COLOURS[name], linewidth=2.5, clip_on=False, zorder=4)
     axes.text(1.04, 0.005, "prevalence", rotation=90, va="bottom", fontsize=8, color=INK)
     return _with_legend(figure, axes, "lower left")
 
 
-def reliability_figure(
-    labels: ArrayLike, raw: ArrayLike, calibrated: ArrayLike, *, bins: int = 10, title: str = ""
-) -> Figure:
+def reliability_figure(labels: ArrayLike, raw: ArrayLike, calibrated: ArrayLike, *, title: str = "") -> Figure:
     """Observed share against predicted probability, all classes pooled, before and after temperature scaling.
 
     Bins hold equal numbers of pairs; bars are 95 % Wilson intervals. Below: how the probabilities are spread.
@@ -80,7 +75,7 @@ def reliability_figure(
         (np.asarray(raw, dtype=float), "raw", "#999999", "s"),
         (np.asarray(calibrated, dtype=float), "calibrated", "#0072B2", "o"),
     ):
-        predicted, observed, low, high = _reliability(y.ravel(), p.ravel(), bins)
+        predicted, observed, low, high = _reliability(y.ravel(), p.ravel())
         bars = np.abs(np.stack([low, high]) - observed)
         label = f"{name}, ECE {MetricInput(y, p).calibration_error.mean():.3f}"
         upper.errorbar(
@@ -93,21 +88,16 @@ def reliability_figure(
 
 
 def confusion_figure(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike = DEFAULT_THRESHOLD,
-    *,
-    classes: Sequence[str] = SUPERCLASSES,
-    title: str = "",
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD, *, title: str = ""
 ) -> Figure:
     """A 2 x 2 confusion matrix for each class: counts, and shares of each true class as shading."""
     from sklearn.metrics import multilabel_confusion_matrix
 
     matrices = multilabel_confusion_matrix(np.asarray(labels, dtype=int), decide(probabilities, thresholds))
-    limits = np.broadcast_to(np.asarray(thresholds, dtype=float), len(classes))
-    figure = blank(2.5 * len(classes), 3.3)
-    for k, axes in enumerate(figure.subplots(1, len(classes), squeeze=False)[0]):
-        _confusion(axes, matrices[k], classes[k], limits[k], first=k == 0)
+    limits = np.broadcast_to(np.asarray(thresholds, dtype=float), len(SUPERCLASSES))
+    figure = blank(2.5 * len(SUPERCLASSES), 3.3)
+    for k, axes in enumerate(figure.subplots(1, len(SUPERCLASSES))):
+        _confusion(axes, matrices[k], SUPERCLASSES[k], limits[k], first=k == 0)
     headline(figure, title or "Confusion matrices")
     return figure
 
@@ -125,14 +115,14 @@ def _confusion(axes: Axes, matrix: NDArray[np.int64], name: str, threshold: floa
     axes.set_yticks([0, 1], ticks, fontsize=9, color=INK, rotation=90, va="center")
     axes.set_xlabel(f"decision (at {threshold:.3f})", fontsize=9, color=INK)
     axes.set_ylabel("truth" if first else "", fontsize=9, color=INK)
-    axes.set_title(f"{name}: {SUPERCLASS_NAMES[name]}" if name in SUPERCLASS_NAMES else name, fontsize=9.5, color=INK)
+    axes.set_title(f"{name}: {SUPERCLASS_NAMES[name]}", fontsize=9.5, color=INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
-def _reliability(y: Floats, p: Floats, bins: int) -> tuple[Floats, Floats, Floats, Floats]:
+def _reliability(y: Floats, p: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Mean prediction and observed share of each bin, with the bounds of the 95 % Wilson interval."""
-    groups = [group for group in np.array_split(np.argsort(p, kind="stable"), bins) if len(group)]
+    groups = [group for group in np.array_split(np.argsort(p, kind="stable"), BINS) if len(group)]
     n = np.array([len(group) for group in groups])
     predicted = np.array([p[group].mean() for group in groups])
     observed = np.array([y[group].mean() for group in groups])
@@ -146,8 +136,8 @@ def _class_line(axes: Axes, name: str, k: int, x: ArrayLike, y: ArrayLike, *, te
     axes.plot(
         x,
         y,
-        color=class_colour(name, k),
-        linestyle=_LINE_STYLES[k % len(_LINE_STYLES)],
+        color=CLASS_COLOURS[name],
+        linestyle=_LINE_STYLES[k],
         linewidth=1.8,
         drawstyle="steps-post" if steps else "default",
         label=f"{name}  {text}" if np.ndim(x) else f"{name}  undefined: one value only",
@@ -193,15 +183,14 @@ def coverage_risk_figure(
         thresholds: class -> threshold of the policy shown.
         uncertain: class -> band of that policy.
     """
-    classes = list(thresholds)
-    curves = coverage_risk(labels, probabilities, list(thresholds.values()), classes)
-    unsure = is_uncertain(probabilities, [uncertain[name] for name in classes])
+    curves = coverage_risk(labels, probabilities, [thresholds[name] for name in SUPERCLASSES])
+    unsure = is_uncertain(probabilities, [uncertain[name] for name in SUPERCLASSES])
     figure = blank(11, 5)
     left, right = figure.subplots(1, 2)
-    for k, name in enumerate(classes):
-        curve, answered, colour = curves[name], 1 - unsure[:, k].mean(), class_colour(name, k)
+    for k, name in enumerate(SUPERCLASSES):
+        curve, answered, colour = curves[name], 1 - unsure[:, k].mean(), CLASS_COLOURS[name]
         text = f"{name}  {_percent(curve.full_risk)} of all answers wrong, AURC {curve.aurc:.3f}"
-        _draw_curve(left, curve, color=colour, linestyle=_LINE_STYLES[k % len(_LINE_STYLES)], linewidth=1.8, label=text)
+        _draw_curve(left, curve, color=colour, linestyle=_LINE_STYLES[k], linewidth=1.8, label=text)
         at = min(int(np.searchsorted(curve.coverage, answered)), len(curve.risk) - 1)
         left.plot(answered, curve.risk[at], marker="o", markersize=6.5, color=colour, markeredgecolor="white", zorder=5)
     dot: dict[str, Any] = {"marker": "o", "markersize": 6.5, "color": "#777788", "linestyle": "none"}

@@ -1,7 +1,5 @@
 """The report on one evaluated model: all numbers, every figure, and one HTML file with the headline first."""
 
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +44,7 @@ from leadwise.reports.report_page import (
     number,
     picture,
     signed,
+    subgroup_rows,
 )
 
 if TYPE_CHECKING:
@@ -262,7 +261,7 @@ class _Report:
         rows: list[Row] = [
             [
                 _class(name),
-                "{:.3f} and {:.3f}".format(*self.evaluation.decision.uncertain[name]),
+                "{:.3f} and {:.3f}".format(*self.evaluation.decision.used.uncertain[name]),
                 *(self.policy_value(policy, measure, name) for measure in columns),
             ]
             for name in SUPERCLASSES
@@ -294,17 +293,6 @@ class _Report:
     def subgroups(self) -> list[Part]:
         """A forest plot, and behind it every class of every subgroup."""
         groups = self.evaluation.subgroups
-        names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
-        rows: list[Row] = []
-        for kind, members in groupby(groups, key=lambda group: group.kind):
-            rows.append(kind)
-            for group in members:
-                cells: Sequence[Cell] = [
-                    measured(group.found[name]) if name in group.found else Cell("few") for name in names
-                ]
-                if not group.found:
-                    cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
-                rows.append([group.name, f"{group.records:,}", *cells])
         says = (
             f"No figures for subgroups of fewer than {FEWEST_RECORDS} records, nor for a class with fewer than "
             f"{FEWEST_CASES} records with or without it there; the mean needs all five classes."
@@ -313,7 +301,7 @@ class _Report:
             says += " The store holds no measured signal quality: ingest again to see it here."
         table = Table(
             ("subgroup", "records", "macro AUROC", *SUPERCLASSES),
-            rows,
+            subgroup_rows(groups),
             title="AUROC of every class in every subgroup",
             folded=True,
         )
@@ -375,15 +363,15 @@ def _in_words(cell: Cell) -> str:
 def _figures(evaluation: "Evaluation") -> "dict[str, Figure]":
     y, p, raw = (evaluation.test_rows(kind) for kind in ("y", "p", "raw"))
     where, decision = evaluation.where, evaluation.decision
-    chosen = f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({decision.policies[decision.policy].rule})"
+    chosen = f"Confusion matrices, thresholds of fold {VALIDATION_FOLD} ({decision.used.rule})"
     figures = {
         "roc_curves": roc_figure(y, p, title=f"ROC curves: {where}"),
         "pr_curves": pr_figure(y, p, title=f"Precision-recall curves: {where}"),
         "reliability": reliability_figure(y, raw, p, title=f"Reliability: {where}"),
         "confusion_at_0.5": confusion_figure(y, p, title=f"Confusion matrices at 0.5: {where}"),
-        "confusion_at_chosen": confusion_figure(y, p, decision.limits(), title=f"{chosen}: {where}"),
+        "confusion_at_chosen": confusion_figure(y, p, decision.used.limits(), title=f"{chosen}: {where}"),
         "coverage_and_risk": coverage_risk_figure(
-            y, p, decision.thresholds, decision.uncertain, title=f"Coverage and risk: {where}"
+            y, p, decision.used.thresholds, decision.used.uncertain, title=f"Coverage and risk: {where}"
         ),
     }
     if any("macro_auroc" in group.found for group in evaluation.subgroups):

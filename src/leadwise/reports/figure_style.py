@@ -17,11 +17,6 @@ BLUE, ORANGE, GREEN, PINK, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 CLASS_COLOURS: Mapping[str, str] = {"NORM": GREEN, "MI": ORANGE, "STTC": BLUE, "CD": PINK, "HYP": YELLOW}
 
 
-def class_colour(name: str, number: int) -> str:
-    """Of a superclass its own, of another class that of its number."""
-    return CLASS_COLOURS.get(name, (GREEN, ORANGE, BLUE, PINK, YELLOW)[number % 5])
-
-
 def blank(width_in: float, height_in: float, *, w_pad: float = 0.12) -> Figure:
     """An empty figure of 150 dots per inch; its panels are ``w_pad`` inches apart."""
     engine = ConstrainedLayoutEngine(w_pad=w_pad, h_pad=0.08)

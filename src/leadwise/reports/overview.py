@@ -45,6 +45,7 @@ from leadwise.reports.report_page import (
     duration,
     estimate,
     measured,
+    model_tiles,
     picture,
     signed,
 )
@@ -142,9 +143,7 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
             "patients. Each model has a report of its own in the folder of its name."
         ),
         simulated=simulated,
-        tiles={
-            model["model"]: estimate(**model["test"]["macro_auroc"], note="macro AUROC") for model in summary["models"]
-        },
+        tiles=model_tiles(summary),
         published=published_line() if comparable(manifest, rows) else "",
         sections=[
             Section("models", "Side by side", _models(summary["models"])),

@@ -9,16 +9,18 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER
+from leadwise.contract import DISCLAIMER, SUPERCLASSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leadwise.evaluation.bootstrap import Estimate
+    from leadwise.evaluation.subgroups import SubgroupResult
 
 TEMPLATES = Path(__file__).parent / "templates"
 RUN_SUMMARY_FILE = "summary.html"
@@ -200,9 +202,15 @@ def signed(value: float | None, digits: int = 4) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
+def short(value: Any) -> str:
+    """A value of a parameter, a number to three digits; empty where there is none."""
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def estimate(value: float | None, interval: Sequence[float | None] | None, digits: int = 3, note: str = "") -> Cell:
     """A value with its interval below it."""
-    return Cell(number(value, digits), "" if number(value) == "n/a" else between(interval, digits), note)
+    bounds = interval if interval and None not in interval and number(value) != "n/a" else ()
+    return Cell(number(value, digits), " to ".join(number(bound, digits) for bound in bounds), note)
 
 
 def measured(found: "Estimate | None", digits: int = 3, note: str = "") -> Cell:
@@ -210,9 +218,23 @@ def measured(found: "Estimate | None", digits: int = 3, note: str = "") -> Cell:
     return estimate(None, None) if found is None else estimate(**found.to_dict(), digits=digits, note=note)
 
 
-def between(interval: Sequence[float | None] | None, digits: int = 3) -> str:
-    """``0.921 to 0.934``; empty where undefined."""
-    return "" if not interval or None in interval else " to ".join(number(bound, digits) for bound in interval)
+def subgroup_rows(groups: "Sequence[SubgroupResult]") -> list[Row]:
+    """A heading for each kind, then its subgroups: name, records, macro AUROC and that of each class, or why none."""
+    rows: list[Row] = []
+    for kind, members in groupby(groups, key=lambda group: group.kind):
+        rows.append(kind)
+        for group in members:
+            names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
+            cells = [measured(group.found[name]) if name in group.found else Cell("few") for name in names]
+            if not group.found:
+                cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
+            rows.append([group.name, f"{group.records:,}", *cells])
+    return rows
+
+
+def model_tiles(summary: Mapping[str, Any]) -> dict[str, Cell]:
+    """The headline of each model of a ``summary.json``."""
+    return {one["model"]: estimate(**one["test"]["macro_auroc"], note="macro AUROC") for one in summary["models"]}
 
 
 def data_name(simulated: bool, release: Any) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import SUPERCLASSES, TEST_FOLD
-from leadwise.datasets.statements import GROUPS
 from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError, write_json
 from leadwise.evaluation.metric_registry import FLOOR, headline_names
 from leadwise.models.spec import MODELS
@@ -144,69 +143,3 @@ def _note(summary: Mapping[str, Any]) -> str:
 def _with_interval(metric: Mapping[str, Any]) -> str:
     low, high = metric["interval"]
     return f"{number(metric['value'])} [{number(low)}, {number(high)}]"
-
-
-Entry = Mapping[str, Any]
-
-TOLD_HEAD = (
-    "| statement | code | group | AUROC, fold 10 | AUPRC | threshold | precision | sensitivity "
-    "| records: folds 1-8, 9, 10 |\n"
-    "|---|---|---|---|---|---|---|---|---|"
-)
-SILENT_HEAD = "| not reported | code | AUROC, fold 10 | why |\n|---|---|---|---|"
-
-
-def statement_tables(content: Mapping[str, Any]) -> str:
-    """Two tables under a line with the macro averages.
-
-    Args:
-        content: ``StatementResults.to_dict()``, or what ``statements.json`` holds.
-    """
-    told = [_told_row(entry) for entry in in_order(content["statements"]) if entry["trusted"]]
-    silent = [_silent_row(entry) for entry in in_order(content["statements"]) if not entry["trusted"]]
-    macro = "; ".join(
-        f"{name} {_area(figure)} ({figure['statements']} statements)" for name, figure in content["macro_auroc"].items()
-    )
-    tables = [f"Macro AUROC on fold 10 over the statements that have a positive there: {macro}."]
-    if told:
-        tables.append("\n".join([TOLD_HEAD, *told]))
-    if silent:
-        tables.append("\n".join([SILENT_HEAD, *silent]))
-    return "\n\n".join(tables) + "\n"
-
-
-def in_order(statements: Sequence[Entry]) -> list[Entry]:
-    """By group, then by AUROC on fold 10, highest first; undefined ones last."""
-
-    def key(entry: Entry) -> tuple[int, float]:
-        value = entry["test"]["auroc"]["value"]
-        return GROUPS.index(entry["group"]), 1.0 if value is None else -value
-
-    return sorted(statements, key=key)
-
-
-def _told_row(entry: Entry) -> str:
-    test, positives = entry["test"], entry["positives"]
-    cells = [
-        entry["name"],
-        entry["code"],
-        entry["group"],
-        _area(test["auroc"]),
-        _defined(test["auprc"]["value"], 3),
-        *(_defined(value, 2) for value in (entry["threshold"], test["precision"], test["sensitivity"])),
-        f"{positives['train']:,}, {positives['validation']:,}, {positives['test']:,}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _silent_row(entry: Entry) -> str:
-    return f"| {entry['name']} | {entry['code']} | {_area(entry['test']['auroc'])} | {entry['reason']} |"
-
-
-def _area(figure: Mapping[str, Any]) -> str:
-    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return _defined(figure["value"], 3) + interval
-
-
-def _defined(value: float | None, digits: int) -> str:
-    return "undefined" if value is None else number(value, digits)

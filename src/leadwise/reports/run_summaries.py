@@ -21,6 +21,7 @@ from leadwise.reports.report_page import (
     drawn,
     duration,
     estimate,
+    model_tiles,
     number,
     picture,
 )
@@ -169,6 +170,13 @@ def _named(evaluated: Mapping[str, Any], name: str) -> Cell:
     return estimate(evaluated["metrics"].get(name), evaluated["intervals"].get(name))
 
 
+def tested_on(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Records and data behind a ``summary.json``."""
+    rows = summary["rows"]
+    tested = f"{rows['test']:,} of {rows['test_patients']:,} patients"
+    return {f"records (fold {TEST_FOLD})": tested, "data": summary["digest"][:12]}
+
+
 def evaluation_summary(folder: Path) -> Page:
     """Of one evaluated model; ``folder`` is what its evaluation has written."""
     from leadwise.evaluation.files import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
@@ -231,7 +239,7 @@ def overview_summary(folder: Path, release: str) -> Page:
     from leadwise.evaluation.files import FIGURES_FOLDER, METRICS_FILE, REPORT_FILE, SUMMARY_FILE
 
     summary = _read(folder / SUMMARY_FILE)
-    rows, models = summary["rows"], summary["models"]
+    models = summary["models"]
     names = [model["model"] for model in models]
     found = [_read(folder / name / METRICS_FILE) for name in names]
     side_by_side: list[Row] = [
@@ -252,12 +260,8 @@ def overview_summary(folder: Path, release: str) -> Page:
         title="The models side by side",
         subtitle=f"Fold {TEST_FOLD} of {data_name(summary['simulated'], release)}, {summary['feature_set']} features.",
         simulated=bool(summary["simulated"]),
-        tiles={model["model"]: estimate(**model["test"]["macro_auroc"], note="macro AUROC") for model in models},
-        inputs={
-            "models": ", ".join(names),
-            f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
-            "data": summary["digest"][:12],
-        },
+        tiles=model_tiles(summary),
+        inputs={"models": ", ".join(names), **tested_on(summary)},
         outputs={
             "highest macro AUROC": best,
             "accuracy of all-negative": number(models[0]["test"]["floor/binary_accuracy"]["value"]),

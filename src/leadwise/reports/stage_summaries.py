@@ -3,8 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leadwise.contract import SUPERCLASSES, TEST_FOLD
-from leadwise.reports.report_page import Cell, Page, Row, Table, data_name, duration, estimate, number
+from leadwise.contract import SUPERCLASSES
+from leadwise.reports.report_page import (
+    Cell,
+    Page,
+    Row,
+    Table,
+    data_name,
+    duration,
+    estimate,
+    model_tiles,
+    number,
+    short,
+)
+from leadwise.reports.run_summaries import tested_on
 
 
 def trainings_summary(trainings: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Page:
@@ -43,7 +55,7 @@ def studies_summary(studies: Mapping[str, Mapping[str, Any]], manifest: Mapping[
             number(found["value"], 4),
             number(found["defaults"], 4),
             f"{found['trial']} of {sum(found['trials'].values())}",
-            ", ".join(f"{name} {_short(value)}" for name, value in found["parameters"].items()),
+            ", ".join(f"{name} {short(value)}" for name, value in found["parameters"].items()),
         )
         for model, found in studies.items()
     ]
@@ -81,23 +93,13 @@ def pipeline_summary(
         )
         for model in summary["models"]
     ]
-    rows = summary["rows"]
     return Page(
         title="The whole pipeline",
         subtitle=f"{data_name(summary['simulated'], release)}, {summary['feature_set']} features. {verdict}",
         simulated=bool(summary["simulated"]),
-        tiles={
-            model["model"]: estimate(**model["test"]["macro_auroc"], note="macro AUROC") for model in summary["models"]
-        },
-        inputs={
-            f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
-            "data": summary["digest"][:12],
-        },
+        tiles=model_tiles(summary),
+        inputs=tested_on(summary),
         outputs={stage: duration(spent) for stage, spent in seconds.items()},
         parts=[Table(("model", "macro AUROC", *SUPERCLASSES, "trained in"), models)],
         footer=[f"Figures and comparisons: {report} of the run evaluate; each stage has a summary of its own."],
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -20,6 +20,7 @@ from leadwise.reports.report_page import (
     duration,
     number,
     picture,
+    short,
     signed,
 )
 from leadwise.training.study import COST, REASON, state_of
@@ -97,7 +98,7 @@ def _values(tuned: Tuned) -> Table:
     configured = tuned.space.config_values(tuned.space.drawn_from(tuned.recipe))
     best = tuned.content["parameters"]
     rows = [
-        [name, _shown(configured.get(name)), _shown(best.get(name)), searched]
+        [name, short(configured.get(name)), short(best.get(name)), searched]
         for name, searched in tuned.space.described().items()
     ]
     return Table(("parameter", "configured", "best", "searched"), rows, style="compact")
@@ -110,14 +111,10 @@ def _trials(tuned: Tuned) -> Table:
         values, cost = tuned.space.config_values(trial.params), trial.user_attrs.get(COST)
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         score = number(trial.values[0], 4) if trial.values else ""
-        cells = [str(trial.number), state_of(trial), score, seconds, _shown(cost), trial.user_attrs.get(REASON, "")]
-        rows.append([*cells, *(_shown(values.get(name)) for name in names)])
+        cells = [str(trial.number), state_of(trial), score, seconds, short(cost), trial.user_attrs.get(REASON, "")]
+        rows.append([*cells, *(short(values.get(name)) for name in names)])
     head = ("trial", "state", _metric(tuned), "took", "million multiply-adds", "why it ended", *names)
     return Table(head, rows, style="compact", title=f"All {len(rows)} trials", folded=True)
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _figures(tuned: Tuned) -> Iterator[Part]:

@@ -1,7 +1,5 @@
 """Fit one model on the training folds, choose its epoch on fold 9, leave a folder that the next stages read."""
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
@@ -262,14 +261,7 @@ def _write(
         network.save(target / "model.keras")
         (target / "preprocessing.json").write_text(json.dumps(preprocessing, indent=2), encoding="utf-8")
         (target / "training.json").write_text(json.dumps(training, indent=2), encoding="utf-8")
-        (target / "history.csv").write_text(_history_csv(progress.history), encoding="utf-8")
+        history = pd.DataFrame(progress.history, index=range(1, progress.epochs + 1))
+        history.to_csv(target / "history.csv", index_label="epoch")
         (target / "summary.txt").write_text("\n".join(summary), encoding="utf-8")
     return training
-
-
-def _history_csv(history: list[dict[str, float]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"epoch": epoch, **metrics} for epoch, metrics in enumerate(history, start=1))
-    return text.getvalue()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadwise.contract import LEADS, LeadwiseError
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
@@ -43,14 +43,6 @@ class TrainedModel:
     metadata: MetadataTransformer
     training: dict[str, Any]
 
-    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
-        """Probabilities ``(len(rows), 5)`` float32 of the superclasses: ``answers(store, rows)["superclasses"]``.
-
-        Raises:
-            TrainedModelError: the store is not the one that the model was trained on.
-        """
-        return self.answers(store, rows)["superclasses"]
-
     def answers(self, store: Store, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Every output of the network for the given rows of a store, averaged over each record's windows.
 
@@ -81,36 +73,20 @@ class TrainedModel:
             As ``answers``.
 
         Raises:
-            TrainedModelError: the recordings are too short, of another shape, not finite, or not as many as the
-                patients; the message names what was received.
+            TrainedModelError: the recordings are shorter than a window.
         """
-        signal_mv = np.asarray(signal_mv)
-        if signal_mv.ndim != 3 or signal_mv.shape[2] != len(LEADS) or len(signal_mv) != len(patients):
-            raise TrainedModelError(
-                f"{self.name}: received recordings of shape {signal_mv.shape} and {len(patients)} patients; allowed: "
-                f"(record, time, {len(LEADS)}) and a patient for each"
-            )
         metadata = self.metadata.transform(patients)
         if self.signal is None:
             return _answer(self.network, {"metadata": metadata})
-        self._check_length_and_values(self.signal, signal_mv)
+        if signal_mv.shape[1] < self.signal.window_samples:
+            raise TrainedModelError(
+                f"{self.name}: received recordings of {signal_mv.shape[1]} samples; allowed: at least one window, "
+                f"{self.signal.window_samples} at {self.signal.fs_hz:g} Hz"
+            )
         standardise = self.signal.standardise
         return _windowed(
             self.network, self.signal, metadata, signal_mv.shape[1], lambda part: standardise(signal_mv[part])
         )
-
-    def _check_length_and_values(self, preprocessing: SignalPreprocessing, signal_mv: np.ndarray) -> None:
-        if signal_mv.shape[1] < preprocessing.window_samples:
-            raise TrainedModelError(
-                f"{self.name}: received recordings of {signal_mv.shape[1]} samples; allowed: at least one window, "
-                f"{preprocessing.window_samples} at {preprocessing.fs_hz:g} Hz"
-            )
-        for first in range(0, len(signal_mv), RECORDS_PER_BATCH):
-            whole = np.isfinite(signal_mv[first : first + RECORDS_PER_BATCH]).all(axis=(1, 2))
-            if not whole.all():
-                raise TrainedModelError(
-                    f"{self.name}: record {first + int(np.argmin(whole))} holds NaN or infinity; allowed: finite mV"
-                )
 
 
 def load_trained(folder: Path) -> TrainedModel:

@@ -152,18 +152,6 @@ def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> 
     assert "allowed: at most 10 MiB" in report.verdict
 
 
-def test_a_version_that_does_not_load_fails_and_leaves_the_rest_open(
-    versions: dict[str, JudgedVersion], gate_rows: HeldOutRows
-) -> None:
-    gate = Gate(versions["broken"], gate_rows, asked(), 3)
-    served = gate._served
-    assert isinstance(served, str)
-    assert "cannot be loaded in a fresh process" in served
-    found = [*gate._checks_of_serving(), *gate._checks_of_floors(), *gate._compared(versions["good"].version)]
-    assert [check.name for check in found if check.passed is False] == ["answer in a fresh process"]
-    assert not [check for check in found if check.passed]
-
-
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_champion_whose_files_are_gone_is_told_without_data_too(
     versions: dict[str, JudgedVersion], allowed: bool

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from small_package import small_network
 
 from leadwise.features import feature_names
 from leadwise.registry.gate.evidence import leak_check
@@ -47,18 +48,8 @@ def test_the_original_feature_set_is_refused_by_its_name_alone(folder: Path) -> 
 
 
 def test_an_input_of_the_network_that_nothing_describes_is_named(folder: Path) -> None:
-    inputs = [
-        helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", 15]),
-        helper.make_tensor_value_info("report", TensorProto.FLOAT, ["batch", 15]),
-    ]
-    output = helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])
-    nodes = [
-        helper.make_node("Add", ["metadata", "report"], ["sum"]),
-        helper.make_node("MatMul", ["sum", "weights"], ["superclasses"]),
-    ]
-    weights = numpy_helper.from_array(np.zeros((15, 5), np.float32), "weights")
-    graph = helper.make_graph(nodes, "leaking", inputs, [output], [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    model = small_network({"of_metadata": np.zeros((15, 5), np.float32)})
+    model.graph.input.append(helper.make_tensor_value_info("report", TensorProto.FLOAT, ["batch", 15]))
     onnx.save(model, folder / "metadata.onnx")
     check = leak_check(folder)
     assert check.passed is False

@@ -24,7 +24,7 @@ from leadwise.config import Gate
 from leadwise.contract import SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, GateLimits
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
-from leadwise.evaluation.bootstrap import Estimate, bootstrap_replicates, patient_weights
+from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights
 from leadwise.evaluation.metric_registry import METRICS, Metric
 from leadwise.evaluation.metrics import Floats, MetricInput
 from leadwise.features import feature_names
@@ -205,18 +205,12 @@ def _differences(
     if not both.any():
         return None
     weights = patient_weights(rows.patients[both], replicates, seed)
-    new, old = (_estimates(rows.labels[both], answers[both], metrics, weights) for answers in (candidate, champion))
+
+    def measured(answers: Floats, drawn: NDArray[np.int16] | None) -> dict[str, Floats]:
+        return _figures(metrics, MetricInput(rows.labels[both], answers[both], weights=drawn))
+
+    new, old = (estimates(partial(measured, answers), weights) for answers in (candidate, champion))
     return {name: new[name] - old[name] for name in new}
-
-
-def _estimates(
-    labels: Floats, probabilities: Floats, metrics: Collection[Metric], weights: NDArray[np.int16]
-) -> dict[str, Estimate]:
-    def measured(drawn: NDArray[np.int16] | None) -> dict[str, Floats]:
-        return _figures(metrics, MetricInput(labels, probabilities, weights=drawn))
-
-    replicates = bootstrap_replicates(measured, weights)
-    return {name: Estimate(float(value), replicates[name]) for name, value in measured(None).items()}
 
 
 TIME_LIMIT_S = 900
@@ -330,12 +324,10 @@ class Inputs:
     """What the networks of a package see.
 
     Attributes:
-        feature_set: as ``model.json`` says.
         names: of every input, features of the metadata by their own names.
         problems: what must not be, in words; empty if all is well.
     """
 
-    feature_set: str
     names: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -357,7 +349,7 @@ class Inputs:
             ]
             problems += [f"{role} sees {name}" for name in sorted(foreign)]
             problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
-        return cls(description["feature_set"], tuple(dict.fromkeys(names)), tuple(problems))
+        return cls(tuple(dict.fromkeys(names)), tuple(problems))
 
 
 def _unnamed(metadata: Mapping[str, Any], received: Any) -> list[str]:
