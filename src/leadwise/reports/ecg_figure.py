@@ -245,6 +245,89 @@ def ten_seconds(record: ECGRecord, start_s: float) -> ECGRecord:
     return replace(record, signal_mv=record.signal_mv[first : first + round(STRIP_S * record.fs_hz)])
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where everything of a figure is, in mm.
+
+    Attributes:
+        paper: how the recording is laid out.
+        fs_hz: of the recording.
+        rows: the pieces of the leads, by row.
+        baselines: of each row, above the paper's lower edge.
+        paper_height_mm: of the paper itself.
+        below_paper_mm: what lies below the paper: panel, legend and small print.
+    """
+
+    paper: Paper
+    fs_hz: float
+    rows: list[list[Strip]]
+    baselines: list[int]
+    paper_height_mm: int
+    below_paper_mm: float
+
+    @property
+    def width_mm(self) -> int:
+        """Of the whole figure."""
+        return self.paper.figure_mm
+
+    @property
+    def height_mm(self) -> float:
+        """Of the whole figure."""
+        return _HEADER_MM + self.paper_height_mm + self.below_paper_mm
+
+    def strips(self) -> list[tuple[int, Strip]]:
+        """Every piece, with its baseline above the paper's lower edge."""
+        return [(base, strip) for base, row in zip(self.baselines, self.rows, strict=True) for strip in row]
+
+    def from_upper_left(self) -> dict[str, Any]:
+        """The same as plain numbers, in mm from the upper left corner of the figure, for who measures on its picture.
+
+        ``paper`` is left, top, right and bottom. Of each strip ``start_s`` is the time at ``left``, and the trace
+        reaches ``up`` and ``down`` from ``baseline``; a row's strips have one baseline.
+        """
+        foot = _HEADER_MM + self.paper_height_mm
+        return {
+            "width": self.width_mm,
+            "height": self.height_mm,
+            "mm_per_s": self.paper.speed_mm_s,
+            "mm_per_mv": GAIN_MM_MV,
+            "paper": [_MARGIN_MM, _HEADER_MM, _MARGIN_MM + self.paper.width_mm, foot],
+            "strips": [
+                {
+                    "lead": strip.lead,
+                    "start_s": strip.start / self.fs_hz,
+                    "left": _MARGIN_MM + strip.left,
+                    "right": _MARGIN_MM + float(strip.x[-1]),
+                    "baseline": foot - baseline,
+                    "up": strip.up,
+                    "down": strip.down,
+                }
+                for baseline, strip in self.strips()
+            ],
+        }
+
+
+def lay_out(
+    record: ECGRecord, *, on: Paper | None = None, panel: bool = False, underlay: Underlay | None = None
+) -> Layout:
+    """Where ``draw_ecg`` draws what it draws.
+
+    Args:
+        record: signal ``(time, 12)`` in mV, any sampling rate.
+        on: another layout or speed.
+        panel: whether bars of probabilities lie below the paper.
+        underlay: whose legend lies below the paper.
+
+    Raises:
+        ECGFigureError: the signal is empty or of another shape.
+    """
+    sheet = on or Paper()
+    rows = sheet.strips(_checked(record), record.fs_hz)
+    baselines, paper_height = _row_positions(rows)
+    below = _FOOTER_MM + (PANEL_HEIGHT_MM if panel else 0) + (underlay.legend_height_mm if underlay else 0)
+    return Layout(sheet, record.fs_hz, rows, baselines, paper_height, below)
+
+
 def draw_ecg(
     record: ECGRecord,
     *,
@@ -275,21 +358,16 @@ def draw_ecg(
     Raises:
         ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
     """
-    signal = _checked(record)
     sheet = on or Paper()
-    rows = sheet.strips(signal, record.fs_hz)
-    baselines, paper_height = _row_positions(rows)
+    placed = lay_out(record, on=sheet, panel=bool(probabilities), underlay=underlay)
     panel = PANEL_HEIGHT_MM if probabilities else 0
-    legend = underlay.legend_height_mm if underlay else 0
-    below_paper = _FOOTER_MM + panel + legend
-    width = sheet.figure_mm
-    height = _HEADER_MM + paper_height + below_paper
+    width, height, paper_height = placed.width_mm, placed.height_mm, placed.paper_height_mm
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
     page = _axes_in_mm(figure, "page", 0, 0, width, height)
-    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, sheet.width_mm, paper_height)
+    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, placed.below_paper_mm, sheet.width_mm, paper_height)
     _draw_grid(paper, sheet.width_mm, paper_height)
-    for row, baseline in zip(rows, baselines, strict=True):
+    for row, baseline in zip(placed.rows, placed.baselines, strict=True):
         _draw_calibration_pulse(paper, baseline)
         for strip in row:
             if underlay:
@@ -297,7 +375,7 @@ def draw_ecg(
             _draw_strip(paper, strip, baseline)
     scale = f"{sheet.speed_mm_s:g} mm/s   {GAIN_MM_MV:g} mm/mV"
     paper.text(sheet.width_mm - 2, 1.6, scale, ha="right", **text_style(8, halo=True))
-    if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
+    if any(b + s.up > paper_height or s.down > b for b, s in placed.strips()):
         paper.text(2, 1.6, "cut off at the paper's edge", **text_style(8, halo=True))
     _draw_header(page, record, title, height - _HEADER_MM, sheet.width_mm)
     if probabilities:
