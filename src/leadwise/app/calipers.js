@@ -12,9 +12,14 @@ const LEAST_RATE_MS = 200 // a shorter interval is not one of beats
 const CLICK_PX = 3
 
 const HINT = "Drag on the paper to measure. By touch or keyboard, press Calipers first."
-const HINT_ON = "Drag from one place to another. Arrow keys move an end, with Shift further; Escape or a click removes it."
+const HINT_ON = "Drag from one place to another; a click or Escape removes it. Arrow keys move an end, with Shift further."
 
-const kept = {on: false, ends: null, shown: null} // ends: two {x, y}; the first tells the row that is measured
+const kept = {
+  on: false,
+  ends: null, // two {x, y}; the first tells the row that is measured
+  focused: -1, // the end that the keyboard moves
+  shown: null,
+}
 let stop = () => {}
 
 export default function ({data, parentElement}) {
@@ -150,6 +155,8 @@ export default function ({data, parentElement}) {
     sheet.append(layer)
     drag = null
     draw()
+    // The end that had the focus went with the figure.
+    if (kept.ends && document.activeElement === document.body) handles[kept.focused]?.focus()
   }
 
   function remove() {
@@ -235,6 +242,8 @@ export default function ({data, parentElement}) {
   }, toggle)
 
   const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}
+
+  listen("focusin", event => kept.focused = handles ? handles.indexOf(event.target) : -1)
 
   listen("keydown", event => {
     const handle = handles ? handles.indexOf(document.activeElement) : -1

@@ -8,7 +8,7 @@ import streamlit as st
 
 _HTML = """
 <div class="lw-tools"><button type="button" class="lw-toggle" aria-pressed="false">Calipers</button>
-<span class="lw-hint lw-faint"></span><span class="lw-told" role="status" aria-live="polite"></span></div>
+<span class="lw-told" role="status" aria-live="polite"></span><span class="lw-hint lw-faint"></span></div>
 """
 _mount = st.components.v2.component(
     "leadwise_calipers",
