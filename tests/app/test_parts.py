@@ -24,7 +24,7 @@ from leadwise.app.settings import Settings, SettingsError
 from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
 from leadwise.explain import Explanation
 from leadwise.features import asked_features
-from leadwise.reports.ecg_figure import LAYOUTS, SPEEDS_MM_S, Paper
+from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, Paper
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import rows_of_json
 

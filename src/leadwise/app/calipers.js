@@ -1,6 +1,6 @@
 /* Cursor read-out and calipers over the ECG.
 
-Places are millimetres from the figure's upper left corner, as `data` has them (ecg_figure.Layout.from_upper_left);
+Places are millimetres from the figure's upper left corner, as `data` has them (ecg_paper.Layout.from_upper_left);
 only the pointer's are pixels. Streamlit calls the function again whenever `data` changes, and may replace the figure
 at any time, so what is measured outlives both. */
 
@@ -136,13 +136,17 @@ export default function ({data, parentElement}) {
     return layer.appendChild(element)
   }
 
-  /* Streamlit may have put another figure where one was. */
+  /* Streamlit may have put another figure where one was, and does so a moment before or after `data` tells of it. */
   function attach() {
-    const found = document.querySelector(".lw-sheet")
+    const one = document.querySelector(".lw-sheet")
+    const found = one?.dataset.picture === data.picture ? one : null
     if (found === sheet && (!sheet || layer.isConnected)) return
     layer?.remove()
     sheet = found
-    if (!sheet) return
+    if (!sheet) {
+      drag = cursor = handles = null
+      return
+    }
     layer = document.createElement("div")
     layer.className = "lw-over"
     box = part("lw-box")
@@ -228,8 +232,10 @@ export default function ({data, parentElement}) {
 
   // The browser would carry the picture away.
   listen("dragstart", event => onSheet(event) && event.preventDefault())
-  listen("scroll", () => cursor && (cursor.hidden = true), window)
-  document.documentElement.addEventListener("pointerleave", () => cursor && (cursor.hidden = true), {signal: ended.signal})
+  const hideCursor = () => cursor && (cursor.hidden = true)
+  listen("pointerleave", hideCursor, document.documentElement)
+  // Whatever is scrolled, the paper or the page, the place below the pointer is another one.
+  document.addEventListener("scroll", hideCursor, {capture: true, signal: ended.signal})
 
   /* Keyboard. */
 

@@ -18,11 +18,12 @@ _mount = st.components.v2.component(
 )
 
 
-def show_calipers(shown: str, places: Mapping[str, Any]) -> None:
+def show_calipers(shown: str, picture: str, places: Mapping[str, Any]) -> None:
     """Draw their button and what they tell; nothing that is measured leaves the browser.
 
     Args:
-        shown: what the figure shows; what was measured goes when it changes.
-        places: of the figure, as ``ecg_figure.Layout.from_upper_left`` has them.
+        shown: which part of which recording is shown, and how; what was measured goes when it changes.
+        picture: marks the figure that ``places`` are of: until it is there, nothing is told of another one.
+        places: of the figure, as ``ecg_paper.Layout.from_upper_left`` has them.
     """
-    _mount(key="calipers", data={"shown": shown, **places})
+    _mount(key="calipers", data={"shown": shown, "picture": picture, **places})

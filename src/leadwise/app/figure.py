@@ -31,21 +31,8 @@ from leadwise.app.model_source import Bands, ModelSource, remembered
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import (
-    LAYOUTS,
-    PANEL_HEIGHT_MM,
-    PNG_DPI,
-    SPEEDS_MM_S,
-    STRIP_S,
-    Paper,
-    Strip,
-    Underlay,
-    draw_ecg,
-    draw_probabilities,
-    lay_out,
-    percent,
-    ten_seconds,
-)
+from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, Underlay, draw_ecg, draw_probabilities, percent
+from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, STRIP_S, Paper, Strip, lay_out, ten_seconds
 from leadwise.reports.explanation_figure import draw_explanation, explanation_underlay
 from leadwise.serving.answer import explanation_told
 
@@ -90,9 +77,10 @@ def ecg_svg(
 def ecg_places(
     record: ECGRecord, explanation: Explanation | None = None, start_s: float = 0.0, on: Paper | None = None
 ) -> dict[str, Any]:
-    """Where ``ecg_svg`` draws what it draws, as ``ecg_figure.Layout.from_upper_left`` tells it."""
+    """Where ``ecg_svg`` draws what it draws, as ``ecg_paper.Layout.from_upper_left`` tells it."""
     underlay = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
-    return lay_out(ten_seconds(record, start_s), on=on, underlay=underlay).from_upper_left()
+    below_mm = underlay.legend_height_mm if underlay else 0
+    return lay_out(ten_seconds(record, start_s), on=on, below_mm=below_mm).from_upper_left()
 
 
 def choose_part(case: ShownRecording) -> float:
@@ -125,8 +113,10 @@ def show_figure(
     places = remembered(st.session_state, "places", key, lambda: ecg_places(record, explanation, start_s, paper))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     width = f"{paper.figure_mm * SIZES[size]:g}mm" if SIZES[size] else "100%"
-    st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words))
-    show_calipers(f"{case.key} {start_s:g} {paper}", places)
+    shown = f"{case.key} {start_s:g} {paper}"
+    picture = f"{shown} {explained if explanation else None}"
+    st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words, picture))
+    show_calipers(shown, picture, places)
     with st.container(horizontal=True):
         st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
         st.segmented_control("Leads", list(LAYOUTS), key="layout", required=True)
