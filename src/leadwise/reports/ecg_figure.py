@@ -15,10 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.reports.ecg_paper import (
     BOX_MM,
