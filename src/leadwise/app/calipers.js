@@ -61,13 +61,12 @@ export default function ({data, parentElement}) {
   const seconds = (x, strip) => strip.start_s + (x - strip.left) / data.mm_per_s
   const millivolts = (y, strip) => (strip.baseline - y) / data.mm_per_mv
 
-  const signed = value => (value < 0 ? "−" : "") + Math.abs(value).toFixed(2)
   const unsignedZero = value => Math.abs(value) < 0.005 ? 0 : value
+  const number = value => (unsignedZero(value) < 0 ? "−" : "") + Math.abs(value).toFixed(2)
 
   function readOut(at, row = null) {
     const strip = row ? along(at.x, row) : stripAt(at)
-    const level = unsignedZero(millivolts(at.y, strip))
-    return `${strip.lead}  ${seconds(at.x, strip).toFixed(2)} s  ${signed(level)} mV`
+    return `${strip.lead}  ${number(seconds(at.x, strip))} s  ${number(millivolts(at.y, strip))} mV`
   }
 
   function measured() {
@@ -77,7 +76,7 @@ export default function ({data, parentElement}) {
     const ms = Math.round((last.time - first.time) * 1000)
     const mv = unsignedZero(last.level - first.level)
     const rate = ms >= LEAST_RATE_MS ? ` (${Math.round(60000 / ms)} per minute)` : ""
-    return `${ms} ms${rate}, ${mv > 0 ? "+" : ""}${signed(mv)} mV`
+    return `${ms} ms${rate}, ${mv > 0 ? "+" : ""}${number(mv)} mV`
   }
 
   /* Drawing. */
@@ -117,7 +116,7 @@ export default function ({data, parentElement}) {
           put(handle, kept.ends[k])
           const strip = along(kept.ends[k].x, row)
           const time = seconds(kept.ends[k].x, strip)
-          handle.setAttribute("aria-valuenow", time.toFixed(2))
+          handle.setAttribute("aria-valuenow", Math.max(time, 0).toFixed(2))
           handle.setAttribute("aria-valuemax", Math.max(time, seconds(strip.right, strip)).toFixed(2))
           handle.setAttribute("aria-valuetext", readOut(kept.ends[k], row))
         })
@@ -210,7 +209,7 @@ export default function ({data, parentElement}) {
     }
     if (!cursor) return
     const at = event.pointerType !== "touch" && !drag && onSheet(event) ? place(event) : null
-    cursor.hidden = !at || !inside(at)
+    cursor.hidden = !at || !inside(at) || beside(at.x, stripAt(at)) > 0
     if (cursor.hidden) return
     cursor.textContent = readOut(at)
     putBeside(cursor, at)
