@@ -1,8 +1,10 @@
 """The page in a real browser: uploads of each format, figure, exports, errors, people at once, a narrow screen."""
 
+import base64
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 from free_port import free_port
 from PIL import Image
 
+from leadwise.app.inputs import simulated_examples
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
@@ -186,6 +189,116 @@ def test_the_answer_is_seen_without_scrolling(browser: "Browser", address: str, 
 def settled(page: "Page") -> None:
     """Wait until everything that the page is to show is there."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def r_peaks(page: "Page") -> list[tuple[float, float]]:
+    """Where the picture of lead I has its beats, in pixels of the window."""
+    svg = base64.b64decode((page.locator("img.lw-ecg").get_attribute("src") or "").partition(",")[2]).decode()
+    path = re.search(r'<g id="lead-I">\s*<path d="([^"]+)"', svg)
+    size = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    area = page.locator("img.lw-ecg").bounding_box()
+    assert path is not None and size is not None and area is not None
+    points = np.array([list(map(float, pair)) for pair in re.findall(r"[ML] (\S+) (\S+)", path[1])])
+    points = points * area["width"] / float(size[1]) + [area["x"], area["y"]]
+    high = points[points[:, 1] < (points[:, 1].min() + np.median(points[:, 1])) / 2]
+    beats = np.split(high, np.flatnonzero(np.diff(high[:, 0]) > 20) + 1)
+    return [tuple(beat[beat[:, 1].argmin()].tolist()) for beat in beats]
+
+
+def told(page: "Page") -> tuple[str, int, float]:
+    """Lead, milliseconds and millivolts that the calipers announce."""
+    words = page.locator("[aria-live=polite].lw-told").inner_text().replace("−", "-")
+    found = re.fullmatch(r"(\w+): (\d+) ms(?: \((\d+) per minute\))?, ([+-]?[\d.]+) mV", words)
+    assert found is not None, words
+    assert found[3] is None or int(found[3]) == round(60_000 / int(found[2]))
+    return found[1], int(found[2]), float(found[4])
+
+
+@pytest.mark.parametrize("size", ["Fit", "200 %"])
+def test_calipers_from_beat_to_beat_measure_what_the_recording_holds(page: "Page", size: str) -> None:
+    settled(page)
+    page.get_by_text(size, exact=True).click()
+    page.wait_for_function("wide => (document.querySelector('img.lw-ecg').width > 1500) === wide", arg=size != "Fit")
+    settled(page)
+    page.locator(".lw-paper").evaluate("paper => paper.scrollIntoView({block: 'start', behavior: 'instant'})")
+    (x, y), (next_x, next_y), *_ = r_peaks(page)
+    whole = simulated_examples()["MI"].record.signal_mv[:, 0]
+    lead = whole[:250] - np.median(whole)
+    beats = [k for k in range(20, 230) if lead[k] == lead[k - 20 : k + 21].max() and lead[k] > lead.max() / 2]
+    pixel_s = 1 / (25 * page.locator("img.lw-ecg").evaluate("image => image.width") / 282)
+
+    page.mouse.move(x, y)
+    name, second, level = re.split(" s | mV|  ", page.locator(".lw-cursor").inner_text())[:3]
+    assert name == "I"
+    assert float(second) == pytest.approx(beats[0] / 100, abs=pixel_s)
+    assert float(level) == pytest.approx(lead[beats[0]], abs=0.05)
+    page.mouse.down()
+    page.mouse.move(next_x, next_y, steps=3)
+    page.mouse.up()
+    name, ms, mv = told(page)
+    assert name == "I"
+    assert ms == pytest.approx((beats[1] - beats[0]) * 10, abs=1000 * pixel_s)
+    assert mv == pytest.approx(lead[beats[1]] - lead[beats[0]], abs=0.05)
+
+    page.mouse.click((x + next_x) / 2, y)
+    assert page.locator(".lw-told").inner_text() == ""
+    assert page.locator(".lw-box").is_hidden()
+    page.get_by_role("button", name="Calipers").click()
+    page.get_by_text("Fit", exact=True).click()
+    page.wait_for_function("document.querySelector('img.lw-ecg').width < 1300")
+
+
+def test_calipers_are_set_and_moved_by_keyboard(page: "Page") -> None:
+    settled(page)
+    page.locator(".lw-paper").scroll_into_view_if_needed()
+    page.get_by_role("button", name="Calipers").focus()
+    page.keyboard.press("Enter")
+    name, first_ms, first_mv = told(page)
+    sync_api.expect(page.get_by_role("slider", name="Caliper start")).to_be_focused()
+    page.keyboard.press("Shift+ArrowRight")
+    assert told(page) == (name, pytest.approx(first_ms - 100, abs=1), first_mv)
+    page.keyboard.press("Tab")
+    end = page.get_by_role("slider", name="Caliper end")
+    sync_api.expect(end).to_be_focused()
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp"):
+        page.keyboard.press(key)
+    assert told(page) == (name, pytest.approx(first_ms - 90, abs=1), pytest.approx(first_mv + 0.1))
+    assert "mV" in (end.get_attribute("aria-valuetext") or "")
+    page.keyboard.press("Escape")
+    assert page.locator(".lw-told").inner_text() == ""
+    sync_api.expect(page.get_by_role("button", name="Calipers")).to_be_focused()
+    assert page.locator(".lw-toggle").get_attribute("aria-pressed") == "false"
+
+
+def test_a_finger_moves_the_paper_until_calipers_are_asked_for(browser: "Browser", address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.set_default_timeout(PATIENCE_MS)
+    phone.goto(address)
+    phone.wait_for_selector(".lw-toggle")
+    settled(phone)
+    touch = context.new_cdp_session(phone)
+
+    def swipe(from_x: float, to_x: float) -> float:
+        """Over the paper; how far it is scrolled then."""
+        phone.locator(".lw-paper").evaluate("paper => paper.scrollIntoView({block: 'start', behavior: 'instant'})")
+        area = phone.locator(".lw-paper").bounding_box()
+        assert area is not None
+        for k in range(9):
+            finger = {"x": from_x + (to_x - from_x) * k / 8, "y": area["y"] + 120}
+            kind = "touchMove" if k else "touchStart"
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [finger]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        phone.wait_for_timeout(300)
+        return float(phone.locator(".lw-paper").evaluate("paper => paper.scrollLeft"))
+
+    scrolled = swipe(300, 150)
+    assert scrolled > 50
+    assert phone.locator(".lw-told").inner_text() == ""
+    phone.get_by_role("button", name="Calipers").tap()
+    assert swipe(120, 260) == scrolled
+    assert told(phone)[1] == pytest.approx(140 / (25 * 640 / 282) * 1000, abs=50)
+    context.close()
 
 
 def downloaded(page: "Page", button: str) -> bytes:

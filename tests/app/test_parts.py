@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,13 +16,15 @@ from matplotlib.text import Text
 from leadwise import __version__
 from leadwise.app.answer import html_of, plain
 from leadwise.app.case import ShownRecording, case_of_example
-from leadwise.app.figure import A4_MM, as_file, report_figure, request_body
+from leadwise.app.figure import A4_MM, as_file, ecg_places, ecg_svg, report_figure, request_body
 from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, local_model, rest_model
 from leadwise.app.patient_form import from_model, limits, to_model
 from leadwise.app.settings import Settings, SettingsError
-from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.explain import Explanation
 from leadwise.features import asked_features
+from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, Paper
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.envelope import rows_of_json
 
@@ -91,6 +95,34 @@ def test_report_is_one_a4_page_in_both_formats(model: ModelSource, with_recordin
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
     assert as_file(figure, "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("explained", [False, True])
+@pytest.mark.parametrize("speed", SPEEDS_MM_S)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_measured_on_the_picture_is_what_the_recording_holds(layout: str, speed: int, explained: bool) -> None:
+    """Every vertex of every trace, read off the SVG as the page's calipers read a place, lies on its own lead."""
+    record = simulated_examples()["HYP"].record
+    attribution = np.ones(record.signal_mv.shape, dtype=np.float32)
+    explanation = Explanation("HYP", "shapley", 0.8, attribution, record.fs_hz, {}) if explained else None
+    svg = ecg_svg(record, "x", explanation, on=Paper(layout, speed))
+    places = ecg_places(record, explanation, on=Paper(layout, speed))
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert found is not None
+    width, height = map(float, found.groups())
+    assert places["width"] / places["height"] == pytest.approx(width / height, rel=1e-4)
+    traces = re.findall(r'<g id="lead-(\w+)">\s*<path d="([^"]+)"', svg)
+    assert [lead for lead, _ in traces] == [strip["lead"] for strip in places["strips"]]
+    for (lead, path), strip in zip(traces, places["strips"], strict=True):
+        mm = np.array([list(map(float, pair)) for pair in re.findall(r"[ML] (\S+) (\S+)", path)])
+        mm *= places["width"] / width
+        seconds = strip["start_s"] + (mm[:, 0] - strip["left"]) / places["mm_per_s"]
+        level = (strip["baseline"] - mm[:, 1]) / places["mm_per_mv"]
+        signal = record.signal_mv[:, LEADS.index(lead)] - np.median(record.signal_mv[:, LEADS.index(lead)])
+        np.testing.assert_allclose(level, np.interp(seconds, np.arange(1000) / record.fs_hz, signal), atol=0.02)
+        assert mm[[0, -1], 0] == pytest.approx([strip["left"], strip["right"]], abs=0.01)
+        assert level.max() == pytest.approx(strip["up"] / places["mm_per_mv"], abs=0.02)
+        assert -level.min() == pytest.approx(strip["down"] / places["mm_per_mv"], abs=0.02)
 
 
 def test_the_ecg_of_a_report_is_true_to_scale_and_one_that_is_too_tall_gets_a_higher_page(model: ModelSource) -> None:

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
-from leadwise.reports.ecg_figure import LABEL_MM, PNG_DPI, ECGFigureError, Paper, draw_ecg
+from leadwise.reports.ecg_figure import PNG_DPI, draw_ecg
+from leadwise.reports.ecg_paper import LABEL_MM, ECGFigureError, Paper
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}

@@ -9,7 +9,8 @@ from matplotlib.text import Text
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import ECGFigureError, draw_ecg
+from leadwise.reports.ecg_figure import draw_ecg
+from leadwise.reports.ecg_paper import ECGFigureError
 from leadwise.reports.explanation_figure import draw_explanation
 
 

@@ -25,25 +25,14 @@ from leadwise.app.answer import (
     html_of,
     warning_sentence,
 )
+from leadwise.app.calipers import show_calipers
 from leadwise.app.case import Facts, ShownRecording, facts_row
 from leadwise.app.model_source import Bands, ModelSource, remembered
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import (
-    LAYOUTS,
-    PANEL_HEIGHT_MM,
-    PNG_DPI,
-    SPEEDS_MM_S,
-    STRIP_S,
-    Paper,
-    Strip,
-    Underlay,
-    draw_ecg,
-    draw_probabilities,
-    percent,
-    ten_seconds,
-)
+from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, Underlay, draw_ecg, draw_probabilities, percent
+from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, STRIP_S, Paper, Strip, lay_out, ten_seconds
 from leadwise.reports.explanation_figure import draw_explanation, explanation_underlay
 from leadwise.serving.answer import explanation_told
 
@@ -85,6 +74,15 @@ def ecg_svg(
     return text[text.index("<svg") :]
 
 
+def ecg_places(
+    record: ECGRecord, explanation: Explanation | None = None, start_s: float = 0.0, on: Paper | None = None
+) -> dict[str, Any]:
+    """Where ``ecg_svg`` draws what it draws, as ``ecg_paper.Layout.from_upper_left`` tells it."""
+    underlay = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
+    below_mm = underlay.legend_height_mm if underlay else 0
+    return lay_out(ten_seconds(record, start_s), on=on, below_mm=below_mm).from_upper_left()
+
+
 def choose_part(case: ShownRecording) -> float:
     """Draw the choice of the ten seconds that are shown, where there are more; their start in seconds."""
     if case.record is None:
@@ -112,9 +110,13 @@ def show_figure(
     paper = Paper(st.session_state.get("layout") or LAYOUTS[0], st.session_state.get("speed") or SPEEDS_MM_S[0])
     key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None, paper)
     svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s, paper))
+    places = remembered(st.session_state, "places", key, lambda: ecg_places(record, explanation, start_s, paper))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     width = f"{paper.figure_mm * SIZES[size]:g}mm" if SIZES[size] else "100%"
-    st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words))
+    shown = f"{case.key} {start_s:g} {paper}"
+    picture = f"{shown} {explained if explanation else None}"
+    st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words, picture))
+    show_calipers(shown, picture, places)
     with st.container(horizontal=True):
         st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
         st.segmented_control("Leads", list(LAYOUTS), key="layout", required=True)

@@ -37,7 +37,7 @@ from leadwise.app.validation import show_validation
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.tables import Tables, read_tables
 from leadwise.features import asked_features
-from leadwise.reports.ecg_figure import LAYOUTS, SPEEDS_MM_S
+from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {

@@ -6,8 +6,6 @@ ten pixels a millimetre, so that the grid falls on whole pixels. Save it without
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +15,31 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
+from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
 from leadwise.ecg.formats import ReaderError, read_ecg
+from leadwise.reports.ecg_paper import (
+    BOX_MM,
+    FOOTER_MM,
+    GAIN_MM_MV,
+    HEADER_MM,
+    LABEL_MM,
+    MARGIN_MM,
+    STRIP_S,
+    TRACE_LEFT_MM,
+    ECGFigureError,
+    Paper,
+    Strip,
+    lay_out,
+    ten_seconds,
+)
 
 PANEL_HEIGHT_MM = 25
+PNG_DPI = 254
+"""Ten pixels a millimetre."""
+
+_MM_PER_INCH = 25.4
 
 _GAP_MM = 7.0
 _BAR_MM = 3.2
@@ -123,31 +139,6 @@ def percent(probability: float) -> str:
     return ">99 %" if 0.99 < probability < 1 else f"{100 * probability:.0f} %"
 
 
-SPEED_MM_S = 25.0
-GAIN_MM_MV = 10.0
-PNG_DPI = 254
-"""Ten pixels a millimetre."""
-
-COLUMN_S = 2.5
-STRIP_S = 10.0
-LAYOUT: tuple[tuple[str, ...], ...] = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
-RHYTHM_LEAD = "II"
-LAYOUTS = ("3 x 4", "12 x 1")
-"""Three rows of four leads and a rhythm strip, or every lead for 10 s."""
-SPEEDS_MM_S = (25, 50)
-
-_MM_PER_INCH = 25.4
-_BOX_MM = 5
-_MARGIN_MM, _HEADER_MM, _FOOTER_MM = 6, 14, 8
-_TRACE_LEFT_MM = 15
-_RIGHT_OF_TRACE_MM = 5
-_ROW_MM = (25, 60)
-_DENSE_ROW_MM = (20, 60)
-"""Least and most distance of two rows, and where there are twelve; in between, rows make room for tall complexes."""
-LABEL_MM = 7
-"""The foot of every lead's name above its own baseline."""
-_LABEL_TOP_MM = LABEL_MM + 3.5
-
 _TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
 """Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
 
@@ -160,68 +151,6 @@ _TRACE: dict[str, Any] = {
     "solid_capstyle": "round",
     "zorder": 4,
 }
-
-
-class ECGFigureError(LeadwiseError):
-    """A recording or its probabilities cannot be drawn; the message says what was received."""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """How a recording is laid out.
-
-    Attributes:
-        layout: one of ``LAYOUTS``.
-        speed_mm_s: one of ``SPEEDS_MM_S``.
-    """
-
-    layout: str = LAYOUTS[0]
-    speed_mm_s: float = SPEED_MM_S
-
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise ECGFigureError(f"layout: received {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
-        if self.speed_mm_s not in SPEEDS_MM_S:
-            raise ECGFigureError(f"speed: received {self.speed_mm_s:g} mm/s; allowed: 25 or 50")
-
-    @property
-    def width_mm(self) -> int:
-        """Of the paper itself."""
-        return round(_TRACE_LEFT_MM + STRIP_S * self.speed_mm_s + _RIGHT_OF_TRACE_MM)
-
-    @property
-    def figure_mm(self) -> int:
-        """Of the whole figure."""
-        return self.width_mm + 2 * _MARGIN_MM
-
-    def strips(self, signal: NDArray[np.float64], fs_hz: float) -> "list[list[Strip]]":
-        """The pieces of the leads, by row."""
-        if self.layout == LAYOUTS[1]:
-            return [[_strip(signal, fs_hz, lead, None, self.speed_mm_s)] for lead in LEADS]
-        rows = [[_strip(signal, fs_hz, lead, k, self.speed_mm_s) for k, lead in enumerate(row)] for row in LAYOUT]
-        return [*rows, [_strip(signal, fs_hz, RHYTHM_LEAD, None, self.speed_mm_s)]]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A piece of one lead on the paper, in mm: ``x`` from the left edge, ``y`` from the lead's baseline.
-
-    It shows the recording from sample ``start`` on, as many as ``x`` and ``y`` are long.
-    """
-
-    lead: str
-    start: int
-    left: float
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-
-    @property
-    def up(self) -> float:
-        return float(np.nanmax(self.y, initial=0.0))
-
-    @property
-    def down(self) -> float:
-        return float(-np.nanmin(self.y, initial=0.0))
 
 
 class Underlay(Protocol):
@@ -237,12 +166,6 @@ class Underlay(Protocol):
     def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
         """Draw the legend into ``width`` x ``legend_height_mm`` millimetres of the page."""
         ...
-
-
-def ten_seconds(record: ECGRecord, start_s: float) -> ECGRecord:
-    """What ``draw_ecg`` shows of a recording from a time on."""
-    first = round(start_s * record.fs_hz)
-    return replace(record, signal_mv=record.signal_mv[first : first + round(STRIP_S * record.fs_hz)])
 
 
 def draw_ecg(
@@ -275,21 +198,16 @@ def draw_ecg(
     Raises:
         ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
     """
-    signal = _checked(record)
     sheet = on or Paper()
-    rows = sheet.strips(signal, record.fs_hz)
-    baselines, paper_height = _row_positions(rows)
     panel = PANEL_HEIGHT_MM if probabilities else 0
-    legend = underlay.legend_height_mm if underlay else 0
-    below_paper = _FOOTER_MM + panel + legend
-    width = sheet.figure_mm
-    height = _HEADER_MM + paper_height + below_paper
+    placed = lay_out(record, on=sheet, below_mm=panel + (underlay.legend_height_mm if underlay else 0))
+    width, height, paper_height = placed.width_mm, placed.height_mm, placed.paper_height_mm
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
     page = _axes_in_mm(figure, "page", 0, 0, width, height)
-    paper = _axes_in_mm(figure, "paper", _MARGIN_MM, below_paper, sheet.width_mm, paper_height)
+    paper = _axes_in_mm(figure, "paper", MARGIN_MM, placed.below_paper_mm, sheet.width_mm, paper_height)
     _draw_grid(paper, sheet.width_mm, paper_height)
-    for row, baseline in zip(rows, baselines, strict=True):
+    for row, baseline in zip(placed.rows, placed.baselines, strict=True):
         _draw_calibration_pulse(paper, baseline)
         for strip in row:
             if underlay:
@@ -297,59 +215,18 @@ def draw_ecg(
             _draw_strip(paper, strip, baseline)
     scale = f"{sheet.speed_mm_s:g} mm/s   {GAIN_MM_MV:g} mm/mV"
     paper.text(sheet.width_mm - 2, 1.6, scale, ha="right", **text_style(8, halo=True))
-    if any(b + s.up > paper_height or s.down > b for row, b in zip(rows, baselines, strict=True) for s in row):
+    if any(b + s.up > paper_height or s.down > b for b, s in placed.strips()):
         paper.text(2, 1.6, "cut off at the paper's edge", **text_style(8, halo=True))
-    _draw_header(page, record, title, height - _HEADER_MM, sheet.width_mm)
+    _draw_header(page, record, title, height - HEADER_MM, sheet.width_mm)
     if probabilities:
         try:
-            draw_probabilities(page, probabilities, thresholds or {}, _MARGIN_MM, _FOOTER_MM, sheet.width_mm, bands)
+            draw_probabilities(page, probabilities, thresholds or {}, MARGIN_MM, FOOTER_MM, sheet.width_mm, bands)
         except ValueError as error:
             raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
     if underlay:
-        underlay.draw_legend(page, _MARGIN_MM, _FOOTER_MM + panel, sheet.width_mm)
-    page.text(_MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
+        underlay.draw_legend(page, MARGIN_MM, FOOTER_MM + panel, sheet.width_mm)
+    page.text(MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
     return figure
-
-
-def _checked(record: ECGRecord) -> NDArray[np.float64]:
-    """The first ten seconds as float64, infinite samples as missing, each lead centred on its median."""
-    name = record.record_id or "recording"
-    signal = np.asarray(record.signal_mv, dtype=np.float64)
-    if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < 2:
-        raise ECGFigureError(f"{name}: received a signal of shape {signal.shape}; allowed: (time, {len(LEADS)}) in mV")
-    if not (np.isfinite(record.fs_hz) and record.fs_hz > 0):
-        raise ECGFigureError(f"{name}: received fs_hz {record.fs_hz}; allowed: above 0")
-    signal = signal[: round(STRIP_S * record.fs_hz) + 1]
-    signal = np.where(np.isfinite(signal), signal, np.nan)
-    medians = [np.nanmedian(lead) if np.isfinite(lead).any() else 0.0 for lead in signal.T]
-    return signal - np.array(medians)
-
-
-def _strip(signal: NDArray[np.float64], fs_hz: float, lead: str, column: int | None, speed: float) -> Strip:
-    """Lead ``lead`` in one of the four columns, or over the whole width (``None``)."""
-    span = round((STRIP_S if column is None else COLUMN_S) * fs_hz)
-    start = min(round((column or 0) * COLUMN_S * fs_hz), max(len(signal) - 1 - span, 0))
-    y = signal[start : start + span + 1, LEADS.index(lead)]
-    left = _TRACE_LEFT_MM + (column or 0) * COLUMN_S * speed
-    return Strip(lead, start, left, left + np.arange(len(y)) / fs_hz * speed, y * GAIN_MM_MV)
-
-
-def _row_positions(rows: list[list[Strip]]) -> tuple[list[int], int]:
-    """Heights of the baselines above the paper's lower edge, on large lines, and the paper's height, in mm."""
-
-    def boxes(room: float, least: int, most: int) -> int:
-        return int(np.clip(np.ceil(room / _BOX_MM) * _BOX_MM, least, most))
-
-    gaps = []
-    for upper, lower in pairwise(rows):
-        facing = zip(upper, lower * (len(upper) // len(lower)), strict=True)
-        # A lead's name belongs to its own trace: the complexes of the row above stay clear of it.
-        room = max(above.down + max(below.up, _LABEL_TOP_MM) for above, below in facing) + 2
-        gaps.append(boxes(room, *(_ROW_MM if len(rows) < len(LEADS) else _DENSE_ROW_MM)))
-    top = boxes(max(strip.up for strip in rows[0]) + 3, 20, 45)
-    bottom = boxes(max(strip.down for strip in rows[-1]) + 5, 15, 45)
-    baselines = [bottom + sum(gaps[k:]) for k in range(len(rows))]
-    return baselines, baselines[0] + top
 
 
 def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -365,8 +242,8 @@ def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: f
 def _draw_grid(paper: Axes, width: int, height: int) -> None:
     paper.fill([0, width, width, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
     for colour, line_width, large in ((_SMALL_LINE, 0.35, False), (_LARGE_LINE, 0.6, True)):
-        across = [[(x, 0), (x, height)] for x in range(width + 1) if (x % _BOX_MM == 0) == large]
-        along = [[(0, y), (width, y)] for y in range(height + 1) if (y % _BOX_MM == 0) == large]
+        across = [[(x, 0), (x, height)] for x in range(width + 1) if (x % BOX_MM == 0) == large]
+        along = [[(0, y), (width, y)] for y in range(height + 1) if (y % BOX_MM == 0) == large]
         lines = LineCollection(across + along, colors=colour, linewidths=line_width, zorder=1 + large, snap=True)
         lines.set_clip_on(False)
         paper.add_collection(lines, autolim=False)
@@ -374,9 +251,9 @@ def _draw_grid(paper: Axes, width: int, height: int) -> None:
 
 def _draw_calibration_pulse(paper: Axes, baseline: float) -> None:
     """1 mV for 0.2 s."""
-    x = [_TRACE_LEFT_MM - 10, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 7.5, _TRACE_LEFT_MM - 2.5, _TRACE_LEFT_MM - 2.5]
+    x = [TRACE_LEFT_MM - 10, TRACE_LEFT_MM - 7.5, TRACE_LEFT_MM - 7.5, TRACE_LEFT_MM - 2.5, TRACE_LEFT_MM - 2.5]
     y = np.array([0, 0, GAIN_MM_MV, GAIN_MM_MV, 0, 0]) + baseline
-    paper.plot([*x, _TRACE_LEFT_MM], y, gid="calibration", **_TRACE)
+    paper.plot([*x, TRACE_LEFT_MM], y, gid="calibration", **_TRACE)
 
 
 def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
@@ -386,7 +263,7 @@ def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
         paper.text(
             strip.left + 4, baseline, "no signal", va="center", **text_style(9, FAINT, halo=True, style="italic")
         )
-    if strip.left > _TRACE_LEFT_MM:
+    if strip.left > TRACE_LEFT_MM:
         for side in (-1, 1):
             paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
     name = text_style(10, halo=True, fontweight="bold")
@@ -398,13 +275,13 @@ def _draw_header(page: Axes, record: ECGRecord, title: str, bottom: float, width
     facts = [*_patient_facts(record.patient), f"{record.fs_hz:g} Hz", f"{duration:.3g} s"]
     if duration > STRIP_S + 1 / record.fs_hz:
         facts[-1] += f", first {STRIP_S:g} s shown"
-    right = _MARGIN_MM + width
+    right = MARGIN_MM + width
     beside = "  ·  ".join(facts)
     page.text(right, bottom + 4, beside, ha="right", **text_style(9.5, FAINT))
     headline = title or record.record_id or "12-lead ECG"
     room = width - len(beside) * _FACTS_MM - 5
     size = min(_TITLE_SIZE, _TITLE_SIZE * room / (len(headline) * _TITLE_MM))
-    page.text(_MARGIN_MM, bottom + 4, headline, **text_style(size, fontweight="bold"))
+    page.text(MARGIN_MM, bottom + 4, headline, **text_style(size, fontweight="bold"))
 
 
 def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:

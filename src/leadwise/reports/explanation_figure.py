@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import FAINT, ECGFigureError, Paper, Strip, Underlay, draw_ecg, percent, text_style
+from leadwise.reports.ecg_figure import FAINT, Underlay, draw_ecg, percent, text_style
+from leadwise.reports.ecg_paper import ECGFigureError, Paper, Strip
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
 """An orange and a blue that readers with any colour vision tell apart; hatching tells them apart without colour."""
