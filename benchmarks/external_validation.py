@@ -19,7 +19,7 @@ from leadwise.evaluation.metrics import auroc
 from leadwise.registry.cohort_scoring import ScoredCohort, request_of
 from leadwise.registry.external_validation import ValidateOptions, validate_model
 from leadwise.registry.load import load_scorer
-from leadwise.serving.envelope import RequestParams
+from leadwise.serving.request_parsing import RequestParams
 
 
 def main() -> None:

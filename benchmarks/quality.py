@@ -16,7 +16,7 @@ import numpy as np
 
 from leadwise.contract import MICROVOLTS_PER_UNIT, LeadwiseError
 from leadwise.datasets.store import open_store
-from leadwise.ecg.assessment import Examination, examine_many
+from leadwise.ecg.assessment import Assessment, assess_many
 from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads
 from leadwise.ecg.record import Recording, build_recording, resample
@@ -36,8 +36,8 @@ def said_of(signals: Iterable[tuple[np.ndarray, float]]) -> Iterator[set[str]]:
             yield {flag.name for flag in found.flags} | (set() if found.kept else {"no ECG"})
 
 
-def looked_at(signals: Iterable[tuple[np.ndarray, float]]) -> Iterator[Examination | None]:
-    """Examinations; ``None`` where a recording is refused."""
+def looked_at(signals: Iterable[tuple[np.ndarray, float]]) -> Iterator[Assessment | None]:
+    """Assessments; ``None`` where a recording is refused."""
     group: list[Recording | None] = []
     for signal_mv, fs_hz in signals:
         try:
@@ -45,13 +45,13 @@ def looked_at(signals: Iterable[tuple[np.ndarray, float]]) -> Iterator[Examinati
         except RecordingError:
             group.append(None)
         if len(group) == TOGETHER:
-            yield from _examined(group)
+            yield from _assessed(group)
             group = []
-    yield from _examined(group)
+    yield from _assessed(group)
 
 
-def _examined(group: Sequence[Recording | None]) -> Iterator[Examination | None]:
-    found = iter(examine_many([one for one in group if one]))
+def _assessed(group: Sequence[Recording | None]) -> Iterator[Assessment | None]:
+    found = iter(assess_many([one for one in group if one]))
     for one in group:
         yield next(found) if one else None
 

@@ -233,7 +233,7 @@ def test_a_wrong_file_gives_a_sentence(opened: Open, name: str, content: bytes) 
     assert not page.error
 
 
-def test_what_is_no_ecg_gets_no_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+def test_what_is_non_ecg_gets_no_answer(opened: Open, npz: Callable[..., bytes]) -> None:
     from dataclasses import replace
 
     page = opened()

@@ -26,7 +26,7 @@ from leadwise.explain import Explanation
 from leadwise.features import asked_features
 from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, Paper
 from leadwise.serving.answer import explanation_told
-from leadwise.serving.envelope import rows_of_json
+from leadwise.serving.request_parsing import rows_of_json
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,18 @@ import pytest
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.ecg.assessment import Examination, examine, examine_many
+from leadwise.ecg.assessment import Assessment, assess, assess_many
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS
 from leadwise.ecg.record import build_recording, resample
 from leadwise.serving.scorer import Scorer
 
 
-def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Examination:
-    return examine(build_recording(signal_mv, fs_hz=fs_hz, order="time_lead"))
+def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Assessment:
+    return assess(build_recording(signal_mv, fs_hz=fs_hz, order="time_lead"))
 
 
-def details(examined: Examination) -> dict[str, str]:
-    return {flag.name: flag.detail for flag in examined.flags}
+def details(assessed: Assessment) -> dict[str, str]:
+    return {flag.name: flag.detail for flag in assessed.flags}
 
 
 def to_spans(signal_mv: np.ndarray) -> np.ndarray:
@@ -48,8 +48,8 @@ def test_leads_that_were_scaled_one_by_one_make_every_class_uncertain(
 
 def test_scaled_leads_are_noticed_where_the_limb_leads_are_computed(ecg_mv: np.ndarray) -> None:
     eight = to_spans(ecg_mv[:, INDEPENDENT_COLUMNS])
-    examined = examine(build_recording(eight, fs_hz=100, leads=INDEPENDENT_LEADS))
-    assert details(examined)["scaled_lead_by_lead"] == "every lead spans 1 mV"
+    assessed = assess(build_recording(eight, fs_hz=100, leads=INDEPENDENT_LEADS))
+    assert details(assessed)["scaled_lead_by_lead"] == "every lead spans 1 mV"
 
 
 def test_one_scale_for_all_leads_is_not_noticed(ecg_mv: np.ndarray) -> None:
@@ -58,8 +58,8 @@ def test_one_scale_for_all_leads_is_not_noticed(ecg_mv: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("true_hz", "declared_hz"), [(500, 100), (1000, 200)])
 def test_a_rate_that_is_far_too_low_is_noticed(ecg_mv: np.ndarray, true_hz: float, declared_hz: float) -> None:
-    examined = looked_at(resample(ecg_mv, 100, true_hz), declared_hz)
-    detail = details(examined)["rate_suspected"]
+    assessed = looked_at(resample(ecg_mv, 100, true_hz), declared_hz)
+    detail = details(assessed)["rate_suspected"]
     assert "beats a minute, and waves as slow" in detail
     plausible = float(detail.split("; ")[1].split()[0])
     assert 0.7 < plausible / true_hz < 1.5
@@ -125,7 +125,7 @@ def test_faults_are_noticed_in_many_recordings_and_rarely_seen_without_one(ptbxl
 
     def share(flag: str, change: Any, fs_hz: float = 100) -> float:
         recordings = [build_recording(change(signal), fs_hz=fs_hz) for signal in signals]
-        return float(np.mean([flag in details(examined) for examined in examine_many(recordings)]))
+        return float(np.mean([flag in details(assessed) for assessed in assess_many(recordings)]))
 
     unchanged = {"inverted", "clipped", "rate_suspected", "scaled_lead_by_lead", "electrode_off", "mains_hum"}
     assert {name: share(name, lambda x: x) for name in unchanged} == pytest.approx(

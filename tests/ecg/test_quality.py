@@ -152,9 +152,9 @@ def test_noise_is_the_deviation_of_white_noise_in_the_quiet_part(sd_uv: float) -
     assert one(np.repeat(beats[:, None], 12, axis=1)).noise_uv.max() < 1
 
 
-def unremarkable(stretches: int) -> LeadQuality:
+def unremarkable(segments: int) -> LeadQuality:
     """Nothing to flag: leads that span 1 mV."""
-    by_lead = np.zeros((stretches, 12), np.float32)
+    by_lead = np.zeros((segments, 12), np.float32)
     return LeadQuality(
         missing=by_lead.astype(np.int64),
         lowest_uv=by_lead - 300,
@@ -166,17 +166,17 @@ def unremarkable(stretches: int) -> LeadQuality:
         noise_uv=by_lead + 5,
         limb_leads_uv=by_lead[:, 0] + 1,
         augmented_leads_uv=by_lead[:, 0] + 1,
-        reversal_score=np.zeros((stretches, len(EXCHANGES))),
+        reversal_score=np.zeros((segments, len(EXCHANGES))),
         deviation_uv=by_lead[:, :8] + 200,
         plateau_s=by_lead.copy(),
-        beats=np.full(stretches, 12),
-        inversion_score=np.full(stretches, -8.0),
-        time_features=np.zeros((stretches, 3)),
+        beats=np.full(segments, 12),
+        inversion_score=np.full(segments, -8.0),
+        time_features=np.zeros((segments, 3)),
     )
 
 
 @pytest.mark.parametrize("row", range(3))
-def test_noise_in_one_lead_is_flagged_in_its_stretch(row: int) -> None:
+def test_noise_in_one_lead_is_flagged_in_its_segment(row: int) -> None:
     measured = unremarkable(3)
     assert not any(quality_flags(measured, [number]) for number in range(3))
     measured.noise_uv[row, 4] = 2 * NOISY_UV

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.ecg.assessment import Examination, examine
+from leadwise.ecg.assessment import Assessment, assess
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import build_recording, resample
 from leadwise.serving.scorer import Scorer
 
 
-def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Examination:
-    return examine(build_recording(signal_mv, fs_hz=fs_hz, order="time_lead"))
+def looked_at(signal_mv: np.ndarray, fs_hz: float = 100) -> Assessment:
+    return assess(build_recording(signal_mv, fs_hz=fs_hz, order="time_lead"))
 
 
-def flags(examined: Examination) -> dict[str, tuple[str, ...]]:
-    return {flag.name: flag.leads for flag in examined.flags}
+def flags(assessed: Assessment) -> dict[str, tuple[str, ...]]:
+    return {flag.name: flag.leads for flag in assessed.flags}
 
 
 def asked(scorer: Scorer, signal_mv: np.ndarray, fs_hz: float = 100) -> dict[str, Any]:
@@ -27,10 +27,10 @@ def asked(scorer: Scorer, signal_mv: np.ndarray, fs_hz: float = 100) -> dict[str
 
 
 def test_what_is_not_flagged_stays_bit_for_bit(ecg_mv: np.ndarray) -> None:
-    examined = looked_at(ecg_mv)
-    assert not examined.flags
-    assert not examined.repaired
-    np.testing.assert_array_equal(examined.record.signal_mv, ecg_mv)
+    assessed = looked_at(ecg_mv)
+    assert not assessed.flags
+    assert not assessed.repaired
+    np.testing.assert_array_equal(assessed.record.signal_mv, ecg_mv)
 
 
 def at_a_rail(lead: np.ndarray) -> np.ndarray:
@@ -56,12 +56,12 @@ def stops(lead: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("fault", [at_a_rail, at_a_rail_in_part, between_rails, still_at_a_level, stops])
 def test_a_chest_lead_that_is_off_is_named_and_silenced(ecg_mv: np.ndarray, fault: Any) -> None:
     ecg_mv[:, 7] = fault(ecg_mv[:, 7])
-    examined = looked_at(ecg_mv)
-    assert flags(examined) == {"electrode_off": ("V2",)}
-    assert examined.silent == ("V2",)
-    assert not examined.record.signal_mv[:, 7].any()
+    assessed = looked_at(ecg_mv)
+    assert flags(assessed) == {"electrode_off": ("V2",)}
+    assert assessed.silent == ("V2",)
+    assert not assessed.record.signal_mv[:, 7].any()
     others = [k for k in range(12) if k != 7]
-    np.testing.assert_array_equal(examined.record.signal_mv[:, others], ecg_mv[:, others])
+    np.testing.assert_array_equal(assessed.record.signal_mv[:, others], ecg_mv[:, others])
 
 
 @pytest.mark.parametrize("lead", LEADS[:6])
@@ -69,11 +69,11 @@ def test_a_limb_lead_that_is_off_is_computed_from_the_others(scorer: Scorer, ecg
     clean = asked(scorer, ecg_mv)
     faulty, column = ecg_mv.copy(), LEADS.index(lead)
     faulty[:, column] = at_a_rail(faulty[:, column])
-    examined = looked_at(faulty)
-    assert flags(examined) == {"electrode_off": (lead,)}
-    assert f"computed from the other limb leads: {lead}" in examined.flags[0].detail
-    assert not examined.silent
-    np.testing.assert_allclose(examined.record.signal_mv, ecg_mv, atol=0.003)
+    assessed = looked_at(faulty)
+    assert flags(assessed) == {"electrode_off": (lead,)}
+    assert f"computed from the other limb leads: {lead}" in assessed.flags[0].detail
+    assert not assessed.silent
+    np.testing.assert_allclose(assessed.record.signal_mv, ecg_mv, atol=0.003)
     answer = asked(scorer, faulty)
     for name in SUPERCLASSES:
         assert answer["probabilities"][name] == pytest.approx(clean["probabilities"][name], abs=0.01)
@@ -82,31 +82,31 @@ def test_a_limb_lead_that_is_off_is_computed_from_the_others(scorer: Scorer, ecg
 def test_leads_that_were_computed_from_one_that_is_off_are_computed_again(ecg_mv: np.ndarray) -> None:
     ecg_mv[:, 0] = at_a_rail(ecg_mv[:, 0])
     names = ("I", "II", "III", *LEADS[6:])
-    examined = examine(build_recording(ecg_mv[:, [0, 1, 2, *range(6, 12)]], fs_hz=100, leads=names))
+    assessed = assess(build_recording(ecg_mv[:, [0, 1, 2, *range(6, 12)]], fs_hz=100, leads=names))
     expected = ecg_mv[:, 1] - ecg_mv[:, 2]
-    np.testing.assert_allclose(examined.record.signal_mv[:, 0], expected, atol=1e-5)
-    np.testing.assert_allclose(examined.record.signal_mv[:, 4], expected - ecg_mv[:, 1] / 2, atol=1e-5)
-    assert not examined.silent
+    np.testing.assert_allclose(assessed.record.signal_mv[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(assessed.record.signal_mv[:, 4], expected - ecg_mv[:, 1] / 2, atol=1e-5)
+    assert not assessed.silent
 
 
 def test_a_lead_is_silenced_only_where_it_is_off(ecg_mv: np.ndarray) -> None:
     long = np.tile(ecg_mv, (3, 1))
     long[1000:1400, 6] = 80
-    examined = looked_at(long)
-    (flag,) = examined.flags
+    assessed = looked_at(long)
+    (flag,) = assessed.flags
     assert (flag.name, flag.leads) == ("electrode_off", ("V1",))
     assert "from 10 to 20 s: V1" in flag.detail
-    np.testing.assert_array_equal(examined.record.signal_mv[:1000], long[:1000])
-    assert not examined.record.signal_mv[1000:2000, 6].any()
-    assert [[flag.name for flag in of] for of in examined.stretch_flags] == [[], ["flat"], []]
+    np.testing.assert_array_equal(assessed.record.signal_mv[:1000], long[:1000])
+    assert not assessed.record.signal_mv[1000:2000, 6].any()
+    assert [[flag.name for flag in of] for of in assessed.segment_flags] == [[], ["flat"], []]
 
 
-def test_more_than_half_of_the_leads_off_is_no_ecg(ecg_mv: np.ndarray) -> None:
+def test_more_than_half_of_the_leads_off_is_non_ecg(ecg_mv: np.ndarray) -> None:
     ecg_mv[:, 6:10] = 80
     assert looked_at(ecg_mv).kept == [0]
     ecg_mv[:, 10] = 80
-    examined = looked_at(ecg_mv)
-    assert examined.no_ecg == ("has its electrodes off in V1, V2, V3, V4, V5: 5 of 8 leads show no heart",)
+    assessed = looked_at(ecg_mv)
+    assert assessed.non_ecg == ("has its electrodes off in V1, V2, V3, V4, V5: 5 of 8 leads show no heart",)
 
 
 def test_units_are_wrong_only_where_most_leads_say_so(ecg_mv: np.ndarray) -> None:
@@ -161,9 +161,9 @@ def test_wander_is_taken_out(
 
 
 def test_a_lead_far_from_zero_is_brought_back(ecg_mv: np.ndarray) -> None:
-    examined = looked_at(ecg_mv + 20)
-    assert "baseline_wander" in flags(examined)
-    assert np.abs(examined.record.signal_mv.mean(axis=0)).max() < 0.001
+    assessed = looked_at(ecg_mv + 20)
+    assert "baseline_wander" in flags(assessed)
+    assert np.abs(assessed.record.signal_mv.mean(axis=0)).max() < 0.001
 
 
 def test_what_has_no_beats_under_hum_or_wander_is_refused(scorer: Scorer) -> None:

@@ -151,7 +151,7 @@ def test_a_long_recording_is_answered_per_ten_seconds_and_as_a_whole(
         assert low <= answer["probabilities"]["MI"] <= high
 
 
-def test_what_is_no_ecg_is_left_out_of_a_long_recording(scorer: Scorer, ecg_mv: np.ndarray) -> None:
+def test_what_is_non_ecg_is_left_out_of_a_long_recording(scorer: Scorer, ecg_mv: np.ndarray) -> None:
     noise = np.random.default_rng(1).normal(scale=0.3, size=(1000, 12))
     signal_mv = np.concatenate([ecg_mv, 0 * noise, noise])
     (answer,) = scorer.score([{"signal": signal_mv.tolist(), "fs_hz": 100, **PATIENT}])

@@ -259,7 +259,7 @@ def _show_card(card: str) -> None:
 
 
 def show_details(answer: Mapping[str, Any]) -> None:
-    """Draw the statements, the stretches of a long recording, and the warnings."""
+    """Draw the statements, the segments of a long recording, and the warnings."""
     if answer["findings"]:
         with st.expander(f"Statements that cardiologists use ({len(answer['findings'])})"):
             st.html(html_of("findings", answer))

@@ -26,7 +26,7 @@ from leadwise.contract import (
 )
 from leadwise.datasets.tables import Tables, clean, read_tables
 from leadwise.datasets.waveforms import UnreadableRecord, read_record
-from leadwise.ecg.assessment import examine
+from leadwise.ecg.assessment import assess
 from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_read, read_ecg
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
@@ -270,7 +270,7 @@ def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
             recording = _recording(tables.tree, row)
         except (UnreadableRecord, RecordingError):
             continue
-        if examine(recording).flags:
+        if assess(recording).flags:
             continue
         yield _example(tables, row, recording.record)
 

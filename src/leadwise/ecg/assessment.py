@@ -1,4 +1,4 @@
-"""What a recording looks like before it is scored: flags, and whether it is an ECG at all, per stretch and as a whole.
+"""What a recording looks like before it is scored: flags, and whether it is an ECG at all, per segment and as a whole.
 
 REST, batch, the command line and the page ask this one function.
 """
@@ -25,7 +25,7 @@ from leadwise.ecg.faults import (
 )
 from leadwise.ecg.flags import Flag, may_be_flagged, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
-from leadwise.ecg.preprocessing import stretch_count, stretch_times, stretches
+from leadwise.ecg.preprocessing import segment_count, segment_times, segments
 from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, lead_list, measure_leads
 from leadwise.ecg.record import Recording
 from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
@@ -48,7 +48,7 @@ BEAT_S = 0.1
 """To either side of the steepest place."""
 
 
-def why_no_ecg(coarse: Coarse) -> list[str]:
+def why_non_ecg(coarse: Coarse) -> list[str]:
     """For each recording, in microvolts, why it cannot be an ECG, in words; empty where it can."""
     independent, smooth, fs_hz = coarse.independent, coarse.steepness, coarse.fs_hz
     showing = np.ptp(independent, axis=2) >= FLAT_UV
@@ -126,24 +126,24 @@ MEASURED_TOGETHER = 8
 
 
 @dataclass(frozen=True)
-class Examination:
+class Assessment:
     """What was found.
 
     Attributes:
-        times_s: from and to of each stretch of at most 10 s, in seconds.
-        no_ecg: per stretch why it is no ECG, in words; empty where it is one.
-        stretch_flags: per stretch what is wrong with it.
+        times_s: from and to of each segment of at most 10 s, in seconds.
+        non_ecg: per segment why it is no ECG, in words; empty where it is one.
+        segment_flags: per segment what is wrong with it.
         flags: what is wrong with the recording as a whole.
         record: what may be scored: the recording, without what was taken out.
         repaired: whether anything was taken out.
-        silent: leads that show nothing in some stretch that counts.
-        beats: heart beats in the stretches that count.
+        silent: leads that show nothing in some segment that counts.
+        beats: heart beats in the segments that count.
         pacing_spikes: spikes as a pacemaker makes them, seen at 250 Hz or more.
     """
 
     times_s: tuple[tuple[float, float], ...]
-    no_ecg: tuple[str, ...]
-    stretch_flags: tuple[tuple[Flag, ...], ...]
+    non_ecg: tuple[str, ...]
+    segment_flags: tuple[tuple[Flag, ...], ...]
     flags: tuple[Flag, ...]
     record: ECGRecord
     repaired: bool
@@ -153,45 +153,45 @@ class Examination:
 
     @property
     def kept(self) -> list[int]:
-        """The stretches that may be scored."""
-        return [number for number, reason in enumerate(self.no_ecg) if not reason]
+        """The segments that may be scored."""
+        return [number for number, reason in enumerate(self.non_ecg) if not reason]
 
 
-def examine(recording: Recording) -> Examination:
+def assess(recording: Recording) -> Assessment:
     """Measure a recording; 1 ms for 10 s at 100 Hz."""
-    return examine_many([recording])[0]
+    return assess_many([recording])[0]
 
 
-def examine_many(recordings: Sequence[Recording]) -> list[Examination]:
+def assess_many(recordings: Sequence[Recording]) -> list[Assessment]:
     """Measure several recordings: those of one length and rate take half as long as one by one."""
-    cut = [_in_stretches(recording.record) for recording in recordings]
+    cut = [_in_segments(recording.record) for recording in recordings]
     alike: dict[tuple[int, float], list[int]] = {}
     for place, (recording, leads_uv) in enumerate(zip(recordings, cut, strict=True)):
         alike.setdefault((leads_uv.shape[2], recording.record.fs_hz), []).append(place)
-    found: dict[int, Examination] = {}
+    found: dict[int, Assessment] = {}
     for places in alike.values():
         for first in range(0, len(places), MEASURED_TOGETHER):
             some = places[first : first + MEASURED_TOGETHER]
-            examined = _examined([recordings[place] for place in some], [cut[place] for place in some])
-            found.update(zip(some, examined, strict=True))
+            assessed = _assessed([recordings[place] for place in some], [cut[place] for place in some])
+            found.update(zip(some, assessed, strict=True))
     return [found[place] for place in range(len(recordings))]
 
 
 def _parts(record: ECGRecord) -> list[slice]:
-    """The samples of each stretch."""
+    """The samples of each segment."""
     samples = len(record.signal_mv)
-    return stretches(samples, record.fs_hz, stretch_count(samples, record.fs_hz))
+    return segments(samples, record.fs_hz, segment_count(samples, record.fs_hz))
 
 
-def _in_stretches(record: ECGRecord) -> np.ndarray:
-    """``(stretch, 12, time)`` float32 in microvolts."""
+def _in_segments(record: ECGRecord) -> np.ndarray:
+    """``(segment, 12, time)`` float32 in microvolts."""
     # Left as it is, time would not lie side by side in memory: all that is measured along it would take twice as long.
     parts = [np.ascontiguousarray(record.signal_mv[part].T) for part in _parts(record)]
     return np.stack(parts) * np.float32(1000)
 
 
-def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Examination]:
-    """Of recordings that have the same rate and stretches of the same length."""
+def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Assessment]:
+    """Of recordings that have the same rate and segments of the same length."""
     measured, reasons, claimed = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
     # Most recordings are fine: what may not be is told for all at once.
     steep = (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
@@ -207,12 +207,12 @@ def _examined(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
         ):
             before.append(Flag("scaled_lead_by_lead", (), why))
         changed = _changed(recording, measured, rows, before) if any(to_repair[rows.start : rows.stop]) else None
-        found.append(changed or _examination(recording, measured, reasons, rows, before, odd=odd))
+        found.append(changed or _assessment(recording, measured, reasons, rows, before, odd=odd))
     return found
 
 
 def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)``: where spans or deviations are nearly equal, or the limb leads do not fit together."""
+    """``(segment,)``: where spans or deviations are nearly equal, or the limb leads do not fit together."""
     spans = measured.highest_uv - measured.lowest_uv
     equal = np.zeros(len(spans), dtype=bool)
     for sizes in (spans[:, INDEPENDENT_COLUMNS], measured.deviation_uv):
@@ -222,7 +222,7 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
 
 
 def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
-    """Of ``(stretch, 12, time)`` what was measured, why each is no ECG, which may be exchanged, inverted or slow."""
+    """Of ``(segment, 12, time)`` what was measured, why each is no ECG, which may be exchanged, inverted or slow."""
     coarse = Coarse.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
@@ -235,23 +235,23 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
             measured.time_features[row] = np.nan
         if silent or _likeness(coarse.independent[row], coarse.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
             measured.reversal_score[row], measured.inversion_score[row] = 0, 0
-    return measured, why_no_ecg(coarse), claimed
+    return measured, why_non_ecg(coarse), claimed
 
 
-def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Examination | None:
+def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Assessment | None:
     """Of a recording out of which something was taken; ``None`` where nothing was."""
     record = recording.record
     done = repaired(record.signal_mv, record.fs_hz, _parts(record), measured, rows, recording.computed_leads)
     if done is None:
         return None
     left = replace(recording, record=replace(record, signal_mv=done.signal_mv))
-    again, reasons, _ = _measured(_in_stretches(left.record), record.fs_hz)
+    again, reasons, _ = _measured(_in_segments(left.record), record.fs_hz)
     if reason := why_off(done.off):
         reasons = [reason] * len(reasons)
-    return _examination(left, again, reasons, range(len(reasons)), before, done)
+    return _assessment(left, again, reasons, range(len(reasons)), before, done)
 
 
-def _examination(
+def _assessment(
     recording: Recording,
     measured: LeadQuality,
     reasons: Sequence[str],
@@ -259,8 +259,8 @@ def _examination(
     before: Sequence[Flag],
     done: Repaired | None = None,
     odd: Sequence[bool] | None = None,
-) -> Examination:
-    """Of the recording whose stretches are some rows of what was measured; ``odd``: where there may be a flag."""
+) -> Assessment:
+    """Of the recording whose segments are some rows of what was measured; ``odd``: where there may be a flag."""
     record, flags, spikes = recording.record, tuple(before), 0
     counted = [row for row in rows if not reasons[row]] or rows
     is_odd = len(rows) > 1 or odd is None or odd[rows.start]
@@ -269,10 +269,10 @@ def _examination(
         flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
         if record.fs_hz >= LOWEST_SPIKE_FS_HZ and (measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS).any():
             spikes = pacing_spikes(record.signal_mv, record.fs_hz)
-    return Examination(
-        times_s=tuple(stretch_times(len(record.signal_mv) / record.fs_hz, len(rows))),
-        no_ecg=tuple(reasons[row] for row in rows),
-        stretch_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
+    return Assessment(
+        times_s=tuple(segment_times(len(record.signal_mv) / record.fs_hz, len(rows))),
+        non_ecg=tuple(reasons[row] for row in rows),
+        segment_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
         record=record,
         repaired=done is not None,

@@ -49,7 +49,7 @@ LIMB_LEADS = LEADS[:6]
 
 
 def may_be_flagged(measured: LeadQuality) -> np.ndarray:
-    """``(stretch,)``: where ``quality_flags`` may find something, but for exchanges and inversion; all at once."""
+    """``(segment,)``: where ``quality_flags`` may find something, but for exchanges and inversion; all at once."""
     middle = len(LEADS) // 2
     spans_uv = np.sort(measured.highest_uv - measured.lowest_uv, axis=1)
     typical_uv = spans_uv[:, middle - 1 : middle + 1].mean(axis=1)
@@ -62,14 +62,14 @@ def may_be_flagged(measured: LeadQuality) -> np.ndarray:
 
 
 def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
-    """The flags of one recording that was measured in one stretch or several.
+    """The flags of one recording that was measured in one segment or several.
 
-    A lead is flat if it is so in every stretch, clipped if in any; noise, hum and spans are medians over the stretches,
+    A lead is flat if it is so in every segment, clipped if in any; noise, hum and spans are medians over the segments,
     scores of exchanged electrodes means.
 
     Args:
-        measured: of ``(stretch, 12)``.
-        rows: the stretches that count.
+        measured: of ``(segment, 12)``.
+        rows: the segments that count.
     """
     found = []
     spans_uv = _typical(measured.highest_uv - measured.lowest_uv, rows)
@@ -123,5 +123,5 @@ def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarr
 
 
 def _typical(values: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """``(lead,)`` median over the stretches."""
+    """``(lead,)`` median over the segments."""
     return values[rows[0]] if len(rows) == 1 else np.median(values[rows], axis=0)

@@ -40,7 +40,7 @@ class Repaired:
 
 
 def needs_repair(measured: LeadQuality) -> NDArray[np.bool_]:
-    """``(stretch,)``: where ``repaired`` has to look; cheap, as most recordings need nothing."""
+    """``(segment,)``: where ``repaired`` has to look; cheap, as most recordings need nothing."""
     lowest, highest = measured.lowest_uv, measured.highest_uv
     leads = (
         (highest - lowest > OFF_UV)
@@ -72,9 +72,9 @@ def repaired(
     Args:
         signal_mv: ``(time, 12)``.
         fs_hz: sampling rate in Hz.
-        parts: the samples of its stretches.
-        measured: of ``(stretch, 12)``, as recorded.
-        rows: the recording's stretches in it, in the order of ``parts``.
+        parts: the samples of its segments.
+        measured: of ``(segment, 12)``, as recorded.
+        rows: the recording's segments in it, in the order of ``parts``.
         computed: leads that were computed from leads I and II.
     """
     off = np.stack([_off(signal_mv[part], fs_hz) for part in parts])
@@ -114,7 +114,7 @@ def repaired(
 
 
 def _off(signal_mv: np.ndarray, fs_hz: float) -> NDArray[np.bool_]:
-    """``(12,)``: leads of one stretch that are at a rail or jump to one."""
+    """``(12,)``: leads of one segment that are at a rail or jump to one."""
     leads = signal_mv.T * np.float32(1000)
     middle = np.median(leads, axis=1)
     distance = np.abs(leads - middle[:, np.newaxis])
@@ -132,7 +132,7 @@ def _off(signal_mv: np.ndarray, fs_hz: float) -> NDArray[np.bool_]:
 def _silenced(
     signal_mv: NDArray[np.float32], off: NDArray[np.bool_], computed: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """One stretch with what is off at 0 mV or computed from the other limb leads, and which leads were computed."""
+    """One segment with what is off at 0 mV or computed from the other limb leads, and which leads were computed."""
     silent, restored = np.where(off, np.float32(0), signal_mv), np.zeros_like(off)
     given = [place for place, name in enumerate(LIMB_LEADS) if name not in computed]
     good = [place for place in given if not off[place]]
@@ -191,7 +191,7 @@ def hum_of(signal_mv: NDArray[np.float32], fs_hz: float, mains_hz: float) -> tup
 
 
 def without_wander(signal_mv: NDArray[np.float32], fs_hz: float, parts: Sequence[slice]) -> NDArray[np.float32]:
-    """The mean of each stretch and its cosines below ``quality.WANDER_HZ`` taken out; overlapping ones are blended.
+    """The mean of each segment and its cosines below ``quality.WANDER_HZ`` taken out; overlapping ones are blended.
 
     Of ways to do it on fold 9 this one left the answers nearest to those without wander, whatever its frequency: a
     high-pass filter of order 2 or 4 at 0.3 to 0.5 Hz, running medians and robust cosines are no better or worse.

@@ -19,8 +19,8 @@ from leadwise.datasets.cohort import Cohort
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
 from leadwise.policies import Policy
-from leadwise.serving.envelope import RequestParams
 from leadwise.serving.request import Answer, Request
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import Scorer
 
 ANSWERED_TOGETHER = 64

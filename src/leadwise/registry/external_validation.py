@@ -28,7 +28,7 @@ from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import AUTO, TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import LoadedPackage
 from leadwise.serving.answer import explanation_told
-from leadwise.serving.envelope import RequestParams
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import RegisteredVersion, Scorer
 
 if TYPE_CHECKING:

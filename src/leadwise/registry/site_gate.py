@@ -19,7 +19,7 @@ from leadwise.registry.gate.report import ROUND_TRIP, Check, GateReport
 from leadwise.registry.load import load_scorer
 from leadwise.registry.register import JudgedVersion
 from leadwise.registry.smoke_test import LARGEST_DIFFERENCE, RoundTripError, compare_answers, serving_smoke_test
-from leadwise.serving.envelope import RequestParams
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import RegisteredVersion
 
 REPLICATES = 1000

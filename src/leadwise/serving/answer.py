@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
-from leadwise.ecg.assessment import Examination
+from leadwise.ecg.assessment import Assessment
 from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import resample
 from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
 from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.doubt import doubted, out_of_scope, reasons
-from leadwise.serving.envelope import RequestParams
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
 from leadwise.serving.request import Answer, Request
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.values import LONGEST_EXPLAINED_S
 
 
 def answer_of(
     request: Request,
-    examined: Examination | None,
+    assessed: Assessment | None,
     network: Network,
     found: Mapping[str, np.ndarray],
     asked: RequestParams,
@@ -31,7 +31,7 @@ def answer_of(
 
     Args:
         request: the row.
-        examined: its recording, looked at; ``None`` where there is none.
+        assessed: its recording, looked at; ``None`` where there is none.
         network: the one that was asked.
         found: uncalibrated ``(segment, class)`` by output.
         asked: what was asked beside the rows.
@@ -41,10 +41,10 @@ def answer_of(
     """
     notes: list[str] = []
     record = None
-    if examined:
-        notes = [*_left_out(examined), *reasons(examined)]
-        record = examined.record
-        found = {name: values[examined.kept] for name, values in found.items()}
+    if assessed:
+        notes = [*_left_out(assessed), *reasons(assessed)]
+        record = assessed.record
+        found = {name: values[assessed.kept] for name, values in found.items()}
     name = asked.policy or network.policy
     policy = network.policies[name]
     explanations, why_not = explanations_of(network, request.patient, record, asked.explain)
@@ -55,59 +55,59 @@ def answer_of(
         "registered_model": None,
         "version": None,
         "policy": name,
-        **_decided(network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0)), policy, examined),
+        **_decided(network.calibration.apply(found[SUPERCLASS_OUTPUT].mean(axis=0)), policy, assessed),
         "thresholds": _by_class(np.round(policy.limits(), 6)),
         "findings": statements.of(found[STATEMENT_OUTPUT].mean(axis=0), everything=asked.all_findings)
         if statements
         else [],
-        "windows": _windows(examined, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
-        if examined and len(examined.times_s) > 1
+        "windows": _windows(assessed, network.calibration.apply(found[SUPERCLASS_OUTPUT]), policy)
+        if assessed and len(assessed.times_s) > 1
         else [],
         "explanations": explanations,
-        "quality": _flags(examined.flags) if examined else [],
+        "quality": _flags(assessed.flags) if assessed else [],
         "warnings": [
             *request.warnings,
             *notes,
-            *out_of_scope(examined, request.patient.get("age")),
+            *out_of_scope(assessed, request.patient.get("age")),
             *filter(None, [why_not]),
         ],
         "disclaimer": DISCLAIMER,
     }
 
 
-def _left_out(examined: Examination) -> list[str]:
+def _left_out(assessed: Assessment) -> list[str]:
     """Warnings about segments that are no ECG.
 
     Raises:
         RecordingError: none of them is one.
     """
-    if not examined.kept:
-        reason = examined.no_ecg[0]
+    if not assessed.kept:
+        reason = assessed.non_ecg[0]
         raise RecordingError("signal", reason, "flat_line" if "flat line" in reason else "not_an_ecg")
     return [
         f"{start:g} to {end:g} s left out: {reason}"
-        for (start, end), reason in zip(examined.times_s, examined.no_ecg, strict=True)
+        for (start, end), reason in zip(assessed.times_s, assessed.non_ecg, strict=True)
         if reason
     ]
 
 
-def _windows(examined: Examination, calibrated: np.ndarray, policy: Policy) -> list[dict[str, Any]]:
-    """The answer to each stretch of 10 s; one that is no ECG has ``None`` for its probabilities."""
+def _windows(assessed: Assessment, calibrated: np.ndarray, policy: Policy) -> list[dict[str, Any]]:
+    """The answer to each segment of 10 s; one that is no ECG has ``None`` for its probabilities."""
     answers = iter(calibrated)
     told = []
-    for (start, end), reason, flags in zip(examined.times_s, examined.no_ecg, examined.stretch_flags, strict=True):
+    for (start, end), reason, flags in zip(assessed.times_s, assessed.non_ecg, assessed.segment_flags, strict=True):
         nothing = {"probabilities": None, "decisions": None, "uncertain": None}
-        decided = nothing if reason else _decided(next(answers), policy, examined)
+        decided = nothing if reason else _decided(next(answers), policy, assessed)
         told.append({"start_s": start, "end_s": end, **decided, "quality": _flags(flags)})
     return told
 
 
-def _decided(calibrated: np.ndarray, policy: Policy, examined: Examination | None) -> dict[str, Any]:
+def _decided(calibrated: np.ndarray, policy: Policy, assessed: Assessment | None) -> dict[str, Any]:
     uncertain = is_uncertain(calibrated, policy.bands())
     return {
         "probabilities": _by_class(np.round(calibrated, 6)),
         "decisions": _by_class(calibrated >= policy.limits()),
-        "uncertain": _by_class(uncertain | doubted(examined, calibrated) if examined else uncertain),
+        "uncertain": _by_class(uncertain | doubted(assessed, calibrated) if assessed else uncertain),
     }
 
 

@@ -19,7 +19,7 @@ from leadwise.disk import naming
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
 from leadwise.serving.batch_source import FILE, HINTS, Entry, entries, schema, table_row
-from leadwise.serving.envelope import RequestParams
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 READ_TOGETHER = 64

@@ -10,7 +10,7 @@ import numpy as np
 from leadwise.calibration import Calibration
 from leadwise.contract import STATEMENTS, ECGRecord
 from leadwise.datasets.metadata import MetadataTransformer
-from leadwise.ecg.preprocessing import SignalPreprocessing, stretch_count, stretches
+from leadwise.ecg.preprocessing import SignalPreprocessing, segment_count, segments
 from leadwise.ecg.record import resample
 from leadwise.policies import Policy, read_policies
 
@@ -129,12 +129,12 @@ class Network:
         return [SUPERCLASS_OUTPUT] if self.findings is None else [SUPERCLASS_OUTPUT, STATEMENT_OUTPUT]
 
     def answers(self, patient: Mapping[str, float | None], record: ECGRecord | None) -> dict[str, np.ndarray]:
-        """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its stretches."""
+        """Uncalibrated ``(class,)`` float32 of one record by output, averaged over its segments."""
         (found,) = self.answers_of_many([(patient, record)])
         return {name: values.mean(axis=0) for name, values in found.items()}
 
     def answers_of_many(self, questions: Sequence[ModelInput]) -> list[dict[str, np.ndarray]]:
-        """Of each record, uncalibrated ``(stretch, class)`` float32 by output, each averaged over its windows.
+        """Of each record, uncalibrated ``(segment, class)`` float32 by output, each averaged over its windows.
 
         The windows of all records go through the session in as few calls as possible.
         """
@@ -147,21 +147,21 @@ class Network:
             counts = [cut[place].shape[0] * cut[place].shape[1] for place in places]
             windows = [cut[place].reshape(count, *shape) for place, count in zip(places, counts, strict=True)]
             found = self.ask(np.concatenate(windows), np.repeat(facts[places], counts, axis=0))
-            stretches_of = [cut[place].shape[0] for place in places]
-            by_stretch = {
-                name: _means(values, np.repeat([cut[place].shape[1] for place in places], stretches_of))
+            segments_of = [cut[place].shape[0] for place in places]
+            by_segment = {
+                name: _means(values, np.repeat([cut[place].shape[1] for place in places], segments_of))
                 for name, values in found.items()
             }
-            for place, end, count in zip(places, np.cumsum(stretches_of).tolist(), stretches_of, strict=True):
-                answers[place] = {name: values[end - count : end] for name, values in by_stretch.items()}
+            for place, end, count in zip(places, np.cumsum(segments_of).tolist(), segments_of, strict=True):
+                answers[place] = {name: values[end - count : end] for name, values in by_segment.items()}
         return answers
 
     def _windows(self, record: ECGRecord | None) -> np.ndarray:
-        """``(stretch, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
+        """``(segment, window, time, 12)`` standardised; of a network without a signal ``(1, 1, 0)``."""
         if self.signal is None or record is None:
             return np.empty((1, 1, 0), dtype=np.float32)
         at_rate = self.signal.standardise(resample(record.signal_mv, record.fs_hz, self.signal.fs_hz))
-        parts = stretches(len(at_rate), self.signal.fs_hz, stretch_count(len(record.signal_mv), record.fs_hz))
+        parts = segments(len(at_rate), self.signal.fs_hz, segment_count(len(record.signal_mv), record.fs_hz))
         cut = [self.signal.windows(at_rate[part]) for part in parts]
         return np.stack(cut) if len(cut) > 1 else cut[0][np.newaxis]
 

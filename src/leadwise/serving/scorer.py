@@ -11,12 +11,12 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from leadwise.ecg.assessment import Examination, examine_many
+from leadwise.ecg.assessment import Assessment, assess_many
 from leadwise.ecg.leads import RecordingError
 from leadwise.serving.answer import answer_of
-from leadwise.serving.envelope import RequestParams
 from leadwise.serving.network import ModelInput, Network
 from leadwise.serving.request import Answer, Request, parse_row, record_id_of, refused
+from leadwise.serving.request_parsing import RequestParams
 
 REGISTERED_FILE = "registered_model_meta"
 """Of MLflow, a YAML file: its ``ModelsArtifactRepository`` leaves it in the model's folder."""
@@ -146,11 +146,11 @@ class Scorer:
             # started anew each time, in 0.1 ms: one that is kept does not exist in a process forked off this one.
             with ThreadPoolExecutor(1) as thread:
                 working = thread.submit(self._outputs, questions)
-                looked_at, outputs = examine_many(recordings), iter(working.result())
+                looked_at, outputs = assess_many(recordings), iter(working.result())
         else:
-            looked_at, outputs = examine_many(recordings), iter(self._outputs(questions))
-        examined = iter(looked_at)
-        of_each = [next(examined) if request.recording else None for request in requests]
+            looked_at, outputs = assess_many(recordings), iter(self._outputs(questions))
+        assessed = iter(looked_at)
+        of_each = [next(assessed) if request.recording else None for request in requests]
         # Few recordings have anything taken out: they go through the network again, as they are to be scored.
         repaired = [
             (one.patient, seen.record) for one, seen in zip(requests, of_each, strict=True) if _goes_again(seen)
@@ -171,7 +171,7 @@ class Scorer:
                 yield self._signed(answer)
 
     def _outputs(self, questions: Sequence[ModelInput]) -> list[Mapping[str, np.ndarray]]:
-        """Of each row, uncalibrated ``(stretch, class)`` by output."""
+        """Of each row, uncalibrated ``(segment, class)`` by output."""
         found: dict[int, Mapping[str, np.ndarray]] = {}
         for network, has_recording in ((self.fusion, True), (self.metadata, False)):
             theirs = [place for place, (_, record) in enumerate(questions) if (record is not None) is has_recording]
@@ -201,9 +201,9 @@ def _read(row: Mapping[str, Any], number: int) -> ParsedRow:
         return number, refused(error, number, record_id_of(row))
 
 
-def _goes_again(examined: Examination | None) -> TypeGuard[Examination]:
+def _goes_again(assessed: Assessment | None) -> TypeGuard[Assessment]:
     """Whether the recording to be scored is not the one that was given."""
-    return examined is not None and examined.repaired and bool(examined.kept)
+    return assessed is not None and assessed.repaired and bool(assessed.kept)
 
 
 def _groups(rows: Iterable[ParsedRow], most: int) -> Iterator[list[ParsedRow]]:

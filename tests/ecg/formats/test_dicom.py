@@ -235,7 +235,7 @@ def of_class(uid: str) -> Callable[[Any], None]:
         (setting(SamplingFrequency=5), "fs_hz: received 5; 50 to 2000 Hz is allowed"),
     ],
 )
-def test_what_is_no_ecg_waveform_is_refused(
+def test_what_is_non_ecg_waveform_is_refused(
     ecg: Make, write: Make, change: Callable[[Any], None], message: str
 ) -> None:
     content = write("dicom", ecg(500), change=change)

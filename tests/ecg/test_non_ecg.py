@@ -7,7 +7,7 @@ import pytest
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.ecg.assessment import why_no_ecg
+from leadwise.ecg.assessment import why_non_ecg
 from leadwise.ecg.noise import baseline_wander, muscle_noise, white_noise
 from leadwise.ecg.reversal import lead_potentials
 from leadwise.ecg.waves import Coarse
@@ -18,7 +18,7 @@ Signal = Callable[[np.random.Generator], np.ndarray]
 
 
 def reason(signal_uv: np.ndarray, fs_hz: float = 100) -> str:
-    return why_no_ecg(Coarse.of(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
+    return why_non_ecg(Coarse.of(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
 
 
 def sine(hertz: float) -> Signal:
