@@ -127,6 +127,11 @@ def compile_network(config: TrainingConfig, data: TrainingData, steps_per_epoch:
         # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
         jit_compile=_just_in_time(),
     )
+    # Left to the first step, TensorFlow makes their variables slowly, and traces the step a second time after it.
+    network.optimizer.build(network.trainable_variables)
+    outputs = zip(network.output_names, network.outputs, strict=True)
+    nothing = {name: keras.ops.zeros((1, *output.shape[1:])) for name, output in outputs}
+    network.compute_loss(y=nothing, y_pred=nothing)
     return network
 
 
