@@ -19,11 +19,11 @@ def ask():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def until_stopped(work):
+def until_stopped(work, then_s=20):
     try:
         with stopping.stoppable(), stopping.held_back(), stopping.at_once():
             work()
-            time.sleep(20)
+            time.sleep(then_s)
     except stopping.Stopped as stopped:
         print(stopped, stopped.number)
 """
@@ -47,7 +47,7 @@ def work():
         connection.execute(sql.insert(table).values(name="first"))
 
 
-until_stopped(work)
+until_stopped(work, THEN_S)
 sql.event.remove(engine, "before_cursor_execute", in_the_midst)
 with engine.begin() as connection:
     print(connection.execute(sql.select(table.c.name)).all())
@@ -73,8 +73,11 @@ def after(program: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_stop_waits_for_a_databases_transaction() -> None:
-    assert after(WITHIN_A_TRANSACTION) == [f"stopped by SIGTERM {signal.SIGTERM.value}", "[('first',)]"]
+@pytest.mark.parametrize("then_s", [20, 0])
+def test_a_stop_waits_for_a_databases_transaction(then_s: int) -> None:
+    """Also for one that is the last that is done: nothing comes after it."""
+    said = after(f"THEN_S = {then_s}\n{WITHIN_A_TRANSACTION}")
+    assert said == [f"stopped by SIGTERM {signal.SIGTERM.value}", "[('first',)]"]
 
 
 def test_a_stop_that_is_swallowed_comes_again() -> None:

@@ -114,6 +114,8 @@ def at_once() -> Iterator[None]:
     try:
         _raise_what_was_heard()
         yield
+        # One that waited, or was swallowed, until all was done: nothing may follow it.
+        _raise_what_was_heard()
     except Exception as error:
         # A library below Python may make an error of its own of the stop that it was hit by.
         if _state.told_at is not None and _state.heard is not None:
