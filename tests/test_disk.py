@@ -207,9 +207,9 @@ _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 def report(epoch, metrics):
     if epoch == 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-recipe = training_config("metadata", load_parameters({"epochs-metadata": 4}))
+config = training_config("metadata", load_parameters({"epochs-metadata": 4}))
 try:
-    fit_model(recipe, open_store(Path(sys.argv[1])), Path(sys.argv[2]), report=report)
+    fit_model(config, open_store(Path(sys.argv[1])), Path(sys.argv[2]), report=report)
 except OSError as error:
     print(refusal(error))
     sys.exit(1)
@@ -230,10 +230,10 @@ def test_a_training_whose_checkpoint_does_not_fit_goes_on_from_the_one_before(
     assert os.strerror(errno.EFBIG) in done.stdout
     assert [path.name for path in checkpoints.iterdir()] == ["epoch-0002"]
     assert json.loads((checkpoints / "epoch-0002" / "progress.json").read_text())["epochs"] == 2
-    recipe, store = training_config("metadata", load_parameters({"epochs-metadata": 4})), open_store(simulated_store)
+    config, store = training_config("metadata", load_parameters({"epochs-metadata": 4})), open_store(simulated_store)
     answers = []
     for name in ("metadata", "undisturbed"):
-        history = fit_model(recipe, store, tmp_path / name, report=lambda *_: None)["history"]
+        history = fit_model(config, store, tmp_path / name, report=lambda *_: None)["history"]
         answers.append([row["val/loss"] for row in history])
     assert answers[0] == answers[1]
 

@@ -29,7 +29,7 @@ from leadwise.training import trial as trial_module
 from leadwise.training.config import training_config, tuned_file, tuned_from
 from leadwise.training.fit import TrainingData
 from leadwise.training.study import open_storage
-from leadwise.training.trial import million_multiply_adds, trial_recipe
+from leadwise.training.trial import million_multiply_adds, trial_config
 from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
 
 SMALL = {"trials": 3, "timeout-min": 10, "tune-epochs": 2, "tune-share": 0.3, "encoder-width": 8}
@@ -85,7 +85,7 @@ def test_a_study_runs_goes_on_and_feeds_the_train_stage(parameters: Parameters, 
     assert training_config("metadata", taken).learning_rate == found.content["parameters"]["learning-rate"]
     assert tuned_from("metadata", taken)["tuned.study"] == found.content["study"]
     assert tuned_from("metadata", parameters) == {}
-    assert trial_recipe("metadata", taken).learning_rate == defaults.learning_rate, "a study starts from the defaults"
+    assert trial_config("metadata", taken).learning_rate == defaults.learning_rate, "a study starts from the defaults"
 
     again, runs = tuned(parameters, store)
     assert (again.content, runs) == (found.content, [])
@@ -137,8 +137,8 @@ def too_large(*_: Any) -> np.ndarray:
     return np.empty(1 << 55, np.uint8)
 
 
-def not_finite(recipe: Any, *arguments: Any) -> keras.Model:
-    network = trial_module_compile(recipe, *arguments)
+def not_finite(config: Any, *arguments: Any) -> keras.Model:
+    network = trial_module_compile(config, *arguments)
     network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
     return network
 
@@ -195,7 +195,7 @@ def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch
     )
     found, runs = tuned(asked, store, "fusion")
     costs = [run.data.metrics["trial/million_multiply_adds"] for run in runs]
-    assert costs[0] == million_multiply_adds(trial_recipe("fusion", asked), 14)
+    assert costs[0] == million_multiply_adds(trial_config("fusion", asked), 14)
     front = found.content["front"]
     scores = [run.data.metrics["best/val/macro_auroc"] for run in runs]
     for one in front:
@@ -209,11 +209,11 @@ def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch
 
 def test_a_trial_is_the_real_training_scaled_down(parameters: Parameters) -> None:
     whole = training_config("fusion", parameters)
-    short = trial_recipe("fusion", changed(parameters, tune_epochs=11))
+    short = trial_config("fusion", changed(parameters, tune_epochs=11))
     assert (short.epochs, short.patience) == (11, 11)
     assert short.ema_epochs == pytest.approx(whole.ema_epochs / 2)
     assert short.schedule == whole.schedule == "one_cycle"
-    assert trial_recipe("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs
+    assert trial_config("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs
 
 
 @pytest.mark.slow

@@ -53,8 +53,8 @@ def write_study(tuned: Tuned, manifest: dict[str, Any]) -> tuple[Page, list[Path
         Section("trials", "Trials", [_trials(tuned)]),
     ]
     page = Page(
-        title=f"Tuned: {tuned.recipe.model}",
-        subtitle=f"{_metric(tuned)}; study {tuned.study.study_name}, at most {tuned.recipe.epochs} epochs a trial; "
+        title=f"Tuned: {tuned.config.model}",
+        subtitle=f"{_metric(tuned)}; study {tuned.study.study_name}, at most {tuned.config.epochs} epochs a trial; "
         f"{data_name(manifest['simulated'], manifest['release'])}, {manifest['digest'][:12]}.",
         simulated=bool(manifest["simulated"]),
         tiles=_tiles(tuned),
@@ -80,7 +80,7 @@ def study_summary(tuned: Tuned, page: Page) -> Page:
 
 
 def _metric(tuned: Tuned) -> str:
-    return METRIC_NAMES.get(tuned.recipe.monitor, tuned.recipe.monitor)
+    return METRIC_NAMES.get(tuned.config.monitor, tuned.config.monitor)
 
 
 def _tiles(tuned: Tuned) -> dict[str, str]:
@@ -95,7 +95,7 @@ def _tiles(tuned: Tuned) -> dict[str, str]:
 
 
 def _values(tuned: Tuned) -> Table:
-    configured = tuned.space.config_values(tuned.space.drawn_from(tuned.recipe))
+    configured = tuned.space.config_values(tuned.space.drawn_from(tuned.config))
     best = tuned.content["parameters"]
     rows = [
         [name, short(configured.get(name)), short(best.get(name)), searched]

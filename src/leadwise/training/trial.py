@@ -35,43 +35,43 @@ class TrialFailed(LeadwiseError):
     """A trial came to nothing for a reason of its own; the study goes on."""
 
 
-def trial_recipe(model: str, parameters: Parameters) -> TrainingConfig:
-    """The configured recipe with everything that is measured in epochs scaled to those of a trial.
+def trial_config(model: str, parameters: Parameters) -> TrainingConfig:
+    """The configuration with everything that is measured in epochs scaled to those of a trial.
 
     The schedule of the learning rate spans the trial's own epochs and the running average of the weights the same part
     of them as in the real training, so that a trial ends like a training and not like its beginning. What was found by
     tuning before is left out.
     """
     train = parameters.train.model_copy(update={"use_tuned": False})
-    recipe = training_config(model, parameters.model_copy(update={"train": train}))
-    epochs = min(parameters.tune.tune_epochs, recipe.epochs)
+    config = training_config(model, parameters.model_copy(update={"train": train}))
+    epochs = min(parameters.tune.tune_epochs, config.epochs)
     return replace(
-        recipe,
+        config,
         epochs=epochs,
         patience=epochs,
-        ema_epochs=recipe.ema_epochs * epochs / recipe.epochs,
+        ema_epochs=config.ema_epochs * epochs / config.epochs,
     )
 
 
-def trial_rows(recipe: TrainingConfig, store: Store, share: float) -> np.ndarray:
-    """The training records of every trial: the same share of them, drawn with the recipe's seed."""
+def trial_rows(config: TrainingConfig, store: Store, share: float) -> np.ndarray:
+    """The training records of every trial: the same share of them, drawn with its seed."""
     rows = store.rows("train")
     size = max(round(share * len(rows)), 1)
-    return np.sort(np.random.default_rng(recipe.seed).choice(rows, size, replace=False))
+    return np.sort(np.random.default_rng(config.seed).choice(rows, size, replace=False))
 
 
-def million_multiply_adds(recipe: TrainingConfig, metadata_width: int) -> float:
+def million_multiply_adds(config: TrainingConfig, metadata_width: int) -> float:
     """What the answer for one recording costs: those of a window, times its windows as they are served."""
     network = build_model(
-        recipe.model,
-        SignalShape(samples=recipe.window_samples),
+        config.model,
+        SignalShape(samples=config.window_samples),
         metadata_width=metadata_width,
-        architecture=recipe.architecture,
+        architecture=config.architecture,
     )
     windows = 1
-    if recipe.sees_signal:
+    if config.sees_signal:
         served = SignalPreprocessing(
-            0.0, 1.0, window_samples=recipe.window_samples, stride_samples=recipe.stride_samples
+            0.0, 1.0, window_samples=config.window_samples, stride_samples=config.stride_samples
         )
         windows = len(served.window_starts(RECORD_SAMPLES))
     return windows * multiply_adds(network) / MILLION
@@ -81,14 +81,14 @@ class TrialRunner:
     """Optuna's objective: the score, and with two objectives the cost.
 
     Args:
-        recipe: of a trial with the configured values.
+        config: of a trial with the configured values.
         space: what trials draw from.
         store: the ingested data.
         rows: the training records of every trial.
     """
 
-    def __init__(self, recipe: TrainingConfig, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
-        self._recipe, self._space, self._store, self._rows = recipe, space, store, rows
+    def __init__(self, config: TrainingConfig, space: SearchSpace, store: Store, rows: np.ndarray) -> None:
+        self._config, self._space, self._store, self._rows = config, space, store, rows
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
         """Run a trial.
@@ -98,28 +98,28 @@ class TrialRunner:
                 from which a sampler learns as little as from one that has no value.
         """
         values = self._space.draw(trial)
-        recipe = with_values(self._recipe, values)
-        name = f"{recipe.model}/trial-{trial.number:03d}"
-        tags = {"stage": "tune", "model": recipe.model, "feature_set": recipe.feature_set, "trial.state": "running"}
+        config = with_values(self._config, values)
+        name = f"{config.model}/trial-{trial.number:03d}"
+        tags = {"stage": "tune", "model": config.model, "feature_set": config.feature_set, "trial.state": "running"}
         if RETRY_OF in trial.user_attrs:
             tags["trial.retry_of"] = str(trial.user_attrs[RETRY_OF])
         try:
             with child_run(name, "trial", tags | {"study": trial.study.study_name}, values) as run:
                 trial.set_user_attr(RUN, run.info.run_id)
-                score, cost = self._run(trial, recipe, name)
+                score, cost = self._run(trial, config, name)
         except TrialFailed as failed:
             raise optuna.TrialPruned(str(failed)) from failed
-        say(f"  {name}: {recipe.monitor} {score:.4f}, {cost:.3g} million multiply-adds")
+        say(f"  {name}: {config.monitor} {score:.4f}, {cost:.3g} million multiply-adds")
         return score if len(trial.study.directions) == 1 else (score, cost)
 
-    def _run(self, trial: optuna.Trial, recipe: TrainingConfig, name: str) -> tuple[float, float]:
+    def _run(self, trial: optuna.Trial, config: TrainingConfig, name: str) -> tuple[float, float]:
         began = time.monotonic()
         try:
-            data = TrainingData.prepare(recipe, self._store, self._rows)
-            cost = million_multiply_adds(recipe, data.metadata.width)
+            data = TrainingData.prepare(config, self._store, self._rows)
+            cost = million_multiply_adds(config, data.metadata.width)
             trial.set_user_attr(COST, cost)
             mlflow.log_metric("trial/million_multiply_adds", cost)
-            score = _train(trial, recipe, data)
+            score = _train(trial, config, data)
         except (optuna.TrialPruned, TrialFailed) as error:
             state = "pruned" if isinstance(error, optuna.TrialPruned) else "failed"
             trial.set_user_attr(REASON, str(error))
@@ -142,7 +142,7 @@ class TrialRunner:
             if not given_up(error):
                 tag_state("failed", reason)
             raise
-        mlflow.log_metrics({f"best/{recipe.monitor}": score, "trial/seconds": time.monotonic() - began})
+        mlflow.log_metrics({f"best/{config.monitor}": score, "trial/seconds": time.monotonic() - began})
         tag_state("complete", "")
         return score, cost
 
@@ -152,7 +152,7 @@ def said(values: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items())
 
 
-def _train(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> float:
+def _train(trial: optuna.Trial, config: TrainingConfig, data: TrainingData) -> float:
     """Train briefly; the best value of the monitored metric on fold 9, as the train stage keeps the best epoch.
 
     Raises:
@@ -160,18 +160,18 @@ def _train(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> f
         TrialFailed: the network's answers are not finite, or the memory does not hold it.
     """
     try:
-        batches = data.batches(recipe)
-        network = compile_network(recipe, data, len(batches))
+        batches = data.batches(config)
+        network = compile_network(config, data, len(batches))
         reached: list[float] = []
 
         def report(epoch: int, logs: dict[str, float]) -> None:
-            reached.append(logs[recipe.monitor])
+            reached.append(logs[config.monitor])
             mlflow.log_metrics(epoch_metrics(logs), step=epoch + 1)
             if len(trial.study.directions) == 1:
-                _report(trial, recipe, epoch + 1, logs[recipe.monitor])
+                _report(trial, config, epoch + 1, logs[config.monitor])
 
         callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=report)]
-        run_epochs(network, batches, recipe.epochs, callbacks, f"trial {trial.number} of {recipe.model}")
+        run_epochs(network, batches, config.epochs, callbacks, f"trial {trial.number} of {config.model}")
         return max(reached)
     except TrainingDiverged as error:
         raise TrialFailed(f"diverged: {error}") from error
@@ -184,20 +184,20 @@ def _train(trial: optuna.Trial, recipe: TrainingConfig, data: TrainingData) -> f
         keras.utils.clear_session()
 
 
-def _report(trial: optuna.Trial, recipe: TrainingConfig, epoch: int, value: float) -> None:
+def _report(trial: optuna.Trial, config: TrainingConfig, epoch: int, value: float) -> None:
     """Report an epoch, counted from 1; ask whether to go on, unless it is the last, or that of the configured values.
 
     The trial with the configured values is what the others are compared with.
     """
     trial.report(float(value), step=epoch)
     # The pruner notes the value when it is asked: those of the configured values are to count, too.
-    if epoch >= recipe.epochs or not trial.should_prune() or DEFAULTS in trial.user_attrs:
+    if epoch >= config.epochs or not trial.should_prune() or DEFAULTS in trial.user_attrs:
         return
     others = [one.intermediate_values for one in trial.study.get_trials(deepcopy=False) if one.number != trial.number]
     there = [course[epoch] for course in others if epoch in course]
     better = sum(other > value for other in there)
     raise optuna.TrialPruned(
-        f"after epoch {epoch}: {recipe.monitor} {value:.4f}; {better} of the {len(there)} other trials that had got "
+        f"after epoch {epoch}: {config.monitor} {value:.4f}; {better} of the {len(there)} other trials that had got "
         "there had more"
     )
 

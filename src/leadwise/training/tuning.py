@@ -29,7 +29,7 @@ from leadwise.training.study import (
     state_of,
     work_on,
 )
-from leadwise.training.trial import TrialRunner, said, trial_recipe, trial_rows
+from leadwise.training.trial import TrialRunner, said, trial_config, trial_rows
 
 KEPT = 2
 """One trial in so many goes on after each cut."""
@@ -47,14 +47,14 @@ class Tuned:
         content: of the file that the train stage reads.
         study: Optuna's.
         space: what its trials draw from.
-        recipe: of a trial with the configured values.
+        config: of a trial with the configured values.
         file: for the train stage.
     """
 
     content: dict[str, Any]
     study: optuna.Study
     space: SearchSpace
-    recipe: TrainingConfig
+    config: TrainingConfig
     file: Path
 
 
@@ -67,49 +67,49 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
         ValidationFoldError: fold 9 cannot tell one trial from another.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    tune, recipe = parameters.tune, trial_recipe(model, parameters)
-    require_measurable(recipe, store)
-    space, file = space_of(recipe), tuned_file(model, parameters)
+    tune, config = parameters.tune, trial_config(model, parameters)
+    require_measurable(config, store)
+    space, file = space_of(config), tuned_file(model, parameters)
     storage = open_storage(tune.study_storage, file.parent, tune.lost_after_s)
     with file_lock(file):
         study = open_study(
-            study_name(recipe, space, parameters, store),
+            study_name(config, space, parameters, store),
             storage,
-            pruner=halving(recipe.epochs) if tune.objectives == "score" else NopPruner(),
+            pruner=halving(config.epochs) if tune.objectives == "score" else NopPruner(),
             directions=["maximize"] if tune.objectives == "score" else ["maximize", "minimize"],
-            defaults=space.drawn_from(recipe),
-            seed=recipe.seed,
+            defaults=space.drawn_from(config),
+            seed=config.seed,
         )
-    runner = TrialRunner(recipe, space, store, trial_rows(recipe, store, tune.tune_share))
+    runner = TrialRunner(config, space, store, trial_rows(config, store, tune.tune_share))
     work_on(study, runner, trials=tune.trials, seconds=tune.timeout_min * 60)
     with file_lock(file):
         # The last worker to get here has seen every trial.
-        content = _content(study, space, recipe, store)
+        content = _content(study, space, config, store)
         write_atomically(file, json.dumps(content, indent=2))
     done, why = sum(trial.state in COUNTED for trial in study.trials), "that was all"
     if done < tune.trials:
         why = f"{tune.timeout_min:g} minutes had passed"
     print(f"{model}: {done} of {tune.trials} trials, {why}", flush=True)
     before = "" if content["defaults"] is None else f" ({content['defaults']:.4f} as configured)"
-    print(f"best: trial {content['trial']}, {recipe.monitor} {content['value']:.4f}{before}")
-    if content["parameters"] == space.config_values(space.drawn_from(recipe)):
+    print(f"best: trial {content['trial']}, {config.monitor} {content['value']:.4f}{before}")
+    if content["parameters"] == space.config_values(space.drawn_from(config)):
         print("  its values are the configured ones")
     else:
         values = said(content["parameters"])
         print(textwrap.fill(values, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
-    return Tuned(content, study, space, recipe, file)
+    return Tuned(content, study, space, config, file)
 
 
-def study_name(recipe: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
+def study_name(config: TrainingConfig, space: SearchSpace, parameters: Parameters, store: Store) -> str:
     """The name of a study.
 
     Trials may only be compared within one: the same data, records, epochs, space, objectives and fixed parameters.
     """
     tune = parameters.tune
     ranges = {name: str(one) for name, one in {**space.dimensions, **space.widths}.items()}
-    what = [recipe.fingerprint(store.manifest), tune.tune_share, tune.objectives, ranges]
+    what = [config.fingerprint(store.manifest), tune.tune_share, tune.objectives, ranges]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    return f"{recipe.feature_set}/{recipe.model}/{digest[:12]}/tpe"
+    return f"{config.feature_set}/{config.model}/{digest[:12]}/tpe"
 
 
 def halving(epochs: int) -> SuccessiveHalvingPruner:
@@ -122,7 +122,7 @@ def halving(epochs: int) -> SuccessiveHalvingPruner:
     return SuccessiveHalvingPruner(min_resource=max(round(WARM_UP_SHARE * epochs), 1), reduction_factor=KEPT)
 
 
-def _content(study: optuna.Study, space: SearchSpace, recipe: TrainingConfig, store: Store) -> dict[str, Any]:
+def _content(study: optuna.Study, space: SearchSpace, config: TrainingConfig, store: Store) -> dict[str, Any]:
     """What a study has found, for the train stage; of equally good trials the cheapest, then the first."""
     front = sorted(study.best_trials, key=lambda one: (one.user_attrs[COST], one.number))
     if not front:
@@ -133,7 +133,7 @@ def _content(study: optuna.Study, space: SearchSpace, recipe: TrainingConfig, st
     return {
         "study": study.study_name,
         "digest": store.manifest["digest"],
-        "monitor": recipe.monitor,
+        "monitor": config.monitor,
         "value": best.values[0],
         "trial": best.number,
         "defaults": defaults.values[0] if defaults else None,
