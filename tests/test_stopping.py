@@ -53,27 +53,6 @@ with engine.begin() as connection:
     print(connection.execute(sql.select(table.c.name)).all())
 """
 
-CALLED_BACK = """
-import tensorflow as tf
-from leadwise.datasets.checksums import shortened
-
-
-class Asks(str):
-    def __len__(self):
-        # Leadwise's own code is nearest.
-        ask()
-        time.sleep(0.3)
-        return 5
-
-
-def work():
-    tf.py_function(lambda: (shortened(Asks("batch")), 0.0)[1], [], tf.float32)
-    print("whole")
-
-
-until_stopped(work)
-"""
-
 SWALLOWED = """
 class Finaliser:
     def __del__(self):
@@ -99,10 +78,6 @@ def test_a_stop_waits_for_a_databases_transaction(then_s: int) -> None:
     """Also for one that is the last that is done: nothing comes after it."""
     said = after(f"THEN_S = {then_s}\n{WITHIN_A_TRANSACTION}")
     assert said == [f"stopped by SIGTERM {signal.SIGTERM.value}", "[('first',)]"]
-
-
-def test_a_stop_waits_for_what_tensorflow_calls_back() -> None:
-    assert after(CALLED_BACK) == ["whole", f"stopped by SIGTERM {signal.SIGTERM.value}"]
 
 
 def test_a_stop_that_is_swallowed_comes_again() -> None:

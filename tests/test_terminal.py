@@ -64,3 +64,22 @@ def test_a_bar_is_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -
     with progress(3, "records", "rec") as bar:
         bar.update(3)
     assert capfd.readouterr().err == ""
+
+
+AT_ITS_END = """
+import atexit, os, sys
+from pathlib import Path
+from leadwise.terminal import libraries_into
+
+atexit.register(os.write, 2, b"a thread that misses Python\\n")
+with libraries_into(Path(sys.argv[1]), programs_too=True):
+    pass
+sys.exit("the last line")
+"""
+
+
+def test_what_libraries_say_as_the_program_ends_is_not_its_last_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AT_ITS_END, str(tmp_path / "log")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "the last line\n")
+    assert (tmp_path / "log").read_text().endswith("\na thread that misses Python\n")

@@ -31,8 +31,6 @@ NOT_WITHIN = (
     "tensorflow",
 )
 """The modules that a stop would leave with a lock that is never given back."""
-NOT_BELOW = "tensorflow.python.ops.script_ops"
-"""What TensorFlow's C++ calls back, a batch's making for example: it prints a stop as an error of its own."""
 ORPHANED = "stopped: the program that started it has ended"
 LOOK_EVERY_S = 0.5
 AGAIN_S, LOST_S = 0.2, 5.0
@@ -156,18 +154,15 @@ def _due(state: _State) -> bool:
 
 
 def _may_be_left(frame: FrameType | None) -> bool:
-    """Whether Leadwise's own code is nearer than what must not be left in its midst, and none calls it back."""
-    nearest: bool | None = None
+    """Whether Leadwise's own code is nearer than what must not be left in its midst."""
     while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module == NOT_BELOW:
+        module = f"{frame.f_globals.get('__name__', '')}."
+        if module.startswith(tuple(f"{name}." for name in NOT_WITHIN)):
             return False
-        if nearest is None and f"{module}.".startswith(tuple(f"{name}." for name in NOT_WITHIN)):
-            nearest = False
-        elif nearest is None and module.startswith("leadwise."):
-            nearest = True
+        if module.startswith("leadwise."):
+            return True
         frame = frame.f_back
-    return nearest is not False
+    return True
 
 
 def _insist(state: _State) -> None:

@@ -1,5 +1,6 @@
 """What a person reads of a stage: its own lines on the terminal; what libraries say goes to a file."""
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,9 @@ class Log:
 def libraries_into(file: Path | None, *, programs_too: bool) -> Iterator[Log]:
     """Append to a file what libraries write to standard error; ``terminal()`` still leads to the person.
 
+    Where it is for what comes from below Python, it is so again when the interpreter ends, after the program's last
+    line: TensorFlow's threads may warn that there is no Python any more.
+
     Args:
         file: the log; ``None``: everything goes to the terminal.
         programs_too: also what comes from below Python (TensorFlow's C++ code) and from programs that are started.
@@ -95,8 +99,15 @@ def libraries_into(file: Path | None, *, programs_too: bool) -> Iterator[Log]:
     with stream:
         stream.write(f"== {datetime.now().astimezone().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n")
         log = Log(file, stream.tell())
+        if programs_too:
+            atexit.register(_lead_to, file)
         with _standard_error(stream, programs_too=programs_too):
             yield log
+
+
+def _lead_to(file: Path) -> None:
+    with suppress(OSError), file.open("a") as stream:
+        os.dup2(stream.fileno(), STANDARD_ERROR)
 
 
 @contextmanager
