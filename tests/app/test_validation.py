@@ -6,6 +6,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,22 @@ def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, monkeypatch:
     assert len(page.get("iframe")) == 1
     press(page, "Forget this report")
     assert "6 recordings" not in text_of(page)
+
+
+def test_two_visitors_at_once_get_each_their_own_report(
+    own: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [opened(monkeypatch, model="pretrained") for _ in range(2)]
+    table = pd.read_csv(own / "records.csv")
+    for page, rows in zip(pages, (table, table[:3]), strict=True):
+        files = [(str(name), (own / name).read_bytes(), "application/octet-stream") for name in rows["file"]]
+        sent = [*files, ("records.csv", rows.to_csv(index=False).encode(), "text/csv")]
+        page.file_uploader(key="own-recordings").set_value(sent).run()
+    with ThreadPoolExecutor(2) as at_once:
+        list(at_once.map(lambda page: press(page, "Validate"), pages))
+    for page, found in zip(pages, ("6 recordings: 4 answered", "3 recordings: 3 answered"), strict=True):
+        assert found in text_of(page)
+    assert not list(temporary.iterdir())
 
 
 def test_a_server_answers_single_recordings_only(monkeypatch: pytest.MonkeyPatch) -> None:
