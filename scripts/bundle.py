@@ -12,7 +12,9 @@ from leadwise.contract import LeadwiseError
 from leadwise.run_tags import commit
 
 
-def bundle_workspace(workspace: Path, command: str, destination: Path | None = None, trained_by: str = "") -> None:
+def bundle_workspace(
+    workspace: Path, command: str, destination: Path | None = None, trained_by: str = "", elsewhere: str = ""
+) -> None:
     """Ship what the register stage packaged from a workspace, and what the gate let pass.
 
     Args:
@@ -20,6 +22,7 @@ def bundle_workspace(workspace: Path, command: str, destination: Path | None = N
         command: what made it.
         destination: a folder; ``None``: the source tree.
         trained_by: the commit whose code trained it; empty: that of this checkout.
+        elsewhere: what was measured on other hospitals' recordings, in Markdown.
 
     Raises:
         BundledError: the package did not pass the gate, or must not be shipped.
@@ -40,6 +43,7 @@ def bundle_workspace(workspace: Path, command: str, destination: Path | None = N
         onnx_bytes=sum(file.stat().st_size for file in package.network_files.values()),
         command=command,
         commit=trained_by or commit(),
+        elsewhere=elsewhere.strip(),
     )
     for file in bundle(package, model_card(sources), destination or BUNDLED):
         print(f"{file}  {file.stat().st_size:,} bytes")
@@ -52,10 +56,12 @@ def main() -> None:
     parser.add_argument("--command", required=True, help="what made it, for the model card")
     parser.add_argument("--destination", type=Path, help="another folder than that of the source tree")
     parser.add_argument("--commit", default="", help="whose code trained it (default: of this checkout)")
+    parser.add_argument("--elsewhere", type=Path, help="Markdown for the card: what `leadwise validate` found")
     arguments = parser.parse_args()
     try:
-        bundle_workspace(arguments.workspace, arguments.command, arguments.destination, arguments.commit)
-    except LeadwiseError as error:
+        elsewhere = arguments.elsewhere.read_text(encoding="utf-8") if arguments.elsewhere else ""
+        bundle_workspace(arguments.workspace, arguments.command, arguments.destination, arguments.commit, elsewhere)
+    except (LeadwiseError, OSError, UnicodeDecodeError) as error:
         sys.exit(f"bundle: error: {error}")
 
 

@@ -111,9 +111,9 @@ def test_its_head_files_it_on_a_hub_with_the_figures_of_the_evaluation(card: str
     assert {one["type"] for one in result["metrics"]} == set(found["metrics"]) >= {"roc_auc", "accuracy", "f1"}
 
 
-def ship(workspace: Path, destination: Path) -> subprocess.CompletedProcess[str]:
+def ship(workspace: Path, destination: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(PROJECT_ROOT / "scripts" / "bundle.py"), "--workspace", str(workspace)]
-    command += ["--command", "make run DATA=somewhere", "--destination", str(destination)]
+    command += ["--command", "make run DATA=somewhere", "--destination", str(destination), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -125,7 +125,8 @@ def test_ship_writes_package_and_card_where_they_are_found(
     description = read(workspace / "package" / "model.json")
     # Only weights from PTB-XL are shipped; those would take an hour.
     (workspace / "package" / "model.json").write_text(json.dumps(description | {"simulated": False}), encoding="utf-8")
-    finished = ship(workspace, tmp_path / "pretrained")
+    (tmp_path / "found.md").write_text("| a hospital | 0.9 |\n", encoding="utf-8")
+    finished = ship(workspace, tmp_path / "pretrained", "--elsewhere", str(tmp_path / "found.md"))
     assert finished.returncode == 0, finished.stderr
     assert "MODEL_CARD.md" in finished.stdout
     package = unpack_bundled(tmp_path / "package", tmp_path / "pretrained")
@@ -133,3 +134,4 @@ def test_ship_writes_package_and_card_where_they_are_found(
     card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| made by | `make run DATA=somewhere` |" in card
     assert "Trained on simulated data" not in card
+    assert "## Elsewhere\n\n| a hospital | 0.9 |\n\n" in card
