@@ -75,7 +75,8 @@ def of_challenge_2011(folder: Path) -> None:
     """Acceptable against unacceptable."""
     rows = list(csv.DictReader((folder / "labels.csv").open(encoding="utf-8")))
     acceptable = np.array([row["acceptable"] == "1" for row in rows])
-    said = list(said_of((np.load(folder / f"{row['record']}.npy") / 200, 500.0) for row in rows))
+    signals = [np.load(folder / f"{row['record']}.npy") / 200 for row in rows]
+    said = list(said_of((signal, 500.0) for signal in signals))
     even = np.arange(len(rows)) % 2 == 0
     repaired = {"mains_hum", "baseline_wander"}
     for title, left_out in (
@@ -91,20 +92,18 @@ def of_challenge_2011(folder: Path) -> None:
         )
     for title, mask in (("acceptable", acceptable), ("unacceptable", ~acceptable)):
         table(title, [names for names, counts in zip(said, mask, strict=True) if counts])
+    by_fitted_classifiers(np.stack(signals), ~acceptable)
 
 
-def fitted_of_challenge_2011(folder: Path) -> None:
+def by_fitted_classifiers(signals_mv: np.ndarray, unacceptable: np.ndarray) -> None:
     """What classifiers that are fitted to all that is measured in one half reach in the other: how far it may carry."""
-    rows = list(csv.DictReader((folder / "labels.csv").open(encoding="utf-8")))
-    unacceptable = np.array([row["acceptable"] != "1" for row in rows])
-    raw = np.stack([np.load(folder / f"{row['record']}.npy") for row in rows]).astype(np.float64)
     largest = np.iinfo(np.int16).max
-    units = np.clip(np.round(raw / 200 * 1000 / MICROVOLTS_PER_UNIT), -largest, largest).astype(np.int16)
+    units = np.clip(np.round(signals_mv * 1000 / MICROVOLTS_PER_UNIT), -largest, largest).astype(np.int16)
     found = lead_quality(units, 500.0)
-    measures = [np.sort(getattr(found, one.name).reshape(len(rows), -1), axis=1) for one in fields(found)]
+    measures = [np.sort(getattr(found, one.name).reshape(len(units), -1), axis=1) for one in fields(found)]
     features = np.nan_to_num(np.hstack(measures).astype(np.float64))
     features = np.sign(features) * np.log1p(np.abs(features))
-    even = np.arange(len(rows)) % 2 == 0
+    even = np.arange(len(units)) % 2 == 0
     for title, classifier in (
         ("extremely randomised trees", ExtraTreesClassifier(500, random_state=0)),
         ("logistic regression", make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=2000))),
@@ -223,7 +222,6 @@ def main() -> None:
     parser.add_argument("--store", type=Path, metavar="STORE", help="an ingested PTB-XL")
     arguments = parser.parse_args()
     of_challenge_2011(arguments.folder)
-    fitted_of_challenge_2011(arguments.folder)
     if arguments.ludb:
         headers = sorted((arguments.ludb / "data").glob("*.hea"))
         of_files("LUDB at 1000 per mV, its true scale", headers, 1000)

@@ -100,7 +100,7 @@ def libraries_into(file: Path | None, *, programs_too: bool) -> Iterator[Log]:
         stream.write(f"== {datetime.now().astimezone().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n")
         log = Log(file, stream.tell())
         if programs_too:
-            atexit.register(_lead_to, file)
+            atexit.register(_lead_to, file.absolute())
         with _standard_error(stream, programs_too=programs_too):
             yield log
 
