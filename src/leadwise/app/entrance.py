@@ -20,7 +20,6 @@ from leadwise.datasets.base import cohort_named
 HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 NEEDED = (
     "defusedxml.ElementTree",
-    "edfio",
     "h5py",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",

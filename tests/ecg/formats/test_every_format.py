@@ -10,7 +10,7 @@ import pytest
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.formats.registry import format_of, formats
+from leadwise.ecg.formats.base import format_of, formats
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 Make = Callable[..., Any]

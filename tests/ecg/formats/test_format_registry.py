@@ -9,8 +9,7 @@ import pytest
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.formats.base import Channel, RawRecording, ReadOptions
-from leadwise.ecg.formats.registry import FORMATS, Format
+from leadwise.ecg.formats.base import FORMATS, Channel, Format, RawRecording, ReadOptions
 
 Make = Callable[..., Any]
 

@@ -1,11 +1,11 @@
-"""Readers of ECG files, one module a format, through one function; see ``registry`` for what a format is."""
+"""Readers of ECG files, one module a format, through one function; see ``base`` for what a format is."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 
-from leadwise.ecg.formats.base import LARGEST_FILE, MissingField, ReadECG, ReaderError
+from leadwise.ecg.formats.base import LARGEST_FILE, MissingField, ReaderError, endings_read, formats_read
+from leadwise.ecg.formats.normalisation import ReadECG
 from leadwise.ecg.formats.read import Source, read_ecg
-from leadwise.ecg.formats.registry import endings_read, formats_read
 
 __all__ = [
     "LARGEST_FILE",

@@ -1,18 +1,17 @@
-"""What a reader finds in a file, and what comes of it: a recording in millivolts, with all that was understood."""
+"""What a file format is, and what its reader finds in a file; limits, errors and the register of all formats."""
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from leadwise.contract import LeadwiseError
 from leadwise.ecg.leads import ReaderFlag, RecordingError
-from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, Recording, build_recording
+from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S
 
 LARGEST_FILE = 64 * 2**20
 """Bytes of one file, and of everything that a zip holds, unpacked."""
@@ -218,93 +217,86 @@ class RawRecording:
     unchosen: int = 0
 
 
+OWN_MARK, LAYOUT, ANY_TEXT = range(3)
+"""How sure a format knows its files: by bytes of its own, by how a text is laid out, or because it may be any text."""
+ARCHIVE_ENDING = ".zip"
+_LOOKED_AT = 16_384
+
+
+def no_parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
+    """The further files of a format whose recordings are one file each."""
+    return ()
+
+
 @dataclass(frozen=True)
-class ReadECG:
-    """What was read and understood of a file. Never a name, an id or a date of the patient.
+class Format:
+    """A file format.
 
     Attributes:
-        file: name of the file, without its folder.
-        format: name of the format.
-        signal_mv: ``(time, lead)`` float32 in millivolts, columns as ``leads``; ``None`` as long as the units or the
-            leads are in question.
-        fs_hz: sampling rate in Hz; ``None`` while in question.
-        samples: samples of each lead.
-        leads: standard names in the order of the file, 8 to 12 of them; empty while in question.
-        leads_found: the same leads as the file spells them.
-        units_found: unit of the numbers as the file spells it; empty where it says none.
-        units_how: how the numbers were turned into millivolts, in a plain sentence; empty while in question.
-        gain_per_mv: per lead, how many stored numbers make one millivolt, where the file stores whole numbers.
-        patient: what the file says of the patient, by the names of ``leadwise.features``.
-        notes: everything odd, in plain sentences.
-        questions: what only the owner of the file can say; without an answer there is no recording.
-        noticed: what becomes a flag of the answer -> its leads; none where it is the whole recording.
+        name: how messages, help and documentation call it.
+        endings: of its files, lower case, the first the usual one: folders are searched for them.
+        sniff: ``sniff(content, name)``: whether a file is of this format.
+        read: ``read(file, files, hints)``: what is found in one of some files, by name; what it raises as a
+            ``RecordingError`` of a field becomes a ``ReaderError`` of that file.
+        sureness: ``OWN_MARK``, ``LAYOUT`` or ``ANY_TEXT``; formats that are surer are asked first.
+        part_endings: of the further files of a recording, which lie beside its first file.
+        many: whether a file may hold several recordings, of which ``ReadOptions.record`` names one.
+        parts: ``parts(file, content)``: per further file, the paths under which it may lie, the likeliest first.
     """
 
-    file: str
-    format: str
-    signal_mv: np.ndarray | None
-    fs_hz: float | None
-    samples: int
-    leads: tuple[str, ...]
-    leads_found: tuple[str, ...]
-    units_found: str
-    units_how: str
-    gain_per_mv: tuple[float, ...] | None
-    patient: Mapping[str, float]
-    notes: tuple[str, ...]
-    questions: tuple[MissingField, ...]
-    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
+    name: str
+    endings: tuple[str, ...]
+    sniff: Callable[[bytes, str], bool]
+    read: Callable[[str, Mapping[str, bytes], ReadOptions], RawRecording]
+    sureness: int = OWN_MARK
+    part_endings: tuple[str, ...] = ()
+    parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = no_parts
+    many: bool = False
 
-    @property
-    def seconds(self) -> float | None:
-        """Length of the recording; ``None`` while the sampling rate is in question."""
-        return None if self.fs_hz is None else self.samples / self.fs_hz
 
-    def with_note(self, note: str) -> "ReadECG":
-        """The same with one note more."""
-        return replace(self, notes=(*self.notes, note))
+FORMATS: dict[str, Format] = {}
+"""Name -> format."""
 
-    def recording(self, patient: Mapping[str, float | None] | None = None, record_id: str = "") -> Recording:
-        """The checked recording in standard lead order, as everything else takes it.
 
-        Args:
-            patient: what is known of the patient, instead of what the file says.
-            record_id: the caller's name for the recording.
+def register(one: Format) -> Format:
+    """Add a format, or replace that of the same name."""
+    FORMATS[one.name] = one
+    return one
 
-        Raises:
-            ReaderError: a question is open, or the recording cannot be an ECG: too short, too long, flat, too large.
-        """
-        signal_mv, fs_hz = self._answered()
-        try:
-            return build_recording(
-                signal_mv,
-                fs_hz=fs_hz,
-                leads=self.leads,
-                order="time_lead",
-                patient=self.patient if patient is None else patient,
-                record_id=record_id,
-                noticed=self.noticed,
-            )
-        except RecordingError as error:
-            raise ReaderError(self.file, error.field, error.problem) from None
 
-    def array_row(self) -> dict[str, Any]:
-        """The recording and the facts as one row of a request, the signal an array ``(time, lead)`` in millivolts.
+def begins_with(*marks: bytes, at: int = 0) -> Callable[[bytes, str], bool]:
+    """A ``sniff``: one of some marks stands at a place."""
+    return lambda content, name: content.startswith(marks, at)
 
-        Raises:
-            ReaderError: a question is open.
-        """
-        signal_mv, fs_hz = self._answered()
-        row: dict[str, Any] = {"signal": signal_mv, "leads": list(self.leads), "fs_hz": fs_hz}
-        row |= {"units": "mV", "order": "time_lead"}
-        if self.noticed:
-            row["noticed"] = {name: list(leads) for name, leads in self.noticed.items()}
-        return row | dict(self.patient)
 
-    def _answered(self) -> tuple[np.ndarray, float]:
-        """The signal and its rate, if nothing is in question."""
-        for question in self.questions:
-            raise ReaderError(self.file, question.field, question.text)
-        if self.signal_mv is None or self.fs_hz is None:
-            raise ReaderError(self.file, "signal", "is not known")
-        return self.signal_mv, self.fs_hz
+def formats() -> tuple[Format, ...]:
+    """All formats, the surest first."""
+    return tuple(sorted(FORMATS.values(), key=lambda one: one.sureness))
+
+
+def format_of(content: bytes, name: str) -> Format | None:
+    """The format of a file; ``None`` if it is of none."""
+    return next((one for one in formats() if one.sniff(content, name)), None)
+
+
+def formats_read() -> str:
+    """All formats in words, with the endings of their files."""
+    named = []
+    for one in formats():
+        beside = f" with {' or '.join(one.part_endings)}" if one.part_endings else ""
+        named.append(f"{one.name} ({', '.join(one.endings)}{beside})")
+    return ", ".join(sorted(named, key=str.casefold)) + f"; one recording of them in a {ARCHIVE_ENDING}"
+
+
+def endings_read() -> frozenset[str]:
+    """Endings of files that may hold a recording."""
+    return frozenset({ARCHIVE_ENDING}.union(*(one.endings for one in formats())))
+
+
+def text_of(content: bytes) -> str | None:
+    """The beginning of a file as text; ``None`` if it is none."""
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content[:_LOOKED_AT].decode(encoding, errors="ignore").lstrip()
+    except UnicodeError:
+        return None

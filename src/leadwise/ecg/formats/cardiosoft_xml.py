@@ -5,18 +5,13 @@ recording, and the full disclosure of a stress test is left.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import Channel, RawRecording, ReadOptions, shown_text
+from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register, shown_text
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import ReaderFlag, RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 FORMAT = "GE CardioSoft XML"
 LARGEST_STEP = 1e6
@@ -60,7 +55,7 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
     return RawRecording(FORMAT, tuple(channels), _patient(root), tuple(notes[:12]))
 
 
-def _patient(root: "Element") -> dict[str, float | None]:
+def _patient(root: xml.Element) -> dict[str, float | None]:
     person = xml.child(root, "PatientInfo")
 
     def said(name: str, usual: str = "") -> tuple[str, str]:
@@ -77,7 +72,7 @@ def _patient(root: "Element") -> dict[str, float | None]:
     )
 
 
-def _day(element: "Element | None") -> str:
+def _day(element: xml.Element | None) -> str:
     year, month, day = (xml.text_of(element, name) for name in ("Year", "Month", "Day"))
     return f"{year.zfill(4)}{month.zfill(2)}{day.zfill(2)}"
 

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadwise.ecg.formats.base import (
+    ANY_TEXT,
     MOST_CHANNELS,
     MOST_NUMBERS,
     MOST_SAMPLES,
+    Format,
     RawRecording,
     ReadOptions,
+    register,
     shown_text,
+    text_of,
 )
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, pairs_in
-from leadwise.ecg.formats.registry import ANY_TEXT, Format, register, text_of
 from leadwise.ecg.formats.table import Column, clock_seconds, is_lead_or_time, read_columns
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 from leadwise.features import number_with_unit

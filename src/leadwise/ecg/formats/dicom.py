@@ -19,15 +19,16 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
+    Format,
     RawRecording,
     ReadOptions,
     by_library,
+    register,
     shown_text,
     within,
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
 if TYPE_CHECKING:

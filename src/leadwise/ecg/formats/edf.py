@@ -1,10 +1,11 @@
-"""European Data Format: EDF (Kemp et al., Electroenceph Clin Neurophysiol 1992; 82:391-393), continuous EDF+ (2003)."""
+"""European Data Format: EDF (Kemp et al., Electroenceph Clin Neurophysiol 1992; 82:391-393), continuous EDF+ (2003).
+
+A header of 256 bytes, 256 more of each signal, then data records: of every signal in turn its 16-bit numbers.
+"""
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,138 +13,114 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
+    Format,
     RawRecording,
     ReadOptions,
-    by_library,
+    register,
     shown_text,
     within,
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.leads import ReaderFlag, RecordingError
 from leadwise.ecg.record import LONGEST_S
 
-if TYPE_CHECKING:
-    from edfio import EdfSignal
-
-HEADER_BYTES = 256
-"""Of the file's own header, and again of each signal's."""
-RANGE_FIELDS = {104: "physical minimum", 112: "physical maximum", 120: "digital minimum", 128: "digital maximum"}
-"""Fields of the range of a signal, by the bytes of a signal's fields before them."""
-DIGITAL_FIELDS = 120
-SAMPLES_FIELD, SAMPLES = 216, "samples in a data record"
-NUMBER_BYTES, LABEL_BYTES, SAMPLE_BYTES = 8, 16, 2
+HEADER_BYTES, SAMPLE_BYTES = 256, 2
+LABEL, DIMENSION, SAMPLES = (0, 16), (96, 8), (216, 8)
+"""A field of the signals: the bytes of a signal's fields before it, and its own."""
+RANGE = {"physical minimum": 104, "physical maximum": 112, "digital minimum": 120, "digital maximum": 128}
+ANNOTATIONS = "EDF Annotations"
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the leads with their physical dimension; other signals are named only, annotations are not read.
 
-    The header is read strictly here, and edfio is given a copy of it with plain numbers and no more.
-
     Raises:
         RecordingError: the file is cut off, discontinuous, or not EDF.
     """
-    import edfio
-
     content = files[file]
-    signals = _whole("number of signals", content[252:256])
+    count = _whole("number of signals", content[252:256])
     records = _whole("number of data records", content[236:244])
-    within("number of signals", signals, 1, MOST_CHANNELS)
-    if len(content) <= HEADER_BYTES * (signals + 1):
-        raise RecordingError("header", f"is cut off: {len(content)} bytes, and {signals} signals are announced")
+    within("number of signals", count, 1, MOST_CHANNELS)
+    header = HEADER_BYTES * (count + 1)
+    if len(content) <= header:
+        raise RecordingError("header", f"is cut off: {len(content)} bytes, and {count} signals are announced")
     reserved = content[192:236].decode("latin-1")
     if reserved.startswith("EDF+D"):
         raise RecordingError("header", "is discontinuous (EDF+D): a recording without gaps is needed (EDF+C)")
-    whole, there = _clean_copy(content, signals, hints)
-    notes = []
-    if 0 <= records != there:
-        notes.append(f"{records} data records are announced, {there} are there: the file may be cut off.")
-    with by_library("header", "a header after the specification of EDF is needed"):
-        edf = edfio.read_edf(whole, header_encoding="latin-1")
-    channels = [
-        _channel(signal) if _is_wanted(signal.label, hints) else Channel(signal.label, np.empty(0), None)
-        for signal in edf.signals
-    ]
-    if notes:
-        channels = [replace(channel, noticed=("file_incomplete",)) for channel in channels]
-    name = "EDF+" if reserved.startswith("EDF+") else "EDF"
-    return RawRecording(name, tuple(channels), _patient(content), tuple(notes))
-
-
-def _is_wanted(label: str, hints: ReadOptions) -> bool:
-    return hints.leads is not None or standard_lead(label) is not None
-
-
-def _clean_copy(content: bytes, signals: int, hints: ReadOptions) -> tuple[bytes, int]:
-    """The file with plain numbers in its header, without a data record that is cut off; and how many there are."""
-    header, samples = bytearray(content[: HEADER_BYTES * (signals + 1)]), []
-
-    def put(start: int, number: str) -> None:
-        header[start : start + NUMBER_BYTES] = number.encode().ljust(NUMBER_BYTES)
-
-    for signal in range(signals):
-        label = header[HEADER_BYTES + LABEL_BYTES * signal :][:LABEL_BYTES].decode("latin-1").rstrip()
-        for before, field in RANGE_FIELDS.items() if _is_wanted(label, hints) else ():
-            start = HEADER_BYTES + signals * before + NUMBER_BYTES * signal
-            field, stated = f"{field} of signal {shown_text(label)}", content[start : start + NUMBER_BYTES]
-            put(start, str(_whole(field, stated)) if before >= DIGITAL_FIELDS else _number(field, stated))
-        start = HEADER_BYTES + signals * SAMPLES_FIELD + NUMBER_BYTES * signal
-        samples.append(_whole(SAMPLES, content[start : start + NUMBER_BYTES]))
-        put(start, str(samples[-1]))
-    if min(samples) < 0 or max(samples) == 0:
-        raise RecordingError(SAMPLES, "received none, or fewer")
-    length = SAMPLE_BYTES * sum(samples)
-    there = (len(content) - len(header)) // length
-    if there == 0:
-        raise RecordingError(
-            "signal", f"is cut off: a data record has {length} bytes, {len(content) - len(header)} follow"
-        )
-    put(184, str(len(header)))
-    put(236, str(there))
-    put(244, _record_duration(content[244:252]))
-    header[252:256] = str(signals).encode().ljust(4)
-    return bytes(header) + content[len(header) : len(header) + there * length], there
-
-
-def _record_duration(stated: bytes) -> str:
-    """Seconds of a data record, of which the sampling rates are made."""
-    text = _number("record duration", stated)
-    if not 0 < float(text) <= LONGEST_S:
+    seconds = _number("record duration", content[244:252])
+    if not 0 < seconds <= LONGEST_S:
         allowed = f"a number of seconds above 0, at most {LONGEST_S:g}, is allowed"
-        raise RecordingError("record duration", f"received {shown_text(text)}; {allowed}")
-    return text
+        raise RecordingError("record duration", f"received {seconds:g}; {allowed}")
+    samples = [_whole("samples in a data record", _field(content, count, k, *SAMPLES)) for k in range(count)]
+    if min(samples) < 0 or max(samples) == 0:
+        raise RecordingError("samples in a data record", "received none, or fewer")
+    width, behind = sum(samples), len(content) - header
+    there = behind // (SAMPLE_BYTES * width)
+    if there == 0:
+        raise RecordingError("signal", f"is cut off: a data record has {SAMPLE_BYTES * width} bytes, {behind} follow")
+    is_cut = 0 <= records != there
+    stored = np.frombuffer(content, "<i2", there * width, header).reshape(there, width)
+    channels: list[Channel] = []
+    for k, start in enumerate(np.cumsum(samples) - samples):
+        label = _field(content, count, k, *LABEL).decode("latin-1").rstrip()
+        if label == ANNOTATIONS:
+            continue
+        if hints.leads is None and standard_lead(label) is None:
+            channels.append(Channel(label, np.empty(0), None))
+            continue
+        digital = stored[:, start : start + samples[k]].reshape(-1)
+        noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if is_cut else ()
+        channels.append(_lead(content, count, k, label, digital, samples[k] / seconds, noticed))
+    notes = (f"{records} data records are announced, {there} are there: the file may be cut off.",) if is_cut else ()
+    return RawRecording("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), _patient(content), notes)
 
 
-def _number(field: str, stated: bytes) -> str:
+def _field(content: bytes, count: int, signal: int, before: int, length: int) -> bytes:
+    """A field of one of the signals, which stand in turn, field by field."""
+    return content[HEADER_BYTES + count * before + length * signal :][:length]
+
+
+def _lead(
+    content: bytes,
+    count: int,
+    signal: int,
+    label: str,
+    digital: np.ndarray,
+    fs_hz: float,
+    noticed: tuple[ReaderFlag, ...],
+) -> Channel:
+    """One signal in its physical dimension."""
+    if len(digital) > MOST_SAMPLES:
+        raise RecordingError("signal", f"received {len(digital)} samples of a lead; {MOST_SAMPLES} at most are read")
+    low, high, lowest, highest = (
+        (_whole if "digital" in name else _number)(
+            f"{name} of signal {shown_text(label)}", _field(content, count, signal, before, 8)
+        )
+        for name, before in RANGE.items()
+    )
+    if not (high != low and highest != lowest and np.isfinite(high - low)):
+        raise RecordingError("header", f"signal {shown_text(label)} has no range from its minimum to its maximum")
+    step = (high - low) / (highest - lowest)
+    unit = _field(content, count, signal, *DIMENSION).decode("latin-1").rstrip()
+    return Channel(label, (digital.astype(np.float64) - lowest) * step + low, fs_hz, unit, abs(1 / step), noticed)
+
+
+def _number(field: str, stated: bytes) -> float:
     """A number of the header with a decimal point, which some write as a comma."""
     text = stated.decode("latin-1").strip(" \0")
     plain = text.replace(",", ".")
     if not (_NUMBER.fullmatch(plain) and math.isfinite(float(plain))):
         raise RecordingError(field, f"received {shown_text(text)}; a number is needed")
-    return plain
+    return float(plain)
 
 
 def _whole(field: str, stated: bytes) -> int:
-    number = float(_number(field, stated))
-    if not number.is_integer() or len(str(int(number))) > NUMBER_BYTES:
+    number = _number(field, stated)
+    if not number.is_integer() or abs(number) > 99_999_999:
         raise RecordingError(field, f"received {number:.9g}; a whole number is needed")
     return int(number)
-
-
-def _channel(signal: "EdfSignal") -> Channel:
-    """One signal in its physical dimension."""
-    label, fs_hz = signal.label, float(signal.sampling_frequency)
-    digital = signal.digital
-    if len(digital) > MOST_SAMPLES:
-        raise RecordingError("signal", f"received {len(digital)} samples of a lead; {MOST_SAMPLES} at most are read")
-    spread, steps = signal.physical_max - signal.physical_min, signal.digital_max - signal.digital_min
-    if not (spread and steps and np.isfinite(spread)):
-        raise RecordingError("header", f"signal {shown_text(label)} has no range from its minimum to its maximum")
-    unit_per_step = spread / steps
-    values = (digital.astype(np.float64) - signal.digital_min) * unit_per_step + signal.physical_min
-    return Channel(label, values, fs_hz, signal.physical_dimension, abs(1 / unit_per_step))
 
 
 def _patient(content: bytes) -> dict[str, float | None]:

@@ -20,13 +20,14 @@ import numpy as np
 from leadwise.ecg.formats.base import (
     LARGEST_FILE,
     MOST_NUMBERS,
+    Format,
     RawRecording,
     ReadOptions,
     by_library,
+    register,
     shown_text,
 )
 from leadwise.ecg.formats.named_arrays import beside_names, of_record, read_named, signal_name, which_record
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
 if TYPE_CHECKING:

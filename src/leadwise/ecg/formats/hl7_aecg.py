@@ -6,17 +6,12 @@ the recording.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import Channel, RawRecording, ReadOptions
+from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 FORMAT = "HL7 aECG"
 UCUM = {"a": "y", "": "y", "mo": "m", "wk": "w"}
@@ -46,7 +41,7 @@ def _standard(channels: Iterable[Channel]) -> set[str]:
     return {known[0] for channel in channels if (known := standard_lead(channel.name)) is not None}
 
 
-def _simultaneous(series: "Element") -> list[Channel]:
+def _simultaneous(series: xml.Element) -> list[Channel]:
     """The leads of a series that begin at the same moment: of several moments, that of the most leads."""
     by_start: dict[str, list[Channel]] = {}
     for component in xml.children(series, "component"):
@@ -64,7 +59,7 @@ def _simultaneous(series: "Element") -> list[Channel]:
     return best
 
 
-def _clock(sequences: list["Element"]) -> tuple[str, float | None]:
+def _clock(sequences: list[xml.Element]) -> tuple[str, float | None]:
     """The start of a sequence set, which only serves to compare, and its sampling rate in Hz."""
     for sequence in sequences:
         increment = xml.child(sequence, "value", "increment")
@@ -79,7 +74,7 @@ def _clock(sequences: list["Element"]) -> tuple[str, float | None]:
     return "", None
 
 
-def _leads(sequences: list["Element"], fs_hz: float | None) -> Iterator[Channel]:
+def _leads(sequences: list[xml.Element], fs_hz: float | None) -> Iterator[Channel]:
     for sequence in sequences:
         code, digits = xml.child(sequence, "code"), xml.child(sequence, "value", "digits")
         if code is None or digits is None:
@@ -94,7 +89,7 @@ def _leads(sequences: list["Element"], fs_hz: float | None) -> Iterator[Channel]
         )
 
 
-def _quantity(sequence: "Element", name: str, default: float) -> tuple[float, str]:
+def _quantity(sequence: xml.Element, name: str, default: float) -> tuple[float, str]:
     """Value and unit of an origin or a scale."""
     element = xml.child(sequence, "value", name)
     if element is None:
@@ -108,7 +103,7 @@ def _factor(unit: str, other: str) -> float:
     return MV_PER_UNIT[one] / MV_PER_UNIT[two] if one and two else 1.0
 
 
-def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
+def _patient(root: xml.Element, series: xml.Element) -> dict[str, float | None]:
     person = next((one for one in root.iter() if xml.local_name(one) == "subjectDemographicPerson"), None)
     times = (
         xml.child(series, "effectiveTime", "low"),
@@ -125,7 +120,7 @@ def _patient(root: "Element", series: "Element") -> dict[str, float | None]:
     return found | facts_said(age=f"{stated.get('value', '')} {UCUM.get(unit, unit)}")
 
 
-def _attribute(element: "Element | None", name: str) -> str:
+def _attribute(element: xml.Element | None, name: str) -> str:
     return "" if element is None else element.get(name, "")
 
 

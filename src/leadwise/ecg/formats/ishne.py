@@ -10,9 +10,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_NUMBERS, Channel, RawRecording, ReadOptions, within
+from leadwise.ecg.formats.base import (
+    MOST_NUMBERS,
+    Channel,
+    Format,
+    RawRecording,
+    ReadOptions,
+    begins_with,
+    register,
+    within,
+)
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 FORMAT, MARK = "ISHNE", b"ISHNE1.0"

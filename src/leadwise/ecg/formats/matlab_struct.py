@@ -19,9 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import LARGEST_FILE, RawRecording, ReadOptions, shown_text
+from leadwise.ecg.formats.base import LARGEST_FILE, Format, RawRecording, ReadOptions, begins_with, register, shown_text
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.leads import RecordingError
 
 FORMAT, ANY = "MATLAB struct of CPSC2018", "MATLAB 5"

@@ -15,13 +15,14 @@ from leadwise.ecg.formats.base import (
     MOST_NUMBERS,
     MOST_SAMPLES,
     Channel,
+    Format,
     RawRecording,
     ReadOptions,
+    register,
     within,
 )
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
 
 FORMAT = "MFER"

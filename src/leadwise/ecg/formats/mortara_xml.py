@@ -5,16 +5,20 @@ recording. ``OFFSET`` is 0 in all known exports, and programs disagree on what i
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import MOST_CHANNELS, Channel, RawRecording, ReadOptions, shown_text, within
+from leadwise.ecg.formats.base import (
+    MOST_CHANNELS,
+    Channel,
+    Format,
+    RawRecording,
+    ReadOptions,
+    register,
+    shown_text,
+    within,
+)
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import ReaderFlag, RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 FORMAT = "Mortara XML"
 ALLOWED = {"BITS": ("16",), "FORMAT": ("SIGNED",), "ENCODING": ("BASE64",)}
@@ -35,7 +39,7 @@ def read_mortara(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     return RawRecording(FORMAT, channels, _patient(root), tuple(notes))
 
 
-def _lead(lead: "Element", notes: list[str]) -> Channel:
+def _lead(lead: xml.Element, notes: list[str]) -> Channel:
     name = lead.get("NAME", "").strip()
     for field, allowed in ALLOWED.items():
         stated = lead.get(field, allowed[0]).strip().upper()
@@ -58,7 +62,7 @@ def _lead(lead: "Element", notes: list[str]) -> Channel:
     return Channel(name, stored / per_mv, fs_hz, "mV", per_mv, noticed)
 
 
-def _patient(root: "Element") -> dict[str, float | None]:
+def _patient(root: xml.Element) -> dict[str, float | None]:
     subject = xml.child(root, "SUBJECT")
     if subject is None:
         return {}

@@ -12,17 +12,21 @@ leads have the same, they stand beside each other either way; where they differ,
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import Channel, RawRecording, ReadOptions, checksum_note, shown_text, within
+from leadwise.ecg.formats.base import (
+    Channel,
+    Format,
+    RawRecording,
+    ReadOptions,
+    checksum_note,
+    register,
+    shown_text,
+    within,
+)
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import ReaderFlag, RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 FORMAT = "GE MUSE XML"
 LARGEST_BASELINE = 2**16
@@ -63,7 +67,7 @@ def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     return RawRecording(FORMAT, tuple(channels), _patient(root), tuple(notes))
 
 
-def _sampling_rate(waveform: "Element") -> float | None:
+def _sampling_rate(waveform: xml.Element) -> float | None:
     base = xml.text_of(waveform, "SampleBase")
     if not base:
         return None
@@ -71,7 +75,7 @@ def _sampling_rate(waveform: "Element") -> float | None:
     return xml.number_of("SampleBase", base) * 10.0 ** within("SampleExponent", exponent, -9, 9)
 
 
-def _invalid_bytes(leads: Sequence["Element"], notes: list[str]) -> int:
+def _invalid_bytes(leads: Sequence[xml.Element], notes: list[str]) -> int:
     """How many bytes at the beginning of every lead are no recording; what all leads have in common is noted."""
     late = _of_all_leads(leads, "LeadTimeOffset")
     if late:
@@ -85,7 +89,7 @@ def _invalid_bytes(leads: Sequence["Element"], notes: list[str]) -> int:
     return int(invalid)
 
 
-def _of_all_leads(leads: Sequence["Element"], field: str) -> float:
+def _of_all_leads(leads: Sequence[xml.Element], field: str) -> float:
     """A number that stands in every lead, 0 where it is left out.
 
     Raises:
@@ -103,7 +107,7 @@ def _of_all_leads(leads: Sequence["Element"], field: str) -> float:
     return number
 
 
-def _baseline(lead: "Element") -> float:
+def _baseline(lead: xml.Element) -> float:
     """The stored number that stands for 0."""
     field, where = "FirstSampleBaseline", f"lead {shown_text(xml.text_of(lead, 'LeadID'))}: "
     return within(
@@ -111,7 +115,7 @@ def _baseline(lead: "Element") -> float:
     )
 
 
-def _lead(lead: "Element", fs_hz: float | None, invalid: int, notes: list[str], damaged: list[str]) -> Channel:
+def _lead(lead: xml.Element, fs_hz: float | None, invalid: int, notes: list[str], damaged: list[str]) -> Channel:
     name = xml.text_of(lead, "LeadID")
     shown = shown_text(name)
     size = xml.text_of(lead, "LeadSampleSize")
@@ -155,7 +159,7 @@ def _spellings(checksum: int) -> tuple[str, ...]:
     return str(checksum), str(signed), f"{checksum:08x}", f"0x{checksum:08x}"
 
 
-def _patient(root: "Element") -> dict[str, float | None]:
+def _patient(root: xml.Element) -> dict[str, float | None]:
     patient, test = xml.child(root, "PatientDemographics"), xml.child(root, "TestDemographics")
     age = xml.text_of(patient, "PatientAge")
     sizes = [("height_cm", "HeightCM", "cm"), ("height_cm", "HeightIN", "in")]

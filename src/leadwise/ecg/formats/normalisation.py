@@ -1,9 +1,10 @@
 """From what a reader found to a recording in millivolts: hints applied, questions asked, oddities noted."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from leadwise.ecg.formats.base import (
     Channel,
     MissingField,
     RawRecording,
-    ReadECG,
+    ReaderError,
     ReadOptions,
     shown_name,
     shown_text,
@@ -26,9 +27,104 @@ from leadwise.ecg.record import (
     LARGEST_USUAL_SPAN_MV,
     LOWEST_FS_HZ,
     SMALLEST_USUAL_SPAN_MV,
+    Recording,
+    build_recording,
     missing_ends,
     without_marks,
 )
+
+
+@dataclass(frozen=True)
+class ReadECG:
+    """What was read and understood of a file. Never a name, an id or a date of the patient.
+
+    Attributes:
+        file: name of the file, without its folder.
+        format: name of the format.
+        signal_mv: ``(time, lead)`` float32 in millivolts, columns as ``leads``; ``None`` as long as the units or the
+            leads are in question.
+        fs_hz: sampling rate in Hz; ``None`` while in question.
+        samples: samples of each lead.
+        leads: standard names in the order of the file, 8 to 12 of them; empty while in question.
+        leads_found: the same leads as the file spells them.
+        units_found: unit of the numbers as the file spells it; empty where it says none.
+        units_how: how the numbers were turned into millivolts, in a plain sentence; empty while in question.
+        gain_per_mv: per lead, how many stored numbers make one millivolt, where the file stores whole numbers.
+        patient: what the file says of the patient, by the names of ``leadwise.features``.
+        notes: everything odd, in plain sentences.
+        questions: what only the owner of the file can say; without an answer there is no recording.
+        noticed: what becomes a flag of the answer -> its leads; none where it is the whole recording.
+    """
+
+    file: str
+    format: str
+    signal_mv: np.ndarray | None
+    fs_hz: float | None
+    samples: int
+    leads: tuple[str, ...]
+    leads_found: tuple[str, ...]
+    units_found: str
+    units_how: str
+    gain_per_mv: tuple[float, ...] | None
+    patient: Mapping[str, float]
+    notes: tuple[str, ...]
+    questions: tuple[MissingField, ...]
+    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of the recording; ``None`` while the sampling rate is in question."""
+        return None if self.fs_hz is None else self.samples / self.fs_hz
+
+    def with_note(self, note: str) -> "ReadECG":
+        """The same with one note more."""
+        return replace(self, notes=(*self.notes, note))
+
+    def recording(self, patient: Mapping[str, float | None] | None = None, record_id: str = "") -> Recording:
+        """The checked recording in standard lead order, as everything else takes it.
+
+        Args:
+            patient: what is known of the patient, instead of what the file says.
+            record_id: the caller's name for the recording.
+
+        Raises:
+            ReaderError: a question is open, or the recording cannot be an ECG: too short, too long, flat, too large.
+        """
+        signal_mv, fs_hz = self._answered()
+        try:
+            return build_recording(
+                signal_mv,
+                fs_hz=fs_hz,
+                leads=self.leads,
+                order="time_lead",
+                patient=self.patient if patient is None else patient,
+                record_id=record_id,
+                noticed=self.noticed,
+            )
+        except RecordingError as error:
+            raise ReaderError(self.file, error.field, error.problem) from None
+
+    def array_row(self) -> dict[str, Any]:
+        """The recording and the facts as one row of a request, the signal an array ``(time, lead)`` in millivolts.
+
+        Raises:
+            ReaderError: a question is open.
+        """
+        signal_mv, fs_hz = self._answered()
+        row: dict[str, Any] = {"signal": signal_mv, "leads": list(self.leads), "fs_hz": fs_hz}
+        row |= {"units": "mV", "order": "time_lead"}
+        if self.noticed:
+            row["noticed"] = {name: list(leads) for name, leads in self.noticed.items()}
+        return row | dict(self.patient)
+
+    def _answered(self) -> tuple[np.ndarray, float]:
+        """The signal and its rate, if nothing is in question."""
+        for question in self.questions:
+            raise ReaderError(self.file, question.field, question.text)
+        if self.signal_mv is None or self.fs_hz is None:
+            raise ReaderError(self.file, "signal", "is not known")
+        return self.signal_mv, self.fs_hz
+
 
 COMMON_FS_HZ = (100, 125, 128, 180, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 800, 960, 1000, 1024, 2000)
 USUAL_SECONDS = 10
@@ -36,8 +132,8 @@ OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspec
 """Flags that name no leads where all have them."""
 
 
-def understand(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
-    """Turn what was found into a recording, as far as it can be known.
+def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
+    """Turn what a reader found into a recording, as far as it can be known.
 
     Args:
         found: what a reader found.

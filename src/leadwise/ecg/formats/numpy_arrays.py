@@ -6,9 +6,16 @@ from tokenize import TokenError
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_NUMBERS, RawRecording, ReaderError, ReadOptions
+from leadwise.ecg.formats.base import (
+    MOST_NUMBERS,
+    Format,
+    RawRecording,
+    ReaderError,
+    ReadOptions,
+    begins_with,
+    register,
+)
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 
 NPY, NPZ = "NPY", "NPZ"

@@ -10,19 +10,23 @@ Behind the recording devices draw a pulse of 1 mV in all leads at once; it is no
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, shown_text, within
+from leadwise.ecg.formats.base import (
+    MOST_SAMPLES,
+    Channel,
+    Format,
+    RawRecording,
+    ReadOptions,
+    register,
+    shown_text,
+    within,
+)
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 FORMAT = "Philips Sierra XML"
 VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")
@@ -72,13 +76,13 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     return RawRecording(FORMAT, channels, _patient(root), tuple(notes))
 
 
-def _said(waves: "Element", signal: "Element | None", attribute: str, *elements: str) -> str:
+def _said(waves: xml.Element, signal: xml.Element | None, attribute: str, *elements: str) -> str:
     """What the samples say of themselves, or the acquisition of them."""
     given = (waves.get(attribute, "").strip(), *(xml.text_of(signal, name) for name in elements))
     return next(filter(None, given), "")
 
 
-def _names(waves: "Element", signal: "Element | None") -> list[str]:
+def _names(waves: xml.Element, signal: xml.Element | None) -> list[str]:
     """Names of the leads, which documents of 1.03 leave to the name of their set."""
     names = waves.get("leadlabels", "").split()
     counted = waves.get("numberofleads", "") if names else xml.text_of(signal, "numberchannelsallocated")
@@ -93,7 +97,7 @@ def _names(waves: "Element", signal: "Element | None") -> list[str]:
     return [LEADS[place] if place < len(LEADS) else f"channel {place + 1}" for place in range(int(count))]
 
 
-def _stored(waves: "Element", signal: "Element | None", names: Sequence[str], samples: int) -> np.ndarray:
+def _stored(waves: xml.Element, signal: xml.Element | None, names: Sequence[str], samples: int) -> np.ndarray:
     """``(lead, time)`` float64 the stored numbers."""
     encoding, text = waves.get("dataencoding", ""), waves.text or ""
     method = (waves.get("compression") or waves.get("compressmethod") or "").strip().casefold()
@@ -193,7 +197,7 @@ def _without_pulse(stored: np.ndarray, fs_hz: float, step_uv: float) -> int:
     return samples - len(together)
 
 
-def _patient(root: "Element") -> dict[str, float | None]:
+def _patient(root: xml.Element) -> dict[str, float | None]:
     person, recorded = xml.child(root, "patient", "generalpatientdata"), xml.child(root, "dataacquisition")
     sizes = [("height_cm", "height", "cm", "cm"), ("height_cm", "height", "inch", "in")]
     sizes += [("weight_kg", "weight", "kg", "kg"), ("weight_kg", "weight", "lb", "lb")]

@@ -7,17 +7,22 @@ from pathlib import Path
 from traceback import extract_tb
 
 from leadwise.ecg.formats.base import (
+    ANY_TEXT,
     LARGEST_FILE,
     MOST_FILES,
-    ReadECG,
+    OWN_MARK,
+    Format,
     ReaderError,
     ReadOptions,
     bytes_at,
+    format_of,
+    formats,
+    formats_read,
     shown_name,
+    text_of,
     too_large,
 )
-from leadwise.ecg.formats.normalisation import understand
-from leadwise.ecg.formats.registry import ANY_TEXT, OWN_MARK, Format, format_of, formats, formats_read, text_of
+from leadwise.ecg.formats.normalisation import ReadECG, normalise
 from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
 from leadwise.extras import missing_extra
@@ -247,7 +252,7 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
         raise ReaderError(chosen, "record", f"received {hints.record}; a file of this format holds one recording")
     with _of_file(chosen):
         found = kind.read(chosen, files, hints)
-        read = understand(chosen if hints.record is None else f"{chosen}#{hints.record}", found, hints)
+        read = normalise(chosen if hints.record is None else f"{chosen}#{hints.record}", found, hints)
     if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
         return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
     return read

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, RawRecording, ReadOptions, by_library
+from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Format, RawRecording, ReadOptions, by_library, register
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.formats.registry import Format, register
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 
 FORMAT = "SCP-ECG"

@@ -12,13 +12,15 @@ from leadwise.ecg.formats.base import (
     MOST_CHANNELS,
     MOST_NUMBERS,
     Channel,
+    Format,
     MissingField,
     RawRecording,
     ReadOptions,
+    begins_with,
+    register,
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
-from leadwise.ecg.formats.registry import Format, begins_with, register
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
 from leadwise.features import number_with_unit

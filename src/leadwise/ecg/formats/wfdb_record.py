@@ -12,20 +12,23 @@ from typing import NamedTuple
 import numpy as np
 
 from leadwise.ecg.formats.base import (
+    LAYOUT,
     MOST_CHANNELS,
     MOST_SAMPLES,
     Channel,
+    Format,
     MissingField,
     RawRecording,
     ReaderError,
     ReadOptions,
     by_library,
     checksum_note,
+    register,
     shown_name,
     shown_text,
+    text_of,
 )
 from leadwise.ecg.formats.patient import facts_of, pairs_in
-from leadwise.ecg.formats.registry import LAYOUT, Format, register, text_of
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD = re.compile(

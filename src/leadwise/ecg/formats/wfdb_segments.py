@@ -12,15 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadwise.ecg.formats.base import (
+    LAYOUT,
     MOST_FILES,
     MOST_SAMPLES,
     Channel,
+    Format,
     RawRecording,
     ReadOptions,
+    register,
     shown_text,
+    text_of,
 )
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, unit_of
-from leadwise.ecg.formats.registry import LAYOUT, Format, register, text_of
 from leadwise.ecg.formats.wfdb_record import HEADER_ENDING, SIGNAL_ENDINGS, leads_to_segments, read_wfdb
 from leadwise.ecg.leads import RecordingError
 

@@ -5,16 +5,13 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, shown_text
-from leadwise.ecg.formats.registry import text_of as beginning
+from leadwise.ecg.formats.base import text_of as beginning
 from leadwise.ecg.leads import RecordingError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 MOST_ELEMENTS = 200_000
 """An annotated ECG of a whole day's beats has some ten thousand."""
@@ -50,7 +47,7 @@ def root_name(content: bytes) -> str:
     return ""
 
 
-def parse_xml(content: bytes) -> "Element":
+def parse_xml(content: bytes) -> Element:
     """The root of a document.
 
     A document type without entities is allowed, as GE MUSE writes one; it is not fetched.
@@ -82,25 +79,25 @@ def parse_xml(content: bytes) -> "Element":
         raise RecordingError("XML", "declares an encoding that is not known; UTF-8, UTF-16 or Latin-1 is") from None
 
 
-def local_name(element: "Element") -> str:
+def local_name(element: Element) -> str:
     """The tag without its namespace."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def children(element: "Element | None", name: str) -> Iterator["Element"]:
+def children(element: Element | None, name: str) -> Iterator[Element]:
     """Children of a name, in any namespace."""
     if element is not None:
         yield from (child for child in element if local_name(child) == name)
 
 
-def child(element: "Element | None", *path: str) -> "Element | None":
+def child(element: Element | None, *path: str) -> Element | None:
     """The first element along a path of names; ``None`` if there is none."""
     for name in path:
         element = next(children(element, name), None)
     return element
 
 
-def text_of(element: "Element | None", *path: str) -> str:
+def text_of(element: Element | None, *path: str) -> str:
     """The stripped text of an element along a path; empty if there is none."""
     found = child(element, *path)
     return (found.text or "").strip() if found is not None else ""
