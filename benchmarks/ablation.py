@@ -71,7 +71,7 @@ def folder_of(out: Path, variant: str, seed: int) -> Path:
 
 def config_of(variant: str, seed: int, base: Mapping[str, str]) -> Any:
     """How one training is done."""
-    from leadwise.config import load_parameters
+    from leadwise.parameters import load_parameters
     from leadwise.training.config import training_config
 
     changes = {"model": "fusion", **base, **VARIANTS.get(variant, {}), "seed": seed}

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from leadwise.calibration import Calibration
-from leadwise.config import load_parameters
 from leadwise.contract import STATEMENTS, SUPERCLASSES, SignalShape
 from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.parameters import load_parameters
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
 EXPERIMENT = "serving benchmark"

@@ -41,8 +41,8 @@ def measure_ours(folder: Path) -> dict[str, float]:
     """Records per second of the bare step and of ``fit``: medians of rounds that alternate."""
     import keras
 
-    from leadwise.config import load_parameters
     from leadwise.datasets.store import open_store
+    from leadwise.parameters import load_parameters
     from leadwise.training.config import training_config
     from leadwise.training.fit import TrainingData, compile_network, run_epochs
 

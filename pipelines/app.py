@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from leadwise.config import parse_arguments
 from leadwise.contract import LeadwiseError
+from leadwise.parameters import parse_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import mlflow
 
-from leadwise.comparison_view import save_view
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.reports.run_summaries import evaluation_summary, overview_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage, within_pipeline
+from leadwise.tracking_ui import save_view
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store

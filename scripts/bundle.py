@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from leadwise.contract import LeadwiseError
-from leadwise.run_tags import commit
+from leadwise.tracking_ui import commit
 
 
 def bundle_workspace(

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.pipeline import closing_report
 from leadwise.registry.register import Registered
 

@@ -10,17 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from leadwise.config import (
-    CONFIGURATIONS,
-    ENTRY_POINTS,
-    RENAMED,
-    ConfigError,
-    Parameters,
-    Register,
-    load_parameters,
-    parse_arguments,
-    section_fields,
-)
+from leadwise.config import CONFIGURATIONS, ENTRY_POINTS, ConfigError, Parameters, Register, section_fields
+from leadwise.parameters import RENAMED, load_parameters, parse_arguments
 
 
 def test_the_shipped_file_changes_no_default() -> None:

@@ -198,9 +198,9 @@ def test_stages_end_with_the_name_of_the_file(
 CHECKPOINTS = """
 import resource, sys
 from pathlib import Path
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.datasets.store import open_store
-from leadwise.disk import refusal
+from leadwise.errors import refusal
 from leadwise.training.fit import fit_model
 from leadwise.training.config import training_config
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -219,7 +219,7 @@ except OSError as error:
 def test_a_training_whose_checkpoint_does_not_fit_goes_on_from_the_one_before(
     simulated_store: Path, tmp_path: Path
 ) -> None:
-    from leadwise.config import load_parameters
+    from leadwise.parameters import load_parameters
     from leadwise.training.config import training_config
     from leadwise.training.fit import fit_model
 

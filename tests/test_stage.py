@@ -16,8 +16,9 @@ import pytest
 from free_port import free_port
 
 from leadwise import stage
-from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LeadwiseError
+from leadwise.parameters import load_parameters
 from leadwise.stage import child_run, log_store, run_stage, stage_run
 from leadwise.tracking_store import RETRIES
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LeadwiseError
+from leadwise.parameters import load_parameters
 from leadwise.stage import stage_run
 
 pytestmark = pytest.mark.timeout(600)
@@ -22,7 +23,7 @@ STAGE = """
 import sys, time
 from pathlib import Path
 import mlflow
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.stage import stage_run
 
 met, own, parties = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from leadwise.disk import naming
+from leadwise.errors import naming
 
 PARTIAL = ".partial-"
 """In the names of what is being written: ``.store.partial-x1y2z3a4`` becomes ``store``."""

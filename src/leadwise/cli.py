@@ -39,7 +39,7 @@ def _run(arguments: Sequence[str] | None) -> object:
     """What a subcommand gives: an exit status, or what to print."""
     options = build_parser().parse_args(arguments)
     from leadwise.contract import LeadwiseError
-    from leadwise.disk import refusal
+    from leadwise.errors import refusal
 
     try:
         return options.run(options)
@@ -47,7 +47,7 @@ def _run(arguments: Sequence[str] | None) -> object:
         _tell(f"leadwise {options.command}: error: {error}", sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        from leadwise.extras import missing_extra
+        from leadwise.errors import missing_extra
 
         if not (needed := missing_extra(error)):
             raise
@@ -312,7 +312,7 @@ def _simulate(options: argparse.Namespace) -> Path:
 
     patients, seed = options.patients, options.seed
     if patients is None or seed is None:
-        from leadwise.config import load_parameters
+        from leadwise.parameters import load_parameters
 
         defaults = load_parameters(entry_point="simulate")
         patients = defaults.simulate.patients if patients is None else patients
@@ -385,7 +385,7 @@ def _score(options: argparse.Namespace) -> str:
 
 
 def _validate(options: argparse.Namespace) -> str:
-    from leadwise.config import load_parameters
+    from leadwise.parameters import load_parameters
     from leadwise.registry.external_validation import ValidateOptions, validate_model
 
     names = ("dataset", "model", "label_map", "options", "split", "policy", "bootstrap", "seed")
@@ -403,7 +403,7 @@ def _app(options: argparse.Namespace) -> None:
 
     port, address = options.port, options.address
     if port is None or address is None:
-        from leadwise.config import load_parameters
+        from leadwise.parameters import load_parameters
 
         defaults = load_parameters(entry_point="app").app
         port = defaults.port if port is None else port

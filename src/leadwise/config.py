@@ -1,4 +1,4 @@
-"""The parameters of every entry point: type, range, default and meaning of each; overridden by name, checked, frozen.
+"""The parameters of every entry point: type, range, default and meaning of each.
 
 A parameter has one name everywhere: ``learning-rate`` for `mlflow run` (``-P learning-rate=0.01``), on a script's
 command line (``--learning-rate 0.01``) and in ``pipelines/params.yaml``, where a project keeps what it sets for itself;
@@ -6,13 +6,11 @@ command line (``--learning-rate 0.01``) and in ``pipelines/params.yaml``, where 
 result are literals.
 """
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from leadwise.contract import (
@@ -47,18 +45,6 @@ ByMetric = Annotated[str, Field(pattern=r"^([a-z0-9_/]+:\d+(\.\d+)?(,|$))*$")]
 IngestRate = Annotated[StoredRate, BeforeValidator(lambda value: int(value) if str(value).isdecimal() else value)]
 """A command line knows text only, and a ``Literal`` of numbers takes no text."""
 
-RENAMED: Mapping[str, str] = {
-    "gain": "amplitude-scale",
-    "metadata-dropout": "feature-dropout",
-    "disturbed-share": "augment-prob",
-    "floor-macro-auroc": "limits=macro_auroc:...",
-    "floor-class-auroc": "limits=auroc:...",
-    "highest-ece": "limits=ece:...",
-    "margin-macro-auroc": "margins=macro_auroc:...",
-    "margin-class-auroc": "margins=auroc:...",
-}
-"""Parameters by the names that they had before, ``simulated-`` before them or not."""
-
 
 def _known_model(name: str) -> str:
     if name != ALL and name not in MODELS:
@@ -82,7 +68,8 @@ def project_home() -> Path:
     return PROJECT_ROOT
 
 
-def _kebab(name: str) -> str:
+def kebab(name: str) -> str:
+    """A parameter's name as a command line has it."""
     return name.replace("_", "-")
 
 
@@ -92,7 +79,7 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        alias_generator=_kebab,
+        alias_generator=kebab,
         populate_by_name=True,
         use_attribute_docstrings=True,
         validate_default=True,
@@ -436,95 +423,5 @@ def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
             if not _belongs(field, entry_point):
                 continue
             key = _SECTION_KEYS.get(section, section)
-            fields[_kebab(name)] = (key, " ".join((field.description or "").split()), field.annotation)
+            fields[kebab(name)] = (key, " ".join((field.description or "").split()), field.annotation)
     return fields
-
-
-def load_parameters(
-    overrides: Mapping[str, Any] | None = None, *, entry_point: str = "main", file: Path = PARAMS_FILE
-) -> Parameters:
-    """The defaults, replaced by params.yaml, by the named configuration, and by overrides, each more than the last.
-
-    Args:
-        overrides: values by kebab-case name, as text or as typed values.
-        entry_point: the entry point whose parameters may be overridden.
-        file: a params.yaml, if there is one.
-
-    Raises:
-        ConfigError: a key or value is not allowed; the message names the parameter, what was received and what is
-            allowed.
-    """
-    content = _read_sections(file) if file.exists() else {}
-    known = section_fields(entry_point)
-    given = dict(overrides or {})
-    for name in given:
-        if name not in known:
-            instead = _renamed(name) or f"allowed: {', '.join(sorted(known))}"
-            raise ConfigError(f"{name}: not a parameter of {entry_point}; {instead}")
-    named = given.get("configuration", content.get("shared", {}).get("configuration", Shared().configuration))
-    if (overlay := CONFIGURATIONS / f"{named}.yaml") in CONFIGURATIONS.glob("*.yaml"):
-        for section, values in _read_sections(overlay).items():
-            content.setdefault(section, {}).update(values)
-    for name, value in given.items():
-        content.setdefault(known[name][0], {})[name] = value
-    try:
-        return Parameters.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
-
-
-def _renamed(name: str) -> str:
-    new = RENAMED.get(name.removeprefix("simulated-"))
-    return f"it is called {new} now" if new else ""
-
-
-def _read_sections(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
-        raise ConfigError(f"{file}: expected sections with keys, received {type(content).__name__}")
-    return content
-
-
-def _explain(problem: Any) -> str:
-    name = str(problem["loc"][1] if len(problem["loc"]) > 1 else problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: unknown parameter in section '{problem['loc'][0]}' of params.yaml; {_renamed(name)}".rstrip(
-            "; "
-        )
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{name}: received {problem['input']!r}; {message[0].lower()}{message[1:]}"
-
-
-def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) -> Parameters:
-    """Parse a script's command line; a bad parameter ends the program with status 2 and a message that names it."""
-    parser = argparse.ArgumentParser(
-        prog=f"pipelines/{entry_point}.py",
-        description=f"The {entry_point} stage of Leadwise. docs/parameters.md lists the defaults.",
-        allow_abbrev=False,
-    )
-    for name, (_, description, annotation) in section_fields(entry_point).items():
-        metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
-        # argparse formats what it prints.
-        parser.add_argument(f"--{name}", metavar=metavar, help=description.replace("%", "%%"))
-    known, unknown = parser.parse_known_args(arguments)
-    for old in (name.partition("=")[0].removeprefix("--") for name in unknown):
-        if new := _renamed(old):
-            parser.exit(2, f"{parser.prog}: error: --{old}: {new}\n")
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    given = {_kebab(name): value for name, value in vars(known).items() if value is not None}
-    try:
-        return load_parameters(given, entry_point=entry_point)
-    except ConfigError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
-
-
-def _choices(annotation: Any) -> list[str]:
-    """What a Literal, or a union of Literals, allows, as text."""
-    found: list[str] = []
-    for argument in get_args(annotation):
-        found += [str(argument)] if isinstance(argument, str | int) else _choices(argument)
-    return found

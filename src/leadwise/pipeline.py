@@ -5,15 +5,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadwise.command_lines import command_line, tracking_address
-from leadwise.comparison_view import view_address
 from leadwise.config import PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
-from leadwise.run_tags import data_tags
 from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
 from leadwise.terminal import LOGS_FOLDER
-from leadwise.tracking_store import given_up
+from leadwise.tracking_store import command_line, given_up, tracking_address
+from leadwise.tracking_ui import data_tags, view_address
 
 if TYPE_CHECKING:
     from leadwise.reports.report_page import Page

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text, parse_arguments, project_home
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text, project_home
 from leadwise.contract import LeadwiseError
-from leadwise.disk import refusal
-from leadwise.extras import missing_extra
+from leadwise.errors import missing_extra, refusal
 from leadwise.memory import keep_freed_memory
-from leadwise.run_tags import Level, data_tags, stage_tags
+from leadwise.parameters import parse_arguments
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
 from leadwise.terminal import LOGS_FOLDER, Log, libraries_into, terminal
 from leadwise.tracking_store import (
@@ -33,6 +32,7 @@ from leadwise.tracking_store import (
     wait_briefly_for_server,
     wait_for_server,
 )
+from leadwise.tracking_ui import Level, data_tags, stage_tags
 
 if TYPE_CHECKING:
     import mlflow

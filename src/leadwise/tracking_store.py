@@ -14,15 +14,17 @@ doubled.
 import glob
 import logging
 import os
+import shlex
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from leadwise.atomic import PARTIAL, file_lock
-from leadwise.command_lines import command_line
+from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LeadwiseError
 from leadwise.terminal import terminal
 
@@ -36,6 +38,38 @@ ARTIFACTS = "mlruns"
 
 class TrackingStoreError(LeadwiseError):
     """Nothing can be written to the tracking store as it is; the message names the way out."""
+
+
+def command_line(*words: str, variables: Mapping[str, str] | None = None) -> str:
+    """A command to be pasted: into any shell, in any folder, whatever letters the paths have.
+
+    Args:
+        words: program and arguments.
+        variables: of the environment; the default is what a program of this environment needs to find its tracking
+            store.
+    """
+    if variables is None:
+        variables = {"MLFLOW_TRACKING_URI": tracking_address()}
+    given = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+    return " ".join([*_environment(words[0]), *given, shlex.join(words)])
+
+
+def tracking_address() -> str:
+    """The tracking store's address, good from any folder."""
+    import mlflow
+
+    address = str(mlflow.get_tracking_uri())
+    scheme, mark, rest = address.partition(":///")
+    if scheme != "sqlite":
+        return address
+    name, question, query = rest.partition("?")
+    return f"{scheme}{mark}{Path(name).resolve()}{question}{query}"
+
+
+def _environment(program: str) -> list[str]:
+    """How to reach this environment's programs from a shell that has not activated it."""
+    folder = PROJECT_ROOT / ".venv" / "bin"
+    return [f"PATH={shlex.quote(str(folder))}:$PATH"] if os.access(folder / program, os.X_OK) else []
 
 
 def sqlite_file(address: str) -> Path | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from leadwise.cli import main
-from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.config import PROJECT_ROOT
+from leadwise.parameters import load_parameters
 
 Started = list[list[str]]
 

@@ -11,9 +11,9 @@ import pytest
 from free_port import free_port
 
 from leadwise.cli import main
-from leadwise.config import load_parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.download import FAILURES_IN_A_ROW, Arrived, DownloadError, download
+from leadwise.parameters import load_parameters
 
 Site = Any
 

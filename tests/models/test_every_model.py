@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.config import PROJECT_ROOT, ConfigError, load_parameters
+from leadwise.config import PROJECT_ROOT, ConfigError
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store, open_store
 from leadwise.models.spec import MODELS, model_spec, register_model
+from leadwise.parameters import load_parameters
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.network import open_session
 from leadwise.training.callbacks import validation_metrics
@@ -67,7 +68,7 @@ PROGRAM = """
 import json, runpy, sys
 from pathlib import Path
 import keras
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.models.spec import METADATA, SIGNAL, ModelSpec, Real, register_model
 
 def build(shape, metadata_width, architecture):

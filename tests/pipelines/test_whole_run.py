@@ -14,9 +14,9 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from outward import cannot_watch
 
-from leadwise.comparison_view import TAG
 from leadwise.config import PROJECT_ROOT
 from leadwise.reports.report_page import RUN_SUMMARY_FILE, SIMULATED
+from leadwise.tracking_ui import TAG
 
 if TYPE_CHECKING:
     from conftest import Checkout

@@ -27,7 +27,7 @@ WRITES = {
 SCRIPT = """\
 from pathlib import Path
 
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 
 parameters = load_parameters(entry_point="main")
 for name in {files}:

@@ -16,9 +16,13 @@ STAGES = [name for name in ENTRY_POINTS if name not in ("main", "rollback", "sco
 """`rollback` makes nothing: it moves an alias. What `score`, `validate` and `recalibrate` read is no part of the
 pipeline; `app` is the page."""
 
-PLUMBING = {"leadwise", "leadwise.config", "leadwise.stage", "leadwise.atomic", "leadwise.memory"}
-PLUMBING |= {"leadwise.command_lines", "leadwise.disk", "leadwise.extras", "leadwise.quiet", "leadwise.tracking_store"}
-PLUMBING |= {"leadwise.run_tags", "leadwise.stopping", "leadwise.terminal", "leadwise.comparison_view"}
+PLUMBING = {"leadwise"} | {
+    f"leadwise.{name}"
+    for name in (
+        *("atomic", "config", "errors", "memory", "parameters", "quiet", "stage"),
+        *("stopping", "terminal", "tracking_store", "tracking_ui"),
+    )
+}
 PLUMBING |= {
     f"leadwise.reports.{name}"
     for name in ("report_page", "run_summaries", "stage_summaries", "study_report", "validation_page")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mlflow.projects.utils import load_project
 from pydantic import TypeAdapter
 
-from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, load_parameters, parse_arguments, section_fields
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, section_fields
+from leadwise.parameters import load_parameters, parse_arguments
 
 PROJECT = load_project(PROJECT_ROOT)
 TEXTS = ("fusion", 'it\'s $HOME & "more" {seed}', "another-name", "ece:0.1")

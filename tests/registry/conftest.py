@@ -13,11 +13,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_package import small_network
 
-from leadwise.config import Parameters, load_parameters
+from leadwise.config import Parameters
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.evaluation.decisions import Decision
+from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import Candidate, describe_package
 from leadwise.registry.package import CODE_FOLDER, Package, Parity, example_row, stage_code
 from leadwise.registry.register import Registered, register_champion

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from leadwise.config import Parameters, load_parameters
+from leadwise.config import Parameters
 from leadwise.features import feature_names
+from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import CandidateError, choose_candidates
 
 

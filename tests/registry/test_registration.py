@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadwise.config import Parameters, load_parameters
+from leadwise.config import Parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
 from leadwise.datasets.base import dataset_named
+from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import alias_of
 from leadwise.registry.package import PackagingError

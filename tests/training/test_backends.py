@@ -17,7 +17,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.datasets.store import open_store
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
@@ -52,7 +52,7 @@ WITH_A_USERS_SETTINGS = """
 import hashlib, sys
 from pathlib import Path
 import numpy as np
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.datasets.store import open_store
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.training.fit import fit_model

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.config import load_parameters
 from leadwise.contract import STATEMENTS
 from leadwise.datasets.store import Store, open_store
+from leadwise.parameters import load_parameters
 from leadwise.training.batches import TrainingBatches
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData

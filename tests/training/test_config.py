@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leadwise.config import RENAMED, load_parameters
+from leadwise.parameters import RENAMED, load_parameters
 from leadwise.training.config import TunedParametersError, precision_here, training_config, tuned_file
 
 CPUS = {

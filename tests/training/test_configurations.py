@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from leadwise.config import CONFIGURATIONS, load_parameters
+from leadwise.config import CONFIGURATIONS
 from leadwise.datasets.store import open_store
+from leadwise.parameters import load_parameters
 from leadwise.training.config import training_config
 from leadwise.training.fit import fit_model
 

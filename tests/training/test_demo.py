@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import load_parameters
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import write_simulated_tree
+from leadwise.parameters import load_parameters
 from leadwise.training.config import training_config
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import load_parameters
 from leadwise.datasets.store import Store, open_store
+from leadwise.parameters import load_parameters
 from leadwise.training.callbacks import TrainingDiverged
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.training.checkpoints import AveragedWeights, learning_rate, optimizer_for
 from leadwise.training.config import TrainingConfig, training_config, with_values
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leadwise.config import PROJECT_ROOT, load_parameters
+from leadwise.config import PROJECT_ROOT
 from leadwise.datasets.store import Store, open_store
+from leadwise.parameters import load_parameters
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained

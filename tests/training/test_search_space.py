@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.config import CONFIGURATIONS, load_parameters, section_fields
+from leadwise.config import CONFIGURATIONS, section_fields
 from leadwise.contract import ENCODER_NAMES
 from leadwise.models.spec import MODELS, Choice, Real, Whole
+from leadwise.parameters import load_parameters
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.search_space import space_of
 

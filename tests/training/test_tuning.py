@@ -20,10 +20,11 @@ import optuna
 import pytest
 from mlflow.entities import Run
 
-from leadwise.config import PROJECT_ROOT, Parameters, load_parameters
+from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.datasets.store import Store, open_store
 from leadwise.models.fusion import WIDTHS
 from leadwise.models.spec import MODELS, Choice, Whole
+from leadwise.parameters import load_parameters
 from leadwise.reports.study_report import study_summary, write_study
 from leadwise.training import trial as trial_module
 from leadwise.training.config import training_config, tuned_file, tuned_from

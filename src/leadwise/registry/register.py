@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import file_lock, write_atomically
-from leadwise.command_lines import command_line
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, datasets
@@ -29,6 +28,7 @@ from leadwise.registry.package import (
 )
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
+from leadwise.tracking_store import command_line
 
 REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"

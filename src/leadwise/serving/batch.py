@@ -15,9 +15,9 @@ from leadwise import __version__
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.reading import run_in_processes
-from leadwise.disk import naming
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
+from leadwise.errors import naming
 from leadwise.serving.batch_source import FILE, HINTS, Entry, entries, schema, table_row
 from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version

@@ -2,8 +2,8 @@
 
 import pytest
 
-from leadwise.config import load_parameters
 from leadwise.datasets.base import dataset_named
+from leadwise.parameters import load_parameters
 from leadwise.registry.gate.evidence import Champion, Limits, data_check
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import load_parameters
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import GateLimits, dataset_named
 from leadwise.evaluation.metric_registry import METRICS, Metric, MetricInput, register
+from leadwise.parameters import load_parameters
 from leadwise.registry.gate.evidence import Limits, LimitsError, comparison_checks, floor_checks
 from leadwise.registry.gate.report import Check
 from leadwise.registry.smoke_test import HeldOutRows, Served

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.config import Gate as RequestParams
-from leadwise.config import load_parameters
+from leadwise.parameters import load_parameters
 from leadwise.registry.gate.judge import Gate, JudgedVersion
 from leadwise.registry.gate.report import GateReport
 from leadwise.registry.register import register_challenger

@@ -22,7 +22,7 @@ from leadwise.datasets.label_map import LabelMap, read_label_map
 from leadwise.ecg.formats.base import MOST_NUMBERS, ReaderError, by_library, bytes_at
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
-from leadwise.extras import missing_extra
+from leadwise.errors import missing_extra
 
 METADATA_FILE, RECORDS_FOLDER, SIGNAL = "metadata.csv", "records", "ecg"
 FS_HZ = 500.0

@@ -25,7 +25,7 @@ from leadwise.ecg.formats.base import (
 from leadwise.ecg.formats.normalisation import ReadECG, normalise
 from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
-from leadwise.extras import missing_extra
+from leadwise.errors import missing_extra
 
 _PICTURE = "is a picture of an ECG, not its samples; export the waveform"
 _PICKLE = "is a Python pickle, which is never opened; save the samples as NPZ"

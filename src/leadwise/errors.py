@@ -1,4 +1,7 @@
-"""What a disk that refuses does to a program, told in one line: which file, why, and how much is free there."""
+"""Errors of the system and of libraries in one line that a user can act on.
+
+A disk that refuses: which file, why, and how much is free there. A package that is not installed: which extra has it.
+"""
 
 import errno
 import os
@@ -7,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 WITHOUT_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -20,6 +24,9 @@ REFUSED = (
 SQLITE_REFUSED = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM
 )  # fmt: skip
+
+DISTRIBUTIONS = {"pil": "pillow", "sklearn": "scikit-learn", "alembic": "mlflow", "flask": "mlflow"}
+"""Where a module has another name than what installs it."""
 
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What NumPy says when not all of an array could be written, and not why."""
@@ -73,6 +80,25 @@ def naming(file: Path, beside: Path | None = None) -> Iterator[None]:
                         _, inside, below = name.removeprefix(str(beside)).partition("/")
                         setattr(each, attribute, f"{file}{inside}{below}")
         raise
+
+
+def missing_extra(error: ImportError) -> str:
+    """``needs leadwise[app]: pip install 'leadwise[app]'``; empty where no extra brings what was not found.
+
+    ``pip install leadwise`` has what scoring needs.
+    """
+    module = (error.name or "").partition(".")[0].lower()
+    name = DISTRIBUTIONS.get(module, module.replace("_", "-"))
+    try:
+        asked = requires("leadwise") or []
+    except PackageNotFoundError:
+        return ""
+    for requirement in asked:
+        if re.match(rf"{re.escape(name)}\b(?!-)", requirement, re.IGNORECASE) and (
+            extra := re.search(r"""extra == ['"]([a-z]+)""", requirement)
+        ):
+            return f"needs leadwise[{extra[1]}]: pip install 'leadwise[{extra[1]}]'"
+    return ""
 
 
 def _is_refused(error: OSError) -> bool:
