@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from leadwise.config import Validate
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.cohort_evaluation import CohortEvaluation, Reference, evaluate_cohort
 from leadwise.evaluation.cohort_metrics import cohort_metrics
 from leadwise.evaluation.metrics import auroc
 from leadwise.registry.cohort_scoring import ScoredCohort, request_of
-from leadwise.registry.external_validation import ValidateOptions, validate_model
+from leadwise.registry.external_validation import validate_model
 from leadwise.registry.load import load_scorer
 from leadwise.serving.request_parsing import RequestParams
 
@@ -29,24 +30,21 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     given = parser.parse_args()
     reported = {
-        "PTB-XL, fold 10": ValidateOptions(given.ptbxl),
-        "LUDB, strict": ValidateOptions(given.ludb),
-        "LUDB, wide": ValidateOptions(given.ludb, labels="wide"),
-        "LUDB, strict, gains of the headers": ValidateOptions(given.ludb, options="gain:header"),
-        "LUDB, wide, gains of the headers": ValidateOptions(given.ludb, labels="wide", options="gain:header"),
-        "Challenge 2021, strict": ValidateOptions(given.challenge2021),
-        "Challenge 2021, wide": ValidateOptions(given.challenge2021, labels="wide"),
+        "PTB-XL, fold 10": Validate(source=given.ptbxl),
+        "LUDB, strict": Validate(source=given.ludb),
+        "LUDB, wide": Validate(source=given.ludb, label_map="wide"),
+        "LUDB, strict, gains of the headers": Validate(source=given.ludb, options="gain:header"),
+        "LUDB, wide, gains of the headers": Validate(source=given.ludb, label_map="wide", options="gain:header"),
+        "Challenge 2021, strict": Validate(source=given.challenge2021),
+        "Challenge 2021, wide": Validate(source=given.challenge2021, label_map="wide"),
     }
     scored: dict[str, ScoredCohort] = {}
     print(f"| | recordings | macro AUROC | {' | '.join(SUPERCLASSES)} | calibration error | verdict |")
     print(f"|{'---|' * (5 + len(SUPERCLASSES))}")
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, options) in enumerate(reported.items()):
-            done = validate_model(
-                ValidateOptions(**vars(options) | {"model": "pretrained", "drawn": 0}),
-                Path(folder) / str(number),
-                command=options.command,
-            )
+            asked = options.model_copy(update={"model": "pretrained", "drawn": 0})
+            done = validate_model(asked, Path(folder) / str(number))
             scored[name] = done.scored
             print(row(name, done.evaluation), flush=True)
             reference = done.evaluation.reference

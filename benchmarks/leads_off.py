@@ -22,7 +22,7 @@ from leadwise.contract import FS_HZ, LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, E
 from leadwise.datasets.store import Store, open_store
 from leadwise.features import asked_names
 from leadwise.registry.load import BUNDLED
-from leadwise.serving.doubt import TABLE_FILE
+from leadwise.serving.answer import TABLE_FILE
 from leadwise.serving.network import SUPERCLASS_OUTPUT, ModelInput, Network
 from leadwise.serving.scorer import Scorer
 
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def write(table: list[dict[str, object]], source: str) -> None:
-    """Write the table beside ``leadwise.serving.doubt``."""
+    """Write the table beside ``leadwise.serving.answer``."""
     content = {"measured_on": source, "most_changed": MOST_CHANGED, "most_fall": MOST_FALL}
     lines = ",\n  ".join(json.dumps(entry) for entry in table)
     text = json.dumps(content, indent=1).removesuffix("\n}") + f',\n "silent": [\n  {lines}\n ]\n}}\n'

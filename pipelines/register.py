@@ -37,7 +37,7 @@ def work(parameters: Parameters) -> None:
 
 def log_registered(registered: "Registered", workspace: Path) -> None:
     """What the run tells of the version that it registered."""
-    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.registry.gate import JSON_FILE
     from leadwise.registry.package import PACKAGE_FOLDER, Package
 
     alias = f" @{registered.alias}" if registered.alias else ""

@@ -6,11 +6,9 @@ from leadwise.stage import run_stage
 
 def work(parameters: Parameters) -> None:
     """Score, measure and report; a registered version remembers it."""
-    from leadwise.registry.external_validation import ValidateOptions, validate_model
-    from leadwise.registry.validated_versions import log_validation, remember
+    from leadwise.registry.external_validation import log_validation, remember, validate_model
 
-    options = ValidateOptions.of(parameters.validation)
-    validated = validate_model(options, options.folder_in(parameters.validation.output), command=options.command)
+    validated = validate_model(parameters.validation)
     log_validation(validated)
     remember(validated)
     print(validated.text())

@@ -386,15 +386,14 @@ def _score(options: argparse.Namespace) -> str:
 
 def _validate(options: argparse.Namespace) -> str:
     from leadwise.parameters import load_parameters
-    from leadwise.registry.external_validation import ValidateOptions, validate_model
+    from leadwise.registry.external_validation import validate_model
 
     names = ("dataset", "model", "label_map", "options", "split", "policy", "bootstrap", "seed")
     given = {name.replace("_", "-"): value for name, value in _given(options, *names).items()}
     if options.without:
         given["without"] = ",".join(options.without)
-    section = load_parameters(given | {"source": options.source}, entry_point="validate").validation
-    asked = ValidateOptions.of(section)
-    validated = validate_model(asked, asked.folder_in(options.output), command=asked.command)
+    given |= {"source": options.source, "output": options.output}
+    validated = validate_model(load_parameters(given, entry_point="validate").validation)
     return f"{validated.text()}\nReport: {validated.report.resolve()}"
 
 

@@ -105,7 +105,7 @@ def _end_runs_below(run_id: str, experiment_id: str, status: str, why: str) -> N
 
 def gate_failed(workspace: Path) -> bool:
     """Whether the version that was registered last from a workspace has not become champion."""
-    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.registry.gate import JSON_FILE
 
     return not json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["passed"]
 
@@ -148,7 +148,7 @@ def closing_summary(parameters: Parameters, seconds: dict[str, float]) -> "Page"
     """The same as a page, for the run."""
     from leadwise.datasets.store import MANIFEST_FILE
     from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
-    from leadwise.registry.gate.report import JSON_FILE
+    from leadwise.registry.gate import JSON_FILE
     from leadwise.reports.stage_summaries import pipeline_summary
 
     workspace = parameters.shared.workspace
@@ -182,7 +182,7 @@ def _tracking_lines(experiment: str) -> list[str]:
 
 def _serving_lines(workspace: Path) -> list[str]:
     from leadwise.registry.champion import CHAMPION
-    from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE
+    from leadwise.registry.gate import JSON_FILE, MARKDOWN_FILE
     from leadwise.registry.register import REGISTERED_FILE, Registered, curl_example, serve_command
 
     registered = Registered(**json.loads((workspace / REGISTERED_FILE).read_text(encoding="utf-8")))

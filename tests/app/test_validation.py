@@ -16,8 +16,9 @@ from cohort_sources import write_table
 
 import leadwise.app
 from leadwise.app.validation import OwnReport, validate_uploads
+from leadwise.config import Validate
 from leadwise.contract import LEADS, LeadwiseError
-from leadwise.registry.external_validation import ANSWERS_FILE, ValidateOptions, validate_model
+from leadwise.registry.external_validation import ANSWERS_FILE, validate_model
 from leadwise.registry.load import LoadedPackage
 
 testing = pytest.importorskip("streamlit.testing.v1")
@@ -82,7 +83,7 @@ def test_the_report_is_that_of_the_command_and_nothing_is_left(
 ) -> None:
     found = validated([("own.zip", zipped_folder(own))], package)
     assert list(temporary.iterdir()) == []
-    asked = ValidateOptions(own, policy="youden", max_unreadable_share=1, model="pretrained")
+    asked = Validate(source=own, policy="youden", max_unreadable_share=1, model="pretrained")
     validate_model(asked, tmp_path / "command", command="")
     expected = pd.read_parquet(tmp_path / "command" / ANSWERS_FILE)
     with zipfile.ZipFile(io.BytesIO(found.archive)) as archive:

@@ -14,12 +14,11 @@ from cohort_sources import write_ludb, write_table
 from sklearn.metrics import recall_score, roc_auc_score
 
 from leadwise.cli import main
-from leadwise.config import PROJECT_ROOT
+from leadwise.config import PROJECT_ROOT, Validate
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import DatasetError, cohort_named, parse_options
-from leadwise.registry.external_validation import ValidateOptions, validate_model
+from leadwise.registry.external_validation import HEADING, LONGEST_DESCRIPTION, validate_model, with_elsewhere
 from leadwise.registry.register import Registered
-from leadwise.registry.validated_versions import HEADING, LONGEST_DESCRIPTION, with_elsewhere
 
 SECTIONS = ("verdict", "classes", "calibration", "quality", "subgroups", "disagreements", "data", "limits")
 
@@ -200,9 +199,7 @@ def test_options_are_pairs_or_json() -> None:
 
 @pytest.mark.real
 def test_ludb_is_where_it_was_measured(ludb_tree: Path, tmp_path: Path) -> None:
-    done = validate_model(
-        ValidateOptions(ludb_tree, model="pretrained", bootstrap=100, drawn=0), tmp_path / "ludb", command="again"
-    )
+    done = validate_model(Validate(source=ludb_tree, model="pretrained", bootstrap=100, drawn=0), tmp_path / "ludb")
     assert (done.evaluation.records, done.evaluation.known["HYP"].present) == (200, 142)
     found = done.evaluation.metrics["macro_auroc"]
     assert found.value == pytest.approx(0.8087, abs=5e-4)
@@ -215,9 +212,7 @@ def test_ludb_is_where_it_was_measured(ludb_tree: Path, tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.slow
 def test_fold_10_is_what_the_package_says(whole_ptbxl: Path, tmp_path: Path) -> None:
-    done = validate_model(
-        ValidateOptions(whole_ptbxl, model="pretrained", bootstrap=100, drawn=0), tmp_path / "fold10", command="again"
-    )
+    done = validate_model(Validate(source=whole_ptbxl, model="pretrained", bootstrap=100, drawn=0), tmp_path / "fold10")
     assert done.evaluation.records == 2198 and done.evaluation.patients == 1904
     # The package was measured before anything was taken out of a recording, as it is now of 1 % of them.
     assert done.evaluation.metrics["macro_auroc"].value == pytest.approx(0.9374, abs=5e-4)

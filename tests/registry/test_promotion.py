@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from leadwise.registry.champion import PromotionError, alias_of, champion_of, promote, roll_back
-from leadwise.registry.gate.report import Check, GateReport
+from leadwise.registry.gate import Check, GateReport
 from leadwise.registry.register import register_challenger
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
@@ -20,8 +20,8 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import mlflow
-from leadwise.registry.gate.report import Check
-from leadwise.registry.gate.report import GateReport
+from leadwise.registry.gate import Check
+from leadwise.registry.gate import GateReport
 from leadwise.registry.champion import promote
 
 uri, name, version, folder, parties, beats = sys.argv[1:]

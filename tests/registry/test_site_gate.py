@@ -7,8 +7,8 @@ from leadwise.calibration import sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.site_comparison import Compared, Side, compare
 from leadwise.policies import Policy
-from leadwise.registry.gate.report import Check
-from leadwise.registry.site_gate import calibration_checks, policy_checks
+from leadwise.registry.gate import Check
+from leadwise.registry.site import calibration_checks, policy_checks
 
 RECORDS = 400
 

@@ -18,7 +18,7 @@ from leadwise import __version__
 from leadwise.registry.load import NoSuchModel, load_scorer
 from leadwise.serving import Client
 from leadwise.serving.client import request_row
-from leadwise.serving.values import LARGEST_BODY
+from leadwise.serving.request_parsing import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from leadwise.serving.request_parsing import rows_of_json
-from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError
+from leadwise.serving.request_parsing import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, rows_of_json
 
 ROWS = [{"id": "a", "age": 50, "leads": ["I", "II"]}, {"id": "b", "age": 60, "leads": ["II", "I"]}]
 COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}

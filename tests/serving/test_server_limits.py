@@ -15,7 +15,7 @@ from live_server import JSON, LiveServer, SmallModel, serving
 
 from leadwise.serving.admission import LARGE_BODY, Intake, ServerLimitError, ServerLimits
 from leadwise.serving.connections import LARGEST_HEAD
-from leadwise.serving.values import LARGEST_BODY
+from leadwise.serving.request_parsing import LARGEST_BODY
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
 

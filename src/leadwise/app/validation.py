@@ -6,7 +6,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import streamlit as st
 from leadwise.app.answer import choose_policy, html_of
 from leadwise.app.model_source import ModelSource
 from leadwise.atomic import temporary_folder
+from leadwise.config import Validate
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.uploads import MOST_RECEIVED, MOST_RECORDINGS, MOST_UNPACKED, unpack_uploads
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
@@ -24,7 +25,8 @@ from leadwise.registry.external_validation import (
     Stage,
     StageProgress,
     Validated,
-    ValidateOptions,
+    cohort_of,
+    command_of,
     validate_model,
 )
 from leadwise.registry.load import LoadedPackage
@@ -91,9 +93,9 @@ def validate_uploads(
         sent, report = folder / "sent", folder / "report"
         sent.mkdir()
         with _named_as_sent(sent):
-            asked = ValidateOptions(sent, dataset=DATASET, options=options, policy=policy, model=package.name)
-            asked = replace(asked, source=unpack_uploads(files, sent, asked.cohort()))
-            again = replace(asked, source=Path(asked.source.name)).command
+            asked = Validate(source=sent, dataset=DATASET, options=options, policy=policy, model=package.name)
+            asked = asked.model_copy(update={"source": unpack_uploads(files, sent, cohort_of(asked))})
+            again = command_of(asked.model_copy(update={"source": Path(asked.source.name)}))
             made = validate_model(asked, report, command=again, package=package, suites=False, progress=progress)
         html, figures = (file.read_text(encoding="utf-8") for file in (made.report, report / METRICS_FILE))
         packed = io.BytesIO()

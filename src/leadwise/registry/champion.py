@@ -20,7 +20,6 @@ import psutil
 
 from leadwise.atomic import clear_temporary_folders, file_lock
 from leadwise.contract import LeadwiseError
-from leadwise.registry.gate.report import GateReport
 from leadwise.registry.smoke_test import RoundTripError, require_answer
 from leadwise.stage import FAILURE
 from leadwise.tracking_store import given_up, sqlite_file
@@ -28,6 +27,8 @@ from leadwise.tracking_store import given_up, sqlite_file
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
+
+    from leadwise.registry.gate import GateReport
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS_TAG = "previous-champion"
@@ -39,7 +40,7 @@ class PromotionError(LeadwiseError):
     """The champion cannot be moved, or moved back; the message says why."""
 
 
-def promote(name: str, version: str, judge: Callable[[str | None], GateReport]) -> GateReport:
+def promote(name: str, version: str, judge: "Callable[[str | None], GateReport]") -> "GateReport":
     """Make a version the champion if ``judge`` lets it pass against whoever is champion at that moment.
 
     The version remembers in a tag which champion it follows, for ``roll_back``.

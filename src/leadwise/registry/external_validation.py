@@ -17,6 +17,7 @@ from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, chosen_cohort
 from leadwise.datasets.checks.cohort import COHORT_FILE
 from leadwise.datasets.cohort import Cohort, Row
+from leadwise.evaluation.bootstrap import Estimate, finite
 from leadwise.evaluation.cohort_evaluation import (
     CohortEvaluation,
     Reference,
@@ -25,84 +26,50 @@ from leadwise.evaluation.cohort_evaluation import (
 )
 from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.features import asked_names
-from leadwise.registry.cohort_scoring import AUTO, TEST_SPLIT, ScoredCohort, request_of, score_cohort
+from leadwise.registry.cohort_scoring import TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import LoadedPackage
+from leadwise.registry.model_card import LONGEST_DESCRIPTION
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.request_parsing import RequestParams
-from leadwise.serving.scorer import RegisteredVersion, Scorer
+from leadwise.serving.scorer import Scorer
 
 if TYPE_CHECKING:
-    from leadwise.reports.cohort_page import ShownDisagreement
+    from leadwise.reports.cohort_page import About, ShownDisagreement
 
 ANSWERS_FILE = "answers.parquet"
 CHECKS_FOLDER = "checks"
-DRAWN = 6
-"""Disagreements that are drawn."""
+TAG = "elsewhere."
+"""``elsewhere.DATASET.VARIANT``, such as ``elsewhere.ludb.strict``: what a version reached there, as JSON."""
+HEADING = "### Elsewhere"
+METRIC_PREFIX = "validate/"
 Stage = Literal["scored", "drawn"]
 StageProgress = Callable[[Stage, int, int], object]
 """Told how many recordings were scored or drawn, and of how many."""
 
 
-@dataclass(frozen=True)
-class ValidateOptions:
-    """What is validated, and how.
+def cohort_of(asked: Validate) -> Cohort:
+    """The dataset that is validated on, with its options chosen.
 
-    Attributes:
-        source: the folder or file of the recordings.
-        dataset: its name; empty: what the source holds.
-        model: as ``registry.load.found_package`` takes it; empty: the champion, or what is bundled.
-        labels: which codes of the label map count: ``strict`` or ``wide``.
-        options: of the dataset, as ``datasets.base.parse_options`` takes them.
-        split: as ``score_cohort`` takes it.
-        policy: which thresholds decide; empty: those that the package prefers.
-        without: features that the model is not told, several with commas; ``all``.
-        max_unreadable_share: share of unreadable recordings above which it stops.
-        bootstrap: replicates behind the intervals.
-        seed: of the bootstrap.
-        drawn: disagreements that are drawn.
+    Raises:
+        LeadwiseError: there is no such dataset or option.
     """
+    return chosen_cohort(asked.source, asked.dataset, asked.label_map, asked.options)
 
-    source: Path
-    dataset: str = ""
-    model: str = ""
-    labels: str = "strict"
-    options: str = ""
-    split: str = AUTO
-    policy: str = ""
-    without: str = ""
-    max_unreadable_share: float = 0.01
-    bootstrap: int = 1000
-    seed: int = 20
-    drawn: int = DRAWN
 
-    @classmethod
-    def of(cls, section: Validate) -> "ValidateOptions":
-        """The parameters of the validate stage."""
-        given = section.model_dump(include=set(cls.__dataclass_fields__) & set(Validate.model_fields))
-        return cls(**given | {"labels": section.label_map})
+def command_of(asked: Validate) -> str:
+    """Makes the report again."""
+    words = ["leadwise", "validate", str(asked.source)]
+    for name in ("dataset", "model", "label_map", "options", "split", "policy", "without", "bootstrap", "seed"):
+        default = "" if name == "model" else Validate.model_fields[name].default
+        if (value := getattr(asked, name)) != default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
-    @property
-    def command(self) -> str:
-        """Makes the report again."""
-        defaults = ValidateOptions(self.source)
-        words = ["leadwise", "validate", str(self.source)]
-        for name in ("dataset", "model", "labels", "options", "split", "policy", "without", "bootstrap", "seed"):
-            if (value := getattr(self, name)) != getattr(defaults, name):
-                words += [f"--{'label-map' if name == 'labels' else name}", str(value)]
-        return shlex.join(words)
 
-    def folder_in(self, output: Path) -> Path:
-        """Where the report goes: a folder for each dataset and what was chosen about it."""
-        cohort = self.cohort()
-        return output / f"{cohort.name}-{variant(cohort, parse_without(self.without))}"
-
-    def cohort(self) -> Cohort:
-        """The dataset, with its options chosen.
-
-        Raises:
-            LeadwiseError: there is no such dataset or option.
-        """
-        return chosen_cohort(self.source, self.dataset, self.labels, self.options)
+def report_folder(asked: Validate) -> Path:
+    """Where the report goes: a folder for each dataset and what was chosen about it."""
+    cohort = cohort_of(asked)
+    return asked.output / f"{cohort.name}-{variant(cohort, parse_without(asked.without))}"
 
 
 def parse_without(text: str) -> tuple[str, ...]:
@@ -134,24 +101,20 @@ class Validated:
         folder: with ``report.html``, ``metrics.json``, ``answers.parquet`` and ``checks/``.
         scored: the recordings and the answers.
         evaluation: the figures.
-        model: how the model was asked for.
-        registered: the version in the registry; ``None`` where it is none.
-        description: content of its ``model.json``.
+        package: that was validated.
     """
 
     folder: Path
     scored: ScoredCohort
     evaluation: CohortEvaluation
-    model: str
-    registered: RegisteredVersion | None
-    description: Mapping[str, Any]
+    package: LoadedPackage
 
     @property
     def model_name(self) -> str:
         """For people."""
-        if self.registered:
-            return f"{self.registered.name} version {self.registered.version}"
-        return self.model
+        if registered := self.package.registered:
+            return f"{registered.name} version {registered.version}"
+        return self.package.name
 
     @property
     def report(self) -> Path:
@@ -184,10 +147,10 @@ class Validated:
 
 
 def validate_model(
-    options: ValidateOptions,
-    folder: Path,
+    asked: Validate,
+    folder: Path | None = None,
     *,
-    command: str,
+    command: str = "",
     package: LoadedPackage | None = None,
     suites: bool = True,
     progress: StageProgress | None = None,
@@ -195,10 +158,10 @@ def validate_model(
     """Score a dataset with a served package, measure it, and write the report.
 
     Args:
-        options: what is validated, and how.
-        folder: for the report; replaced if it is there, and whole or as it was.
-        command: makes it again.
-        package: that is validated; ``None``: the one that the options name.
+        asked: what is validated, and how; of an empty ``model`` the champion, or what is bundled.
+        folder: for the report; replaced if it is there, and whole or as it was; ``None``: ``report_folder``.
+        command: makes it again; empty: ``command_of``.
+        package: that is validated; ``None``: the one that the parameters name.
         suites: whether the suites of checks are run, as ``check_cohort`` takes it.
         progress: instead of a bar on the terminal.
 
@@ -206,17 +169,20 @@ def validate_model(
         LeadwiseError: there is no such model, dataset, option or policy; the recordings do not pass the checks; or
             nothing can be measured.
     """
-    cohort, without = options.cohort(), parse_without(options.without)
-    loaded = package or LoadedPackage.found(options.model or None)
+    from leadwise.reports.cohort_page import About, CohortReport
+
+    cohort, without = cohort_of(asked), parse_without(asked.without)
+    folder = folder or report_folder(asked)
+    loaded = package or LoadedPackage.found(asked.model or None)
     with folder_written_atomically(folder) as beside:
         scored = score_cohort(
             cohort,
-            options.source,
+            asked.source,
             loaded.scorer,
             beside / CHECKS_FOLDER,
-            policy=options.policy or None,
-            split=options.split,
-            max_unreadable_share=options.max_unreadable_share,
+            policy=asked.policy or None,
+            split=asked.split,
+            max_unreadable_share=asked.max_unreadable_share,
             without=without,
             suites=suites,
             progress=partial(progress, "scored") if progress else None,
@@ -234,42 +200,47 @@ def validate_model(
             and scored.checked.left_out.empty
             and cohort.about_patients,
             without=without,
-            bootstrap=options.bootstrap,
-            seed=options.seed,
+            bootstrap=asked.bootstrap,
+            seed=asked.seed,
         )
-        validated = Validated(folder, scored, evaluation, loaded.name, loaded.registered, loaded.description)
-        dataset = json.loads((beside / CHECKS_FOLDER / COHORT_FILE).read_text(encoding="utf-8"))
+        validated = Validated(folder, scored, evaluation, loaded)
+        about = About(
+            dataset=json.loads((beside / CHECKS_FOLDER / COHORT_FILE).read_text(encoding="utf-8")),
+            left_out={str(k): int(n) for k, n in scored.checked.left_out["reason"].value_counts().items()},
+            model=validated.model_name,
+            policy=scored.policy_name,
+            thresholds=scored.policy.thresholds,
+            digest=scored.digest,
+            command=command or command_of(asked),
+        )
         scored.write(beside / ANSWERS_FILE)
-        write_json(beside / METRICS_FILE, _content(validated, dataset))
-        shown = _drawn(scored, loaded.scorer, options.drawn, progress)
-        _write_page(validated, dataset, shown, command, beside / REPORT_FILE)
+        write_json(beside / METRICS_FILE, _content(validated, about))
+        shown = _drawn(scored, loaded.scorer, asked.drawn, progress)
+        CohortReport(evaluation, about, shown).page().write(beside / REPORT_FILE)
     return validated
 
 
-def _content(validated: Validated, dataset: Mapping[str, Any]) -> dict[str, Any]:
+def _content(validated: Validated, about: "About") -> dict[str, Any]:
     """What ``metrics.json`` holds."""
-    scored, registered = validated.scored, validated.registered
+    package, dataset = validated.package, about.dataset
+    registered, description = package.registered, package.description
     return {
         "dataset": {name: dataset[name] for name in ("dataset", "title", "options", "source", "citation", "licence")},
-        "split": scored.split or "all",
-        "digest": scored.digest,
+        "split": validated.scored.split or "all",
+        "digest": about.digest,
         "model": {
-            "asked": validated.model,
+            "asked": package.name,
             "registered": f"{registered.name}/{registered.version}" if registered else None,
-            "leadwise": validated.description["leadwise"],
-            "data": validated.description["data"],
+            "leadwise": description["leadwise"],
+            "data": description["data"],
         },
-        "policy": scored.policy_name,
-        "thresholds": dict(scored.policy.thresholds),
+        "policy": about.policy,
+        "thresholds": dict(about.thresholds),
         **validated.evaluation.to_dict(),
-        "left_out": _reasons(scored),
+        "left_out": about.left_out,
         "assumptions": dataset["assumptions"],
         "warnings": dataset["warnings"],
     }
-
-
-def _reasons(scored: ScoredCohort) -> dict[str, int]:
-    return {str(reason): int(count) for reason, count in scored.checked.left_out["reason"].value_counts().items()}
 
 
 def _drawn(
@@ -315,23 +286,97 @@ def _patient(row: Row) -> str:
     return ", ".join(known) or "age and sex unknown"
 
 
-def _write_page(
-    validated: Validated,
-    dataset: Mapping[str, Any],
-    shown: "Sequence[ShownDisagreement]",
-    command: str,
-    file: Path,
-) -> None:
-    from leadwise.reports.cohort_page import About, CohortReport
+def log_validation(validated: Validated) -> None:
+    """Log figures, files and the recordings' digest to the active run."""
+    import mlflow
 
-    scored = validated.scored
-    about = About(
-        dataset=dataset,
-        left_out=_reasons(scored),
-        model=validated.model_name,
-        policy=scored.policy_name,
-        thresholds=scored.policy.thresholds,
-        digest=scored.digest,
-        command=command,
+    from leadwise.stage import log_folder, log_store
+
+    scored, evaluation = validated.scored, validated.evaluation
+    log_store(
+        {
+            "source": str(scored.source),
+            "dataset": scored.cohort.name,
+            "digest": scored.digest,
+            "release": "unknown",
+            "simulated": not scored.cohort.about_patients,
+        },
+        "evaluation",
     )
-    CohortReport(validated.evaluation, about, shown).page().write(file)
+    mlflow.set_tags(
+        {
+            "model": validated.model_name,
+            "validated.dataset": scored.cohort.name,
+            "validated.variant": variant(scored.cohort, scored.without),
+            "validated.policy": scored.policy_name,
+            "validated.verdict": evaluation.verdict.name,
+        }
+    )
+    mlflow.log_metrics(evaluation.logged_metrics(f"{METRIC_PREFIX}{scored.cohort.name}/"))
+    log_folder(validated.folder)
+
+
+def remember(validated: Validated) -> None:
+    """Tag the registered version with what it reached, and its description; nothing for other models."""
+    import mlflow
+
+    registered, scored = validated.package.registered, validated.scored
+    if registered is None:
+        return
+    run = mlflow.active_run()
+    reached = summary(validated) | {"run_id": run.info.run_id if run else None}
+    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(registered.name, registered.version, key, json.dumps(reached))
+    version = client.get_model_version(registered.name, registered.version)
+    described = with_elsewhere(version.description or "", version.tags | {key: json.dumps(reached)})
+    client.update_model_version(registered.name, registered.version, description=described)
+
+
+def summary(validated: Validated) -> dict[str, Any]:
+    """The few figures of a validation that a version keeps."""
+    found = validated.evaluation
+    return {
+        "records": found.records,
+        "digest": validated.scored.digest[:12],
+        "classes": found.counted,
+        "macro_auroc": _told(found.metrics.get("macro_auroc")),
+        "ece": _told(found.metrics.get("ece")),
+        "verdict": found.verdict.name,
+    }
+
+
+def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
+    """A version's description with a table of what its tags say it reached elsewhere, in place of an earlier one."""
+    before = description.partition(f"\n\n{HEADING}")[0]
+    section = elsewhere_table(tags)
+    whole = f"{before}\n\n{section}" if before else section
+    if len(whole) <= LONGEST_DESCRIPTION:
+        return whole
+    kept = before[: max(0, LONGEST_DESCRIPTION - len(section) - 3)]
+    return f"{kept}…\n\n{section}"[:LONGEST_DESCRIPTION]
+
+
+def elsewhere_table(tags: Mapping[str, str]) -> str:
+    """The section of a card: a row per dataset and variant of its labels, in Markdown."""
+    rows = []
+    for key in sorted(name for name in tags if name.startswith(TAG)):
+        reached = json.loads(tags[key])
+        dataset, _, chosen = key.removeprefix(TAG).partition(".")
+        classes = ", ".join(reached["classes"]) or "none has enough"
+        cells = (f"{dataset}, {chosen}", f"{reached['records']:,}", classes, _cell(reached["macro_auroc"]),
+                 _cell(reached["ece"]), reached["verdict"].replace("_", " "), f"`{reached['digest']}`")  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    heads = "| dataset, labels | recordings | classes | macro AUROC | calibration error | verdict | digest |"
+    return "\n".join([HEADING, "", heads, "|---|--:|---|---|---|---|---|", *rows])
+
+
+def _told(found: Estimate | None) -> list[float | None] | None:
+    return None if found is None else [finite(found.value), *found.interval.bounds()]
+
+
+def _cell(found: list[float | None] | None) -> str:
+    if found is None or found[0] is None:
+        return "n/a"
+    value, low, high = found
+    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")

@@ -26,7 +26,7 @@ from leadwise.evaluation.files import (
     SUBGROUPS_FILE,
 )
 from leadwise.evaluation.metric_registry import metric_names
-from leadwise.registry.gate.report import JSON_FILE, MARKDOWN_FILE, GateReport
+from leadwise.registry.gate import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.package import Package, trained_on
 from leadwise.reports.evaluation_page import METHOD_NAMES
 

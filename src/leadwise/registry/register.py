@@ -11,11 +11,11 @@ from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, datasets
 from leadwise.datasets.store import open_store
+from leadwise.evaluation.files import write_json
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
-from leadwise.registry.gate.evidence import Inputs, given_limits
-from leadwise.registry.gate.judge import Gate, JudgedVersion
-from leadwise.registry.gate.report import JSON_FILE, GateReport
+from leadwise.registry.gate import JSON_FILE, Gate, GateReport, JudgedVersion
+from leadwise.registry.gate_checks import given_limits, leak_check
 from leadwise.registry.load import BundledError
 from leadwise.registry.model_card import describe_model, publish_report, version_tags
 from leadwise.registry.package import (
@@ -41,6 +41,8 @@ class RegistrationError(LeadwiseError):
 class GateFailed(LeadwiseError):
     """A version did not pass the gate: it is challenger if it answers, and the champion is who it was.
 
+    One for a site has no alias then.
+
     Attributes:
         registered: the version.
         report: why.
@@ -49,7 +51,8 @@ class GateFailed(LeadwiseError):
     def __init__(self, registered: "Registered", report: GateReport) -> None:
         champion = f"version {report.champion} stays @{CHAMPION}" if report.champion else f"nothing is @{CHAMPION}"
         own = f"It is @{registered.alias}" if registered.alias else "It does not answer and has no alias"
-        super().__init__(f"{report.verdict} {own}; {champion}.")
+        told = "It has no alias" if report.site else f"{own}; {champion}"
+        super().__init__(f"{report.verdict} {told}.")
         self.registered = registered
         self.report = report
 
@@ -127,11 +130,8 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     with judged_or_marked(candidate.name, candidate.version):
         report = promote(candidate.name, candidate.version, judge)
-    registered = _with_alias(registered, CHAMPION if report.passed else CHALLENGER if report.answers else "")
-    write_atomically(workspace / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
-    if not report.passed:
-        raise GateFailed(registered, report)
-    return registered
+    alias = CHAMPION if report.passed else CHALLENGER if report.answers else ""
+    return leave_registered(registered, alias, report, workspace)
 
 
 def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Registered]:
@@ -148,8 +148,8 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
 
     # By the weights, not by the store, which may hold other data by now.
     name = registered_name(asked, package.dataset)
-    if problems := Inputs.read(package.folder).problems:
-        raise RegistrationError(f"{package.folder}: {'; '.join(problems)}; such a model is never registered")
+    if problems := leak_check(package.folder).note:
+        raise RegistrationError(f"{package.folder}: {problems}; such a model is never registered")
     requirements = served_requirements()
     info = log_package(package, requirements)
     expected = Scorer.load(package.folder).score([package.example])[0]
@@ -168,9 +168,18 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
     return JudgedVersion(name, version, package, expected), registered
 
 
-def _with_alias(registered: Registered, alias: str) -> Registered:
-    uri = f"models:/{registered.name}@{alias}" if alias else registered.uri
-    return replace(registered, alias=alias, uri=uri)
+def leave_registered(registered: Registered, alias: str, report: GateReport, folder: Path) -> Registered:
+    """Write ``registered.json`` of a version that has been judged and has this alias now, or none.
+
+    Raises:
+        GateFailed: it did not pass.
+    """
+    if alias:
+        registered = replace(registered, alias=alias, uri=f"models:/{registered.name}@{alias}")
+    write_json(folder / REGISTERED_FILE, asdict(registered))
+    if not report.passed:
+        raise GateFailed(registered, report)
+    return registered
 
 
 def registered_name(asked: str, dataset: Dataset[Any]) -> str:

@@ -6,8 +6,8 @@ One half of the site's patients is fitted on, the other one judges. Only a versi
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,44 +15,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadwise.atomic import folder_written_atomically, write_atomically
+from leadwise.atomic import folder_written_atomically
 from leadwise.calibration import Calibration
 from leadwise.config import Parameters, Recalibrate
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import chosen_cohort
+from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
+from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
+from leadwise.evaluation.decisions import TARGET_POLICY
+from leadwise.evaluation.files import write_json
+from leadwise.evaluation.metric_registry import CHOSEN
 from leadwise.evaluation.recalibration import Recalibration, prior_shift, recalibrate, site_policies
-from leadwise.evaluation.site_comparison import Side, compare
+from leadwise.evaluation.site_comparison import Compared, Side, compare
+from leadwise.evaluation.thresholds import TARGETS
 from leadwise.policies import read_policies
 from leadwise.registry.champion import judged_or_marked, process_tag, tidy_up
-from leadwise.registry.cohort_scoring import ScoredCohort, score_cohort
-from leadwise.registry.load import package_folder
+from leadwise.registry.cohort_scoring import ScoredCohort, request_of, score_cohort
+from leadwise.registry.gate import ROUND_TRIP, GateReport, JudgedVersion, answer_check, serve
+from leadwise.registry.gate_checks import Check
+from leadwise.registry.load import load_scorer, package_folder
 from leadwise.registry.model_card import publish_report
 from leadwise.registry.package import CODE_FOLDER, EXAMPLE_FILE, Package, example_row, stage_code, trained_on
-from leadwise.registry.register import REGISTERED_FILE, Registered, register_challenger, registered_name
-from leadwise.registry.site_gate import REPLICATES, SiteReport, judge_site
+from leadwise.registry.register import Registered, leave_registered, register_challenger, registered_name
+from leadwise.registry.smoke_test import LARGEST_DIFFERENCE
+from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
 
 SITES = "sites"
 SITE_FILE = "site.json"
 OF_CALIBRATION = ("ece", "binary_accuracy", "chosen/macro_f1")
 """Figures of fold 10 that another calibration changes: a version for a site does not have them."""
+REPLICATES = 1000
+ASKED = 20
+"""Recordings that the registered version is asked, to see that it answers what was judged."""
+ROUNDED_BY = 1e-6
+"""Answers have six digits after the point; half of the last one, and as much again for what float32 leaves."""
 
 
 class SiteError(LeadwiseError):
     """A site cannot be calibrated for; the message names the parameter."""
-
-
-class SiteRefused(LeadwiseError):
-    """The version is registered, was not found better on the patients that it had not seen, and has no alias.
-
-    Attributes:
-        registered: the version.
-        report: why.
-    """
-
-    def __init__(self, registered: Registered, report: SiteReport) -> None:
-        super().__init__(f"{report.verdict} It has no alias.")
-        self.registered, self.report = registered, report
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,29 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
         tell: is called with what is done, and with the gate's report.
 
     Raises:
-        SiteRefused: the version is registered and has no alias.
+        GateFailed: the version is registered, was not found better on the patients that it had not seen, and has no
+            alias.
         LeadwiseError: there is no such model or dataset, or the recordings cannot be taken.
     """
     import mlflow
 
-    asked = parameters.recalibration
+    asked, seed = parameters.recalibration, parameters.shared.seed
     folder = parameters.shared.workspace / SITES / asked.site
     mlflow.set_tags(process_tag() | {"site": asked.site})
+    cohort = chosen_cohort(asked.source, asked.dataset, asked.label_map, asked.options)
     with package_folder(asked.model) as source:
         origin = registered_version(source.parent)
-        scored = _scored(asked, source, origin, folder)
-        halves = Halves.of(scored, parameters.shared.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        scored = score_cohort(
+            cohort,
+            asked.source,
+            Scorer.load(source, origin),
+            folder / "checks",
+            split=asked.split,
+            max_unreadable_share=asked.max_unreadable_share,
+        )
+        scored.write(folder / "answers.parquet")
+        halves = Halves.of(scored, seed)
         description = json.loads((source / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         found = fit_site(halves, description, asked.labels)
         made = site_description(description, found, halves, _provenance(asked, scored, halves, origin))
@@ -126,50 +138,27 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
     name = registered_name(origin.name if origin else "auto", package.dataset)
     tidy_up(name, tell)
     version, registered = register_challenger(package, name)
-    for tag, value in _tags(asked, scored, origin).items():
-        mlflow.MlflowClient().set_model_version_tag(name, version.version, tag, value)
+    tags = {"dataset": cohort.name, "digest": scored.digest, "labels": asked.labels}
+    tags["from"] = origin.version if origin else asked.model
+    client = mlflow.MlflowClient()
+    for tag, value in {"site": asked.site, **{f"site.{tag}": value for tag, value in tags.items()}}.items():
+        client.set_model_version_tag(name, version.version, tag, value)
     judged = ~halves.fitted
     before, after = (
         Side(p[judged], read_policies(of["networks"]["fusion"]["decision"])[0])
         for p, of in ((halves.probabilities, description), (found.apply(halves.probabilities), made))
     )
-    compared = compare(
-        halves.labels[judged],
-        before,
-        after,
-        halves.patients[judged],
-        replicates=REPLICATES,
-        seed=parameters.shared.seed,
-    )
+    compared = compare(halves.labels[judged], before, after, halves.patients[judged], replicates=REPLICATES, seed=seed)
     with judged_or_marked(name, version.version):
         report = judge_site(version, origin, asked.site, scored, halves.rows[judged], found, compared)
-        write_atomically(folder / SITE_FILE, json.dumps(made["site"] | compared.to_dict(), indent=1) + "\n")
+        write_json(folder / SITE_FILE, made["site"] | compared.to_dict())
         publish_report(report, package, folder)
         mlflow.log_artifact(str(folder / SITE_FILE))
         tell(report.to_text())
-    if report.passed:
-        alias = f"site-{asked.site}"
-        mlflow.MlflowClient().set_registered_model_alias(name, alias, version.version)
-        registered = replace(registered, alias=alias, uri=f"models:/{name}@{alias}")
-    write_atomically(folder / REGISTERED_FILE, json.dumps(asdict(registered), indent=2) + "\n")
-    if not report.passed:
-        raise SiteRefused(registered, report)
-    return registered
-
-
-def _scored(asked: Recalibrate, package: Path, origin: RegisteredVersion | None, folder: Path) -> ScoredCohort:
-    cohort = chosen_cohort(asked.source, asked.dataset, asked.label_map, asked.options)
-    folder.mkdir(parents=True, exist_ok=True)
-    scored = score_cohort(
-        cohort,
-        asked.source,
-        Scorer.load(package, origin),
-        folder / "checks",
-        split=asked.split,
-        max_unreadable_share=asked.max_unreadable_share,
-    )
-    scored.write(folder / "answers.parquet")
-    return scored
+    alias = f"site-{asked.site}" if report.passed else ""
+    if alias:
+        client.set_registered_model_alias(name, alias, version.version)
+    return leave_registered(registered, alias, report, folder)
 
 
 def fit_site(halves: Halves, description: Mapping[str, Any], labels: str) -> Recalibration:
@@ -239,8 +228,8 @@ def site_package(source: Path, description: Mapping[str, Any], folder: Path) -> 
     with folder_written_atomically(folder) as target:
         for network in description["networks"].values():
             shutil.copyfile(source / network["file"], target / network["file"])
-        write_atomically(target / DESCRIPTION_FILE, json.dumps(description, indent=1) + "\n")
-        write_atomically(target / EXAMPLE_FILE, json.dumps(example_row()) + "\n")
+        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        (target / EXAMPLE_FILE).write_text(json.dumps(example_row()) + "\n", encoding="utf-8")
         stage_code(target / CODE_FOLDER)
     return Package.read(folder)
 
@@ -265,11 +254,119 @@ def _provenance(
     }
 
 
-def _tags(asked: Recalibrate, scored: ScoredCohort, origin: RegisteredVersion | None) -> dict[str, str]:
-    return {
-        "site": asked.site,
-        "site.dataset": scored.cohort.name,
-        "site.digest": scored.digest,
-        "site.labels": asked.labels,
-        "site.from": origin.version if origin else asked.model,
-    }
+def judge_site(
+    version: JudgedVersion,
+    origin: RegisteredVersion | None,
+    site: str,
+    scored: ScoredCohort,
+    rows: NDArray[np.int64],
+    found: Recalibration,
+    compared: Compared,
+) -> GateReport:
+    """Better calibrated on patients that it has not seen, and otherwise the same: every check.
+
+    Args:
+        version: what was registered.
+        origin: what it was made from; ``None``: no registered version.
+        site: its name.
+        scored: the site's recordings.
+        rows: places in its table of those that judge.
+        found: what the version is to do to the answers of what it was made from.
+        compared: figures of these rows.
+    """
+    counts = ", ".join(f"{name} {labels.present}" for name, labels in compared.known.items())
+    patients = len(np.unique(scored.patients[rows]))
+    return GateReport(
+        name=version.name,
+        version=version.version,
+        model=version.package.model,
+        champion=origin.version if origin else None,
+        simulated=version.package.simulated or not scored.cohort.about_patients,
+        compared_on=(
+            f"Figures: the {len(rows):,} recordings of {patients:,} patients of {scored.cohort.title} that were not "
+            f"fitted on (positives: {counts}), data {scored.digest[:12]}. Differences: {REPLICATES:,} paired bootstrap "
+            "replicates by patient."
+        ),
+        checks=[
+            answer_check(ROUND_TRIP, version, serve(version, repeats=1)),
+            _same_as_judged(version, scored, rows, found),
+            *calibration_checks(compared),
+            *policy_checks(compared),
+        ],
+        site=site,
+    )
+
+
+def _same_as_judged(
+    version: JudgedVersion, scored: ScoredCohort, rows: NDArray[np.int64], found: Recalibration
+) -> Check:
+    """Whether the registered version answers what the figures are of, but for what answers are rounded by."""
+    some, table = rows[:ASKED], scored.checked.table
+    recordings = [scored.cohort.read(table.iloc[row].to_dict()) for row in some]
+    answers = load_scorer(version.uri).answers_to(map(request_of, recordings), RequestParams())
+    given = np.array([[answer["probabilities"][label] for label in SUPERCLASSES] for answer in answers])
+    before = scored.probabilities[some]
+    low, high = (found.apply(np.clip(before + off, 0, 1)) for off in (-ROUNDED_BY, ROUNDED_BY))
+    beyond = float(np.maximum(low - given, given - high).max().clip(min=0))
+    name, note = "answers differ by the calibration alone", f"{len(given)} recordings"
+    return Check.at_most(name, beyond, LARGEST_DIFFERENCE, shown="{:.1g}", note=note)
+
+
+def calibration_checks(compared: Compared) -> Iterator[Check]:
+    """Log loss must be lower beyond chance; no class may be worse beyond chance; the ranking must be the same."""
+    measured = compared.measured
+    if not measured:
+        few = f"no class has {FEWEST_KNOWN} recordings with and without it"
+        yield Check("log loss", few, "interval below 0", False, "nothing can be judged: bring more labels")
+        return
+    yield _lower("log loss", "log_loss", compared)
+    yield _lower("calibration error", "ece", compared, clearly=False)
+    for label in measured:
+        yield _lower(f"log loss {label}", f"log_loss/{label}", compared, clearly=False)
+    off = max(abs(compared.difference(f"auroc/{label}").value) for label in measured)
+    yield Check.at_most("ranking: largest difference of AUROC", off, 1e-9, shown="{:.1g}")
+
+
+def _lower(name: str, key: str, compared: Compared, *, clearly: bool = True) -> Check:
+    """An error that is lower beyond chance, or at least not higher beyond chance."""
+    (before, after), change = compared.pair(key), compared.difference(key)
+    low, high = change.interval.low, change.interval.high
+    measured = f"{before.value:.4f} -> {after.value:.4f}, {change.value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    if clearly:
+        return Check(name, measured, "interval below 0", bool(high < 0), value=change.value)
+    return Check(name, measured, "interval not above 0", bool(low <= 0), value=change.value)
+
+
+def policy_checks(compared: Compared) -> Iterator[Check]:
+    """The policy that names targets must keep them, or what was reached before; of others sensitivities are told.
+
+    It fails where the whole interval lies below both: half of a small site cannot prove a sensitivity. A target must
+    not be reached by reporting everybody either: sensitivity and specificity together must not be clearly lower.
+    """
+    for policy in compared.before:
+        for label in compared.measured:
+            target = TARGETS[label]
+            measure = target.measure if policy == TARGET_POLICY else "sensitivity"
+            before, after = compared.pair(f"{CHOSEN}{measure}/{label}", policy)
+            interval = after.interval
+            told = f"{before.value:.3f} -> {after.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            name = f"{measure} {label}, {policy}"
+            if policy == TARGET_POLICY:
+                asked = min(before.value, target.value)
+                other = "specificity" if measure == "sensitivity" else "sensitivity"
+                was, now = compared.pair(f"{CHOSEN}{other}/{label}", policy)
+                note = f"{other} {was.value:.3f} -> {now.value:.3f}"
+                passed = bool(interval.high >= asked)
+                yield Check(name, told, f"{asked:.3f} within it", passed, note, after.value)
+                yield _not_less(f"sensitivity + specificity {label}, {policy}", (before, was), (after, now))
+            else:
+                yield Check(name, told, "", None, "no target: weighed against false alarms")
+
+
+def _not_less(name: str, before: tuple[Estimate, Estimate], after: tuple[Estimate, Estimate]) -> Check:
+    """The sum of two rates is not lower beyond chance."""
+    values = [one.value + other.value for one, other in (before, after)]
+    interval = percentile_interval(mean_of(after).replicates - mean_of(before).replicates)
+    low, high = 2 * interval.low, 2 * interval.high
+    told = f"{values[0]:.3f} -> {values[1]:.3f}, {values[1] - values[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return Check(name, told, "interval not below 0", bool(high >= 0), value=values[1])

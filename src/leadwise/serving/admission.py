@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import LeadwiseError
-from leadwise.serving.values import LARGEST_BODY, RequestError
+from leadwise.serving.request_parsing import LARGEST_BODY, RequestError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from leadwise import __version__
 from leadwise.memory import return_freed_memory
 from leadwise.serving.admission import Intake, ServerLimits
-from leadwise.serving.request_parsing import read_parameters, rows_of_json
+from leadwise.serving.request_parsing import MOST_EXPLAINED, RequestError, read_parameters, rows_of_json
 from leadwise.serving.scorer import Scorer
-from leadwise.serving.values import MOST_EXPLAINED, RequestError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

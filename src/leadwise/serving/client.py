@@ -21,8 +21,8 @@ from urllib3.util import Retry
 from leadwise.contract import ECGRecord, LeadwiseError
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording
-from leadwise.serving.request import DTYPES, NO_NUMBER, Answer, absent, record_id_of, refused
-from leadwise.serving.values import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS, described
+from leadwise.serving.request import DTYPES, NO_NUMBER, Answer, absent, described, record_id_of, refused
+from leadwise.serving.request_parsing import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS
 
 
 def request_row(record: Any) -> dict[str, Any]:

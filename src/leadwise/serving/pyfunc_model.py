@@ -20,9 +20,8 @@ from mlflow.pyfunc import PyFuncModel, PythonModel, PythonModelContext
 
 from leadwise.serving.api import answer_in_scoring_server, callers
 from leadwise.serving.request import absent
-from leadwise.serving.request_parsing import Rows, read_parameters, rows_or_columns
+from leadwise.serving.request_parsing import RequestError, Rows, read_parameters, rows_or_columns
 from leadwise.serving.scorer import Scorer, registered_version
-from leadwise.serving.values import RequestError
 
 WARNING = "id: whole numbers that a column with gaps held as floats are given back as whole numbers"
 

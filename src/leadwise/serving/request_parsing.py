@@ -14,9 +14,45 @@ from typing import Any
 import numpy as np
 import orjson
 
-from leadwise.contract import SUPERCLASSES
-from leadwise.serving.request import request_fields
-from leadwise.serving.values import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, described
+from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.serving.request import described, request_fields
+
+STATUS: Mapping[str, int] = {
+    **dict.fromkeys(("not_json", "repeated_key", "not_an_envelope", "no_records", "not_gzip", "upgrade"), 400),
+    **dict.fromkeys(("unknown_parameter", "wrong_type", "not_allowed"), 400),
+    **dict.fromkeys(("too_large", "too_many_records", "too_many_values"), 413),
+    **dict.fromkeys(("content_type", "content_encoding"), 415),
+    "too_slow": 408,
+    "busy": 503,
+}
+"""HTTP status of a request that cannot be answered at all, by code: all there are."""
+
+
+class RequestError(LeadwiseError):
+    """A request cannot be answered at all; the message never repeats the body.
+
+    Attributes:
+        code: the kind of problem, of ``STATUS``.
+        field: the part of the request that is wrong.
+        status: of the HTTP answer.
+    """
+
+    def __init__(self, code: str, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.code, self.field, self.status = code, field, STATUS[code]
+
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes of a body. 10 min of 12 leads at 2,000 Hz in base64 are 38 MB."""
+MOST_RECORDS = 1024
+MOST_VALUES = 4_000_000
+"""Numbers and other values written out in JSON: 10 min of 12 leads at 500 Hz are 3.6 million."""
+MOST_LISTS = 400_000
+"""Lists and objects in JSON; an empty one takes 25 times as many bytes in memory as in the body."""
+MOST_EXPLAINED = 8
+"""Records of a request that asks for explanations: each 10 s cost a thousand windows of a network, 1 to 2 s of work."""
+LONGEST_EXPLAINED_S = 30.0
+
 
 Rows = list[dict[str, Any]]
 

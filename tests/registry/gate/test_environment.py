@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from leadwise.registry.gate.evidence import InstallationError, clean_environment
-from leadwise.registry.gate.judge import download
+from leadwise.registry.gate import download
+from leadwise.registry.gate_checks import InstallationError, clean_environment
 from leadwise.registry.register import register_challenger
 from leadwise.registry.smoke_test import compare_answers, serving_smoke_test
 

@@ -11,8 +11,8 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import GateLimits, dataset_named
 from leadwise.evaluation.metric_registry import METRICS, Metric, MetricInput, register
 from leadwise.parameters import load_parameters
-from leadwise.registry.gate.evidence import Limits, LimitsError, comparison_checks, floor_checks
-from leadwise.registry.gate.report import Check
+from leadwise.registry.gate import Check
+from leadwise.registry.gate_checks import Limits, LimitsError, comparison_checks, floor_checks
 from leadwise.registry.smoke_test import HeldOutRows, Served
 
 generator = np.random.default_rng(5)

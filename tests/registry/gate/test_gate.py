@@ -9,8 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.config import Gate as RequestParams
 from leadwise.parameters import load_parameters
-from leadwise.registry.gate.judge import Gate, JudgedVersion
-from leadwise.registry.gate.report import GateReport
+from leadwise.registry.gate import Gate, GateReport, JudgedVersion
 from leadwise.registry.register import register_challenger
 from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer

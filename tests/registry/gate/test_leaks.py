@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from small_package import small_network
 
 from leadwise.features import feature_names
-from leadwise.registry.gate.evidence import leak_check
+from leadwise.registry.gate_checks import leak_check
 from leadwise.registry.register import RegistrationError, register_challenger
 
 

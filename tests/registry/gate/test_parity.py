@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from leadwise.registry.gate.evidence import parity_checks
+from leadwise.registry.gate_checks import parity_checks
 from leadwise.registry.package import Parity
 
 

@@ -1,7 +1,8 @@
-"""The gate: every check of one registered version against the champion of the moment."""
+"""The gate: every check of one registered version against the champion of the moment, and its report."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import numpy as np
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as RequestParams
-from leadwise.registry.gate.evidence import (
+from leadwise.registry.gate_checks import (
     COMPARISON,
     REPLICATES,
-    Champion,
+    Check,
     InstallationError,
     Limits,
     clean_environment,
@@ -23,7 +24,6 @@ from leadwise.registry.gate.evidence import (
     leak_check,
     parity_checks,
 )
-from leadwise.registry.gate.report import ROUND_TRIP, Check, GateReport
 from leadwise.registry.load import ModelError, require_package
 from leadwise.registry.package import Package
 from leadwise.registry.smoke_test import (
@@ -36,10 +36,121 @@ from leadwise.registry.smoke_test import (
 )
 
 NO_DATA = "source=pretrained: there is no store, so no row to score"
+NO_ANSWER = "the version does not answer"
 FILES = "files of the version"
 CLEAN_ENVIRONMENT = "answer in a clean environment"
 FEWEST_ANSWERED = 0.99
 """Share of the recordings of fold 10."""
+JSON_FILE, MARKDOWN_FILE = "gate.json", "gate.md"
+ROUND_TRIP = "answer in a fresh process"
+LONGEST_NOTE = 160
+"""In a table; ``gate.json`` has all of it."""
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate found out about one version: the verdict first, then a line per check.
+
+    Attributes:
+        name: the registered model.
+        version: the version that was judged.
+        model: the fusion model inside.
+        champion: the version that it was compared with; ``None``: there was none.
+        simulated: whether the weights come from simulated data.
+        compared_on: what the figures are of, in words.
+        checks: in the order in which they are told.
+        site: whose version it is; empty: for everybody.
+    """
+
+    name: str
+    version: str
+    model: str
+    champion: str | None
+    simulated: bool
+    compared_on: str
+    checks: Sequence[Check]
+    site: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed. One that was not run stops nobody; where it should, it failed."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that did not pass."""
+        return [check for check in self.checks if check.passed is False]
+
+    @property
+    def answers(self) -> bool:
+        """Whether the version was loaded and gave its package's answer; else nothing may point at it."""
+        return not any(check.name == ROUND_TRIP for check in self.failed)
+
+    @property
+    def verdict(self) -> str:
+        """In one sentence."""
+        candidate = f"{self.name} version {self.version} {f'for site {self.site}' if self.site else f'({self.model})'}"
+        if self.champion:
+            candidate += f", compared with version {self.champion}"
+        elif self.site:
+            candidate += ", compared with the package that it was made from"
+        else:
+            candidate += ", there was no champion before it"
+        if self.failed:
+            return f"Gate FAILED: {candidate}: {'; '.join(map(_in_words, self.failed))}."
+        done = sum(check.passed is True for check in self.checks)
+        left = len(self.checks) - done
+        return f"Gate passed: {candidate}: {done} checks passed" + (f", {left} not run." if left else ".")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``gate.json``."""
+        named = ("name", "version", "model", "champion", "simulated", "compared_on")
+        content = {"verdict": self.verdict, "passed": self.passed} | {name: getattr(self, name) for name in named}
+        return content | {"checks": [check.to_dict() for check in self.checks]}
+
+    def to_markdown(self, *, notes: bool = True) -> str:
+        """The content of ``gate.md``, and with or without notes the head of a version's description."""
+        rows = [_cells(check, notes=notes) for check in self.checks]
+        lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+        head = ["| check | measured | allowed | outcome |", "|---|---|---|---|"]
+        return "\n".join([self.verdict, "", *head, *lines, "", self.compared_on])
+
+    def to_text(self) -> str:
+        """For a terminal: of the checks those that failed."""
+        if self.passed:
+            return self.verdict
+        rows = [_cells(check) for check in self.failed]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:3]
+        lines = [
+            "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+            for row in rows
+        ]
+        return "\n".join([self.verdict, *lines, self.compared_on])
+
+    def metrics(self) -> dict[str, float]:
+        """What the run gets: every figure that a check measured, as ``gate/<check>`` in letters that MLflow takes."""
+        return {
+            f"gate/{re.sub(r'[^A-Za-z0-9]+', '_', check.name)}": check.value
+            for check in self.checks
+            if check.value is not None
+        }
+
+
+def _in_words(check: Check) -> str:
+    """A check that failed."""
+    measured = f" {check.measured}" if check.measured else ""
+    allowed = f", allowed: {check.allowed}" if check.allowed else ""
+    return f"{check.name}{measured}{allowed}" + (f" ({_short(check.note)})" if check.note else "")
+
+
+def _cells(check: Check, *, notes: bool = True) -> tuple[str, str, str, str]:
+    note = f": {_short(check.note)}" if check.note and notes else ""
+    return check.name, check.measured, check.allowed, check.outcome + note
+
+
+def _short(note: str) -> str:
+    line = " ".join(note.split())
+    return line if len(line) <= LONGEST_NOTE else line[: LONGEST_NOTE - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -123,33 +234,23 @@ class Gate:
             return Check.not_run(CLEAN_ENVIRONMENT, "not asked for: clean-environment=false")
         try:
             with clean_environment(requirements) as python:
-                example = self.candidate.package.example
-                served = serving_smoke_test(self.candidate.uri, example, python=python, repeats=1)
-        except (InstallationError, RoundTripError) as error:
-            return Check(CLEAN_ENVIRONMENT, "no answer", "the package's answer", False, str(error))
-        return self._same_answer(CLEAN_ENVIRONMENT, served)
-
-    def _same_answer(self, name: str, served: Served) -> Check:
-        allowed = f"the package's answer, within {LARGEST_DIFFERENCE:g}"
-        try:
-            off = compare_answers(self.candidate.expected, served.example, model_uri=self.candidate.uri)
-        except RoundTripError as error:
-            return Check(name, "another answer", allowed, False, str(error))
-        return Check(name, f"{off:.2g} off", allowed, True, f"ready after {served.load_s:.1f} s", off)
+                served = serve(self.candidate, python=python, repeats=1)
+        except InstallationError as error:
+            served = str(error)
+        return answer_check(CLEAN_ENVIRONMENT, self.candidate, served)
 
     @cached_property
     def _served(self) -> Served | str:
         """What the candidate does in a fresh process, or why it does nothing."""
-        return serve(self.candidate.uri, self.candidate.package.example, self.rows)
+        return serve(self.candidate, rows=self.rows)
 
     def _checks_of_serving(self) -> Iterator[Check]:
         served = self._served
+        yield answer_check(ROUND_TRIP, self.candidate, served)
         latency, memory = "95th percentile of latency", "peak memory"
         if isinstance(served, str):
-            yield Check(ROUND_TRIP, "no answer", "the package's answer", False, served)
-            yield from (Check.not_run(name, "the version does not answer") for name in (latency, memory))
+            yield from (Check.not_run(name, NO_ANSWER) for name in (latency, memory))
             return
-        yield self._same_answer(ROUND_TRIP, served)
         timed = f"{len(served.milliseconds)} recordings, one at a time"
         yield Check.at_most(latency, served.p95_ms, self.asked.p95_latency_ms, shown="{:.1f} ms", note=timed)
         yield Check.at_most(memory, served.peak_mib, self.asked.memory_mib, shown="{:.0f} MiB")
@@ -158,7 +259,7 @@ class Gate:
         answered = "recordings answered"
         served = self._served
         if self.rows is None or isinstance(served, str):
-            why = NO_DATA if self.rows is None else "the version does not answer"
+            why = NO_DATA if self.rows is None else NO_ANSWER
             return [
                 Check.not_run(answered, why, f"at least {FEWEST_ANSWERED:g}"),
                 Check.not_run("figures on fold 10", why + self._recorded()),
@@ -179,34 +280,36 @@ class Gate:
         return f"; its package says {', '.join(said)}" if said else ""
 
     def _checks_against(self, version: str | None) -> list[Check]:
+        import mlflow
+
+        digest = str(self.candidate.package.description["data"]["digest"])
         if version is None:
             none = Check.not_run(COMPARISON, "there is no champion yet")
-            return [data_check(self._digest, None, self.limits), none]
-        champion = read_champion(self.candidate.name, version)
-        return [data_check(self._digest, champion, self.limits), *self._compared(version)]
+            return [data_check(digest, None, {}, self.limits), none]
+        tags = mlflow.MlflowClient().get_model_version(self.candidate.name, version).tags
+        return [
+            data_check(digest, version, tags, self.limits),
+            *self._compared(replace(self.candidate, version=version)),
+        ]
 
-    @property
-    def _digest(self) -> str:
-        return str(self.candidate.package.description["data"]["digest"])
-
-    def _compared(self, version: str) -> list[Check]:
-        uri = f"models:/{self.candidate.name}/{version}"
+    def _compared(self, champion: JudgedVersion) -> list[Check]:
         if isinstance(self._served, str):
-            return [Check.not_run(COMPARISON, "the version does not answer")]
+            return [Check.not_run(COMPARISON, NO_ANSWER)]
+        version = champion.version
         if self.rows is None:
             try:
-                same = same_files(self.candidate.uri, uri)
+                same = same_files(self.candidate.uri, champion.uri)
             except RoundTripError as error:
                 return [self._uncompared(version, str(error))]
             if same:
                 return [Check(COMPARISON, "the same networks", "", True, f"version {version} holds the same files")]
             return [self._uncompared(version, NO_DATA)]
         if version not in self._champions:
-            self._champions[version] = serve(uri, self.candidate.package.example, self.rows)
-        champion = self._champions[version]
-        if isinstance(champion, str):
-            return [self._uncompared(version, champion)]
-        return comparison_checks(self._served, champion, self.rows, self.limits, self.seed)
+            self._champions[version] = serve(champion, rows=self.rows)
+        served = self._champions[version]
+        if isinstance(served, str):
+            return [self._uncompared(version, served)]
+        return comparison_checks(self._served, served, self.rows, self.limits, self.seed)
 
     def _uncompared(self, version: str, why: str) -> Check:
         said = f"version {version} is the champion and cannot be compared: {why}"
@@ -215,21 +318,24 @@ class Gate:
         return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
 
 
-def serve(uri: str, example: Mapping[str, Any], rows: HeldOutRows | None) -> Served | str:
-    """What a version does in a fresh process, or the message of its failure."""
+def serve(version: JudgedVersion, **how: Any) -> Served | str:
+    """What a version does in a fresh process, or the message of its failure; ``how`` is ``serving_smoke_test``'s."""
     try:
-        return serving_smoke_test(uri, example, rows)
+        return serving_smoke_test(version.uri, version.package.example, **how)
     except RoundTripError as error:
         return str(error)
 
 
-def read_champion(name: str, version: str) -> Champion:
-    """What the tags of a version say of its data."""
-    import mlflow
-
-    tags = mlflow.MlflowClient().get_model_version(name, version).tags
-    simulated = {"true": True, "false": False}.get(tags.get("data.simulated", ""))
-    return Champion(version, tags.get("data.digest", ""), simulated)
+def answer_check(name: str, version: JudgedVersion, served: Served | str) -> Check:
+    """Whether a version gave its package's answer to the example."""
+    allowed = f"the package's answer, within {LARGEST_DIFFERENCE:g}"
+    if isinstance(served, str):
+        return Check(name, "no answer", allowed, False, served)
+    try:
+        off = compare_answers(version.expected, served.example, model_uri=version.uri)
+    except RoundTripError as error:
+        return Check(name, "another answer", allowed, False, str(error))
+    return Check(name, f"{off:.2g} off", allowed, True, f"ready after {served.load_s:.1f} s", off)
 
 
 def download(uri: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights
 from leadwise.evaluation.metric_registry import METRICS, Metric
 from leadwise.evaluation.metrics import Floats, MetricInput
 from leadwise.features import feature_names
-from leadwise.registry.gate.report import Check
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served
 from leadwise.serving.network import open_session
@@ -39,6 +38,53 @@ AGAINST = " against the champion's"
 WITHOUT = ", without a recording"
 REPLICATES = 1000
 """Of the paired bootstrap over patients."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the gate's report.
+
+    Attributes:
+        name: what is checked.
+        measured: what was found, as text; empty where nothing could be measured.
+        allowed: what is enough, as text.
+        passed: ``None``: not possible, or not asked for; ``note`` says why.
+        note: what a reader should know beside it.
+        value: what was measured, where it is one number; a metric of the run.
+    """
+
+    name: str
+    measured: str
+    allowed: str
+    passed: bool | None
+    note: str = ""
+    value: float | None = None
+
+    @classmethod
+    def at_least(cls, name: str, value: float, limit: float, note: str = "") -> "Check":
+        """A figure that must reach a limit, to four digits."""
+        return cls(name, f"{value:.4f}", f"at least {limit:g}", value >= limit, note, value)
+
+    @classmethod
+    def at_most(cls, name: str, value: float, limit: float, *, shown: str = "{:.4f}", note: str = "") -> "Check":
+        """A figure that must not exceed a limit; ``shown`` formats both."""
+        allowed = f"at most {shown.format(limit)}"
+        return cls(name, shown.format(value), allowed, math.isfinite(value) and value <= limit, note, value)
+
+    @classmethod
+    def not_run(cls, name: str, why: str, allowed: str = "") -> "Check":
+        """A check that could not be run."""
+        return cls(name, "", allowed, None, why)
+
+    @property
+    def outcome(self) -> str:
+        """``passed``, ``FAILED`` or ``not run``."""
+        return "not run" if self.passed is None else "passed" if self.passed else "FAILED"
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``gate.json``; what is undefined is ``null``."""
+        value = None if self.value is None or not math.isfinite(self.value) else self.value
+        return asdict(self) | {"value": value}
 
 
 @dataclass(frozen=True)
@@ -277,39 +323,25 @@ def parity_checks(parity: Mapping[str, Parity]) -> list[Check]:
 SAME_DATA = "same data as the champion"
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The version that has the alias now, as far as its tags tell.
-
-    Attributes:
-        version: as MLflow counts.
-        digest: of the data that it was trained and evaluated on; empty where it is not known.
-        simulated: whether they are simulated; ``None`` where it is not known.
-    """
-
-    version: str
-    digest: str
-    simulated: bool | None
-
-
-def data_check(digest: str, champion: Champion | None, limits: Limits) -> Check:
-    """Compare the candidate's digest with the champion's.
+def data_check(digest: str, champion: str | None, tags: Mapping[str, str], limits: Limits) -> Check:
+    """Compare the candidate's data with those that the champion was trained and evaluated on.
 
     Args:
         digest: of the candidate's data.
-        champion: ``None`` where there is none.
+        champion: its version; ``None`` where there is none.
+        tags: the champion's, of which ``data.digest`` and ``data.simulated`` tell of its data, if they are there.
         limits: whether a change of data is allowed. Real data never give way to simulated ones.
     """
     if champion is None:
         return Check(SAME_DATA, digest[:12], "any", None, "there is no champion yet")
-    allowed = f"{champion.digest[:12] or 'unknown'}, that of version {champion.version}"
-    if champion.simulated is False and limits.simulated:
-        return Check(
-            SAME_DATA, digest[:12], allowed, False, "the champion's data are real, the candidate's are simulated"
-        )
-    if digest == champion.digest:
+    theirs = tags.get("data.digest", "")
+    allowed = f"{theirs[:12] or 'unknown'}, that of version {champion}"
+    if tags.get("data.simulated") == "false" and limits.simulated:
+        why = "the champion's data are real, the candidate's are simulated"
+        return Check(SAME_DATA, digest[:12], allowed, False, why)
+    if digest == theirs:
         return Check(SAME_DATA, digest[:12], allowed, True)
-    change = f"version {champion.version} was trained on other data; it is compared on the candidate's fold 10"
+    change = f"version {champion} was trained on other data; it is compared on the candidate's fold 10"
     if limits.replaceable:
         return Check(SAME_DATA, digest[:12], "any", True, f"{change}, as is allowed")
     return Check(SAME_DATA, digest[:12], allowed, False, f"{change}; allow-other-data=true allows the change")
@@ -319,50 +351,29 @@ NO_LEAK = "no leaking input"
 NETWORK_INPUTS = frozenset({"signal", "metadata"})
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the networks of a package see.
-
-    Attributes:
-        names: of every input, features of the metadata by their own names.
-        problems: what must not be, in words; empty if all is well.
-    """
-
-    names: tuple[str, ...]
-    problems: tuple[str, ...]
-
-    @classmethod
-    def read(cls, folder: Path) -> "Inputs":
-        """Read them from ``model.json`` and from the ONNX files that it names."""
-        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        names: list[str] = []
-        problems = []
-        if description["feature_set"] != SERVED_FEATURE_SET:
-            problems.append(f"feature set {description['feature_set']}, only {SERVED_FEATURE_SET} is served")
-        for role, entry in description["networks"].items():
-            metadata = entry["preprocessing"]["metadata"]
-            found = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
-            names += [*sorted(found.keys() - {"metadata"}), *metadata["features"]]
-            foreign = [
-                *(found.keys() - NETWORK_INPUTS),
-                *set(metadata["features"]).difference(feature_names(SERVED_FEATURE_SET)),
-            ]
-            problems += [f"{role} sees {name}" for name in sorted(foreign)]
-            problems += [f"{role}: {problem}" for problem in _unnamed(metadata, found.get("metadata"))]
-        return cls(tuple(dict.fromkeys(names)), tuple(problems))
-
-
-def _unnamed(metadata: Mapping[str, Any], received: Any) -> list[str]:
-    """Numbers of metadata that the network takes and no name stands for."""
-    try:
-        width = MetadataTransformer.from_dict(metadata).width
-    except MetadataError as error:
-        return [str(error)]
-    return [] if received == width else [f"takes {received} numbers of metadata, {width} of them have names"]
-
-
 def leak_check(folder: Path) -> Check:
-    """Look at the networks in a folder with ``model.json``."""
-    inputs = Inputs.read(folder)
-    allowed = "the recording and clinical features"
-    return Check(NO_LEAK, ", ".join(inputs.names), allowed, not inputs.problems, "; ".join(inputs.problems))
+    """Every input of the networks in a package, by ``model.json`` and the ONNX files that it names.
+
+    Features of the metadata have their own names; a number that no name stands for, and a feature that is not served,
+    fail.
+    """
+    description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    names: list[str] = []
+    problems = []
+    if description["feature_set"] != SERVED_FEATURE_SET:
+        problems.append(f"feature set {description['feature_set']}, only {SERVED_FEATURE_SET} is served")
+    for role, entry in description["networks"].items():
+        metadata = entry["preprocessing"]["metadata"]
+        widths = {value.name: value.shape[-1] for value in open_session(folder / entry["file"]).get_inputs()}
+        names += [*sorted(widths.keys() - {"metadata"}), *metadata["features"]]
+        served = {*NETWORK_INPUTS, *feature_names(SERVED_FEATURE_SET)}
+        problems += [f"{role} sees {name}" for name in sorted({*widths, *metadata["features"]} - served)]
+        try:
+            width = MetadataTransformer.from_dict(metadata).width
+        except MetadataError as error:
+            problems.append(f"{role}: {error}")
+            continue
+        if (received := widths.get("metadata")) != width:
+            problems.append(f"{role}: takes {received} numbers of metadata, {width} of them have names")
+    seen, allowed = ", ".join(dict.fromkeys(names)), "the recording and clinical features"
+    return Check(NO_LEAK, seen, allowed, not problems, "; ".join(problems))

@@ -1,1 +1,0 @@
-"""The promotion gate: what a registered version must pass before it becomes the champion. One subject per file."""
