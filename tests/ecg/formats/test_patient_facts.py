@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.formats.patient import age_between, date_of, facts_of
+from leadwise.ecg.formats.patient import age_between, checked_facts, date_of, facts_of
 from leadwise.features import FEATURES
 
 Make = Callable[..., Any]
@@ -59,17 +59,16 @@ def test_the_age_counts_birthdays(born: datetime.date, then: datetime.date) -> N
     )
 )
 def test_any_text_gives_facts_in_range_or_none(pairs: list[tuple[str, str]]) -> None:
-    facts, _ = facts_of(pairs)
+    facts, _ = checked_facts(facts_of(pairs))
     for name, value in facts.items():
         assert FEATURES[name].holds(value)
 
 
 def test_names_of_facts_and_words_for_unknown() -> None:
-    assert facts_of([("Patient Age", "61"), ("Gender", "F"), ("weight_kg", "70"), ("Pacemaker", "yes")]) == (
-        {"age": 61, "sex": 1, "weight_kg": 70, "pacemaker": 1},
-        [],
-    )
-    assert facts_of([("age", "NaN"), ("sex", "unknown"), ("height", ""), ("weight", "0"), ("Dx", "1")]) == ({}, [])
+    pairs = [("Patient Age", "61"), ("Gender", "F"), ("weight_kg", "70"), ("Pacemaker", "yes")]
+    assert facts_of(pairs) == {"age": 61, "sex": 1, "weight_kg": 70, "pacemaker": 1}
+    unknown = [("age", "NaN"), ("sex", "unknown"), ("height", ""), ("weight", "0"), ("Dx", "1")]
+    assert checked_facts(facts_of(unknown)) == ({}, [])
 
 
 WEEK, POUND, INCH = 7 / 365.25, 0.45359237, 2.54

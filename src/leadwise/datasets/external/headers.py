@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leadwise.ecg.formats.base import ReaderError, bytes_at
 from leadwise.ecg.formats.parsing import standard_lead
-from leadwise.ecg.formats.patient import facts_of, pairs_in
+from leadwise.ecg.formats.patient import checked_facts, facts_of, pairs_in
 from leadwise.ecg.formats.wfdb_record import Header, read_header
 from leadwise.ecg.leads import INDEPENDENT_LEADS
 
@@ -46,5 +46,5 @@ def read_header_row(file: Path) -> HeaderRow:
         header = read_header(file.name, bytes_at(file).decode("utf-8", errors="replace"))
     except ReaderError:
         return HeaderRow(None, {}, None)
-    facts, notes = facts_of(pairs_in(header.comments))
+    facts, notes = checked_facts(facts_of(pairs_in(header.comments)))
     return HeaderRow(header, facts, " ".join(notes) or None)

@@ -236,8 +236,8 @@ class Format:
         name: how messages, help and documentation call it.
         endings: of its files, lower case, the first the usual one: folders are searched for them.
         sniff: ``sniff(content, name)``: whether a file is of this format.
-        read: ``read(file, files, hints)``: what is found in one of some files, by name; what it raises as a
-            ``RecordingError`` of a field becomes a ``ReaderError`` of that file.
+        read: ``read(file, files, hints)``: what is found in one of some files, by name; it refuses with a
+            ``RecordingError`` of a field, which becomes a ``ReaderError`` of that file.
         sureness: ``OWN_MARK``, ``LAYOUT`` or ``ANY_TEXT``; formats that are surer are asked first.
         part_endings: of the further files of a recording, which lie beside its first file.
         many: whether a file may hold several recordings, of which ``ReadOptions.record`` names one.

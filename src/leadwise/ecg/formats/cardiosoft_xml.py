@@ -6,8 +6,6 @@ recording, and the full disclosure of a stress test is left.
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register, shown_text
 from leadwise.ecg.formats.patient import facts_said
@@ -19,11 +17,7 @@ UNITS = {"uvperlsb": "uV", "mvperlsb": "mV", "nvperlsb": "nV"}
 
 
 def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the strip.
-
-    Raises:
-        RecordingError: there is none, or a lead is broken.
-    """
+    """Read the strip. Refused: there is none, or a lead is broken."""
     root = xml.parse_xml(files[file])
     strip = next((one for one in root.iter() if xml.local_name(one) == "StripData"), None)
     if strip is None:
@@ -48,10 +42,7 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
         if cut:
             notes.append(f"Lead {shown_text(name)} holds {len(values)} samples, other than the file says.")
         noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
-        # Numbers beyond all measure become infinite, which the checks of a recording refuse.
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = values * per_step
-        channels.append(Channel(name, values, fs_hz, unit, 1 / per_step if unit else None, noticed))
+        channels.append(Channel.stored(name, values, fs_hz, per_step, unit, noticed))
     return RawRecording(FORMAT, tuple(channels), _patient(root), tuple(notes[:12]))
 
 

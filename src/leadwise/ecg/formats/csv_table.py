@@ -51,11 +51,7 @@ _MISSING = frozenset({"", "-", "nan", "na", "null"})
 
 
 def decoded(content: bytes) -> str:
-    """The text of a file in UTF-8, UTF-16 with a mark, or Latin-1; line ends made the same.
-
-    Raises:
-        RecordingError: it is no text.
-    """
+    """The text of a file in UTF-8, UTF-16 with a mark, or Latin-1; line ends made the same. Refused: it is no text."""
     encoding = "utf-8-sig"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -153,8 +149,7 @@ class Layout(_Rows):
 def lay_out(text: str, fewest: int) -> Layout:
     """Find delimiter, decimal sign, header and body of a table with the fewest columns (or lines) that it must have.
 
-    Raises:
-        RecordingError: there is no table of numbers.
+    Refused: there is no table of numbers.
     """
     if text.count("\n") > MOST_SAMPLES + LONGEST_HEADER:
         raise RecordingError("table", f"received more than {MOST_SAMPLES} lines, which is the most")
@@ -271,20 +266,15 @@ HZ_PER = {"": 1.0, "hz": 1.0, "hertz": 1.0, "khz": 1000.0, "sps": 1.0, "samples/
 
 
 def read_csv(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read a table.
-
-    Raises:
-        RecordingError: there is no table of numbers with enough columns, or a cell is no number.
-    """
+    """Read a table. Refused: there is no table of numbers with enough columns, or a cell is no number."""
     fewest = len(INDEPENDENT_LEADS) if hints.leads is None else min(len(hints.leads), len(INDEPENDENT_LEADS))
     layout = lay_out(decoded(files[file]), fewest)
     columns = _by_line(layout) if layout.columns > WIDE else _by_column(layout)
     pairs = pairs_in(layout.preamble)
     unit = next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
     found = read_columns(FORMAT, columns, _stated_rates(pairs), unit)
-    facts, oddities = facts_of(pairs)
     comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
-    return replace(found, patient=facts, notes=(*found.notes, *_unclear_rates(pairs, found), *comma, *oddities))
+    return replace(found, patient=facts_of(pairs), notes=(*found.notes, *_unclear_rates(pairs, found), *comma))
 
 
 def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,6 @@ from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-Default = TypeVar("Default", float, None)
-
 MOST_READS = 60_000
 """Pieces that an object is read in, two or three an element: a 12-lead ECG has a thousand elements."""
 
@@ -58,14 +56,14 @@ def text_in(dataset: "Dataset", keyword: str) -> str:
     return str(value).split("\\")[0].strip(" \0") if value is not None else ""
 
 
-def number_in(dataset: "Dataset", keyword: str, default: Default) -> "float | Default":
-    """An element as a finite number; the default if it is absent or is none."""
+def number_in(dataset: "Dataset", keyword: str) -> float | None:
+    """An element as a finite number; ``None`` if it is absent or is none."""
     from pydicom.datadict import dictionary_VR
 
     element = _element(dataset, keyword)
     value = getattr(element, "value", None)
     if value is None:
-        return default
+        return None
     try:
         kind = BINARY.get(dictionary_VR(element.tag))
         if isinstance(value, bytes) and kind is not None:
@@ -74,8 +72,8 @@ def number_in(dataset: "Dataset", keyword: str, default: Default) -> "float | De
         else:
             number = float(text_in(dataset, keyword))
     except (ValueError, struct.error):
-        return default
-    return number if math.isfinite(number) else default
+        return None
+    return number if math.isfinite(number) else None
 
 
 class Reads:
@@ -149,14 +147,13 @@ class _Group:
     def clock(self) -> tuple[float, ...]:
         """Rate, length and start: groups that share these can stand side by side."""
         fields = ("SamplingFrequency", "NumberOfWaveformSamples", "MultiplexGroupTimeOffset")
-        return tuple(number_in(self.dataset, field, 0.0) for field in fields)
+        return tuple((number_in(self.dataset, field) or 0.0) for field in fields)
 
 
 def read_dicom(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the multiplex group, or the simultaneous groups, that hold the standard leads.
 
-    Raises:
-        RecordingError: the object is no ECG waveform, or a group is broken.
+    Refused: the object is no ECG waveform, or a group is broken.
     """
     content = files[file]
     reads = Reads()
@@ -266,15 +263,15 @@ def _all_leads(groups: list[_Group]) -> set[str]:
 
 
 def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
-    count = int(number_in(group.dataset, "NumberOfWaveformChannels", 0.0))
-    samples = int(number_in(group.dataset, "NumberOfWaveformSamples", 0.0))
+    count = int(number_in(group.dataset, "NumberOfWaveformChannels") or 0)
+    samples = int(number_in(group.dataset, "NumberOfWaveformSamples") or 0)
     within("NumberOfWaveformChannels", count, 1, MOST_CHANNELS)
     within("NumberOfWaveformSamples", samples, 1, MOST_SAMPLES)
     if len(group.definitions) != count:
         held = len(group.definitions)
         raise RecordingError("ChannelDefinitionSequence", f"received {held} definitions for {count} channels")
     stored = _stored(group.dataset, samples, count)
-    fs_hz = number_in(group.dataset, "SamplingFrequency", 0.0) or None
+    fs_hz = number_in(group.dataset, "SamplingFrequency") or None
     return [
         _channel(name, definition, stored[:, column], fs_hz, reads, hints)
         if hints.leads is not None or standard_lead(name) is not None or not any(group.names)
@@ -290,7 +287,7 @@ def _stored(group: "Dataset", samples: int, count: int) -> np.ndarray:
         raise RecordingError("WaveformSampleInterpretation", f"only {', '.join(SAMPLE_TYPES)} are read")
     order = "<" if group.original_encoding[1] is not False else ">"
     sample_type = np.dtype(f"{order}{SAMPLE_TYPES[interpretation]}")
-    if int(number_in(group, "WaveformBitsAllocated", 0.0)) != sample_type.itemsize * 8:
+    if int(number_in(group, "WaveformBitsAllocated") or 0) != sample_type.itemsize * 8:
         raise RecordingError("WaveformBitsAllocated", f"{sample_type.itemsize * 8} are needed for {interpretation}")
     raw = group.get("WaveformData")
     if not isinstance(raw, bytes) or len(raw) < samples * count * sample_type.itemsize:
@@ -334,7 +331,7 @@ def _channel(
 
 def _stated(name: str, definition: "Dataset", keyword: str) -> float | None:
     """A number of a channel; ``None`` where there is none, but not where it cannot be read."""
-    number, text = number_in(definition, keyword, None), text_in(definition, keyword)
+    number, text = number_in(definition, keyword), text_in(definition, keyword)
     if number is None and text:
         received = f"lead {shown_text(name)}: received {shown_text(text)}"
         raise RecordingError(keyword, f"{received}; a number is needed")
@@ -352,9 +349,9 @@ def _patient(dataset: "Dataset") -> dict[str, float | None]:
         recorded=next((text for name in dates if (text := text_in(dataset, name))), ""),
         sex=text_in(dataset, "PatientSex"),
     )
-    if (metres := number_in(dataset, "PatientSize", None)) is not None:
+    if (metres := number_in(dataset, "PatientSize")) is not None:
         found["height_cm"] = metres * 100
-    if (kilograms := number_in(dataset, "PatientWeight", None)) is not None:
+    if (kilograms := number_in(dataset, "PatientWeight")) is not None:
         found["weight_kg"] = kilograms
     return found
 

@@ -36,8 +36,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the leads with their physical dimension; other signals are named only, annotations are not read.
 
-    Raises:
-        RecordingError: the file is cut off, discontinuous, or not EDF.
+    Refused: the file is cut off, discontinuous, or not EDF.
     """
     content = files[file]
     count = _whole("number of signals", content[252:256])

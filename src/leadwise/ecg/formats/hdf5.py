@@ -27,7 +27,7 @@ from leadwise.ecg.formats.base import (
     register,
     shown_text,
 )
-from leadwise.ecg.formats.named_arrays import beside_names, of_record, read_named, signal_name, which_record
+from leadwise.ecg.formats.named_arrays import Stored, is_beside, read_arrays, shapes_of, signal_name
 from leadwise.ecg.leads import RecordingError
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ LARGEST_SMALL = 2**20
 def read_hdf5(kind: str, file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read one recording of a file of ``HDF5`` or ``MATLAB``.
 
-    Raises:
-        RecordingError: no data set can be the signal, the file is broken, or there is no such recording.
+    Refused: no data set can be the signal, the file is broken, or there is no such recording.
     """
     import h5py
 
@@ -57,32 +56,33 @@ def read_hdf5(kind: str, file: str, files: Mapping[str, bytes], hints: ReadOptio
 
 
 def _recording(kind: str, whole: "h5py.File", hints: ReadOptions) -> RawRecording:
-    sets = dict(_data_sets(whole))
     matlab = kind == MATLAB
-    beside = beside_names()
-    numbers = {
-        name: tuple(reversed(one.shape)) if matlab else tuple(one.shape)
-        for name, one in sets.items()
-        if np.dtype(one.dtype).kind in "fiu" and not _is_text(one) and name.rpartition("/")[2].casefold() not in beside
-    }
-    signal = signal_name(numbers)
-    record, unchosen, arrays = None, 0, {}
-    if signal:
-        record, unchosen = which_record(signal, numbers[signal], hints.record)
-        arrays[signal] = _samples(signal, sets[signal], record, matlab)
-    total = numbers[signal][0] if signal and record is not None else None
-    for name, one in sets.items():
-        bare = name.rpartition("/")[2].casefold()
-        if name != signal and (bare in beside or (not signal and name in numbers)):
-            _check_size(name, one, one.shape, MOST_NUMBERS if not signal else LARGEST_SMALL)
-            arrays[name] = of_record(bare, _value(whole, one, matlab), record, total)
+    sets = dict(_data_sets(whole))
+    stored = {name: _stored(whole, name, data, matlab) for name, data in sets.items()}
+    signal = signal_name(shapes_of(stored))
+    arrays: dict[str, Any] = dict(stored)
     holders: list[Any] = [whole, sets[signal].parent, sets[signal]] if signal else [whole]
     for holder in holders:
         for name in holder.attrs:
-            if name.casefold() in beside and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
-                arrays[name] = of_record(name, _plain(holder.attrs[name]), record, total)
-    notes = [f"Read of {len(sets)} data sets: {signal[:40]}."] if signal and len(numbers) > 1 else []
-    return read_named(kind, arrays, hints, signal=signal, notes=notes, unchosen=unchosen)
+            if is_beside(name) and math.prod(holder.attrs.get_id(name).shape or ()) <= LARGEST_SMALL:
+                arrays[name] = _plain(holder.attrs[name])
+    return read_arrays(kind, arrays, hints, signal)
+
+
+def _stored(whole: "h5py.File", name: str, data: Any, matlab: bool) -> Stored:
+    """A data set; what a recording or a lead has of it is read when it is asked for."""
+
+    def read(record: int | None) -> Any:
+        shape = data.shape if record is None else (data.shape[:-1] if matlab else data.shape[1:])
+        _check_size(name, data, shape, LARGEST_SMALL if is_beside(name) else MOST_NUMBERS)
+        if record is not None:
+            values = np.asarray(data[..., record] if matlab else data[record])
+            return values.T if matlab else values
+        return _value(whole, data, matlab)
+
+    if np.dtype(data.dtype).kind not in "fiu" or _is_text(data):
+        return Stored(None, read)
+    return Stored(tuple(reversed(data.shape)) if matlab else tuple(data.shape), read)
 
 
 def _data_sets(whole: "h5py.File") -> Iterator[tuple[str, Any]]:
@@ -118,15 +118,6 @@ def _check_size(name: str, one: Any, shape: tuple[int, ...], most: int) -> None:
         size = "x".join(map(str, one.shape))
         told = f"{shown_text(name)} announces {size} numbers, {stored} bytes are stored; at most {most} are read"
         raise RecordingError("HDF5", told)
-
-
-def _samples(name: str, one: Any, record: int | None, matlab: bool) -> np.ndarray:
-    """``(time, lead)`` or ``(lead, time)`` of the recording that is wanted."""
-    shape = one.shape if record is None else (one.shape[:-1] if matlab else one.shape[1:])
-    _check_size(name, one, shape, MOST_NUMBERS)
-    where = () if record is None else (..., record) if matlab else record
-    values = np.asarray(one[where])
-    return values.T if matlab else values
 
 
 def _is_text(one: Any) -> bool:

@@ -21,8 +21,7 @@ UCUM = {"a": "y", "": "y", "mo": "m", "wk": "w"}
 def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the first series that holds the most standard leads.
 
-    Raises:
-        RecordingError: no series holds a lead, or a sequence is broken.
+    Refused: no series holds a lead, or a sequence is broken.
     """
     root = xml.parse_xml(files[file])
     series = [element for element in root.iter() if xml.local_name(element) == "series"]

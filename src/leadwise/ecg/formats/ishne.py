@@ -33,8 +33,7 @@ MISSING = -(2**15)
 def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the leads with their names, as far as the header names them.
 
-    Raises:
-        RecordingError: the header is broken, or no samples follow it.
+    Refused: the header is broken, or no samples follow it.
     """
     content = files[file]
     if len(content) <= FIXED:

@@ -58,8 +58,7 @@ class _Matrix(NamedTuple):
 def read_matlab_5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the struct ``ECG``, or the array that is the signal.
 
-    Raises:
-        RecordingError: the file is broken, or holds no array that can be the signal.
+    Refused: the file is broken, or holds no array that can be the signal.
     """
     content = files[file]
     order = ">" if content[126:128] == b"MI" else "<"

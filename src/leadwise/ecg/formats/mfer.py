@@ -21,7 +21,7 @@ from leadwise.ecg.formats.base import (
     register,
     within,
 )
-from leadwise.ecg.formats.parsing import LEAD_NUMBERS
+from leadwise.ecg.formats.parsing import numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.leads import RecordingError
 
@@ -34,7 +34,6 @@ AGE, SEX, TIME = 0x83, 0x84, 0x85
 OF_CHANNELS = frozenset({BLOCK, SEQUENCES, KIND, LEAD, TYPE, INTERVAL, STEP, OFFSET, NULL})
 TYPES = {0: "i2", 1: "u2", 2: "i4", 3: "u1", 5: "i1", 6: "u4", 7: "f4", 8: "f8"}
 DOMINANT_BEATS = 9
-INVERTED_AVR = 65
 MOST_DEFINITIONS, DEEPEST = 10_000, 8
 
 
@@ -56,11 +55,7 @@ class _Reading:
 
 
 def read_mfer(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the frames of samples.
-
-    Raises:
-        RecordingError: there are none, they are packed, or a definition is broken.
-    """
+    """Read the frames of samples. Refused: there are none, they are packed, or a definition is broken."""
     reading = _Reading()
     _walk(reading, files[file], None)
     if not reading.frames:
@@ -180,7 +175,7 @@ def _frame(reading: _Reading, content: bytes) -> None:
 def _channel(reading: _Reading, own: Mapping[int, bytes], values: np.ndarray) -> Channel:
     """A signal with its rate and its step, each as far as the file says it."""
     code = reading.whole(own[LEAD][:2]) if own.get(LEAD) else 0
-    name = LEAD_NUMBERS.get(code) or ("-aVR" if code == INVERTED_AVR else f"lead {code} of MFER" if code else "")
+    name = numbered_lead(code, "MFER") if code else ""
     fs_hz = None
     if len(own.get(INTERVAL, b"")) >= 3:
         unit, amount = _amount(reading, own[INTERVAL])

@@ -26,11 +26,7 @@ SMALLEST_GAIN = 1e-6
 
 
 def read_mortara(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the channels.
-
-    Raises:
-        RecordingError: there are none, or one is broken or stored in a way that is not read.
-    """
+    """Read the channels. Refused: there are none, or one is broken or stored in a way that is not read."""
     root = xml.parse_xml(files[file])
     leads = list(xml.children(root, "CHANNEL"))
     within("CHANNEL", len(leads), 1, MOST_CHANNELS)

@@ -39,11 +39,7 @@ NOTED: Mapping[str, tuple[ReaderFlag, str]] = {
 
 
 def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the rhythm waveform.
-
-    Raises:
-        RecordingError: there is none, or a lead is broken.
-    """
+    """Read the rhythm waveform. Refused: there is none, or a lead is broken."""
     root = xml.parse_xml(files[file])
     waveforms = list(xml.children(root, "Waveform"))
     rhythm = [one for one in waveforms if xml.text_of(one, "WaveformType").casefold() == "rhythm"]
@@ -92,8 +88,7 @@ def _invalid_bytes(leads: Sequence[xml.Element], notes: list[str]) -> int:
 def _of_all_leads(leads: Sequence[xml.Element], field: str) -> float:
     """A number that stands in every lead, 0 where it is left out.
 
-    Raises:
-        RecordingError: the leads differ in it, so that it is not known how they stand beside each other.
+    Refused: the leads differ in it, so that it is not known how they stand beside each other.
     """
     numbers = [(xml.text_of(lead, "LeadID"), xml.number_of(field, xml.text_of(lead, field), 0.0)) for lead in leads]
     (first, number), *others = numbers or [("", 0.0)]

@@ -4,8 +4,8 @@ The signal is the array called ``signal``, ``ecg``, ``val`` and so on, or the on
 array a lead. Rate, leads, units and facts of the patient stand beside it under the usual names; nothing is guessed.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from leadwise.ecg.formats.base import (
     RawRecording,
     ReadOptions,
     shown_text,
+    within,
 )
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
 from leadwise.ecg.leads import RecordingError
@@ -38,19 +39,25 @@ def fact_names() -> dict[str, Feature]:
     return {one.name: one for one in asked_features()} | {"gender": FEATURES["sex"]}
 
 
-def by_recording() -> frozenset[str]:
-    """What a file of many recordings may say of each."""
-    return frozenset({*RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *fact_names()})
-
-
-def beside_names() -> frozenset[str]:
-    """What may stand beside a signal."""
-    return by_recording().union(LEADS_NAMES)
+def is_beside(name: str) -> bool:
+    """Whether an array, or an attribute, of this name stands beside a signal and is none."""
+    return _bare(name) in {*LEADS_NAMES, *RATE_NAMES, *UNITS_NAMES, *GAIN_NAMES, *fact_names()}
 
 
 FEWEST_SAMPLES = 100
 """An axis of fewer numbers is none of time, whether of leads or of recordings."""
-Named = Mapping[str, np.ndarray | str | Sequence[str]]
+
+
+class Stored(NamedTuple):
+    """An array of a file before it is read.
+
+    Attributes:
+        shape: of an array of numbers; ``None`` of what is none.
+        read: ``read(record)``: numbers, a text or texts: all, or of an array of recordings one, by its place.
+    """
+
+    shape: tuple[int, ...] | None
+    read: Callable[[int | None], Any]
 
 
 def signal_name(shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -79,8 +86,8 @@ def signal_name(shapes: Mapping[str, tuple[int, ...]]) -> str:
     raise RecordingError("arrays", f"{why}: {received or 'none'}; call one {', '.join(SIGNAL_NAMES[:4])}")
 
 
-def which_record(name: str, shape: tuple[int, ...], record: int | None) -> tuple[int | None, int]:
-    """Of an array of three dimensions the recording that is wanted.
+def which_record(name: str, shape: tuple[int, ...] | None, record: int | None) -> tuple[int | None, int]:
+    """Of an array of three dimensions the recording that is wanted; ``shape`` is ``None`` where it holds no numbers.
 
     Returns:
         Its place on the first axis, ``None`` where the array is one recording; and ``RawRecording.unchosen``.
@@ -88,6 +95,8 @@ def which_record(name: str, shape: tuple[int, ...], record: int | None) -> tuple
     Raises:
         RecordingError: there is no such recording, or the array has other dimensions.
     """
+    if shape is None:
+        raise RecordingError("arrays", f"{shown_text(name)} holds no numbers; floats or whole numbers are needed")
     if len(shape) == 2:
         if record is not None:
             raise RecordingError("record", f"received {record}; {shown_text(name)} is one recording")
@@ -102,101 +111,91 @@ def which_record(name: str, shape: tuple[int, ...], record: int | None) -> tuple
     return 0, shape[0]
 
 
-def of_record(name: str, value: Any, record: int | None, total: int | None) -> Any:
-    """What belongs to the recording, of a value for each."""
-    if record is None or name.rpartition("/")[2].casefold() not in by_recording() or not isinstance(value, np.ndarray):
-        return value
-    return value.reshape(-1)[record : record + 1] if value.size == total else value
-
-
-def read_arrays(format_name: str, arrays: Named, hints: ReadOptions, signal: str = "") -> RawRecording:
-    """A recording of arrays that are in memory; other arguments and errors as of ``read_named``.
-
-    Args:
-        signal: which of them is the signal; if it is not said, it is looked for.
-    """
-    held = {name: _without_ones(one) if isinstance(one, np.ndarray) else one for name, one in arrays.items()}
-    shapes = {
-        name: one.shape
-        for name, one in held.items()
-        if isinstance(one, np.ndarray)
-        and one.dtype.kind not in "US"
-        and name.rpartition("/")[2].casefold() not in beside_names()
-    }
-    signal = signal or signal_name(shapes)
-    if not signal:
-        return read_named(format_name, held, hints, signal="")
-    record, unchosen = which_record(signal, shapes[signal], hints.record)
-    if record is not None:
-        total = shapes[signal][0]
-        held = {name: of_record(name, one, record, total) for name, one in held.items()}
-        held[signal] = np.asarray(held[signal])[record]
-    several = [shape for shape in shapes.values() if min(shape, default=0) > 1]
-    notes = [f"Read of {len(shapes)} arrays: {signal[:40]}."] if len(several) > 1 else []
-    return read_named(format_name, held, hints, signal=signal, notes=notes, unchosen=unchosen)
-
-
-def _without_ones(array: np.ndarray) -> np.ndarray:
+def _in_memory(value: Any) -> Stored:
+    """What is read already; axes of length 1 are left out as long as there are more than two."""
+    if not isinstance(value, np.ndarray):
+        return Stored(None, lambda record: value)
+    array = value
     while array.ndim > 2 and 1 in array.shape:
         array = array.squeeze(axis=array.shape.index(1))
-    return array
+    shape = None if array.dtype.kind in "US" else array.shape
+    return Stored(shape, lambda record: array if record is None else array[record])
 
 
-def read_named(
-    format_name: str,
-    arrays: Named,
-    hints: ReadOptions,
-    *,
-    signal: str,
-    notes: Sequence[str] = (),
-    unchosen: int = 0,
-) -> RawRecording:
-    """A recording of one signal, or of one array a lead.
+def shapes_of(stored: Mapping[str, Stored]) -> dict[str, tuple[int, ...]]:
+    """Of the arrays that may be the signal, or a lead."""
+    return {name: array.shape for name, array in stored.items() if array.shape is not None and not is_beside(name)}
+
+
+def read_arrays(format_name: str, arrays: Mapping[str, Any], hints: ReadOptions, signal: str = "") -> RawRecording:
+    """A recording of one signal, ``(time, lead)`` or ``(lead, time)``, or of one array a lead.
 
     Args:
         format_name: as ``RawRecording.format``.
-        arrays: name -> numbers, a text or texts; of the signal ``(time, lead)`` or ``(lead, time)``.
+        arrays: arrays, texts or ``Stored`` by name; read are the signal and what may stand beside one.
         hints: what the caller knows.
-        signal: which of them is the signal, as ``signal_name`` says.
-        notes: what is odd about the file.
-        unchosen: as ``RawRecording.unchosen``.
+        signal: which of them is the signal; if it is not said, it is looked for.
 
     Raises:
-        RecordingError: an array is none of numbers, or has another shape than what stands beside it says.
+        RecordingError: no array can be the signal, one is none of numbers, or they do not fit each other.
     """
-    beside = {name.rpartition("/")[2].casefold(): value for name, value in arrays.items() if name != signal}
-    fs_hz, is_told = _number(beside, RATE_NAMES), hints.units is not None or hints.gain is not None
-    gain, asked = None if is_told else _number(beside, GAIN_NAMES), None
-    names, units = _texts(beside, LEADS_NAMES), _texts(beside, UNITS_NAMES)
+    stored = {name: array if isinstance(array, Stored) else _in_memory(array) for name, array in arrays.items()}
+    shapes = shapes_of(stored)
+    signal = signal or signal_name(shapes)
+    record, unchosen = which_record(signal, shapes.get(signal), hints.record) if signal else (None, 0)
+    beside: dict[str, Any] = {}
+    for name, array in stored.items():
+        if name != signal and is_beside(name):
+            value = array.read(None)
+            of_each = isinstance(value, np.ndarray) and _bare(name) not in LEADS_NAMES
+            if record is not None and of_each and value.size == shapes[signal][0]:
+                value = value.reshape(-1)[record : record + 1]
+            beside[_bare(name)] = value
+    names = _texts(beside, LEADS_NAMES)
     if signal:
         count = len(hints.leads) if hints.leads is not None else len(names) or None
-        by_lead = _by_lead(signal, arrays[signal], count, hints.order)
+        by_lead = _by_lead(signal, stored[signal].read(record), count, hints.order)
     else:
-        leads = {name.rpartition("/")[2]: value for name, value in arrays.items() if _is_lead(name, value)}
-        by_lead, names = [_floats(name, value).reshape(-1) for name, value in leads.items()], list(leads)
+        values = {name.rpartition("/")[2]: stored[name].read(None) for name in shapes}
+        leads = {name: _floats(name, value).reshape(-1) for name, value in values.items() if _is_lead(name, value)}
+        names, by_lead = list(leads), list(leads.values())
+    notes = []
+    if signal and sum(min(shape, default=0) > 1 for shape in shapes.values()) > 1:
+        notes.append(f"Read of {len(shapes)} arrays: {signal[:40]}.")
+    channels, asked = _channels(beside, by_lead, names, hints)
+    return RawRecording(format_name, channels, _facts(beside), tuple(notes), asked, unchosen=unchosen)
+
+
+def _bare(name: str) -> str:
+    return name.rpartition("/")[2].casefold()
+
+
+def _channels(
+    beside: Mapping[str, Any], by_lead: Sequence[np.ndarray], names: Sequence[str], hints: ReadOptions
+) -> tuple[tuple[Channel, ...], MissingField | None]:
+    """The leads with what stands beside them, and what to ask of their units."""
+    fs_hz, is_told = _number(beside, RATE_NAMES), hints.units is not None or hints.gain is not None
+    gain, asked = None if is_told else _number(beside, GAIN_NAMES), None
+    units = _texts(beside, UNITS_NAMES)
     if names and len(names) != len(by_lead):
         raise RecordingError(LEADS_NAMES[0], f"received {len(names)} names for {len(by_lead)} leads")
     if len(units) not in (0, 1, len(by_lead)):
         raise RecordingError(UNITS_NAMES[0], f"received {len(units)} units for {len(by_lead)} leads")
-    if gain is not None and not 1e-6 <= gain <= 1e12:
-        raise RecordingError(GAIN_NAMES[0], f"received {gain:g}; 1e-06 to 1e+12 is allowed")
-    if gain is not None and (stated := next(filter(unit_of, units), "")):
-        told = f"The file states {stated.strip()} and a gain of {gain:g} units per mV"
-        asked = MissingField(
-            "units",
-            f"{told}: what are its numbers? Give the gain if they are to be divided by it.",
-            None,
-            tuple(MV_PER_UNIT),
-        )
-        gain, units = None, []
-    of_each = list(units) if len(units) == len(by_lead) else list(units[:1] or [""]) * len(by_lead)
+    if gain is not None:
+        within(GAIN_NAMES[0], gain, 1e-6, 1e12)
+        if stated := next(filter(unit_of, units), ""):
+            told = f"The file states {stated.strip()} and a gain of {gain:g} units per mV"
+            text = f"{told}: what are its numbers? Give the gain if they are to be divided by it."
+            asked = MissingField("units", text, allowed=tuple(MV_PER_UNIT))
+            gain, units = None, []
+    of_each = units if len(units) == len(by_lead) else (units or [""]) * len(by_lead)
     # Numbers beyond all measure become infinite, which the checks of a recording refuse.
     with np.errstate(over="ignore", invalid="ignore"):
         channels = tuple(
             Channel(name, lead / (gain or 1.0), fs_hz, "mV" if gain else unit, gain)
             for name, lead, unit in zip(names or [""] * len(by_lead), by_lead, of_each, strict=True)
         )
-    return RawRecording(format_name, channels, _facts(beside), tuple(notes), asked, unchosen=unchosen)
+    return channels, asked
 
 
 def _is_lead(name: str, value: object) -> bool:
@@ -229,43 +228,46 @@ def _by_lead(name: str, value: object, count: int | None, order: str | None) -> 
     return list(by_lead)
 
 
-def _number(beside: Named, names: Sequence[str]) -> float | None:
+def _first(beside: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any]:
+    """What stands under the first of some names, ``None`` if nothing does."""
+    return next(((name, beside[name]) for name in names if name in beside), ("", None))
+
+
+def _number(beside: Mapping[str, Any], names: Sequence[str]) -> float | None:
     """The one number under the first of some names, if there is any; 0 says nothing."""
-    name = next((name for name in names if name in beside), None)
-    value = beside[name] if name is not None else None
-    if name is None or not isinstance(value, np.ndarray) or not value.size:
+    name, value = _first(beside, names)
+    if not isinstance(value, np.ndarray) or not value.size:
         return None
     if value.dtype.kind not in "fiu" or not np.isfinite(value.reshape(-1)[:1]).all() or len(np.unique(value)) > 1:
         raise RecordingError(name, "needs one number")
     return float(value.reshape(-1)[0]) or None
 
 
-def _texts(beside: Named, names: Sequence[str]) -> list[str]:
-    name = next((name for name in names if name in beside), None)
-    value = beside[name] if name is not None else None
-    if value is None or name is None:
+def _texts(beside: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    name, value = _first(beside, names)
+    if value is None:
         return []
     if isinstance(value, str):
         return [part for part in value.replace(";", ",").split(",") if part.strip()]
     if isinstance(value, np.ndarray) and value.dtype.kind not in "USO":
         raise RecordingError(name, "needs texts, one a lead")
     flat = list(value.reshape(-1)[: MOST_CHANNELS + 1]) if isinstance(value, np.ndarray) else list(value)
-    texts = [one.decode("latin-1") if isinstance(one, bytes) else str(one) for one in flat]
+    texts = [item.decode("latin-1") if isinstance(item, bytes) else str(item) for item in flat]
     if len(texts) > MOST_CHANNELS or any(len(text) > 80 for text in texts):
         raise RecordingError(name, f"needs at most {MOST_CHANNELS} short texts, one a lead")
     return texts
 
 
-def _facts(beside: Named) -> dict[str, float | None]:
+def _facts(beside: Mapping[str, Any]) -> dict[str, float | None]:
     """Facts under the names of a request: numbers, of the sex 0 male and 1 female, or words."""
-    found: dict[str, float | None] = {}
-    for name, one in fact_names().items():
+    facts: dict[str, float | None] = {}
+    for name, feature in fact_names().items():
         held = beside.get(name)
         value: object = held.reshape(-1)[0] if isinstance(held, np.ndarray) and held.size == 1 else held
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         if isinstance(value, str) and value.strip():
-            found[one.name] = one.parse(value)
+            facts[feature.name] = feature.parse(value)
         elif isinstance(value, int | float | np.number | np.bool_) and not np.isnan(float(value)):
-            found[one.name] = float(value) if not one.choices or one.holds(float(value)) else None
-    return found
+            facts[feature.name] = float(value) if not feature.choices or feature.holds(float(value)) else None
+    return facts

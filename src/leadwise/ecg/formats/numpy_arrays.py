@@ -25,8 +25,7 @@ LARGEST_NPY_HEADER = 10_000
 def read_npy(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read an array of samples and leads, of one or many recordings; names, units and rate are asked for.
 
-    Raises:
-        RecordingError: it is no array of numbers of two dimensions, or of three, of which the first counts recordings.
+    Refused: it is no array of numbers of two dimensions, or of three, of which the first counts recordings.
     """
     return read_arrays(NPY, {"array": load_array(file, files[file])}, hints, "array")
 
@@ -34,8 +33,7 @@ def read_npy(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
 def read_npz(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read an archive: an array named ``signal`` or one a lead, with ``fs_hz``, ``leads``, ``units`` and facts beside.
 
-    Raises:
-        RecordingError: no array can be the signal, or one is broken.
+    Refused: no array can be the signal, or one is broken.
     """
     members = unpack(file, files[file])
     arrays = {name.removesuffix(".npy"): load_array(f"{file}/{name}", raw) for name, raw in members.items()}
@@ -45,8 +43,7 @@ def read_npz(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
 def load_array(file: str, content: bytes) -> np.ndarray:
     """An array whose header fits its bytes.
 
-    Raises:
-        ReaderError: the file is broken or cut off, or holds objects, which are never unpickled.
+    Refused: the file is broken or cut off, or holds objects, which are never unpickled.
     """
     from numpy.lib import format as npy
 

@@ -71,6 +71,14 @@ LEAD_NUMBERS: dict[int, str] = {
 }  # fmt: skip
 """Lead numbers of EN 1064 (SCP-ECG), which the codes of ISO/IEEE 11073 and DICOM share."""
 
+INVERTED_AVR = 65
+
+
+def numbered_lead(number: int, source: str) -> str:
+    """The lead of a number of EN 1064, ``-aVR`` for its 65; other numbers by the standard or format of the file."""
+    return LEAD_NUMBERS.get(number) or ("-aVR" if number == INVERTED_AVR else f"lead {number} of {source}")
+
+
 MDC_ECG_LEADS = 131072
 """The ECG leads are partition 2 of ISO/IEEE 11073-10101: code ``2:n`` as one number is this plus n."""
 

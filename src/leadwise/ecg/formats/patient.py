@@ -92,18 +92,18 @@ def _without_unit(one: Feature) -> str:
 _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]\s*")
 
 
-def facts_of(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, float], list[str]]:
+def facts_of(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
     """Facts from pairs of a name and a text, such as the comments of a header; other names are passed over.
 
     Returns:
-        The facts, and notes on what could not be taken.
+        Facts as a file gives them, by name, not checked yet; ``None``: not understood.
     """
     found: dict[str, float | None] = {}
     for name, text in pairs:
-        one, unit = _feature_and_unit(name)
-        if one is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
-            found[one.name] = one.parse(text, unit)
-    return checked_facts(found)
+        feature, unit = _feature_and_unit(name)
+        if feature is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
+            found[feature.name] = feature.parse(text, unit)
+    return found
 
 
 def _feature_and_unit(name: str) -> tuple[Feature | None, str]:

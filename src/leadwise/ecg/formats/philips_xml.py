@@ -44,8 +44,7 @@ PACED = {"paced": 1.0, "pacemaker": 1.0, "not paced": 0.0, "no pacemaker": 0.0, 
 def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the rhythm; representative beats are left.
 
-    Raises:
-        RecordingError: there is none, it is of another version, or its samples are broken.
+    Refused: there is none, it is of another version, or its samples are broken.
     """
     root = xml.parse_xml(files[file])
     version = xml.text_of(root, "documentinfo", "documentversion")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Format, RawRecording, ReadOptions, by_library, register
-from leadwise.ecg.formats.parsing import LEAD_NUMBERS
+from leadwise.ecg.formats.parsing import LEAD_NUMBERS, numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 
@@ -27,7 +27,6 @@ MOST_PACKED = 2_000_000
 """Samples of all leads: a section holds no more than 64 KiB of a lead."""
 MOST_TABLES, LONGEST_PREFIX, LONGEST_CODE = 16, 16, 48
 VERSION_3 = 30
-INVERTED_AVR = 65
 AGE_UNITS = {1: "years", 2: "months", 3: "weeks", 4: "days", 5: "hours"}
 HEIGHT_UNITS, WEIGHT_UNITS = {1: "cm", 2: "in", 3: "mm"}, {1: "kg", 2: "g", 3: "lb", 4: "oz"}
 LAST_TAG = 255
@@ -67,11 +66,7 @@ class _Block(NamedTuple):
 
 
 def read_scp(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
-    """Read the rhythm of section 6.
-
-    Raises:
-        RecordingError: a section is missing, broken or packed in a way that is not read.
-    """
+    """Read the rhythm of section 6. Refused: a section is missing, broken or packed in a way that is not read."""
     content = files[file]
     (size,) = struct.unpack_from("<I", content, 2)
     if not PREAMBLE + HEADER < size <= len(content):
@@ -101,7 +96,7 @@ def read_scp(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
         notes.append("A checksum in the file does not fit its samples: the file may be damaged.")
     noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if damaged else ()
     channels = tuple(
-        Channel.stored(_name(span.number), numbers, 1e6 / rhythm.step_us, step_nv, "nV", noticed)
+        Channel.stored(numbered_lead(span.number, "EN 1064"), numbers, 1e6 / rhythm.step_us, step_nv, "nV", noticed)
         for span, numbers in zip(spans, rhythm.by_lead, strict=True)
     )
     facts = _patient(_body(content, sections[PATIENT])) if PATIENT in sections else {}
@@ -111,10 +106,6 @@ def read_scp(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
 def _crc(part: bytes) -> int:
     """CRC-CCITT, as EN 1064 has it."""
     return binascii.crc_hqx(part, 0xFFFF)
-
-
-def _name(number: int) -> str:
-    return LEAD_NUMBERS.get(number) or ("-aVR" if number == INVERTED_AVR else f"lead {number} of EN 1064")
 
 
 def _sections(content: bytes) -> dict[int, slice]:
@@ -155,7 +146,7 @@ def _leads(body: bytes) -> tuple[list[_Span], bool]:
     standard = [span for span in spans if span.number in LEAD_NUMBERS]
     for span in standard[1:]:
         if span.first != standard[0].first:
-            told = f"{_name(standard[0].number)} at {standard[0].first}, {_name(span.number)} at {span.first}"
+            told = f"{LEAD_NUMBERS[standard[0].number]} at {standard[0].first}, {LEAD_NUMBERS[span.number]} at {span.first}"
             raise RecordingError("section 3", f"leads begin apart: {told}; leads recorded together are needed")
     return spans, bool(body[1] & 1)
 

@@ -201,8 +201,7 @@ NUMBERS_ARE = 8
 def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read a table of samples; ``fs_hz`` and ``units`` may stand in the metadata of its schema.
 
-    Raises:
-        RecordingError: the table is too large, or a column holds something other than numbers.
+    Refused: the table is too large, or a column holds something other than numbers.
     """
     content = files[file]
     import pyarrow as pa

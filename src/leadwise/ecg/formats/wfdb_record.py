@@ -103,11 +103,7 @@ def spellings(file: str) -> tuple[str, ...]:
 # A record is asked for its header three times on its way.
 @lru_cache(maxsize=2)
 def read_header(file: str, text: str) -> Header:
-    """Read and check a header.
-
-    Raises:
-        ReaderError: a line is not as it should be, or something in it is beyond all measure.
-    """
+    """Read and check a header. Refused: a line is not as it should be, or something in it is beyond all measure."""
     lines = [line.rstrip("\r") for line in text[:LONGEST_HEADER].split("\n")]
     if len(text) > LONGEST_HEADER or max(map(len, lines)) > LONGEST_LINE:
         raise ReaderError(file, "header", f"is longer than {LONGEST_HEADER} characters, or a line than {LONGEST_LINE}")
@@ -194,14 +190,12 @@ PACKED_IN_BITS = {"80": 8, "160": 16, "16": 16, "61": 16, "24": 24, "32": 32, "2
 def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read a record from its header and its signal files.
 
-    Raises:
-        ReaderError: a signal file is missing or cut off, or the header is broken.
+    Refused: a signal file is missing or cut off, or the header is broken.
     """
     header = read_header(file, files[file].decode("utf-8", errors="replace"))
     files = _signal_files(file, header, files)
     stored = stored_samples(file, header, files)
     damaged = _damaged_signals(header, stored)
-    facts, oddities = facts_of(pairs_in(header.comments))
     asked = "The header gives no gain: how many units make one mV? The WFDB specification assumes 200."
     lacking = any(line.gain is None for line in header.signals)
     question = MissingField("gain", asked, suggestion=USUAL_GAIN) if lacking else None
@@ -209,7 +203,8 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
     for place in damaged:
         channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
     notes = [checksum_note("header", [header.signals[place].description or "one without a name" for place in damaged])]
-    return RawRecording(FORMAT, tuple(channels), facts, (*filter(None, notes), *oddities), question)
+    facts = facts_of(pairs_in(header.comments))
+    return RawRecording(FORMAT, tuple(channels), facts, tuple(filter(None, notes)), question)
 
 
 def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -47,8 +47,7 @@ class _Header:
 def read_segments(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the segments and put them together.
 
-    Raises:
-        RecordingError: a segment is missing or broken, or the segments do not fit each other.
+    Refused: a segment is missing or broken, or the segments do not fit each other.
     """
     header = _header(files[file])
     if not header.segments:

@@ -111,8 +111,7 @@ def has_root(name: str) -> Callable[[bytes, str], bool]:
 def number_of(field: str, text: str, default: float | None = None) -> float:
     """A finite number of a document; the default, if there is one, where it is left out.
 
-    Raises:
-        RecordingError: the text is no number.
+    Refused: the text is no number.
     """
     if not text and default is not None:
         return default
@@ -128,8 +127,7 @@ def number_of(field: str, text: str, default: float | None = None) -> float:
 def numbers_of(field: str, lead: str, text: str, separator: str | None = None, most: int = MOST_SAMPLES) -> np.ndarray:
     """``(time,)`` float64 of numbers that are written out; ``separator`` as of ``str.split``.
 
-    Raises:
-        RecordingError: there are more than ``most``, or one is no number.
+    Refused: there are more than ``most``, or one is no number.
     """
     words = text.split(separator, maxsplit=most)
     if len(words) > most:
@@ -141,11 +139,7 @@ def numbers_of(field: str, lead: str, text: str, separator: str | None = None, m
 
 
 def bytes_of(field: str, lead: str, text: str) -> bytes:
-    """Bytes in base64, of which the padding may be left out.
-
-    Raises:
-        RecordingError: the text is none.
-    """
+    """Bytes in base64, of which the padding may be left out. Refused: the text is none."""
     joined = "".join(text.split())
     try:
         return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
@@ -156,8 +150,7 @@ def bytes_of(field: str, lead: str, text: str) -> bytes:
 def samples_of(field: str, lead: str, raw: bytes) -> np.ndarray:
     """``(time,)`` float64 of 16-bit little-endian numbers.
 
-    Raises:
-        RecordingError: there are too many, or the last one is cut in two.
+    Refused: there are too many, or the last one is cut in two.
     """
     if len(raw) % SAMPLE_BYTES or len(raw) > SAMPLE_BYTES * MOST_SAMPLES:
         allowed = f"whole samples of {SAMPLE_BYTES} bytes, at most {MOST_SAMPLES}, are read"

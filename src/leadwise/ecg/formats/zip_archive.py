@@ -28,8 +28,7 @@ def member_names(content: bytes) -> list[str]:
 def unpack(file: str, content: bytes) -> dict[str, bytes]:
     """The members of an archive by name, without folders.
 
-    Raises:
-        ReaderError: the archive is broken, encrypted, holds too much, or names a member outside of itself.
+    Refused: the archive is broken, encrypted, holds too much, or names a member outside of itself.
     """
     if content.count(_DIRECTORY_ENTRY) > MOST_FILES:
         raise ReaderError(file, "zip", f"holds more than {MOST_FILES} files, which is the most")
