@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg import faults, reversal
-from leadwise.ecg.waves import Coarse
+from leadwise.ecg.waves import Downsampled
 
 TOGETHER = 200
 BEYOND = 0.03
@@ -32,11 +32,11 @@ def measured(store: Store, rows: np.ndarray, up: int = 1, down: int = 1, fs_hz: 
         leads = store.signals[rows[start : start + TOGETHER]].transpose(0, 2, 1).astype(np.float32)
         leads = leads if up == down else resample_poly(leads, up, down, axis=2)
         leads = leads[:, :, : round(10 * fs_hz)]
-        coarse = Coarse.of(np.ascontiguousarray(leads), fs_hz)
-        beats = reversal.average_beats(coarse)
+        downsampled = Downsampled.of(np.ascontiguousarray(leads), fs_hz)
+        beats = reversal.average_beats(downsampled)
         enough = beats.count >= faults.FEWEST_BEATS
         areas.append(np.concatenate(list(faults.wave_areas(beats.waves).values()), axis=1)[enough])
-        features.append(faults.time_features(beats.beat, beats.interval_s, coarse.fs_hz)[enough])
+        features.append(faults.time_features(beats.beat, beats.interval_s, downsampled.fs_hz)[enough])
     return [np.concatenate(areas), np.concatenate(features)]
 
 

@@ -1,7 +1,7 @@
-"""How often an exchange of electrodes is noticed, and how often one is seen where nobody made one.
+"""How often a reversal of electrodes is noticed, and how often one is seen where nobody made one.
 
 Two electrodes are exchanged, by arithmetic, in every recording of folds 9 and 10 of an ingested PTB-XL; a share of
-"flagged as recorded" are true exchanges, as the data set holds some. With ``--fit``, ``reversal.json`` is fitted on
+"flagged as recorded" are true reversals, as the data set holds some. With ``--fit``, ``reversal.json`` is fitted on
 folds 1-8 first.
 
     PYTHONPATH=src python benchmarks/lead_reversal.py workspace/ptbxl/store [--fit]
@@ -17,14 +17,14 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg import reversal
 from leadwise.ecg.reversal import (
-    EXCHANGES,
+    REVERSALS,
     ReversalModel,
-    exchange_matrix,
     misfit_forms,
     misfit_ratios,
+    reversal_matrix,
     reversal_scores,
 )
-from leadwise.ecg.waves import Coarse
+from leadwise.ecg.waves import Downsampled
 
 
 def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
@@ -32,19 +32,19 @@ def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
     parts = []
     for start in range(0, len(store.signals), block):
         leads = np.ascontiguousarray(store.signals[start : start + block].transpose(0, 2, 1), dtype=np.float32)
-        parts.append(reversal.wave_moments(reversal.average_beats(Coarse.of(leads, 100.0)).waves))
+        parts.append(reversal.wave_moments(reversal.average_beats(Downsampled.of(leads, 100.0)).waves))
     return {wave: np.concatenate([part[wave] for part in parts]) for wave in reversal.WAVES_S}
 
 
-def exchanged(moments: dict[str, np.ndarray], exchange: str) -> dict[str, np.ndarray]:
+def exchanged(moments: dict[str, np.ndarray], reversal: str) -> dict[str, np.ndarray]:
     """The moments of the same recordings with two electrodes exchanged."""
-    matrix = exchange_matrix(exchange)
+    matrix = reversal_matrix(reversal)
     result = {wave: matrix @ moment @ matrix.T for wave, moment in moments.items()}
     return {wave: moment / np.trace(moment, axis1=1, axis2=2)[:, None, None] for wave, moment in result.items()}
 
 
 def fit(moments: dict[str, np.ndarray]) -> ReversalModel:
-    """The precision, and the weights: one logistic regression over all exchanges."""
+    """The precision, and the weights: one logistic regression over all reversals."""
     from sklearn.linear_model import LogisticRegression
 
     precision = {}
@@ -57,7 +57,7 @@ def fit(moments: dict[str, np.ndarray]) -> ReversalModel:
 
     recorded = ratios(moments)
     features = [recorded.reshape(-1, len(precision))]
-    features += [ratios(exchanged(moments, name))[:, number] for number, name in enumerate(EXCHANGES)]
+    features += [ratios(exchanged(moments, name))[:, number] for number, name in enumerate(REVERSALS)]
     answers = np.concatenate([np.full(len(part), number > 0) for number, part in enumerate(features)])
     regression = LogisticRegression(fit_intercept=False, class_weight="balanced")
     regression.fit(np.concatenate(features), answers)
@@ -79,7 +79,7 @@ def write(model: ReversalModel, source: str) -> None:
 
 
 def report(moments: dict[str, np.ndarray], rows: np.ndarray, normal: np.ndarray, model: ReversalModel) -> None:
-    """Print, for every exchange, how often it is noticed, rightly named, and seen without anybody's doing."""
+    """Print, for every reversal, how often it is noticed, rightly named, and seen without anybody's doing."""
     subset = {wave: moment[rows] for wave, moment in moments.items()}
     is_normal = normal[rows]
 
@@ -88,10 +88,10 @@ def report(moments: dict[str, np.ndarray], rows: np.ndarray, normal: np.ndarray,
 
     limb, chest = flagged(subset)
     print(f"{len(rows):,} recordings of folds 9 and 10, {is_normal.sum():,} of them normal (NORM only)\n")
-    print("exchange   noticed  in normal  rightly named  seen as recorded  in normal")
-    for name in EXCHANGES:
+    print("reversal   noticed  in normal  rightly named  seen as recorded  in normal")
+    for name in REVERSALS:
         found_limb, found_chest = flagged(exchanged(subset, name))
-        found, before = (found_limb, limb) if name in reversal.LIMB_EXCHANGES else (found_chest, chest)
+        found, before = (found_limb, limb) if name in reversal.LIMB_REVERSALS else (found_chest, chest)
         noticed, right, seen = found != "", found == name, before == name
         print(
             f"{name:9} {noticed.mean():8.1%} {noticed[is_normal].mean():10.1%} {right.mean():14.1%}"

@@ -26,7 +26,7 @@ from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads
 from leadwise.ecg.quality import lead_quality
 from leadwise.ecg.record import Recording, build_recording, resample
-from leadwise.ecg.reversal import EXCHANGES, exchange_matrix
+from leadwise.ecg.reversal import REVERSALS, reversal_matrix
 
 EXCHANGED = {"limb_leads_swapped", "chest_leads_swapped"}
 TOGETHER = 32
@@ -135,9 +135,9 @@ def at_rail(signal: np.ndarray, column: int) -> np.ndarray:
     return changed
 
 
-def with_exchange(signal: np.ndarray, name: str) -> np.ndarray:
+def with_reversal(signal: np.ndarray, name: str) -> np.ndarray:
     """Two electrodes exchanged, or the chest leads in reverse order."""
-    return arrange_leads(signal[:, INDEPENDENT_COLUMNS] @ exchange_matrix(name).T, INDEPENDENT_LEADS)[0]
+    return arrange_leads(signal[:, INDEPENDENT_COLUMNS] @ reversal_matrix(name).T, INDEPENDENT_LEADS)[0]
 
 
 def clipped(signal: np.ndarray, share: float) -> np.ndarray:
@@ -198,10 +198,10 @@ def of_store(folder: Path) -> None:
         **{
             f"exchanged: {name}": (
                 "limb_leads_swapped" if "A" in name else "chest_leads_swapped",
-                lambda x, name=name: (with_exchange(x, name), 100.0),
+                lambda x, name=name: (with_reversal(x, name), 100.0),
                 signals,
             )
-            for name in EXCHANGES
+            for name in REVERSALS
         },
     }
     print(f"\nFaults put into {len(signals)} recordings of fold 9 of which nothing is said")

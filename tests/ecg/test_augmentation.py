@@ -5,8 +5,7 @@ import pytest
 from scipy.signal import periodogram
 
 from leadwise.contract import LEADS
-from leadwise.ecg.augmentation import KIND_SHARE, Augmentation, mix_weights
-from leadwise.ecg.noise import baseline_wander
+from leadwise.ecg.noise import KIND_SHARE, Augmentation, baseline_wander, mix_weights
 
 
 @pytest.fixture

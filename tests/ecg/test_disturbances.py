@@ -147,8 +147,8 @@ def test_on_real_recordings_swaps_obey_einthoven_and_noise_has_its_ratio(ptbxl_t
     table = pd.read_csv(ptbxl_tree / "ptbxl_database.csv")
     names = table.loc[table["strat_fold"] <= 8, "filename_lr"].iloc[:100]
     signal = np.stack([read_record(ptbxl_tree / name) for name in names]).astype(np.float32) / 1000
-    for exchange in ("LA-RA", "LA-LL", "RA-LL"):
-        assert einthoven_error(d.exchange_electrodes(signal, exchange)) < 1e-4
+    for reversal in ("LA-RA", "LA-LL", "RA-LL"):
+        assert einthoven_error(d.reverse_electrodes(signal, reversal)) < 1e-4
     noise = d.add_muscle_noise(signal, 12.0, seeded()) - signal
     ratio = 10 * np.log10(d.qrs_power(signal) / np.square(noise).mean(axis=(1, 2)))
     np.testing.assert_allclose(ratio, 12, atol=0.1)

@@ -10,7 +10,7 @@ from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.assessment import why_non_ecg
 from leadwise.ecg.noise import baseline_wander, muscle_noise, white_noise
 from leadwise.ecg.reversal import lead_potentials
-from leadwise.ecg.waves import Coarse
+from leadwise.ecg.waves import Downsampled
 
 TIME_S = np.arange(1000) / 100
 Signal = Callable[[np.random.Generator], np.ndarray]
@@ -18,7 +18,7 @@ Signal = Callable[[np.random.Generator], np.ndarray]
 
 
 def reason(signal_uv: np.ndarray, fs_hz: float = 100) -> str:
-    return why_non_ecg(Coarse.of(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
+    return why_non_ecg(Downsampled.of(np.ascontiguousarray(signal_uv.T[np.newaxis], dtype=np.float32), fs_hz))[0]
 
 
 def sine(hertz: float) -> Signal:

@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 from scipy import signal as sp
 
 from leadwise.contract import LEADS
-from leadwise.ecg.flags import NOISY_UV, quality_flags
-from leadwise.ecg.quality import CLIPPED_UV, FLAT_UV, LeadQuality, lead_quality, quality_summary
-from leadwise.ecg.reversal import EXCHANGES
+from leadwise.ecg.quality import (
+    CLIPPED_UV,
+    FLAT_UV,
+    NOISY_UV,
+    LeadQuality,
+    lead_quality,
+    quality_flags,
+    quality_summary,
+)
+from leadwise.ecg.reversal import REVERSALS
 
 TEXT = ["largest_lead", "flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]
 
@@ -166,7 +173,7 @@ def unremarkable(segments: int) -> LeadQuality:
         noise_uv=by_lead + 5,
         limb_leads_uv=by_lead[:, 0] + 1,
         augmented_leads_uv=by_lead[:, 0] + 1,
-        reversal_score=np.zeros((segments, len(EXCHANGES))),
+        reversal_score=np.zeros((segments, len(REVERSALS))),
         deviation_uv=by_lead[:, :8] + 200,
         plateau_s=by_lead.copy(),
         beats=np.full(segments, 12),

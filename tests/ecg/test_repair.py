@@ -116,7 +116,7 @@ def test_units_are_wrong_only_where_most_leads_say_so(ecg_mv: np.ndarray) -> Non
     assert flags(looked_at(ecg_mv)) == {"electrode_off": ("V4", "V5", "V6")}
 
 
-def test_no_exchange_is_claimed_where_a_lead_is_off(ecg_mv: np.ndarray) -> None:
+def test_no_reversal_is_claimed_where_a_lead_is_off(ecg_mv: np.ndarray) -> None:
     swapped = ecg_mv[:, [0, 2, 1, 3, 5, 4, *range(6, 12)]] * np.array([-1, 1, 1, 1, 1, 1, *[1] * 6], np.float32)
     swapped[:, 3:6] = ecg_mv[:, [4, 3, 5]]
     assert "limb_leads_swapped" in flags(looked_at(swapped))

@@ -7,12 +7,12 @@ from leadwise.contract import LEADS
 from leadwise.datasets.store import open_store
 from leadwise.datasets.tables import read_tables
 from leadwise.datasets.waveforms import read_record
-from leadwise.ecg.noise import exchange_electrodes
+from leadwise.ecg.noise import reverse_electrodes
 from leadwise.ecg.quality import quality_summary
 from leadwise.ecg.reversal import (
     ELECTRODES,
-    EXCHANGES,
-    LIMB_EXCHANGES,
+    LIMB_REVERSALS,
+    REVERSALS,
     REVERSED,
     lead_noise,
     lead_potentials,
@@ -21,19 +21,19 @@ from leadwise.ecg.reversal import (
 from leadwise.ecg.waves import average_beat
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_leads_follow_from_the_potentials_of_exchanged_electrodes(exchange: str) -> None:
+@pytest.mark.parametrize("reversal", REVERSALS)
+def test_leads_follow_from_the_potentials_of_exchanged_electrodes(reversal: str) -> None:
     potentials = np.random.default_rng(4).normal(size=(2, 50, len(ELECTRODES))).astype(np.float32)
-    places = [ELECTRODES.index(name) for name in (LEADS[6:] if exchange == REVERSED else exchange.split("-"))]
+    places = [ELECTRODES.index(name) for name in (LEADS[6:] if reversal == REVERSED else reversal.split("-"))]
     swapped = potentials.copy()
     swapped[..., places] = potentials[..., places[::-1]]
-    recorded = exchange_electrodes(lead_potentials(potentials), exchange)
+    recorded = reverse_electrodes(lead_potentials(potentials), reversal)
     np.testing.assert_allclose(recorded, lead_potentials(swapped), atol=1e-5)
-    np.testing.assert_allclose(exchange_electrodes(recorded, exchange), lead_potentials(potentials), atol=1e-5)
+    np.testing.assert_allclose(reverse_electrodes(recorded, reversal), lead_potentials(potentials), atol=1e-5)
 
 
-def test_the_likeliest_exchange_above_its_threshold_is_named() -> None:
-    scores = np.zeros((4, len(EXCHANGES)))
+def test_the_likeliest_reversal_above_its_threshold_is_named() -> None:
+    scores = np.zeros((4, len(REVERSALS)))
     scores[1, [0, 2]] = 4.1, 9.0
     scores[2, [1, 3, 8]] = 4.0, 6.0, 5.9
     scores[3, [3, 8]] = 6.1, 7.0
@@ -69,21 +69,21 @@ def test_the_average_beat_is_the_beat_without_the_noise() -> None:
 def test_simulated_recordings_are_right_and_exchanged_arms_are_noticed(simulated_store) -> None:
     signals = open_store(simulated_store).signals[:200]
     assert (quality_summary(signals, 100)["limb_reversal"] != "").mean() < 0.02
-    assert (quality_summary(exchange_electrodes(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8
+    assert (quality_summary(reverse_electrodes(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8
 
 
 @pytest.mark.real
-def test_exchanges_are_noticed_in_real_recordings_and_rarely_seen_without(ptbxl_tree) -> None:
+def test_reversals_are_noticed_in_real_recordings_and_rarely_seen_without(ptbxl_tree) -> None:
     tables = read_tables(ptbxl_tree)
     signals = np.stack([read_record(ptbxl_tree / name) for name in tables.filenames])
     as_recorded = quality_summary(signals, 100)
     assert (as_recorded["limb_reversal"] != "").mean() < 0.01
     assert (as_recorded["chest_reversal"] != "").mean() < 0.02
     least = {"LA-RA": 0.95, "RA-LL": 0.95, "LA-LL": 0.35, "V1-V2": 0.85, "V1-V3": 0.92, "V5-V6": 0.5}
-    for exchange, share in least.items():
-        column = "limb_reversal" if exchange in LIMB_EXCHANGES else "chest_reversal"
-        assert (quality_summary(exchange_electrodes(signals, exchange), 100)[column] == exchange).mean() > share, (
-            exchange
+    for reversal, share in least.items():
+        column = "limb_reversal" if reversal in LIMB_REVERSALS else "chest_reversal"
+        assert (quality_summary(reverse_electrodes(signals, reversal), 100)[column] == reversal).mean() > share, (
+            reversal
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.ecg.noise import exchange_electrodes
+from leadwise.ecg.noise import reverse_electrodes
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.robustness import (
     CURVES,
@@ -53,7 +53,7 @@ def few() -> Robustness:
 
 def test_areas_are_those_of_scikit_learn_on_explicitly_disturbed_recordings(few: Robustness) -> None:
     clean = answers(SIGNAL, PATIENTS)
-    swapped = answers(exchange_electrodes(SIGNAL, "LA-LL"), PATIENTS)
+    swapped = answers(reverse_electrodes(SIGNAL, "LA-LL"), PATIENTS)
     forgotten = answers(SIGNAL, PATIENTS[[]])
     for found, expected in (
         (few.undisturbed, clean),
@@ -66,7 +66,7 @@ def test_areas_are_those_of_scikit_learn_on_explicitly_disturbed_recordings(few:
 
 
 def test_drops_are_paired_with_the_undisturbed_recordings_of_the_same_patients(few: Robustness) -> None:
-    clean, swapped = answers(SIGNAL, PATIENTS), answers(exchange_electrodes(SIGNAL, "RA-LL"), PATIENTS)
+    clean, swapped = answers(SIGNAL, PATIENTS), answers(reverse_electrodes(SIGNAL, "RA-LL"), PATIENTS)
     drops = []
     for one in WEIGHTS:
         rows = np.repeat(np.arange(RECORDS), one)

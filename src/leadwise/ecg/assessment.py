@@ -23,14 +23,23 @@ from leadwise.ecg.faults import (
     time_scale_is_unusual,
     why_scaled,
 )
-from leadwise.ecg.flags import Flag, may_be_flagged, quality_flags
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import segment_count, segment_times, segments
-from leadwise.ecg.quality import FLAT_UV, WANDER_HZ, LeadQuality, cosines, lead_list, measure_leads
+from leadwise.ecg.quality import (
+    FLAT_UV,
+    WANDER_HZ,
+    Flag,
+    LeadQuality,
+    cosines,
+    lead_list,
+    may_be_flagged,
+    measure_leads,
+    quality_flags,
+)
 from leadwise.ecg.record import Recording
 from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
 from leadwise.ecg.reversal import average_beats, likely_reversals
-from leadwise.ecg.waves import Coarse, beat_places
+from leadwise.ecg.waves import Downsampled, beat_places
 
 LEAST_STEEPNESS, USUAL_STEEPNESS = 2.0, 10.0
 LEAST_KURTOSIS, USUAL_KURTOSIS = 2.2, 3.5
@@ -48,9 +57,9 @@ BEAT_S = 0.1
 """To either side of the steepest place."""
 
 
-def why_non_ecg(coarse: Coarse) -> list[str]:
+def why_non_ecg(downsampled: Downsampled) -> list[str]:
     """For each recording, in microvolts, why it cannot be an ECG, in words; empty where it can."""
-    independent, smooth, fs_hz = coarse.independent, coarse.steepness, coarse.fs_hz
+    independent, smooth, fs_hz = downsampled.independent, downsampled.steepness, downsampled.fs_hz
     showing = np.ptp(independent, axis=2) >= FLAT_UV
     steep = max(1, round(0.02 * smooth.shape[1]))
     middle = smooth.shape[1] // 2
@@ -58,7 +67,7 @@ def why_non_ecg(coarse: Coarse) -> list[str]:
     steepness = ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)
     kurtosis = _kurtosis(independent, fs_hz)
     component = _first_component(independent)
-    straight = (coarse.bends < STRAIGHT_UV).astype(np.float32).mean(axis=2)[:, INDEPENDENT_COLUMNS]
+    straight = (downsampled.bends < STRAIGHT_UV).astype(np.float32).mean(axis=2)[:, INDEPENDENT_COLUMNS]
     return [
         _reason(independent[k], fs_hz, showing[k], float(steepness[k]), kurtosis[k], float(component[k]), straight[k])
         for k in range(len(independent))
@@ -223,8 +232,8 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
 
 def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
     """Of ``(segment, 12, time)`` what was measured, why each is no ECG, which may be exchanged, inverted or slow."""
-    coarse = Coarse.of(leads_uv, fs_hz)
-    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), coarse)
+    downsampled = Downsampled.of(leads_uv, fs_hz)
+    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
     claimed |= measured.inversion_score > INVERTED_SCORE
     claimed |= time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
@@ -233,9 +242,9 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
         silent = measured.flat[row, INDEPENDENT_COLUMNS].any()
         if silent:
             measured.time_features[row] = np.nan
-        if silent or _likeness(coarse.independent[row], coarse.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
+        if silent or _likeness(downsampled.independent[row], downsampled.fs_hz) < LEAST_LIKENESS_TO_COMPARE:
             measured.reversal_score[row], measured.inversion_score[row] = 0, 0
-    return measured, why_non_ecg(coarse), claimed
+    return measured, why_non_ecg(downsampled), claimed
 
 
 def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Assessment | None:
@@ -292,9 +301,11 @@ def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int])
         return []
     shifts = {record.fs_hz: abs(float((features - model.mean) @ model.unit))}
     for rate in plausible_rates(record.fs_hz):
-        coarse = Coarse.of(np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000, rate)
-        average = average_beats(coarse)
-        there = time_features(average.beat, average.interval_s, coarse.fs_hz)[0]
+        downsampled = Downsampled.of(
+            np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000, rate
+        )
+        average = average_beats(downsampled)
+        there = time_features(average.beat, average.interval_s, downsampled.fs_hz)[0]
         if average.count[0] >= 2:
             shifts[rate] = abs(float((there - model.mean) @ model.unit))
     likeliest = min(shifts, key=lambda rate: shifts[rate])

@@ -17,7 +17,7 @@ from scipy.signal import find_peaks
 from leadwise.contract import ECGRecord
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS
 from leadwise.ecg.record import resample
-from leadwise.ecg.waves import Coarse, beat_places, smooth_steepness
+from leadwise.ecg.waves import Downsampled, beat_places, smooth_steepness
 
 FINE_HZ = 500.0
 LEAST_BEATS = 3
@@ -125,11 +125,11 @@ def _measured(record: ECGRecord) -> dict[str, float]:
 
 def _beats(fine: NDArray[np.float32]) -> NDArray[np.intp]:
     """Samples at ``FINE_HZ`` where the ventricles are activated, found at 100 Hz and moved to the steepest place."""
-    coarse = Coarse.of(fine[np.newaxis], FINE_HZ)
-    found = np.flatnonzero(beat_places(coarse.independent, coarse.fs_hz, coarse.steepness)[0])
+    downsampled = Downsampled.of(fine[np.newaxis], FINE_HZ)
+    found = np.flatnonzero(beat_places(downsampled.independent, downsampled.fs_hz, downsampled.steepness)[0])
     steepness = smooth_steepness(fine[np.newaxis, INDEPENDENT_COLUMNS], FINE_HZ)[0]
     reach = round(0.03 * FINE_HZ)
-    middles = np.round((found + 0.5) * FINE_HZ / coarse.fs_hz).astype(int)
+    middles = np.round((found + 0.5) * FINE_HZ / downsampled.fs_hz).astype(int)
     spans = [(max(middle - reach, 0), middle + reach + 1) for middle in middles]
     return np.unique([first + int(steepness[first:last].argmax()) for first, last in spans if first < fine.shape[1]])
 

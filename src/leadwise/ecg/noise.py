@@ -5,8 +5,11 @@ random comes from the generator alone and is drawn alike for every strength, so 
 the strength is twice the same one. Noise, wander and hum arise at the nine electrodes, so that the six limb leads go
 on obeying Einthoven's law. Strengths in mV are root mean squares over the 12 leads unless said otherwise.
 
-Unlike an ``Augmentation``, a disturbance may change what the recording says: exchanged electrodes do.
+Such a disturbance may change what the recording says: reversed electrodes do. An ``Augmentation``, drawn anew for every
+record of a training batch, leaves the diagnosis as it is: it turns no lead round and reverses no two of them.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from scipy.fft import irfft, rfft
 from leadwise.contract import FS_HZ, LEADS
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
 from leadwise.ecg.record import resample
-from leadwise.ecg.reversal import ELECTRODES, exchange_matrix, lead_noise
+from leadwise.ecg.reversal import ELECTRODES, lead_noise, reversal_matrix
 from leadwise.ecg.waves import average_beat
 
 MUSCLE_HZ = (5.0, 20.0)
@@ -47,7 +50,7 @@ def muscle_noise(shape: tuple[int, int, int], fs_hz: float, generator: np.random
 
 
 def baseline_wander(shape: tuple[int, ...], fs_hz: float, generator: np.random.Generator) -> np.ndarray:
-    """``(record, time, electrode)`` float32 of slow waves with standard deviation 1 over long stretches.
+    """``(record, time, electrode)`` float32 of slow waves with standard deviation 1 over long times.
 
     A record's waves share their frequencies; their phases and strengths differ from one electrode to the other.
     """
@@ -145,12 +148,12 @@ def keep_leads(signal_mv: Signals, leads: tuple[str, ...]) -> Signals:
     return signal_mv * np.isin(LEADS, leads).astype(np.float32)
 
 
-def exchange_electrodes(signal_mv: Signals, exchange: str) -> Signals:
+def reverse_electrodes(signal_mv: Signals, reversal: str) -> Signals:
     """What is recorded with two electrodes exchanged, such as ``LA-RA``: every lead that they have a part in.
 
     The four leads that follow from I and II are computed from them, also where the recording had them otherwise.
     """
-    matrix = exchange_matrix(exchange).astype(np.float32)
+    matrix = reversal_matrix(reversal).astype(np.float32)
     recorded = signal_mv[:, :, INDEPENDENT_COLUMNS].reshape(-1, len(matrix)) @ matrix.T
     return np.asarray(arrange_leads(recorded, INDEPENDENT_LEADS)[0].reshape(signal_mv.shape), dtype=np.float32)
 
@@ -164,7 +167,7 @@ def lower_rate(signal_mv: Signals, rate_hz: float, fs_hz: float = FS_HZ) -> Sign
 
 
 def shorten(signal_mv: Signals, seconds: float, generator: np.random.Generator, fs_hz: float = FS_HZ) -> Signals:
-    """``(record, seconds * fs_hz, 12)``: a stretch of each record at a random place; a longer one holds the shorter."""
+    """``(record, seconds * fs_hz, 12)``: a segment of each record at a random place; a longer one holds the shorter."""
     records, samples, _ = signal_mv.shape
     kept = round(seconds * fs_hz)
     starts = np.round(generator.random(records) * (samples - kept)).astype(int)
@@ -174,3 +177,88 @@ def shorten(signal_mv: Signals, seconds: float, generator: np.random.Generator, 
 def _electrodes(signal_mv: Signals) -> tuple[int, int, int]:
     records, samples, _ = signal_mv.shape
     return records, samples, len(ELECTRODES)
+
+
+KIND_SHARE = 0.5
+"""Share of the corrupted records that each kind of corruption is added to: many have one, some all of them."""
+CHEST_SHARE = 0.25
+"""Share of the records with dropped leads in which it is all six chest leads, as on a monitor."""
+CHEST = np.array([lead.startswith("V") for lead in LEADS])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly the recordings of a batch are corrupted; 0 everywhere leaves them as they are.
+
+    Strengths are the highest: a record gets one between 0 and that. Noise, wander and hum arise at the electrodes, so
+    that the limb leads go on obeying Einthoven's law.
+
+    Attributes:
+        amplitude_scale: every record is multiplied by a factor between 1 minus this and 1 plus this.
+        white_noise_mv: root mean square of white noise, the same in every record, independent in every lead.
+        augment_prob: share of the records that any of the following is added to.
+        noise_mv: root mean square of white noise or of muscle noise, as often one as the other.
+        wander_mv: root mean square of baseline wander.
+        hum_mv: amplitude of 50 Hz hum as a device at 500 Hz would record it.
+        lead_dropout: number of leads that are 0, at random, or else the six chest leads.
+    """
+
+    amplitude_scale: float = 0.0
+    white_noise_mv: float = 0.0
+    augment_prob: float = 0.0
+    noise_mv: float = 0.0
+    wander_mv: float = 0.0
+    hum_mv: float = 0.0
+    lead_dropout: int = 0
+
+    def apply(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float = FS_HZ) -> Signals:
+        """Corrupt ``(record, time, 12)`` float32 in mV; the array is changed in place and returned."""
+        records = len(signal_mv)
+        if scale := self.amplitude_scale:
+            signal_mv *= generator.uniform(1 - scale, 1 + scale, (records, 1, 1)).astype(np.float32)
+        if self.white_noise_mv:
+            signal_mv += np.float32(self.white_noise_mv) * white_noise(signal_mv.shape, generator)
+        if self.augment_prob:
+            self._corrupt(signal_mv, generator, fs_hz)
+        return signal_mv
+
+    def _corrupt(self, signal_mv: Signals, generator: np.random.Generator, fs_hz: float) -> None:
+        corrupted = generator.random(len(signal_mv)) < self.augment_prob
+
+        def some() -> NDArray[np.int64]:
+            return np.flatnonzero(corrupted & (generator.random(len(signal_mv)) < KIND_SHARE))
+
+        def strength(chosen: NDArray[np.int64], highest: float) -> Signals:
+            return generator.uniform(0, highest, (len(chosen), 1, 1)).astype(np.float32)
+
+        samples = signal_mv.shape[1]
+        if self.noise_mv:
+            chosen = some()
+            shape = (len(chosen), samples, len(ELECTRODES))
+            muscle = generator.random((len(chosen), 1, 1)) < 0.5
+            noise = np.where(muscle, muscle_noise(shape, fs_hz, generator), white_noise(shape, generator))
+            signal_mv[chosen] += strength(chosen, self.noise_mv) * lead_noise(noise)
+        if self.wander_mv:
+            chosen = some()
+            wander = baseline_wander((len(chosen), samples, len(ELECTRODES)), fs_hz, generator)
+            signal_mv[chosen] += strength(chosen, self.wander_mv) * lead_noise(wander)
+        if self.hum_mv:
+            chosen = some()
+            hum = add_mains_hum(np.zeros((len(chosen), samples, len(LEADS)), np.float32), 1.0, generator, fs_hz)
+            signal_mv[chosen] += strength(chosen, self.hum_mv) * hum
+        if self.lead_dropout:
+            chosen = some()
+            signal_mv[chosen] *= self._heard(len(chosen), generator)[:, np.newaxis]
+
+    def _heard(self, records: int, generator: np.random.Generator) -> Signals:
+        """``(record, 12)`` of 1 and 0: which leads are heard."""
+        rank = generator.random((records, len(LEADS))).argsort(axis=1).argsort(axis=1)
+        silent = rank < generator.integers(1, self.lead_dropout, (records, 1), endpoint=True)
+        limbs_only = generator.random((records, 1)) < CHEST_SHARE
+        return (~np.where(limbs_only, CHEST, silent)).astype(np.float32)
+
+
+def mix_weights(records: int, alpha: float, generator: np.random.Generator) -> np.ndarray:
+    """``(record,)`` float32 share of a record's own signal in mixup (Zhang et al. 2018), at least one half."""
+    shares = generator.beta(alpha, alpha, records)
+    return np.maximum(shares, 1 - shares).astype(np.float32)

@@ -1,11 +1,15 @@
-"""How good a recording is, lead by lead: missing samples, flat and clipped leads, slopes, wander, hum, lead algebra.
+"""How good a recording is, lead by lead, and its flags: what can be wrong with one that is scored all the same.
 
 Some recordings at a time pass through the processor's cache, in single precision: 0.3 ms each at 100 Hz. What a
 measure means is said here; what is too much of it, measured on PTB-XL, is said by the suites of ``leadwise.datasets``.
+How often a flag is right and what to do about it: ``docs/signal-quality.md``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from statistics import median
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,13 +17,15 @@ from numpy.typing import ArrayLike
 
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
 from leadwise.ecg import faults, reversal
-from leadwise.ecg.record import SMALLEST_SPAN_MV
-from leadwise.ecg.reversal import EXCHANGES, average_beats, likely_reversals, reversal_scores, wave_moments
-from leadwise.ecg.waves import Coarse, block_sums
+from leadwise.ecg.faults import FEWEST_BEATS, INVERTED_SCORE
+from leadwise.ecg.leads import ReaderFlag
+from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_SPAN_MV, SMALLEST_USUAL_SPAN_MV
+from leadwise.ecg.reversal import REVERSALS, REVERSED, average_beats, likely_reversals, reversal_scores, wave_moments
+from leadwise.ecg.waves import Downsampled, block_sums
 
 FLAT_UV = 1000 * SMALLEST_SPAN_MV
 CLIPPED_S = 0.1
-"""A lead that is exactly at its own extreme for longer, beat after beat or at a stretch, has met the device's limit."""
+"""A lead that is exactly at its own extreme for longer, beat after beat or at once, has met the device's limit."""
 CLIPPED_UV = 1000.0
 """No amplifier ends nearer to the mean; there, an extreme is the resting line of a lead that points one way only."""
 WANDER_HZ = 0.5
@@ -50,7 +56,7 @@ class LeadQuality:
         noise_uv: standard deviation of white noise that would be as rough as the quiet fifth of the recording.
         limb_leads_uv: ``(record,)`` largest \\|I + III - II\\| (Einthoven 1912).
         augmented_leads_uv: ``(record,)`` largest \\|aVR + aVL + aVF\\| (Goldberger 1942).
-        reversal_score: ``(record, 10)`` of each exchange of electrodes in the order of ``reversal.EXCHANGES``.
+        reversal_score: ``(record, 10)`` of each reversal of electrodes in the order of ``reversal.REVERSALS``.
         deviation_uv: ``(record, 8)`` standard deviation of ``INDEPENDENT_LEADS`` at about 100 Hz.
         plateau_s: seconds at plateaus exactly at an extreme that are entered steeply (``faults.clipped_plateaus``).
         beats: ``(record,)`` heart beats that were found.
@@ -91,7 +97,7 @@ def quality_summary(signals: np.ndarray, fs_hz: float) -> pd.DataFrame:
 
     Columns: ``missing_samples``, ``largest_mv``, ``largest_lead``, ``flat_leads``, ``clipped_leads`` (``V5, V6``),
     ``steepest_mv_per_ms``, ``baseline_mv``, ``hum_uv``, ``noise_uv``, ``limb_leads_uv``, ``augmented_leads_uv``,
-    ``limb_reversal`` and ``chest_reversal`` (the likely exchange of electrodes, ``LA-RA``; text, empty if none).
+    ``limb_reversal`` and ``chest_reversal`` (the likely reversal of electrodes, ``LA-RA``; text, empty if none).
 
     Args:
         signals: ``(record, time, 12)`` in microvolts, leads in the order of ``LEADS``; NaN where a sample is missing.
@@ -147,23 +153,23 @@ def _measure(signals: np.ndarray, fs_hz: float) -> LeadQuality:
     missing = np.zeros(leads.shape[:2], dtype=np.int64)
     if np.issubdtype(signals.dtype, np.floating):
         leads, missing = _filled(leads)
-    return measure_leads(leads, fs_hz, missing, Coarse.of(leads, fs_hz))
+    return measure_leads(leads, fs_hz, missing, Downsampled.of(leads, fs_hz))
 
 
-def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: Coarse) -> LeadQuality:
+def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, downsampled: Downsampled) -> LeadQuality:
     """Measure recordings that are in memory, as ``lead_quality`` does.
 
     Args:
         leads: ``(record, 12, time)`` float32 in microvolts without missing samples.
         fs_hz: sampling rate in Hz.
         missing: ``(record, 12)`` samples that were missing.
-        coarse: the same recordings at about 100 Hz.
+        downsampled: the same recordings at about 100 Hz.
     """
     before, extremes, after = _at_extremes(leads)
     lowest, highest = extremes
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
-    beats = average_beats(coarse)
+    beats = average_beats(downsampled)
     found = reversal_scores(wave_moments(beats.waves), reversal.shipped_model()) if has_signal else None
     return LeadQuality(
         missing=missing,
@@ -171,17 +177,19 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, coarse: 
         highest_uv=highest,
         steepest_uv_per_ms=np.maximum(slopes.max(axis=2), -slopes.min(axis=2)) * np.float32(fs_hz / 1000),
         at_extreme_s=_at_extreme(leads, lowest, highest) / fs_hz,
-        wander_uv=np.ptp(_below(coarse, WANDER_HZ), axis=2),
+        wander_uv=np.ptp(_below(downsampled, WANDER_HZ), axis=2),
         hum_uv=_hum(leads, fs_hz),
-        noise_uv=_noise(coarse),
+        noise_uv=_noise(downsampled),
         limb_leads_uv=np.abs(leads[:, 0] + leads[:, 2] - leads[:, 1]).max(axis=1),
         augmented_leads_uv=np.abs(leads[:, 3] + leads[:, 4] + leads[:, 5]).max(axis=1),
-        reversal_score=np.zeros((0, len(EXCHANGES))) if found is None else found,
-        deviation_uv=np.sqrt(np.einsum("rlt,rlt->rl", coarse.independent, coarse.independent) / coarse.leads.shape[2]),
+        reversal_score=np.zeros((0, len(REVERSALS))) if found is None else found,
+        deviation_uv=np.sqrt(
+            np.einsum("rlt,rlt->rl", downsampled.independent, downsampled.independent) / downsampled.leads.shape[2]
+        ),
         plateau_s=_plateaus(leads, fs_hz, before, extremes, after),
         beats=beats.count,
         inversion_score=faults.inversion_scores(beats.waves, faults.shipped_model()),
-        time_features=faults.time_features(beats.beat, beats.interval_s, coarse.fs_hz),
+        time_features=faults.time_features(beats.beat, beats.interval_s, downsampled.fs_hz),
     )
 
 
@@ -225,10 +233,10 @@ def _at_extreme(leads: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> n
     return count
 
 
-def _below(coarse: Coarse, limit_hz: float) -> np.ndarray:
+def _below(downsampled: Downsampled, limit_hz: float) -> np.ndarray:
     """The part below a frequency, at about 10 Hz: its first cosines (DCT-II), which a drift does not disturb."""
-    slow = block_sums(coarse.leads, factor := max(1, round(coarse.fs_hz / 10))) / np.float32(factor)
-    waves = cosines(slow.shape[2], int(2 * limit_hz * slow.shape[2] * factor / coarse.fs_hz))
+    slow = block_sums(downsampled.leads, factor := max(1, round(downsampled.fs_hz / 10))) / np.float32(factor)
+    waves = cosines(slow.shape[2], int(2 * limit_hz * slow.shape[2] * factor / downsampled.fs_hz))
     return (slow @ waves) @ waves.T
 
 
@@ -265,11 +273,121 @@ def _windowed_waves(samples: int, cycles_per_sample: float) -> np.ndarray:
     return waves.astype(np.float32)
 
 
-def _noise(coarse: Coarse) -> np.ndarray:
+def _noise(downsampled: Downsampled) -> np.ndarray:
     """From the mean size of the differences of neighbouring slopes, in the blocks where it is smallest."""
-    size = max(1, round(NOISE_BLOCK_S * coarse.fs_hz))
-    means = block_sums(coarse.bends, size) / np.float32(size)
+    size = max(1, round(NOISE_BLOCK_S * downsampled.fs_hz))
+    means = block_sums(downsampled.bends, size) / np.float32(size)
     place = int(QUIET_SHARE * means.shape[2])
     quiet = np.partition(means, place, axis=2)[:, :, place]
     # White noise of standard deviation 1 has second differences of mean size sqrt(6 * 2 / pi).
     return quiet / np.float32(np.sqrt(12 / np.pi))
+
+
+FlagName = (
+    Literal["flat", "missing", "noisy", "mains_hum", "baseline_wander", "clipped", "limb_leads_swapped"]
+    | Literal["chest_leads_swapped", "inverted", "leads_disagree", "units_suspected", "scaled_lead_by_lead"]
+    | ReaderFlag
+)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing that is wrong.
+
+    Attributes:
+        name: what.
+        leads: where; empty where it is the whole recording.
+        detail: how much of it, and what is usual.
+    """
+
+    name: FlagName
+    leads: tuple[str, ...]
+    detail: str
+
+
+NOISY_UV = 60.0
+"""As ``LeadQuality.noise_uv``; 99 % of PTB-XL stay below 26."""
+HUM_UV = 100.0
+"""Amplitude: on paper, a line of 2 mm instead of a thin one."""
+DISAGREEING_UV = 500.0
+"""I + III - II is 0 in a heart; beyond half a millivolt, leads are misnamed, or scaled one by one."""
+LIMB_LEADS = LEADS[:6]
+
+
+def may_be_flagged(measured: LeadQuality) -> np.ndarray:
+    """``(segment,)``: where ``quality_flags`` may find something, but for reversals and inversion; all at once."""
+    middle = len(LEADS) // 2
+    spans_uv = np.sort(measured.highest_uv - measured.lowest_uv, axis=1)
+    typical_uv = spans_uv[:, middle - 1 : middle + 1].mean(axis=1)
+    return np.asarray(
+        (measured.flat | (measured.noise_uv > NOISY_UV) | measured.clipped).any(axis=1)
+        | (np.maximum(measured.limb_leads_uv, measured.augmented_leads_uv) > DISAGREEING_UV)
+        | (typical_uv < 1000 * SMALLEST_USUAL_SPAN_MV)
+        | (typical_uv > 1000 * LARGEST_USUAL_SPAN_MV)
+    )
+
+
+def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
+    """The flags of one recording that was measured in one segment or several.
+
+    A lead is flat if it is so in every segment, clipped if in any; noise, hum and spans are medians over the segments,
+    scores of exchanged electrodes means.
+
+    Args:
+        measured: of ``(segment, 12)``.
+        rows: the segments that count.
+    """
+    found = []
+    spans_uv = _typical(measured.highest_uv - measured.lowest_uv, rows)
+    flat = np.asarray(measured.flat[rows].all(axis=0))
+    if flat.any():
+        found.append(
+            Flag("flat", lead_list(flat), f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there")
+        )
+    noise_uv = _typical(measured.noise_uv, rows)
+    if (noisy := noise_uv > NOISY_UV).any():
+        detail = f"{noise_uv.max():.0f} uV in {LEADS[int(noise_uv.argmax())]}; up to {NOISY_UV:g} uV is usual"
+        found.append(Flag("noisy", lead_list(noisy), detail))
+    clipped = np.asarray(measured.clipped[rows].any(axis=0))
+    if clipped.any():
+        longest = float(np.maximum(measured.at_extreme_s[rows], measured.plateau_s[rows])[:, clipped].max())
+        found.append(
+            Flag(
+                "clipped", lead_list(clipped), f"{longest:.2g} s exactly at an extreme; up to {CLIPPED_S:g} s is usual"
+            )
+        )
+    limb, chest = likely_reversals(measured.reversal_score[rows].mean(axis=0, keepdims=True))
+    if limb[0]:
+        found.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
+    if chest[0] == REVERSED:
+        found.append(Flag("chest_leads_swapped", LEADS[6:], "the chest leads look as in reverse order, V6 to V1"))
+    elif chest[0]:
+        found.append(
+            Flag("chest_leads_swapped", tuple(chest[0].split("-")), f"the electrodes {chest[0]} look exchanged")
+        )
+    score = float(np.median(measured.inversion_score[rows]))
+    if score > INVERTED_SCORE and not measured.flat[rows].any() and measured.beats[rows].sum() >= FEWEST_BEATS:
+        found.append(
+            Flag("inverted", (), f"P waves, QRS complexes and T waves look turned over in all leads ({score:.1f})")
+        )
+    return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
+
+
+def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarray) -> list[Flag]:
+    found = []
+    off_uv = np.maximum(measured.limb_leads_uv[rows], measured.augmented_leads_uv[rows]).max()
+    if off_uv > DISAGREEING_UV:
+        detail = (
+            f"I + III - II or aVR + aVL + aVF reaches {off_uv / 1000:.2g} mV: leads misnamed, or scaled one by one?"
+        )
+        found.append(Flag("leads_disagree", LIMB_LEADS, detail))
+    typical = median(spans_mv.tolist()) if len(spans_mv) else SMALLEST_USUAL_SPAN_MV
+    if not SMALLEST_USUAL_SPAN_MV <= typical <= LARGEST_USUAL_SPAN_MV:
+        usual = f"{SMALLEST_USUAL_SPAN_MV:g} to {LARGEST_USUAL_SPAN_MV:g} mV is usual"
+        found.append(Flag("units_suspected", (), f"the leads span {typical:.3g} mV in the median; {usual}"))
+    return found
+
+
+def _typical(values: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """``(lead,)`` median over the segments."""
+    return values[rows[0]] if len(rows) == 1 else np.median(values[rows], axis=0)

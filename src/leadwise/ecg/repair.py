@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
-from leadwise.ecg.flags import DISAGREEING_UV, HUM_UV, LIMB_LEADS, NOISY_UV, Flag
 from leadwise.ecg.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
-from leadwise.ecg.quality import FLAT_UV, MAINS_HZ, WANDER_HZ, LeadQuality, cosines, lead_list
+from leadwise.ecg.quality import (
+    DISAGREEING_UV,
+    FLAT_UV,
+    HUM_UV,
+    LIMB_LEADS,
+    MAINS_HZ,
+    NOISY_UV,
+    WANDER_HZ,
+    Flag,
+    LeadQuality,
+    cosines,
+    lead_list,
+)
 from leadwise.ecg.record import LARGEST_MV, LARGEST_USUAL_SPAN_MV
 
 OFF_UV, OFF_SHARE = 10_000.0, 0.02

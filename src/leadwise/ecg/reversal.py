@@ -1,14 +1,14 @@
 """Electrodes on the wrong place: would the recording look more like an ECG if two of them were exchanged?
 
-The leads of an ECG are so redundant that an exchange makes them fit together badly, and undoing it makes them fit
+The leads of an ECG are so redundant that a reversal makes them fit together badly, and undoing it makes them fit
 better (Kors and van Herpen, Am J Cardiol 2001; 88:396-399). How well they fit is measured for the P wave, the QRS
 complex and the ST-T segment of the average beat: with C the 8 x 8 second moments of the leads I, II, V1..V6 and K the
-inverse of their average over many recordings, misfit = trace(K C). The score of an exchange is the weighted sum of
-log(misfit as recorded / misfit after the exchange is undone): the logarithm of the odds, were half of all recordings
+inverse of their average over many recordings, misfit = trace(K C). The score of a reversal is the weighted sum of
+log(misfit as recorded / misfit after the reversal is undone): the logarithm of the odds, were half of all recordings
 wrong. ``reversal.json`` holds K and the weights, fitted on folds 1-8 of PTB-XL; ``benchmarks/lead_reversal.py`` fits
 them and measures them on folds 9 and 10.
 
-A mirrored heart (dextrocardia) and a misread lead name look like an exchange, too.
+A mirrored heart (dextrocardia) and a misread lead name look like a reversal, too.
 """
 
 import json
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
 from leadwise.ecg.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
-from leadwise.ecg.waves import Coarse, average_beat, beat_places
+from leadwise.ecg.waves import Downsampled, average_beat, beat_places
 
 MODEL_FILE = Path(__file__).with_name("reversal.json")
 BEFORE_S, AFTER_S = 0.32, 0.48
@@ -32,31 +32,31 @@ WAVES_S = {"P": (-0.24, -0.07), "QRS": (-0.06, 0.08), "ST-T": (0.08, 0.44)}
 LEVEL_S = (-0.08, -0.06)
 """Where QRS and ST-T have their zero."""
 
-LIMB_EXCHANGES: tuple[str, ...] = ("LA-RA", "LA-LL", "RA-LL")
+LIMB_REVERSALS: tuple[str, ...] = ("LA-RA", "LA-LL", "RA-LL")
 REVERSED = "V6 to V1"
 """The chest leads in reverse order."""
-CHEST_EXCHANGES: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6", "V1-V3", REVERSED)
-EXCHANGES = LIMB_EXCHANGES + CHEST_EXCHANGES
+CHEST_REVERSALS: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6", "V1-V3", REVERSED)
+REVERSALS = LIMB_REVERSALS + CHEST_REVERSALS
 LIMB_THRESHOLD, CHEST_THRESHOLD = 4.0, 6.0
-"""Scores above which an exchange is likely: few recordings have exchanged electrodes, so even odds are not enough."""
-_LIMB_NAMES, _CHEST_NAMES = (np.array(["", *some], dtype=object) for some in (LIMB_EXCHANGES, CHEST_EXCHANGES))
+"""Scores above which a reversal is likely: few recordings have exchanged electrodes, so even odds are not enough."""
+_LIMB_NAMES, _CHEST_NAMES = (np.array(["", *some], dtype=object) for some in (LIMB_REVERSALS, CHEST_REVERSALS))
 
 _I_AND_II_AFTER = {
     "LA-RA": {"I": (-1.0, 0.0), "II": LEADS_FROM_I_AND_II["III"]},
     "LA-LL": {"I": (0.0, 1.0), "II": (1.0, 0.0)},
     "RA-LL": {"I": (1.0, -1.0), "II": (0.0, -1.0)},
 }
-"""Weights of the true leads I and II in the recorded ones; each exchange undoes itself."""
+"""Weights of the true leads I and II in the recorded ones; each reversal undoes itself."""
 
 
-def exchange_matrix(exchange: str) -> np.ndarray:
+def reversal_matrix(reversal: str) -> np.ndarray:
     """``(8, 8)`` from ``INDEPENDENT_LEADS`` to what is recorded with two electrodes exchanged; its own inverse."""
     matrix = np.eye(len(INDEPENDENT_LEADS))
-    if exchange in _I_AND_II_AFTER:
-        for row, weights in enumerate(_I_AND_II_AFTER[exchange].values()):
+    if reversal in _I_AND_II_AFTER:
+        for row, weights in enumerate(_I_AND_II_AFTER[reversal].values()):
             matrix[row, :2] = weights
     else:
-        leads = INDEPENDENT_LEADS[2:] if exchange == REVERSED else exchange.split("-")
+        leads = INDEPENDENT_LEADS[2:] if reversal == REVERSED else reversal.split("-")
         rows = [INDEPENDENT_LEADS.index(lead) for lead in leads]
         matrix[rows] = matrix[rows[::-1]]
     return matrix
@@ -67,7 +67,7 @@ class ReversalModel:
     """What ``reversal.json`` holds.
 
     Attributes:
-        forms: wave -> ``(1 + exchange, 64)``, what gives the misfits of a moment as recorded, and with each undone.
+        forms: wave -> ``(1 + reversal, 64)``, what gives the misfits of a moment as recorded, and with each undone.
         weights: wave -> its weight in the score.
     """
 
@@ -84,12 +84,12 @@ def shipped_model() -> ReversalModel:
 
 
 def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the limb and of the chest electrodes the likeliest exchange, each ``(record,)`` text; empty if none is likely.
+    """Of the limb and of the chest electrodes the likeliest reversal, each ``(record,)`` text; empty if none is likely.
 
     Args:
-        scores: ``(record, exchange)`` in the order of ``EXCHANGES``.
+        scores: ``(record, reversal)`` in the order of ``REVERSALS``.
     """
-    of_limbs, of_chest = scores[:, : len(LIMB_EXCHANGES)], scores[:, len(LIMB_EXCHANGES) :]
+    of_limbs, of_chest = scores[:, : len(LIMB_REVERSALS)], scores[:, len(LIMB_REVERSALS) :]
     limb = _likeliest(of_limbs, _LIMB_NAMES, LIMB_THRESHOLD)
     chest = _likeliest(of_chest, _CHEST_NAMES, CHEST_THRESHOLD)
     # Chest leads in reverse order look like exchanged arms as well; the likelier of the two is told.
@@ -105,8 +105,8 @@ def _likeliest(scores: np.ndarray, names: np.ndarray, threshold: float) -> np.nd
 
 
 def reversal_scores(moments: dict[str, np.ndarray], model: ReversalModel) -> np.ndarray:
-    """``(record, exchange)`` in the order of ``EXCHANGES``; 0 where a wave has no amplitude."""
-    total = np.zeros((len(next(iter(moments.values()))), len(EXCHANGES)))
+    """``(record, reversal)`` in the order of ``REVERSALS``; 0 where a wave has no amplitude."""
+    total = np.zeros((len(next(iter(moments.values()))), len(REVERSALS)))
     for wave, moment in moments.items():
         total += model.weights[wave] * misfit_ratios(moment, model.forms[wave])
     return total
@@ -114,12 +114,12 @@ def reversal_scores(moments: dict[str, np.ndarray], model: ReversalModel) -> np.
 
 def misfit_forms(precision: np.ndarray) -> np.ndarray:
     """The matrices whose traces with a moment are its misfits, one a row: as recorded, and with each undone."""
-    undone = [matrix.T @ precision @ matrix for matrix in map(exchange_matrix, EXCHANGES)]
-    return np.stack([precision, *undone]).reshape(len(EXCHANGES) + 1, -1)
+    undone = [matrix.T @ precision @ matrix for matrix in map(reversal_matrix, REVERSALS)]
+    return np.stack([precision, *undone]).reshape(len(REVERSALS) + 1, -1)
 
 
 def misfit_ratios(moment: np.ndarray, forms: np.ndarray) -> np.ndarray:
-    """log(misfit as recorded / misfit with each of ``EXCHANGES`` undone), ``(record, exchange)``, of one wave."""
+    """log(misfit as recorded / misfit with each of ``REVERSALS`` undone), ``(record, reversal)``, of one wave."""
     # The form is positive definite; single precision may still leave a moment of nothing slightly below 0.
     misfits = np.maximum(moment.reshape(len(moment), -1) @ forms.T, 1e-9)
     return np.log(misfits[:, :1] / misfits[:, 1:])
@@ -142,13 +142,13 @@ class AverageBeats:
     interval_s: np.ndarray
 
 
-def average_beats(coarse: Coarse) -> AverageBeats:
+def average_beats(downsampled: Downsampled) -> AverageBeats:
     """The average beat of each recording, cut into waves."""
-    places = beat_places(coarse.independent, coarse.fs_hz, coarse.steepness)
-    beat, _ = average_beat(coarse.independent, coarse.fs_hz, BEFORE_S, AFTER_S, places)
+    places = beat_places(downsampled.independent, downsampled.fs_hz, downsampled.steepness)
+    beat, _ = average_beat(downsampled.independent, downsampled.fs_hz, BEFORE_S, AFTER_S, places)
 
     def part(from_s: float, to_s: float) -> np.ndarray:
-        return beat[:, :, round((BEFORE_S + from_s) * coarse.fs_hz) : round((BEFORE_S + to_s) * coarse.fs_hz)]
+        return beat[:, :, round((BEFORE_S + from_s) * downsampled.fs_hz) : round((BEFORE_S + to_s) * downsampled.fs_hz)]
 
     level = part(*LEVEL_S).mean(axis=2, keepdims=True)
     waves = {wave: part(*span_s) - level for wave, span_s in WAVES_S.items()}
@@ -157,7 +157,7 @@ def average_beats(coarse: Coarse) -> AverageBeats:
     waves["P"] = p_wave - p_wave[:, :, :1] - _ramp(p_wave.shape[2]) * (p_wave[:, :, -1:] - p_wave[:, :, :1])
     count = places.sum(axis=1)
     lasts = places.shape[1] - 1 - places[:, ::-1].argmax(axis=1) - places.argmax(axis=1)
-    return AverageBeats(beat, waves, count, lasts / np.maximum(count - 1, 1) / coarse.fs_hz)
+    return AverageBeats(beat, waves, count, lasts / np.maximum(count - 1, 1) / downsampled.fs_hz)
 
 
 def wave_moments(waves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

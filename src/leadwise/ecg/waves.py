@@ -1,7 +1,7 @@
 """A recording cut into the waves of its heart beats, and a recording with some of them taken out.
 
-Waves are stretches of fixed length before and after the steepest place of each QRS complex. They are no delineation: at
-a fast rhythm the T wave's stretch ends where the next beat's P wave begins, and a wide QRS complex reaches into the ST
+Waves are segments of fixed length before and after the steepest place of each QRS complex. They are no delineation: at
+a fast rhythm the T wave's segment ends where the next beat's P wave begins, and a wide QRS complex reaches into the ST
 segment's.
 """
 
@@ -97,7 +97,7 @@ class Pieces:
 
 
 def cut_into_pieces(signal_mv: NDArray[np.float32], fs_hz: float) -> Pieces:
-    """The waves of all beats together; where no beat is found, stretches of ``BLOCK_S``.
+    """The waves of all beats together; where no beat is found, segments of ``BLOCK_S``.
 
     Args:
         signal_mv: ``(time, lead)``.
@@ -146,7 +146,7 @@ def taken_out(signal_mv: NDArray[np.float32], members: NDArray[np.bool_]) -> NDA
 
 
 @dataclass(frozen=True)
-class Coarse:
+class Downsampled:
     """Recordings at about 100 Hz, and what is made of them once.
 
     Attributes:
@@ -164,7 +164,7 @@ class Coarse:
     bends: np.ndarray
 
     @classmethod
-    def of(cls, leads: np.ndarray, fs_hz: float) -> "Coarse":
+    def of(cls, leads: np.ndarray, fs_hz: float) -> "Downsampled":
         """Average ``(record, 12, time)`` over as many samples as bring the rate nearest to 100 Hz."""
         factor = max(1, round(fs_hz / 100))
         slow = leads if factor == 1 else block_sums(leads, factor) / np.float32(factor)

@@ -17,13 +17,13 @@ from leadwise.ecg.noise import (
     add_mains_hum,
     add_muscle_noise,
     add_white_noise,
-    exchange_electrodes,
     keep_leads,
     lower_rate,
+    reverse_electrodes,
     shorten,
     silence_leads,
 )
-from leadwise.ecg.reversal import LIMB_EXCHANGES
+from leadwise.ecg.reversal import LIMB_REVERSALS
 from leadwise.evaluation.bootstrap import Estimate, estimates, mean_of
 from leadwise.evaluation.metrics import auroc
 from leadwise.terminal import progress
@@ -91,7 +91,7 @@ CURVES: tuple[Curve, ...] = (
     Curve("mains_hum", "Mains hum, 50 Hz", "mV at 500 Hz", (0.1, 0.3, 1), _random(add_mains_hum)),
     Curve("silent_leads", "Silent leads", "of 12, at random", (1, 3, 6), _random(silence_leads)),
     Curve("leads_left", "Leads left", "the others silent", tuple(LEADS_LEFT), _fixed(_keep)),
-    Curve("swapped_limb_leads", "Swapped limb leads", "electrodes", LIMB_EXCHANGES, _fixed(exchange_electrodes), False),
+    Curve("swapped_limb_leads", "Swapped limb leads", "electrodes", LIMB_REVERSALS, _fixed(reverse_electrodes), False),
     Curve("sampling_rate", "Lower sampling rate", "Hz", (75, 62.5, 50), _fixed(lower_rate)),
     Curve("duration", "Shorter recording", "s", (7.5, 5, 2.5), _random(shorten)),
     Curve("metadata", "Metadata missing", "still known", tuple(FACTS_LEFT), _forget),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
 from leadwise.ecg.assessment import Assessment
 from leadwise.ecg.faults import FEWEST_BEATS
-from leadwise.ecg.flags import Flag
 from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.quality import Flag
 from leadwise.ecg.record import resample
 from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
 from leadwise.policies import Policy, is_uncertain

@@ -3,7 +3,7 @@
 import numpy as np
 
 from leadwise.contract import MICROVOLTS_PER_UNIT
-from leadwise.ecg.augmentation import mix_weights
+from leadwise.ecg.noise import mix_weights
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.framework import keras
 from leadwise.training.config import TrainingConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 from leadwise.config import Parameters
 from leadwise.contract import EncoderName, HeadName, LeadwiseError, Precision
-from leadwise.ecg.augmentation import Augmentation
+from leadwise.ecg.noise import Augmentation
 from leadwise.models.spec import Architecture, model_spec
 
 CPU_INFO = Path("/proc/cpuinfo")

@@ -146,7 +146,7 @@ def _leads(body: bytes) -> tuple[list[_Span], bool]:
     standard = [span for span in spans if span.number in LEAD_NUMBERS]
     for span in standard[1:]:
         if span.first != standard[0].first:
-            told = f"{LEAD_NUMBERS[standard[0].number]} at {standard[0].first}, {LEAD_NUMBERS[span.number]} at {span.first}"
+            told = ", ".join(f"{LEAD_NUMBERS[one.number]} at {one.first}" for one in (standard[0], span))
             raise RecordingError("section 3", f"leads begin apart: {told}; leads recorded together are needed")
     return spans, bool(body[1] & 1)
 
