@@ -25,7 +25,7 @@ def bundle_workspace(
         elsewhere: what was measured on other hospitals' recordings, in Markdown.
 
     Raises:
-        BundledError: the package did not pass the gate, or must not be shipped.
+        ModelError: the package did not pass the gate, or must not be shipped.
     """
     from leadwise.registry.load import BUNDLED
     from leadwise.registry.model_card import Sources, model_card

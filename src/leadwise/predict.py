@@ -14,6 +14,7 @@ from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, Leadwi
 from leadwise.ecg.formats import MissingField, ReadECG, ReaderError, read_ecg
 from leadwise.features import FEATURES
 from leadwise.serving.batch_source import HINTS
+from leadwise.serving.request import message_of
 
 _NAME_WIDTH = 5 + max(map(len, SUPERCLASS_NAMES.values()))
 
@@ -204,8 +205,7 @@ def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
         raise ReaderError(read.file, question.field, f"{question.text}{_how_to_answer(question)}")
     answer = ask(read.array_row() | dict(facts) | {"id": read.file[:200]})
     if "error" in answer:
-        message = str(answer["error"]["message"]).removeprefix("row 0: ")
-        raise _RecordError(f"{read.file}: {message}")
+        raise _RecordError(f"{read.file}: {message_of(answer['error'])}")
     return answer
 
 

@@ -133,9 +133,9 @@ def make_package(
     def make(distraction: float = 0.0, digest: str = "", *, simulated: bool = True) -> Package:
         folder = tmp_path_factory.mktemp("package")
         manifest = store.manifest | {"simulated": simulated} | ({"digest": digest} if digest else {})
-        fusion, metadata = (_candidate(name, manifest, store) for name in ("fusion", "metadata"))
-        description = describe_package(fusion, metadata, replace(store, manifest=manifest))
-        signal = SignalPreprocessing.from_dict(fusion.preprocessing["signal"])
+        candidates = {name: _candidate(name, manifest, store) for name in ("fusion", "metadata")}
+        description = describe_package(candidates, replace(store, manifest=manifest))
+        signal = SignalPreprocessing.from_dict(candidates["fusion"].preprocessing["signal"])
         _save_networks(folder, signal, gate_rows, distraction)
         example = example_row()
         (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")

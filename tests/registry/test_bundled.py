@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leadwise.registry import package as packages
-from leadwise.registry.load import BundledError
+from leadwise.registry.load import ModelError
 from leadwise.registry.package import Package, bundle, unpack_bundled
 from leadwise.registry.register import require_passed
 from leadwise.serving.scorer import Scorer
@@ -39,22 +39,22 @@ def test_what_was_bundled_is_unpacked_and_answers_alike(place: Path, make_packag
 def test_a_changed_file_is_named_and_nothing_is_unpacked(place: Path, tmp_path: Path, name: str) -> None:
     content = (place / name).read_bytes()
     (place / name).write_bytes(content[:-1] + b"?")
-    with pytest.raises(BundledError, match=rf"{name}: SHA-256 is \w{{12}}, expected \w{{12}}: the file was changed"):
+    with pytest.raises(ModelError, match=rf"{name}: SHA-256 is \w{{12}}, expected \w{{12}}: the file was changed"):
         unpack_bundled(tmp_path / "package", place)
     (place / name).unlink()
-    with pytest.raises(BundledError, match=f"{name}: does not exist; take another copy"):
+    with pytest.raises(ModelError, match=f"{name}: does not exist; take another copy"):
         unpack_bundled(tmp_path / "package", place)
     assert not (tmp_path / "package").exists()
 
 
 def test_without_a_package_the_place_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundledError, match=f"source: {tmp_path}: no pretrained package there"):
+    with pytest.raises(ModelError, match=f"source: {tmp_path}: no pretrained package there"):
         unpack_bundled(tmp_path / "package", tmp_path)
 
 
 def test_simulated_weights_are_not_bundled_and_the_old_ones_stay(place: Path, make_package: Any) -> None:
     before = {file.name: file.read_bytes() for file in place.iterdir()}
-    with pytest.raises(BundledError, match=r"trained on simulated data; only models of PTB-XL are bundled"):
+    with pytest.raises(ModelError, match=r"trained on simulated data; only models of PTB-XL are bundled"):
         bundle(make_package(), "another card", place)
     assert {file.name: file.read_bytes() for file in place.iterdir()} == before
 
@@ -64,17 +64,17 @@ def test_a_package_that_is_too_large_is_refused(
 ) -> None:
     package: Package = make_package(simulated=False)
     monkeypatch.setattr(packages, "LARGEST_BYTES", 2**10)
-    with pytest.raises(BundledError, match=r"received 0\.\d MiB; allowed: 0\.000976562 MiB"):
+    with pytest.raises(ModelError, match=r"received 0\.\d MiB; allowed: 0\.000976562 MiB"):
         bundle(package, CARD, tmp_path / "pretrained")
     assert not (tmp_path / "pretrained").exists()
 
 
 def test_only_what_passed_the_gate_is_bundled(tmp_path: Path) -> None:
-    with pytest.raises(BundledError, match=r"gate\.json: no report of the gate .*run the register stage first"):
+    with pytest.raises(ModelError, match=r"gate\.json: no report of the gate .*run the register stage first"):
         require_passed(tmp_path)
     report = {"passed": False, "verdict": "Gate FAILED: leadwise version 2."}
     (tmp_path / "gate.json").write_text(json.dumps(report), encoding="utf-8")
-    with pytest.raises(BundledError, match=r"gate\.json: Gate FAILED: leadwise version 2\."):
+    with pytest.raises(ModelError, match=r"gate\.json: Gate FAILED: leadwise version 2\."):
         require_passed(tmp_path)
     (tmp_path / "gate.json").write_text(json.dumps(report | {"passed": True}), encoding="utf-8")
     require_passed(tmp_path)

@@ -7,7 +7,8 @@ import pytest
 from leadwise.config import Parameters
 from leadwise.features import feature_names
 from leadwise.parameters import load_parameters
-from leadwise.registry.candidates import CandidateError, choose_candidates
+from leadwise.registry.candidates import choose_candidates
+from leadwise.registry.package import PackagingError
 
 
 def leave_model(workspace: Path, name: str, auroc: float, accuracy: float, **changes: Any) -> None:
@@ -51,7 +52,7 @@ def workspace(tmp_path: Path) -> Path:
     ("monitor", "better"), [("val/macro_auroc", "fusion_augmented"), ("val/binary_accuracy", "fusion")]
 )
 def test_the_better_fusion_model_by_the_monitored_validation_score(workspace: Path, monitor: str, better: str) -> None:
-    fusion, metadata = choose_candidates(parameters(workspace, monitor=monitor))
+    fusion, metadata = choose_candidates(parameters(workspace, monitor=monitor)).values()
     assert (fusion.name, metadata.name) == (better, "metadata")
     assert fusion.metrics == {"test/macro_auroc": 0.8}
 
@@ -59,23 +60,23 @@ def test_the_better_fusion_model_by_the_monitored_validation_score(workspace: Pa
 def test_a_monitored_metric_that_fold_9_leaves_undefined_is_said(tmp_path: Path) -> None:
     leave_model(tmp_path, "metadata", float("nan"), 0.80)
     leave_model(tmp_path, "fusion", float("nan"), 0.60)
-    with pytest.raises(CandidateError, match="monitor: fusion has no val/macro_auroc on fold 9; it has val/binary"):
+    with pytest.raises(PackagingError, match="monitor: fusion has no val/macro_auroc on fold 9; it has val/binary"):
         choose_candidates(parameters(tmp_path))
-    assert choose_candidates(parameters(tmp_path, monitor="val/binary_accuracy"))[0].name == "fusion"
+    assert choose_candidates(parameters(tmp_path, monitor="val/binary_accuracy"))["fusion"].name == "fusion"
 
 
 def test_nothing_trained_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CandidateError, match="none of fusion, fusion_augmented is trained there; run the train"):
+    with pytest.raises(PackagingError, match="none of fusion, fusion_augmented is trained there; run the train"):
         choose_candidates(parameters(tmp_path))
 
 
 def test_a_model_that_is_not_evaluated_is_named(workspace: Path) -> None:
     (workspace / "evaluation/clinical/metadata/decision.json").unlink()
-    with pytest.raises(CandidateError, match=r"metadata/decision\.json: absent .* run the evaluate stage first"):
+    with pytest.raises(PackagingError, match=r"metadata/decision\.json: absent .* run the evaluate stage"):
         choose_candidates(parameters(workspace))
 
 
 def test_models_of_different_data_do_not_go_together(workspace: Path) -> None:
     leave_model(workspace, "metadata", 0.7, 0.8, digest="e" * 64)
-    with pytest.raises(CandidateError, match="trained on data dddddddddddd, metadata on eeeeeeeeeeee"):
+    with pytest.raises(PackagingError, match="data: fusion_augmented on dddddddddddd, metadata on eeeeeeeeeeee"):
         choose_candidates(parameters(workspace))

@@ -189,7 +189,7 @@ def test_statements_of_another_network_or_unreadable_ones_stop_packaging(trained
     with pytest.raises(PackagingError, match=r"metadata: does not answer statements, but .* run the evaluate stage"):
         build_package(asked)
     (evaluation / "metadata" / "statements.json").write_text('{"statements"', encoding="utf-8")
-    with pytest.raises(PackagingError, match=r"statements\.json: cannot be read .* run the evaluate stage again"):
+    with pytest.raises(PackagingError, match=r"statements\.json: absent or unreadable .* run the evaluate stage"):
         build_package(asked)
 
 

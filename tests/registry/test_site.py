@@ -19,9 +19,10 @@ import pytest
 from leadwise.calibration import logit, sigmoid
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import load_scorer, package_folder
-from leadwise.registry.site import Halves, SiteError, class_rates, fit_site
+from leadwise.registry.site import Halves, class_rates, fit_site
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(600)]
 RECORDINGS = 160
@@ -184,7 +185,7 @@ def test_how_common_a_class_was_is_the_package_or_its_dataset() -> None:
     decision = bundled["networks"]["fusion"]["decision"]
     newer = bundled | {"networks": {"fusion": {"decision": decision | {"records": 2183}}}}
     assert class_rates(newer)["MI"] == pytest.approx(540 / 2183, abs=0.01)
-    with pytest.raises(SiteError, match="labels=known"):
+    with pytest.raises(CohortError, match="labels=known"):
         class_rates(bundled | {"data": {"dataset": "synthetic", "release": "simulated"}, "simulated": True})
 
 

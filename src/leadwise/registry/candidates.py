@@ -20,7 +20,6 @@ from leadwise.contract import (
     MICROVOLTS_PER_UNIT,
     SUPERCLASSES,
     ECGRecord,
-    LeadwiseError,
 )
 from leadwise.datasets.store import Store, open_store
 from leadwise.evaluation.files import POLICIES_FILE, STATEMENTS_FILE
@@ -56,10 +55,6 @@ REPORTED = (
 """Figures of fold 10 that a package carries along."""
 
 
-class CandidateError(LeadwiseError):
-    """There is no model that can be registered; the message says what is missing or not allowed."""
-
-
 @dataclass(frozen=True)
 class Candidate:
     """One trained and evaluated model.
@@ -87,31 +82,29 @@ class Candidate:
     test_records: int | None = None
 
 
-def choose_candidates(parameters: Parameters) -> tuple[Candidate, Candidate]:
-    """The best model by ``monitor`` on fold 9 of those that see the recording, and of those that do not.
+def choose_candidates(parameters: Parameters) -> dict[str, Candidate]:
+    """By role the best model by ``monitor`` on fold 9: ``fusion`` sees the recording, ``metadata`` does not.
 
     Raises:
-        CandidateError: a model is absent or not evaluated, or the two saw different data.
+        PackagingError: a model is absent or not evaluated, or the two saw different data.
     """
-    shared, best = parameters.shared, []
+    shared, best = parameters.shared, {}
     folder = shared.workspace / "models" / shared.feature_set
-    for sees_signal in (True, False):
+    for role, sees_signal in (("fusion", True), ("metadata", False)):
         names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
         trained = [_read(shared, name) for name in names if (folder / name / "training.json").is_file()]
         if not trained:
-            raise CandidateError(f"{folder}: none of {', '.join(names)} is trained there; run the train stage first")
+            raise PackagingError(f"{folder}: none of {', '.join(names)} is trained there; run the train stage first")
         for one in trained:
             if shared.monitor not in one.validation:
                 measured = ", ".join(sorted(one.validation))
-                raise CandidateError(f"monitor: {one.name} has no {shared.monitor} on fold 9; it has {measured}")
-        best.append(max(trained, key=lambda one: one.validation[shared.monitor]))
-    fusion, metadata = best
-    if fusion.training["digest"] != metadata.training["digest"]:
-        raise CandidateError(
-            f"{fusion.name} was trained on data {fusion.training['digest'][:12]}, {metadata.name} on "
-            f"{metadata.training['digest'][:12]}; train both on the same data"
-        )
-    return fusion, metadata
+                raise PackagingError(f"monitor: {one.name} has no {shared.monitor} on fold 9; it has {measured}")
+        best[role] = max(trained, key=lambda one: one.validation[shared.monitor])
+    data = {one.name: one.training["digest"][:12] for one in best.values()}
+    if len(set(data.values())) > 1:
+        told = ", ".join(f"{name} on {digest}" for name, digest in data.items())
+        raise PackagingError(f"{folder}: trained on different data: {told}; train both on the same data")
+    return best
 
 
 def _read(shared: Shared, name: str) -> Candidate:
@@ -135,7 +128,7 @@ def _read_json(file: Path, stage: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CandidateError(f"{file}: absent or unreadable ({error}); run the {stage} stage first") from None
+        raise PackagingError(f"{file}: absent or unreadable ({error}); run the {stage} stage") from None
     return content
 
 
@@ -151,7 +144,7 @@ def read_policy_rates(evaluation: Path) -> dict[str, Any]:
     file = evaluation / POLICIES_FILE
     if not file.is_file():
         return {}
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = _read_json(file, "evaluate")
     metrics, intervals = content["metrics"], content["intervals"]
     return {
         policy: {
@@ -170,34 +163,29 @@ def build_package(parameters: Parameters) -> Package:
     """Write ``<workspace>/package`` from what the train and evaluate stages left.
 
     Raises:
-        CandidateError: there is nothing to package, or nothing that may be served.
-        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
+        PackagingError: there is nothing to package, or the evaluation is of other weights, or of statements that the
+            network does not answer.
     """
-    fusion, metadata = choose_candidates(parameters)
+    candidates = choose_candidates(parameters)
     store = open_store(parameters.shared.workspace / "store")
     folder = parameters.shared.workspace / PACKAGE_FOLDER
-    description = describe_package(fusion, metadata, store)
+    description = describe_package(candidates, store)
     example = example_row()
     with folder_written_atomically(folder) as target:
-        trained = {role: load_trained(model.folder) for role, model in (("fusion", fusion), ("metadata", metadata))}
+        trained = {role: load_trained(model.folder) for role, model in candidates.items()}
         for role, model in trained.items():
             export_onnx(model.network, target / description["networks"][role]["file"])
         (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, allow_nan=False), encoding="utf-8")
         (target / EXAMPLE_FILE).write_text(json.dumps(example), encoding="utf-8")
         stage_code(target / CODE_FOLDER)
         scorer = Scorer.load(target)
-        parity = {
-            candidate.name: _compare(candidate, trained[role], network, store)
-            for candidate, role, network in (
-                (fusion, "fusion", scorer.fusion),
-                (metadata, "metadata", scorer.metadata),
-            )
-        }
+        networks = {"fusion": scorer.fusion, "metadata": scorer.metadata}
+        parity = {one.name: _compare(one, trained[role], networks[role], store) for role, one in candidates.items()}
     return Package(folder, description, example, parity)
 
 
-def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> dict[str, Any]:
-    """What ``model.json`` holds."""
+def describe_package(candidates: Mapping[str, Candidate], store: Store) -> dict[str, Any]:
+    """What ``model.json`` holds; ``candidates`` as ``choose_candidates`` gives them."""
     networks = {
         role: {
             "name": model.name,
@@ -211,18 +199,17 @@ def describe_package(fusion: Candidate, metadata: Candidate, store: Store) -> di
             "run_id": model.training.get("run_id"),
             "statements": read_statements(model.evaluation),
         }
-        for role, model in (("fusion", fusion), ("metadata", metadata))
+        for role, model in candidates.items()
     }
+    simulated = [store.manifest["simulated"], *(model.training["simulated"] for model in candidates.values())]
     return {
         "leadwise": leadwise.__version__,
         "classes": list(SUPERCLASSES),
         "leads": list(LEADS),
-        "feature_set": fusion.training["feature_set"],
+        "feature_set": candidates["fusion"].training["feature_set"],
         "data": {name: store.manifest[name] for name in ("dataset", "digest", "release") if name in store.manifest},
-        "simulated": bool(
-            store.manifest["simulated"] or fusion.training["simulated"] or metadata.training["simulated"]
-        ),
-        "test_records": fusion.test_records,
+        "simulated": any(simulated),
+        "test_records": candidates["fusion"].test_records,
         "networks": networks,
         "disclaimer": DISCLAIMER,
     }
@@ -235,13 +222,7 @@ def read_statements(evaluation: Path) -> list[dict[str, Any]]:
         PackagingError: ``statements.json`` is there and cannot be read.
     """
     file = evaluation / STATEMENTS_FILE
-    if not file.is_file():
-        return []
-    try:
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["statements"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PackagingError(f"{file}: cannot be read ({error!r}); run the evaluate stage again") from None
-    return found
+    return list(_read_json(file, "evaluate")["statements"]) if file.is_file() else []
 
 
 def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:

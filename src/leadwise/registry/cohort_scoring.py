@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import Dataset
 from leadwise.datasets.checks.cohort import CheckedCohort, Progress, check_cohort
-from leadwise.datasets.cohort import Cohort
+from leadwise.datasets.cohort import Cohort, CohortError
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
 from leadwise.policies import Policy
-from leadwise.serving.request import Answer, Request
+from leadwise.serving.request import Answer, Request, message_of
 from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import Scorer
 
@@ -29,10 +29,6 @@ MOST_HELD = 64 * 2**20
 """Bytes of the recordings that are held, where some are long."""
 TEST_SPLIT = "test"
 AUTO, ALL = "auto", "all"
-
-
-class ScoringError(LeadwiseError):
-    """A cohort cannot be scored as asked; the message names the parameter."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +120,12 @@ def score_cohort(
         progress: instead of a bar on the terminal.
 
     Raises:
-        ScoringError: there is no such policy.
         ValidationFailed: a critical check failed.
-        CohortError: nothing is left to be scored.
+        CohortError: there is no such policy, or nothing is left to be scored.
     """
     name = policy or scorer.fusion.policy
     if name not in scorer.fusion.policies:
-        raise ScoringError(f"policy: received {name!r}; allowed: {', '.join(scorer.fusion.policies)}")
+        raise CohortError(f"policy: received {name!r}; allowed: {', '.join(scorer.fusion.policies)}")
     if split == AUTO:
         split = TEST_SPLIT if isinstance(cohort, Dataset) else ""
     part = "" if split == ALL else split
@@ -208,7 +203,7 @@ def answer_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _row(answer: Answer) -> dict[str, Any]:
     if "error" in answer:
         error = answer["error"]
-        return {"error_code": error["code"], "error": error["message"].removeprefix(f"row {error['row']}: ")}
+        return {"error_code": error["code"], "error": message_of(error)}
     kinds = {"p": "probabilities", "said": "decisions", "uncertain": "uncertain"}
     found = {f"{kind}_{name}": answer[key][name] for kind, key in kinds.items() for name in SUPERCLASSES}
     flags = dict.fromkeys(flag["flag"] for flag in answer["quality"])

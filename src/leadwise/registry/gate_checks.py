@@ -107,7 +107,7 @@ class Limits:
         """Those of a model that was trained on a dataset.
 
         Raises:
-            LimitsError: a parameter names no metric.
+            LeadwiseError: a parameter names no metric.
         """
         given = given_limits(asked)
         limits = {
@@ -127,15 +127,11 @@ class Limits:
                 yield from ((metric, label, each) for label in SUPERCLASSES)
 
 
-class LimitsError(LeadwiseError):
-    """A limit or margin of the parameters names no metric."""
-
-
 def given_limits(asked: Gate) -> dict[str, dict[str, float]]:
     """Name of a metric -> the fields of ``GateLimits`` that the parameters set.
 
     Raises:
-        LimitsError: there is no such metric.
+        LeadwiseError: there is no such metric.
     """
     places = {metric.name: (metric.name, "each") for metric in METRICS.values() if metric.per_class}
     places |= {metric.mean: (metric.name, "mean") for metric in METRICS.values()}
@@ -143,7 +139,7 @@ def given_limits(asked: Gate) -> dict[str, dict[str, float]]:
     for parameter, text, kind in (("limits", asked.limits, ""), ("margins", asked.margins, "_margin")):
         for name, _, value in (word.partition(":") for word in text.split(",") if word):
             if name not in places:
-                raise LimitsError(f"{parameter}: received {name!r}; allowed: {', '.join(places)}")
+                raise LeadwiseError(f"{parameter}: received {name!r}; allowed: {', '.join(places)}")
             metric, which = places[name]
             found.setdefault(metric, {})[which + kind] = float(value)
     return found

@@ -29,11 +29,7 @@ SCRIPT = Path(__file__).with_name("model_process.py")
 
 
 class ModelError(LeadwiseError):
-    """A model cannot be loaded; the message names it and says what is allowed."""
-
-
-class BundledError(ModelError):
-    """The pretrained package is absent, damaged, or must not be bundled."""
+    """A model cannot be loaded, or not be bundled; the message names it and says what is allowed."""
 
 
 class NoSuchModel(ModelError):
@@ -73,16 +69,16 @@ def bundled_files(bundled: Path = BUNDLED) -> list[str]:
     """The names of the pretrained package's files, every one checked against its SHA-256.
 
     Raises:
-        BundledError: it is absent or damaged; the message names the file.
+        ModelError: it is absent or damaged; the message names the file.
     """
     if not (bundled / SUMS_FILE).is_file():
-        raise BundledError(f"source: {bundled}: no pretrained package there; take another copy of Leadwise")
+        raise ModelError(f"source: {bundled}: no pretrained package there; take another copy of Leadwise")
     sums = read_sha256sums(bundled / SUMS_FILE)
     for name, expected in sums.items():
         if not (bundled / name).is_file():
-            raise BundledError(f"{bundled / name}: does not exist; take another copy of Leadwise")
+            raise ModelError(f"{bundled / name}: does not exist; take another copy of Leadwise")
         if (received := sha256_of(bundled / name)) != expected:
-            raise BundledError(
+            raise ModelError(
                 f"{bundled / name}: SHA-256 is {received[:12]}, expected {expected[:12]}: the file was changed; "
                 "take another copy of Leadwise"
             )
@@ -158,20 +154,15 @@ def load_scorer(model: str | None = None) -> Scorer:
     Raises:
         LeadwiseError: there is no such model, it is damaged, or the registry in use cannot be asked.
     """
-    with found_package(model) as (folder, _):
-        return Scorer.load(folder, registered_version(folder.parent))
-
-
-def _absent_registry() -> str | None:
-    """The address of the registry in use if it is a file that is not there: MLflow would make an empty one."""
-    named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
-    address = next(named, DEFAULT_TRACKING_URI)
-    file = sqlite_file(address)
-    return None if file is None or file.is_file() else address
+    return LoadedPackage.found(model).scorer
 
 
 def _fetched(model: str, folder: Path) -> Path:
-    if model.startswith("models:/") and (address := _absent_registry()):
+    named = filter(None, map(os.environ.get, ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")))
+    address = next(named, DEFAULT_TRACKING_URI)
+    file = sqlite_file(address)
+    if model.startswith("models:/") and file is not None and not file.is_file():
+        # MLflow would make an empty one.
         raise NoSuchModel(f"model: {model}: the registry {address} does not exist")
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -219,7 +210,7 @@ def become_scoring_server(model: str, address: str, port: int, workers: int) -> 
         workers: processes that answer.
 
     Raises:
-        BundledError: the bundled package is absent or damaged.
+        ModelError: the bundled package is absent or damaged.
     """
     os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -26,7 +26,7 @@ from leadwise.contract import (
 from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, BundledError, bundled_files
+from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError, bundled_files
 from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import DESCRIPTION_FILE
 
@@ -63,7 +63,7 @@ _IMPORT = re.compile(rb"^( *from )leadwise(?=[. ])", re.MULTILINE)
 
 
 class PackagingError(LeadwiseError):
-    """The package would not answer as the trained models do."""
+    """There is nothing that can be packaged, or it would not answer as the trained models do; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -235,15 +235,11 @@ SERVED_PACKAGES: tuple[str, ...] = (
 """What scoring imports, and what makes the scoring server fast; no TensorFlow."""
 
 
-class RequirementsError(LeadwiseError):
-    """The lock file does not pin a package that a served model needs."""
-
-
 def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
     """``name==version`` of ``SERVED_PACKAGES`` as the lock pins them for the running Python.
 
     Raises:
-        RequirementsError: a package is not pinned there.
+        PackagingError: a package is not pinned there.
     """
     from packaging.requirements import Requirement
 
@@ -254,7 +250,7 @@ def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
             if requirement.marker is None or requirement.marker.evaluate():
                 pins[requirement.name] = f"{requirement.name}{requirement.specifier}"
     if missing := [name for name in SERVED_PACKAGES if name not in pins]:
-        raise RequirementsError(f"{lock}: no pin for {', '.join(missing)}")
+        raise PackagingError(f"{lock}: no pin for {', '.join(missing)}")
     return [pins[name] for name in SERVED_PACKAGES]
 
 
@@ -344,7 +340,7 @@ def unpack_bundled(folder: Path, bundled: Path = BUNDLED) -> Package:
         bundled: where the package comes from.
 
     Raises:
-        BundledError: it is absent or damaged; the message names the file.
+        ModelError: it is absent or damaged; the message names the file.
     """
     names = bundled_files(bundled)
     with folder_written_atomically(folder) as target:
@@ -361,7 +357,7 @@ def save_bundled(folder: Path) -> Path:
         Its folder, in ``folder``.
 
     Raises:
-        BundledError: it is absent or damaged; the message names the file.
+        ModelError: it is absent or damaged; the message names the file.
     """
     import mlflow
 
@@ -385,14 +381,14 @@ def bundle(package: Package, card: str, bundled: Path = BUNDLED) -> list[Path]:
         The files.
 
     Raises:
-        BundledError: the models were trained on simulated data, or the package is larger than 20 MiB.
+        ModelError: the models were trained on simulated data, or the package is larger than 20 MiB.
     """
     if package.simulated:
-        raise BundledError(f"{package.folder}: trained on simulated data; only models of PTB-XL are bundled")
+        raise ModelError(f"{package.folder}: trained on simulated data; only models of PTB-XL are bundled")
     names = [DESCRIPTION_FILE, EXAMPLE_FILE, *(file.name for file in package.network_files.values())]
     size = sum((package.folder / name).stat().st_size for name in names)
     if size > LARGEST_BYTES:
-        raise BundledError(f"{package.folder}: received {size / 2**20:.1f} MiB; allowed: {LARGEST_BYTES / 2**20:g} MiB")
+        raise ModelError(f"{package.folder}: received {size / 2**20:.1f} MiB; allowed: {LARGEST_BYTES / 2**20:g} MiB")
     with folder_written_atomically(bundled) as target:
         for name in names:
             shutil.copyfile(package.folder / name, target / name)

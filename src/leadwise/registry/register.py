@@ -16,7 +16,7 @@ from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
 from leadwise.registry.gate import JSON_FILE, Gate, GateReport, JudgedVersion
 from leadwise.registry.gate_checks import given_limits, leak_check
-from leadwise.registry.load import BundledError
+from leadwise.registry.load import ModelError
 from leadwise.registry.model_card import describe_model, publish_report, version_tags
 from leadwise.registry.package import (
     PACKAGE_FOLDER,
@@ -94,9 +94,9 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     Raises:
         RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
-        CandidateError: there is nothing that may be registered.
+        PackagingError: there is nothing that may be registered.
         PackagingError: the evaluation is of other weights, or what was brought along is damaged.
-        LimitsError: a limit names no metric.
+        LeadwiseError: a limit names no metric.
         GateFailed: the version is registered and does not become champion.
         PromotionError: other registrations kept changing the champion meanwhile.
     """
@@ -221,15 +221,15 @@ def require_passed(workspace: Path) -> None:
     """Only what the gate let pass is brought along.
 
     Raises:
-        BundledError: it did not, or was not asked.
+        ModelError: it did not, or was not asked.
     """
     file = workspace / JSON_FILE
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundledError(f"{file}: no report of the gate ({error}); run the register stage first") from None
+        raise ModelError(f"{file}: no report of the gate ({error}); run the register stage first") from None
     if not report["passed"]:
-        raise BundledError(f"{file}: {report['verdict']}")
+        raise ModelError(f"{file}: {report['verdict']}")
 
 
 def serve_command(registered: Registered, port: int) -> str:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from leadwise.atomic import folder_written_atomically
 from leadwise.calibration import Calibration
 from leadwise.config import Parameters, Recalibrate
-from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import chosen_cohort
+from leadwise.datasets.cohort import CohortError
 from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
 from leadwise.evaluation.decisions import TARGET_POLICY
@@ -52,10 +53,6 @@ ROUNDED_BY = 1e-6
 """Answers have six digits after the point; half of the last one, and as much again for what float32 leaves."""
 
 
-class SiteError(LeadwiseError):
-    """A site cannot be calibrated for; the message names the parameter."""
-
-
 @dataclass(frozen=True)
 class Halves:
     """The answered recordings of a site, parted by patient.
@@ -79,12 +76,12 @@ class Halves:
         """Part them; the seed decides which patients are fitted on.
 
         Raises:
-            SiteError: fewer than two patients were answered.
+            CohortError: fewer than two patients were answered.
         """
         answered = scored.answered
         patients, patient = np.unique(scored.patients[answered], return_inverse=True)
         if len(patients) < 2:
-            raise SiteError(
+            raise CohortError(
                 f"{scored.source}: {len(patients)} patients were answered; two halves need at least one each"
             )
         first = np.random.default_rng(seed).permutation(len(patients)) < len(patients) / 2
@@ -165,7 +162,7 @@ def fit_site(halves: Halves, description: Mapping[str, Any], labels: str) -> Rec
     """What is fitted on the first half: on its labels, or without any.
 
     Raises:
-        SiteError: labels are not to be used, and the package does not say how common the classes were.
+        CohortError: labels are not to be used, and the package does not say how common the classes were.
     """
     first = halves.fitted
     if labels == "known":
@@ -177,14 +174,14 @@ def class_rates(description: Mapping[str, Any]) -> dict[str, float]:
     """Share of each class among the records that a package was calibrated on, or in its whole dataset.
 
     Raises:
-        SiteError: neither is known.
+        CohortError: neither is known.
     """
     decision, data = description["networks"]["fusion"]["decision"], description["data"]
     if "records" in decision:
         return {name: decision["positives"][name] / decision["records"] for name in SUPERCLASSES}
     counts = trained_on(data, simulated=bool(description["simulated"])).known_counts(str(data["release"]))
     if not counts:
-        raise SiteError(
+        raise CohortError(
             "labels: received none; the package does not say how common each class was where it was calibrated, and "
             "nothing is known of its data; register it again, or take labels=known"
         )

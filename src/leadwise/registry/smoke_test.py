@@ -120,7 +120,19 @@ def serving_smoke_test(
         RoundTripError: it cannot be loaded, or it needs TensorFlow or code from outside.
     """
     with temporary_folder("gate") as folder:
-        _leave_task(folder, model_uri, example, rows, repeats)
+        task = {
+            "uri": model_uri,
+            "example": dict(example),
+            "classes": list(SUPERCLASSES),
+            "repeats": repeats,
+            "facts": rows.facts if rows else [],
+            "shape": rows.signals.shape[1:] if rows else [],
+            "fs_hz": FS_HZ,
+            "mv_per_unit": MICROVOLTS_PER_UNIT / 1000,
+        }
+        (folder / model_process.TASK_FILE).write_text(json.dumps(task), encoding="utf-8")
+        if rows:
+            (folder / model_process.SIGNALS_FILE).write_bytes(rows.signals.astype("<i2").tobytes())
         found = _run(folder, model_uri, python, TIME_LIMIT_S + TIME_LIMIT_ROW_S * (len(rows.facts) if rows else 0))
     if found["heavy"]:
         raise RoundTripError(f"{model_uri}: scoring imports {', '.join(found['heavy'])}; it must not")
@@ -146,24 +158,6 @@ def require_answer(model_uri: str) -> None:
     answer = serving_smoke_test(model_uri, example_row(), repeats=1).example
     if not answer.get("probabilities"):
         raise RoundTripError(f"{model_uri}: does not answer: {answer.get('error')}")
-
-
-def _leave_task(
-    folder: Path, model_uri: str, example: Mapping[str, Any], rows: HeldOutRows | None, repeats: int
-) -> None:
-    task = {
-        "uri": model_uri,
-        "example": dict(example),
-        "classes": list(SUPERCLASSES),
-        "repeats": repeats,
-        "facts": rows.facts if rows else [],
-        "shape": rows.signals.shape[1:] if rows else [],
-        "fs_hz": FS_HZ,
-        "mv_per_unit": MICROVOLTS_PER_UNIT / 1000,
-    }
-    (folder / model_process.TASK_FILE).write_text(json.dumps(task), encoding="utf-8")
-    if rows:
-        (folder / model_process.SIGNALS_FILE).write_bytes(rows.signals.astype("<i2").tobytes())
 
 
 def _run(folder: Path, model_uri: str, python: str, limit_s: float) -> dict[str, Any]:

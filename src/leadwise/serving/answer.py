@@ -181,7 +181,7 @@ def explanation_told(answer: Mapping[str, Any], superclass: str) -> Explanation 
 
 
 TABLE_FILE = Path(__file__).with_name("leads_off.json")
-
+"""Which classes depend on which leads; ``benchmarks/leads_off.py`` measures it."""
 UNSURE_AFTER_WANDER = (0.03, 0.97)
 """Of 150 recordings of fold 9 with 3 mV of wander that was taken out again, none has a probability outside that moved
 by more than 0.05."""
@@ -194,12 +194,9 @@ def doubted(assessed: Assessment, calibrated: NDArray[np.floating]) -> NDArray[n
         assessed: the recording, looked at.
         calibrated: ``(..., class)`` probabilities.
     """
-    found = np.zeros(calibrated.shape, dtype=bool)
-    names = {flag.name for flag in assessed.flags}
-    found |= np.isin(SUPERCLASSES, dependent_classes(assessed.silent)) | ("scaled_lead_by_lead" in names)
-    if "baseline_wander" in names:
-        found |= (calibrated > UNSURE_AFTER_WANDER[0]) & (calibrated < UNSURE_AFTER_WANDER[1])
-    return found
+    names, (low, high) = {flag.name for flag in assessed.flags}, UNSURE_AFTER_WANDER
+    unsure = (calibrated > low) & (calibrated < high) & ("baseline_wander" in names)
+    return unsure | np.isin(SUPERCLASSES, dependent_classes(assessed.silent)) | ("scaled_lead_by_lead" in names)
 
 
 def reasons(assessed: Assessment) -> list[str]:

@@ -114,7 +114,7 @@ def _answered(
                 yield row
 
     for answer in scorer.answers(rows(), asked):
-        answers[answers.index(None)] = _without_position(answer)
+        answers[answers.index(None)] = answer
     return [table_row(answer, about) for answer, about in zip(answers, read, strict=True) if answer]
 
 
@@ -144,14 +144,6 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
 def _in_utf8(path: str) -> str:
     """A path as a table can hold it: the name of a file may be any bytes."""
     return os.fsencode(path).decode("utf-8", errors="replace")
-
-
-def _without_position(answer: dict[str, Any]) -> dict[str, Any]:
-    """In a batch a row is told by its file: its place among those scored together says nothing."""
-    if "error" not in answer:
-        return answer
-    error = answer["error"]
-    return answer | {"error": error | {"message": error["message"].removeprefix(f"row {error['row']}: ")}}
 
 
 class BatchError(LeadwiseError):

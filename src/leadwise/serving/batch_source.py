@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import endings_read
 from leadwise.features import FEATURES, asked_names
+from leadwise.serving.request import message_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -185,7 +186,7 @@ def table_row(answer: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, A
     row = {**read, "id": None if answer["id"] is None else str(answer["id"])}
     if "error" in answer:
         error = answer["error"]
-        return row | {"error_code": error["code"], "error_field": error["field"], "error": error["message"]}
+        return row | {"error_code": error["code"], "error_field": error["field"], "error": message_of(error)}
     row |= {name: answer[name] for name in (*ANSWERED_BY, "findings", "quality", "warnings")}
     for start, (field, _) in BY_CLASS.items():
         row |= {f"{start}_{name}": answer[field][name] for name in SUPERCLASSES}

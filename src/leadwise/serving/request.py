@@ -231,6 +231,11 @@ def refused(error: RecordingError, row: int, record_id: RecordId | None) -> Answ
     return {"id": record_id, "error": told}
 
 
+def message_of(error: Mapping[str, Any]) -> str:
+    """What an answer's error says, without the row's place in its request, which says nothing elsewhere."""
+    return str(error["message"]).removeprefix(f"row {error.get('row')}: ")
+
+
 @dataclass(frozen=True)
 class Request:
     """One checked row.

@@ -155,8 +155,7 @@ class Scorer:
         repaired = [
             (one.patient, seen.record) for one, seen in zip(requests, of_each, strict=True) if _goes_again(seen)
         ]
-        again = iter(self._outputs(repaired))
-        seen_of = iter(of_each)
+        again, seen_of = iter(self._outputs(repaired)), iter(of_each)
         for number, row in group:
             if not isinstance(row, Request):
                 yield row

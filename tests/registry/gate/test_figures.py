@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import GateLimits, dataset_named
 from leadwise.evaluation.metric_registry import METRICS, Metric, MetricInput, register
 from leadwise.parameters import load_parameters
 from leadwise.registry.gate import Check
-from leadwise.registry.gate_checks import Limits, LimitsError, comparison_checks, floor_checks
+from leadwise.registry.gate_checks import Limits, comparison_checks, floor_checks
 from leadwise.registry.smoke_test import HeldOutRows, Served
 
 generator = np.random.default_rng(5)
@@ -191,5 +191,5 @@ def test_simulated_weights_have_looser_limits_and_parameters_replace_single_ones
     asked = Limits.of(load_parameters(given).gate, dataset_named("ptbxl")).of_metrics
     assert asked["auroc"] == GateLimits(0.95, 0.85, mean_margin=0.01, each_margin=0.2)
     assert asked["brier"] == GateLimits(0.1)
-    with pytest.raises(LimitsError, match=r"limits: received 'macro_auc'; allowed: .*macro_auroc"):
+    with pytest.raises(LeadwiseError, match=r"limits: received 'macro_auc'; allowed: .*macro_auroc"):
         Limits.of(load_parameters({"limits": "macro_auc:0.9"}).gate, dataset_named("ptbxl"))
