@@ -23,7 +23,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The environment's own programs first: MLflow, DVC and their children start `python`, `mlflow`, `uv` and `uvicorn`.
 WITH_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# Compiled when they are installed: every stage is a process of its own, and each would compile TensorFlow and the others
+# anew, ten seconds of it, where PYTHONDONTWRITEBYTECODE is set, as in many images.
+UV_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 .PHONY: help run download test test-spark pyspark lint format env repro ui serve app lock files readme
 
