@@ -28,9 +28,6 @@ _CHECKOUT = PROJECT_ROOT / "pipelines"
 PARAMS_FILE = _CHECKOUT / "params.yaml"
 """What differs from the defaults in this checkout; an installed package has none."""
 
-COPIES = (".dvc", "tmp", "exps")
-"""Below these folders of a project DVC makes copies of it, for experiments that do not run in the project itself."""
-
 CONFIGURATIONS = (_CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).parent) / "configurations"
 """Named sets of values that replace defaults; a wheel has a copy of them beside the code."""
 
@@ -58,14 +55,6 @@ AskedModel = Annotated[str, AfterValidator(_known_model), Field(json_schema_extr
 
 class ConfigError(LeadwiseError):
     """A parameter is unknown or has a value that is not allowed; the message names it."""
-
-
-def project_home() -> Path:
-    """The folder of the project; of a copy that DVC has made for an experiment, that of the project itself."""
-    for folder in PROJECT_ROOT.parents:
-        if folder.parts[-len(COPIES) :] == COPIES:
-            return folder.parents[len(COPIES) - 1]
-    return PROJECT_ROOT
 
 
 def kebab(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text, project_home
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import LeadwiseError
 from leadwise.errors import missing_extra, refusal
 from leadwise.memory import keep_freed_memory
@@ -46,6 +46,9 @@ LOG_FILE = "log.txt"
 FAILURE = "failure"
 """The tag that tells why a run failed, or was stopped."""
 LONGEST_FAILURE = 500
+
+COPIES = (".dvc", "tmp", "exps")
+"""Below these folders of a project DVC makes copies of it, for experiments that do not run in the project itself."""
 
 _INHERITED: ContextVar[Mapping[str, str]] = ContextVar("tags of the active run", default=MappingProxyType({}))
 """What the runs below the active one carry too."""
@@ -148,6 +151,14 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
             yield run
 
 
+def _project_home() -> Path:
+    """The folder of the project; of a copy that DVC has made for an experiment, that of the project itself."""
+    for folder in PROJECT_ROOT.parents:
+        if folder.parts[-len(COPIES) :] == COPIES:
+            return folder.parents[len(COPIES) - 1]
+    return PROJECT_ROOT
+
+
 def _choose_store() -> None:
     """The project's own store, or what MLFLOW_TRACKING_URI names; of SQLite's files, never one in a copy of DVC's.
 
@@ -155,7 +166,7 @@ def _choose_store() -> None:
     """
     import mlflow
 
-    home = project_home()
+    home = _project_home()
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home / 'mlflow.db'}")
     for name in STORES:
         file = Path(os.environ.get(name, "").removeprefix(SQLITE))
@@ -205,7 +216,7 @@ def _choose_experiment(stage: str) -> None:
             require_usable(named)
             mlflow.set_experiment(experiment_id=number)
             return
-    name, home = name or EXPERIMENT, project_home()
+    name, home = name or EXPERIMENT, _project_home()
     require_usable(mlflow.MlflowClient().get_experiment_by_name(name))
     if Path.cwd() != home and os.environ["MLFLOW_TRACKING_URI"].startswith(f"{SQLITE}{home}"):
         # MLflow would keep the artifacts in the working folder.
