@@ -19,9 +19,8 @@ from served_answers import served_answers
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate, patient_weights
-from leadwise.evaluation.decisions import TARGET_POLICY
-from leadwise.evaluation.part_decisions import AGES, MEASURES, parts, share_right
-from leadwise.evaluation.thresholds import CONFIDENCE, TARGETS, Measure, misses_allowed, reaching
+from leadwise.evaluation.decisions import CONFIDENCE, TARGET_POLICY, TARGETS, Measure, misses_allowed, reaching
+from leadwise.evaluation.subgroups import DECISION_AGES, MEASURES, parts, share_right
 from leadwise.registry.cohort_scoring import ScoredCohort
 from leadwise.registry.load import PRETRAINED, load_scorer
 
@@ -63,7 +62,7 @@ def by_age(fold_9: ScoredCohort, judged: Mapping[str, ScoredCohort], common: Map
     chosen = members_of(fold_9)
     for k, label in enumerate(SUPERCLASSES):
         target = TARGETS[label]
-        for age in AGES:
+        for age in DECISION_AGES:
             members = chosen[age]
             count = int((y[members, k] == (target.measure == "sensitivity")).sum())
             few = "" if misses_allowed(count, target.value, CONFIDENCE) else " few"

@@ -15,8 +15,8 @@ from sklearn.model_selection import GroupKFold
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate
+from leadwise.evaluation.cohort_metrics import Side, compare
 from leadwise.evaluation.recalibration import prior_shift, recalibrate
-from leadwise.evaluation.site_comparison import Side, compare
 from leadwise.policies import Policy
 from leadwise.registry.load import PRETRAINED, package_folder
 from leadwise.registry.site import class_rates

@@ -50,7 +50,7 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
     from leadwise.datasets.store import open_store
-    from leadwise.evaluation.files import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
     from leadwise.reports.overview import write_overview
     from leadwise.reports.results_table import terminal_table
 

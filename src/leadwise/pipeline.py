@@ -122,7 +122,7 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     """The table of the models, what was registered, and the commands to go on with."""
     import mlflow
 
-    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation import REPORT_FILE, SUMMARY_FILE
     from leadwise.reports.results_table import terminal_table
 
     workspace = parameters.shared.workspace
@@ -147,7 +147,7 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
 def closing_summary(parameters: Parameters, seconds: dict[str, float]) -> "Page":
     """The same as a page, for the run."""
     from leadwise.datasets.store import MANIFEST_FILE
-    from leadwise.evaluation.files import REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation import REPORT_FILE, SUMMARY_FILE
     from leadwise.registry.gate import JSON_FILE
     from leadwise.reports.stage_summaries import pipeline_summary
 

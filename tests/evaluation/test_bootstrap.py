@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from leadwise.evaluation.bootstrap import Estimate, Interval, centred, estimates, patient_weights
-from leadwise.evaluation.metric_registry import all_metrics
+from leadwise.evaluation.metrics import all_metrics
 
 generator = np.random.default_rng(0)
 PATIENTS = generator.integers(0, 120, 200)

@@ -8,7 +8,7 @@ from sklearn.metrics import recall_score
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.cohort_evaluation import Reference, judge, worst_disagreements
-from leadwise.evaluation.part_decisions import decisions_by_part
+from leadwise.evaluation.subgroups import decisions_by_part
 
 AREAS = {"macro_auroc": 0.937, **{f"auroc/{name}": 0.937 for name in SUPERCLASSES}}
 REFERENCE = Reference("ptbxl", AREAS, {}, simulated=False)

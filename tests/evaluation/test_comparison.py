@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
+from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.comparison import (
     Evaluated,
@@ -23,7 +24,6 @@ from leadwise.evaluation.comparison import (
     find_evaluated,
     stadium_alone,
 )
-from leadwise.evaluation.files import EvaluationError
 
 generator = np.random.default_rng(2)
 RECORDS = 300

@@ -9,8 +9,7 @@ from matplotlib.text import Text
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.decisions import Decision
-from leadwise.evaluation.thresholds import RECORD, coverage_risk
+from leadwise.evaluation.decisions import RECORD, Decision, coverage_risk
 from leadwise.reports.curve_figures import (
     LEAST_COVERAGE,
     confusion_figure,

@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
+from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
-from leadwise.evaluation.files import EvaluationError
 from leadwise.reports.report_page import duration
 from leadwise.reports.results_table import results_markdown, terminal_table, write_summary
 

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.evaluation.decisions import TARGETS, misses_allowed
 from leadwise.evaluation.metrics import MetricError
 from leadwise.evaluation.recalibration import (
     FEWEST_FOR_THRESHOLD,
@@ -17,7 +18,6 @@ from leadwise.evaluation.recalibration import (
     recalibrate,
     site_policies,
 )
-from leadwise.evaluation.thresholds import TARGETS, misses_allowed
 from leadwise.policies import Policy
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.datasets.store import Store
+from leadwise.evaluation import write_json
 from leadwise.evaluation.comparison import comparable
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
-from leadwise.evaluation.files import write_json
 from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import Overview, write_overview
 from leadwise.reports.report_page import SIMULATED, Cell, estimate, number, signed

@@ -40,8 +40,8 @@ def _search_path_as_before() -> Iterator[None]:
 def trained(tmp_path_factory: pytest.TempPathFactory, simulated_store: Path) -> Parameters:
     """Parameters whose workspace holds the metadata model and fusion_augmented, one epoch each, evaluated."""
     from leadwise.datasets.store import open_store
+    from leadwise.evaluation import STATEMENTS_FILE
     from leadwise.evaluation.evaluate import evaluate_model
-    from leadwise.evaluation.files import STATEMENTS_FILE
     from leadwise.reports.evaluation_page import write_evaluation
     from leadwise.training.config import training_config
     from leadwise.training.fit import fit_model

@@ -5,7 +5,7 @@ import pytest
 
 from leadwise.calibration import sigmoid
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.site_comparison import Compared, Side, compare
+from leadwise.evaluation.cohort_metrics import Compared, Side, compare
 from leadwise.policies import Policy
 from leadwise.registry.gate import Check
 from leadwise.registry.site import calibration_checks, policy_checks

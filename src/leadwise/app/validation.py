@@ -18,8 +18,8 @@ from leadwise.atomic import temporary_folder
 from leadwise.config import Validate
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.uploads import MOST_RECEIVED, MOST_RECORDINGS, MOST_UNPACKED, unpack_uploads
+from leadwise.evaluation import METRICS_FILE, REPORT_FILE
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
-from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE
 from leadwise.registry.external_validation import (
     ANSWERS_FILE,
     Stage,

@@ -1,7 +1,7 @@
 """95 % intervals by resampling patients: records of one patient are not independent, so they are drawn together."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -63,6 +63,22 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def values_and_intervals(found: Mapping[str, Estimate]) -> dict[str, Any]:
+    """For JSON: values under ``metrics``, and under ``intervals`` those of what has replicates."""
+    intervals = {name: one.interval.bounds() for name, one in found.items() if len(one.replicates)}
+    return {"metrics": {name: finite(one.value) for name, one in found.items()}, "intervals": intervals}
+
+
+def with_bounds(found: Mapping[str, Estimate], names: Iterable[str]) -> dict[str, float]:
+    """For a tracking server: ``NAME_low`` and ``NAME_high`` of the names that are there, ends of their intervals."""
+    return {
+        f"{name}_{end}": getattr(found[name].interval, end)
+        for name in names
+        if name in found
+        for end in ("low", "high")
+    }
+
+
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of at least one estimate, replicate by replicate."""
     values = float(np.mean([estimate.value for estimate in estimates]))
@@ -94,7 +110,7 @@ def estimates(compute: Compute, weights: NDArray[np.int16] | None) -> dict[str, 
     """Every metric with its replicates; NaN where a replicate leaves it undefined.
 
     Args:
-        compute: such as ``metric_registry.all_metrics`` on fixed rows.
+        compute: such as ``metrics.all_metrics`` on fixed rows.
         weights: what ``patient_weights`` drew; ``None``: values without replicates.
     """
     values = {name: float(value) for name, value in compute(None).items()}

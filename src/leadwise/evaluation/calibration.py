@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import METHODS, SMALLEST_PROBABILITY, Calibration, Method, logit, sigmoid
+from leadwise.calibration import METHODS, Calibration, Method, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.bootstrap import finite
 from leadwise.evaluation.metrics import Floats, log_loss, validate
@@ -34,7 +34,8 @@ PRIOR_SD = (0.5, 1.0)
 """How far slope and intercept of a statement's own line may stray from 1 and 0 for no reason: standard deviations of a
 Gaussian prior. Some statements have five positives in fold 9; a line through so few overfits without a prior."""
 
-LARGEST_STEP, SMALL_STEP, MOST_STEPS = 1.0, 1e-8, 100
+LARGEST_STEP, SMALL_STEP, MOST_STEPS = 1.0, 1e-6, 50
+"""Of Newton's method; an error as small as a step is squared by the next."""
 
 Splits = Iterable[tuple[NDArray[Any], NDArray[Any]]]
 """Rows to fit on and rows to judge on, as masks or indices."""
@@ -174,13 +175,16 @@ def fit(
     if method == "temperature":
         return Calibration.of_temperature(fit_temperature(labels, probabilities), names)
     y, p, _ = validate(labels, probabilities)
-    slope, intercept = _lines(y, logit(p), (1.0, *(1 / np.square(PRIOR_SD))) if prior else (0.0, WEAK, 0.0))
-    smallest, largest = TEMPERATURE_RANGE
-    slope = np.clip(slope, 1 / largest, 1 / smallest)
-    if not prior:
+    if prior:
+        of_slope, of_intercept = 1 / np.square(PRIOR_SD)
+        slope, intercept, _ = newton_lines(y, logit(p), slope_weight=of_slope, intercept_weight=of_intercept)
+    else:
+        slope, intercept, _ = newton_lines(y, logit(p), centre=0.0, slope_weight=WEAK)
         intercept = np.clip(intercept, *INTERCEPT_RANGE)
         constant = y.min(axis=0) == y.max(axis=0)
         slope[constant], intercept[constant] = 1.0, 0.0
+    smallest, largest = TEMPERATURE_RANGE
+    slope = np.clip(slope, 1 / largest, 1 / smallest)
     return Calibration("per_class", tuple(slope.tolist()), tuple(intercept.tolist()), names)
 
 
@@ -205,25 +209,45 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
-def _lines(labels: Floats, logits: Floats, prior: tuple[float, float, float]) -> tuple[Floats, Floats]:
-    """Slopes and intercepts of the largest posterior, each ``(class,)``, by Newton's method for all at once.
+def newton_lines(
+    labels: Floats,
+    logits: Floats,
+    weights: Floats | float = 1.0,
+    *,
+    start: Floats | float = 0.0,
+    centre: float = 1.0,
+    slope_weight: float = 0.0,
+    intercept_weight: float = 0.0,
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Slopes and intercepts of largest posterior, and which have not come to rest, each ``(column,)``.
 
-    ``prior``: the slope's centre, and the weights of the squares of its distance from there and of the intercept.
+    Args:
+        labels: ``(record, column)`` or ``(record, 1)`` of 0 and 1.
+        logits: the same.
+        weights: how often each record counts, ``(record, column)``.
+        start: intercepts to start from; slopes start from 1.
+        centre: of the slope's prior.
+        slope_weight: of the square of its distance from there.
+        intercept_weight: of the square of the intercept.
     """
-    centre, slope_weight, intercept_weight = prior
-    slope, intercept = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
+    there = weights * labels
+    slope, intercept = np.ones(there.shape[1]), np.full(there.shape[1], start)
     for _ in range(MOST_STEPS):
         p = sigmoid(slope * logits + intercept)
-        error, spread = p - labels, p * (1 - p)
-        by_slope = (error * logits).sum(axis=0) + slope_weight * (slope - centre)
+        expected = weights * p
+        error, spread = expected - there, expected * (1 - p)
+        by_slope = (logits * error).sum(axis=0) + slope_weight * (slope - centre)
         by_intercept = error.sum(axis=0) + intercept_weight * intercept
-        aa = (spread * logits**2).sum(axis=0) + slope_weight
-        ab = (spread * logits).sum(axis=0)
-        bb = spread.sum(axis=0) + intercept_weight + SMALLEST_PROBABILITY
-        steps = np.stack([bb * by_slope - ab * by_intercept, aa * by_intercept - ab * by_slope]) / (aa * bb - ab**2)
+        tilted = logits * spread
+        aa = (logits * tilted).sum(axis=0) + slope_weight
+        ab = tilted.sum(axis=0)
+        bb = spread.sum(axis=0) + intercept_weight + SMALL_STEP**2
+        determinant = aa * bb - ab**2 + SMALL_STEP**2
+        steps = np.stack([bb * by_slope - ab * by_intercept, aa * by_intercept - ab * by_slope]) / determinant
         # A full step from far off may overshoot; within this length the curvature is about the same.
         steps *= np.minimum(1, LARGEST_STEP / np.maximum(np.abs(steps).max(axis=0), SMALL_STEP))
         slope, intercept = slope - steps[0], intercept - steps[1]
-        if np.abs(steps).max() < SMALL_STEP:
+        moving = np.abs(steps).max(axis=0) >= SMALL_STEP
+        if not moving.any():
             break
-    return slope, intercept
+    return slope, intercept, moving

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,12 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.bootstrap import Estimate, finite, patient_weights
+from leadwise.evaluation import EvaluationError
+from leadwise.evaluation.bootstrap import Estimate, patient_weights, values_and_intervals, with_bounds
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, KnownLabels, cohort_estimates, known_labels
-from leadwise.evaluation.files import EvaluationError
 from leadwise.evaluation.metrics import log_loss
-from leadwise.evaluation.part_decisions import PartDecisions, decisions_by_part
-from leadwise.evaluation.subgroups import SubgroupResult, cohort_subgroups, evaluate_subgroups
+from leadwise.evaluation.subgroups import (
+    PartDecisions,
+    SubgroupResult,
+    cohort_subgroups,
+    decisions_by_part,
+    evaluate_subgroups,
+)
 
 EXPECTED_DROP = (0.03, 0.08)
 """Of a macro AUROC from PTB-XL's fold 10 to other hospitals: networks trained on PTB-XL fell from 0.937 to 0.892 on
@@ -160,12 +165,9 @@ class CohortEvaluation:
             "refused": sum(self.refused.values()),
         }
         found |= {name: estimate.value for name, estimate in self.metrics.items()}
-        for name in LOGGED:
-            if name in self.metrics:
-                interval = self.metrics[name].interval
-                found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-        found |= {f"present/{name}": known.present for name, known in self.known.items()}
-        found |= {f"absent/{name}": known.absent for name, known in self.known.items()}
+        found |= with_bounds(self.metrics, LOGGED)
+        for state in ("present", "absent"):
+            found |= {f"{state}/{name}": getattr(known, state) for name, known in self.known.items()}
         found["drop"] = self.verdict.drop.value
         for group in self.subgroups:
             if "macro_auroc" in group.found:
@@ -178,15 +180,11 @@ class CohortEvaluation:
             "records": self.records,
             "patients": self.patients,
             "without": list(self.without),
-            "labels": {
-                name: {"present": known.present, "absent": known.absent, "unknown": known.unknown}
-                for name, known in self.known.items()
-            },
+            "labels": {name: asdict(known) for name, known in self.known.items()},
             "fewest_known": FEWEST_KNOWN,
             "counted_in_means": self.counted,
             "bootstrap": {"replicates": self.bootstrap, "seed": self.seed, "unit": "patient", "level": 0.95},
-            "metrics": {name: finite(estimate.value) for name, estimate in self.metrics.items()},
-            "intervals": {name: estimate.interval.bounds() for name, estimate in self.metrics.items()},
+            **values_and_intervals(self.metrics),
             "reference": {
                 "dataset": self.reference.dataset,
                 "metrics": dict(self.reference.metrics),

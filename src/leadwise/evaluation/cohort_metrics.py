@@ -1,11 +1,11 @@
 """Metrics where not every label is known: each class is measured on the recordings whose label for it is known.
 
-The metrics are those of ``metric_registry``, of one class at a time, and beside them the line that would calibrate a
+The metrics are those of ``metrics``, of one class at a time, and beside them the line that would calibrate a
 class (Cox 1958; Van Calster et al. 2019, BMC Medicine 17:230). A mean is over the classes that have enough recordings
 with and without, and says which these are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,25 +13,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import logit, sigmoid
+from leadwise.calibration import logit
 from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation.bootstrap import Estimate, centred, estimates
-from leadwise.evaluation.metric_registry import CHOSEN, METRICS, all_metrics, metric_names
-from leadwise.evaluation.metrics import Floats, MetricError, validate
+from leadwise.evaluation.bootstrap import Estimate, patient_weights
+from leadwise.evaluation.calibration import newton_lines
+from leadwise.evaluation.metrics import CHOSEN, METRICS, Floats, MetricError, all_metrics, metric_estimates, validate
+from leadwise.policies import Policy
 
 FEWEST_KNOWN = 10
 """A class with fewer recordings that have it, or that are known not to, counts in no mean; its own figures stand."""
 
 INTERCEPT, SLOPE, LOG_LOSS = "calibration_intercept", "calibration_slope", "log_loss"
-TITLES: Mapping[str, str] = {
-    **{(CHOSEN if metric.decides else "") + metric.name: metric.title for metric in METRICS.values()},
+_PREFIXES = {metric.name: CHOSEN if metric.decides else "" for metric in METRICS.values()}
+MEANS: Mapping[str, str] = {
+    _PREFIXES[name] + name: _PREFIXES[name] + metric.mean for name, metric in METRICS.items() if metric.per_class
+} | {LOG_LOSS: LOG_LOSS}
+"""Of what is measured of a class the name of the mean."""
+TITLES: Mapping[str, str] = {_PREFIXES[name] + name: metric.title for name, metric in METRICS.items()} | {
     INTERCEPT: "calibration intercept",
     SLOPE: "calibration slope",
-    LOG_LOSS: "log loss",
 }
 """What is measured of a class: ``NAME/CLASS`` -> title of NAME. Decisions are those of the served thresholds."""
 
-STEEPEST, LARGEST_STEP, SMALL_STEP, MOST_STEPS = 20.0, 1.0, 1e-6, 50
+STEEPEST = 20.0
+"""A slope or an intercept beyond this is none: labels are all but separated."""
+HELD = 1e12
+"""Weight of a prior that keeps a slope where it is."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,11 @@ class KnownLabels:
         return f"{self.present:,} / {self.absent:,} / {self.unknown:,}"
 
 
-def known_labels(labels: ArrayLike, classes: Sequence[str] = SUPERCLASSES) -> dict[str, KnownLabels]:
-    """Of every class how many recordings are known to have it, not to, and neither.
-
-    Args:
-        labels: ``(record, class)``: 1 present, 0 absent, NaN unknown.
-        classes: names of the classes.
-    """
+def known_labels(labels: ArrayLike) -> dict[str, KnownLabels]:
+    """Of every class how many recordings ``(record, class)`` are known to have it, not to (0), and neither (NaN)."""
     y = np.asarray(labels, dtype=np.float64)
-    return {
-        name: KnownLabels(int((y[:, k] == 1).sum()), int((y[:, k] == 0).sum()), int(np.isnan(y[:, k]).sum()))
-        for k, name in enumerate(classes)
-    }
+    counts = zip(*((found.sum(axis=0).tolist()) for found in (y == 1, y == 0, np.isnan(y))), strict=True)
+    return {name: KnownLabels(*count) for name, count in zip(SUPERCLASSES, counts, strict=True)}
 
 
 def cohort_metrics(
@@ -77,12 +77,11 @@ def cohort_metrics(
     weights: ArrayLike | None = None,
     *,
     thresholds: ArrayLike,
-    classes: Sequence[str] = SUPERCLASSES,
 ) -> dict[str, Floats]:
     """Every metric of every class on the recordings whose label is known, each ``()`` or ``(replicate,)``.
 
     ``NAME/CLASS`` for the names in ``TITLES``; and for classes of which enough are known their mean, by the name that
-    ``metric_registry`` has for it: ``macro_auroc``, ``ece``, ``chosen/macro_sensitivity``. A class of which nothing is
+    ``metrics`` has for it: ``macro_auroc``, ``ece``, ``chosen/macro_sensitivity``. A class of which nothing is
     known has no metric; one with one value only has NaN.
 
     Args:
@@ -90,32 +89,26 @@ def cohort_metrics(
         probabilities: calibrated, same shape.
         weights: as in ``metrics``.
         thresholds: one per class, those that are served.
-        classes: names of the classes.
 
     Raises:
         MetricError: a shape or value is not allowed.
     """
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     limits = np.asarray(thresholds, dtype=np.float64)
-    if y.ndim != 2 or y.shape != p.shape or y.shape[1] != len(classes) or limits.shape != (len(classes),):
+    classes = len(SUPERCLASSES)
+    if y.ndim != 2 or y.shape != p.shape or y.shape[1] != classes or limits.shape != (classes,):
         raise MetricError(
             f"labels, probabilities and thresholds: received shapes {y.shape}, {p.shape} and {limits.shape}; allowed: "
-            f"(record, {len(classes)}) twice and ({len(classes)},)"
+            f"(record, {classes}) twice and ({classes},)"
         )
-    known = known_labels(y, classes)
     found: dict[str, Floats] = {}
-    for k, name in enumerate(classes):
+    for k, name in enumerate(SUPERCLASSES):
         rows = ~np.isnan(y[:, k])
         if rows.any():
             of_rows = None if weights is None else np.asarray(weights)[..., rows]
             found |= _of_class(y[rows, k], p[rows, k], of_rows, float(limits[k]), name)
-    counted = [name for name in classes if known[name].is_enough]
-    means = {
-        (CHOSEN if metric.decides else "") + metric.name: (CHOSEN if metric.decides else "") + metric.mean
-        for metric in METRICS.values()
-        if metric.per_class
-    } | {LOG_LOSS: LOG_LOSS}
-    for of_class, mean in means.items() if counted else ():
+    counted = [name for name, known in known_labels(y).items() if known.is_enough]
+    for of_class, mean in MEANS.items() if counted else ():
         found[mean] = np.asarray(np.mean([found[f"{of_class}/{name}"] for name in counted], axis=0))
     return found
 
@@ -143,62 +136,105 @@ def calibration_line(
         probabilities: ``(record,)``.
         weights: as in ``metrics``.
     """
-    column = np.asarray(labels, dtype=np.float64)[:, np.newaxis]
-    y, p, w = validate(column, np.asarray(probabilities, dtype=np.float64)[:, np.newaxis], weights)
-    z = logit(p)
+    y, p, w = validate(np.reshape(labels, (-1, 1)), np.reshape(probabilities, (-1, 1)), weights)
     both = ((w * y).sum(axis=0) > 0) & ((w * (1 - y)).sum(axis=0) > 0)
-    zero, one = np.zeros(w.shape[1]), np.ones(w.shape[1])
-    intercept, _ = _newton(z, y, w, zero, one, free_slope=False)
-    _, slope = _newton(z, y, w, np.nan_to_num(intercept), one, free_slope=True)
+    _, intercept, of_intercept = newton_lines(y, logit(p), w, slope_weight=HELD)
+    slope, _, of_slope = newton_lines(y, logit(p), w, start=np.where(of_intercept, 0, intercept))
     found = [
-        np.where(both & np.isfinite(values) & (np.abs(values) < STEEPEST), values, np.nan)
-        for values in (intercept, slope)
+        np.where(both & ~moving & (np.abs(values) < STEEPEST), values, np.nan)
+        for values, moving in ((intercept, of_intercept), (slope, of_slope))
     ]
     replicated = weights is not None and np.ndim(weights) == 2
     return (found[0], found[1]) if replicated else (found[0][0], found[1][0])
 
 
-def _newton(
-    z: Floats, y: Floats, w: Floats, intercept: Floats, slope: Floats, *, free_slope: bool
-) -> tuple[Floats, Floats]:
-    """Largest likelihood, each replicate ``(replicate,)`` by itself; the slope moves only where it is free."""
-    for _ in range(MOST_STEPS):
-        p = sigmoid(z * slope + intercept)
-        error, spread = w * (p - y), w * p * (1 - p)
-        by_intercept, bb = error.sum(axis=0), spread.sum(axis=0) + SMALL_STEP**2
-        if free_slope:
-            by_slope, ab, aa = (z * error).sum(axis=0), (z * spread).sum(axis=0), (z**2 * spread).sum(axis=0)
-            determinant = aa * bb - ab**2 + SMALL_STEP**2
-            steps = np.stack([(aa * by_intercept - ab * by_slope), (bb * by_slope - ab * by_intercept)]) / determinant
-        else:
-            steps = np.stack([by_intercept / bb, np.zeros_like(by_intercept)])
-        # A full step from far off may overshoot; within this length the curvature is about the same.
-        steps *= np.minimum(1, LARGEST_STEP / np.maximum(np.abs(steps).max(axis=0), SMALL_STEP))
-        intercept, slope = intercept - steps[0], slope - steps[1]
-        moving = np.abs(steps).max(axis=0) >= SMALL_STEP
-        if not moving.any():
-            break
-    # Separated labels have no largest likelihood: the steps go on.
-    return np.where(moving, np.nan, intercept), np.where(moving, np.nan, slope)
-
-
 def cohort_estimates(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    weights: NDArray[np.int16] | None,
-    *,
-    thresholds: ArrayLike,
-    classes: Sequence[str] = SUPERCLASSES,
+    labels: ArrayLike, probabilities: ArrayLike, weights: NDArray[np.int16] | None, *, thresholds: ArrayLike
 ) -> dict[str, Estimate]:
-    """The same with what they are when patients are drawn anew.
+    """``cohort_metrics`` with what they are when patients are drawn anew.
 
     Args:
         labels: ``(record, class)``: 1 present, 0 absent, NaN unknown.
         probabilities: calibrated, same shape.
         weights: what ``bootstrap.patient_weights`` drew; ``None``: values without intervals.
         thresholds: one per class, those that are served.
-        classes: names of the classes.
     """
-    found = estimates(partial(cohort_metrics, labels, probabilities, thresholds=thresholds, classes=classes), weights)
-    names = metric_names(classes)
-    return {name: centred(one) if name in names and names[name].metric.noisy else one for name, one in found.items()}
+    return metric_estimates(partial(cohort_metrics, labels, probabilities, thresholds=thresholds), weights)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes:
+        probabilities: ``(record, class)``.
+        policies: by name; the other side has the same names.
+    """
+
+    probabilities: Floats
+    policies: Mapping[str, Policy]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Figures of both; replicates are of the same patients.
+
+    Attributes:
+        before: policy -> what ``cohort_metrics`` measures with its thresholds.
+        after: the same.
+        known: class -> how many labels are known.
+    """
+
+    before: Mapping[str, Mapping[str, Estimate]]
+    after: Mapping[str, Mapping[str, Estimate]]
+    known: Mapping[str, KnownLabels]
+
+    @property
+    def measured(self) -> list[str]:
+        """Classes of which enough labels are known."""
+        return [name for name, labels in self.known.items() if labels.is_enough]
+
+    def pair(self, name: str, policy: str = "") -> tuple[Estimate, Estimate]:
+        """Before and after; where thresholds do not matter, of any policy."""
+        chosen = policy or next(iter(self.before))
+        return self.before[chosen][name], self.after[chosen][name]
+
+    def difference(self, name: str) -> Estimate:
+        """After minus before."""
+        before, after = self.pair(name)
+        return after - before
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        sides = {"before": self.before, "after": self.after}
+        return {
+            side: {policy: {name: one.to_dict() for name, one in found.items()} for policy, found in figures.items()}
+            for side, figures in sides.items()
+        }
+
+
+def compare(
+    labels: ArrayLike, before: Side, after: Side, patients: ArrayLike, *, replicates: int, seed: int
+) -> Compared:
+    """Every figure of both with every policy, bootstrapped by patient.
+
+    Args:
+        labels: ``(record, class)`` of 0, 1 and NaN where it is not known.
+        before: one.
+        after: the other.
+        patients: ``(record,)``, drawn together.
+        replicates: of the bootstrap; 0: values alone.
+        seed: of it.
+
+    Raises:
+        MetricError: a shape or value is not allowed.
+    """
+    weights = patient_weights(patients, replicates, seed) if replicates else None
+
+    def figures(side: Side) -> dict[str, dict[str, Estimate]]:
+        return {
+            name: cohort_estimates(labels, side.probabilities, weights, thresholds=policy.limits())
+            for name, policy in side.policies.items()
+        }
+
+    return Compared(figures(before), figures(after), known_labels(labels))

@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
+from leadwise.evaluation import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
-from leadwise.evaluation.files import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError
 from leadwise.evaluation.metrics import MetricInput, auroc
 from leadwise.features import FEATURES
 from leadwise.models.spec import MODELS

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES, TEST_FOLD
 from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
-from leadwise.evaluation.bootstrap import Estimate, centred, estimates, finite, patient_weights
-from leadwise.evaluation.calibration import ChosenCalibration, choose_calibration
-from leadwise.evaluation.decisions import Decision, policy_metrics
-from leadwise.evaluation.files import (
+from leadwise.evaluation import (
     CALIBRATION_FILE,
     DECISION_FILE,
     METRICS_FILE,
@@ -30,11 +27,14 @@ from leadwise.evaluation.files import (
     EvaluationError,
     write_json,
 )
-from leadwise.evaluation.metric_registry import (
+from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights, values_and_intervals, with_bounds
+from leadwise.evaluation.calibration import ChosenCalibration, choose_calibration
+from leadwise.evaluation.decisions import Decision, policy_metrics
+from leadwise.evaluation.metrics import (
     all_metrics,
     headline_names,
     logged_metrics,
-    metric_names,
+    metric_estimates,
     undefined_metrics,
 )
 from leadwise.evaluation.robustness import Robustness, robustness_curves
@@ -120,10 +120,9 @@ class Evaluation:
     def logged_metrics(self) -> dict[str, float]:
         """What the tracking UI gets: a choice of the defined metrics; ``metrics.json`` holds all."""
         found = {name: self.metrics[name].value for name in logged_metrics(self.metrics)}
-        for name in (rows + headline for rows in ("test/", "test/labelled/") for headline in headline_names()):
-            if name in self.metrics:
-                interval = self.metrics[name].interval
-                found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+        found |= with_bounds(
+            self.metrics, [rows + name for rows in ("test/", "test/labelled/") for name in headline_names()]
+        )
         found["decision/temperature"] = self.calibration.temperature
         found |= {f"decision/threshold/{name}": value for name, value in self.decision.used.thresholds.items()}
         found |= {name: estimate.value for name, estimate in self.policies.items()}
@@ -155,7 +154,7 @@ class Evaluation:
             "best_epoch": self.training["best_epoch"],
             "rows": dict(self.rows),
             "bootstrap": {"replicates": self.bootstrap, "seed": self.seed, "unit": "patient", "level": 0.95},
-            **_values_and_intervals(self.metrics),
+            **values_and_intervals(self.metrics),
             "undefined": dict(self.undefined),
         }
 
@@ -170,7 +169,7 @@ class Evaluation:
         write_json(folder / DECISION_FILE, self.decision.to_dict())
         write_json(folder / CALIBRATION_FILE, self.calibration.to_dict())
         rules = {name: policy.rule for name, policy in self.decision.policies.items()}
-        policies = {"policy": self.decision.policy, "rules": rules, **_values_and_intervals(self.policies)}
+        policies = {"policy": self.decision.policy, "rules": rules, **values_and_intervals(self.policies)}
         write_json(folder / POLICIES_FILE, policies)
         groups = [group.to_dict() for group in self.subgroups]
         limits = {"fewest_records": FEWEST_RECORDS, "fewest_cases": FEWEST_CASES}
@@ -180,11 +179,6 @@ class Evaluation:
         if self.robustness:
             write_json(folder / ROBUSTNESS_FILE, self.robustness.to_dict())
         self.predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
-
-
-def _values_and_intervals(figures: Mapping[str, Estimate]) -> dict[str, Any]:
-    intervals = {name: figure.interval.bounds() for name, figure in figures.items() if len(figure.replicates)}
-    return {"metrics": {name: finite(figure.value) for name, figure in figures.items()}, "intervals": intervals}
 
 
 def evaluate_model(
@@ -280,8 +274,7 @@ class _Part:
     ) -> tuple[dict[str, Estimate], dict[str, str]]:
         """Every metric, and why one is undefined."""
         compute = partial(all_metrics, self.labels, self.calibrated, thresholds=thresholds, raw=self.raw)
-        names, found = metric_names(), estimates(compute, weights)
-        found = {name: centred(figure) if names[name].metric.noisy else figure for name, figure in found.items()}
+        found = metric_estimates(compute, weights)
         reasons = undefined_metrics(self.labels, found)
         return (
             {self.prefix + name: figure for name, figure in found.items()},

@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike
 from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.calibration import fit
-from leadwise.evaluation.decisions import POLICIES
+from leadwise.evaluation.decisions import POLICIES, choose_band
 from leadwise.evaluation.metrics import Floats, MetricError, validate
-from leadwise.evaluation.thresholds import choose_band
 from leadwise.policies import Policy
 
 How = Literal["slope and offset", "offset", "shrunk offset", "prior shift", "unchanged"]
@@ -30,7 +29,7 @@ FEWEST_FOR_OFFSET = 20
 """Positives, and negatives, below which the offset is shrunk towards no change."""
 FEWEST_FOR_THRESHOLD = 77
 """Positives, and negatives, from which thresholds are chosen anew: the fewest at which every target of
-``thresholds.TARGETS`` allows a miss. With fewer only the threshold that misses nobody proves the target, and it reports
+``decisions.TARGETS`` allows a miss. With fewer only the threshold that misses nobody proves the target, and it reports
 nearly everybody: on LUDB, chosen on 30 recordings with a conduction disturbance, it reported all that had none."""
 OFFSET_SD, SHRUNK_SD = 1.0, 0.5
 """How far an offset may stray from 0 for no reason, in logits: standard deviations of a Gaussian prior. The first is

@@ -19,8 +19,8 @@ from leadwise.contract import STATEMENTS, VALIDATION_FOLD
 from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE, Statement
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
 from leadwise.evaluation.calibration import choose_method, fit, patient_parts
+from leadwise.evaluation.decisions import best_f1
 from leadwise.evaluation.metrics import Floats, MetricInput, validate
-from leadwise.evaluation.thresholds import best_f1
 
 ANSWERED_ELSEWHERE: Mapping[str, str] = {"NORM": "the same as the superclass NORM, which is always answered"}
 

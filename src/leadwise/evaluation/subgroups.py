@@ -1,7 +1,8 @@
-"""How well a model does in parts of the population: who it works less well for.
+"""How well a model does in parts of the population: who it works less well for, and how often decisions are right.
 
 A subgroup's AUROC also depends on how plain its diagnoses are and on what else its patients have, so a difference
-between two subgroups is a reason to look, not a verdict on the model.
+between two subgroups is a reason to look, not a verdict on the model. A class is rarer among the young, so that its
+calibrated probabilities are lower there, and one threshold for all finds fewer of them.
 """
 
 import math
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import VALIDATION_FOLDER
-from leadwise.evaluation.bootstrap import Estimate, estimates
-from leadwise.evaluation.metrics import auroc
+from leadwise.evaluation.bootstrap import Estimate, estimates, values_and_intervals
+from leadwise.evaluation.decisions import Measure
+from leadwise.evaluation.metrics import MetricInput, auroc
 
 FEWEST_RECORDS = 50
 """A smaller subgroup is named without figures."""
@@ -34,6 +36,13 @@ AGE_BANDS: Mapping[str, tuple[float, float]] = {
     "70 to 79": (70, 80),
     "80 and over": (80, math.inf),
 }
+DECISION_AGES: Mapping[str, tuple[float, float]] = {
+    "18 to 39": (18, 40),
+    "40 to 59": (40, 60),
+    "60 to 79": (60, 80),
+    "80 and over": (80, math.inf),
+}
+"""By which decisions are counted."""
 NOISE_UV: Mapping[str, tuple[float, float]] = {
     "below 5 uV": (0, 5),
     "5 to 15 uV": (5, 15),
@@ -97,8 +106,7 @@ class SubgroupResult:
             "records": self.records,
             "patients": self.patients,
             "positives": dict(self.positives),
-            "metrics": {name: found.value for name, found in self.found.items()},
-            "intervals": {name: found.interval.bounds() for name, found in self.found.items()},
+            **values_and_intervals(self.found),
             "suppressed": dict(self.suppressed),
         }
 
@@ -112,7 +120,8 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
     """
     height, weight = (np.asarray(records[name].notna(), dtype=np.bool_) for name in ("height_cm", "weight_kg"))
     groups = [
-        *_sexes_and_ages(records),
+        *_sexes(records),
+        *_bands("age", records["age"], AGE_BANDS),
         Subgroup("height and weight", "both known", height & weight),
         Subgroup("height and weight", "weight only", ~height & weight),
         Subgroup("height and weight", "height only", height & ~weight),
@@ -128,19 +137,16 @@ def find_subgroups(records: pd.DataFrame, quality: pd.DataFrame | None) -> list[
 
 def cohort_subgroups(records: pd.DataFrame) -> list[Subgroup]:
     """The same of some rows of a cohort's table: sex, age, source and device."""
-    groups = [*_sexes_and_ages(records), *_values("source", records["source"]), *_values("device", records["device"])]
+    groups = [*_sexes(records), *_bands("age", records["age"], AGE_BANDS)]
+    groups += [group for kind in ("source", "device") for group in _values(kind, records[kind])]
     # One that holds all says nothing.
     return [group for group in groups if group.members.any() and not group.members.all()]
 
 
-def _sexes_and_ages(records: pd.DataFrame) -> list[Subgroup]:
-    sex = records["sex"]
-    return [
-        Subgroup("sex", "male", (sex == 0).to_numpy()),
-        Subgroup("sex", "female", (sex == 1).to_numpy()),
-        Subgroup("sex", "unknown", sex.isna().to_numpy()),
-        *_bands("age", records["age"], AGE_BANDS),
-    ]
+def _sexes(records: pd.DataFrame) -> list[Subgroup]:
+    sex = records["sex"].to_numpy(dtype=np.float64, na_value=np.nan)
+    members = {"male": sex == 0, "female": sex == 1, "unknown": np.isnan(sex)}
+    return [Subgroup("sex", name, inside) for name, inside in members.items()]
 
 
 def _bands(kind: str, values: pd.Series, bands: Mapping[str, tuple[float, float]]) -> list[Subgroup]:
@@ -237,3 +243,87 @@ def _areas(
         for k, name in enumerate(classes)
     }
     return found | {"macro_auroc": np.asarray(np.mean(list(found.values()), axis=0))}
+
+
+MEASURES: tuple[Measure, ...] = ("sensitivity", "specificity")
+
+
+@dataclass(frozen=True)
+class PartDecisions:
+    """How often decisions are right in a part of the patients.
+
+    Attributes:
+        name: ``18 to 39``, ``female``.
+        records: how many.
+        shares: ``sensitivity/MI`` and so on; without those of fewer than ``FEWEST_CASES`` recordings.
+    """
+
+    name: str
+    records: int
+    shares: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        shares = {name: share.to_dict() for name, share in self.shares.items()}
+        return {"name": self.name, "records": self.records, "shares": shares}
+
+
+def parts(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Name of a part -> ``(record,)`` its members; ``table`` has the columns ``age`` and ``sex``."""
+    groups = [*_bands("age", table["age"], DECISION_AGES), *_sexes(table)]
+    return {group.name: group.members for group in groups if group.name != "unknown"}
+
+
+def share_right(
+    labels: ArrayLike, probabilities: ArrayLike, threshold: float, measure: Measure, weights: NDArray[np.int16] | None
+) -> tuple[int, Estimate]:
+    """How many recordings a measure of one class is of, and its value; NaN of fewer than ``FEWEST_CASES``.
+
+    Args:
+        labels: ``(record,)`` of 0, 1 and NaN.
+        probabilities: ``(record,)``, calibrated.
+        threshold: at and above which the class is reported.
+        measure: sensitivity or specificity.
+        weights: ``(replicate, record)`` of ``patient_weights``; ``None``: no interval.
+    """
+    y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
+    those = y == (measure == "sensitivity")
+    if those.sum() < FEWEST_CASES:
+        return int(those.sum()), Estimate(math.nan)
+    truth, of_class = y[those][:, np.newaxis], p[those][:, np.newaxis]
+
+    def rate(drawn: NDArray[np.int16] | None) -> dict[str, Any]:
+        return {measure: MetricInput(truth, of_class, [threshold], drawn).rates[measure][..., 0]}
+
+    return int(those.sum()), estimates(rate, None if weights is None else weights[:, those])[measure]
+
+
+def decisions_by_part(
+    table: pd.DataFrame,
+    labels: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    weights: NDArray[np.int16],
+    *,
+    thresholds: Sequence[float] | NDArray[np.float64],
+) -> list[PartDecisions]:
+    """Sensitivity and specificity of every class by age and by sex.
+
+    Args:
+        table: with the columns ``age`` and ``sex``.
+        labels: ``(record, class)`` of 0, 1 and NaN.
+        probabilities: same shape, calibrated.
+        weights: ``(replicate, record)`` of ``patient_weights``.
+        thresholds: one per class.
+    """
+    found = []
+    for name, members in parts(table).items():
+        shares = {}
+        for k, superclass in enumerate(SUPERCLASSES):
+            for measure in MEASURES:
+                y, p = labels[members, k], probabilities[members, k]
+                _, share = share_right(y, p, float(thresholds[k]), measure, weights[:, members])
+                if np.isfinite(share.value):
+                    shares[f"{measure}/{superclass}"] = share
+        if members.any():
+            found.append(PartDecisions(name, int(members.sum()), shares))
+    return found

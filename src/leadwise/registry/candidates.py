@@ -22,7 +22,7 @@ from leadwise.contract import (
     ECGRecord,
 )
 from leadwise.datasets.store import Store, open_store
-from leadwise.evaluation.files import POLICIES_FILE, STATEMENTS_FILE
+from leadwise.evaluation import POLICIES_FILE, STATEMENTS_FILE
 from leadwise.models.spec import MODELS
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.registry.package import (

@@ -17,6 +17,7 @@ from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, chosen_cohort
 from leadwise.datasets.checks.cohort import COHORT_FILE
 from leadwise.datasets.cohort import Cohort, Row
+from leadwise.evaluation import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.evaluation.bootstrap import Estimate, finite
 from leadwise.evaluation.cohort_evaluation import (
     CohortEvaluation,
@@ -24,7 +25,6 @@ from leadwise.evaluation.cohort_evaluation import (
     evaluate_cohort,
     worst_disagreements,
 )
-from leadwise.evaluation.files import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import LoadedPackage

@@ -25,8 +25,7 @@ from leadwise.contract import SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, GateLimits
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
 from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights
-from leadwise.evaluation.metric_registry import METRICS, Metric
-from leadwise.evaluation.metrics import Floats, MetricInput
+from leadwise.evaluation.metrics import METRICS, Floats, Metric, MetricInput
 from leadwise.features import feature_names
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served

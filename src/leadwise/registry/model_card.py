@@ -17,7 +17,7 @@ from leadwise import __version__
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD
 from leadwise.datasets.statements import GROUPS
-from leadwise.evaluation.files import (
+from leadwise.evaluation import (
     CALIBRATION_FILE,
     DECISION_FILE,
     METRICS_FILE,
@@ -25,7 +25,7 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
-from leadwise.evaluation.metric_registry import metric_names
+from leadwise.evaluation.metrics import metric_names
 from leadwise.registry.gate import JSON_FILE, MARKDOWN_FILE, GateReport
 from leadwise.registry.package import Package, trained_on
 from leadwise.reports.evaluation_page import METHOD_NAMES

@@ -11,7 +11,7 @@ from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import Dataset, datasets
 from leadwise.datasets.store import open_store
-from leadwise.evaluation.files import write_json
+from leadwise.evaluation import write_json
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
 from leadwise.registry.gate import JSON_FILE, Gate, GateReport, JudgedVersion

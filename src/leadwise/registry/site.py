@@ -21,14 +21,12 @@ from leadwise.config import Parameters, Recalibrate
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import chosen_cohort
 from leadwise.datasets.cohort import CohortError
+from leadwise.evaluation import write_json
 from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
-from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN
-from leadwise.evaluation.decisions import TARGET_POLICY
-from leadwise.evaluation.files import write_json
-from leadwise.evaluation.metric_registry import CHOSEN
+from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, Compared, Side, compare
+from leadwise.evaluation.decisions import TARGET_POLICY, TARGETS
+from leadwise.evaluation.metrics import CHOSEN
 from leadwise.evaluation.recalibration import Recalibration, prior_shift, recalibrate, site_policies
-from leadwise.evaluation.site_comparison import Compared, Side, compare
-from leadwise.evaluation.thresholds import TARGETS
 from leadwise.policies import read_policies
 from leadwise.registry.champion import judged_or_marked, process_tag, tidy_up
 from leadwise.registry.cohort_scoring import ScoredCohort, request_of, score_cohort

@@ -8,11 +8,9 @@ from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.cohort_evaluation import EXPECTED_DROP, LOGGED, SUSPECT, CohortEvaluation, Disagreement
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, INTERCEPT, LOG_LOSS, SLOPE, TITLES
-from leadwise.evaluation.decisions import TARGET_POLICY
-from leadwise.evaluation.metric_registry import CHOSEN, metric_names
-from leadwise.evaluation.part_decisions import MEASURES, PartDecisions
-from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
-from leadwise.evaluation.thresholds import TARGETS, Measure, Target
+from leadwise.evaluation.decisions import TARGET_POLICY, TARGETS, Measure, Target
+from leadwise.evaluation.metrics import CHOSEN, metric_names
+from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS, MEASURES, PartDecisions
 from leadwise.reports.breakdown_figures import subgroup_figure
 from leadwise.reports.ecg_figure import percent
 from leadwise.reports.report_page import (

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.evaluation.decisions import RECORD, CoverageRisk, coverage_risk
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, MetricInput, decide
-from leadwise.evaluation.thresholds import RECORD, CoverageRisk, coverage_risk
 from leadwise.policies import Band, is_uncertain
 from leadwise.reports.figure_style import CLASS_COLOURS, FAINT, INK, blank, headline, tidy
 
@@ -216,5 +216,5 @@ def _draw_curve(axes: Axes, curve: CoverageRisk, **line: Any) -> None:
     axes.plot(curve.coverage[shown], curve.risk[shown], **line)
 
 
-def _percent(share: float) -> str:
+def _percent(share: Floats) -> str:
     return f"{100 * share:.1f} %"

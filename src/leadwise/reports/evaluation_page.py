@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
-from leadwise.evaluation.comparison import STATEMENTS_MACRO_AUROC, comparable, published_line
-from leadwise.evaluation.files import (
+from leadwise.evaluation import (
     CALIBRATION_FILE,
     FIGURES_FOLDER,
     METRICS_FILE,
@@ -16,10 +15,11 @@ from leadwise.evaluation.files import (
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
 )
-from leadwise.evaluation.metric_registry import FLOOR, METRICS, headline_names, metric_names
+from leadwise.evaluation.comparison import STATEMENTS_MACRO_AUROC, comparable, published_line
+from leadwise.evaluation.decisions import RECORD
+from leadwise.evaluation.metrics import FLOOR, METRICS, headline_names, metric_names
 from leadwise.evaluation.robustness import MACRO
 from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
-from leadwise.evaluation.thresholds import RECORD
 from leadwise.features import FEATURES, feature_names
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
 from leadwise.reports.curve_figures import (

@@ -9,6 +9,14 @@ from typing import Any
 
 from leadwise.contract import TEST_FOLD, FeatureSet
 from leadwise.datasets.store import Store
+from leadwise.evaluation import (
+    COMPARISONS_FILE,
+    LEAK_FILE,
+    REPORT_FILE,
+    ROBUSTNESS_FILE,
+    SUMMARY_FILE,
+    write_json,
+)
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.comparison import (
     COMPARED,
@@ -22,15 +30,7 @@ from leadwise.evaluation.comparison import (
     published_line,
     stadium_alone,
 )
-from leadwise.evaluation.files import (
-    COMPARISONS_FILE,
-    LEAK_FILE,
-    REPORT_FILE,
-    ROBUSTNESS_FILE,
-    SUMMARY_FILE,
-    write_json,
-)
-from leadwise.evaluation.metric_registry import FLOOR, headline_names, metric_names
+from leadwise.evaluation.metrics import FLOOR, headline_names, metric_names
 from leadwise.evaluation.robustness import RobustnessError
 from leadwise.reports.breakdown_figures import robustness_figure
 from leadwise.reports.report_page import (

@@ -7,8 +7,8 @@ from typing import Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import SUPERCLASSES, TEST_FOLD
-from leadwise.evaluation.files import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError, write_json
-from leadwise.evaluation.metric_registry import FLOOR, headline_names
+from leadwise.evaluation import MARKDOWN_FILE, METRICS_FILE, SUMMARY_FILE, EvaluationError, write_json
+from leadwise.evaluation.metrics import FLOOR, headline_names
 from leadwise.models.spec import MODELS
 from leadwise.reports.report_page import SIMULATED, duration, number
 

@@ -179,7 +179,7 @@ def tested_on(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def evaluation_summary(folder: Path) -> Page:
     """Of one evaluated model; ``folder`` is what its evaluation has written."""
-    from leadwise.evaluation.files import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
+    from leadwise.evaluation import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
 
     found, decision = _read(folder / METRICS_FILE), _read(folder / DECISION_FILE)
     metrics, rows = found["metrics"], found["rows"]
@@ -236,7 +236,7 @@ def overview_summary(folder: Path, release: str) -> Page:
         folder: ``<workspace>/evaluation/<feature set>``.
         release: of the data.
     """
-    from leadwise.evaluation.files import FIGURES_FOLDER, METRICS_FILE, REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation import FIGURES_FOLDER, METRICS_FILE, REPORT_FILE, SUMMARY_FILE
 
     summary = _read(folder / SUMMARY_FILE)
     models = summary["models"]

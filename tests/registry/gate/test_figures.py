@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import GateLimits, dataset_named
-from leadwise.evaluation.metric_registry import METRICS, Metric, MetricInput, register
+from leadwise.evaluation.metrics import METRICS, Metric, MetricInput, register
 from leadwise.parameters import load_parameters
 from leadwise.registry.gate import Check
 from leadwise.registry.gate_checks import Limits, comparison_checks, floor_checks
