@@ -44,6 +44,11 @@ MAY_BE_LEFT_OUT = (
 """Reasons for which a test may be skipped on any machine; with ``LEADWISE_SKIP=listed`` any other fails the run."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow tests first: at the end no worker waits for another one's."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def _left_out(config: pytest.Config) -> Counter[str]:
     """Reason -> how many tests, or files of tests, were skipped for it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
