@@ -22,6 +22,7 @@ from free_port import free_port
 from leadwise.registry.package import served_code, served_signature, stage_code
 
 JSON = {"Content-Type": "application/json"}
+ARTIFACTS = {"fusion": "fusion.onnx", "metadata": "metadata.onnx", "description": "model.json"}
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class SmallModel:
     @property
     def environment(self) -> dict[str, str]:
         """For a process that is to use it, and none of the tests' own code."""
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return inherited | {
-            "MLFLOW_TRACKING_URI": self.tracking,
-            "MLFLOW_REGISTRY_URI": self.tracking,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        }
+        return environment_of(self.tracking)
+
+
+def environment_of(tracking: str) -> dict[str, str]:
+    """For a process that is to use a tracking store and its registry, and none of the tests' own code."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return inherited | {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_REGISTRY_URI": tracking, "PATH": path}
 
 
 @contextmanager
@@ -73,14 +76,7 @@ def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
                 logged = mlflow.pyfunc.log_model(
                     name="package",
                     **code,
-                    artifacts={
-                        name: str(package_folder / file)
-                        for name, file in (
-                            ("fusion", "fusion.onnx"),
-                            ("metadata", "metadata.onnx"),
-                            ("description", "model.json"),
-                        )
-                    },
+                    artifacts={name: str(package_folder / file) for name, file in ARTIFACTS.items()},
                     pip_requirements=["mlflow"],
                     signature=served_signature(),
                     registered_model_name="small",
@@ -146,37 +142,33 @@ def serving(
     model: SmallModel, log: Path, extra: Mapping[str, str] | None = None, command: Sequence[str] = MLFLOWS_OWN
 ) -> Iterator[LiveServer]:
     """A scoring server until the block ends; ``extra`` is added to its environment."""
-    port = free_port()
-    environment = model.environment | dict(extra or {})
+    port, environment = free_port(), model.environment | dict(extra or {})
     program = shutil.which(command[0], path=environment["PATH"])
     assert program
+    with running([program, *command[1:], model.uri, "--port", str(port)], port, log, environment) as server:
+        yield server
+
+
+@contextmanager
+def running(command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]) -> Iterator[LiveServer]:
+    """A command that serves at a port until the block ends; it works in the folder of its log."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [program, *command[1:], model.uri, "--port", str(port)],
-            cwd=model.folder,
-            env=environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=log.parent, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
-    server = LiveServer(port, log, process.pid)
+    server, ends = LiveServer(port, log, process.pid), time.monotonic() + 240
     try:
-        _wait_for(server, process)
+        while True:
+            try:
+                requests.get(f"{server.url}/ping", timeout=60).raise_for_status()
+                break
+            except requests.ConnectionError:
+                if process.poll() is not None or time.monotonic() > ends:
+                    pytest.fail(f"the server did not start:\n{server.said()}", pytrace=False)
+                time.sleep(0.1)
         yield server
     finally:
         # The command starts uvicorn as a child of its own session.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
-
-
-def _wait_for(server: LiveServer, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(480):
-        try:
-            requests.get(f"{server.url}/ping", timeout=60).raise_for_status()
-        except requests.ConnectionError:
-            assert process.poll() is None, server.said()
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail(f"the server did not start:\n{server.said()}", pytrace=False)

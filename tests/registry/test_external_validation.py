@@ -20,6 +20,8 @@ from leadwise.datasets.base import DatasetError, cohort_named, parse_options
 from leadwise.registry.external_validation import HEADING, LONGEST_DESCRIPTION, validate_model, with_elsewhere
 from leadwise.registry.register import Registered
 
+champion = pytest.mark.xdist_group("champion")
+"""What needs two networks that are trained, packaged and registered: once."""
 SECTIONS = ("verdict", "classes", "calibration", "quality", "subgroups", "disagreements", "data", "limits")
 
 
@@ -35,20 +37,10 @@ def stage_run(
 ) -> Path:
     """The validate stage on the simulated dataset's test part with the registered champion; the folder of reports."""
     output = tmp_path_factory.mktemp("validated")
-    given = [
-        "--source",
-        simulated_tree,
-        "--model",
-        registered.uri,
-        "--output",
-        output,
-        "--bootstrap",
-        100,
-        "--drawn",
-        2,
-    ]
+    given = {"source": simulated_tree, "model": registered.uri, "output": output, "bootstrap": 100, "drawn": 2}
+    words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
     done = subprocess.run(
-        [sys.executable, str(PROJECT_ROOT / "pipelines" / "validate.py"), *map(str, given)],
+        [sys.executable, str(PROJECT_ROOT / "pipelines" / "validate.py"), *words],
         cwd=output,
         env={**os.environ, "MLFLOW_TRACKING_URI": tracking, "PYTHONPATH": str(PROJECT_ROOT / "src")},
         capture_output=True,
@@ -61,6 +53,7 @@ def stage_run(
     return output / "synthetic-strict"
 
 
+@champion
 def test_the_stage_measures_what_scikit_learn_would(stage_run: Path) -> None:
     answers, found = pd.read_parquet(stage_run / "answers.parquet"), content(stage_run)
     assert found["split"] == "test" and set(answers["split"]) == {"test"}
@@ -75,6 +68,7 @@ def test_the_stage_measures_what_scikit_learn_would(stage_run: Path) -> None:
         assert (said == answers[f"said_{name}"].to_numpy(bool)).mean() > 0.99, "but for what was rounded"
 
 
+@champion
 def test_the_report_has_every_section_and_loads_nothing(stage_run: Path) -> None:
     page = (stage_run / "report.html").read_text(encoding="utf-8")
     assert re.findall(r'<h2 id="(\w+)"', page) == list(SECTIONS)
@@ -84,6 +78,7 @@ def test_the_report_has_every_section_and_loads_nothing(stage_run: Path) -> None
     assert disagreements.count("<img") == 2 and "Written of it: " in disagreements
 
 
+@champion
 def test_the_run_and_the_registered_version_keep_what_was_found(
     stage_run: Path, registered: Registered, tracking: str
 ) -> None:
@@ -221,6 +216,9 @@ def test_fold_10_is_what_the_package_says(whole_ptbxl: Path, tmp_path: Path) -> 
         assert found.value == pytest.approx(package, abs=2e-3)
         measured = done.evaluation.reference.rates["sensitivity"][name][0]
         assert done.evaluation.metrics[f"chosen/sensitivity/{name}"].value == pytest.approx(measured, abs=1e-2)
+    published = done.package.description["networks"]["fusion"]["test"]["binary_accuracy"]
+    right = (done.scored.probabilities > 0.5) == (done.scored.labels > 0.5)
+    assert right[done.scored.answered].mean() == pytest.approx(published, abs=0.002)
     assert done.evaluation.verdict.name == "as_before"
     assert np.isfinite(done.evaluation.metrics["calibration_slope/HYP"].value)
 

@@ -1,21 +1,15 @@
 """The model that ships: what it says of textbook recordings and, where they are, of real ones."""
 
-import base64
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES
-from leadwise.datasets.ingest import ingest
-from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, card_text
 from leadwise.registry.model_card import card_head
 from leadwise.registry.package import Package, unpack_bundled
-from leadwise.registry.smoke_test import HeldOutRows
 from leadwise.serving.scorer import Scorer
 
 MEBIBYTE = 2**20
@@ -75,27 +69,3 @@ def _row(statement: str, seed: int) -> dict[str, object]:
     record = simulate_record(statement, seed)
     known = {name: value for name, value in record.patient.items() if value is not None}
     return {"signal": record.signal_mv.tolist(), "fs_hz": record.fs_hz, **known}
-
-
-@pytest.mark.real
-@pytest.mark.slow
-def test_the_published_figures_come_out_again_on_fold_10(
-    package: Package, scorer: Scorer, whole_ptbxl: Path, tmp_path: Path
-) -> None:
-    """Through the scorer, one request per record, as a user would; scikit-learn measures."""
-    ingest(whole_ptbxl, tmp_path / "store", max_unreadable_share=0.0)
-    rows = HeldOutRows.read(open_store(tmp_path / "store"))
-    assert rows.digest == package.description["data"]["digest"]
-    requests = [
-        {**facts, "signal": base64.b64encode(signal.tobytes()).decode(), "dtype": "int16", "shape": [*signal.shape],
-         "units": "uV", "units_per_count": 1, "fs_hz": 100}
-        for signal, facts in zip(rows.signals, rows.facts, strict=True)
-    ]  # fmt: skip
-    answers = [scorer.score([request])[0] for request in requests]
-    answered = np.array(["error" not in answer for answer in answers])
-    assert answered.mean() > 0.99
-    told = np.array([list(answer["probabilities"].values()) for answer in answers if "error" not in answer])
-    published = package.description["networks"]["fusion"]["test"]
-    labels = rows.labels[answered]
-    assert roc_auc_score(labels, told, average="macro") == pytest.approx(published["macro_auroc"], abs=0.001)
-    assert np.mean((told > 0.5) == (labels > 0.5)) == pytest.approx(published["binary_accuracy"], abs=0.002)

@@ -1,25 +1,29 @@
 """The whole gate on registered versions: real packages, a real registry, fresh processes."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import Gate as RequestParams
+from leadwise.config import Gate as GateParameters
 from leadwise.parameters import load_parameters
-from leadwise.registry.gate import Gate, GateReport, JudgedVersion
+from leadwise.registry.gate import Gate, JudgedVersion, download
+from leadwise.registry.gate_checks import Check, InstallationError, clean_environment
 from leadwise.registry.register import register_challenger
-from leadwise.registry.smoke_test import HeldOutRows
+from leadwise.registry.smoke_test import HeldOutRows, compare_answers, serving_smoke_test
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(1500)]
 
 NAME = "gate-of-small-networks"
+COMPARISON = "not worse than the champion"
 
 
-def asked(**given: Any) -> RequestParams:
+def asked(**given: Any) -> GateParameters:
     # The tests' machine may be busy.
     usual = {"p95_latency_ms": 10_000}
     return load_parameters({k.replace("_", "-"): v for k, v in (usual | given).items()}).gate
@@ -28,8 +32,6 @@ def asked(**given: Any) -> RequestParams:
 @pytest.fixture(scope="module")
 def versions(make_package: Any, tracking: str) -> dict[str, JudgedVersion]:
     """Registered versions: a good one, a slightly different one, a poor one, the good one again, one that is broken."""
-    import mlflow
-
     packages = {"good": make_package(), "other": make_package(0.05), "poor": make_package(2.0)}
     packages["again"] = packages["good"]
     found = {}
@@ -46,8 +48,8 @@ def gates(versions: dict[str, JudgedVersion], gate_rows: HeldOutRows) -> dict[st
     return {name: Gate(versions[name], gate_rows, asked(), 3) for name in ("good", "other", "poor")}
 
 
-def outcomes(report: GateReport) -> dict[str, bool | None]:
-    return {check.name: check.passed for check in report.checks}
+def checks_of(report: Any) -> dict[str, Check]:
+    return {check.name: check for check in report.checks}
 
 
 def test_a_good_version_passes_where_there_is_no_champion(
@@ -56,16 +58,15 @@ def test_a_good_version_passes_where_there_is_no_champion(
     report = gates["good"].judge(None)
     assert report.passed, report.to_text()
     assert report.verdict.startswith(f"Gate passed: {NAME} version {versions['good'].version} (fusion)")
-    checks = {check.name: check for check in report.checks}
-    possible = {name for name, check in checks.items() if check.passed is not None}
-    left = {"answer in a clean environment", "same data as the champion", "not worse than the champion"}
-    assert checks.keys() - possible == left
-    assert {"no leaking input", "ONNX against Keras, fusion", "peak memory"} <= possible
-    scorer = Scorer.load(versions["good"].package.folder)
+    checks = checks_of(report)
+    left = {name for name, check in checks.items() if check.passed is None}
+    assert left == {"answer in a clean environment", "same data as the champion", COMPARISON}
+    assert {"no leaking input", "ONNX against Keras, fusion", "peak memory"} <= checks.keys()
     rows = [
         {"signal": (signal * 0.001).tolist(), "fs_hz": 100, **facts}
         for signal, facts in zip(gate_rows.signals[:20], gate_rows.facts[:20], strict=True)
     ]
+    scorer = Scorer.load(versions["good"].package.folder)
     here = [list(answer["probabilities"].values()) for answer in scorer.score(rows)]
     served = gates["good"]._served
     assert not isinstance(served, str)
@@ -79,14 +80,12 @@ def test_a_good_version_passes_where_there_is_no_champion(
 def test_a_version_that_is_as_good_may_replace_the_champion(
     gates: dict[str, Gate], versions: dict[str, JudgedVersion]
 ) -> None:
-    champion = versions["good"].version
-    report = gates["other"].judge(champion)
+    report = gates["other"].judge(versions["good"].version)
     assert report.passed, report.to_text()
-    assert report.champion == champion
-    found = outcomes(report)
-    assert found["same data as the champion"]
-    assert found["macro AUROC against the champion's"]
-    assert found["macro AUROC against the champion's, without a recording"]
+    found = checks_of(report)
+    for name in ("same data as the champion", "macro AUROC against the champion's"):
+        assert found[name].passed
+    assert found["macro AUROC against the champion's, without a recording"].passed
 
 
 def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
@@ -98,51 +97,32 @@ def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
     assert not failed & {"no leaking input", "answer in a fresh process", "peak memory"}
     head = report.to_markdown().splitlines()[0]
     assert head.startswith(f"Gate FAILED: {NAME} version {versions['poor'].version} (fusion), compared with version")
-    assert "macro AUROC 0." in head
-    assert "allowed: at least 0.6" in head
+    assert "macro AUROC 0." in head and "allowed: at least 0.6" in head
     content = report.to_dict()
     assert (content["passed"], content["verdict"]) == (False, report.verdict)
     assert report.metrics()["gate/macro_AUROC"] < 0.6
-
-
-def test_a_champion_that_does_not_load_is_not_replaced_in_silence(
-    gates: dict[str, Gate], versions: dict[str, JudgedVersion], gate_rows: HeldOutRows
-) -> None:
-    report = gates["other"].judge(versions["broken"].version)
-    (failed,) = report.failed
-    assert failed.name == "not worse than the champion"
-    assert "cannot be compared" in failed.note
-    assert "allow-uncompared=true" in report.verdict
 
 
 def test_without_data_only_what_needs_none_is_checked(versions: dict[str, JudgedVersion]) -> None:
     gate = Gate(versions["other"], None, asked(), 3)
     first = gate.judge(None)
     assert first.passed, first.to_text()
-    found = {check.name: check for check in first.checks}
+    found = checks_of(first)
     assert found["answer in a fresh process"].passed
     floors = found["figures on fold 10"]
-    assert floors.passed is None
-    assert "there is no store" in floors.note
+    assert floors.passed is None and "there is no store" in floors.note
     assert "its package says macro AUROC 0.9000" in floors.note
     assert found["95th percentile of latency"].note.startswith("100 recordings")
     against = gate.judge(versions["good"].version)
-    assert [check.name for check in against.failed] == ["not worse than the champion"]
-    lenient = replace_asked(gate, asked(allow_uncompared="true")).judge(versions["good"].version)
-    assert lenient.passed
-    assert "there is no store" in next(c.note for c in lenient.checks if c.name == "not worse than the champion")
-
-
-def replace_asked(gate: Gate, parameters: RequestParams) -> Gate:
-    """The same gate with other parameters of the comparison; what was measured stays."""
-    gate.asked = parameters
-    return gate
+    assert [check.name for check in against.failed] == [COMPARISON]
+    gate.asked = asked(allow_uncompared="true")
+    lenient = gate.judge(versions["good"].version)
+    assert lenient.passed and "there is no store" in checks_of(lenient)[COMPARISON].note
 
 
 def test_the_champion_registered_again_is_the_same_champion(versions: dict[str, JudgedVersion]) -> None:
     report = Gate(versions["again"], None, asked(), 3).judge(versions["good"].version)
-    assert report.passed, report.to_text()
-    assert outcomes(report)["not worse than the champion"] is True
+    assert report.passed and checks_of(report)[COMPARISON].passed
 
 
 def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> None:
@@ -151,16 +131,21 @@ def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> 
     assert "allowed: at most 10 MiB" in report.verdict
 
 
-@pytest.mark.parametrize("allowed", [False, True])
-def test_a_champion_whose_files_are_gone_is_told_without_data_too(
-    versions: dict[str, JudgedVersion], allowed: bool
+def test_a_champion_whose_files_are_gone_is_not_replaced_in_silence(
+    gates: dict[str, Gate], versions: dict[str, JudgedVersion]
 ) -> None:
     lost = versions["broken"].version
-    report = Gate(versions["other"], None, asked(allow_uncompared=allowed), 3).judge(lost)
-    (found,) = [check for check in report.checks if check.name == "not worse than the champion"]
-    assert f"version {lost} is the champion and cannot be compared: models:/{NAME}/{lost}: its files" in found.note
-    assert "allow-uncompared=true" in found.note
-    assert (found.passed, report.passed) == ((None, True) if allowed else (False, False))
+    without_data = Gate(versions["other"], None, asked(), 3)
+    for gate in (gates["other"], without_data):
+        report = gate.judge(lost)
+        (failed,) = report.failed
+        assert failed.name == COMPARISON
+        assert f"version {lost} is the champion and cannot be compared: models:/{NAME}/{lost}: " in failed.note
+        assert "allow-uncompared=true" in report.verdict
+    assert "its files" in failed.note
+    without_data.asked = asked(allow_uncompared="true")
+    report = without_data.judge(lost)
+    assert report.passed and "allow-uncompared=true" in checks_of(report)[COMPARISON].note
 
 
 def test_a_candidate_whose_files_are_gone_is_told_and_answers_nothing(versions: dict[str, JudgedVersion]) -> None:
@@ -168,3 +153,24 @@ def test_a_candidate_whose_files_are_gone_is_told_and_answers_nothing(versions: 
     assert {check.name for check in report.failed} == {"files of the version", "answer in a fresh process"}
     assert not report.answers
     assert "Traceback" not in report.verdict
+
+
+def test_requirements_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("leadwise-has-no-such-package==1.0\n", encoding="utf-8")
+    with pytest.raises(InstallationError, match="leadwise-has-no-such-package"), clean_environment(file):
+        pass
+
+
+@pytest.mark.slow
+def test_a_version_answers_where_nothing_but_its_requirements_is_installed(
+    versions: dict[str, JudgedVersion], tmp_path: Path
+) -> None:
+    good = versions["good"]
+    with clean_environment(download(good.uri, tmp_path) / "requirements.txt") as python:
+        installed = Path(python).parents[1]
+        for name in ("*leadwise*", "tensorflow"):
+            assert not list(installed.glob(f"lib/*/site-packages/{name}"))
+        served = serving_smoke_test(good.uri, good.package.example, python=python)
+    assert compare_answers(good.expected, served.example, model_uri=good.uri) < 1e-5
+    assert not installed.exists()

@@ -1,6 +1,7 @@
-"""The model that ships: written once, checked whenever it is taken."""
+"""The model that ships: written once, checked whenever it is taken; and what a served version needs."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import pytest
 
 from leadwise.registry import package as packages
 from leadwise.registry.load import ModelError
-from leadwise.registry.package import Package, bundle, unpack_bundled
+from leadwise.registry.package import (
+    SERVED_PACKAGES,
+    Package,
+    PackagingError,
+    bundle,
+    served_requirements,
+    unpack_bundled,
+)
 from leadwise.registry.register import require_passed
 from leadwise.serving.scorer import Scorer
 
@@ -78,3 +86,17 @@ def test_only_what_passed_the_gate_is_bundled(tmp_path: Path) -> None:
         require_passed(tmp_path)
     (tmp_path / "gate.json").write_text(json.dumps(report | {"passed": True}), encoding="utf-8")
     require_passed(tmp_path)
+
+
+def test_exact_pins_of_what_scoring_needs_as_installed_here() -> None:
+    pins = served_requirements()
+    assert pins == [f"{name}=={version(name)}" for name in SERVED_PACKAGES]
+    assert not any("tensorflow" in pin or "keras" in pin for pin in pins)
+
+
+def test_a_package_that_the_lock_does_not_pin_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lines = [f"{name}==1.0 \\\n    --hash=sha256:00" for name in SERVED_PACKAGES if name != "uvloop"]
+    lock.write_text("\n".join([*lines, "uvloop==1.0 ; python_full_version < '3.8'"]), encoding="utf-8")
+    with pytest.raises(PackagingError, match="no pin for uvloop"):
+        served_requirements(lock)
