@@ -16,8 +16,8 @@ import yaml
 
 from deployment_files import compose, dockerfile, page_packages, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
-from leadwise.datasets.checks.expectations import CRITICAL, SUITES, read_suite, suite_values
-from leadwise.datasets.tables import RELEASES
+from leadwise.datasets.checks.expectations import CRITICAL, SUITES, read_suite
+from leadwise.datasets.published import RELEASES
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."
 
@@ -109,8 +109,8 @@ def validation_page() -> str:
         "",
     ]
     release = "1.0.3"
-    values = suite_values(release, RELEASES[release], Parameters().ingest.max_unreadable_share)
-    for suite in (read_suite(name, values) for name in SUITES):
+    share = Parameters().ingest.max_unreadable_share
+    for suite in (read_suite(name, release, RELEASES[release], share) for name in SUITES):
         lines += [f"## {suite.title}", "", suite.about, "", "| expected | | why |", "|---|---|---|"]
         for check in suite.checks.values():
             severity = f"**{check.severity}**" if check.severity == CRITICAL else check.severity

@@ -102,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     Its result is printed, unless it is a whole number: then it has printed all there is, and this is the exit status.
     """
-    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+    from leadwise.datasets.published import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
 
     whole = argparse.ArgumentParser(
         prog="leadwise",
@@ -265,18 +265,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _download(options: argparse.Namespace) -> str:
-    from leadwise.datasets.releases import SOURCES
+    from leadwise.datasets.published import SOURCES
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
         options.parser.error("--source and --jobs are for the network: leave them out with --from-zip")
     with _stopped_cleanly():
         if options.from_zip is not None:
-            from leadwise.datasets.zip_archive import unpack_zip
+            from leadwise.datasets.completion import unpack_zip
 
             arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
         else:
             from leadwise.datasets.download import JOBS, download
-            from leadwise.datasets.releases import RELEASES
+            from leadwise.datasets.published import RELEASES
 
             arrived = download(
                 options.dest,

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.download import DownloadError
-from leadwise.datasets.zip_archive import unpack_zip
+from leadwise.datasets.completion import DownloadError, unpack_zip
 
 SUMS = "SHA256SUMS.txt"
 SIGNAL = "records100/00000/00007_lr.dat"

@@ -9,13 +9,9 @@ from hypothesis import strategies as st
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.external import challenge2021, ludb, sph
-from leadwise.datasets.label_map import LabelMap, LabelMapError, read_label_map
+from leadwise.datasets.external.sources import LabelMap, LabelMapError, read_label_map
 
-MAPS: dict[str, LabelMap] = {
-    "challenge2021": challenge2021.label_map(),
-    "ludb": ludb.label_map(),
-    "sph": sph.label_map(),
-}
+MAPS: dict[str, LabelMap] = {one.name: one.label_map() for one in (challenge2021.Challenge2021, ludb.Ludb, sph.Sph)}
 CHALLENGE = MAPS["challenge2021"]
 
 SURE = {

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from leadwise.datasets.ingest import ingest
+from leadwise.datasets.ptbxl import WITHDRAWN, PtbXl
 from leadwise.datasets.store import SPLIT_FOLDS
-from leadwise.datasets.tables import WITHDRAWN, clean, read_tables, release_of, table_counts
+from leadwise.datasets.tables import clean, read_tables
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("ptbxl")]
 
@@ -22,9 +23,9 @@ COUNTS = {
 @pytest.mark.parametrize("release", ["1.0.1", "1.0.3"])
 def test_the_counts_of_the_labels_match_the_release(ptbxl_tables, release):
     tables = read_tables(ptbxl_tables(release))
-    counts = table_counts(tables)
+    counts = PtbXl().counts(tables)
     assert counts == COUNTS[release]
-    assert release_of(tables, counts) == release
+    assert PtbXl().release(tables, counts) == release
 
 
 def test_the_folds_match_and_the_test_fold_holds_the_known_positives(ptbxl_tables):
@@ -68,4 +69,4 @@ def test_release_1_0_2_is_known_by_its_rows(ptbxl_tables, tmp_path):
     # Release 1.0.2 dropped 36 of the 38; which two it kept is not known here.
     old.drop(withdrawn.index[:36]).to_csv(tmp_path / "tree" / "ptbxl_database.csv", index=False)
     tables = read_tables(tmp_path / "tree")
-    assert release_of(tables, table_counts(tables)) == "1.0.2"
+    assert PtbXl().release(tables, PtbXl().counts(tables)) == "1.0.2"

@@ -10,7 +10,7 @@ import pytest
 import wfdb
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.checksums import check_files, read_sha256sums
+from leadwise.datasets.published import check_files, read_sha256sums
 from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic import MARKER, SimulatorError, write_simulated_tree
 

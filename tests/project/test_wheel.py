@@ -24,10 +24,10 @@ from leadwise.datasets.synthetic import simulate_record
 ABSENT = ("tensorflow", "keras", "great-expectations", "optuna", "dvc", "streamlit", "mlflow", "scikit-learn")
 READ = """
 import leadwise
-from leadwise.datasets.checks.expectations import SUITES, read_suite, suite_values
+from leadwise.datasets.checks.expectations import SUITES, read_suite
 from leadwise.ecg.reversal import shipped_model
 for name in SUITES:
-    print(name, len(read_suite(name, suite_values("1.0.3", {}, 0.1)).checks))
+    print(name, len(read_suite(name, "1.0.3", {}, 0.1).checks))
 assert shipped_model()
 print(leadwise.__file__)
 """

@@ -24,7 +24,6 @@ from leadwise.features import asked_names
 
 MEMBERS = (
     "leadwise.datasets.ptbxl",
-    "leadwise.datasets.synthetic.dataset",
     "leadwise.datasets.external.ludb",
     "leadwise.datasets.external.challenge2021",
     "leadwise.datasets.external.sph",

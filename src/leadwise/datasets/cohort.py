@@ -39,7 +39,7 @@ def cohort_columns() -> tuple[str, ...]:
     return (*TEXTS, *asked_names(), *SUPERCLASSES, *NOTES)
 
 
-Row = pd.Series | Mapping[str, Any]
+Row = pd.Series | Mapping[Any, Any]
 """One row of a cohort's table."""
 
 

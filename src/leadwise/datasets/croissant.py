@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES
 from leadwise.datasets.base import Dataset
-from leadwise.datasets.checksums import sha256_of
+from leadwise.datasets.published import sha256_of
 from leadwise.datasets.store import MANIFEST_FILE, RECORDS_FILE, SIGNALS_FILE
 from leadwise.features import FEATURES
 

@@ -20,8 +20,8 @@ from leadwise import __version__
 from leadwise.atomic import file_lock, folder_written_atomically
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
-from leadwise.datasets.checksums import SUMS_FILE, read_sha256sums, sha256_of
 from leadwise.datasets.croissant import write_croissant
+from leadwise.datasets.published import SUMS_FILE, read_sha256sums, sha256_of
 from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals
 from leadwise.datasets.store import (
     INPUTS_FILE,
@@ -123,6 +123,7 @@ def _ingest(
     started: float,
 ) -> dict[str, Any]:
     """Read, validate and write; returns the manifest."""
+    from leadwise.datasets.checks.frames import signal_frame
     from leadwise.datasets.checks.validation import Validation
 
     failed = folder.parent / FAILED_FOLDER
@@ -132,7 +133,8 @@ def _ingest(
     validation = Validation(tables.tree, release, dataset)
     # What is not listed at all cannot differ.
     others = None if sums is None else [name for name, sha in tables.files.items() if sums.get(name, sha) != sha]
-    validation.check_tables(tables, not_as_listed=others)
+    for name, frame in dataset.frames(tables, others or ()).items():
+        validation.check(name, frame, is_listed=others is not None)
     validation.stop_if_critical(failed)
     cleaned = dataset.clean(tables)
     with folder_written_atomically(folder, durable=True) as beside, ThreadPoolExecutor(1) as thread:
@@ -148,7 +150,8 @@ def _ingest(
             sums=sums,
         )
         folds = table.set_index("ecg_id")["strat_fold"]
-        validation.check_signals(reading.summary, configuration["max_unreadable_share"], folds)
+        validation.measured = reading.summary
+        validation.check("signals", signal_frame(reading.summary, folds), configuration["max_unreadable_share"])
         validation.stop_if_critical(failed)
         files = {**tables.files, **reading.files}
         if sums is not None:

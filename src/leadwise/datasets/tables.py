@@ -18,8 +18,7 @@ import pandas as pd
 
 from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned
-from leadwise.datasets.checksums import path_problem
-from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE
+from leadwise.datasets.published import REQUIRED_TABLES, SIMULATION_FILE, path_problem
 from leadwise.datasets.store import record_columns
 from leadwise.features import FEATURES, Feature, asked_features
 
@@ -106,30 +105,8 @@ ADULT_HEIGHT_CM = 100
 ADULT_WEIGHT_KG = 25
 """Below these an adult's value is taken as an error of entry: adults of 66 to 97 cm and of 17 kg are on file."""
 
-RELEASES: Mapping[str, Mapping[str, int]] = {
-    "1.0.1": {
-        "rows": 21_837, "patients": 18_885,
-        "NORM": 9_528, "MI": 5_486, "STTC": 5_250, "CD": 4_907, "HYP": 2_655, "unlabelled": 407,
-    },
-    "1.0.3": {
-        "rows": 21_799, "patients": 18_869,
-        "NORM": 9_514, "MI": 5_469, "STTC": 5_235, "CD": 4_898, "HYP": 2_649, "unlabelled": 411,
-    },
-}  # fmt: skip
-"""What is known of each release, counted over all rows of its table."""
-
-ROWS_OF_1_0_2 = 21_801
-"""All that is known of release 1.0.2: it dropped 36 of the records of 1.0.1, and 1.0.3 two more."""
-
 LONGEST_LINE = 100_000
 """Characters of a line of a table: PTB-XL's longest has 620."""
-
-WITHDRAWN: frozenset[int] = frozenset(
-    {137, 139, 140, 141, 142, 143, 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800, 3801, 3832, 5817}
-    | {7777, 7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799}
-    | {15742, 18150}
-)
-"""The 38 records of release 1.0.1 that releases 1.0.2 and 1.0.3 dropped: their waveforms may be absent."""
 
 
 def further_features() -> tuple[Feature, ...]:
@@ -335,18 +312,3 @@ def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd
         repairs[f"{one.name}_impossible_to_missing"] = wrong
         facts[one.name] = numbers[one.name].mask(wrong)
     return facts, repairs
-
-
-def table_counts(tables: Tables) -> dict[str, int]:
-    """Rows, patients and records per superclass, counted over all rows of the table."""
-    patients = tables.database["patient_id"].nunique()
-    return {"rows": len(tables.database), "patients": int(patients)} | label_counts(tables.labels)
-
-
-def release_of(tables: Tables, counts: Mapping[str, int]) -> str:
-    """A release, or ``unknown``: known by its rows and patients, and by how it writes age."""
-    hides_age = bool((tables.numbers()["age"] == AGE_OVER_89).any())
-    for name, known in RELEASES.items():
-        if all(known[key] == counts[key] for key in ("rows", "patients")) and hides_age == (name == "1.0.3"):
-            return name
-    return "1.0.2" if counts["rows"] == ROWS_OF_1_0_2 else "unknown"

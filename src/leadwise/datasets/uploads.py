@@ -6,22 +6,20 @@ a member than it declares.
 """
 
 import io
-import lzma
 import stat
-import struct
 import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pyarrow
 import pyarrow.parquet
 
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checksums import path_problem, shortened
 from leadwise.datasets.cohort import Cohort
+from leadwise.datasets.completion import BAD_ZIP
+from leadwise.datasets.published import path_problem, shortened
 
 MOST_RECORDINGS = 500
 MOST_FILES = 10_000
@@ -35,31 +33,17 @@ TABLE_STEM = "records"
 ARCHIVE = ".zip"
 _NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
-_BAD_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-)
 
 
 class UploadError(LeadwiseError):
     """What was sent is refused, and none of it is kept; the message says what was received and what is allowed."""
 
 
-class _Content(Protocol):
-    def __call__(self) -> bytes: ...
-
-
 class _Sent(NamedTuple):
     """A file: its bytes when uncompressed, and how to have it."""
 
     size: int
-    content: _Content
+    content: Callable[[], bytes]
 
 
 def unpack_uploads(files: Sequence[tuple[str, bytes]], folder: Path, cohort: Cohort) -> Path:
@@ -86,7 +70,8 @@ def unpack_uploads(files: Sequence[tuple[str, bytes]], folder: Path, cohort: Coh
         raise UploadError(f"received {megabytes(received)} in all; {megabytes(MOST_RECEIVED)} at most are taken")
     sent: dict[str, _Sent] = {}
     for name, content in files:
-        found = _archived(name, content) if name.casefold().endswith(ARCHIVE) else {name: _whole(content)}
+        whole = _Sent(len(content), partial(bytes, content))
+        found = _archived(name, content) if name.casefold().endswith(ARCHIVE) else {name: whole}
         for path, one in found.items():
             if problem := path_problem(path):
                 raise UploadError(f"{shortened(name)}: the name {shortened(path)} {problem}")
@@ -111,10 +96,6 @@ def megabytes(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB"
 
 
-def _whole(content: bytes) -> _Sent:
-    return _Sent(len(content), lambda: content)
-
-
 def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
     """The files of an archive by their paths in it; none of them is unpacked."""
     # Counted before it is parsed; a stored archive in it has entries of its own.
@@ -122,7 +103,7 @@ def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
         raise UploadError(f"{shortened(name)}: holds more than {MOST_FILES:,} files, which is the most")
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except _BAD_ZIP as error:
+    except BAD_ZIP as error:
         raise UploadError(
             f"{shortened(name)}: is no whole zip archive ({type(error).__name__}); pack it anew"
         ) from None
@@ -149,7 +130,7 @@ def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
 def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(member)
-    except _BAD_ZIP as error:
+    except BAD_ZIP as error:
         where = f"{shortened(name)}: {shortened(member.orig_filename)}"
         raise UploadError(f"{where} cannot be unpacked ({type(error).__name__}); pack the archive anew") from None
 

@@ -31,7 +31,7 @@ EQUAL_SPANS = 0.02
 1.58 times what the lowest does."""
 COHORT_FILE, TABLE_FILE, LEFT_OUT_FILE = "cohort.json", "records.parquet", "left_out.csv"
 
-Use = Callable[[Mapping[str, Any], Recording], object]
+Use = Callable[[Mapping[Any, Any], Recording], object]
 """What is done with a recording once it is read: score it, say. It gets the row of the table as well."""
 Progress = Callable[[int, int], object]
 """Told how many recordings were looked at, and of how many."""
@@ -99,7 +99,8 @@ def check_cohort(
     validation = Validation(source, "", cohort, has_summary=False, runs=suites)
     if isinstance(cohort, Dataset):
         # Its table can be brought to the columns of a cohort once it is what it must be.
-        validation.check_tables(cohort.read_tables(source, cohort.options.rate))
+        for name, frame in cohort.frames(cohort.read_tables(source, cohort.options.rate), ()).items():
+            validation.check(name, frame)
         validation.stop_if_critical(folder)
     whole = cohort.records(source)
     if split and not whole["split"].eq(split).any():
@@ -113,8 +114,7 @@ def check_cohort(
         raise CohortError(f"{source}: all {len(chosen)} recordings of {cohort.title} are left out: {reasons}")
     validation.check("cohort", table_frame(table), max_unreadable_share)
     validation.stop_if_critical(folder)
-    measured = _read_all(cohort, table, use, progress)
-    validation.measured(measured)
+    validation.measured = measured = _read_all(cohort, table, use, progress)
     validation.check("cohort_signals", measured, max_unreadable_share)
     validation.stop_if_critical(folder)
     is_read = measured["status"] == READ
@@ -129,8 +129,8 @@ def check_cohort(
         ],
         ignore_index=True,
     )
-    outcomes = tuple(validation.outcomes)
-    checked = CheckedCohort(kept, left_out, measured[is_read].reset_index(drop=True), outcomes, label_counts(kept))
+    measured = measured[is_read].reset_index(drop=True)
+    checked = CheckedCohort(kept, left_out, measured, tuple(validation.outcomes), label_counts(kept))
     with folder_written_atomically(folder) as beside:
         validation.write_report(beside)
         kept.to_parquet(beside / TABLE_FILE, index=False)
@@ -145,27 +145,27 @@ def described(cohort: Cohort, source: Path, checked: CheckedCohort) -> dict[str,
         str(group): {name: row[name].astype(int).to_dict() for name in SUPERCLASSES}
         for group, row in checked.counts.iterrows()
     }
-    return {
-        "dataset": cohort.name,
-        "title": cohort.title,
-        "citation": cohort.citation,
-        "licence": cohort.licence,
-        "about_patients": cohort.about_patients,
-        "source": str(source),
-        "options": cohort.options.model_dump(mode="json"),
-        "assumptions": list(cohort.assumptions()),
-        "traps": list(cohort.traps),
-        "records": len(checked.table),
-        "left_out": len(checked.left_out),
-        "counts": counts,
-        "warnings": list(checked.warnings),
-    }
+    says = {name: getattr(cohort, name) for name in ("title", "citation", "licence", "about_patients")}
+    return (
+        {"dataset": cohort.name}
+        | says
+        | {
+            "source": str(source),
+            "options": cohort.options.model_dump(mode="json"),
+            "assumptions": list(cohort.assumptions()),
+            "traps": list(cohort.traps),
+            "records": len(checked.table),
+            "left_out": len(checked.left_out),
+            "counts": counts,
+            "warnings": list(checked.warnings),
+        }
+    )
 
 
 def table_frame(table: pd.DataFrame) -> pd.DataFrame:
     """A cohort's table as the suite ``cohort`` looks at it."""
-    numbered = pd.Series([f"row {row + 1} (no id)" for row in range(len(table))], index=table.index)
-    frame = pd.DataFrame({"record": table["record_id"].where(table["record_id"].notna(), numbered)})
+    numbered = "row " + (table.index + 1).astype(str).to_series(index=table.index) + " (no id)"
+    frame = pd.DataFrame({"record": table["record_id"].fillna(numbered)})
     for name in ("record_id", "patient_id", "path", "unknown_codes", "fact_problems"):
         frame[name] = table[name].astype(object).where(table[name].notna(), None)
     frame["age"], frame["sex"] = table["age"], table["sex"]
@@ -190,25 +190,24 @@ def _read_all(cohort: Cohort, table: pd.DataFrame, use: Use | None, progress: Pr
     first: dict[bytes, str] = {}
     waiting: list[tuple[dict[str, Any], np.ndarray]] = []
     bar = tqdm(table.to_dict("records"), desc="recordings", unit="rec", disable=True if progress else None)
-    for done, row in enumerate(bar):
+    for done, given in enumerate(bar):
         if progress is not None:
             progress(done, len(table))
-        given = {str(key): value for key, value in row.items()}
-        rows.append({"record": given["record_id"]})
+        row: dict[str, Any] = {"record": given["record_id"], "status": "no file is named"}
+        rows.append(row)
         if pd.isna(given["path"]):
-            rows[-1]["status"] = "no file is named"
             continue
         try:
             recording = cohort.read(given)
         except ReaderError as error:
-            rows[-1]["status"] = f"{error.field}: {error.problem}"
+            row["status"] = f"{error.field}: {error.problem}"
             continue
-        rows[-1] |= {"status": READ} | _measures(recording, rate_hz)
-        samples = hashlib.sha256(recording.record.signal_mv.tobytes()).digest()
-        earlier = first.setdefault(samples, given["record_id"])
-        rows[-1]["same_as"] = earlier if earlier != given["record_id"] else None
-        waiting.append((rows[-1], recording.record.signal_mv))
-        if len(waiting) == AT_ONCE or recording.record.signal_mv.nbytes > LONG:
+        signal_mv = recording.record.signal_mv
+        row |= {"status": READ} | _measures(recording, rate_hz)
+        earlier = first.setdefault(hashlib.sha256(signal_mv.tobytes()).digest(), row["record"])
+        row["same_as"] = earlier if earlier != row["record"] else None
+        waiting.append((row, signal_mv))
+        if len(waiting) == AT_ONCE or signal_mv.nbytes > LONG:
             _measure_quality(waiting)
             waiting.clear()
         if use is not None:

@@ -1,8 +1,10 @@
-"""The PhysioNet/CinC Challenge 2021 (Reyna et al. 2021): five collections with SNOMED codes in ``#Dx``."""
+"""The PhysioNet/CinC Challenge 2021 (Reyna et al. 2021): five collections with SNOMED codes in ``#Dx``.
+
+The label map has those of dx_mapping_scored.csv and dx_mapping_unscored.csv of its evaluation.
+"""
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +13,9 @@ from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import Cohort, CohortError, CohortOptions, Row, cohort_table, known_facts
-from leadwise.datasets.external.headers import read_header_row
-from leadwise.datasets.label_map import LabelMap, read_label_map
+from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table, known_facts
+from leadwise.datasets.external.sources import CodedCohort, header_at, header_row
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.formats.wfdb_record import Header
 from leadwise.ecg.record import Recording
 
 GEORGIA = "Georgia"
@@ -71,7 +71,7 @@ class Challenge2021Options(CohortOptions):
     )
 
 
-class Challenge2021(Cohort):
+class Challenge2021(CodedCohort):
     """CPSC2018, CPSC-Extra, Georgia, Chapman-Shaoxing and Ningbo, in whatever folders below the source."""
 
     name = "challenge2021"
@@ -111,37 +111,23 @@ class Challenge2021(Cohort):
         return cohort_table(self._row(source, file) for file in files)
 
     def _row(self, source: Path, file: Path) -> dict[str, object]:
-        found, part = read_header_row(file), _part_of(file.stem)
-        codes = _codes(found.comments)
-        row: dict[str, object] = {
-            "record_id": file.stem,
-            "source": None if part is None else part.name,
-            "file": file.relative_to(source).as_posix(),
-            "path": str(file),
-            **found.facts,
-            "codes": ";".join(codes),
-            "unknown_codes": ";".join(label_map().unknown(codes)) or None,
-            "fact_problems": found.problems,
-        }
+        (row, comments), part = header_row(source, file), _part_of(file.stem)
         if part is None:
-            return row | {"excluded": f"is of no collection of {self.title}, by its name {file.stem[:20]}"}
-        if part.excluded or found.why_not_12_leads:
-            return row | {"excluded": part.excluded or found.why_not_12_leads}
+            excluded = f"is of no collection of {self.title}, by its name {file.stem[:20]}"
+            part = Part("", "", not_labelled=SUPERCLASSES, excluded=excluded)
         not_labelled = part.not_labelled + (part.only_doubtful if self.options.labels == "strict" else ())
-        labels = label_map().labels(codes, self.options.labels, not_labelled)
+        row |= {"source": part.name or None} | self.coded(_codes(comments), not_labelled=not_labelled)
+        if part.excluded:
+            row["excluded"] = part.excluded
         # Its normal recordings are normal among nine labels; what it does not label stays unknown.
-        return row | {name: None if name in part.not_labelled else labels[name] for name in SUPERCLASSES}
+        return row | dict.fromkeys(SUPERCLASSES if "excluded" in row else part.not_labelled)
 
     def read(self, row: Row) -> Recording:
         gain = None
         if row["source"] == GEORGIA and self.options.georgia_gain == "true_scale":
-            header = read_header_row(Path(row["path"])).header
-            gain = TRUE_UNITS_PER_MV if header is not None and has_wrong_gain(header) else None
+            gains = {line.gain for line in header_at(Path(row["path"])).signals}
+            gain = TRUE_UNITS_PER_MV if gains == {WRONG_GEORGIA_GAIN} else None
         return read_ecg(row["path"], gain=gain).recording(known_facts(row), row["record_id"])
-
-    def written(self, codes: str) -> list[str]:
-        names = label_map().names
-        return [f"{code}: {names[code]}" if code in names else code for code in super().written(codes)]
 
     def assumptions(self) -> tuple[str, ...]:
         if self.options.georgia_gain == "true_scale":
@@ -149,25 +135,14 @@ class Challenge2021(Cohort):
         return ("Georgia: the gains of the headers, also where they say 4880 units per mV.",)
 
 
-def has_wrong_gain(header: Header) -> bool:
-    """Whether a header gives every lead the gain of Georgia's headers of 2020."""
-    return {line.gain for line in header.signals} == {WRONG_GEORGIA_GAIN}
-
-
 def _part_of(record: str) -> Part | None:
     return next((part for part in PARTS if part.holds(record)), None)
 
 
-def _codes(comments: tuple[str, ...]) -> list[str]:
+def _codes(comments: list[str]) -> list[str]:
     """Every code once; commas at the end or in a row hold nothing."""
     lines = [line.partition(":")[2] for line in comments if line.partition(":")[0].strip().casefold() == "dx"]
     return list(dict.fromkeys(code for line in lines for code in re.split(r"[,\s]+", line.strip()) if code))
-
-
-@cache
-def label_map() -> LabelMap:
-    """SNOMED CT codes of the challenge (dx_mapping_scored.csv and dx_mapping_unscored.csv of its evaluation)."""
-    return read_label_map(Path(__file__).with_suffix(".csv"))
 
 
 register(Challenge2021())

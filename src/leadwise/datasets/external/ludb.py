@@ -1,7 +1,6 @@
 """LUDB, the Lobachevsky University Database (Kalyakulina et al. 2020): 200 recordings with cardiologists' findings."""
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +8,8 @@ import pandas as pd
 from pydantic import Field
 
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import Cohort, CohortError, CohortOptions, Row, cohort_table, known_facts, needed
-from leadwise.datasets.external.headers import read_header_row
-from leadwise.datasets.label_map import LabelMap, read_label_map
+from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table, known_facts, needed
+from leadwise.datasets.external.sources import CodedCohort, header_row
 from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.record import Recording
 
@@ -31,7 +29,7 @@ class LudbOptions(CohortOptions):
     )
 
 
-class Ludb(Cohort):
+class Ludb(CodedCohort):
     """LUDB 1.0.1, as PhysioNet lays it out."""
 
     name = "ludb"
@@ -64,25 +62,12 @@ class Ludb(Cohort):
         return cohort_table(self._row(source, file) for file in files)
 
     def _row(self, source: Path, file: Path) -> dict[str, object]:
-        found = read_header_row(file)
-        lines = list(found.comments)
+        row, lines = header_row(source, file)
         start = next((place + 1 for place, line in enumerate(lines) if line.startswith(DIAGNOSES)), len(lines))
         codes = [re.sub(r"\s*\.?\s*$", "", line) for line in lines[start:] if line]
-        return {
-            "record_id": file.stem,
-            # One recording of each of 200 people.
-            "patient_id": file.stem,
-            "source": self.title,
-            "device": DEVICE,
-            "file": file.relative_to(source).as_posix(),
-            "path": str(file),
-            **found.facts,
-            **label_map().labels(codes, self.options.labels),
-            "codes": "; ".join(codes),
-            "unknown_codes": "; ".join(label_map().unknown(codes)) or None,
-            "fact_problems": found.problems,
-            "excluded": found.why_not_12_leads,
-        }
+        # One recording of each of 200 people.
+        row |= {"patient_id": file.stem, "source": self.title, "device": DEVICE}
+        return row | self.coded(codes, between="; ")
 
     def read(self, row: Row) -> Recording:
         gain = TRUE_UNITS_PER_MV if self.options.gain == "true_scale" else None
@@ -92,12 +77,6 @@ class Ludb(Cohort):
         if self.options.gain == "true_scale":
             return (f"LUDB: {TRUE_UNITS_PER_MV:g} units per mV in every lead, not the gains of the headers.",)
         return ("LUDB: the gains of the headers, by which every lead spans 1 mV: amplitudes mean nothing.",)
-
-
-@cache
-def label_map() -> LabelMap:
-    """Its findings, as its headers spell them."""
-    return read_label_map(Path(__file__).with_suffix(".csv"))
 
 
 register(Ludb())

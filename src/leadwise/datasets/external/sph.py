@@ -2,13 +2,13 @@
 
 ``metadata.csv``: ``ECG_ID``, ``AHA_Code`` (statements with ``;`` between them, modifiers behind a ``+``),
 ``Patient_ID``, ``Age``, ``Sex`` (M, F), ``N`` (samples), ``Date``. ``records/*.h5``: a dataset ``ecg`` of (12, samples)
-in millivolts at 500 Hz, leads I, II, III, aVR, aVL, aVF, V1 to V6.
+in millivolts at 500 Hz, leads I, II, III, aVR, aVL, aVF, V1 to V6. The label map
+has the statements of Mason et al. 2007 (Circulation 115:1325-1332), all 44 that SPH has among them.
 """
 
 import io
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import pandas as pd
 
 from leadwise.contract import LEADS
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import Cohort, CohortError, Row, cohort_table, facts_from, known_facts, needed
-from leadwise.datasets.label_map import LabelMap, read_label_map
+from leadwise.datasets.cohort import CohortError, Row, cohort_table, facts_from, known_facts, needed
+from leadwise.datasets.external.sources import CodedCohort
 from leadwise.ecg.formats.base import MOST_NUMBERS, ReaderError, by_library, bytes_at
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
@@ -33,7 +33,7 @@ UNCERTAIN = frozenset({"301", "302", "312", "315", "322"})
 """Borderline, consider, possible, probable, versus: what is said so is doubtful."""
 
 
-class Sph(Cohort):
+class Sph(CodedCohort):
     """The collection of 2022 on Figshare, with its archive of records unpacked."""
 
     name = "sph"
@@ -85,15 +85,10 @@ class Sph(Cohort):
             "file": file,
             "path": str(source / file) if file else None,
             **facts,
-            **label_map().labels(codes, self.options.labels, doubtful=doubtful),
+            **self.coded(codes, doubtful=doubtful),
             "codes": row["AHA_Code"],
-            "unknown_codes": ";".join(label_map().unknown(codes)) or None,
             "fact_problems": problems,
         }
-
-    def written(self, codes: str) -> list[str]:
-        names = label_map().names
-        return [f"{code}: {names[code]}" if code in names else code for code in super().written(codes)]
 
     def read(self, row: Row) -> Recording:
         file = Path(row["path"])
@@ -150,20 +145,16 @@ def statements_of(text: str) -> tuple[list[str], list[str]]:
         modifiers = [part for part in parts if part not in primary]
         if not parts:
             continue
-        whole = [f"{primary[0]}+{one}" for one in modifiers] if len(primary) == 1 else []
-        code = next((one for one in whole if one in label_map().says), primary[0] if len(primary) == 1 else statement)
+        code = statement
+        if len(primary) == 1:
+            whole = (f"{primary[0]}+{one}" for one in modifiers)
+            code = next((one for one in whole if one in Sph.label_map().says), primary[0])
         found.append(code)
         if not UNCERTAIN.isdisjoint(modifiers):
             doubtful.append(code)
     # What is said for certain elsewhere in the text is certain.
     left = [code for code in dict.fromkeys(doubtful) if found.count(code) == doubtful.count(code)]
     return list(dict.fromkeys(found)), left
-
-
-@cache
-def label_map() -> LabelMap:
-    """AHA/ACC/HRS statements (Mason et al. 2007, Circulation 115:1325-1332), all 44 that SPH has among them."""
-    return read_label_map(Path(__file__).with_suffix(".csv"))
 
 
 register(Sph())

@@ -12,7 +12,7 @@ import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
-from leadwise.datasets.releases import SIMULATION_FILE
+from leadwise.datasets.published import SIMULATION_FILE
 from leadwise.datasets.statements import GROUPS, STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES
 from leadwise.datasets.synthetic.population import Patient, draw_patients

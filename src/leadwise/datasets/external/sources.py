@@ -1,4 +1,4 @@
-"""From the codes of another hospital to the five superclasses: present, absent, or unknown.
+"""What the datasets of other hospitals share: label maps, and WFDB headers read before any sample is.
 
 A map is a CSV file with the columns ``code``, ``name``, ``superclass``, ``scope`` and ``source``: a row per code, and
 per superclass where a code says something of several. The scope says how much a code says:
@@ -11,14 +11,22 @@ per superclass where a code says something of several. The scope says how much a
 A recording is normal where every one of its codes goes with a normal ECG: the rows of ``NORM`` say which do.
 """
 
+import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.datasets.cohort import Cohort
+from leadwise.ecg.formats.base import ReaderError, bytes_at
+from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.patient import checked_facts, facts_of, pairs_in
+from leadwise.ecg.formats.wfdb_record import Header, read_header
+from leadwise.ecg.leads import INDEPENDENT_LEADS
 
 Variant = Literal["strict", "wide"]
 Scope = Literal["strict", "wide", "unknown"]
@@ -62,11 +70,13 @@ class LabelMap:
             not_labelled: superclasses that the collection does not label: without a code they are unknown, not absent.
             doubtful: those of the codes that were given as possible only: what is strict of them counts as wide.
         """
-        listed = [self.says[code] for code in codes if code in self.says and code not in doubtful]
-        listed += [
-            {name: "wide" if scope == "strict" else scope for name, scope in self.says[code].items()}
+        listed: list[Mapping[str, Scope]] = [
+            {
+                name: "wide" if scope == "strict" and code in doubtful else scope
+                for name, scope in self.says[code].items()
+            }
             for code in codes
-            if code in self.says and code in doubtful
+            if code in self.says
         ]
         complete = bool(codes) and len(listed) == len(codes)
         found: dict[str, bool | None] = {}
@@ -126,3 +136,56 @@ def read_label_map(file: Path) -> LabelMap:
             raise LabelMapError(f"{where}: {superclass} stands there twice")
         of_code[superclass] = known
     return LabelMap(says, names)
+
+
+class CodedCohort(Cohort):
+    """Recordings of another hospital; a label map beside the module, of its name, turns codes into superclasses."""
+
+    @classmethod
+    @cache
+    def label_map(cls) -> LabelMap:
+        """What its codes say."""
+        return read_label_map(Path(inspect.getfile(cls)).with_suffix(".csv"))
+
+    def coded(
+        self,
+        codes: Collection[str],
+        between: str = ";",
+        not_labelled: Collection[str] = (),
+        doubtful: Collection[str] = (),
+    ) -> dict[str, object]:
+        """The columns of a row that its codes fill, with what stands between two codes; see ``LabelMap.labels``."""
+        of = self.label_map()
+        return {
+            **of.labels(codes, self.options.labels, not_labelled, doubtful),
+            "codes": between.join(codes),
+            "unknown_codes": between.join(of.unknown(codes)) or None,
+        }
+
+    def written(self, codes: str) -> list[str]:
+        names = self.label_map().names
+        return [f"{code}: {names[code]}" if names.get(code, code) != code else code for code in super().written(codes)]
+
+
+def header_at(file: Path) -> Header:
+    """A WFDB header; raises ``ReaderError`` where it is none."""
+    return read_header(file.name, bytes_at(file).decode("utf-8", errors="replace"))
+
+
+def header_row(source: Path, file: Path) -> tuple[dict[str, object], list[str]]:
+    """The columns of a row that a WFDB header fills, and its comments without their mark.
+
+    Of a header that cannot be read there are none: so the recording is named when it is read.
+    """
+    row: dict[str, object] = {"record_id": file.stem, "file": file.relative_to(source).as_posix(), "path": str(file)}
+    try:
+        header = header_at(file)
+    except ReaderError:
+        return row, []
+    facts, notes = checked_facts(facts_of(pairs_in(header.comments)))
+    names = [line.description for line in header.signals]
+    known = {found[0] for name in names if (found := standard_lead(name))}
+    if missing := [lead for lead in INDEPENDENT_LEADS if lead not in known]:
+        row["excluded"] = f"no 12-lead ECG: holds {', '.join(names)} only; {', '.join(missing)} missing"
+    comments = [line.lstrip("#").strip() for line in header.comments]
+    return row | facts | {"fact_problems": " ".join(notes) or None}, comments
