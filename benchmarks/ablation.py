@@ -87,7 +87,7 @@ def config_of(variant: str, seed: int, base: Mapping[str, str]) -> Any:
 def train(variant: str, seed: int, base: Mapping[str, str], store_folder: Path, out: Path) -> None:
     """One training, unless it is there."""
     from leadwise.datasets.store import open_store
-    from leadwise.training.callbacks import EpochTable
+    from leadwise.training.epochs import EpochTable
     from leadwise.training.fit import fit_model
 
     config = config_of(variant, seed, base)

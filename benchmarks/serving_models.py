@@ -41,7 +41,8 @@ def build_package(folder: Path, *, configuration: str) -> Any:
     import pandas as pd
 
     from leadwise.datasets.metadata import MetadataTransformer
-    from leadwise.models.build import Architecture, build_model
+    from leadwise.models.framework import build_model
+    from leadwise.models.spec import Architecture
     from leadwise.registry.onnx_export import export_onnx
     from leadwise.registry.package import CODE_FOLDER, EXAMPLE_FILE, example_row, stage_code
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dict[str, str]) -> dict[str, Any]:
     """One network in a run of its own, tagged with the study that its parameters come from; its ``training.json``."""
-    from leadwise.training.callbacks import EpochTable
+    from leadwise.training.epochs import EpochTable
     from leadwise.training.fit import fit_model
 
     name = config.model

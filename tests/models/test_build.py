@@ -13,7 +13,7 @@ from leadwise.contract import (
     LeadwiseError,
     SignalShape,
 )
-from leadwise.models.build import as_served, build_model
+from leadwise.models.framework import as_served, build_model
 from leadwise.models.fusion import ENCODERS
 from leadwise.models.spec import MODELS, Architecture
 

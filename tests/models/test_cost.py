@@ -3,7 +3,8 @@
 import pytest
 
 from leadwise.contract import LEADS, SignalShape
-from leadwise.models.build import Architecture, build_model, multiply_adds
+from leadwise.models.framework import build_model, multiply_adds
+from leadwise.models.spec import Architecture
 
 
 def test_the_original_network_is_counted_layer_by_layer() -> None:

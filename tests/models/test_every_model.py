@@ -16,11 +16,11 @@ from leadwise.models.spec import MODELS, model_spec, register_model
 from leadwise.parameters import load_parameters
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.network import open_session
-from leadwise.training.callbacks import validation_metrics
 from leadwise.training.config import training_config
+from leadwise.training.epochs import validation_metrics
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
-from leadwise.training.search_space import space_of
+from leadwise.training.trial import space_of
 
 SMALL = {"epochs-fusion": 1, "epochs-metadata": 1, "encoder": "original_cnn", "encoder-width": 8}
 

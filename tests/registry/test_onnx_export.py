@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from leadwise.contract import ENCODER_NAMES, EncoderName, SignalShape
-from leadwise.models.build import Architecture, build_model
+from leadwise.models.framework import build_model
+from leadwise.models.spec import Architecture
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.serving.network import open_session
 

@@ -9,9 +9,8 @@ import pytest
 from leadwise.contract import STATEMENTS
 from leadwise.datasets.store import Store, open_store
 from leadwise.parameters import load_parameters
-from leadwise.training.batches import TrainingBatches
 from leadwise.training.config import TrainingConfig, training_config, with_values
-from leadwise.training.fit import TrainingData
+from leadwise.training.fit import TrainingBatches, TrainingData
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.datasets.store import Store, open_store
 from leadwise.parameters import load_parameters
-from leadwise.training.callbacks import TrainingDiverged
 from leadwise.training.config import TrainingConfig, training_config, with_values
+from leadwise.training.epochs import TrainingDiverged
 from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
 from leadwise.training.prediction import TrainedModelError, load_trained
 
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_model(store: Store, tmp_path: Path) -> Non
 
 def test_a_diverging_training_says_so(store: Store) -> None:
     data = TrainingData.prepare(small("metadata"), store)
-    measured = data.validation(NanNetwork)
+    measured = data.validation(NanNetwork())
     with pytest.raises(TrainingDiverged, match=r"epoch 1: .*learning-rate"):
         measured.on_epoch_end(0, {})
 

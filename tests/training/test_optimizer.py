@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from leadwise.parameters import load_parameters
-from leadwise.training.checkpoints import AveragedWeights, learning_rate, optimizer_for
 from leadwise.training.config import TrainingConfig, training_config, with_values
+from leadwise.training.epochs import AveragedWeights, learning_rate, optimizer_for
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from leadwise.contract import SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import Architecture, build_model
+from leadwise.models.framework import build_model
+from leadwise.models.spec import Architecture
 from leadwise.training.prediction import RECORDS_PER_BATCH, TrainedModel, TrainedModelError
 
 WINDOW, STRIDE = 250, 125

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +19,42 @@ from leadwise.training.config import TrainingConfig, training_config, with_value
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 
-PROGRAM = """
-import json, os, sys
+NURSERY = """
+import json, os, sys, traceback
 from pathlib import Path
 from leadwise.datasets.store import open_store
-from leadwise.training.batches import TrainingBatches
-from leadwise.training.fit import fit_model
 from leadwise.training.config import TrainingConfig
-store, folder, config, point = sys.argv[1:]
-where, what = point.split(":")
-kill = lambda: os.kill(os.getpid(), 9)
-batch = TrainingBatches.__getitem__
-def next_batch(self, index):
-    if where == "batch" and f"{self.epoch + 1}.{index}" == what:
-        kill()
-    return batch(self, index)
-TrainingBatches.__getitem__ = next_batch
-def report(epoch, metrics):
-    if where == "report" and str(epoch) == what:
-        kill()
-def hook(event, arguments):
-    if event == where and what in str(arguments[0]):
-        kill()
-sys.addaudithook(hook)
-fit_model(TrainingConfig(**json.loads(config)), open_store(Path(store)), Path(folder), report=report)
+from leadwise.training.fit import TrainingBatches, fit_model
+
+def train(store, folder, config, point):
+    where, what = point.split(":")
+    kill = lambda: os.kill(os.getpid(), 9)
+    batch = TrainingBatches.__getitem__
+    def next_batch(self, index):
+        if where == "batch" and f"{self.epoch + 1}.{index}" == what:
+            kill()
+        return batch(self, index)
+    TrainingBatches.__getitem__ = next_batch
+    def report(epoch, metrics):
+        if where == "report" and str(epoch) == what:
+            kill()
+    def hook(event, arguments):
+        if event == where and what in str(arguments[0]):
+            kill()
+    sys.addaudithook(hook)
+    fit_model(TrainingConfig(**config), open_store(Path(store)), Path(folder), report=report)
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        try:
+            train(*json.loads(line))
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+"""Everything is imported once; then each line is one training, in a process of its own that is killed."""
 
 CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     # Between two epochs, in one, while its checkpoint is written or the one before is removed, and at the very end.
@@ -57,12 +69,10 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
             "shutil.rmtree:metadata-checkpoints",
         ),
     ),
-    "fusion": ({}, ("report:1", "batch:3.1", "open:best.keras")),
-    "fusion_augmented": (
-        {"precision": "bfloat16"},
-        ("open:random.json", "batch:2.2", "report:3"),
-    ),
+    "fusion_augmented": ({"precision": "bfloat16"}, ("open:random.json", "batch:2.2", "open:best.keras", "report:3")),
 }
+
+Kill = Callable[[str, TrainingConfig, Path], None]
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +89,24 @@ def no_report(epoch: int, metrics: dict[str, float]) -> None:
     """Nobody listens."""
 
 
-def killed_at(point: str, config: TrainingConfig, store: Path, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def killed_at(simulated_store: Path) -> Iterator[Kill]:
     """Train, or go on, in a process that is killed at one point: ``where:what``."""
-    given = json.dumps({name.replace("-", "_"): value for name, value in config.parameters().items()})
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", PROGRAM, str(store), str(folder), given, point]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    program = subprocess.Popen(
+        [sys.executable, "-c", NURSERY], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdin is not None and program.stdout is not None
+    asked, answered = program.stdin, program.stdout
+
+    def killed(point: str, config: TrainingConfig, folder: Path) -> None:
+        given = {name.replace("-", "_"): value for name, value in config.parameters().items()}
+        print(json.dumps([str(simulated_store), str(folder), given, point]), file=asked, flush=True)
+        assert int(answered.readline()) == -signal.SIGKILL
+
+    yield killed
+    with program:
+        asked.close()
 
 
 def assert_the_same(one: Path, other: Path) -> None:
@@ -99,30 +120,23 @@ def assert_the_same(one: Path, other: Path) -> None:
     assert histories[0] == histories[1]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "metadata",
-        pytest.param("fusion", marks=pytest.mark.slow),
-        pytest.param("fusion_augmented", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("model", CASES)
 def test_a_training_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
-    model: str, store: Store, simulated_store: Path, tmp_path: Path
+    model: str, store: Store, killed_at: Kill, tmp_path: Path
 ) -> None:
     changes, points = CASES[model]
     config = small(model, **changes)
     fit_model(config, store, tmp_path / "undisturbed" / model, report=no_report)
     folder = tmp_path / "killed" / model
     for point in points:
-        killed_at(point, config, simulated_store, folder)
+        killed_at(point, config, folder)
     ended = fit_model(config, store, folder, report=no_report)
     assert ended["epochs"] == 4
     assert_the_same(tmp_path / "undisturbed" / model, folder)
 
 
 def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
-    store: Store, simulated_store: Path, tmp_path: Path
+    store: Store, killed_at: Kill, tmp_path: Path
 ) -> None:
     changes = {"patience": 2, "learning-rate": 0.05, "schedule": "constant", "ema-epochs": 0.0, "weight-decay": 0.0}
     config = small("metadata", epochs=60, **changes)
@@ -131,8 +145,8 @@ def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
     assert 2 < last == undisturbed["best_epoch"] + 2 < 60
     values = [row["val/macro_auroc"] for row in undisturbed["history"]]
     assert int(np.argmax(values)) + 1 == undisturbed["best_epoch"]
-    killed_at(f"report:{last - 1}", config, simulated_store, tmp_path / "killed")
-    killed_at(f"report:{last}", config, simulated_store, tmp_path / "killed")
+    killed_at(f"report:{last - 1}", config, tmp_path / "killed")
+    killed_at(f"report:{last}", config, tmp_path / "killed")
     ended = fit_model(config, store, tmp_path / "killed", report=no_report)
     assert (ended["epochs"], ended["best_epoch"]) == (last, undisturbed["best_epoch"])
     assert_the_same(tmp_path / "undisturbed", tmp_path / "killed")
@@ -140,12 +154,12 @@ def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
 
 @pytest.mark.parametrize("lost", ["progress.json", "random.json"])
 def test_what_is_left_of_a_checkpoint_is_no_checkpoint(
-    lost: str, store: Store, simulated_store: Path, tmp_path: Path
+    lost: str, store: Store, killed_at: Kill, tmp_path: Path
 ) -> None:
     """Half removed, or written by a version that did not keep the random states."""
     config = small("metadata")
     fit_model(config, store, tmp_path / "undisturbed", report=no_report)
-    killed_at("report:2", config, simulated_store, tmp_path / "killed")
+    killed_at("report:2", config, tmp_path / "killed")
     checkpoint = tmp_path / "killed-checkpoints" / "epoch-0002"
     shutil.copytree(checkpoint, checkpoint.with_name("epoch-0001"))
     for each in ("epoch-0001", "epoch-0002"):

@@ -12,7 +12,7 @@ from leadwise.contract import ENCODER_NAMES
 from leadwise.models.spec import MODELS, Choice, Real, Whole
 from leadwise.parameters import load_parameters
 from leadwise.training.config import TrainingConfig, training_config, with_values
-from leadwise.training.search_space import space_of
+from leadwise.training.trial import space_of
 
 CONFIGURED = ["default", *sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml"))]
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,19 +11,28 @@ import numpy as np
 import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
+from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES, FeatureSet, LeadwiseError, SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
+from leadwise.ecg.noise import mix_weights
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import as_served, build_model
-from leadwise.models.framework import keras
+from leadwise.memory import keep_freed_memory
+from leadwise.models.framework import as_served, build_model, keras
 from leadwise.stopping import stop_here
 from leadwise.terminal import progress
-from leadwise.training.batches import TrainingBatches
-from leadwise.training.callbacks import EpochKeeper, EpochReport, KeepFreedMemory, ValidationMetrics, validation_metrics
-from leadwise.training.checkpoints import AveragedWeights, Progress, load_checkpoint, load_network, optimizer_for
 from leadwise.training.config import TrainingConfig
+from leadwise.training.epochs import (
+    AveragedWeights,
+    EpochKeeper,
+    EpochReport,
+    Progress,
+    TrainingDiverged,
+    load_checkpoint,
+    load_network,
+    optimizer_for,
+    validation_metrics,
+)
 from leadwise.training.prediction import answer_units
 
 
@@ -44,6 +53,98 @@ def require_measurable(config: TrainingConfig, store: Store) -> None:
             f"monitor: received {config.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
             "ingest more records, or monitor val/binary_accuracy"
         )
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Batches ``(inputs, labels)`` of the training rows, both dicts named as the network's inputs and outputs.
+
+    Every batch has its own random generator, seeded by the configuration's seed, the epoch and the batch's place, so
+    that a training that goes on after an interruption sees what it would have seen, with any number of workers.
+
+    Args:
+        config: batch size, seed, window, augmentation and feature dropout.
+        signals: ``(record, time, lead)`` int16 of the whole store.
+        rows: row indices of the training records.
+        metadata: ``(len(rows), width)`` float32.
+        unknown: ``(width,)`` the metadata of a patient of whom nothing is known.
+        labels: output -> ``(len(rows), classes)`` float32.
+        preprocessing: the signals' scale, or ``None`` for the metadata model.
+        first_epoch: the epoch to begin with.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        *,
+        signals: np.ndarray,
+        rows: np.ndarray,
+        metadata: np.ndarray,
+        unknown: np.ndarray,
+        labels: dict[str, np.ndarray],
+        preprocessing: SignalPreprocessing | None,
+        first_epoch: int = 0,
+    ) -> None:
+        # With one worker Keras leaves reading ahead to tf.data, whose tuning thread now and then sleeps on when an
+        # epoch has ended, for as long as that epoch took (TensorFlow 2.21); with two it has threads of its own.
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        self.config = config
+        self.signals, self.rows = signals, rows
+        self.metadata, self.unknown = metadata, unknown
+        self.labels = labels
+        self.preprocessing = preprocessing
+        self.epoch = first_epoch
+        self._shuffle()
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.config.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        size = self.config.batch_size
+        chosen = np.sort(self._order[index * size : (index + 1) * size])
+        generator = np.random.default_rng((self.config.seed, self.epoch, index))
+        inputs = {"metadata": self._metadata(chosen, generator)}
+        if self.preprocessing is not None:
+            inputs["signal"] = self._signal(chosen, generator, self.preprocessing)
+        labels = {name: values[chosen] for name, values in self.labels.items()}
+        if self.config.mixup:
+            own = mix_weights(len(chosen), self.config.mixup, generator)
+            partner = generator.permutation(len(chosen))
+            inputs, labels = (_mixed(values, own, partner) for values in (inputs, labels))
+        return inputs, labels
+
+    def on_epoch_end(self) -> None:
+        """Shuffle for the next epoch."""
+        self.epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        self._order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.rows))
+
+    def _metadata(self, chosen: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        metadata = self.metadata[chosen]
+        if self.config.feature_dropout:
+            metadata[generator.random(len(chosen)) < self.config.feature_dropout] = self.unknown
+        return metadata
+
+    def _signal(
+        self, chosen: np.ndarray, generator: np.random.Generator, preprocessing: SignalPreprocessing
+    ) -> np.ndarray:
+        window, samples = self.config.window_samples, self.signals.shape[1]
+        starts = generator.integers(0, samples - window + 1, len(chosen))
+        windows = [
+            self.signals[row, start : start + window] for row, start in zip(self.rows[chosen], starts, strict=True)
+        ]
+        signal_mv = np.stack(windows).astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000)
+        return preprocessing.standardise(self.config.augmentation.apply(signal_mv, generator, preprocessing.fs_hz))
+
+
+def _mixed(values: dict[str, np.ndarray], own: np.ndarray, partner: np.ndarray) -> dict[str, np.ndarray]:
+    """Each record's values, weighed with those of its partner."""
+    mixed = {}
+    for name, array in values.items():
+        share = own.reshape(-1, *(1,) * (array.ndim - 1))
+        mixed[name] = share * array + (1 - share) * array[partner]
+    return mixed
 
 
 @dataclass(frozen=True)
@@ -93,10 +194,21 @@ class TrainingData:
             labels["statements"] = statement_labels(self.store.scp_codes(self.rows)).astype(np.float32)
         return labels
 
-    def validation(self, network: Callable[[], keras.Model]) -> ValidationMetrics:
-        """The callback that measures on fold 9, with windows side by side: half the time of those that overlap."""
+    def validation(self, network: keras.Model) -> keras.callbacks.Callback:
+        """The callback that adds ``validation_metrics`` of fold 9 to an epoch's logs, or ends a diverged training.
+
+        Keras' own metrics would see batches, these see records, with windows side by side: half the time of those that
+        overlap.
+        """
         signal = replace(self.signal, stride_samples=self.signal.window_samples) if self.signal else None
-        return ValidationMetrics(lambda: self.measure(network(), signal))
+
+        def measure(epoch: int, logs: dict[str, Any]) -> None:
+            try:
+                logs.update(self.measure(network, signal))
+            except TrainingDiverged as error:
+                raise TrainingDiverged(f"epoch {epoch + 1}: {error}") from error
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=measure)
 
     def measure(self, network: keras.Model, signal: SignalPreprocessing | None) -> dict[str, float]:
         """Metrics on fold 9 with the windows of ``signal``."""
@@ -154,17 +266,16 @@ def run_epochs(
         def after_a_batch(batch: int, logs: object) -> None:
             stop_here()
             bar.update()
+            if batch == 0:
+                # Once in an epoch; see there.
+                keep_freed_memory()
 
         bar.update(batches.epoch * len(batches))
         network.fit(
             batches,
             epochs=epochs,
             initial_epoch=batches.epoch,
-            callbacks=[
-                KeepFreedMemory(),
-                keras.callbacks.LambdaCallback(on_train_batch_end=after_a_batch),
-                *callbacks,
-            ],
+            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=after_a_batch), *callbacks],
             shuffle=False,
             verbose=0,
         )
@@ -214,11 +325,9 @@ def fit_model(
             AveragedWeights().resume(network)
     else:
         network = compile_network(config, data, len(batches))
-    keeper = EpochKeeper(
-        progress, monitor=config.monitor, patience=config.patience, checkpoints=checkpoints, report=report
-    )
     if progress.epochs < config.epochs and not (progress.epochs and progress.stopped(config.patience)):
-        run_epochs(network, batches, config.epochs, [data.validation(lambda: network), keeper], config.model)
+        keeper = EpochKeeper(progress, config, checkpoints, report)
+        run_epochs(network, batches, config.epochs, [data.validation(network), keeper], config.model)
     result = _write(folder, config, data, progress, checkpoints, run_id)
     shutil.rmtree(checkpoints)
     return result | {"reused": False}

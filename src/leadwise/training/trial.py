@@ -1,9 +1,14 @@
-"""One trial of a study: a short training, scaled down from the real one, in a run of its own below the study's."""
+"""One trial of a study: what it draws from, and its short training, in a run of its own below the study's.
+
+A search space lies around what is configured for a model, by the names of ``TrainingConfig`` in kebab case. What is
+configured is always inside: a range grows to reach it, and a parameter that is switched off (0 where the range is
+logarithmic, as for ``statement-weight``) stays off.
+"""
 
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlflow
@@ -15,15 +20,14 @@ from leadwise.config import Parameters
 from leadwise.contract import RECORD_SAMPLES, LeadwiseError, SignalShape
 from leadwise.datasets.store import Store
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.models.build import build_model, multiply_adds
-from leadwise.models.framework import keras
+from leadwise.models.framework import build_model, keras, multiply_adds
+from leadwise.models.spec import Choice, Dimension, Whole, model_spec
 from leadwise.stage import child_run
 from leadwise.terminal import say
 from leadwise.tracking_store import given_up
-from leadwise.training.callbacks import TrainingDiverged, epoch_metrics
 from leadwise.training.config import TrainingConfig, training_config, with_values
+from leadwise.training.epochs import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
-from leadwise.training.search_space import SearchSpace
 from leadwise.training.study import COST, DEFAULTS, FAILED, REASON, RETRY_OF, RUN, tag_state
 
 MILLION = 1e6
@@ -33,6 +37,70 @@ OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 
 class TrialFailed(LeadwiseError):
     """A trial came to nothing for a reason of its own; the study goes on."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The space of one study.
+
+    Attributes:
+        dimensions: parameter -> its range.
+        widths: encoder -> the range of ``encoder-width`` beside it; empty without a recording.
+    """
+
+    dimensions: Mapping[str, Dimension]
+    widths: Mapping[str, Whole]
+
+    def draw(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Values of a trial by the names of ``TrainingConfig``."""
+        drawn: dict[str, Any] = {name: dimension.draw(trial, name) for name, dimension in self.dimensions.items()}
+        if self.widths:
+            encoder = drawn["encoder"]
+            drawn[_width_of(encoder)] = self.widths[encoder].draw(trial, _width_of(encoder))
+        return self.config_values(drawn)
+
+    def config_values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """What a trial has drawn, by the names of ``TrainingConfig``."""
+        values = {name: value for name, value in drawn.items() if name in self.dimensions}
+        if self.widths and "encoder" in drawn and _width_of(drawn["encoder"]) in drawn:
+            values["encoder-width"] = drawn[_width_of(drawn["encoder"])]
+        return values
+
+    def drawn_from(self, config: TrainingConfig) -> dict[str, Any]:
+        """What a trial would have drawn that has the configured values."""
+        parameters = config.parameters()
+        drawn = {name: parameters[name] for name in self.dimensions}
+        return drawn | ({_width_of(config.encoder): config.encoder_width} if self.widths else {})
+
+    def described(self) -> dict[str, str]:
+        """Parameter -> its range in words."""
+        described = {name: str(dimension) for name, dimension in self.dimensions.items()}
+        if self.widths:
+            described["encoder-width"] = "; ".join(f"{encoder} {width}" for encoder, width in self.widths.items())
+        return described
+
+
+def space_of(config: TrainingConfig) -> SearchSpace:
+    """The space around a configuration, which holds the configuration itself."""
+    parameters = config.parameters()
+    dimensions: dict[str, Dimension] = {}
+    spec = model_spec(config.model)
+    for name, dimension in spec.search_space.items():
+        if name == "feature-dropout" and config.feature_set == "original":
+            # Its features carry no masks: one that is dropped would look like a patient.
+            continue
+        if (reaching := dimension.reaching(parameters[name])) is not None:
+            dimensions[name] = reaching
+    encoders = dimensions.get("encoder")
+    widths: dict[str, Whole] = {}
+    if isinstance(encoders, Choice):
+        widths = {encoder: width for encoder, width in spec.widths.items() if encoder in encoders.options}
+        widths[config.encoder] = widths[config.encoder].reaching(config.encoder_width)
+    return SearchSpace(dimensions, widths)
+
+
+def _width_of(encoder: str) -> str:
+    return f"{encoder}-width"
 
 
 def trial_config(model: str, parameters: Parameters) -> TrainingConfig:
@@ -170,7 +238,7 @@ def _train(trial: optuna.Trial, config: TrainingConfig, data: TrainingData) -> f
             if len(trial.study.directions) == 1:
                 _report(trial, config, epoch + 1, logs[config.monitor])
 
-        callbacks = [data.validation(lambda: network), keras.callbacks.LambdaCallback(on_epoch_end=report)]
+        callbacks = [data.validation(network), keras.callbacks.LambdaCallback(on_epoch_end=report)]
         run_epochs(network, batches, config.epochs, callbacks, f"trial {trial.number} of {config.model}")
         return max(reached)
     except TrainingDiverged as error:

@@ -15,10 +15,9 @@ from leadwise.atomic import file_lock, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store
-from leadwise.training.checkpoints import WARM_UP_SHARE
 from leadwise.training.config import TrainingConfig, tuned_file
+from leadwise.training.epochs import WARM_UP_SHARE
 from leadwise.training.fit import require_measurable
-from leadwise.training.search_space import SearchSpace, space_of
 from leadwise.training.study import (
     COST,
     COUNTED,
@@ -29,7 +28,7 @@ from leadwise.training.study import (
     state_of,
     work_on,
 )
-from leadwise.training.trial import TrialRunner, said, trial_config, trial_rows
+from leadwise.training.trial import SearchSpace, TrialRunner, said, space_of, trial_config, trial_rows
 
 KEPT = 2
 """One trial in so many goes on after each cut."""
