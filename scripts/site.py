@@ -121,7 +121,7 @@ def site(page: str = "") -> str:
 
     from leadwise.app.answer import CLASS_WORDS, NOT_COVERED
     from leadwise.app.settings import ORIGIN
-    from leadwise.datasets.published import CITATIONS, LICENCE, PAPERS, RELEASES
+    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RELEASES
     from leadwise.registry.load import BUNDLED, card_text
 
     page = page.rstrip("/")

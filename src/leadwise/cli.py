@@ -102,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     Its result is printed, unless it is a whole number: then it has printed all there is, and this is the exit status.
     """
-    from leadwise.datasets.published import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
+    from leadwise.datasets.releases import CITATIONS, LICENCE, PAPERS, RATES_HZ, RELEASES
 
     whole = argparse.ArgumentParser(
         prog="leadwise",
@@ -265,7 +265,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _download(options: argparse.Namespace) -> str:
-    from leadwise.datasets.published import SOURCES
+    from leadwise.datasets.releases import SOURCES
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
         options.parser.error("--source and --jobs are for the network: leave them out with --from-zip")
@@ -276,7 +276,7 @@ def _download(options: argparse.Namespace) -> str:
             arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
         else:
             from leadwise.datasets.download import JOBS, download
-            from leadwise.datasets.published import RELEASES
+            from leadwise.datasets.releases import RELEASES
 
             arrived = download(
                 options.dest,

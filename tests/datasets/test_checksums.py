@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.datasets.published import (
+from leadwise.datasets.checksums import (
     ChecksumError,
     check_files,
     parse_sha256sums,

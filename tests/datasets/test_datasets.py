@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +11,26 @@ import pytest
 import wfdb
 
 from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
-from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetError, dataset_in, dataset_named, datasets
+from leadwise.datasets.base import (
+    DATASETS,
+    Cleaned,
+    Dataset,
+    DatasetError,
+    DatasetTables,
+    dataset_in,
+    dataset_named,
+    datasets,
+)
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import SPLIT_FOLDS, open_store, record_columns
 from leadwise.datasets.synthetic import simulate_record
 
 
 @dataclass(frozen=True)
-class WardTables:
+class WardTables(DatasetTables):
     """The one table of this test's dataset."""
 
-    tree: Path
-    rate: StoredRate
     table: pd.DataFrame
-    files: Mapping[str, str]
 
     @property
     def filenames(self) -> pd.Series:
@@ -52,7 +57,7 @@ class Ward(Dataset[WardTables]):
     def read_tables(self, tree: Path, rate: StoredRate) -> WardTables:
         content = (tree / "ward.csv").read_bytes()
         table = pd.read_csv(tree / "ward.csv")
-        return WardTables(tree, rate, table, {"ward.csv": hashlib.sha256(content).hexdigest()})
+        return WardTables(tree, rate, {"ward.csv": hashlib.sha256(content).hexdigest()}, table)
 
     def clean(self, tables: WardTables) -> Cleaned:
         table = tables.table

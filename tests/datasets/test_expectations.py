@@ -19,7 +19,7 @@ from leadwise.datasets.checks.expectations import (
     read_suite,
 )
 from leadwise.datasets.checks.validation import run_suite
-from leadwise.datasets.published import RELEASES
+from leadwise.datasets.releases import RELEASES
 from leadwise.datasets.store import SPLIT_FOLDS
 from leadwise.datasets.tables import HEIGHT_CM, WEIGHT_KG
 from leadwise.features import FEATURES

@@ -10,9 +10,10 @@ import pytest
 import wfdb
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.published import check_files, read_sha256sums
+from leadwise.datasets.checksums import check_files, read_sha256sums
+from leadwise.datasets.releases import SIMULATION_FILE
 from leadwise.datasets.statements import STATEMENT_BY_CODE
-from leadwise.datasets.synthetic import MARKER, SimulatorError, write_simulated_tree
+from leadwise.datasets.synthetic import SimulatorError, write_simulated_tree
 
 PATIENTS = 200
 
@@ -45,7 +46,7 @@ def test_layout_is_physionets(tree: Path, database: pd.DataFrame) -> None:
         assert (tree / f"{name}.hea").is_file()
         assert (tree / f"{name}.dat").stat().st_size == 24_000
     assert database["filename_lr"].iloc[0] == "records100/00000/00001_lr"
-    marker = json.loads((tree / MARKER).read_text())
+    marker = json.loads((tree / SIMULATION_FILE).read_text())
     assert marker["patients"] == PATIENTS
     assert marker["seed"] == 7
     assert marker["records"] == len(database)
@@ -131,7 +132,7 @@ def test_whole_tree_is_left_alone_and_a_damaged_or_different_one_is_replaced(tmp
     write_simulated_tree(dest, patients=100, seed=1)
     assert missing.is_file()
     write_simulated_tree(dest, patients=100, seed=2)
-    assert json.loads((dest / MARKER).read_text())["seed"] == 2
+    assert json.loads((dest / SIMULATION_FILE).read_text())["seed"] == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["tree"]
 
 

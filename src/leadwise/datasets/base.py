@@ -6,12 +6,12 @@ ingested and trained on are a ``Dataset``. A new one is a subclass of either in 
 """
 
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
 from pydantic import Field
@@ -54,24 +54,24 @@ class GateLimits:
     each_margin: float | None = None
 
 
-class DatasetTables(Protocol):
-    """The tables of one tree, as they stand in its files."""
+@dataclass(frozen=True)
+class DatasetTables(ABC):
+    """The tables of one tree, as they stand in its files.
+
+    Attributes:
+        tree: the folder that holds the dataset.
+        rate: sampling rate in Hz of the waveforms that are meant.
+        files: name of each file that was read -> SHA-256 of its bytes.
+    """
+
+    tree: Path
+    rate: StoredRate
+    files: Mapping[str, str]
 
     @property
-    def tree(self) -> Path:
-        """The folder that holds the dataset."""
-
-    @property
-    def rate(self) -> StoredRate:
-        """Sampling rate in Hz of the waveforms that are meant."""
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """Name of each file that was read -> SHA-256 of its bytes."""
-
-    @property
+    @abstractmethod
     def filenames(self) -> pd.Series:
-        """Path of every record below the tree, without extension."""
+        """Path of every record below the tree, without extension, as text."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Cleaned:
     repairs: pd.DataFrame
 
 
+C = TypeVar("C", bound=Cohort)
 T = TypeVar("T", bound=DatasetTables)
 
 
@@ -198,10 +199,8 @@ def cohort_named(name: str, **options: Any) -> Cohort:
         DatasetError: there is none of this name.
         CohortError: an option is none of it, or its value is not allowed.
     """
-    found = cohorts()
-    if name not in found:
-        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
-    return found[name].configured(**options) if options else found[name]
+    one = _named(cohorts(), name)
+    return one.configured(**options) if options else one
 
 
 def cohort_in(source: Path) -> Cohort:
@@ -272,10 +271,13 @@ def dataset_named(name: str) -> Dataset[Any]:
     Raises:
         DatasetError: there is none.
     """
-    found = datasets()
-    if name not in found:
-        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(found)}")
-    return found[name]
+    return _named(datasets(), name)
+
+
+def _named(known: Mapping[str, C], name: str) -> C:
+    if name not in known:
+        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(known)}")
+    return known[name]
 
 
 def dataset_in(tree: Path) -> Dataset[Any]:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, LeadwiseError
-from leadwise.datasets.published import (
+from leadwise.datasets.checksums import check_files, content_problem, parse_sha256sums, path_problem, shortened
+from leadwise.datasets.releases import (
     CITATIONS,
     LICENCE,
     PAPERS,
@@ -30,13 +31,8 @@ from leadwise.datasets.published import (
     REQUIRED_TABLES,
     SIMULATION_FILE,
     SUMS_FILE,
-    check_files,
-    content_problem,
     listing_problem,
     needed_files,
-    parse_sha256sums,
-    path_problem,
-    shortened,
 )
 
 LARGEST_FILE = 64 * 2**20

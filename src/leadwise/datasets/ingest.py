@@ -20,9 +20,9 @@ from leadwise import __version__
 from leadwise.atomic import file_lock, folder_written_atomically
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
-from leadwise.datasets.croissant import write_croissant
-from leadwise.datasets.published import SUMS_FILE, read_sha256sums, sha256_of
+from leadwise.datasets.checksums import read_sha256sums, sha256_of
 from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals
+from leadwise.datasets.releases import SUMS_FILE
 from leadwise.datasets.store import (
     INPUTS_FILE,
     MANIFEST_FILE,
@@ -33,6 +33,7 @@ from leadwise.datasets.store import (
     StoreError,
     content_digest,
     open_store,
+    write_croissant,
 )
 from leadwise.datasets.tables import is_inside, label_counts
 from leadwise.features import stored_names

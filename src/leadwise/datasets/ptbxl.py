@@ -8,7 +8,7 @@ import pandas as pd
 
 from leadwise.contract import StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, GateLimits, register
-from leadwise.datasets.published import CITATIONS, LICENCE, RELEASES, SIMULATION_FILE
+from leadwise.datasets.releases import CITATIONS, LICENCE, RELEASES, SIMULATION_FILE
 from leadwise.datasets.tables import AGE_OVER_89, DATABASE_FILE, Tables, clean, label_counts, read_tables
 
 ROWS_OF_1_0_2 = 21_801

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, LeadwiseError, StoredRate
-from leadwise.datasets.published import SUMS_FILE, sha256_of
+from leadwise.datasets.checksums import sha256_of
+from leadwise.datasets.releases import SUMS_FILE
 from leadwise.datasets.store import SignalsFile, record_hash
 from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, samples_at
 from leadwise.ecg.quality import quality_summary

@@ -8,7 +8,7 @@ import codecs
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
-from leadwise.datasets.base import Cleaned
-from leadwise.datasets.published import REQUIRED_TABLES, SIMULATION_FILE, path_problem
+from leadwise.datasets.base import Cleaned, DatasetTables
+from leadwise.datasets.checksums import path_problem
+from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE
 from leadwise.datasets.store import record_columns
 from leadwise.features import FEATURES, Feature, asked_features
 
@@ -37,16 +38,15 @@ def parse_scp_codes(text: str, ecg_id: object) -> dict[str, float]:
         LabelError: the text is not a dict of statement to number; the message names ``ecg_id``.
     """
     where = f"ecg_id {ecg_id}: scp_codes"
-    if not isinstance(text, str):
-        raise LabelError(f"{where}: received nothing; a dict of statement to likelihood is needed")
-    if len(text) > MAX_TEXT:
+    if isinstance(text, str) and len(text) > MAX_TEXT:
         raise LabelError(f"{where}: received {len(text)} characters; at most {MAX_TEXT} are allowed")
     try:
         codes = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        raise LabelError(f"{where}: received {text[:60]!r}; a dict of statement to likelihood is needed") from None
+        codes = None
     if not isinstance(codes, dict):
-        raise LabelError(f"{where}: received {text[:60]!r}; a dict of statement to likelihood is needed")
+        received = repr(text[:60]) if isinstance(text, str) else "nothing"
+        raise LabelError(f"{where}: received {received}; a dict of statement to likelihood is needed")
     for code, likelihood in codes.items():
         number = isinstance(likelihood, int | float) and not isinstance(likelihood, bool) and 0 <= likelihood <= 100
         if not isinstance(code, str) or not number:
@@ -70,14 +70,16 @@ def diagnostic_classes(statements: pd.DataFrame) -> dict[str, str]:
 
 def superclass_labels(codes: Iterable[Mapping[str, float]], classes: Mapping[str, str]) -> np.ndarray:
     """``(record, 5)`` bool in the order of ``SUPERCLASSES``; all false where no statement is diagnostic."""
-    found = [{classes[code] for code in record if code in classes} for record in codes]
-    return np.array([[name in record for name in SUPERCLASSES] for record in found], dtype=bool).reshape(-1, 5)
+    return _hot([{classes[code] for code in record if code in classes} for record in codes], SUPERCLASSES)
 
 
 def statement_labels(codes: Iterable[Mapping[str, float]]) -> np.ndarray:
     """``(record, 71)`` bool in the order of ``STATEMENTS``, whatever the likelihood."""
-    found = [set(record) for record in codes]
-    return np.array([[name in record for name in STATEMENTS] for record in found], dtype=bool).reshape(-1, 71)
+    return _hot(codes, STATEMENTS)
+
+
+def _hot(records: Iterable[Collection[str]], names: Sequence[str]) -> np.ndarray:
+    return np.array([[name in of for name in names] for of in records], dtype=bool).reshape(-1, len(names))
 
 
 def label_counts(labels: np.ndarray) -> dict[str, int]:
@@ -120,32 +122,25 @@ class TableError(LeadwiseError):
 
 
 @dataclass(frozen=True)
-class Tables:
-    """The tables of one tree, as they stand in the files.
+class Tables(DatasetTables):
+    """The tables of a PTB-XL tree.
 
     Attributes:
-        tree: the folder that holds them.
         database: one row per record, every column as text, NaN where empty.
         classes: diagnostic SCP statement -> superclass.
         statements: every known SCP statement.
         simulated: the tree says that it is simulated.
-        rate: sampling rate in Hz of the waveforms that are meant.
-        files: name of each file that was read -> SHA-256 of its bytes.
         written_otherwise: name of a file that is not written as PhysioNet does -> how.
     """
 
-    tree: Path
     database: pd.DataFrame
     classes: Mapping[str, str]
     statements: frozenset[str]
     simulated: bool
-    rate: StoredRate
-    files: Mapping[str, str]
     written_otherwise: Mapping[str, str]
 
     @property
     def filenames(self) -> pd.Series:
-        """Path of every record below the tree, without extension, as text."""
         return self.database[FILENAME_COLUMNS[self.rate]]
 
     def numbers(self) -> pd.DataFrame:
@@ -205,12 +200,12 @@ def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
         contents[SIMULATION_FILE] = (tree / SIMULATION_FILE).read_bytes()
     return Tables(
         tree,
+        rate,
+        {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         database,
         classes,
         frozenset(map(str, statements.index)),
         simulated,
-        rate,
-        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         written_otherwise={name: form for name, content in contents.items() if (form := _foreign_form(content))},
     )
 

@@ -24,7 +24,7 @@ from leadwise.contract import (
     LeadwiseError,
 )
 from leadwise.datasets.base import Dataset, dataset_named
-from leadwise.datasets.published import sha256_of
+from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError, bundled_files
 from leadwise.serving.request import request_fields

@@ -6,12 +6,11 @@ ischemia lowers ST and turns T over. Strength runs from 0 (nothing to see) over 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from leadwise.datasets.statements import STATEMENT_BY_CODE
-from leadwise.datasets.synthetic.waveform import Heart, Wave, wave
+from leadwise.datasets.synthetic.waveform import Heart, Wave
 
 Effect = Callable[[Heart, float, np.random.Generator], None]
 """Changes a heart in place: ``(heart, strength, rng)``; strength 1 is typical."""
@@ -32,10 +31,10 @@ def left_bundle(heart: Heart, k: float, rng: np.random.Generator) -> None:
     size = rng.uniform(0.8, 1.15)
     notch = rng.uniform(0.55, 0.8)
     heart.qrs = {
-        "septum": wave(size * np.array([0.12, 0.12, -0.10 * rng.uniform(0, 2)]), 18, 9).slowed(wide),
-        "first": wave(size * np.array([0.75, 0.30, 0.45]), 46, 14.5).slowed(wide),
-        "middle": wave(size * np.array([notch * 0.75, 0.05, 1.0]), 76, 15).slowed(wide),
-        "late": wave(size * np.array([0.85, -0.05, 0.60]), 105, 15, 17).slowed(wide),
+        "septum": Wave(size * np.array([0.12, 0.12, -0.10 * rng.uniform(0, 2)]), 18, 9).slowed(wide),
+        "first": Wave(size * np.array([0.75, 0.30, 0.45]), 46, 14.5).slowed(wide),
+        "middle": Wave(size * np.array([notch * 0.75, 0.05, 1.0]), 76, 15).slowed(wide),
+        "late": Wave(size * np.array([0.85, -0.05, 0.60]), 105, 15, 17).slowed(wide),
     }
     heart.qrs_ms = 150 * wide
     _discordant(heart, (0.75, 0.05, 0.75), min(k, 1.2), 0.32)
@@ -46,7 +45,7 @@ def left_bundle_delay(heart: Heart, k: float, rng: np.random.Generator) -> None:
     wide = 1 + min(k, 1.2) * rng.uniform(0.16, 0.26)
     heart.qrs = {name: one.slowed(wide) for name, one in heart.qrs.items()}
     heart.qrs["septum"] = heart.qrs["septum"].scaled(max(0.1, 1 - k))
-    heart.qrs["slur"] = wave(k * np.array([0.30, 0.05, 0.22]), 74, 12)
+    heart.qrs["slur"] = Wave(k * np.array([0.30, 0.05, 0.22]), 74, 12)
     heart.qrs_ms *= wide
     _discordant(heart, (0.7, 0.1, 0.7), 0.35 * k, 0.2)
 
@@ -55,7 +54,7 @@ def right_bundle(heart: Heart, k: float, rng: np.random.Generator) -> None:
     """QRS over 120 ms: rSR' in V1, broad S in I, V5 and V6, T turned over in V1 to V3."""
     late = rng.uniform(0.75, 1.2) * k
     heart.qrs["base"] = heart.qrs["base"].scaled(rng.uniform(0.45, 0.75))
-    heart.qrs["right"] = wave(late * np.array([-0.50, 0.05, -0.58]), rng.uniform(96, 110), 15, 17)
+    heart.qrs["right"] = Wave(late * np.array([-0.50, 0.05, -0.58]), rng.uniform(96, 110), 15, 17)
     heart.qrs_ms = rng.uniform(130, 150)
     _discordant(heart, (-0.35, 0.0, -0.9), 0.45 * min(k, 1.2), 0.22)
 
@@ -64,7 +63,7 @@ def right_bundle_delay(heart: Heart, k: float, rng: np.random.Generator) -> None
     """QRS under 120 ms with a small r' in V1 and an S in I and V6."""
     late = rng.uniform(0.7, 1.2) * k
     heart.qrs["base"] = heart.qrs["base"].scaled(rng.uniform(0.6, 0.95))
-    heart.qrs["right"] = wave(late * np.array([-0.24, 0.0, -0.38]), rng.uniform(78, 88), 10)
+    heart.qrs["right"] = Wave(late * np.array([-0.24, 0.0, -0.38]), rng.uniform(78, 88), 10)
     heart.qrs_ms = max(heart.qrs_ms, rng.uniform(102, 116))
     _discordant(heart, (-0.2, 0.0, -0.9), 0.15 * k, 0.15)
 
@@ -73,9 +72,9 @@ def left_anterior_fascicle(heart: Heart, k: float, rng: np.random.Generator) -> 
     """Axis turned up beyond -45 degrees: q in I and aVL, rS in II, III and aVF, S in V5 and V6."""
     strength = min(k, 1.25)
     apex = heart.qrs["apex"]
-    heart.qrs["septum"] = wave((-0.12, 0.22 * strength, -0.16), 15, 7)
+    heart.qrs["septum"] = Wave((-0.12, 0.22 * strength, -0.16), 15, 7)
     heart.qrs["apex"] = Wave(apex.vector * (0.85, 1 - 1.55 * strength, 1), apex.peak_ms + 2, 10.5, 10.5)
-    heart.qrs["up"] = wave((0.05, -strength * rng.uniform(0.38, 0.62), 0.05), rng.uniform(58, 66), 11.5)
+    heart.qrs["up"] = Wave((0.05, -strength * rng.uniform(0.38, 0.62), 0.05), rng.uniform(58, 66), 11.5)
     heart.qrs_ms = max(heart.qrs_ms, rng.uniform(95, 110))
 
 
@@ -83,9 +82,9 @@ def left_posterior_fascicle(heart: Heart, k: float, rng: np.random.Generator) ->
     """Axis turned down beyond 90 degrees: rS in I and aVL, qR in II, III and aVF."""
     strength = min(k, 1.25)
     apex = heart.qrs["apex"]
-    heart.qrs["septum"] = wave((0.12, -0.26 * strength, -0.14), 15, 7)
+    heart.qrs["septum"] = Wave((0.12, -0.26 * strength, -0.14), 15, 7)
     heart.qrs["apex"] = Wave(apex.vector * (1 - 0.62 * strength, 1 + 0.45 * strength, 1), apex.peak_ms, 10.5, 10.5)
-    heart.qrs["down"] = wave((-strength * rng.uniform(0.38, 0.6), 0.25, 0.1), rng.uniform(56, 64), 11.5)
+    heart.qrs["down"] = Wave((-strength * rng.uniform(0.38, 0.6), 0.25, 0.1), rng.uniform(56, 64), 11.5)
     heart.qrs_ms = max(heart.qrs_ms, rng.uniform(95, 110))
 
 
@@ -93,19 +92,15 @@ def ventricle_delay(heart: Heart, k: float, rng: np.random.Generator) -> None:
     """QRS wide and notched without the shape of either bundle branch."""
     wide = 1 + min(k, 1.3) * rng.uniform(0.25, 0.5)
     heart.qrs = {name: one.slowed(wide) for name, one in heart.qrs.items()}
-    heart.qrs["notch"] = wave(k * rng.normal(0, 0.2, 3), rng.uniform(50, 85), 8)
+    heart.qrs["notch"] = Wave(k * rng.normal(0, 0.2, 3), rng.uniform(50, 85), 8)
     heart.qrs_ms *= wide
 
 
 def pre_excitation(heart: Heart, k: float, rng: np.random.Generator) -> None:
     """Short PR, a delta wave that slurs the upstroke, ST and T discordant to it."""
     pathway = np.array([rng.uniform(0.2, 0.6), rng.uniform(-0.4, 0.5), rng.uniform(-0.5, 0.2)])
-    heart.qrs = {
-        name: Wave(one.vector, one.peak_ms + 26, one.rise_ms, one.fall_ms)
-        for name, one in heart.qrs.items()
-        if name != "septum"
-    }
-    heart.qrs["delta"] = wave(k * pathway, 36, 14, 20)
+    heart.qrs = {name: one.moved(one.vector, 26) for name, one in heart.qrs.items() if name != "septum"}
+    heart.qrs["delta"] = Wave(k * pathway, 36, 14, 20)
     heart.pr_ms, heart.qrs_ms = rng.uniform(85, 112), rng.uniform(112, 135)
     _discordant(heart, tuple(pathway / np.linalg.norm(pathway)), 0.4 * k, 0.22)
 
@@ -133,9 +128,9 @@ def pace(heart: Heart, rng: np.random.Generator) -> None:
     up = np.array([-0.1, -0.75, 0.1])
     for name in ("first", "middle", "late"):
         one = heart.qrs[name]
-        heart.qrs[name] = Wave(one.vector + up, one.peak_ms + 5, one.rise_ms, one.fall_ms)
+        heart.qrs[name] = one.moved(one.vector + up, 5)
     t = heart.t["t"]
-    heart.t["t"] = wave(t.vector + np.array([0.0, 0.35, 0.0]), t.peak_ms, 55, 42)
+    heart.t["t"] = Wave(t.vector + np.array([0.0, 0.35, 0.0]), t.peak_ms, 55, 42)
 
 
 TERRITORIES: Mapping[str, tuple[float, float, float]] = {
@@ -176,6 +171,7 @@ _OF_WALLS: Mapping[str, tuple[int, Range, Range | float, Range]] = {
 """Beginning of a code -> whether ST moves to its wall or away, by how many mV, its slope, and how far T turns away."""
 
 LATERAL = np.array([0.85, 0.25, -0.15])
+LATERAL_UNIT = LATERAL / np.linalg.norm(LATERAL)
 
 
 def towards(code: str) -> np.ndarray:
@@ -211,7 +207,7 @@ def _take_away(waves: dict[str, Wave], unit: np.ndarray, share: float, names: tu
     for name in names:
         if name in waves:
             lost = min(share, 1.1) * _along(waves[name].vector, unit) * unit
-            waves[name] = replace(waves[name], vector=waves[name].vector - lost)
+            waves[name] = waves[name].moved(waves[name].vector - lost)
 
 
 def _scale(waves: dict[str, Wave], name: str, factor: float) -> None:
@@ -225,7 +221,7 @@ def _turn_t(heart: Heart, unit: np.ndarray, amount: float) -> None:
     for name, t in heart.t.items():
         if name != "u":
             away = amount * max(_along(t.vector, unit), 0.12) * unit
-            heart.t[name] = replace(t, vector=t.vector - away)
+            heart.t[name] = t.moved(t.vector - away)
 
 
 def _infarction(heart: Heart, unit: np.ndarray, k: float, rng: np.random.Generator, stage: str) -> None:
@@ -252,13 +248,13 @@ def _left_ventricle(heart: Heart, k: float, rng: np.random.Generator) -> None:
     strain = k * max(rng.normal(0.6, 0.35), 0)
     heart.st = heart.st - LATERAL * strain * 0.11
     heart.st_slope = -0.4
-    _turn_t(heart, LATERAL / np.linalg.norm(LATERAL), strain * 1.6)
+    _turn_t(heart, LATERAL_UNIT, strain * 1.6)
 
 
 def _right_ventricle(heart: Heart, k: float, rng: np.random.Generator) -> None:
     _scale(heart.qrs, "apex", 1 - min(0.45 * k, 0.7))
     _scale(heart.qrs, "base", 1 - min(0.8 * k, 0.95))
-    heart.qrs["right"] = wave(k * rng.uniform(0.8, 1.2) * np.array([-0.95, 0.55, -0.55]), 52, 11.5)
+    heart.qrs["right"] = Wave(k * rng.uniform(0.8, 1.2) * np.array([-0.95, 0.55, -0.55]), 52, 11.5)
     heart.st = heart.st + k * rng.uniform(0.3, 1.0) * np.array([0.03, -0.03, 0.08])
     _turn_t(heart, np.array([-0.2, 0.3, -0.93]), k * rng.uniform(1.0, 2.2))
 
@@ -266,21 +262,21 @@ def _right_ventricle(heart: Heart, k: float, rng: np.random.Generator) -> None:
 def _septum(heart: Heart, k: float, rng: np.random.Generator) -> None:
     _scale(heart.qrs, "septum", 1 + k * rng.uniform(1.6, 2.6))
     _scale(heart.qrs, "apex", 1 + k * rng.uniform(0.1, 0.4))
-    _turn_t(heart, LATERAL / np.linalg.norm(LATERAL), k * rng.uniform(0.2, 1.2))
+    _turn_t(heart, LATERAL_UNIT, k * rng.uniform(0.2, 1.2))
 
 
 def _left_atrium(heart: Heart, k: float, rng: np.random.Generator) -> None:
     late = rng.uniform(14, 26) * k
-    heart.p["left"] = wave((0.07, 0.05, 0.03 + k * rng.uniform(0.05, 0.09)), 72 + late, 18)
+    heart.p["left"] = Wave((0.07, 0.05, 0.03 + k * rng.uniform(0.05, 0.09)), 72 + late, 18)
 
 
 def _right_atrium(heart: Heart, k: float, rng: np.random.Generator) -> None:
     tall = k * rng.uniform(0.11, 0.19)
-    heart.p["right"] = wave((0.02, 0.07 + tall, -0.04 - 0.5 * tall), 48, 16)
+    heart.p["right"] = Wave((0.02, 0.07 + tall, -0.04 - 0.5 * tall), 48, 16)
 
 
 def _flat_t(heart: Heart, k: float, rng: np.random.Generator) -> None:
-    _turn_t(heart, LATERAL / np.linalg.norm(LATERAL), k * rng.uniform(0.75, 1.35))
+    _turn_t(heart, LATERAL_UNIT, k * rng.uniform(0.75, 1.35))
     heart.t["t"] = heart.t["t"].scaled(1 - min(k * rng.uniform(0.1, 0.5), 0.8))
 
 
@@ -293,29 +289,30 @@ def _low_st(heart: Heart, k: float, rng: np.random.Generator) -> None:
 def _digitalis(heart: Heart, k: float, rng: np.random.Generator) -> None:
     heart.st = heart.st - LATERAL * k * rng.uniform(0.09, 0.16)
     heart.st_slope = -0.5
-    heart.t["t"] = replace(heart.t["t"].scaled(1 - min(0.4 * k, 0.7)), peak_ms=heart.t["t"].peak_ms - 30 * k)
+    heart.t["t"] = heart.t["t"].moved(heart.t["t"].vector * (1 - min(0.4 * k, 0.7)), -30 * k)
 
 
 def _long_qt(heart: Heart, k: float, rng: np.random.Generator) -> None:
-    heart.t["t"] = replace(heart.t["t"], peak_ms=heart.t["t"].peak_ms + k * rng.uniform(65, 120))
+    heart.t["t"] = heart.t["t"].moved(heart.t["t"].vector, k * rng.uniform(65, 120))
 
 
 def _electrolytes(heart: Heart, k: float, rng: np.random.Generator) -> None:
     t = heart.t["t"]
     if rng.random() < 0.65:
         heart.t["t"] = t.scaled(1 - min(k * rng.uniform(0.6, 0.95), 1.1))
-        heart.t["u"] = wave(k * np.array([0.09, 0.06, -0.09]), t.peak_ms + 165, 32)
+        heart.t["u"] = Wave(k * np.array([0.09, 0.06, -0.09]), t.peak_ms + 165, 32)
         heart.st = heart.st - LATERAL * k * 0.06
     else:
         heart.t["t"] = Wave(t.vector * (1 + k * rng.uniform(0.9, 1.6)), t.peak_ms - 15, 28, 24)
 
 
-def _low_voltage(heart: Heart, k: float, rng: np.random.Generator) -> None:
-    heart.qrs = {name: one.scaled(1 - min(0.45 * k, 0.7)) for name, one in heart.qrs.items()}
+def _voltage(change: float) -> Effect:
+    """All of QRS larger or smaller."""
 
+    def scale(heart: Heart, k: float, rng: np.random.Generator) -> None:
+        heart.qrs = {name: one.scaled(1 + max(change * k, -0.7)) for name, one in heart.qrs.items()}
 
-def _high_voltage(heart: Heart, k: float, rng: np.random.Generator) -> None:
-    heart.qrs = {name: one.scaled(1 + 0.25 * k) for name, one in heart.qrs.items()}
+    return scale
 
 
 _EFFECTS: Mapping[str, Effect] = {
@@ -340,7 +337,7 @@ _EFFECTS: Mapping[str, Effect] = {
     "DIG": _digitalis,
     "LNGQT": _long_qt,
     "EL": _electrolytes,
-    "LVOLT": _low_voltage,
-    "HVOLT": _high_voltage,
+    "LVOLT": _voltage(-0.45),
+    "HVOLT": _voltage(0.25),
 }
 """By SCP code; those that lie in a wall are above."""

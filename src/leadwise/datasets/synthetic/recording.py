@@ -1,6 +1,7 @@
 """One simulated recording: a body, its findings and its rhythm, rendered to stored units."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,10 @@ from leadwise.datasets.synthetic.waveform import (
     LEAD_FIELD,
     Heart,
     Wave,
-    draw_levels,
+    draw_noise,
     healthy_heart,
     render,
-    render_noise,
     twelve_leads,
-    wave,
 )
 from leadwise.features import simulated
 
@@ -144,19 +143,8 @@ class SimulatorError(LeadwiseError):
     """The simulator was asked for something it does not do."""
 
 
-@dataclass(frozen=True)
-class Body:
-    """What differs between the chests and hearts of two people.
-
-    Attributes:
-        heart: the heart as it would be without findings.
-        lead_field: ``(lead, axis)`` as ``LEAD_FIELD``, with this body's electrodes and tissue.
-        turn: ``(3, 3)`` rotation of the heart in the chest.
-    """
-
-    heart: Heart
-    lead_field: np.ndarray
-    turn: np.ndarray
+Body = tuple[Heart, np.ndarray]
+"""The heart as it would be without findings, and ``(lead, axis)`` as ``LEAD_FIELD``, for this chest."""
 
 
 def _rotation(frontal_deg: float, horizontal_deg: float) -> np.ndarray:
@@ -178,7 +166,7 @@ def draw_body(rng: np.random.Generator, *, age: float = 55.0, sex: int = 0, weig
     t_voltage = np.exp(rng.normal(0.1 if sex == 0 else -0.1, 0.3) - 0.004 * (age - 55))
     t = heart.t["t"].scaled(t_voltage)
     heart.t["t"] = Wave(t.vector + rng.normal(0, 0.04, 3), t.peak_ms + rng.normal(4 if sex else -4, 14), 52, 34)
-    heart.t["u"] = wave((0.02, 0.015, -0.025), heart.t["t"].peak_ms + 160, 28)
+    heart.t["u"] = Wave((0.02, 0.015, -0.025), heart.t["t"].peak_ms + 160, 28)
     heart.p = {name: one.scaled(np.exp(rng.normal(0, 0.25))) for name, one in heart.p.items()}
     early = max(rng.normal(0.25 if sex == 0 and age < 50 else 0.05, 0.25), 0)
     heart.st = early * np.array([0.05, 0.03, -0.11]) + rng.normal(0, 0.008, 3)
@@ -190,7 +178,7 @@ def draw_body(rng: np.random.Generator, *, age: float = 55.0, sex: int = 0, weig
     chest = field[2:]
     field[2:] = chest + shift * np.gradient(chest, axis=0)
     turn = _rotation(rng.normal(-6 - 0.35 * (age - 50) - 25 * thick_chest, 16), rng.normal(0, 13))
-    return Body(heart, field, turn)
+    return heart, field @ turn
 
 
 def draw_strength(likelihood: float, rng: np.random.Generator) -> float:
@@ -227,28 +215,17 @@ def simulate(
     Returns:
         ``(RECORD_SAMPLES, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
     """
-    heart = _with_findings(body, codes, rng, stage=stage, strength=strength)
+    heart, field = deepcopy(body)
+    for code in sorted(codes, key=application_order):
+        k = draw_strength(codes[code], rng) if strength is None else strength
+        apply_statement(heart, code, k, rng, stage=stage)
     if rhythm == "PACE":
         pace(heart, rng)
     rate = typical_rate_bpm(rhythm, rng) if rate_bpm is None else rate_bpm
     premature = next((code for code in ("PVC", "PAC") if code in codes), "PAC" if "PRC(S)" in codes else "")
     beats = beat_times(rhythm, rate, rng, pr_ms=heart.pr_ms, block=heart.block, premature=premature)
     dipole = _dipole(heart, beats, rng) + _atrial_waves(rhythm, rng)
-    independent = dipole @ (body.lead_field @ body.turn).T
-    independent += noise * render_noise(draw_levels(rng), rng)
-    return twelve_leads(independent)
-
-
-def _with_findings(
-    body: Body, codes: Mapping[str, float], rng: np.random.Generator, *, stage: str, strength: float | None
-) -> Heart:
-    base = body.heart
-    heart = Heart(dict(base.p), dict(base.qrs), dict(base.t), dict(base.ectopic), base.st.copy())
-    heart.pr_ms, heart.qrs_ms = base.pr_ms, base.qrs_ms
-    for code in sorted(codes, key=application_order):
-        k = draw_strength(codes[code], rng) if strength is None else strength
-        apply_statement(heart, code, k, rng, stage=stage)
-    return heart
+    return twelve_leads(dipole @ field.T + noise * draw_noise(rng))
 
 
 def _dipole(heart: Heart, beats: Beats, rng: np.random.Generator) -> np.ndarray:
@@ -256,8 +233,8 @@ def _dipole(heart: Heart, beats: Beats, rng: np.random.Generator) -> np.ndarray:
     breath = 1 + rng.uniform(0.01, 0.06) * np.sin(2 * np.pi * rng.uniform(0.18, 0.3) * beats.qrs_s + rng.uniform(0, 6))
     stretch = np.sqrt(np.clip(beats.rr_s, 0.3, 1.5))
     usual, early = ~beats.ectopic, beats.ectopic
-    ones = np.ones(len(beats.qrs_s))
-    total = render(list(heart.p.values()), beats.p_s, np.ones(len(beats.p_s)), np.ones(len(beats.p_s)))
+    ones, of_p = np.ones(len(beats.qrs_s)), np.ones(len(beats.p_s))
+    total = render(list(heart.p.values()), beats.p_s, of_p, of_p)
     total += render(list(heart.qrs.values()), beats.qrs_s[usual], ones[usual], breath[usual])
     total += render(list(heart.st_waves().values()), beats.qrs_s[usual], np.sqrt(stretch[usual]), breath[usual])
     total += render(list(heart.t.values()), beats.qrs_s[usual], stretch[usual], breath[usual])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
-from leadwise.datasets.published import SIMULATION_FILE
+from leadwise.datasets.releases import SIMULATION_FILE, SUMS_FILE
 from leadwise.datasets.statements import GROUPS, STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES
 from leadwise.datasets.synthetic.population import Patient, draw_patients
@@ -186,8 +186,6 @@ def _share(known: Mapping[str, float], person: Patient) -> float:
     return float(np.mean([known[superclass] for superclass in person.superclasses])) if person.superclasses else 0.3
 
 
-MARKER = SIMULATION_FILE
-
 WHAT = "Simulated by Leadwise: a physics toy, no patient"
 VERSION = 2
 """Raise it with every change of what is written, so that a tree of an older version is written anew."""
@@ -222,10 +220,10 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
         wanted["rate"] = rate
     if beside := [one.name for one in FEATURES.values() if one.simulate]:
         wanted["features"] = " ".join(beside)
-    is_ours = dest.is_dir() and ((dest / MARKER).is_file() or not any(dest.iterdir()))
+    is_ours = dest.is_dir() and ((dest / SIMULATION_FILE).is_file() or not any(dest.iterdir()))
     if dest.is_symlink() or (dest.exists() and not is_ours):
         raise SimulatorError(
-            f"{dest}: exists and is not a simulated tree (no {MARKER}); it is not overwritten. "
+            f"{dest}: exists and is not a simulated tree (no {SIMULATION_FILE}); it is not overwritten. "
             "Name a folder that is empty or does not exist."
         )
     if is_whole(dest, wanted):
@@ -241,8 +239,8 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
 def is_whole(tree: Path, wanted: dict[str, str | int]) -> bool:
     """Whether a tree was written with these parameters and every file that it lists is there."""
     try:
-        listed = [line.split(" ", 1)[1] for line in (tree / "SHA256SUMS.txt").read_text().splitlines()]
-        found = json.loads((tree / MARKER).read_text())
+        listed = [line.split(" ", 1)[1] for line in (tree / SUMS_FILE).read_text().splitlines()]
+        found = json.loads((tree / SIMULATION_FILE).read_text())
         return all(found.get(key) == value for key, value in wanted.items()) and all(
             (tree / name).is_file() for name in listed
         )
@@ -263,9 +261,9 @@ def _write(folder: Path, wanted: dict[str, str | int]) -> None:
     _write_file(folder, "ptbxl_database.csv", pd.DataFrame(rows).to_csv(index=False).encode(), sums)
     _write_file(folder, "scp_statements.csv", statements_table().to_csv().encode(), sums)
     marker = json.dumps({**wanted, "records": len(rows)}, indent=2) + "\n"
-    _write_file(folder, MARKER, marker.encode(), sums)
+    _write_file(folder, SIMULATION_FILE, marker.encode(), sums)
     lines = "".join(f"{sums[name]} {name}\n" for name in sorted(sums))
-    (folder / "SHA256SUMS.txt").write_bytes(lines.encode())
+    (folder / SUMS_FILE).write_bytes(lines.encode())
 
 
 def _write_record(folder: Path, visit: Visit, seed: int, sums: dict[str, str], *, at_500_hz: bool) -> dict[str, object]:

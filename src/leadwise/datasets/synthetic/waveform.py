@@ -32,7 +32,6 @@ REACH = 4.5
 """Standard deviations from its peak after which a Gaussian is nothing (40 nV of 1 mV)."""
 
 
-@dataclass(frozen=True)
 class Wave:
     """One Gaussian of the dipole's path.
 
@@ -40,24 +39,22 @@ class Wave:
         vector: ``(3,)`` dipole at the peak in mV along x, y, z.
         peak_ms: time of the peak after the onset of QRS (P waves: before it, from the onset of P).
         rise_ms: standard deviation before the peak.
-        fall_ms: standard deviation after the peak.
+        fall_ms: standard deviation after the peak; the same unless it is given.
     """
 
-    vector: np.ndarray
-    peak_ms: float
-    rise_ms: float
-    fall_ms: float
+    def __init__(self, vector: VectorLike, peak_ms: float, rise_ms: float, fall_ms: float | None = None) -> None:
+        self.vector, self.peak_ms, self.rise_ms = np.asarray(vector, float), peak_ms, rise_ms
+        self.fall_ms = rise_ms if fall_ms is None else fall_ms
 
     def scaled(self, factor: float) -> "Wave":
         return Wave(self.vector * factor, self.peak_ms, self.rise_ms, self.fall_ms)
 
+    def moved(self, vector: np.ndarray, later_ms: float = 0.0) -> "Wave":
+        """Another vector, at another time."""
+        return Wave(vector, self.peak_ms + later_ms, self.rise_ms, self.fall_ms)
+
     def slowed(self, factor: float) -> "Wave":
         return Wave(self.vector, self.peak_ms * factor, self.rise_ms * factor, self.fall_ms * factor)
-
-
-def wave(vector: VectorLike, peak_ms: float, rise_ms: float, fall_ms: float | None = None) -> Wave:
-    """A wave, symmetric unless ``fall_ms`` is given."""
-    return Wave(np.asarray(vector, float), peak_ms, rise_ms, rise_ms if fall_ms is None else fall_ms)
 
 
 @dataclass
@@ -103,18 +100,18 @@ class Heart:
 def healthy_heart() -> Heart:
     """A heart whose leads look like the average normal ECG."""
     return Heart(
-        p={"right": wave((0.03, 0.075, -0.035), 42, 15), "left": wave((0.05, 0.05, 0.03), 70, 15)},
+        p={"right": Wave((0.03, 0.075, -0.035), 42, 15), "left": Wave((0.05, 0.05, 0.03), 70, 15)},
         qrs={
-            "septum": wave((-0.13, -0.05, -0.20), 15, 6.5),
-            "front": wave((0.28, 0.10, -0.32), 27, 7.5),
-            "apex": wave((1.20, 0.62, 0.16), 41, 9.5),
-            "base": wave((-0.18, -0.10, 0.70), 58, 9.5),
+            "septum": Wave((-0.13, -0.05, -0.20), 15, 6.5),
+            "front": Wave((0.28, 0.10, -0.32), 27, 7.5),
+            "apex": Wave((1.20, 0.62, 0.16), 41, 9.5),
+            "base": Wave((-0.18, -0.10, 0.70), 58, 9.5),
         },
-        t={"t": wave((0.27, 0.19, -0.13), 305, 52, 34)},
+        t={"t": Wave((0.27, 0.19, -0.13), 305, 52, 34)},
         ectopic={
-            "first": wave((0.35, -0.1, -0.25), 35, 16),
-            "main": wave((-0.9, 1.0, -0.5), 75, 26),
-            "t": wave((0.35, -0.4, 0.25), 290, 60, 45),
+            "first": Wave((0.35, -0.1, -0.25), 35, 16),
+            "main": Wave((-0.9, 1.0, -0.5), 75, 26),
+            "t": Wave((0.35, -0.4, 0.25), 290, 60, 45),
         },
     )
 
@@ -182,45 +179,26 @@ _MUSCLE = np.clip((_FREQUENCY_HZ - 4) / 14, 0.15, 1) * np.clip((49 - _FREQUENCY_
 _MUSCLE /= np.sqrt(np.square(_MUSCLE).sum())
 
 
-@dataclass(frozen=True)
-class NoiseLevels:
-    """How noisy a recording is, per electrode.
+def draw_noise(rng: np.random.Generator) -> np.ndarray:
+    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``.
 
-    Attributes:
-        wander_mv: ``(9,)`` root mean square of the baseline wander.
-        muscle_mv: ``(9,)`` root mean square of the muscle noise.
-        mains_mv: ``(9,)`` amplitude of the 50 Hz hum left by the recorder's filter.
-        burst: electrode that is touched for a second, or -1.
+    Baseline wander, muscle noise, and the hum that the recorder's filter has left, at each electrode: most recordings
+    are clean, a few are not. One electrode may be touched for a second.
     """
-
-    wander_mv: np.ndarray
-    muscle_mv: np.ndarray
-    mains_mv: np.ndarray
-    burst: int
-
-
-def draw_levels(rng: np.random.Generator) -> NoiseLevels:
-    """Most recordings are clean, a few are not."""
     everywhere = np.exp(rng.normal(0, 0.5, 3))
-    return NoiseLevels(
-        wander_mv=0.028 * everywhere[0] * np.exp(rng.normal(0, 0.55, 9)),
-        muscle_mv=0.008 * everywhere[1] * np.exp(rng.normal(0, 0.35, 9)),
-        mains_mv=0.006 * everywhere[2] * np.abs(rng.normal(0, 1, 9)),
-        burst=int(rng.integers(9)) if rng.random() < 0.03 else -1,
-    )
-
-
-def render_noise(levels: NoiseLevels, rng: np.random.Generator) -> np.ndarray:
-    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``."""
+    wander_mv = 0.028 * everywhere[0] * np.exp(rng.normal(0, 0.55, 9))
+    muscle_mv = 0.008 * everywhere[1] * np.exp(rng.normal(0, 0.35, 9))
+    mains_mv = 0.006 * everywhere[2] * np.abs(rng.normal(0, 1, 9))
+    touched = int(rng.integers(9)) if rng.random() < 0.03 else None
     spectrum = rng.standard_normal((9, 2 * len(_FREQUENCY_HZ))).view(np.complex128) * _MUSCLE
-    fast = np.fft.irfft(spectrum, RECORD_SAMPLES) * (RECORD_SAMPLES / 2 * levels.muscle_mv[:, None])
-    weights = rng.standard_normal((2, 9, len(_WANDER))) * _WANDER * levels.wander_mv[:, None]
+    fast = np.fft.irfft(spectrum, RECORD_SAMPLES) * (RECORD_SAMPLES / 2 * muscle_mv[:, None])
+    weights = rng.standard_normal((2, 9, len(_WANDER))) * _WANDER * wander_mv[:, None]
     slow = weights[0] @ _SLOW_COSINES + weights[1] @ _SLOW_SINES
     time_s = np.arange(RECORD_SAMPLES) / FS_HZ
     tension = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * time_s + rng.uniform(0, 2 * np.pi))
-    hum = np.cos(2 * np.pi * rng.uniform(49.8, 50.1) * time_s + rng.uniform(0, np.pi)) * levels.mains_mv[:, None]
+    hum = np.cos(2 * np.pi * rng.uniform(49.8, 50.1) * time_s + rng.uniform(0, np.pi)) * mains_mv[:, None]
     electrodes = slow + fast * tension + hum
-    if levels.burst >= 0:
-        touched = np.exp(-0.5 * np.square((time_s - rng.uniform(1, 9)) / rng.uniform(0.15, 0.5)))
-        electrodes[levels.burst] += touched * (rng.normal(0, 0.12, RECORD_SAMPLES) + rng.normal(0, 0.5))
+    if touched is not None:
+        touch = np.exp(-0.5 * np.square((time_s - rng.uniform(1, 9)) / rng.uniform(0.15, 0.5)))
+        electrodes[touched] += touch * (rng.normal(0, 0.12, RECORD_SAMPLES) + rng.normal(0, 0.5))
     return (_TO_LEADS @ electrodes).T
