@@ -12,7 +12,7 @@ from leadwise.contract import LEADS
 from leadwise.datasets.waveforms import read_record
 from leadwise.ecg import noise as d
 from leadwise.ecg.leads import LEADS_FROM_I_AND_II
-from leadwise.ecg.reversal import lead_potentials
+from leadwise.ecg.reversal import LEAD_MATRIX
 
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
@@ -37,7 +37,7 @@ def beats(records: int = 20, samples: int = 1000, seed: int = 0) -> np.ndarray:
     since = np.arange(samples) % 100 / 100 - 0.5
     tooth = np.where(since >= 0, np.clip(1 - since / 0.06, 0, 1), 0)
     size = rng.normal(0.8, 0.6, (records, 1, 9))
-    return lead_potentials((tooth[:, np.newaxis] * size).astype(np.float32))
+    return (tooth[:, np.newaxis] * size).astype(np.float32) @ LEAD_MATRIX.T
 
 
 def einthoven_error(signal: np.ndarray) -> float:

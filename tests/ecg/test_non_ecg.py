@@ -9,7 +9,7 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.assessment import why_non_ecg
 from leadwise.ecg.noise import baseline_wander, muscle_noise, white_noise
-from leadwise.ecg.reversal import lead_potentials
+from leadwise.ecg.reversal import LEAD_MATRIX
 from leadwise.ecg.waves import Downsampled
 
 TIME_S = np.arange(1000) / 100
@@ -55,7 +55,7 @@ def test_what_no_heart_makes_is_found_out(name: str, seconds: int) -> None:
     found = []
     for seed in range(20):
         signal = SIGNALS[name](np.random.default_rng(seed)).astype(np.float32)
-        found.append(reason(lead_potentials(signal)[: seconds * 100]))
+        found.append(reason((signal @ LEAD_MATRIX.T)[: seconds * 100]))
     assert all(found)
 
 

@@ -9,7 +9,7 @@ from leadwise.contract import LEADS
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads, canonical_leads
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.record import build_recording, resample
-from leadwise.ecg.reversal import ELECTRODES, lead_potentials
+from leadwise.ecg.reversal import ELECTRODES, LEAD_MATRIX
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def spoilt(signal_mv: np.ndarray, value: float) -> np.ndarray:
         (lambda s: np.tile(s, (61, 1)), {}, "signal: received 61000 samples, 610.0 s"),
         (lambda s: s[0], {}, "signal: received 1 dimensions"),
         (lambda s: spoilt(s, np.inf), {}, "signal: sample 7 of lead aVR is not a finite number"),
+        (lambda s: spoilt(s, 1e7), {}, r"signal: reaches 1e\+07 mV, .* at most 50 mV is allowed"),
         (lambda s: np.where(np.arange(1000)[:, None] // 51 == 3, np.nan, s), {}, "signal: 5% of the samples of lead I"),
         (
             lambda s: s * 1000,
@@ -74,7 +75,7 @@ def test_what_cannot_be_an_ecg_is_refused_by_field(
 @pytest.fixture
 def twelve() -> np.ndarray:
     """The 12 leads by their definition from electrodes: ``(500, 12)``."""
-    return lead_potentials(np.random.default_rng(1).normal(size=(500, len(ELECTRODES))))
+    return np.random.default_rng(1).normal(size=(500, len(ELECTRODES))) @ LEAD_MATRIX.T
 
 
 def test_four_leads_are_computed_as_electrodes_define_them(twelve: np.ndarray) -> None:

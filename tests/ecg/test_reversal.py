@@ -11,11 +11,11 @@ from leadwise.ecg.noise import reverse_electrodes
 from leadwise.ecg.quality import quality_summary
 from leadwise.ecg.reversal import (
     ELECTRODES,
+    LEAD_MATRIX,
     LIMB_REVERSALS,
     REVERSALS,
     REVERSED,
     lead_noise,
-    lead_potentials,
     likely_reversals,
 )
 from leadwise.ecg.waves import average_beat
@@ -27,9 +27,9 @@ def test_leads_follow_from_the_potentials_of_exchanged_electrodes(reversal: str)
     places = [ELECTRODES.index(name) for name in (LEADS[6:] if reversal == REVERSED else reversal.split("-"))]
     swapped = potentials.copy()
     swapped[..., places] = potentials[..., places[::-1]]
-    recorded = reverse_electrodes(lead_potentials(potentials), reversal)
-    np.testing.assert_allclose(recorded, lead_potentials(swapped), atol=1e-5)
-    np.testing.assert_allclose(reverse_electrodes(recorded, reversal), lead_potentials(potentials), atol=1e-5)
+    recorded = reverse_electrodes(potentials @ LEAD_MATRIX.T, reversal)
+    np.testing.assert_allclose(recorded, swapped @ LEAD_MATRIX.T, atol=1e-5)
+    np.testing.assert_allclose(reverse_electrodes(recorded, reversal), potentials @ LEAD_MATRIX.T, atol=1e-5)
 
 
 def test_the_likeliest_reversal_above_its_threshold_is_named() -> None:
@@ -99,7 +99,7 @@ def test_leads_are_the_textbook_differences_of_potentials() -> None:
         "aVL": la - (ra + ll) / 2,
         "aVF": ll - (ra + la) / 2,
     } | {f"V{number}": potential - terminal for number, potential in enumerate(chest, 1)}
-    np.testing.assert_allclose(lead_potentials(potentials), [expected[lead] for lead in LEADS], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(potentials @ LEAD_MATRIX.T, [expected[lead] for lead in LEADS], rtol=1e-5, atol=1e-6)
 
 
 def test_noise_keeps_its_root_mean_square_over_the_leads() -> None:

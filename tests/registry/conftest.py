@@ -135,7 +135,7 @@ def make_package(
         manifest = store.manifest | {"simulated": simulated} | ({"digest": digest} if digest else {})
         candidates = {name: _candidate(name, manifest, store) for name in ("fusion", "metadata")}
         description = describe_package(candidates, replace(store, manifest=manifest))
-        signal = SignalPreprocessing.from_dict(candidates["fusion"].preprocessing["signal"])
+        signal = SignalPreprocessing(**candidates["fusion"].preprocessing["signal"])
         _save_networks(folder, signal, gate_rows, distraction)
         example = example_row()
         (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")

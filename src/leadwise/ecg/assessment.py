@@ -16,15 +16,15 @@ from leadwise.ecg.faults import (
     LEAST_BREACH,
     LOWEST_SPIKE_FS_HZ,
     SPIKE_UV_PER_MS,
+    distance_from_usual,
     pacing_spikes,
     plausible_rates,
-    shipped_model,
     time_features,
     time_scale_is_unusual,
     why_scaled,
 )
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
-from leadwise.ecg.preprocessing import segment_count, segment_times, segments
+from leadwise.ecg.preprocessing import segment_times, segments
 from leadwise.ecg.quality import (
     FLAT_UV,
     WANDER_HZ,
@@ -60,23 +60,23 @@ BEAT_S = 0.1
 def why_non_ecg(downsampled: Downsampled) -> list[str]:
     """For each recording, in microvolts, why it cannot be an ECG, in words; empty where it can."""
     independent, smooth, fs_hz = downsampled.independent, downsampled.steepness, downsampled.fs_hz
-    showing = np.ptp(independent, axis=2) >= FLAT_UV
-    steep = max(1, round(0.02 * smooth.shape[1]))
-    middle = smooth.shape[1] // 2
+    steep, middle = max(1, round(0.02 * smooth.shape[1])), smooth.shape[1] // 2
     ordered = np.partition(smooth, (middle, smooth.shape[1] - steep), axis=1)
-    steepness = ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)
-    kurtosis = _kurtosis(independent, fs_hz)
-    component = _first_component(independent)
-    straight = (downsampled.bends < STRAIGHT_UV).astype(np.float32).mean(axis=2)[:, INDEPENDENT_COLUMNS]
-    return [
-        _reason(independent[k], fs_hz, showing[k], float(steepness[k]), kurtosis[k], float(component[k]), straight[k])
-        for k in range(len(independent))
-    ]
+    measures = zip(
+        independent,
+        np.ptp(independent, axis=2) >= FLAT_UV,
+        (ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)).tolist(),
+        _kurtosis(independent, fs_hz),
+        _first_component(independent).tolist(),
+        (downsampled.bends < STRAIGHT_UV).astype(np.float32).mean(axis=2)[:, INDEPENDENT_COLUMNS],
+        strict=True,
+    )
+    return [_reason(fs_hz, *of_recording) for of_recording in measures]
 
 
 def _reason(
-    leads: np.ndarray,
     fs_hz: float,
+    leads: np.ndarray,
     showing: np.ndarray,
     steepness: float,
     kurtosis: np.ndarray,
@@ -186,17 +186,11 @@ def assess_many(recordings: Sequence[Recording]) -> list[Assessment]:
     return [found[place] for place in range(len(recordings))]
 
 
-def _parts(record: ECGRecord) -> list[slice]:
-    """The samples of each segment."""
-    samples = len(record.signal_mv)
-    return segments(samples, record.fs_hz, segment_count(samples, record.fs_hz))
-
-
 def _in_segments(record: ECGRecord) -> np.ndarray:
     """``(segment, 12, time)`` float32 in microvolts."""
     # Left as it is, time would not lie side by side in memory: all that is measured along it would take twice as long.
-    parts = [np.ascontiguousarray(record.signal_mv[part].T) for part in _parts(record)]
-    return np.stack(parts) * np.float32(1000)
+    parts = segments(len(record.signal_mv), record.fs_hz)
+    return np.stack([np.ascontiguousarray(record.signal_mv[part].T) for part in parts]) * np.float32(1000)
 
 
 def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> list[Assessment]:
@@ -236,7 +230,7 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
     claimed |= measured.inversion_score > INVERTED_SCORE
-    claimed |= time_scale_is_unusual(measured.time_features, measured.beats, shipped_model())
+    claimed |= time_scale_is_unusual(measured.time_features, measured.beats)
     for row in np.flatnonzero(claimed):
         # Without a lead, or beats that look alike, there is nothing to compare; at a wrong rate they may not.
         silent = measured.flat[row, INDEPENDENT_COLUMNS].any()
@@ -250,7 +244,8 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
 def _changed(recording: Recording, measured: LeadQuality, rows: range, before: Sequence[Flag]) -> Assessment | None:
     """Of a recording out of which something was taken; ``None`` where nothing was."""
     record = recording.record
-    done = repaired(record.signal_mv, record.fs_hz, _parts(record), measured, rows, recording.computed_leads)
+    parts = segments(len(record.signal_mv), record.fs_hz)
+    done = repaired(record.signal_mv, record.fs_hz, parts, measured, rows, recording.computed_leads)
     if done is None:
         return None
     left = replace(recording, record=replace(record, signal_mv=done.signal_mv))
@@ -274,8 +269,8 @@ def _assessment(
     counted = [row for row in rows if not reasons[row]] or rows
     is_odd = len(rows) > 1 or odd is None or odd[rows.start]
     if is_odd:
-        found = _without(quality_flags(measured, counted), done)
-        flags = _merged([*found, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
+        seen = _without_silenced(quality_flags(measured, counted), done.off if done else ())
+        flags = _merged([*seen, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
         if record.fs_hz >= LOWEST_SPIKE_FS_HZ and (measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS).any():
             spikes = pacing_spikes(record.signal_mv, record.fs_hz)
     return Assessment(
@@ -296,18 +291,17 @@ def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int])
     known = [row for row in rows if np.isfinite(measured.time_features[row]).all()]
     if not known:
         return []
-    features, model = measured.time_features[known].mean(axis=0), shipped_model()
-    if not time_scale_is_unusual(features, measured.beats[rows].sum(), model):
+    features = measured.time_features[known].mean(axis=0)
+    if not time_scale_is_unusual(features, measured.beats[rows].sum()):
         return []
-    shifts = {record.fs_hz: abs(float((features - model.mean) @ model.unit))}
+    shifts = {record.fs_hz: distance_from_usual(features)}
     for rate in plausible_rates(record.fs_hz):
-        downsampled = Downsampled.of(
-            np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000, rate
-        )
+        leads_uv = np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000
+        downsampled = Downsampled.of(leads_uv, rate)
         average = average_beats(downsampled)
-        there = time_features(average.beat, average.interval_s, downsampled.fs_hz)[0]
         if average.count[0] >= 2:
-            shifts[rate] = abs(float((there - model.mean) @ model.unit))
+            there = time_features(average.beat, average.interval_s, downsampled.fs_hz)[0]
+            shifts[rate] = distance_from_usual(there)
     likeliest = min(shifts, key=lambda rate: shifts[rate])
     if likeliest == record.fs_hz:
         return []
@@ -319,11 +313,10 @@ def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int])
     return [Flag("rate_suspected", (), detail)]
 
 
-def _without(flags: Sequence[Flag], done: Repaired | None) -> list[Flag]:
+def _without_silenced(flags: Sequence[Flag], off: Sequence[str]) -> list[Flag]:
     """Leads that were silenced are not flat as well."""
-    off = done.off if done else ()
     left = [
-        replace(flag, leads=tuple(name for name in flag.leads if flag.name != "flat" or name not in off))
+        replace(flag, leads=tuple(name for name in flag.leads if name not in off)) if flag.name == "flat" else flag
         for flag in flags
     ]
     return [flag for flag in left if flag.leads or flag.name != "flat"]
@@ -331,27 +324,26 @@ def _without(flags: Sequence[Flag], done: Repaired | None) -> list[Flag]:
 
 def _merged(flags: Sequence[Flag]) -> tuple[Flag, ...]:
     """One flag a name: the device may have noted what was found as well."""
-    found: dict[str, Flag] = {}
+    merged: dict[str, Flag] = {}
     for flag in flags:
-        if first := found.get(flag.name):
+        if first := merged.get(flag.name):
             # None is the whole recording.
             together = (*first.leads, *flag.leads) if first.leads and flag.leads else ()
             leads = tuple(name for name in LEADS if name in together)
             flag = Flag(flag.name, leads, f"{first.detail}; {flag.detail}")
-        found[flag.name] = flag
-    return tuple(found.values())
+        merged[flag.name] = flag
+    return tuple(merged.values())
 
 
 def _known_before(recording: Recording) -> list[Flag]:
     """What was noticed when the recording was read and put in order."""
-    found = []
+    flags = []
     if recording.missing:
-        most = max(recording.missing.values())
-        detail = f"{most} samples at most, filled along straight lines"
-        found.append(Flag("missing", tuple(recording.missing), detail))
+        detail = f"{max(recording.missing.values())} samples at most, filled along straight lines"
+        flags.append(Flag("missing", tuple(recording.missing), detail))
     noticed = {name: Flag(name, leads, READER_FLAGS[name]) for name, leads in recording.noticed.items()}
     if any(recording.ends_cut):
         before, after = (f"{cut} samples ({cut / recording.record.fs_hz:.3g} s)" for cut in recording.ends_cut)
         detail = f"{before} at the beginning, {after} at the end, where every lead stands still or is missing"
         noticed["ends_cut"] = Flag("ends_cut", (), detail)
-    return [*found, *noticed.values()]
+    return [*flags, *noticed.values()]

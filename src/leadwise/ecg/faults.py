@@ -49,15 +49,9 @@ class FaultModel:
 def shipped_model() -> FaultModel:
     """The model that stands beside this module."""
     content: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
-    rate = content["rate"]
-    return FaultModel(
-        {wave: np.array(weights) for wave, weights in content["inversion"].items()},
-        np.array(rate["mean"]),
-        np.array(rate["unit"]),
-        rate["fast_limit"],
-        np.array(rate["slow"]),
-        rate["slow_limit"],
-    )
+    inversion = {wave: np.array(weights) for wave, weights in content["inversion"].items()}
+    rate: dict[str, Any] = {name: np.asarray(value) for name, value in content["rate"].items()}
+    return FaultModel(inversion, **rate)
 
 
 def wave_areas(waves: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float64]]:
@@ -67,22 +61,17 @@ def wave_areas(waves: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float64]
     return dict(zip(waves, areas / np.maximum(sizes, 1e-6)[:, :, np.newaxis], strict=True))
 
 
-def inversion_scores(waves: Mapping[str, np.ndarray], model: FaultModel) -> NDArray[np.float64]:
+def inversion_scores(waves: Mapping[str, np.ndarray]) -> NDArray[np.float64]:
     """``(record,)``: how much each average beat looks upside down; the same number below 0 were it turned over."""
     areas = wave_areas(waves)
-    return np.asarray(sum(areas[wave] @ weights for wave, weights in model.inversion.items()))
+    return np.asarray(sum(areas[wave] @ weights for wave, weights in shipped_model().inversion.items()))
 
 
 def time_features(beat: np.ndarray, interval_s: np.ndarray, fs_hz: float) -> NDArray[np.float64]:
     """``(record, 3)`` logarithms of seconds, which all grow alike where everything is slower.
 
-    They are the interval of the beats, and of the average beat the size over that of its slopes, and the size of these
-    over that of its bends.
-
-    Args:
-        beat: ``(record, lead, time)``.
-        interval_s: ``(record,)``.
-        fs_hz: sampling rate in Hz.
+    They are the interval of the beats, ``(record,)``, and of the average beat, ``(record, lead, time)``, the size over
+    that of its slopes, and the size of these over that of its bends.
     """
     slopes = beat[:, :, 1:] - beat[:, :, :-1]
     bends = slopes[:, :, 1:] - slopes[:, :, :-1]
@@ -95,11 +84,17 @@ def time_features(beat: np.ndarray, interval_s: np.ndarray, fs_hz: float) -> NDA
     return np.asarray(np.log(np.stack(seconds, axis=1)))
 
 
-def time_scale_is_unusual(features: np.ndarray, beats: np.ndarray, model: FaultModel) -> NDArray[np.bool_]:
+def time_scale_is_unusual(features: np.ndarray, beats: np.ndarray) -> NDArray[np.bool_]:
     """Whether ``(..., 3)`` features of that many beats are slower or faster than those of any recording of PTB-XL."""
+    model = shipped_model()
     shift = features - model.mean
     unusual = (shift @ model.slow > model.slow_limit) | (shift @ model.unit < -model.fast_limit)
     return np.asarray(unusual & (beats >= FEWEST_BEATS))
+
+
+def distance_from_usual(features: np.ndarray) -> float:
+    """Logarithm of how much slower or faster than usual ``(3,)`` features are."""
+    return abs(float((features - shipped_model().mean) @ shipped_model().unit))
 
 
 def plausible_rates(fs_hz: float) -> list[float]:
@@ -115,13 +110,9 @@ PLATEAU_S = 0.004
 
 
 def clipped_plateaus(lead: np.ndarray, fs_hz: float) -> float:
-    """Seconds of a lead at plateaus exactly at its highest or at its lowest value that are entered and left steeply.
+    """Seconds of ``(time,)`` at plateaus exactly at its highest or lowest value that are entered and left steeply.
 
     The larger of both ends; 0 where there are fewer than ``CLIPPED_PLATEAUS`` of them.
-
-    Args:
-        lead: ``(time,)`` in any unit.
-        fs_hz: sampling rate in Hz.
     """
     fewest = max(2, round(PLATEAU_S * fs_hz))
     least = STEEP_SHARE * float(np.ptp(lead))
@@ -149,12 +140,7 @@ LEAST_BREACH = 0.1
 
 
 def why_scaled(signal_mv: np.ndarray, computed: Sequence[str]) -> str:
-    """How a recording shows that its leads were scaled one by one, in words; empty where it does not.
-
-    Args:
-        signal_mv: ``(time, 12)``.
-        computed: leads that were computed from leads I and II.
-    """
+    """How ``(time, 12)`` shows that its leads, but for computed ones, were scaled one by one; or else nothing."""
     given = [place for place, name in enumerate(LEADS) if name not in computed]
     for what, sizes in (
         ("spans", np.ptp(signal_mv[:, given], axis=0)),
@@ -183,12 +169,7 @@ LOWEST_SPIKE_FS_HZ = 250.0
 
 
 def pacing_spikes(signal_mv: np.ndarray, fs_hz: float) -> int:
-    """Spikes of ``SPIKE_UV`` and more that rise and fall again within ``SPIKE_S``, at most one in 0.2 s.
-
-    Args:
-        signal_mv: ``(time, 12)``.
-        fs_hz: sampling rate in Hz, ``LOWEST_SPIKE_FS_HZ`` or more.
-    """
+    """Spikes in ``(time, 12)`` of ``SPIKE_UV`` and more that rise and fall again within ``SPIKE_S``, one in 0.2 s."""
     width = max(1, round(SPIKE_S * fs_hz))
     before = signal_mv[width:-width] - signal_mv[: -2 * width]
     after = signal_mv[width:-width] - signal_mv[2 * width :]

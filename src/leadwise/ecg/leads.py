@@ -45,13 +45,7 @@ RecordingCode = Literal[
 
 
 class RecordingError(LeadwiseError):
-    """A recording cannot be read; the message begins with the field that is wrong.
-
-    Attributes:
-        field: the field of the request or file that is wrong.
-        problem: what was received and what is allowed.
-        code: the kind of problem.
-    """
+    """A recording cannot be read: the field of the request or file that is wrong, what was received and is allowed."""
 
     def __init__(self, field: str, problem: str, code: RecordingCode = "not_allowed") -> None:
         super().__init__(f"{field}: {problem}")
@@ -61,55 +55,42 @@ class RecordingError(LeadwiseError):
 
 
 def canonical_leads(names: Sequence[str]) -> list[str]:
-    """Lead names as ``LEADS`` spells them.
-
-    Args:
-        names: in any order and case.
+    """Lead names, in any case, as ``LEADS`` spells them.
 
     Raises:
         RecordingError: a name is unknown or given twice, or one of ``INDEPENDENT_LEADS`` is missing.
     """
     if tuple(names) == LEADS:
         return list(LEADS)
-    found = []
+    known: list[str] = []
     for position, name in enumerate(names):
         canonical = _CANONICAL.get(name.strip().casefold())
         if canonical is None:
             shown = repr(name) if len(name) <= 10 else f"text of {len(name)} characters"
-            raise RecordingError(
-                "leads", f"position {position}: unknown lead {shown}; allowed: {', '.join(LEADS)}", "unknown_lead"
-            )
-        if canonical in found:
+            problem = f"position {position}: unknown lead {shown}; allowed: {', '.join(LEADS)}"
+            raise RecordingError("leads", problem, "unknown_lead")
+        if canonical in known:
             raise RecordingError("leads", f"position {position}: lead {canonical} is named twice", "repeated_lead")
-        found.append(canonical)
-    if missing := [name for name in INDEPENDENT_LEADS if name not in found]:
-        raise RecordingError(
-            "leads",
-            f"missing {', '.join(missing)}; needed: {', '.join(INDEPENDENT_LEADS)} (the others are computed)",
-            "missing_lead",
-        )
-    return found
+        known.append(canonical)
+    if missing := [name for name in INDEPENDENT_LEADS if name not in known]:
+        problem = f"missing {', '.join(missing)}; needed: {', '.join(INDEPENDENT_LEADS)} (the others are computed)"
+        raise RecordingError("leads", problem, "missing_lead")
+    return known
 
 
 def arrange_leads(signal: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Put leads into standard order and compute those of ``LEADS_FROM_I_AND_II`` that are absent.
 
-    Args:
-        signal: ``(time, len(names))`` in any unit.
-        names: the leads of the columns, in any order and case.
-
     Returns:
-        ``(time, 12)`` in the order of ``LEADS``, the same array if it is so already, and the names of the leads that
-        were computed.
+        ``(time, 12)`` of ``(time, len(names))``, the same array if it is so already, and the leads that were computed.
 
     Raises:
         RecordingError: the names are not allowed, or are not as many as the columns.
     """
     given = canonical_leads(names)
     if signal.shape[1] != len(given):
-        raise RecordingError(
-            "leads", f"received {len(given)} names for {signal.shape[1]} leads of the signal", "wrong_shape"
-        )
+        problem = f"received {len(given)} names for {signal.shape[1]} leads of the signal"
+        raise RecordingError("leads", problem, "wrong_shape")
     if tuple(given) == LEADS:
         return signal, ()
     columns = {name: signal[:, column] for column, name in enumerate(given)}

@@ -82,13 +82,8 @@ USUAL: Mapping[str, tuple[str, tuple[float, float]]] = {
 
 
 def measure(record: ECGRecord) -> tuple[Measurement, ...]:
-    """Rate, PR, QRS, QT, QTc and axis; a recording without beats has none of them.
-
-    Args:
-        record: ``(time, 12)`` in mV, any rate; samples that are missing count as 0.
-    """
-    found = _measured(record)
-    values = {name: float(value) for name, value in found.items()}
+    """Rate, PR, QRS, QT, QTc and axis at any sampling rate; a recording without beats has none of them."""
+    values = _measured(record)
     return tuple(Measurement(name, values.get(name), unit, usual) for name, (unit, usual) in USUAL.items())
 
 
@@ -158,9 +153,7 @@ def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) ->
         if fits[best] >= LEAST_LIKENESS:
             start = first + 2 * best - before
             found.append(leads[:, start : start + before + after])
-    if not found:
-        return np.empty((0, len(leads), before + after)), before
-    return np.stack(found).astype(np.float64), before
+    return np.array(found, dtype=np.float64).reshape(-1, len(leads), before + after), before
 
 
 def _standardised(rows: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,7 +1,6 @@
 """From millivolts to what a network sees: one scale for the whole data set, and windows of a fixed length."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -75,13 +74,8 @@ class SignalPreprocessing:
         return starts if starts[-1] == last else [*starts, last]
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``preprocessing.json`` holds under ``signal``."""
+        """What ``preprocessing.json`` holds under ``signal``; its fields make the same again."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "SignalPreprocessing":
-        """The inverse of ``to_dict``."""
-        return cls(**content)
 
 
 def segment_count(samples: int, fs_hz: float) -> int:
@@ -89,14 +83,15 @@ def segment_count(samples: int, fs_hz: float) -> int:
     return max(1, math.ceil(samples / fs_hz / RECORD_SECONDS - 1e-6))
 
 
-def segments(samples: int, fs_hz: float, count: int) -> list[slice]:
+def segments(samples: int, fs_hz: float, count: int | None = None) -> list[slice]:
     """The samples of each segment, all of the same number; the last one ends with the recording.
 
     Args:
         samples: of the recording.
         fs_hz: sampling rate in Hz.
-        count: what ``segment_count`` gave, at whichever rate: before and after resampling it is the same.
+        count: ``segment_count`` before the recording was resampled, as that gives the same; by default its own.
     """
+    count = segment_count(samples, fs_hz) if count is None else count
     size = min(samples, round(RECORD_SECONDS * fs_hz))
     starts = [min(round(number * RECORD_SECONDS * fs_hz), samples - size) for number in range(count)]
     return [slice(start, start + size) for start in starts]

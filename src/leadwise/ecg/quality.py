@@ -157,14 +157,7 @@ def _measure(signals: np.ndarray, fs_hz: float) -> LeadQuality:
 
 
 def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, downsampled: Downsampled) -> LeadQuality:
-    """Measure recordings that are in memory, as ``lead_quality`` does.
-
-    Args:
-        leads: ``(record, 12, time)`` float32 in microvolts without missing samples.
-        fs_hz: sampling rate in Hz.
-        missing: ``(record, 12)`` samples that were missing.
-        downsampled: the same recordings at about 100 Hz.
-    """
+    """Measure ``(record, 12, time)`` float32 in microvolts, of which ``(record, 12)`` samples were missing."""
     before, extremes, after = _at_extremes(leads)
     lowest, highest = extremes
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
@@ -188,7 +181,7 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, downsamp
         ),
         plateau_s=_plateaus(leads, fs_hz, before, extremes, after),
         beats=beats.count,
-        inversion_score=faults.inversion_scores(beats.waves, faults.shipped_model()),
+        inversion_score=faults.inversion_scores(beats.waves),
         time_features=faults.time_features(beats.beat, beats.interval_s, downsampled.fs_hz),
     )
 
@@ -328,64 +321,54 @@ def may_be_flagged(measured: LeadQuality) -> np.ndarray:
 
 
 def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...]:
-    """The flags of one recording that was measured in one segment or several.
+    """The flags of one recording from the rows of ``(segment, 12)`` that are its segments and count.
 
     A lead is flat if it is so in every segment, clipped if in any; noise, hum and spans are medians over the segments,
-    scores of exchanged electrodes means.
-
-    Args:
-        measured: of ``(segment, 12)``.
-        rows: the segments that count.
+    scores of reversed electrodes means.
     """
-    found = []
+    flags = []
     spans_uv = _typical(measured.highest_uv - measured.lowest_uv, rows)
     flat = np.asarray(measured.flat[rows].all(axis=0))
     if flat.any():
-        found.append(
-            Flag("flat", lead_list(flat), f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there")
-        )
+        detail = f"spans {spans_uv[flat].max():.0f} uV at most: no heart beat is there"
+        flags.append(Flag("flat", lead_list(flat), detail))
     noise_uv = _typical(measured.noise_uv, rows)
     if (noisy := noise_uv > NOISY_UV).any():
         detail = f"{noise_uv.max():.0f} uV in {LEADS[int(noise_uv.argmax())]}; up to {NOISY_UV:g} uV is usual"
-        found.append(Flag("noisy", lead_list(noisy), detail))
+        flags.append(Flag("noisy", lead_list(noisy), detail))
     clipped = np.asarray(measured.clipped[rows].any(axis=0))
     if clipped.any():
         longest = float(np.maximum(measured.at_extreme_s[rows], measured.plateau_s[rows])[:, clipped].max())
-        found.append(
-            Flag(
-                "clipped", lead_list(clipped), f"{longest:.2g} s exactly at an extreme; up to {CLIPPED_S:g} s is usual"
-            )
-        )
+        detail = f"{longest:.2g} s exactly at an extreme; up to {CLIPPED_S:g} s is usual"
+        flags.append(Flag("clipped", lead_list(clipped), detail))
     limb, chest = likely_reversals(measured.reversal_score[rows].mean(axis=0, keepdims=True))
     if limb[0]:
-        found.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
+        flags.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
     if chest[0] == REVERSED:
-        found.append(Flag("chest_leads_swapped", LEADS[6:], "the chest leads look as in reverse order, V6 to V1"))
+        flags.append(Flag("chest_leads_swapped", LEADS[6:], "the chest leads look as in reverse order, V6 to V1"))
     elif chest[0]:
-        found.append(
-            Flag("chest_leads_swapped", tuple(chest[0].split("-")), f"the electrodes {chest[0]} look exchanged")
-        )
+        leads = tuple(chest[0].split("-"))
+        flags.append(Flag("chest_leads_swapped", leads, f"the electrodes {chest[0]} look exchanged"))
     score = float(np.median(measured.inversion_score[rows]))
     if score > INVERTED_SCORE and not measured.flat[rows].any() and measured.beats[rows].sum() >= FEWEST_BEATS:
-        found.append(
-            Flag("inverted", (), f"P waves, QRS complexes and T waves look turned over in all leads ({score:.1f})")
-        )
-    return (*found, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
+        detail = f"P waves, QRS complexes and T waves look turned over in all leads ({score:.1f})"
+        flags.append(Flag("inverted", (), detail))
+    return (*flags, *_of_all_leads(measured, rows, spans_uv[~flat] / 1000))
 
 
 def _of_all_leads(measured: LeadQuality, rows: Sequence[int], spans_mv: np.ndarray) -> list[Flag]:
-    found = []
+    flags = []
     off_uv = np.maximum(measured.limb_leads_uv[rows], measured.augmented_leads_uv[rows]).max()
     if off_uv > DISAGREEING_UV:
         detail = (
             f"I + III - II or aVR + aVL + aVF reaches {off_uv / 1000:.2g} mV: leads misnamed, or scaled one by one?"
         )
-        found.append(Flag("leads_disagree", LIMB_LEADS, detail))
+        flags.append(Flag("leads_disagree", LIMB_LEADS, detail))
     typical = median(spans_mv.tolist()) if len(spans_mv) else SMALLEST_USUAL_SPAN_MV
     if not SMALLEST_USUAL_SPAN_MV <= typical <= LARGEST_USUAL_SPAN_MV:
         usual = f"{SMALLEST_USUAL_SPAN_MV:g} to {LARGEST_USUAL_SPAN_MV:g} mV is usual"
-        found.append(Flag("units_suspected", (), f"the leads span {typical:.3g} mV in the median; {usual}"))
-    return found
+        flags.append(Flag("units_suspected", (), f"the leads span {typical:.3g} mV in the median; {usual}"))
+    return flags
 
 
 def _typical(values: np.ndarray, rows: Sequence[int]) -> np.ndarray:

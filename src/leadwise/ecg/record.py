@@ -20,12 +20,7 @@ was recorded: it has been repeated."""
 
 
 def empty_ends(by_time: np.ndarray, fs_hz: float) -> tuple[int, int]:
-    """Samples at the beginning and at the end that are not of the recording; none where there is nothing else.
-
-    Args:
-        by_time: ``(time, lead)`` numbers; NaN where a sample is missing.
-        fs_hz: sampling rate in Hz.
-    """
+    """Samples of ``(time, lead)`` at both ends that are not of the recording; none where there is nothing else."""
     fewest = max(2, math.ceil(SHORTEST_STILL_S * fs_hz))
     before = _empty(by_time, fewest)
     return (0, 0) if before == len(by_time) else (before, _empty(by_time[::-1], fewest))
@@ -76,6 +71,8 @@ LOWEST_FS_HZ, HIGHEST_FS_HZ = 50.0, 2000.0
 SHORTEST_S, LONGEST_S = 5.0, 600.0
 LARGEST_MV = 50.0
 """No ECG reaches this: the 21,799 recordings of PTB-XL stay below 21 mV. Microvolts read as millivolts exceed it."""
+LARGEST_OF_A_LEAD_MV = 1e6
+"""Nor does a lead whose electrode is off, though it may exceed the other limit; larger squares would overflow."""
 SMALLEST_SPAN_MV = 0.05
 """A lead that spans less than half a millimetre on paper shows no heart beat."""
 
@@ -99,7 +96,7 @@ class Recording:
         record: 12 leads in millivolts at the rate of the device.
         computed_leads: leads that were computed from leads I and II.
         missing: lead -> samples that were missing and have been filled.
-        ends_cut: samples at the beginning and at the end that were none of the recording (``ends.empty_ends``).
+        ends_cut: samples at the beginning and at the end that were none of the recording (``empty_ends``).
         noticed: what the reader of the file noticed -> its leads; none where it is the whole recording.
     """
 
@@ -127,11 +124,10 @@ def build_recording(
         values: ``(time, lead)`` or ``(lead, time)`` numbers; NaN, or ``MISSING_COUNT``, where a sample is missing.
         fs_hz: sampling rate in Hz.
         leads: names of the leads in the order of the array.
-        units: ``mV`` or ``uV``.
-        order: ``time_lead`` or ``lead_time``; ``None`` tells the two apart by the number of leads.
-        patient: what is known of the patient.
-        record_id: the caller's name for the recording.
-        noticed: as ``Recording.noticed``.
+        units: of ``MV_PER_UNIT``.
+        order: of ``ORDERS``; ``None`` tells the two apart by the number of leads.
+        patient, record_id: as of ``ECGRecord``.
+        noticed: as of ``Recording``.
 
     Raises:
         RecordingError: the message names the field (``signal``, ``fs_hz``, ``leads``, ``units``, ``order``).
@@ -163,11 +159,7 @@ def build_recording(
 
 
 def without_marks(by_time: np.ndarray) -> np.ndarray:
-    """NaN in place of ``MISSING_COUNT``, but in leads with numbers that 16 bits do not hold, which can be that small.
-
-    Args:
-        by_time: ``(time, lead)`` or ``(time,)`` numbers of any type, as they were given.
-    """
+    """NaN in place of ``MISSING_COUNT`` in ``(time, lead)`` or ``(time,)``, but in leads of more than 16 bits."""
     marks = by_time == MISSING_COUNT
     if not marks.any():
         return by_time
@@ -184,23 +176,18 @@ def _time_first(values: np.ndarray, lead_count: int, order: str | None) -> np.nd
     if order is not None and order not in ORDERS:
         raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
     if values.ndim != 2:
-        raise RecordingError(
-            "signal", f"received {values.ndim} dimensions; 2 are needed: samples and leads", "wrong_shape"
-        )
+        problem = f"received {values.ndim} dimensions; 2 are needed: samples and leads"
+        raise RecordingError("signal", problem, "wrong_shape")
     rows, columns = values.shape
     if rows == columns == lead_count and order is None:
-        raise RecordingError(
-            "order", f"cannot be told from {rows} x {columns}; allowed: {', '.join(ORDERS)}", "missing_field"
-        )
+        problem = f"cannot be told from {rows} x {columns}; allowed: {', '.join(ORDERS)}"
+        raise RecordingError("order", problem, "missing_field")
     if order is None:
         order = "lead_time" if rows == lead_count else "time_lead"
     by_time = values.T if order == "lead_time" else values
     if by_time.shape[1] != lead_count:
-        raise RecordingError(
-            "signal",
-            f"received {rows} x {columns} numbers; {lead_count} leads are named, so {lead_count} is needed",
-            "wrong_shape",
-        )
+        problem = f"received {rows} x {columns} numbers; {lead_count} leads are named, so {lead_count} is needed"
+        raise RecordingError("signal", problem, "wrong_shape")
     return by_time
 
 
@@ -216,11 +203,8 @@ def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray
     shares = gone.mean(axis=0)
     if shares.max() > MOST_MISSING:
         worst = int(shares.argmax())
-        raise RecordingError(
-            "signal",
-            f"{shares[worst]:.0%} of the samples of lead {names[worst]} are missing; {MOST_MISSING:.0%} is allowed",
-            "missing_samples",
-        )
+        share = f"{shares[worst]:.0%} of the samples of lead {names[worst]} are missing"
+        raise RecordingError("signal", f"{share}; {MOST_MISSING:.0%} is allowed", "missing_samples")
     filled, time = np.array(by_time, dtype=np.float64), np.arange(len(by_time))
     for lead in np.flatnonzero(gone.any(axis=0)):
         out = gone[:, lead]
@@ -233,7 +217,8 @@ def _check_amplitude(signal_mv: np.ndarray, fs_hz: float, units: str) -> None:
     lowest, highest = lead_extremes(signal_mv)
     largest = float(max(highest.max(), -lowest.min()))
     # Leads that are computed from infinite ones are no number.
-    if not largest <= LARGEST_MV and not (typical := typical_span(signal_mv, fs_hz)) <= LARGEST_USUAL_SPAN_MV:
+    typical = 0.0 if largest <= LARGEST_MV else typical_span(signal_mv, fs_hz)
+    if not (largest <= LARGEST_OF_A_LEAD_MV and typical <= LARGEST_USUAL_SPAN_MV):
         hint = "; were these microvolts, say units uV" if units == "mV" else ""
         raise RecordingError(
             "signal",
@@ -254,12 +239,7 @@ def _check_amplitude(signal_mv: np.ndarray, fs_hz: float, units: str) -> None:
 
 
 def typical_span(signal_mv: np.ndarray, fs_hz: float) -> float:
-    """Peak to peak within a second, the median over the seconds and over the leads that do not stand still.
-
-    Args:
-        signal_mv: ``(time, lead)`` in millivolts.
-        fs_hz: sampling rate in Hz.
-    """
+    """Peak to peak of ``(time, lead)`` within a second: the median over the seconds and over the leads that move."""
     second = round(fs_hz)
     whole = signal_mv[: len(signal_mv) // second * second].reshape(-1, second, signal_mv.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
@@ -278,13 +258,8 @@ def resample(signal: np.ndarray, fs_hz: float, target_hz: float) -> np.ndarray:
     Beyond its ends the signal goes on along the line through its first and its last sample, so that an offset or a
     drift does not ring there.
 
-    Args:
-        signal: ``(time, lead)`` in any unit.
-        fs_hz: sampling rate of ``signal``, in Hz.
-        target_hz: sampling rate wanted, in Hz.
-
     Returns:
-        ``(ceil(time * target_hz / fs_hz), lead)``; the same array if the rates are equal.
+        ``(ceil(time * target_hz / fs_hz), lead)`` of ``(time, lead)``; the same array if the rates are equal.
     """
     ratio = Fraction(target_hz / fs_hz).limit_denominator(LARGEST_FACTOR)
     if ratio == 1:

@@ -84,8 +84,7 @@ def repaired(
         signal_mv: ``(time, 12)``.
         fs_hz: sampling rate in Hz.
         parts: the samples of its segments.
-        measured: of ``(segment, 12)``, as recorded.
-        rows: the recording's segments in it, in the order of ``parts``.
+        measured, rows: of ``(segment, 12)`` as recorded, and the rows of these segments.
         computed: leads that were computed from leads I and II.
     """
     off = np.stack([_off(signal_mv[part], fs_hz) for part in parts])
@@ -116,9 +115,8 @@ def repaired(
     if wander_uv.max() > WANDER_UV or usual > WANDER_EVERYWHERE_UV:
         signal = without_wander(signal, fs_hz, parts)
         much = wander_uv > min(WANDER_UV, max(usual, WANDER_EVERYWHERE_UV))
-        detail = (
-            f"{wander_uv.max() / 1000:.2g} mV in {LEADS[int(wander_uv.argmax())]}, taken out below {WANDER_HZ:g} Hz"
-        )
+        most = f"{wander_uv.max() / 1000:.2g} mV in {LEADS[int(wander_uv.argmax())]}"
+        detail = f"{most}, taken out below {WANDER_HZ:g} Hz"
         left = f"{WANDER_UV / 1000:g} mV in a lead or {WANDER_EVERYWHERE_UV / 1000:g} mV in most of them"
         flags.append(Flag("baseline_wander", lead_list(much), f"{detail}; up to {left} is left in"))
     return Repaired(signal, tuple(flags), lead_list(off.any(axis=0))) if flags else None
@@ -161,17 +159,15 @@ def _silenced(
 
 
 def _off_flag(off: np.ndarray, restored: np.ndarray, parts: Sequence[slice], fs_hz: float) -> Flag:
-    found = off | restored
-    where = [
-        f"{part.start / fs_hz:g} to {part.stop / fs_hz:g} s" for part, row in zip(parts, off, strict=True) if row.any()
-    ]
+    places = [part for part, row in zip(parts, off, strict=True) if row.any()]
+    where = [f"{part.start / fs_hz:g} to {part.stop / fs_hz:g} s" for part in places]
     when = f" from {', '.join(where)}" if len(where) < len(parts) else ""
-    told = [f"at a rail or beyond {OFF_UV / 1000:g} mV{when}: {', '.join(lead_list(off.any(axis=0)))}"]
+    details = [f"at a rail or beyond {OFF_UV / 1000:g} mV{when}: {', '.join(lead_list(off.any(axis=0)))}"]
     if (silent := (off & ~restored).any(axis=0)).any():
-        told.append(f"taken as 0 mV: {', '.join(lead_list(silent))}")
+        details.append(f"taken as 0 mV: {', '.join(lead_list(silent))}")
     if restored.any():
-        told.append(f"computed from the other limb leads: {', '.join(lead_list(restored.any(axis=0)))}")
-    return Flag("electrode_off", lead_list(found.any(axis=0)), "; ".join(told))
+        details.append(f"computed from the other limb leads: {', '.join(lead_list(restored.any(axis=0)))}")
+    return Flag("electrode_off", lead_list((off | restored).any(axis=0)), "; ".join(details))
 
 
 def why_off(off: Sequence[str]) -> str:
@@ -213,9 +209,8 @@ def without_wander(signal_mv: NDArray[np.float32], fs_hz: float, parts: Sequence
         waves = cosines(len(values), int(2 * WANDER_HZ * len(values) / fs_hz))
         found = waves @ (waves.T @ values) + (signal_mv[part] - values)
         overlap = max(0, before - part.start)
-        share = np.concatenate(
-            [np.linspace(0, 1, overlap, dtype=np.float32), np.ones(len(values) - overlap, np.float32)]
-        )
+        share = np.ones(len(values), np.float32)
+        share[:overlap] = np.linspace(0, 1, overlap)
         slow[part] += share[:, np.newaxis] * (found - slow[part])
         before = part.stop
     return signal_mv - slow

@@ -84,10 +84,9 @@ def shipped_model() -> ReversalModel:
 
 
 def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the limb and of the chest electrodes the likeliest reversal, each ``(record,)`` text; empty if none is likely.
+    """Of ``(record, reversal)`` scores the likeliest of the limb and of the chest electrodes, ``(record,)`` text each.
 
-    Args:
-        scores: ``(record, reversal)`` in the order of ``REVERSALS``.
+    It is empty where none is likely.
     """
     of_limbs, of_chest = scores[:, : len(LIMB_REVERSALS)], scores[:, len(LIMB_REVERSALS) :]
     limb = _likeliest(of_limbs, _LIMB_NAMES, LIMB_THRESHOLD)
@@ -154,7 +153,11 @@ def average_beats(downsampled: Downsampled) -> AverageBeats:
     waves = {wave: part(*span_s) - level for wave, span_s in WAVES_S.items()}
     # The T wave before it is still on its way down: what counts is above the line through its ends.
     p_wave = waves["P"]
-    waves["P"] = p_wave - p_wave[:, :, :1] - _ramp(p_wave.shape[2]) * (p_wave[:, :, -1:] - p_wave[:, :, :1])
+    waves["P"] = (
+        p_wave
+        - p_wave[:, :, :1]
+        - np.linspace(0, 1, p_wave.shape[2], dtype=np.float32) * (p_wave[:, :, -1:] - p_wave[:, :, :1])
+    )
     count = places.sum(axis=1)
     lasts = places.shape[1] - 1 - places[:, ::-1].argmax(axis=1) - places.argmax(axis=1)
     return AverageBeats(beat, waves, count, lasts / np.maximum(count - 1, 1) / downsampled.fs_hz)
@@ -168,12 +171,6 @@ def wave_moments(waves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         size = np.trace(moment, axis1=1, axis2=2)[:, np.newaxis, np.newaxis]
         moments[wave] = np.divide(moment, size, out=np.zeros_like(moment), where=size > 0)
     return moments
-
-
-@cache
-def _ramp(samples: int) -> np.ndarray:
-    """From 0 to 1."""
-    return np.linspace(0, 1, samples, dtype=np.float32)
 
 
 ELECTRODES: tuple[str, ...] = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -197,11 +194,6 @@ LEAD_MATRIX = _lead_matrix()
 """``(12, 9)``: leads in the order of ``LEADS`` from potentials in the order of ``ELECTRODES``."""
 
 _NOISE_GAIN = np.float32(np.sqrt(np.square(LEAD_MATRIX).sum(axis=1).mean()))
-
-
-def lead_potentials(electrodes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(..., 9)`` potentials at ``ELECTRODES`` to ``(..., 12)`` leads in the same unit."""
-    return electrodes @ LEAD_MATRIX.T
 
 
 def lead_noise(electrodes: NDArray[np.float32]) -> NDArray[np.float32]:

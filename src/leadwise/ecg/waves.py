@@ -29,13 +29,11 @@ def average_beat(
     Args:
         leads: ``(record, lead, time)`` without missing samples, about 100 Hz.
         fs_hz: sampling rate in Hz.
-        before_s: seconds to keep before the steepest place.
-        after_s: seconds to keep after it.
+        before_s, after_s: seconds to keep around the steepest place.
         places: ``beat_places`` of the leads, where they are known.
 
     Returns:
-        ``(record, lead, before + after)`` in the unit of ``leads``, and the beats behind each, ``(record,)``; where
-        that is 0, the beat is all zero.
+        ``(record, lead, before + after)``, all zero where no beat was found, and the beats behind each, ``(record,)``.
     """
     before, after = round(before_s * fs_hz), round(after_s * fs_hz)
     places = beat_places(leads, fs_hz) if places is None else places
@@ -97,12 +95,7 @@ class Pieces:
 
 
 def cut_into_pieces(signal_mv: NDArray[np.float32], fs_hz: float) -> Pieces:
-    """The waves of all beats together; where no beat is found, segments of ``BLOCK_S``.
-
-    Args:
-        signal_mv: ``(time, lead)``.
-        fs_hz: sampling rate in Hz, about 100.
-    """
+    """The waves of all beats of ``(time, lead)`` at about 100 Hz together; where no beat is found, ``BLOCK_S`` each."""
     beats = np.flatnonzero(beat_places(signal_mv.T[np.newaxis], fs_hz)[0])
     time = np.arange(len(signal_mv))
     if len(beats) == 0:
@@ -132,7 +125,7 @@ def taken_out(signal_mv: NDArray[np.float32], members: NDArray[np.bool_]) -> NDA
 
     Args:
         signal_mv: ``(time, lead)``.
-        members: ``(time,)`` which samples go, or ``(time, lead)``.
+        members: ``(time,)`` or ``(time, lead)``: which samples go.
     """
     time, changed = np.arange(len(signal_mv)), signal_mv.copy()
     gone = np.broadcast_to(members if members.ndim == 2 else members[:, np.newaxis], signal_mv.shape)

@@ -115,7 +115,7 @@ class Network:
         return cls(
             name=description["name"],
             session=open_session(file),
-            signal=SignalPreprocessing.from_dict(signal) if signal else None,
+            signal=SignalPreprocessing(**signal) if signal else None,
             metadata=MetadataTransformer.from_dict(description["preprocessing"]["metadata"]),
             calibration=Calibration.from_dict(decision),
             policies=policies,

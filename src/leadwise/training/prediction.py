@@ -105,7 +105,7 @@ def load_trained(folder: Path) -> TrainedModel:
     return TrainedModel(
         name=training["model"],
         network=keras.saving.load_model(folder / "model.keras", compile=False),
-        signal=SignalPreprocessing.from_dict(signal) if signal else None,
+        signal=SignalPreprocessing(**signal) if signal else None,
         metadata=MetadataTransformer.from_dict(preprocessing["metadata"]),
         training=training,
     )

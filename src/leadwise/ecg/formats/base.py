@@ -223,11 +223,6 @@ ARCHIVE_ENDING = ".zip"
 _LOOKED_AT = 16_384
 
 
-def no_parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
-    """The further files of a format whose recordings are one file each."""
-    return ()
-
-
 @dataclass(frozen=True)
 class Format:
     """A file format.
@@ -250,7 +245,7 @@ class Format:
     read: Callable[[str, Mapping[str, bytes], ReadOptions], RawRecording]
     sureness: int = OWN_MARK
     part_endings: tuple[str, ...] = ()
-    parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = no_parts
+    parts: Callable[[str, bytes], tuple[tuple[str, ...], ...]] = lambda file, content: ()
     many: bool = False
 
 

@@ -98,8 +98,8 @@ def is_missing(cell: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What the rows of a table have in common.
+class Layout:
+    """What the rows of a table have in common, and what stands above them.
 
     Attributes:
         delimiter: between the columns; a space for any white space.
@@ -108,6 +108,11 @@ class _Rows:
         numeric: whether a column holds numbers and no text; of the first columns, where lines are very long.
         filled: how many of them hold a number somewhere.
         ends_empty: whether a delimiter ends every row, and no row numbers begin them.
+        preamble: lines before the table, which may tell rate, units and facts.
+        names: of the columns, if the table has a header.
+        units: of the columns, if a line below the header gives them.
+        body: lines of numbers.
+        first_line: number of the first of them in the file, from 1.
     """
 
     delimiter: str
@@ -116,6 +121,11 @@ class _Rows:
     numeric: tuple[bool, ...]
     filled: int
     ends_empty: bool
+    preamble: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    units: tuple[str, ...] | None = None
+    body: Sequence[str] = ()
+    first_line: int = 1
 
     def holds(self, line: str, fewest: float = 0.5) -> bool:
         """Whether a line is a row: numbers or nothing where all have numbers, and numbers in more than a share."""
@@ -125,25 +135,6 @@ class _Rows:
         cells = [cell for cell, numeric in zip(sampled, self.numeric, strict=False) if numeric]
         numbers = sum(is_number(cell, self.decimal) for cell in cells)
         return numbers > self.filled * fewest and numbers + sum(map(is_missing, cells)) == len(cells)
-
-
-@dataclass(frozen=True)
-class Layout(_Rows):
-    """A text table, taken apart.
-
-    Attributes:
-        preamble: lines before the table, which may tell rate, units and facts.
-        names: of the columns, if the table has a header.
-        units: of the columns, if a line below the header gives them.
-        body: lines of numbers.
-        first_line: number of the first of them in the file, from 1.
-    """
-
-    preamble: tuple[str, ...]
-    names: tuple[str, ...] | None
-    units: tuple[str, ...] | None
-    body: Sequence[str]
-    first_line: int
 
 
 def lay_out(text: str, fewest: int) -> Layout:
@@ -160,10 +151,10 @@ def lay_out(text: str, fewest: int) -> Layout:
     first = _first_of_body(lines, table)
     names, units, table_begins = _header(lines, first, table)
     preamble = tuple(line for line in lines[:table_begins] if line.strip())
-    return Layout(**vars(table), preamble=preamble, names=names, units=units, body=lines[first:], first_line=first + 1)
+    return replace(table, preamble=preamble, names=names, units=units, body=lines[first:], first_line=first + 1)
 
 
-def _dialect(lines: Sequence[str], fewest: int) -> _Rows:
+def _dialect(lines: Sequence[str], fewest: int) -> Layout:
     """Delimiter, decimal sign and columns that make most of the last lines rows of numbers."""
     # The middle and the end of a file are past its header, however long that is.
     middle = len(lines) // 2
@@ -180,7 +171,7 @@ def _dialect(lines: Sequence[str], fewest: int) -> _Rows:
     return table
 
 
-def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> _Rows | None:
+def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> Layout | None:
     """The most frequent kind of lines as rows; ``None`` if fewer than two columns, or than half, hold numbers."""
     (columns, _), *_ = Counter(count_cells(line, delimiter) for line in sampled).most_common(1)
     cells = [_sampled_cells(line, delimiter) for line in sampled if count_cells(line, delimiter) == columns]
@@ -194,7 +185,7 @@ def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> _Rows | None:
     if filled < 2 or filled * 2 <= len(numeric):
         return None
     ends_empty = all(line.rstrip(" ").endswith(delimiter) for line in sampled) and not _count_on(cells[:SAMPLED_LINES])
-    return _Rows(delimiter, decimal, columns, tuple(numeric), filled, ends_empty)
+    return Layout(delimiter, decimal, columns, tuple(numeric), filled, ends_empty)
 
 
 def _count_on(cells: Sequence[Sequence[str]]) -> bool:
@@ -218,7 +209,7 @@ def _sampled_cells(line: str, delimiter: str) -> list[str]:
     return cells[:-1] if len(line) > SAMPLED_LETTERS else cells
 
 
-def _first_of_body(lines: Sequence[str], table: _Rows) -> int:
+def _first_of_body(lines: Sequence[str], table: Layout) -> int:
     for number, line in enumerate(lines[:LONGEST_HEADER]):
         if not line.lstrip().startswith("#") and table.holds(line):
             # In the rows above, most leads may still be missing.
@@ -229,7 +220,7 @@ def _first_of_body(lines: Sequence[str], table: _Rows) -> int:
 
 
 def _header(
-    lines: Sequence[str], first: int, table: _Rows
+    lines: Sequence[str], first: int, table: Layout
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, int]:
     """Names and units of the columns from the lines above the body, and where the table begins."""
     delimiter, columns = table.delimiter, table.columns
@@ -332,7 +323,14 @@ def _numbers(
 
     They all stand in one line or in one column of the body, from 0; the position of each is the other.
     """
-    values, odd = _converted(layout, cells)
+    import pandas as pd
+
+    texts = pd.Series(cells, dtype=object)
+    if layout.decimal == ",":
+        texts = texts.str.replace(",", ".", regex=False)
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    gone = np.flatnonzero(np.isnan(values)).tolist()
+    odd = next((position for position in gone if not is_missing(cells[position])), None)
     if odd is None:
         return replace(head, values=values)
     is_needed = is_lead_or_time(head.name) or (not head.name and layout.names is None)
@@ -341,18 +339,6 @@ def _numbers(
     row = layout.first_line + (odd if line is None else line)
     where = f"line {row}, column {1 + (odd if column is None else column)}"
     raise RecordingError("table", f"{where}: {shown_text(cells[odd])} is no number")
-
-
-def _converted(layout: Layout, cells: Sequence[str]) -> tuple[np.ndarray, int | None]:
-    """Cells as float64, NaN where they are no numbers, and the first that is neither a number nor empty."""
-    import pandas as pd
-
-    texts = pd.Series(cells, dtype=object)
-    if layout.decimal == ",":
-        texts = texts.str.replace(",", ".", regex=False)
-    values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
-    gone = np.flatnonzero(np.isnan(values)).tolist()
-    return values, next((position for position in gone if not is_missing(cells[position])), None)
 
 
 def _by_column(layout: Layout) -> list[Column]:

@@ -10,7 +10,6 @@ from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, ReaderError, sho
 ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
-_CHUNK = 2**20
 
 
 def member_names(content: bytes) -> list[str]:
@@ -61,21 +60,12 @@ def _members(file: str, archive: zipfile.ZipFile) -> dict[str, bytes]:
         base = name.rpartition("/")[2]
         if base in found:
             raise ReaderError(file, "zip", f"holds {shown_name(base)} more than once")
-        found[base] = _bounded(file, archive, member, left)
+        with archive.open(member) as stream:
+            # What the header says of its size may be a lie.
+            found[base] = stream.read(left + 1)
         left -= len(found[base])
+        if left < 0:
+            raise ReaderError(file, "zip", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
     if not found:
         raise ReaderError(file, "zip", "holds no file")
     return found
-
-
-def _bounded(file: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    """A member unpacked piece by piece, as what its header says of its size may be a lie."""
-    pieces, length = [], 0
-    with archive.open(member) as stream:
-        while piece := stream.read(_CHUNK):
-            length += len(piece)
-            if length > most:
-                limit = f"{LARGEST_FILE // 2**20} MiB"
-                raise ReaderError(file, "zip", f"unpacks to more than {limit}, which is the most")
-            pieces.append(piece)
-    return b"".join(pieces)
