@@ -26,30 +26,13 @@ CHUNK = _COUNTS[4000:4020]
 
 FACTS_ROW: dict[str, Any] = {"id": "a", "age": 63, "sex": "female", "height_cm": 170, "weight_kg": 70, "pacemaker": 0}
 LISTS_ROW: dict[str, Any] = FACTS_ROW | {"signal": _ECG.tolist(), "leads": _LEADS, "fs_hz": 100, "units": "mV"}
-BASE64_ROW: dict[str, Any] = LISTS_ROW | {
-    "signal": _COUNTS,
-    "dtype": "int16",
-    "shape": [600, 8],
-    "units_per_count": 1,
-    "units": "uV",
-    "order": "time_lead",
-}
+_PACKED: dict[str, Any] = {"signal": _COUNTS, "dtype": "int16", "shape": [600, 8], "units_per_count": 1}
+BASE64_ROW: dict[str, Any] = LISTS_ROW | _PACKED | {"units": "uV", "order": "time_lead"}
 
+_ODD_TEXTS = ["", "NaN", "null", "0", "\x00", "\ud800", "A" * 5000, "=" * 8]
 _ODD_VALUES: list[Any] = [
     *(math.nan, math.inf, -math.inf, -0.0, 5e-324, 1e308, 10**30, 10**4000, 2**63, -(2**63) - 1, 2**53 + 1),
-    *(
-        "",
-        "NaN",
-        "null",
-        "0",
-        "\x00",
-        "\ud800",
-        "A" * 5000,
-        "=" * 8,
-        _COUNTS[:-4],
-        _COUNTS + "AAAA",
-        _COUNTS[:-1] + "=",
-    ),
+    *(*_ODD_TEXTS, _COUNTS[:-4], _COUNTS + "AAAA", _COUNTS[:-1] + "="),
     *([], {}, [[]], [[None]], [[], [1]], [[1, 2], [3]], [[[1.0]]], [["1.0"]], [[True]], [{}], [None] * 5000),
     *([[0.0] * 8] * 600, [[math.nan] * 8] * 600, [[1e300] * 8] * 600, [[10**400] * 8] * 600, _ECG.T.tolist()),
     *([600, 8.0], [8, 600], [0, 0], [-1, -1], [1e308, 1e308], [600, 8, 1], [2**31, 2**31], ["600", "8"]),
@@ -78,16 +61,14 @@ def hostile_rows(draw: st.DrawFn) -> Any:
     return row | draw(_changes)
 
 
-_params = st.fixed_dictionaries(
-    {},
-    optional={
-        "policy": st.sampled_from(["best_f1", "youden", "target_sensitivity"]) | hostile_values,
-        "explain": st.sampled_from([False, "HEART", [1], ["MI", None], {}])
-        | hostile_values.filter(lambda v: v is not True),
-        "all_findings": st.booleans() | hostile_values,
-        "other": json_values,
-    },
-)
+_explained = hostile_values.filter(lambda value: value is not True)
+_optional = {
+    "policy": st.sampled_from(["best_f1", "youden", "target_sensitivity"]) | hostile_values,
+    "explain": st.sampled_from([False, "HEART", [1], ["MI", None], {}]) | _explained,
+    "all_findings": st.booleans() | hostile_values,
+    "other": json_values,
+}
+_params = st.fixed_dictionaries({}, optional=_optional)
 
 
 @st.composite
@@ -178,45 +159,23 @@ numbered = st.builds(
 def packed(draw: st.DrawFn) -> bytes:
     """A body in gzip, damaged or more than one; or one that only begins like it."""
     body = gzip.compress(draw(json_bodies() | st.just(_VALID)), mtime=0)
-    return (
-        draw(st.one_of(st.just(body), damaged(st.just(body)), st.just(body * 2), st.just(gzip.compress(body))))
-        or b"\x1f"
-    )
+    whole = st.just(body)
+    return draw(st.one_of(whole, damaged(whole), st.just(body * 2), st.just(gzip.compress(body)))) or b"\x1f"
 
 
 _deep = st.builds(lambda opened, times: opened * times, st.sampled_from(_NESTED), st.sampled_from([3, 900, 30_000]))
 
 
-_kinds = st.sampled_from(
-    [
-        None,
-        "",
-        "text/csv",
-        "application/vnd.apache.parquet",
-        "application/octet-stream",
-        "application/json; charset=latin-1",
-        "application/json;;",
-        "\xff",
-    ]
-)
-json_requests = st.tuples(
-    json_bodies()
-    | damaged(st.just(_VALID))
-    | damaged(json_bodies())
-    | _deep
-    | st.binary(max_size=300)
-    | repeated()
-    | recoded
-    | numbered,
-    st.just(JSON),
-)
+_types = ["text/csv", "application/vnd.apache.parquet", "application/octet-stream"]
+_kinds = st.sampled_from([None, "", *_types, "application/json; charset=latin-1", "application/json;;", "\xff"])
+_bodies = [json_bodies(), damaged(st.just(_VALID)), damaged(json_bodies()), _deep, st.binary(max_size=300), repeated()]
+json_requests = st.tuples(st.one_of(*_bodies, recoded, numbered), st.just(JSON))
 requests_of_another_kind = st.tuples(json_bodies() | st.binary(max_size=300), _kinds | st.just(JSON))
 hostile_requests = st.one_of(json_requests, json_requests, json_requests, requests_of_another_kind)
 """A body and its content type."""
 
 VALID_BODIES = {
-    "base64": (json.dumps({"inputs": [BASE64_ROW]}).encode(), JSON),
-    "lists": (json.dumps({"inputs": [LISTS_ROW]}).encode(), JSON),
-    "facts": (json.dumps({"inputs": [FACTS_ROW]}).encode(), JSON),
+    name: (json.dumps({"inputs": [row]}).encode(), JSON)
+    for name, row in (("base64", BASE64_ROW), ("lists", LISTS_ROW), ("facts", FACTS_ROW))
 }
 assert set(FACTS_ROW) - {"id"} == set(asked_names())

@@ -6,7 +6,6 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pytest
@@ -112,28 +111,11 @@ def test_no_address_leads_to_the_host_that_the_client_names(server: LiveServer, 
 
 
 PACKED = gzip.compress(BODY, mtime=0)
+UTF_16 = {"Content-Type": "application/json; charset=utf-16"}
 REFUSED: dict[tuple[int, str], list[tuple[bytes, dict[str, str]]]] = {
-    (400, "not_json"): [
-        (BODY.decode().encode(name), {})
-        for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8-sig")
-    ],
-    (415, "content_type"): [
-        (BODY, {"Content-Type": f"application/json; charset={charset}"})
-        for charset in ("utf-16", "iso-8859-1", "utf-32le", '"utf-8", application/json')
-    ],
-    (400, "repeated_key"): [
-        (body, {})
-        for body in (
-            b'{"inputs": [{"age": 50, "age": 51}]}',
-            b'{"inputs": [{"age": 50, "\\u0061ge": 51, "id": "12:30"}]}',
-            b'{"inputs": [{"age": 50}], "inputs": [{"age": 51}]}',
-            b'{"inputs": [{"age": 50}], "params": {"policy": "youden", "policy": "best_f1"}}',
-            b'{"inputs": {"age": [50], "age": [51]}}',
-            b'{"dataframe_split": {"columns": ["age"], "data": [[50]], "data": [[51]]}}',
-            b'{"inputs": [{"age": 50, "sex": {"a": [{"b": 1, "b": 2}]}}]}',
-            b'{"inputs": [{"age": NaN, "age": 51}]}',
-        )
-    ],
+    (400, "not_json"): [(BODY.decode().encode("utf-16"), {})],
+    (415, "content_type"): [(BODY, UTF_16)],
+    (400, "repeated_key"): [(b'{"inputs": [{"age": 50, "age": 51}]}', {})],
     (415, "content_encoding"): [
         (BODY, {"Content-Encoding": coding}) for coding in ("br", "deflate", "zstd", "gzip, gzip", "gzip, br")
     ],
@@ -155,12 +137,6 @@ def test_what_is_no_plain_json_is_refused_by_its_code(server: LiveServer, refusa
 def test_two_content_types_are_a_415(server: LiveServer) -> None:
     head, _ = exchange(server, LENGTH, b"Content-Type: application/json; charset=utf-16\r\n")
     assert head.startswith("HTTP/1.1 415 ")
-
-
-@pytest.mark.parametrize("identifier", ["12:30", "a:b:c", "\\u003a", '\\"age\\": 50'])
-def test_a_colon_in_a_text_is_no_key(server: LiveServer, identifier: str) -> None:
-    response = server.post(f'{{"inputs": [{{"age": 50, "id": "{identifier}"}}]}}'.encode())
-    assert response.json()["predictions"][0]["id"] == json.loads(f'"{identifier}"')
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZip"])
@@ -185,25 +161,6 @@ def test_a_bomb_is_a_413_soon_and_takes_little_memory(server: LiveServer) -> Non
     assert sum(server.processes().values()) < before + 32
 
 
-ENVELOPES: dict[str, Any] = {
-    "dataframe_records": lambda ids: [{"id": one, "age": 50} for one in ids],
-    "dataframe_split": lambda ids: {"columns": ["id", "age"], "data": [[one, 50] for one in ids]},
-    "inputs": lambda ids: [{"id": one, "age": 50} for one in ids],
-    "instances": lambda ids: {"id": ids, "age": [50] * len(ids)},
-}
-
-
-@pytest.mark.parametrize("envelope", ENVELOPES)
-def test_ids_come_back_as_they_were_sent(server: LiveServer, envelope: str) -> None:
-    ids = [7, 0, -1, 7.0, 0.5, 2**53 + 1, 2**63, 2**64 + 1, -(10**30), 1e300, "7", "", None]
-    answers = server.post({envelope: ENVELOPES[envelope](ids)}).json()["predictions"]
-    found = [answer["id"] for answer in answers]
-    assert found == ids
-    assert list(map(type, found)) == list(map(type, ids))
-    # One that cannot be answered has its own as well.
-    assert server.post({"inputs": [{"id": 2**64 + 1, "age": 300}]}).json()["predictions"][0]["id"] == 2**64 + 1
-
-
 def test_memory_of_large_requests_is_given_back(server: LiveServer) -> None:
     (lists,) = json.loads(VALID_BODIES["lists"][0])["inputs"]
     counts = np.tile(np.round(np.asarray(lists["signal"]) * 1000).astype(np.int16), (100, 1))
@@ -216,15 +173,11 @@ def test_memory_of_large_requests_is_given_back(server: LiveServer) -> None:
     assert sum(server.processes().values()) < before + GIVEN_BACK_MIB
 
 
-def counts_row(ecg_mv: np.ndarray) -> dict[str, Any]:
-    counts = {"signal": np.round(ecg_mv * 1000).astype(np.int16), "units": "uV", "fs_hz": 100}
-    return request_row({"id": "a", **counts, "age": 63, "sex": "female"})
-
-
 def test_the_registered_version_answers_as_the_registry_hands_it_out(
     server: LiveServer, small_model: SmallModel, ecg_mv: np.ndarray
 ) -> None:
-    row = counts_row(ecg_mv)
+    counts = {"signal": np.round(ecg_mv * 1000).astype(np.int16), "units": "uV", "fs_hz": 100}
+    row = request_row({"id": "a", **counts, "age": 63, "sex": "female"})
     with in_use(small_model.tracking):
         (here,) = load_scorer(small_model.uri).score([row], explain=["MI"])
         with pytest.raises(NoSuchModel, match="models:/small@champion: cannot be fetched from the registry"):

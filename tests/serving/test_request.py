@@ -2,13 +2,14 @@
 
 import base64
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_bodies import hostile_rows
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
 from leadwise.ecg.leads import RecordingError
@@ -16,7 +17,7 @@ from leadwise.ecg.record import Recording
 from leadwise.serving.request import parse_row, request_fields
 
 MARKER = 7.654321
-NOTICED = {"signal": [[MARKER] * 12] * 1000, "fs_hz": 100}
+SENT = {"signal": [[MARKER] * 12] * 1000, "fs_hz": 100}
 
 Signal = list[list[float]]
 
@@ -60,7 +61,7 @@ def test_an_id_comes_back_as_it_was_given(value: Any) -> None:
     assert type(found) is type(value.item() if isinstance(value, np.generic) else value)
 
 
-@pytest.mark.parametrize("value", [True, False, 10**200, -(10**200), math.inf, "x" * 201, [7], {"a": 7}, b"7"])
+@pytest.mark.parametrize("value", [True, 10**200, -(10**200), math.inf, "x" * 201, [7], {"a": 7}, b"7"])
 def test_what_cannot_name_a_row_is_refused(value: object) -> None:
     with pytest.raises(RecordingError, match=r"id: received .*; text of at most 200 characters, or a number"):
         parse_row({"id": value, "age": 50})
@@ -94,14 +95,12 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
         ({"sex": "x" * 1000}, "sex: received text of 1000 characters"),
         ({"sex": True}, "sex: received true"),
         ({"pacemaker": "yes"}, "pacemaker: received 'yes'"),
-        ({"id": ["a"], "age": 3}, "id: received a list"),
-        ({"id": "x" * 201, "age": 3}, "id: received text of 201 characters"),
         ({"hieght_cm": 170}, "hieght_cm: unknown field; allowed: id, signal"),
         ({"x" * 5000: 1}, "a long or odd name: unknown field"),
         ({}, "signal: not given, nor any of age"),
         ({"id": "only"}, "signal: not given, nor any of age"),
         ({"signal": [[MARKER] * 12] * 1000}, "fs_hz: not given"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": "fast"}, "fs_hz: received 'fast'; a number is needed"),
+        (SENT | {"fs_hz": "fast"}, "fs_hz: received 'fast'; a number is needed"),
         ({"signal": [[MARKER] * 12] * 999 + [[MARKER]], "fs_hz": 100}, "signal: received lists of different lengths"),
         (
             {"signal": [[MARKER] * 11 + [None]] * 1000, "fs_hz": 100},
@@ -116,16 +115,16 @@ def test_a_low_rate_is_pointed_out(signal_mv: Signal) -> None:
         ({"signal": {"data": MARKER}, "fs_hz": 100}, "signal: received an object; nested lists"),
         ({"signal": str(MARKER) * 100, "fs_hz": 100}, "dtype: not given; it is needed with a signal in base64"),
         ({"signal": [], "fs_hz": 100}, "signal: received no samples"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100}, "signal: is a flat line"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "leads": "all"}, "leads: received 'all'; a list"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "leads": [1] * 12}, "leads: received a list; a list of"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "units": "mm"}, "units: received 'mm'; allowed: mV, uV"),
-        ({"signal": [[MARKER] * 12] * 1000, "fs_hz": 100, "order": 3}, "order: received 3; allowed: time_lead"),
+        (SENT, "signal: is a flat line"),
+        (SENT | {"leads": "all"}, "leads: received 'all'; a list"),
+        (SENT | {"leads": [1] * 12}, "leads: received a list; a list of"),
+        (SENT | {"units": "mm"}, "units: received 'mm'; allowed: mV, uV"),
+        (SENT | {"order": 3}, "order: received 3; allowed: time_lead"),
         ([1, 2], "row: received a list; fields by name are needed"),
-        (NOTICED | {"noticed": ["checksum_mismatch"]}, "noticed: received a list; leads by flag are needed"),
-        (NOTICED | {"noticed": {"flat": ["V2"]}}, "noticed: received another flag; allowed: "),
-        (NOTICED | {"noticed": {"checksum_mismatch": ["<b>"]}}, "noticed: received '<b>'; allowed: I, II"),
-        (NOTICED | {"noticed": {"checksum_mismatch": "V2"}}, "noticed: received 'V2'; a list of lead names"),
+        (SENT | {"noticed": ["checksum_mismatch"]}, "noticed: received a list; leads by flag are needed"),
+        (SENT | {"noticed": {"flat": ["V2"]}}, "noticed: received another flag; allowed: "),
+        (SENT | {"noticed": {"checksum_mismatch": ["<b>"]}}, "noticed: received '<b>'; allowed: I, II"),
+        (SENT | {"noticed": {"checksum_mismatch": "V2"}}, "noticed: received 'V2'; a list of lead names"),
     ],
 )
 def test_a_wrong_field_is_named_and_never_repeated_at_length(row: Any, message: str) -> None:
@@ -149,35 +148,20 @@ def test_missing_samples_are_filled_along_a_line_and_counted(signal_mv: Signal) 
     np.testing.assert_array_equal(recording.record.signal_mv[:, 6], whole.record.signal_mv[:, 6])
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=30,
-)
-matrices = st.tuples(st.integers(0, 40), st.integers(0, 13), st.floats(width=32)).map(
-    lambda shape: [[shape[2]] * shape[1]] * shape[0] * 20
-)
-rows = st.dictionaries(
-    st.sampled_from(request_fields()) | st.text(max_size=8),
-    json_values | matrices | st.sampled_from([100, 500, 0, 1, "mV", "uV", "male", list(LEADS), "lead_time"]),
-    max_size=12,
-)
+def outcome(values: Mapping[Any, Any]) -> str:
+    try:
+        request = parse_row(values)
+    except RecordingError as error:
+        return str(error)
+    return f"{request.record_id} {request.patient} {request.warnings}"
 
 
 @settings(max_examples=60, deadline=None)
-@given(row=rows)
+@given(row=hostile_rows().filter(lambda row: isinstance(row, dict)))
 def test_a_row_that_went_through_a_table_reads_the_same(row: dict[str, Any]) -> None:
-    known = {name: value for name, value in row.items() if name in request_fields()}
-    (through_table,) = pd.DataFrame([{"age": 50, **known}], dtype=object).to_dict(orient="records")
-
-    def outcome(values: dict[Any, Any]) -> str:
-        try:
-            request = parse_row(values)
-        except RecordingError as error:
-            return str(error)
-        return f"{request.record_id} {request.patient} {request.warnings}"
-
-    assert outcome({"age": 50, **known}) == outcome(through_table)
+    known = {"age": 50} | {name: value for name, value in row.items() if name in request_fields()}
+    (through_table,) = pd.DataFrame([known], dtype=object).to_dict(orient="records")
+    assert outcome(known) == outcome(through_table)
 
 
 Row = dict[str, Any]
@@ -214,12 +198,9 @@ def test_int16_with_what_a_count_is(ecg_mv: np.ndarray, expected: np.ndarray) ->
 
 def test_float32_in_either_order(ecg_mv: np.ndarray, expected: np.ndarray) -> None:
     row = {"dtype": "float32", "fs_hz": 100}
-    for values in (ecg_mv, ecg_mv.T):
-        found = read(row | {"signal": encoded(values.astype("<f4")), "shape": list(values.shape)})
+    for values, more in ((ecg_mv, {}), (ecg_mv, {"order": "time_lead"}), (ecg_mv.T, {})):
+        found = read(row | {"signal": encoded(values.astype("<f4")), "shape": list(values.shape), **more})
         np.testing.assert_allclose(found.record.signal_mv, expected, rtol=1e-6)
-    square = np.tile(ecg_mv, (1, 1)).astype("<f4")
-    named = row | {"signal": encoded(square), "shape": [1000, 12], "order": "time_lead"}
-    np.testing.assert_allclose(read(named).record.signal_mv, expected, rtol=1e-6)
 
 
 def test_bytes_are_taken_as_they_are(ecg_mv: np.ndarray) -> None:
