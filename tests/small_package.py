@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.metadata import MetadataTransformer
+
+THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
+TEMPERATURE = 1.7
+TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
+"""Trusted statement -> slope, intercept and threshold; the others are silent."""
 
 
 def transformer_of(rng: np.random.Generator) -> MetadataTransformer:

@@ -1,7 +1,7 @@
 """A package folder with two networks small enough to be computed by hand, in real ONNX files."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 from answering_server import Server
 from live_server import MLFLOWS_OWN, LiveServer, SmallModel, log_small_model, serving
-from small_package import small_network, transformer_of
+from small_package import TEMPERATURE, THRESHOLDS, TOLD, small_network, transformer_of
 
 from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
@@ -20,27 +20,18 @@ from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.serving.scorer import Scorer
 
-THRESHOLDS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
+
+def policy(rule: str, limits: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """A policy of ``decision.json``: of each class a threshold, and how far around it the answer is uncertain."""
+    bands = {name: [max(0.0, limit - wide), min(1.0, limit + wide)] for name, (limit, wide) in limits.items()}
+    return {"rule": rule, "thresholds": {name: limit for name, (limit, _) in limits.items()}, "uncertain": bands}
+
+
 POLICIES = {
-    "best_f1": {
-        "rule": "highest expected F1",
-        "thresholds": THRESHOLDS,
-        "uncertain": {name: [limit - 0.05, limit + 0.05] for name, limit in THRESHOLDS.items()},
-    },
-    "youden": {
-        "rule": "highest sensitivity + specificity",
-        "thresholds": dict.fromkeys(SUPERCLASSES, 0.25),
-        "uncertain": {name: [0.2, 0.3] for name in SUPERCLASSES},
-    },
-    "target_sensitivity": {
-        "rule": "sensitivity 95 %",
-        "thresholds": dict.fromkeys(SUPERCLASSES, 0.01),
-        "uncertain": {name: [0.0, 1.0] for name in SUPERCLASSES},
-    },
+    "best_f1": policy("highest expected F1", {name: (limit, 0.05) for name, limit in THRESHOLDS.items()}),
+    "youden": policy("highest sensitivity + specificity", dict.fromkeys(SUPERCLASSES, (0.25, 0.05))),
+    "target_sensitivity": policy("sensitivity 95 %", dict.fromkeys(SUPERCLASSES, (0.01, 1.0))),
 }
-TEMPERATURE = 1.7
-TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
-"""Trusted statement -> slope, intercept and threshold; the others are silent."""
 
 
 @pytest.fixture(scope="session")
@@ -89,13 +80,10 @@ def package_folder(
 def statement_entries() -> list[dict[str, Any]]:
     """What ``model.json`` holds of the statements, as far as scoring reads it."""
     entries = []
-    for statement in STATEMENT_TABLE:
-        told = statement.code in TOLD
-        entry: dict[str, Any] = {"code": statement.code, "name": statement.name, "group": statement.group}
-        entry |= {"trusted": told, "reason": None if told else "too few records have it"}
-        if told:
-            entry |= dict(zip(("slope", "intercept", "threshold"), TOLD[statement.code], strict=True))
-        entries.append(entry)
+    for one in STATEMENT_TABLE:
+        fitted = dict(zip(("slope", "intercept", "threshold"), TOLD.get(one.code, ()), strict=False))
+        about = {"code": one.code, "name": one.name, "group": one.group, "trusted": one.code in TOLD}
+        entries.append(about | {"reason": None if fitted else "too few records have it"} | fitted)
     return entries
 
 

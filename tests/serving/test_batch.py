@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,8 @@ def test_every_format_is_answered_as_the_scorer_answers_it(
 def test_a_table_says_which_files_and_what_is_known_of_the_patients(
     folder: Path, package_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    np.save(folder / "only-numbers.npy", np.round(simulate_record("MI", 1).signal_mv * 1000))
+    np.save(tmp_path / "only-numbers.npy", np.round(simulate_record("MI", 1).signal_mv * 1000))
+    shutil.copy(folder / "b.csv", tmp_path)
     rows: list[dict[str, Any]] = [
         {"file": "b.csv", "id": "walk-in", "age": 71, "sex": "female"},
         {"file": "only-numbers.npy", "fs_hz": 100, "units": "uV", "leads": ",".join(LEADS)},
@@ -89,15 +89,10 @@ def test_a_table_says_which_files_and_what_is_known_of_the_patients(
         {"file": "b.csv", "age": 300},
         {"file": "not-there.csv"},
     ]
-    listed = folder / f"list.{kind}"
+    listed = tmp_path / f"list.{kind}"
     table = pd.DataFrame(rows)
     table.to_csv(listed, index=False) if kind == "csv" else table.to_parquet(listed)
-    try:
-        done = score_batch(listed, tmp_path / "answers.parquet", package_folder, workers=1)
-    finally:
-        listed.unlink()
-        (folder / "only-numbers.npy").unlink()
-    answers = pd.read_parquet(done.file)
+    answers = pd.read_parquet(score_batch(listed, tmp_path / "answers.parquet", package_folder, workers=1).file)
     assert answers["id"].tolist()[:3] == ["walk-in", "only-numbers.npy", "no recording"]
     assert answers["model"].tolist()[:3] == ["fusion_augmented", "fusion_augmented", "metadata"]
     assert answers["error_code"].tolist()[3:] == ["not_allowed", "not_read"]
@@ -128,11 +123,16 @@ score_batch(source, output, package, workers=1, part_records=2)
 """Killed when the second part is written and not yet renamed."""
 
 
+def ended(program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """A program in a process of its own, after it has ended."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
+
+
 def test_a_killed_run_goes_on_where_it_was(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.parquet"
-    command = [sys.executable, "-c", KILLED_IN_MID_RUN, str(folder), str(output), str(package_folder)]
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
-    killed = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL, timeout=300)
+    killed = ended(KILLED_IN_MID_RUN, folder, output, package_folder)
     assert killed.returncode == -signal.SIGKILL
     assert not output.exists()
     done = score_batch(folder, output, package_folder, workers=1, part_records=2)
@@ -175,11 +175,6 @@ TABLES_REFUSED = {
 }
 
 
-def refused(work: Callable[[], object], kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind, match=message):
-        work()
-
-
 def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.parquet"
     (tmp_path / "empty").mkdir()
@@ -187,22 +182,22 @@ def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path
         (tmp_path / name).write_text(text, encoding="utf-8")
     dates = pd.DataFrame({"file": ["b.csv"], "age": [pd.Timestamp("1960-01-01")]})
     dates.to_parquet(tmp_path / "dates.parquet")
-    for source, problem in (
-        ("gone", "is no folder and no table"),
-        ("empty", "holds no recordings"),
-        ("no-file.csv", "has no column file"),
-        ("misspelt.csv", "'hieght'"),
-        ("commas.csv", "line 3 has more cells"),
-    ):
-        refused(lambda source=source: score_batch(tmp_path / source, output, package_folder), SourceError, problem)
-    for file, problem in (
-        (tmp_path / "a.csv", "ends with .parquet"),
-        (folder / "below" / "answers.parquet", "lies in the folder that is scored"),
-    ):
-        refused(lambda file=file: score_batch(folder, file, package_folder), BatchError, problem)
     itself = tmp_path / "dates.parquet"
-    refused(lambda: score_batch(itself, itself, package_folder), BatchError, "is the input")
-    refused(lambda: score_batch(folder, output, package_folder, policy="mine"), BatchError, "allowed: best_f1")
+    kind: type[Exception]
+    for source, file, kind, problem in (
+        (tmp_path / "gone", output, SourceError, "is no folder and no table"),
+        (tmp_path / "empty", output, SourceError, "holds no recordings"),
+        (tmp_path / "no-file.csv", output, SourceError, "has no column file"),
+        (tmp_path / "misspelt.csv", output, SourceError, "'hieght'"),
+        (tmp_path / "commas.csv", output, SourceError, "line 3 has more cells"),
+        (folder, tmp_path / "a.csv", BatchError, "ends with .parquet"),
+        (folder, folder / "below" / "answers.parquet", BatchError, "lies in the folder that is scored"),
+        (itself, itself, BatchError, "is the input"),
+    ):
+        with pytest.raises(kind, match=problem):
+            score_batch(source, file, package_folder)
+    with pytest.raises(BatchError, match="allowed: best_f1"):
+        score_batch(folder, output, package_folder, policy="mine")
     assert not output.exists()
     # What no field can be is refused with its record.
     shutil.copy(folder / "b.csv", tmp_path)
@@ -240,37 +235,28 @@ def test_a_name_that_is_no_text_is_scored_all_the_same(package_folder: Path, tmp
 
 def test_rows_that_cannot_be_read_stay_in_their_places(folder: Path, package_folder: Path, tmp_path: Path) -> None:
     names = ["gone-1.csv", "gone-2.csv", "b.csv", "gone-3.csv", "c.npz", "gone-4.csv"] * 9
-    listed = folder / "many.csv"
-    listed.write_text("\n".join(["file", *names]), encoding="utf-8")
-    try:
-        done = score_batch(listed, tmp_path / "answers.parquet", package_folder, workers=1)
-    finally:
-        listed.unlink()
-    answers = pd.read_parquet(done.file)
+    listed = tmp_path / "many.csv"
+    listed.write_text("\n".join(["file", *(str(folder / name) for name in names)]), encoding="utf-8")
+    answers = pd.read_parquet(score_batch(listed, tmp_path / "answers.parquet", package_folder, workers=1).file)
     assert [Path(file).name for file in answers["file"]] == names
     assert answers["error_code"].isna().tolist() == [not name.startswith("gone") for name in names]
 
 
-def test_ids_that_are_numbers_are_told_as_text(folder: Path, package_folder: Path, tmp_path: Path) -> None:
-    files = ["b.csv", "gone.csv", None, "b.csv"]
-    ids: dict[str, list[Any]] = {
-        "whole": [7, 0, 2**53 + 1, -1],
-        "gaps": [7.0, None, 0.0, 2.0**52],
-        "fractions": [7.5, 0.25, None, -0.5],
-    }
-    expected = {
-        "whole": ["7", "0", "9007199254740993", "-1"],
-        "gaps": ["7", None, "0", "4503599627370496"],
-        "fractions": ["7.5", "0.25", None, "-0.5"],
-    }
-    for name, values in ids.items():
-        table = folder / f"{name}-ids.parquet"
-        pd.DataFrame({"file": files, "age": [50] * 4, "id": values}).to_parquet(table)
-        try:
-            done = score_batch(table, tmp_path / f"{name}.parquet", package_folder, workers=1)
-        finally:
-            table.unlink()
-        assert pyarrow.parquet.read_table(done.file)["id"].to_pylist() == expected[name]
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([7, 0, 2**53 + 1, -1], ["7", "0", "9007199254740993", "-1"]),
+        ([7.0, None, 0.0, 2.0**52], ["7", None, "0", "4503599627370496"]),
+        ([7.5, 0.25, None, -0.5], ["7.5", "0.25", None, "-0.5"]),
+    ],
+)
+def test_ids_that_are_numbers_are_told_as_text(
+    package_folder: Path, tmp_path: Path, ids: list[Any], expected: list[Any]
+) -> None:
+    table = tmp_path / "ids.parquet"
+    pd.DataFrame({"file": [None, "gone.csv", None, None], "age": [50] * 4, "id": ids}).to_parquet(table)
+    done = score_batch(table, tmp_path / "answers.parquet", package_folder, workers=1)
+    assert pyarrow.parquet.read_table(done.file)["id"].to_pylist() == expected
 
 
 @pytest.mark.parametrize(("limit", "name", "workers"), [(100, "recordings.jsonl", 1), (3000, "part-000000.parquet", 2)])
@@ -284,9 +270,7 @@ def test_what_does_not_fit_on_the_disk_is_named_and_the_next_run_goes_on(
         "except OSError as error: sys.exit(str(error))"
     )
     output = tmp_path / "answers.parquet"
-    command = [sys.executable, "-c", program, str(folder), str(output), str(package_folder), str(limit), str(workers)]
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src")}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
+    done = ended(program, folder, output, package_folder, limit, workers)
     assert done.returncode == 1
     assert re.search(rf"File too large: '{tmp_path}/answers.parquet.parts/{name}'$", done.stderr.strip()), done.stderr
     assert not output.exists()

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_package import TEMPERATURE, THRESHOLDS, TOLD
 
-from leadwise.calibration import Calibration
+from leadwise.calibration import Calibration, sigmoid
 from leadwise.contract import DISCLAIMER, LEADS, STATEMENTS, SUPERCLASSES
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.synthetic import simulate_record
@@ -21,13 +22,6 @@ from leadwise.serving.scorer import Scorer
 Signal = list[list[float]]
 
 PATIENT = {"age": 61.0, "sex": 1.0, "height_cm": 168.0, "weight_kg": 71.0, "pacemaker": 0.0}
-TEMPERATURE = 1.7
-LIMITS = {name: 0.3 + 0.1 * k for k, name in enumerate(SUPERCLASSES)}
-TOLD = {"IMI": (0.9, 0.4, 0.2), "PVC": (1.5, -0.3, 0.5), "AFIB": (1.1, 0.2, 0.35), "PACE": (1.0, 0.0, 0.99)}
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def test_a_recording_is_answered_as_by_hand(
@@ -169,7 +163,7 @@ def test_the_policy_that_is_asked_for_decides(scorer: Scorer, signal_mv: Signal)
         assert (usual["policy"], sensitive["policy"]) == ("best_f1", "target_sensitivity")
         assert usual["probabilities"] == sensitive["probabilities"]
         for name, p in usual["probabilities"].items():
-            limit = LIMITS[name]
+            limit = THRESHOLDS[name]
             assert usual["decisions"][name] == (p >= limit)
             assert usual["uncertain"][name] == (abs(p - limit) <= 0.05)
             assert sensitive["decisions"][name] == (p >= 0.01)
