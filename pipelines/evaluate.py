@@ -7,7 +7,6 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.reports.run_summaries import evaluation_summary, overview_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage, within_pipeline
 from leadwise.tracking_ui import save_view
 
@@ -41,18 +40,17 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
             mlflow.set_tag("trained_by", run_id)
         evaluation = evaluate_model(trained, store, **settings)
         folder = shared.workspace / "evaluation" / shared.feature_set / trained.name
-        write_evaluation(evaluation, folder, run.info.run_id)
+        summary = write_evaluation(evaluation, folder, run.info.run_id)
         mlflow.log_metrics(evaluation.logged_metrics())
         log_folder(folder, "evaluation")
-        evaluation_summary(folder).log()
+        summary.log()
 
 
 def work(parameters: Parameters) -> None:
     """Evaluate what ``model`` asks for, then lay the models side by side."""
     from leadwise.datasets.store import open_store
     from leadwise.evaluation import COMPARISONS_FILE, LEAK_FILE, MARKDOWN_FILE, REPORT_FILE, SUMMARY_FILE
-    from leadwise.reports.overview import write_overview
-    from leadwise.reports.results_table import terminal_table
+    from leadwise.reports.overview import overview_summary, terminal_table, write_overview
 
     shared, section = parameters.shared, parameters.evaluate
     store = open_store(shared.workspace / "store")
@@ -71,7 +69,7 @@ def work(parameters: Parameters) -> None:
     print(f"Report: {(folder / REPORT_FILE).resolve()}")
     for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))
-    overview_summary(folder, str(store.manifest["release"])).log()
+    overview_summary(overview.summary, str(store.manifest["release"]), folder).log()
 
 
 if __name__ == "__main__":

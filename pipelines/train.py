@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 
 from leadwise.config import Parameters
-from leadwise.reports.run_summaries import training_summary
-from leadwise.reports.stage_summaries import trainings_summary
+from leadwise.reports.run_summaries import training_summary, trainings_summary
 from leadwise.stage import child_run, log_folder, log_store, run_stage
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def tune_one(model: str, parameters: Parameters, store: "Store") -> dict[str, An
 def work(parameters: Parameters) -> None:
     """Tune what ``model`` asks for."""
     from leadwise.datasets.store import open_store
-    from leadwise.reports.stage_summaries import studies_summary
+    from leadwise.reports.study_report import studies_summary
 
     store = open_store(parameters.shared.workspace / "store")
     log_store(store.manifest, "tuning")

@@ -24,7 +24,7 @@ FINDING, SEED = "AMI", 4
 def write_results(workspaces: Path) -> None:
     """Put the evaluations' tables between the marks of the page."""
     from leadwise.atomic import write_atomically
-    from leadwise.reports.results_table import results_markdown
+    from leadwise.reports.overview import results_markdown
 
     text = RESULTS_PAGE.read_text(encoding="utf-8")
     for name, feature_sets in RESULTS.items():

@@ -30,7 +30,7 @@ def test_the_closing_lines_reach_their_programs_word_by_word(
     }
     for file, content in contents.items():
         (workspace / file).write_text(json.dumps(content), encoding="utf-8")
-    monkeypatch.setattr("leadwise.reports.results_table.terminal_table", lambda summary: "")
+    monkeypatch.setattr("leadwise.reports.overview.terminal_table", lambda summary: "")
     monkeypatch.chdir(folder)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri("sqlite:///mlflow.db")

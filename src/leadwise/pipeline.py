@@ -123,7 +123,7 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     import mlflow
 
     from leadwise.evaluation import REPORT_FILE, SUMMARY_FILE
-    from leadwise.reports.results_table import terminal_table
+    from leadwise.reports.overview import terminal_table
 
     workspace = parameters.shared.workspace
     folder = _evaluation(parameters)
@@ -147,16 +147,16 @@ def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
 def closing_summary(parameters: Parameters, seconds: dict[str, float]) -> "Page":
     """The same as a page, for the run."""
     from leadwise.datasets.store import MANIFEST_FILE
-    from leadwise.evaluation import REPORT_FILE, SUMMARY_FILE
+    from leadwise.evaluation import SUMMARY_FILE
     from leadwise.registry.gate import JSON_FILE
-    from leadwise.reports.stage_summaries import pipeline_summary
+    from leadwise.reports.overview import pipeline_summary
 
     workspace = parameters.shared.workspace
     summary = json.loads((_evaluation(parameters) / SUMMARY_FILE).read_text(encoding="utf-8"))
     manifest = json.loads((workspace / "store" / MANIFEST_FILE).read_text(encoding="utf-8"))
     judged = "register" in seconds
     verdict = json.loads((workspace / JSON_FILE).read_text(encoding="utf-8"))["verdict"] if judged else ""
-    return pipeline_summary(summary, str(manifest["release"]), seconds, verdict, REPORT_FILE)
+    return pipeline_summary(summary, str(manifest["release"]), seconds, verdict)
 
 
 def _evaluation(parameters: Parameters) -> Path:

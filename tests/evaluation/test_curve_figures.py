@@ -10,7 +10,8 @@ from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.evaluation.decisions import RECORD, Decision, coverage_risk
-from leadwise.reports.curve_figures import (
+from leadwise.reports.figures import (
+    CLASS_COLOURS,
     LEAST_COVERAGE,
     confusion_figure,
     coverage_risk_figure,
@@ -18,7 +19,6 @@ from leadwise.reports.curve_figures import (
     reliability_figure,
     roc_figure,
 )
-from leadwise.reports.figure_style import CLASS_COLOURS
 
 generator = np.random.default_rng(0)
 LABELS = (generator.random((200, 5)) < 0.3).astype(np.float32)

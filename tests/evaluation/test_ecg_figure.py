@@ -182,7 +182,7 @@ def test_a_figure_is_written_without_pyplot(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from leadwise.contract import ECGRecord;"
         "from leadwise.reports.ecg_figure import draw_ecg;"
-        "import leadwise.reports.curve_figures;"
+        "import leadwise.reports.figures;"
         "draw_ecg(ECGRecord(np.zeros((1000, 12)), 100.0, {}), probabilities={'MI': 0.5}).savefig(sys.argv[1]);"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -14,8 +14,8 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
 from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
+from leadwise.reports.overview import results_markdown, terminal_table, write_summary
 from leadwise.reports.report_page import duration
-from leadwise.reports.results_table import results_markdown, terminal_table, write_summary
 
 MakeGuesser = Callable[..., Any]
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from leadwise.datasets.store import Store
+from leadwise.evaluation.evaluate import Evaluation
+from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.report_page import SIMULATED, Page
 from leadwise.reports.run_summaries import (
-    evaluation_summary,
     ingest_summary,
     registration_summary,
     training_summary,
@@ -54,11 +55,11 @@ def test_a_training(store: Store) -> None:
         assert shown in text
 
 
-def test_an_evaluation(written: Path) -> None:
-    content = json.loads((written / "metrics.json").read_text())
-    text = text_of(evaluation_summary(written))
-    assert f"{content['metrics']['test/macro_auroc']:.3f}" in text
-    assert f"{content['rows']['test']:,} of {content['rows']['test_patients']:,} patients" in text
+def test_an_evaluation(tmp_path: Path, evaluation: Evaluation) -> None:
+    text = text_of(write_evaluation(evaluation, tmp_path / "fusion"))
+    assert f"{evaluation.metrics['test/macro_auroc'].value:.3f}" in text
+    assert f"{evaluation.rows['test']:,} of {evaluation.rows['test_patients']:,} patients" in text
+    assert all(f"{name} {value:.3f}" in text for name, value in evaluation.decision.used.thresholds.items())
 
 
 @pytest.mark.parametrize("passed", [True, False])

@@ -23,11 +23,8 @@ PLUMBING = {"leadwise"} | {
         *("stopping", "terminal", "tracking_store", "tracking_ui"),
     )
 }
-PLUMBING |= {
-    f"leadwise.reports.{name}"
-    for name in ("report_page", "run_summaries", "stage_summaries", "study_report", "validation_page")
-}
-PLUMBING |= {"leadwise.reports", "leadwise.reports.figure_style"}
+PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}
+PLUMBING |= {"leadwise.reports", "leadwise.reports.figures"}
 # The parameters know the names of the models.
 PLUMBING |= {"leadwise.models", "leadwise.models.spec"}
 """Decides no result: a stage need not run again when it changes, nor when what it alone imports does."""

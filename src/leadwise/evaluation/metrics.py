@@ -323,9 +323,10 @@ class Named:
 
     @property
     def title(self) -> str:
-        """For the head of a table."""
-        title, mean = self.metric.title, "macro" if self.metric.mean.startswith("macro_") else "mean"
-        text = f"{mean} {title}" if self.metric.per_class and not self.label else title
+        """For the head of a table: ``macro F1, chosen``, ``AUROC, MI``."""
+        text, mean = self.metric.title, "macro" if self.metric.mean.startswith("macro_") else "mean"
+        if self.metric.per_class:
+            text = f"{text}, {self.label}" if self.label else f"{mean} {text}"
         return f"{text}, {'chosen' if self.prefix else 'at 0.5'}" if self.metric.decides else text
 
     def is_logged(self, rows: str) -> bool:

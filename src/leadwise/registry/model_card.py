@@ -92,7 +92,7 @@ def card_head(description: Mapping[str, Any]) -> str:
     measured = [
         {
             "type": HUB_METRICS.get(titles[name].metric.name, titles[name].metric.name),
-            "name": f"{titles[name].title}, {titles[name].label}".removesuffix(", "),
+            "name": titles[name].title,
             "value": round(value, 4),
         }
         for name, value in network["test"].items()

@@ -15,7 +15,7 @@ from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.robustness import MACRO, check_same_trials
 from leadwise.evaluation.statements import ANSWERED_ELSEWHERE
 from leadwise.evaluation.subgroups import SubgroupResult
-from leadwise.reports.figure_style import BLUE, FAINT, GREEN, INK, ORANGE, PINK, SOFT, YELLOW, blank, headline, tidy
+from leadwise.reports.figures import BLUE, FAINT, GREEN, INK, ORANGE, PINK, SOFT, YELLOW, blank, headline, tidy
 
 Entry = Mapping[str, Any]
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.cohort_evaluation import EXPECTED_DROP, LOGGED, SUSPECT, CohortEvaluation, Disagreement
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, INTERCEPT, LOG_LOSS, SLOPE, TITLES
 from leadwise.evaluation.decisions import TARGET_POLICY, TARGETS, Measure, Target
 from leadwise.evaluation.metrics import CHOSEN, metric_names
-from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS, MEASURES, PartDecisions
+from leadwise.evaluation.subgroups import FEWEST_CASES, MEASURES, PartDecisions
 from leadwise.reports.breakdown_figures import subgroup_figure
 from leadwise.reports.ecg_figure import percent
 from leadwise.reports.report_page import (
@@ -22,16 +21,15 @@ from leadwise.reports.report_page import (
     Row,
     Section,
     Table,
+    change,
     drawn,
     estimate,
     measured,
     number,
-    signed,
-    subgroup_rows,
+    subgroup_parts,
 )
 
 SHOWN = ("auroc", "auprc", f"{CHOSEN}sensitivity", f"{CHOSEN}specificity")
-CALIBRATION = (INTERCEPT, SLOPE, "ece", "brier")
 VERDICTS: Mapping[str, str] = {
     "as_before": "as before",
     "better": "better than published",
@@ -113,7 +111,7 @@ class CohortReport:
         found, dataset = self.found, self.about.dataset
         verdict = found.verdict
         lacks = f", not told {', '.join(found.without)}," if found.without else ""
-        fell = Cell("n/a") if verdict.name == "cannot_tell" else _signed_cell(verdict.drop, -1, "from fold 10")
+        fell = Cell("n/a") if verdict.name == "cannot_tell" else change(verdict.drop, sign=-1, note="from fold 10")
         return Page(
             title=f"Elsewhere: {dataset['title']}",
             subtitle=(
@@ -155,7 +153,8 @@ class CohortReport:
         """The verdict in words, and the means beside those of the model's own test data."""
         low, high = EXPECTED_DROP
         before = {name: self.found.reference.mean(name, self.found.counted) for name in LOGGED}
-        rows: list[Row] = [[_title(name), self.metric(name), number(before[name])] for name in LOGGED]
+        titles = metric_names()
+        rows: list[Row] = [[titles[name].title, self.metric(name), number(before[name])] for name in LOGGED]
         return [
             self.found.verdict.says,
             "Networks trained on PTB-XL, as published: 0.937 on fold 10, 0.892 on Chapman-Shaoxing and 0.887 on "
@@ -188,7 +187,7 @@ class CohortReport:
 
     def calibration(self) -> list[Part]:
         """How far probabilities are off."""
-        metrics = (*CALIBRATION, LOG_LOSS)
+        metrics = (INTERCEPT, SLOPE, "ece", "brier", LOG_LOSS)
         rows: list[Row] = [[name, *(self.metric(f"{metric}/{name}", 2) for metric in metrics)] for name in SUPERCLASSES]
         says = (
             "Intercept: what has to be added to all logits so that as many are expected as there are; above 0 the "
@@ -204,9 +203,10 @@ class CohortReport:
         rows += [[f"left out: {reason}", f"{count:,}"] for reason, count in self.about.left_out.items()]
         parts: list[Part] = [Table(("what", "recordings"), rows, style="wrapped") if rows else "Nothing."]
         if found.without_flagged:
+            titles = metric_names()
             changes: list[Row] = [
-                [_title(name), self.metric(name), measured(found.unflagged[name]), _signed_cell(change)]
-                for name, change in found.without_flagged.items()
+                [titles[name].title, self.metric(name), measured(found.unflagged[name]), change(gained)]
+                for name, gained in found.without_flagged.items()
             ]
             head = ("metric", "all answered", "without the flagged", "change, paired")
             parts.append(Table(head, changes, title="Without the flagged recordings"))
@@ -214,17 +214,11 @@ class CohortReport:
 
     def subgroups(self) -> list[Part]:
         """Who it works less well for, where there are enough."""
-        parts: list[Part] = [
-            f"No figures for subgroups of fewer than {FEWEST_RECORDS} recordings, nor for a class with fewer than "
-            f"{FEWEST_CASES} known with or without it there; the mean needs all five classes."
-        ]
-        if any("macro_auroc" in group.found for group in self.found.subgroups) and "macro_auroc" in self.found.metrics:
-            figure = subgroup_figure(self.found.subgroups, self.found.metrics["macro_auroc"], title="Subgroups")
-            parts.append([drawn(figure, "Macro AUROC by subgroup; at the right: recordings")])
-        return [
-            *parts,
-            Table(("subgroup", "recordings", "macro AUROC", *SUPERCLASSES), subgroup_rows(self.found.subgroups)),
-        ]
+        groups, whole, pictures = self.found.subgroups, self.found.metrics.get("macro_auroc"), []
+        if whole and any("macro_auroc" in group.found for group in groups):
+            figure = subgroup_figure(groups, whole)
+            pictures.append(drawn(figure, "Macro AUROC by subgroup; at the right: recordings"))
+        return subgroup_parts(groups, pictures, "recordings")
 
     def by_part(self) -> list[Part]:
         """How often the decisions are right by age and sex, and where a promise is not kept."""
@@ -285,16 +279,3 @@ class CohortReport:
             Table(("source", *SUPERCLASSES), rows, "present / absent / unknown, all recordings that were read"),
             *([Lines(lines)] if lines else []),
         ]
-
-
-def _title(name: str) -> str:
-    """Of a mean, or of a class's metric: ``macro AUROC``, ``AUROC, MI``."""
-    means = metric_names(())
-    metric, _, label = name.rpartition("/")
-    return means[name].title if name in means else TITLES[name] if name in TITLES else f"{TITLES[metric]}, {label}"
-
-
-def _signed_cell(change: Estimate, sign: int = 1, note: str = "") -> Cell:
-    """A difference with its sign, or the same the other way round."""
-    bounds = sorted((sign * change.interval.low, sign * change.interval.high))
-    return Cell(signed(sign * change.value, 3), " to ".join(signed(bound, 3) for bound in bounds), note)

@@ -10,6 +10,7 @@ from leadwise.evaluation import (
     FIGURES_FOLDER,
     METRICS_FILE,
     POLICIES_FILE,
+    PREDICTIONS_FILE,
     REPORT_FILE,
     ROBUSTNESS_FILE,
     STATEMENTS_FILE,
@@ -19,10 +20,9 @@ from leadwise.evaluation.comparison import STATEMENTS_MACRO_AUROC, comparable, p
 from leadwise.evaluation.decisions import RECORD
 from leadwise.evaluation.metrics import FLOOR, METRICS, headline_names, metric_names
 from leadwise.evaluation.robustness import MACRO
-from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
 from leadwise.features import FEATURES, feature_names
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
-from leadwise.reports.curve_figures import (
+from leadwise.reports.figures import (
     confusion_figure,
     coverage_risk_figure,
     pr_figure,
@@ -39,12 +39,14 @@ from leadwise.reports.report_page import (
     Row,
     Section,
     Table,
+    change,
     data_name,
+    in_words,
     measured,
     number,
     picture,
     signed,
-    subgroup_rows,
+    subgroup_parts,
 )
 
 if TYPE_CHECKING:
@@ -85,13 +87,16 @@ SAYS = {
 """Figures on the page, by the names of their files, and what each shows."""
 
 
-def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> None:
+def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None = None) -> Page:
     """Write all numbers, the figures and ``report.html`` of an evaluation; the folder is whole or as it was.
 
     Args:
         evaluation: what is reported.
         folder: where; replaced if it is there.
         run_id: the tracked run that made it.
+
+    Returns:
+        The summary for that run.
     """
     with folder_written_atomically(folder) as beside:
         evaluation.write(beside, run_id)
@@ -99,7 +104,9 @@ def write_evaluation(evaluation: "Evaluation", folder: Path, run_id: str | None 
         figures.mkdir()
         for name, figure in _figures(evaluation).items():
             figure.savefig(figures / f"{name}.png")
-        _Report(evaluation, figures).page(run_id).write(beside / REPORT_FILE)
+        report = _Report(evaluation, figures)
+        report.page(run_id).write(beside / REPORT_FILE)
+        return report.summary()
 
 
 def _features(feature_set: str) -> str:
@@ -120,7 +127,6 @@ class _Report:
     def page(self, run_id: str | None) -> Page:
         evaluation = self.evaluation
         rows, training, manifest = evaluation.rows, evaluation.training, evaluation.manifest
-        floor = number(evaluation.metrics[f"test/{FLOOR}"].value)
         return Page(
             title=f"{evaluation.model}: fold {TEST_FOLD} of {data_name(manifest['simulated'], manifest['release'])}",
             subtitle=(
@@ -129,14 +135,7 @@ class _Report:
                 f"{_features(training['feature_set'])}. {training['count_params']:,} parameters."
             ),
             simulated=bool(manifest["simulated"]),
-            tiles={
-                "macro AUROC": self.metric("macro_auroc"),
-                "mean accuracy at 0.5": self.metric("binary_accuracy", note=f"always negative: {floor}"),
-                "macro F1, chosen thresholds": self.metric("chosen/macro_f1"),
-                "subset accuracy at 0.5": self.metric("subset_accuracy"),
-                "Brier score": self.metric("brier", note="0 is perfect"),
-                "calibration error": self.metric("ece", note="0 is perfect"),
-            },
+            tiles=self.tiles(),
             published=published_line() if comparable(manifest, rows) else "",
             sections=[
                 Section("overall", "Overall", self.overall()),
@@ -152,11 +151,49 @@ class _Report:
             footer=self.footer(run_id),
         )
 
+    def tiles(self) -> dict[str, Cell]:
+        floor = number(self.evaluation.metrics[f"test/{FLOOR}"].value)
+        return {
+            "macro AUROC": self.metric("macro_auroc"),
+            "mean accuracy at 0.5": self.metric("binary_accuracy", note=f"always negative: {floor}"),
+            "macro F1, chosen thresholds": self.metric("chosen/macro_f1"),
+            "subset accuracy at 0.5": self.metric("subset_accuracy"),
+            "Brier score": self.metric("brier", note="0 is perfect"),
+            "calibration error": self.metric("ece", note="0 is perfect"),
+        }
+
+    def summary(self) -> Page:
+        """What a person wants to see first: the tiles, the classes, and how far probabilities can be trusted."""
+        evaluation, rows, training = self.evaluation, self.evaluation.rows, self.evaluation.training
+        data = data_name(training["simulated"], evaluation.manifest["release"])
+        thresholds = ", ".join(f"{name} {value:.3f}" for name, value in evaluation.decision.used.thresholds.items())
+        return Page(
+            title=f"Evaluated: {evaluation.model}",
+            subtitle=f"Fold {TEST_FOLD} of {data}, read once; in small letters: 95 % intervals by patient.",
+            simulated=bool(training["simulated"]),
+            tiles=self.tiles(),
+            inputs={
+                f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
+                f"records (fold {VALIDATION_FOLD})": f"{rows['val']:,}, for calibration and thresholds",
+                "data": training["digest"][:12],
+                "trained by": str(training.get("run_id") or "no tracked run"),
+                "bootstrap": f"{evaluation.bootstrap:,} replicates",
+            },
+            outputs={
+                "calibration": METHOD_NAMES[evaluation.calibration.calibration.method],
+                "thresholds": thresholds,
+                "metrics": f"{len(evaluation.metrics):,}, in {METRICS_FILE}",
+                "predictions": f"{PREDICTIONS_FILE}, of folds 9 and 10",
+            },
+            parts=[self.class_table(), self.pictures("roc_curves", "reliability")],
+            footer=[f"Subgroups, disturbed recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
+        )
+
     def metric(self, name: str, digits: int = 3, note: str = "", rows: str = "test/") -> Cell:
         return measured(self.evaluation.metrics.get(rows + name), digits, note)
 
-    def policy_value(self, policy: str, measure: str, label: str, digits: int = 3) -> Cell:
-        return measured(self.evaluation.policies[f"test/decision/{policy}/{measure}/{label}"], digits)
+    def policy_value(self, policy: str, measure: str, label: str) -> Cell:
+        return measured(self.evaluation.policies[f"test/decision/{policy}/{measure}/{label}"])
 
     def pictures(self, *names: str) -> list[Picture]:
         return [picture(self.figures / f"{name}.png", SAYS[name]) for name in names]
@@ -186,6 +223,9 @@ class _Report:
         return parts
 
     def classes(self) -> list[Part]:
+        return [self.class_table(), self.pictures("roc_curves", "pr_curves")]
+
+    def class_table(self) -> Table:
         """Every class: how well it is told apart, and how well its probabilities are calibrated."""
         # One column a metric: decisions at the chosen thresholds, of which the next tables say more.
         shown = [of for of in headline_names().values() if of.metric.per_class and (of.prefix or not of.metric.decides)]
@@ -201,7 +241,7 @@ class _Report:
         rows.append(["mean", "", *(self.metric(of.prefix + of.metric.mean) for of in shown)])
         caption = "Decisions at the chosen thresholds. An AUPRC is to be read against the share above."
         heads = ("class", "records with it", *(of.metric.title for of in shown))
-        return [Table(heads, rows, caption), self.pictures("roc_curves", "pr_curves")]
+        return Table(heads, rows, caption)
 
     def calibration(self) -> list[Part]:
         """Before and after, and why this calibration."""
@@ -269,7 +309,7 @@ class _Report:
         says = (
             f'Inside its band a class is answered with "uncertain". Bands were chosen on fold {VALIDATION_FOLD}. Area '
             "under the curve of coverage and risk, all five classes of a record together: "
-            f"{_in_words(self.policy_value(policy, 'aurc', RECORD, 4))}."
+            f"{in_words(self.evaluation.policies[f'test/decision/{policy}/aurc/{RECORD}'], 4)}."
         )
         table = Table(("class", "uncertain between", *columns.values()), rows)
         return [says, table, self.pictures("coverage_and_risk")]
@@ -282,7 +322,7 @@ class _Report:
         says = (
             f"Beside the five classes the network answers the 71 SCP-ECG statements of PTB-XL. Macro AUROC over the "
             f"{found.entering['all']} that occur in fold {TEST_FOLD}: "
-            f"{_in_words(measured(found.test['macro_auroc']))}. {len(found.trusted)} are told to a user, "
+            f"{in_words(found.test['macro_auroc'])}. {len(found.trusted)} are told to a user, "
             f"{len(found.silent)} are not: too few records to learn from or to measure, too low an AUROC, or mostly "
             f"false alarms, all on fold {VALIDATION_FOLD}."
         )
@@ -293,20 +333,11 @@ class _Report:
     def subgroups(self) -> list[Part]:
         """A forest plot, and behind it every class of every subgroup."""
         groups = self.evaluation.subgroups
-        says = (
-            f"No figures for subgroups of fewer than {FEWEST_RECORDS} records, nor for a class with fewer than "
-            f"{FEWEST_CASES} records with or without it there; the mean needs all five classes."
-        )
+        drawn = self.pictures("subgroups") if (self.figures / "subgroups.png").is_file() else []
+        parts = subgroup_parts(groups, drawn)
         if not any(group.kind == "noise" for group in groups):
-            says += " The store holds no measured signal quality: ingest again to see it here."
-        table = Table(
-            ("subgroup", "records", "macro AUROC", *SUPERCLASSES),
-            subgroup_rows(groups),
-            title="AUROC of every class in every subgroup",
-            folded=True,
-        )
-        drawn = (self.figures / "subgroups.png").is_file()
-        return [says, *([self.pictures("subgroups")] if drawn else []), table]
+            parts.append("The store holds no measured signal quality: ingest again to see it here.")
+        return parts
 
     def robustness(self) -> list[Part]:
         """What is left of the macro AUROC when recordings are disturbed; nothing where that was not measured."""
@@ -315,8 +346,8 @@ class _Report:
             return []
         says = (
             f"{found.records:,} records drawn from the fold, disturbed in {len(found.curves)} ways of rising strength. "
-            f"Macro AUROC undisturbed {_in_words(measured(found.undisturbed[MACRO]))}, as the mean over all "
-            f"disturbances {_in_words(measured(found.mean()))}."
+            f"Macro AUROC undisturbed {in_words(found.undisturbed[MACRO])}, as the mean over all "
+            f"disturbances {in_words(found.mean())}."
         )
         if found.left_out:
             says += f" Without {', '.join(found.left_out)}, of which these records have too few."
@@ -327,10 +358,8 @@ class _Report:
                 if level not in found.points[curve.name]:
                     rows.append([level, Cell(why=f"refused: {found.refused[curve.name][level]}")])
                     continue
-                drop = found.drop(curve.name, level)
-                interval = f"{signed(-drop.interval.high, 3)} to {signed(-drop.interval.low, 3)}"
                 area = measured(found.points[curve.name][level][MACRO])
-                rows.append([level, area, Cell(signed(-drop.value, 3), interval)])
+                rows.append([level, area, change(found.drop(curve.name, level), sign=-1)])
         heads = ("disturbance", "macro AUROC", "change, paired")
         return [says, self.pictures("robustness"), Table(heads, rows, title="Every level", folded=True)]
 
@@ -354,10 +383,6 @@ class _Report:
 
 def _class(name: str) -> Cell:
     return Cell(name, SUPERCLASS_NAMES[name])
-
-
-def _in_words(cell: Cell) -> str:
-    return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
 
 
 def _figures(evaluation: "Evaluation") -> "dict[str, Figure]":

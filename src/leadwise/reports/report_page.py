@@ -218,23 +218,38 @@ def measured(found: "Estimate | None", digits: int = 3, note: str = "") -> Cell:
     return estimate(None, None) if found is None else estimate(**found.to_dict(), digits=digits, note=note)
 
 
-def subgroup_rows(groups: "Sequence[SubgroupResult]") -> list[Row]:
-    """A heading for each kind, then its subgroups: name, records, macro AUROC and that of each class, or why none."""
+def in_words(found: "Estimate", digits: int = 3) -> str:
+    """The same in a sentence: ``0.937 (0.931 to 0.944)``."""
+    cell = measured(found, digits)
+    return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
+
+
+def change(found: "Estimate", digits: int = 3, *, sign: int = 1, note: str = "") -> Cell:
+    """A difference with its sign and interval, or with ``sign`` -1 the same the other way round."""
+    bounds = sorted((sign * found.interval.low, sign * found.interval.high))
+    return Cell(signed(sign * found.value, digits), " to ".join(signed(bound, digits) for bound in bounds), note)
+
+
+def subgroup_parts(groups: "Sequence[SubgroupResult]", drawn: Sequence[Picture], what: str = "records") -> list[Part]:
+    """Who it works less well for: a picture, and a table of every class in every subgroup, or why there is none."""
+    from leadwise.evaluation.subgroups import FEWEST_CASES, FEWEST_RECORDS
+
     rows: list[Row] = []
+    names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
     for kind, members in groupby(groups, key=lambda group: group.kind):
         rows.append(kind)
         for group in members:
-            names = ("macro_auroc", *(f"auroc/{name}" for name in SUPERCLASSES))
             cells = [measured(group.found[name]) if name in group.found else Cell("few") for name in names]
             if not group.found:
                 cells = [Cell(why=f"not shown: {group.suppressed['macro_auroc']}")]
             rows.append([group.name, f"{group.records:,}", *cells])
-    return rows
-
-
-def model_tiles(summary: Mapping[str, Any]) -> dict[str, Cell]:
-    """The headline of each model of a ``summary.json``."""
-    return {one["model"]: estimate(**one["test"]["macro_auroc"], note="macro AUROC") for one in summary["models"]}
+    says = (
+        f"No figures for subgroups of fewer than {FEWEST_RECORDS} {what}, nor for a class with fewer than "
+        f"{FEWEST_CASES} known with or without it there; the mean needs all five classes."
+    )
+    head = ("subgroup", what, "macro AUROC", *SUPERCLASSES)
+    title = "AUROC of every class in every subgroup"
+    return [says, *([drawn] if drawn else []), Table(head, rows, title=title, folded=bool(drawn))]
 
 
 def data_name(simulated: bool, release: Any) -> str:

@@ -4,12 +4,11 @@ Every stage logs its own to its run. What a summary shows stands in the files th
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, VALIDATION_FOLD
+from leadwise.contract import SUPERCLASS_NAMES
 from leadwise.reports.report_page import (
     Bars,
     Cell,
@@ -20,10 +19,7 @@ from leadwise.reports.report_page import (
     data_name,
     drawn,
     duration,
-    estimate,
-    model_tiles,
     number,
-    picture,
 )
 
 
@@ -110,7 +106,7 @@ def training_summary(name: str, training: Mapping[str, Any], manifest: Mapping[s
         training: content of its ``training.json``.
         manifest: of the store.
     """
-    from leadwise.reports.figure_style import history_figure
+    from leadwise.reports.figures import history_figure
 
     used, found = training["parameters"], training["validation"]
     history = history_figure(training["history"], training["best_epoch"], name)
@@ -156,122 +152,31 @@ SHOWN_PARAMETERS = (
 """Of a training, by their names in ``training.json``; the run's parameters hold all."""
 
 
-HEADLINE = {
-    "macro AUROC": "macro_auroc",
-    "mean accuracy at 0.5": "binary_accuracy",
-    "macro F1, chosen thresholds": "chosen/macro_f1",
-    "calibration error": "ece",
-}
-"""What the summaries of the evaluate stage open with."""
-
-
-def _named(evaluated: Mapping[str, Any], name: str) -> Cell:
-    """A metric of ``metrics.json``."""
-    return estimate(evaluated["metrics"].get(name), evaluated["intervals"].get(name))
-
-
-def tested_on(summary: Mapping[str, Any]) -> dict[str, str]:
-    """Records and data behind a ``summary.json``."""
-    rows = summary["rows"]
-    tested = f"{rows['test']:,} of {rows['test_patients']:,} patients"
-    return {f"records (fold {TEST_FOLD})": tested, "data": summary["digest"][:12]}
-
-
-def evaluation_summary(folder: Path) -> Page:
-    """Of one evaluated model; ``folder`` is what its evaluation has written."""
-    from leadwise.evaluation import CALIBRATION_FILE, DECISION_FILE, FIGURES_FOLDER, METRICS_FILE, REPORT_FILE
-
-    found, decision = _read(folder / METRICS_FILE), _read(folder / DECISION_FILE)
-    metrics, rows = found["metrics"], found["rows"]
-    floor = number(metrics.get("test/floor/binary_accuracy"))
-    notes = {"binary_accuracy": f"always negative: {floor}", "ece": "0 is perfect"}
-    per_class = [
+def trainings_summary(trainings: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Page:
+    """Of a train stage; ``trainings`` are contents of ``training.json``."""
+    rows: list[Row] = [
         (
-            f"{name}: {SUPERCLASS_NAMES[name]}",
-            f"{rows['test_positives'][name]:,}",
-            _named(found, f"test/auroc/{name}"),
-            _named(found, f"test/chosen/f1/{name}"),
-            number(decision["thresholds"][name]),
+            one["model"],
+            number(one["validation"]["val/macro_auroc"], 4),
+            number(one["validation"]["val/binary_accuracy"]),
+            f"{one['best_epoch']} of {one['epochs']}",
+            f"{one['count_params']:,}",
+            duration(one["seconds"]),
         )
-        for name in SUPERCLASSES
+        for one in trainings
     ]
-    pictures = {
-        "roc_curves": "ROC curves of fold 10",
-        "reliability": "How far probabilities can be taken at their word",
-    }
     return Page(
-        title=f"Evaluated: {found['model']}",
-        subtitle=(
-            f"Fold {TEST_FOLD} of {data_name(found['simulated'], found['release'])}, read once; in small letters: 95 % "
-            "intervals by patient."
-        ),
-        simulated=bool(found["simulated"]),
+        title="The trainings side by side",
+        subtitle=f"{data_name(manifest['simulated'], manifest['release'])}; fold 9 chooses the epoch.",
+        simulated=bool(manifest["simulated"]),
         tiles={
-            title: replace(_named(found, f"test/{name}"), note=notes.get(name, "")) for title, name in HEADLINE.items()
+            one["model"]: Cell(number(one["validation"]["val/macro_auroc"], 4), note="macro AUROC, fold 9")
+            for one in trainings
         },
-        inputs={
-            f"records (fold {TEST_FOLD})": f"{rows['test']:,} of {rows['test_patients']:,} patients",
-            f"records (fold {VALIDATION_FOLD})": f"{rows['val']:,}, for calibration and thresholds",
-            "data": found["digest"][:12],
-            "trained by": str(found["trained_by"] or "no tracked run"),
-            "bootstrap": f"{found['bootstrap']['replicates']:,} replicates",
-        },
-        outputs={
-            "calibration": _read(folder / CALIBRATION_FILE)["calibration"]["method"].replace("_", " "),
-            "metrics": f"{len(metrics):,}, in metrics.json",
-            "predictions": "predictions.parquet, of folds 9 and 10",
-        },
-        parts=[
-            Table(("class", "records with it", "AUROC", "F1", "threshold"), per_class, style="compact"),
-            [picture(folder / FIGURES_FOLDER / f"{name}.png", says) for name, says in pictures.items()],
-        ],
-        footer=[f"Subgroups, disturbed recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
-    )
-
-
-def overview_summary(folder: Path, release: str) -> Page:
-    """Of all evaluated models of one feature set.
-
-    Args:
-        folder: ``<workspace>/evaluation/<feature set>``.
-        release: of the data.
-    """
-    from leadwise.evaluation import FIGURES_FOLDER, METRICS_FILE, REPORT_FILE, SUMMARY_FILE
-
-    summary = _read(folder / SUMMARY_FILE)
-    models = summary["models"]
-    names = [model["model"] for model in models]
-    found = [_read(folder / name / METRICS_FILE) for name in names]
-    side_by_side: list[Row] = [
-        (
-            model["model"],
-            *(estimate(**model["test"][name]) for name in HEADLINE.values()),
-            f"{model['count_params']:,}",
-            duration(model["seconds"]),
-        )
-        for model in models
-    ]
-    by_class: list[Row] = [
-        (name, *(_named(evaluated, f"test/auroc/{name}") for evaluated in found)) for name in SUPERCLASSES
-    ]
-    best = max(models, key=lambda model: model["test"]["macro_auroc"]["value"] or 0)["model"]
-    of_best = picture(folder / best / FIGURES_FOLDER / "roc_curves.png", f"ROC curves of {best}")
-    return Page(
-        title="The models side by side",
-        subtitle=f"Fold {TEST_FOLD} of {data_name(summary['simulated'], release)}, {summary['feature_set']} features.",
-        simulated=bool(summary["simulated"]),
-        tiles=model_tiles(summary),
-        inputs={"models": ", ".join(names), **tested_on(summary)},
-        outputs={
-            "highest macro AUROC": best,
-            "accuracy of all-negative": number(models[0]["test"]["floor/binary_accuracy"]["value"]),
-        },
-        parts=[
-            Table(("model", *HEADLINE, "parameters", "trained in"), side_by_side),
-            Table(("AUROC", *names), by_class),
-            [of_best],
-        ],
-        footer=[f"Paired comparisons, and what a leaking input is worth: {REPORT_FILE} of this run."],
+        inputs={"records (folds 1-8)": f"{manifest['splits']['train']:,}", "data": manifest["digest"][:12]},
+        outputs={"weights": "the runs below this one, in their folders model"},
+        parts=[Table(("model", "macro AUROC", "accuracy", "epoch kept", "parameters", "trained in"), rows)],
+        footer=["The course of each training: the summaries of the runs below this one. Fold 10 was not read."],
     )
 
 

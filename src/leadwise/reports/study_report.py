@@ -1,7 +1,7 @@
 """A study as one page, one table and one run summary; its figures are Optuna's own."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from leadwise.atomic import temporary_folder, write_atomically
 from leadwise.reports.report_page import (
+    Cell,
     Page,
     Part,
     Picture,
+    Row,
     Section,
     Table,
     data_name,
@@ -76,6 +78,31 @@ def study_summary(tuned: Tuned, page: Page) -> Page:
         outputs={"best parameters": "tuned.json; train takes them with use-tuned=true"},
         parts=[_values(tuned), *page.sections[1].parts[:1]],
         footer=["Further figures and every trial: the page of the study among the artifacts."],
+    )
+
+
+def studies_summary(studies: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> Page:
+    """Of a tune stage; ``studies``: model -> content of its ``tuned.json``."""
+    rows: list[Row] = [
+        (
+            model,
+            number(found["value"], 4),
+            number(found["defaults"], 4),
+            f"{found['trial']} of {sum(found['trials'].values())}",
+            ", ".join(f"{name} {short(value)}" for name, value in found["parameters"].items()),
+        )
+        for model, found in studies.items()
+    ]
+    monitors = ", ".join(sorted({found["monitor"] for found in studies.values()}))
+    return Page(
+        title="The studies side by side",
+        subtitle=f"{monitors} of {data_name(manifest['simulated'], manifest['release'])}, fold 9.",
+        simulated=bool(manifest["simulated"]),
+        tiles={model: Cell(number(found["value"], 4), note="best trial") for model, found in studies.items()},
+        inputs={"models": ", ".join(studies), "data": manifest["digest"][:12]},
+        outputs={"best parameters": "tuned.json of the runs below; train takes them with use-tuned=true"},
+        parts=[Table(("model", "best", "as configured", "trial", "its values"), rows)],
+        footer=["Figures and every trial: the runs below this one."],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from leadwise.datasets.checks.validation import DOCS_FOLDER, FLAGGED_TABLE, PAGE_FILE, RESULTS_FILE, SIGNALS_TABLE
-from leadwise.reports.figure_style import blank
+from leadwise.reports.figures import blank
 from leadwise.reports.report_page import Cell, Page, Part, Row, Section, Table, drawn
 
 if TYPE_CHECKING:

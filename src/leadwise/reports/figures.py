@@ -1,18 +1,79 @@
-"""Figures of an evaluation. Each function returns a Figure of its own; nothing is shown, nothing global is touched."""
+"""What all figures of reports have in common; the course of a training, and the curves of an evaluation.
 
-from collections.abc import Mapping
-from typing import Any, Literal
+Every function returns a Figure of its own; nothing is shown, nothing global is touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.decisions import RECORD, CoverageRisk, coverage_risk
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, MetricInput, decide
 from leadwise.policies import Band, is_uncertain
-from leadwise.reports.figure_style import CLASS_COLOURS, FAINT, INK, blank, headline, tidy
+
+INK, SOFT, GRID, FAINT, SPINE = "#222233", "#6B6B7B", "#EEEEF2", "#D9D9E0", "#9999A5"
+BLUE, ORANGE, GREEN, PINK, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
+"""From the palette of Okabe and Ito (2008), which readers with any colour vision tell apart."""
+CLASS_COLOURS: Mapping[str, str] = {"NORM": GREEN, "MI": ORANGE, "STTC": BLUE, "CD": PINK, "HYP": YELLOW}
+
+
+def blank(width_in: float, height_in: float, *, w_pad: float = 0.12) -> Figure:
+    """An empty figure of 150 dots per inch; its panels are ``w_pad`` inches apart."""
+    engine = ConstrainedLayoutEngine(w_pad=w_pad, h_pad=0.08)
+    return Figure(figsize=(width_in, height_in), dpi=150, layout=engine, facecolor="white")
+
+
+def tidy(axes: Axes, x_label: str = "", y_label: str = "", *, title: str = "", grid: Any = "both") -> None:
+    """Labels, small ticks, a pale grid behind what is drawn, and no frame."""
+    axes.set_xlabel(x_label, fontsize=9.5, color=INK)
+    axes.set_ylabel(y_label, fontsize=10, color=INK)
+    axes.tick_params(labelsize=9, colors=INK, length=3)
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["bottom", "left"]].set_color(SPINE)
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over all panels."""
+    figure.suptitle(text, x=0.005, ha="left", fontsize=11, fontweight="bold", color=INK)
+
+
+def history_figure(history: Sequence[Mapping[str, float]], best_epoch: int, title: str) -> Figure:
+    """Loss on the left, validation metrics on the right, the chosen epoch marked.
+
+    Args:
+        history: one row of metrics per epoch, as in ``history.csv``.
+        best_epoch: the epoch whose weights were kept, counted from 1.
+        title: what was trained.
+    """
+    figure = blank(9, 3.4)
+    epochs = range(1, len(history) + 1)
+    marker = "o" if len(history) < 40 else None
+    losses = ("binary cross-entropy", {"training": "train/loss", "validation": "val/loss"})
+    scores = (
+        "validation (fold 9)",
+        {"mean binary accuracy": "val/binary_accuracy", "macro AUROC": "val/macro_auroc"},
+    )
+    for axes, (label, series) in zip(figure.subplots(1, 2), (losses, scores), strict=True):
+        for (name, key), colour in zip(series.items(), (ORANGE, BLUE), strict=True):
+            axes.plot(epochs, [row[key] for row in history], color=colour, marker=marker, markersize=3, label=name)
+        axes.axvline(best_epoch, color=SOFT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
+        tidy(axes, "epoch", label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    headline(figure, title)
+    return figure
+
 
 BINS = 10
 """Of the reliability, with equal numbers of pairs."""
@@ -35,7 +96,8 @@ def roc_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") 
         area = rows.ranking[0][k]
         curve = (np.nan, np.nan) if np.isnan(area) else roc_curve(rows.y[:, k], rows.p[:, k])[:2]
         _class_line(axes, name, k, *curve, text=f"AUROC {area:.3f}")
-    return _with_legend(figure, axes, "lower right")
+    axes.legend(loc="lower right", fontsize=9, handlelength=3.2, **_LEGEND)
+    return figure
 
 
 def pr_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -> Figure:
@@ -56,7 +118,8 @@ def pr_figure(labels: ArrayLike, probabilities: ArrayLike, *, title: str = "") -
         share = [rows.y[:, k].mean()] * 2
         axes.plot([1.0, 1.025], share, color=CLASS_COLOURS[name], linewidth=2.5, clip_on=False, zorder=4)
     axes.text(1.04, 0.005, "prevalence", rotation=90, va="bottom", fontsize=8, color=INK)
-    return _with_legend(figure, axes, "lower left")
+    axes.legend(loc="lower left", fontsize=9, handlelength=3.2, **_LEGEND)
+    return figure
 
 
 def reliability_figure(labels: ArrayLike, raw: ArrayLike, calibrated: ArrayLike, *, title: str = "") -> Figure:
@@ -73,7 +136,7 @@ def reliability_figure(labels: ArrayLike, raw: ArrayLike, calibrated: ArrayLike,
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, zorder=1)
     for p, name, colour, marker in (
         (np.asarray(raw, dtype=float), "raw", "#999999", "s"),
-        (np.asarray(calibrated, dtype=float), "calibrated", "#0072B2", "o"),
+        (np.asarray(calibrated, dtype=float), "calibrated", BLUE, "o"),
     ):
         predicted, observed, low, high = _reliability(y.ravel(), p.ravel())
         bars = np.abs(np.stack([low, high]) - observed)
@@ -153,11 +216,6 @@ def _square(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _with_legend(figure: Figure, axes: Axes, corner: Literal["lower left", "lower right"]) -> Figure:
-    axes.legend(loc=corner, fontsize=9, handlelength=3.2, **_LEGEND)
-    return figure
-
-
 _LEGEND: dict[str, Any] = {"frameon": True, "framealpha": 0.92, "edgecolor": "none", "labelcolor": INK}
 
 LEAST_COVERAGE = 0.02
@@ -189,7 +247,7 @@ def coverage_risk_figure(
     left, right = figure.subplots(1, 2)
     for k, name in enumerate(SUPERCLASSES):
         curve, answered, colour = curves[name], 1 - unsure[:, k].mean(), CLASS_COLOURS[name]
-        text = f"{name}  {_percent(curve.full_risk)} of all answers wrong, AURC {curve.aurc:.3f}"
+        text = f"{name}  {100 * curve.full_risk:.1f} % of all answers wrong, AURC {curve.aurc:.3f}"
         _draw_curve(left, curve, color=colour, linestyle=_LINE_STYLES[k], linewidth=1.8, label=text)
         at = min(int(np.searchsorted(curve.coverage, answered)), len(curve.risk) - 1)
         left.plot(answered, curve.risk[at], marker="o", markersize=6.5, color=colour, markeredgecolor="white", zorder=5)
@@ -197,7 +255,7 @@ def coverage_risk_figure(
     left.plot([], [], label="answered outside of the band", **dot)
     together = curves[RECORD]
     _draw_curve(right, together, color=INK, linewidth=2, label=f"surest first, AURC {together.aurc:.3f}")
-    at_random = f"at random, {_percent(together.full_risk)}"
+    at_random = f"at random, {100 * together.full_risk:.1f} %"
     right.axhline(together.full_risk, color="#888899", linestyle=(0, (2, 2)), linewidth=1.2, label=at_random)
     for axes, heading in ((left, "one class"), (right, "all classes of a record")):
         tidy(axes, "share of records that get a yes or a no (coverage)")
@@ -214,7 +272,3 @@ def coverage_risk_figure(
 def _draw_curve(axes: Axes, curve: CoverageRisk, **line: Any) -> None:
     shown = curve.coverage >= LEAST_COVERAGE
     axes.plot(curve.coverage[shown], curve.risk[shown], **line)
-
-
-def _percent(share: Floats) -> str:
-    return f"{100 * share:.1f} %"
