@@ -4,7 +4,6 @@ python scripts/bundle.py --workspace workspace/ptbxl --command "make run DATA=..
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -28,24 +27,14 @@ def bundle_workspace(
         ModelError: the package did not pass the gate, or must not be shipped.
     """
     from leadwise.registry.load import BUNDLED
-    from leadwise.registry.model_card import Sources, model_card
+    from leadwise.registry.model_card import model_card
     from leadwise.registry.package import PACKAGE_FOLDER, Package, bundle
     from leadwise.registry.register import require_passed
 
     require_passed(workspace)
     package = Package.read(workspace / PACKAGE_FOLDER)
-    feature_set = package.description["feature_set"]
-    sources = Sources(
-        description=package.description,
-        training=json.loads((workspace / "models" / feature_set / package.model / "training.json").read_text()),
-        manifest=json.loads((workspace / "store" / "manifest.json").read_text()),
-        evaluation=workspace / "evaluation" / feature_set / package.model,
-        onnx_bytes=sum(file.stat().st_size for file in package.network_files.values()),
-        command=command,
-        commit=trained_by or commit(),
-        elsewhere=elsewhere.strip(),
-    )
-    for file in bundle(package, model_card(sources), destination or BUNDLED):
+    card = model_card(package, workspace, command=command, commit=trained_by or commit(), elsewhere=elsewhere.strip())
+    for file in bundle(package, card, destination or BUNDLED):
         print(f"{file}  {file.stat().st_size:,} bytes")
 
 

@@ -7,7 +7,6 @@ After Mitchell et al. 2019 (Model Cards for Model Reporting), with the items of 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from leadwise import __version__
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD
 from leadwise.datasets.statements import GROUPS
+from leadwise.datasets.store import MANIFEST_FILE
 from leadwise.evaluation import (
     CALIBRATION_FILE,
     DECISION_FILE,
@@ -45,40 +45,60 @@ HUB_METRICS: Mapping[str, str] = {"auroc": "roc_auc", "binary_accuracy": "accura
 PER_CLASS = ("auroc", "auprc", "chosen/sensitivity", "chosen/specificity", "chosen/ppv", "chosen/npv")
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a card is made from.
+def model_card(package: Package, workspace: Path, *, command: str, commit: str = "", elsewhere: str = "") -> str:
+    """The card as Markdown, with a YAML head, of what the stages left in a workspace.
 
-    Attributes:
-        description: content of the package's ``model.json``.
-        training: content of the fusion model's ``training.json``.
-        manifest: of the store that it was trained on.
-        evaluation: the fusion model's folder of the evaluate stage.
-        onnx_bytes: size of both networks together.
+    Args:
+        package: made from the workspace.
+        workspace: with the store, the training and the evaluation of the fusion model.
         command: what made the model.
         commit: of the code; empty where it is not known.
         elsewhere: what was measured on other hospitals' recordings, in Markdown; empty where nothing was.
     """
-
-    description: Mapping[str, Any]
-    training: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    evaluation: Path
-    onnx_bytes: int
-    command: str
-    commit: str = ""
-    elsewhere: str = ""
-
-
-def model_card(sources: Sources) -> str:
-    """The card as Markdown, with a YAML head."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Markdown, not HTML: nothing is escaped, and everything comes from our own files.
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False)
-    environment.filters |= {"estimate": _estimate, "figure": _figure, "with_interval": with_interval}
-    card = environment.get_template("model_card.md").render(**_content(sources)).rstrip()
-    return f"{card_head(sources.description)}\n{card}\n"
+    environment.filters |= {"estimate": _estimate, "figure": _figure, "count": "{:,}".format}
+    description = package.description
+    of_model = Path(description["feature_set"]) / package.model
+    evaluation = workspace / "evaluation" / of_model
+    metrics = _read(evaluation / METRICS_FILE)
+    statements = _read_if_there(evaluation / STATEMENTS_FILE)
+    method = _read(evaluation / CALIBRATION_FILE)
+    size = sum(file.stat().st_size for file in package.network_files.values()) / 2**20
+
+    def figure(name: str, of: Mapping[str, Any] = metrics, rows: str = "test/") -> str:
+        """``0.934 [0.927, 0.941]`` of a metric by its name without ``test/``."""
+        low, high = of["intervals"].get(rows + name, [None, None])
+        shown = low is not None and high is not None and not math.isclose(low, high)
+        return _estimate({"value": of["metrics"].get(rows + name), "interval": [low, high] if shown else [None, None]})
+
+    card = environment.get_template("model_card.md").render(
+        description=description,
+        training=_read(workspace / "models" / of_model / "training.json"),
+        manifest=_read(workspace / "store" / MANIFEST_FILE),
+        decision=_read(evaluation / DECISION_FILE),
+        subgroups=_read(evaluation / SUBGROUPS_FILE)["subgroups"],
+        robustness=_read_if_there(evaluation / ROBUSTNESS_FILE),
+        rows=metrics["rows"],
+        replicates=metrics["bootstrap"]["replicates"],
+        measured=figure,
+        headline=HEADLINE,
+        per_class=PER_CLASS,
+        superclasses={name: SUPERCLASS_NAMES[name] for name in SUPERCLASSES},
+        calibration=METHOD_NAMES[method["calibration"]["method"]],
+        temperature=method["temperature"],
+        statements=sorted(statements.get("statements", ()), key=_by_area),
+        macro_auroc=statements.get("macro_auroc"),
+        size=f"{size:.1f} MiB",
+        command=command,
+        commit=commit,
+        elsewhere=elsewhere,
+        disclaimer=DISCLAIMER,
+        as_yaml=lambda content: yaml.safe_dump(dict(content), sort_keys=False).rstrip(),
+    )
+    return f"{card_head(description)}\n{card.rstrip()}\n"
 
 
 def card_head(description: Mapping[str, Any]) -> str:
@@ -120,82 +140,6 @@ def card_head(description: Mapping[str, Any]) -> str:
         ],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)}---\n"
-
-
-def _content(sources: Sources) -> dict[str, Any]:
-    metrics = _read(sources.evaluation / METRICS_FILE)
-    decision = _read(sources.evaluation / DECISION_FILE)
-    statements = _read_if_there(sources.evaluation / STATEMENTS_FILE)
-    training, recipe, rows = sources.training, sources.training["parameters"], metrics["rows"]
-    signal = sources.description["networks"]["fusion"]["preprocessing"]["signal"]
-    return {
-        "version": sources.description["leadwise"],
-        "model": training["model"],
-        "disclaimer": DISCLAIMER,
-        "simulated": sources.description["simulated"],
-        "classes": ", ".join(f"{SUPERCLASS_NAMES[name]} ({name})" for name in SUPERCLASSES),
-        "records": f"{rows['test']:,}",
-        "patients": f"{rows['test_patients']:,}",
-        "unlabelled": f"{rows['test'] - rows['test_labelled']:,}",
-        "replicates": f"{metrics['bootstrap']['replicates']:,}",
-        "headline": [(name, with_interval(metrics, key)) for name, key in HEADLINE.items()],
-        "network": f"{recipe['encoder']} of width {recipe['encoder-width']} beside a metadata branch",
-        "parameters": f"{training['count_params']:,}",
-        "size": f"{sources.onnx_bytes / 2**20:.1f} MiB as ONNX with the metadata-only network",
-        "window_s": f"{signal['window_samples'] / signal['fs_hz']:g}",
-        "fs_hz": f"{signal['fs_hz']:g}",
-        "learning": _learning(training),
-        "validation": f"{training['validation']['val/macro_auroc']:.4f}",
-        "data": "a simulated PTB-XL" if sources.description["simulated"] else f"PTB-XL {sources.manifest['release']}",
-        "digest": training["digest"],
-        "command": sources.command,
-        "commit": sources.commit,
-        "elsewhere": sources.elsewhere,
-        "recipe": yaml.safe_dump(dict(recipe), sort_keys=False).rstrip(),
-        "per_class": [_class_row(name, metrics, decision) for name in SUPERCLASSES],
-        "policies": [
-            (name, policy["rule"])
-            for name, policy in decision.get("policies", {}).items()
-            if name != decision["policy"]
-        ],
-        "calibration": _calibration(sources.evaluation / CALIBRATION_FILE),
-        "ece": with_interval(metrics, "ece"),
-        "brier": with_interval(metrics, "brier"),
-        "statements": sorted(statements.get("statements", ()), key=_by_area),
-        "macro_auroc": statements.get("macro_auroc"),
-        "subgroups": _read(sources.evaluation / SUBGROUPS_FILE)["subgroups"],
-        "robustness": _read_if_there(sources.evaluation / ROBUSTNESS_FILE),
-        "total": f"{sources.manifest['records']:,}",
-        "total_patients": f"{sources.manifest['patients']:,}",
-    }
-
-
-def with_interval(metrics: Mapping[str, Any], name: str, rows: str = "test/") -> str:
-    """``0.934 [0.927, 0.941]`` of a metric of fold 10 by its name without ``test/``."""
-    low, high = metrics["intervals"].get(rows + name, [None, None])
-    shown = low is not None and high is not None and not math.isclose(low, high)
-    return _estimate({"value": metrics["metrics"].get(rows + name), "interval": [low, high] if shown else [None, None]})
-
-
-def _learning(training: Mapping[str, Any]) -> str:
-    recipe = training["parameters"]
-    return f"AdamW, {recipe['schedule']}, {training['epochs']} epochs, seed {recipe['seed']}, {training['backend']}"
-
-
-def _class_row(name: str, metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
-    positives = metrics["rows"].get("test_positives", {}).get(name)
-    return [
-        f"{name}: {SUPERCLASS_NAMES[name]}",
-        "" if positives is None else f"{positives:,}",
-        *(with_interval(metrics, f"{metric}/{name}") for metric in PER_CLASS),
-        f"{decision['thresholds'][name]:.3f}",
-    ]
-
-
-def _calibration(file: Path) -> str:
-    found = _read(file)
-    method = METHOD_NAMES[found["calibration"]["method"]]
-    return f"{method}, fitted on fold 9 (the best single temperature is {found['temperature']:.3f})"
 
 
 def _by_area(entry: Mapping[str, Any]) -> tuple[int, float]:
