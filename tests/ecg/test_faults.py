@@ -1,5 +1,6 @@
 """Faults that the leads give away, put into recordings; and what lies outside of what the networks know."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +24,26 @@ def details(assessed: Assessment) -> dict[str, str]:
     return {flag.name: flag.detail for flag in assessed.flags}
 
 
-def to_spans(signal_mv: np.ndarray) -> np.ndarray:
-    return signal_mv / np.ptp(signal_mv, axis=0)
+SCALED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "to spans": lambda signal_mv: signal_mv / np.ptp(signal_mv, axis=0),
+    "to deviations": lambda signal_mv: 0.2 * (signal_mv - signal_mv.mean(axis=0)) / signal_mv.std(axis=0),
+    "limb leads": lambda signal_mv: signal_mv * np.array([1, 0.6, 1.5, *[1] * 9]),
+}
 
 
-def to_deviations(signal_mv: np.ndarray) -> np.ndarray:
-    return 0.2 * (signal_mv - signal_mv.mean(axis=0)) / signal_mv.std(axis=0)
-
-
-def limb_leads_apart(signal_mv: np.ndarray) -> np.ndarray:
-    return signal_mv * np.array([1, 0.6, 1.5, *[1] * 9])
-
-
-@pytest.mark.parametrize("scale", [to_spans, to_deviations, limb_leads_apart])
+@pytest.mark.parametrize("scale", SCALED)
 @pytest.mark.parametrize("fs_hz", [100, 500])
 def test_leads_that_were_scaled_one_by_one_make_every_class_uncertain(
-    scorer: Scorer, ecg_mv: np.ndarray, scale: Any, fs_hz: float
+    scorer: Scorer, ecg_mv: np.ndarray, scale: str, fs_hz: float
 ) -> None:
-    (answer,) = scorer.score([{"signal": scale(resample(ecg_mv, 100, fs_hz)), "fs_hz": fs_hz}])
+    (answer,) = scorer.score([{"signal": SCALED[scale](resample(ecg_mv, 100, fs_hz)), "fs_hz": fs_hz}])
     assert "scaled_lead_by_lead" in [flag["flag"] for flag in answer["quality"]]
     assert all(answer["uncertain"].values())
     assert any("HYP is read off their size" in warning for warning in answer["warnings"])
 
 
 def test_scaled_leads_are_noticed_where_the_limb_leads_are_computed(ecg_mv: np.ndarray) -> None:
-    eight = to_spans(ecg_mv[:, INDEPENDENT_COLUMNS])
+    eight = SCALED["to spans"](ecg_mv[:, INDEPENDENT_COLUMNS])
     assessed = assess(build_recording(eight, fs_hz=100, leads=INDEPENDENT_LEADS))
     assert details(assessed)["scaled_lead_by_lead"] == "every lead spans 1 mV"
 
@@ -132,7 +128,7 @@ def test_faults_are_noticed_in_many_recordings_and_rarely_seen_without_one(ptbxl
         dict.fromkeys(unchanged, 0), abs=0.006
     )
     assert share("inverted", lambda x: -x) > 0.8
-    assert share("scaled_lead_by_lead", to_spans) > 0.99
+    assert share("scaled_lead_by_lead", SCALED["to spans"]) > 0.99
     assert share("chest_leads_swapped", lambda x: x[:, [*range(6), *range(11, 5, -1)]]) > 0.9
     assert share("rate_suspected", lambda x: resample(x, 100, 500)) > 0.95
 

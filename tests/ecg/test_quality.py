@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import signal as sp
 
 from leadwise.contract import LEADS
+from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.quality import (
     CLIPPED_UV,
     FLAT_UV,
@@ -18,7 +19,6 @@ from leadwise.ecg.quality import (
     quality_flags,
     quality_summary,
 )
-from leadwise.ecg.reversal import REVERSALS
 
 TEXT = ["largest_lead", "flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]
 
@@ -159,32 +159,9 @@ def test_noise_is_the_deviation_of_white_noise_in_the_quiet_part(sd_uv: float) -
     assert one(np.repeat(beats[:, None], 12, axis=1)).noise_uv.max() < 1
 
 
-def unremarkable(segments: int) -> LeadQuality:
-    """Nothing to flag: leads that span 1 mV."""
-    by_lead = np.zeros((segments, 12), np.float32)
-    return LeadQuality(
-        missing=by_lead.astype(np.int64),
-        lowest_uv=by_lead - 300,
-        highest_uv=by_lead + 700,
-        steepest_uv_per_ms=by_lead + 30,
-        at_extreme_s=by_lead.copy(),
-        wander_uv=by_lead + 50,
-        hum_uv=by_lead + 2,
-        noise_uv=by_lead + 5,
-        limb_leads_uv=by_lead[:, 0] + 1,
-        augmented_leads_uv=by_lead[:, 0] + 1,
-        reversal_score=np.zeros((segments, len(REVERSALS))),
-        deviation_uv=by_lead[:, :8] + 200,
-        plateau_s=by_lead.copy(),
-        beats=np.full(segments, 12),
-        inversion_score=np.full(segments, -8.0),
-        time_features=np.zeros((segments, 3)),
-    )
-
-
 @pytest.mark.parametrize("row", range(3))
 def test_noise_in_one_lead_is_flagged_in_its_segment(row: int) -> None:
-    measured = unremarkable(3)
+    measured = lead_quality(np.stack([simulate_record("NORM", 4, noise=0.5).signal_mv * 1000] * 3), 100)
     assert not any(quality_flags(measured, [number]) for number in range(3))
     measured.noise_uv[row, 4] = 2 * NOISY_UV
     (flag,) = quality_flags(measured, [row])

@@ -1,5 +1,6 @@
 """What is taken out of a recording before it is scored: leads without an electrode, hum, wander; and nothing else."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,29 +34,18 @@ def test_what_is_not_flagged_stays_bit_for_bit(ecg_mv: np.ndarray) -> None:
     np.testing.assert_array_equal(assessed.record.signal_mv, ecg_mv)
 
 
-def at_a_rail(lead: np.ndarray) -> np.ndarray:
-    return np.full_like(lead, 80.0)
+FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "at a rail": lambda lead: np.full_like(lead, 80.0),
+    "at a rail in part": lambda lead: np.where(np.arange(len(lead)) < 50, np.float32(-81.9), lead),
+    "between rails": lambda lead: np.sign(np.sin(np.arange(len(lead)) / 7)).astype(np.float32) * 70,
+    "still at a level": lambda lead: np.full_like(lead, 3.3),
+    "stops": lambda lead: np.where(np.arange(len(lead)) < 600, np.float32(0.2), lead),
+}
 
 
-def at_a_rail_in_part(lead: np.ndarray) -> np.ndarray:
-    return np.where(np.arange(len(lead)) < 50, np.float32(-81.9), lead)
-
-
-def between_rails(lead: np.ndarray) -> np.ndarray:
-    return np.sign(np.sin(np.arange(len(lead)) / 7)).astype(np.float32) * 70
-
-
-def still_at_a_level(lead: np.ndarray) -> np.ndarray:
-    return np.full_like(lead, 3.3)
-
-
-def stops(lead: np.ndarray) -> np.ndarray:
-    return np.where(np.arange(len(lead)) < 600, np.float32(0.2), lead)
-
-
-@pytest.mark.parametrize("fault", [at_a_rail, at_a_rail_in_part, between_rails, still_at_a_level, stops])
-def test_a_chest_lead_that_is_off_is_named_and_silenced(ecg_mv: np.ndarray, fault: Any) -> None:
-    ecg_mv[:, 7] = fault(ecg_mv[:, 7])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_chest_lead_that_is_off_is_named_and_silenced(ecg_mv: np.ndarray, fault: str) -> None:
+    ecg_mv[:, 7] = FAULTS[fault](ecg_mv[:, 7])
     assessed = looked_at(ecg_mv)
     assert flags(assessed) == {"electrode_off": ("V2",)}
     assert assessed.silent == ("V2",)
@@ -68,7 +58,7 @@ def test_a_chest_lead_that_is_off_is_named_and_silenced(ecg_mv: np.ndarray, faul
 def test_a_limb_lead_that_is_off_is_computed_from_the_others(scorer: Scorer, ecg_mv: np.ndarray, lead: str) -> None:
     clean = asked(scorer, ecg_mv)
     faulty, column = ecg_mv.copy(), LEADS.index(lead)
-    faulty[:, column] = at_a_rail(faulty[:, column])
+    faulty[:, column] = 80
     assessed = looked_at(faulty)
     assert flags(assessed) == {"electrode_off": (lead,)}
     assert f"computed from the other limb leads: {lead}" in assessed.flags[0].detail
@@ -80,7 +70,7 @@ def test_a_limb_lead_that_is_off_is_computed_from_the_others(scorer: Scorer, ecg
 
 
 def test_leads_that_were_computed_from_one_that_is_off_are_computed_again(ecg_mv: np.ndarray) -> None:
-    ecg_mv[:, 0] = at_a_rail(ecg_mv[:, 0])
+    ecg_mv[:, 0] = 80
     names = ("I", "II", "III", *LEADS[6:])
     assessed = assess(build_recording(ecg_mv[:, [0, 1, 2, *range(6, 12)]], fs_hz=100, leads=names))
     expected = ecg_mv[:, 1] - ecg_mv[:, 2]

@@ -1,11 +1,15 @@
 """The formats of carts, Holters, MATLAB and HDF5: every way in which they store samples, and headers that lie."""
 
+import base64
+import io
 import resource
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -127,63 +131,34 @@ def test_which_of_many_recordings_is_asked_or_named(
         read_ecg(f"{tmp_path}/one.scp#1")
 
 
-def test_what_an_hdf5_file_does_not_say_is_asked(ecg: Callable[..., Any]) -> None:
-    import io
-
-    import h5py
-
+def hdf5(**members: Any) -> bytes:
+    """Data sets by name; a mapping is how one is created of which nothing is stored."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
-        file["tracings"] = ecg(400).microvolts / 100
-        file["exam_id"] = 7
-    read = read_ecg(stream.getvalue())
-    assert {question.field for question in read.questions} == {"fs_hz", "units", "leads"}
-    answered = read_ecg(stream.getvalue(), fs_hz=400, gain=10, leads=LEADS)
-    np.testing.assert_allclose(answered.signal_mv, ecg(400).mv, atol=EXACT_MV)
-
-
-def test_two_data_sets_that_could_be_the_signal_are_not_chosen_between(ecg: Callable[..., Any]) -> None:
-    import io
-
-    import h5py
-
-    stream = io.BytesIO()
-    with h5py.File(stream, "w") as file:
-        file["a/ecg"] = file["b/ecg"] = ecg(500).mv
-    with pytest.raises(ReaderError, match=r"arrays: several could be the signal: 'a/ecg' .5000x12., 'b/ecg'"):
-        read_ecg(stream.getvalue())
-
-
-def lying_hdf5(**more: Any) -> bytes:
-    """A data set of which nothing is stored."""
-    import io
-
-    import h5py
-
-    stream = io.BytesIO()
-    with h5py.File(stream, "w") as file:
-        file.create_dataset("signal", dtype="f8", **more)
+        for name, value in members.items():
+            if isinstance(value, dict):
+                file.create_dataset(name.replace("__", "/"), **value)
+            else:
+                file[name.replace("__", "/")] = value
     return stream.getvalue()
+
+
+def test_what_an_hdf5_file_does_not_say_is_asked(ecg: Callable[..., Any]) -> None:
+    content = hdf5(tracings=ecg(400).microvolts / 100, exam_id=7)
+    assert {question.field for question in read_ecg(content).questions} == {"fs_hz", "units", "leads"}
+    answered = read_ecg(content, fs_hz=400, gain=10, leads=LEADS)
+    np.testing.assert_allclose(answered.signal_mv, ecg(400).mv, atol=EXACT_MV)
 
 
 def linked_hdf5(folder: Path) -> bytes:
     """A file that would have others opened: by a link, and by samples that lie elsewhere."""
-    import io
-
-    import h5py
-
     (folder / "secret").write_bytes(np.zeros((1000, 12)).tobytes())
-    stream = io.BytesIO()
-    with h5py.File(stream, "w") as file:
-        file["signal"] = h5py.ExternalLink(str(folder / "secret.h5"), "/signal")
-        file.create_dataset("ecg", (1000, 12), dtype="f8", external=[(str(folder / "secret"), 0, 96_000)])
-    return stream.getvalue()
+    outside = {"shape": (1000, 12), "dtype": "f8", "external": [(str(folder / "secret"), 0, 96_000)]}
+    return hdf5(signal=h5py.ExternalLink(str(folder / "secret.h5"), "/signal"), ecg=outside)
 
 
 def bomb(factor: int) -> bytes:
     """Philips: an LZW code that repeats itself as long as it may, for a lead that is announced as very long."""
-    import base64
-
     codes = [0, *range(256, 1022), *[1021] * factor]
     bits = "".join(f"{code:010b}" for code in codes)
     bits += "0" * (-len(bits) % 8)
@@ -248,11 +223,15 @@ LIES: dict[str, tuple[Callable[[Callable[..., Any], Path], Any], str]] = {
             b"\x67\x83" + size.to_bytes(3, "big") for size in range(5 * 2999, -1, -5)
         ), "MFER: has definitions within definitions, more than 8 deep",
     ),
-    "hdf5, shape": (lambda made, _: lying_hdf5(shape=(2**40, 12)), "HDF5: 'signal' announces"),
-    "hdf5, nothing stored": (lambda made, _: lying_hdf5(shape=(10**6, 12)), "0 bytes are stored"),
+    "hdf5, shape": (lambda made, _: hdf5(signal={"shape": (2**40, 12)}), "HDF5: 'signal' announces"),
+    "hdf5, nothing stored": (lambda made, _: hdf5(signal={"shape": (10**6, 12)}), "0 bytes are stored"),
     "hdf5, chunk": (
-        lambda made, _: lying_hdf5(shape=(3, 5000, 12), chunks=(3, 5000, 12), maxshape=(None, None, 12)),
+        lambda made, _: hdf5(signal={"shape": (3, 5000, 12), "chunks": (3, 5000, 12), "maxshape": (None, None, 12)}),
         "0 bytes are stored",
+    ),
+    "hdf5, two signals": (
+        lambda made, _: hdf5(a__ecg=np.zeros((5000, 12)), b__ecg=np.zeros((5000, 12))),
+        r"arrays: several could be the signal: 'a/ecg' .5000x12., 'b/ecg'",
     ),
     "hdf5, other files": (lambda made, folder: linked_hdf5(folder), "arrays: none holds samples and leads: none"),
     "segments, samples": (
@@ -284,8 +263,6 @@ def test_a_header_that_lies_is_refused_in_little_memory(made: Callable[..., Any]
 
 
 def test_a_missing_extra_is_named(made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     content = made("hdf5")
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ReaderError, match=r"format: needs leadwise\[formats\]: pip install 'leadwise\[formats\]'"):
