@@ -28,10 +28,10 @@ def known(name: str, record: ECGRecord) -> float:
 def test_intervals_are_those_of_the_simulated_heart(rate: float, noise: float) -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        body = draw_body(rng)
+        heart, _ = body = draw_body(rng)
         units = simulate(body, {"NORM": 100.0}, rng, rate_bpm=rate, noise=noise, strength=1.0)
-        t = body.heart.t["t"]
-        truth = {"Rate": rate, "PR": body.heart.pr_ms, "QRS": body.heart.qrs_ms}
+        t = heart.t["t"]
+        truth = {"Rate": rate, "PR": heart.pr_ms, "QRS": heart.qrs_ms}
         # The tangent to a Gaussian at its steepest place meets the level two deviations from the peak.
         truth["QT"] = (t.peak_ms + 2 * t.fall_ms) * np.sqrt(60 / rate)
         found = values(ECGRecord((units / 1000).astype(np.float32), 100.0, {}))
