@@ -165,9 +165,8 @@ def _dialect(lines: Sequence[str], fewest: int) -> Layout:
     if table is None or not held[table]:
         raise RecordingError("table", "no rows of numbers, separated by comma, semicolon, tab, | or space, were found")
     if table.columns < fewest and len(lines) > table.columns:
-        raise RecordingError(
-            "table", f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
-        )
+        problem = f"received {table.columns} columns; at least {fewest} leads are needed, one a column"
+        raise RecordingError("table", problem)
     return table
 
 
@@ -302,11 +301,8 @@ def _by_line(layout: Layout) -> list[Column]:
     rows = [line for line in layout.body if line.strip()]
     longest = max(count_cells(row, layout.delimiter) for row in rows)
     if len(rows) > MOST_CHANNELS or longest > MOST_SAMPLES + 1 or len(rows) * longest > MOST_NUMBERS:
-        raise RecordingError(
-            "table",
-            f"received {len(rows)} lines of {layout.columns} columns: with one lead a line, at most {MOST_CHANNELS} "
-            f"lines are read, with one a column, at most {WIDE} columns",
-        )
+        allowed = f"with one lead a line, at most {MOST_CHANNELS} lines are read, with one a column, {WIDE} columns"
+        raise RecordingError("table", f"received {len(rows)} lines of {layout.columns} columns: {allowed}")
     columns = []
     for number, row in enumerate(rows):
         name, *cells = split(row, layout.delimiter)

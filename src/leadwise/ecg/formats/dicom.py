@@ -171,9 +171,8 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
     kind = text_in(dataset, "SOPClassUID")
     if kind not in ECG_CLASSES:
         held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {kind[:64] or 'unknown'}"
-        raise RecordingError(
-            "SOPClassUID", f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
-        )
+        problem = f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
+        raise RecordingError("SOPClassUID", problem)
     groups = []
     for one in reads.items(dataset, "WaveformSequence"):
         definitions = tuple(reads.items(one, "ChannelDefinitionSequence"))

@@ -52,9 +52,8 @@ def _simultaneous(series: xml.Element) -> list[Channel]:
     needed = set(INDEPENDENT_LEADS)
     everything = _standard(channel for channels in by_start.values() for channel in channels)
     if needed <= everything and not needed <= _standard(best):
-        raise RecordingError(
-            "sequenceSet", f"the leads begin at {len(by_start)} different times; they must be recorded together"
-        )
+        problem = f"the leads begin at {len(by_start)} different times; they must be recorded together"
+        raise RecordingError("sequenceSet", problem)
     return best
 
 

@@ -94,11 +94,9 @@ def _of_all_leads(leads: Sequence[xml.Element], field: str) -> float:
     (first, number), *others = numbers or [("", 0.0)]
     for name, other in others:
         if other != number:
-            raise RecordingError(
-                field,
-                f"received {number:g} in lead {shown_text(first)} and {other:g} in lead {shown_text(name)}; only the "
-                "same in every lead is read, as it is not known how such leads stand beside each other",
-            )
+            received = f"received {number:g} in lead {shown_text(first)} and {other:g} in lead {shown_text(name)}"
+            why = "only the same in every lead is read, as it is not known how such leads stand beside each other"
+            raise RecordingError(field, f"{received}; {why}")
     return number
 
 

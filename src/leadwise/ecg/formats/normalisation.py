@@ -133,11 +133,7 @@ OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspec
 
 
 def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
-    """Turn what a reader found into a recording, as far as it can be known.
-
-    Args:
-        found: what a reader found.
-        hints: what the caller knows; it counts more than the file.
+    """Turn what a reader found into a recording, as far as it can be known; a hint counts more than the file.
 
     Raises:
         RecordingError: leads are missing, differ in length or rate, or a hint does not fit the file.
@@ -157,8 +153,9 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     fs_hz = _sampling_rate(chosen, hints, samples, notes, questions, found.rate_question)
     leads = tuple(_lead_of(channel) for channel in chosen) if named is not None else ()
     noticed = _noticed(chosen, leads)
-    told_hz = [channel.fs_hz for channel in chosen] + [found.rate_question.suggestion if found.rate_question else None]
-    if fs_hz is not None and any(isinstance(one, int | float) and one != fs_hz for one in told_hz):
+    stated_hz: list[object] = [channel.fs_hz for channel in chosen]
+    stated_hz += [found.rate_question.suggestion] if found.rate_question is not None else []
+    if fs_hz is not None and any(isinstance(rate, int | float) and rate != fs_hz for rate in stated_hz):
         noticed["rate_suspected"] = ()
     if named is None:
         questions.append(_lead_question(len(found.channels)))
@@ -195,9 +192,8 @@ def _named(channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) ->
     if hints.leads is None:
         return list(channels) if any(channel.name.strip() for channel in channels) else None
     if len(hints.leads) != len(channels):
-        raise RecordingError(
-            "leads", f"received {len(hints.leads)} names; the file holds {len(channels)} signals in this order"
-        )
+        problem = f"received {len(hints.leads)} names; the file holds {len(channels)} signals in this order"
+        raise RecordingError("leads", problem)
     if any(channel.name.strip() for channel in channels):
         notes.append("The leads are named as given, not as in the file.")
     return [replace(channel, name=name) for name, channel in zip(hints.leads, channels, strict=True)]
@@ -210,11 +206,11 @@ def _lead_of(channel: Channel) -> str:
 
 def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFlag, tuple[str, ...]]:
     """What was noticed of the leads that are used -> these; none where it is all of them and they need no names."""
-    found: dict[ReaderFlag, tuple[str, ...]] = {}
+    noticed: dict[ReaderFlag, tuple[str, ...]] = {}
     for name in dict.fromkeys(flag for channel in channels for flag in channel.noticed):
         theirs = tuple(lead for channel, lead in zip(channels, leads, strict=False) if name in channel.noticed)
-        found[name] = () if name in OF_THE_WHOLE and len(theirs) == len(leads) else theirs
-    return found
+        noticed[name] = () if name in OF_THE_WHOLE and len(theirs) == len(leads) else theirs
+    return noticed
 
 
 def _standard_leads(channels: Sequence[Channel], notes: list[str]) -> list[Channel]:
@@ -269,11 +265,8 @@ def _common_length(channels: Sequence[Channel]) -> int:
     lengths = {len(channel.values): channel.name.strip() for channel in channels}
     if len(lengths) > 1:
         (short, first), *_, (long, second) = sorted(lengths.items())
-        raise RecordingError(
-            "signal",
-            f"leads differ in length: {shown_text(first)} {short} samples, {shown_text(second)} {long}; leads recorded "
-            "together are needed",
-        )
+        differ = f"leads differ in length: {shown_text(first)} {short} samples, {shown_text(second)} {long}"
+        raise RecordingError("signal", f"{differ}; leads recorded together are needed")
     samples = next(iter(lengths))
     if not 1 < samples <= MOST_SAMPLES:
         raise RecordingError("signal", f"received {samples} samples of each lead; 2 to {MOST_SAMPLES} are allowed")
@@ -296,15 +289,9 @@ def _sampling_rate(
     fs_hz = stated if hints.fs_hz is None else float(hints.fs_hz)
     if fs_hz is None:
         ten_seconds = samples / USUAL_SECONDS
-        questions.append(
-            asked
-            or MissingField(
-                "fs_hz",
-                f"The file does not say its sampling rate: how many samples per second? It holds {samples} samples of "
-                "each lead.",
-                suggestion=float(ten_seconds) if ten_seconds in COMMON_FS_HZ else None,
-            )
-        )
+        text = "The file does not say its sampling rate: how many samples per second? It holds"
+        likely = float(ten_seconds) if ten_seconds in COMMON_FS_HZ else None
+        questions.append(asked or MissingField("fs_hz", f"{text} {samples} samples of each lead.", likely))
         return None
     if not LOWEST_FS_HZ <= fs_hz <= HIGHEST_FS_HZ:
         raise RecordingError("fs_hz", f"received {fs_hz:g}; {LOWEST_FS_HZ:g} to {HIGHEST_FS_HZ:g} Hz is allowed")
@@ -314,13 +301,8 @@ def _sampling_rate(
 
 
 def _lead_question(count: int) -> MissingField:
-    suggestion = {len(LEADS): LEADS, len(INDEPENDENT_LEADS): INDEPENDENT_LEADS}.get(count)
-    return MissingField(
-        "leads",
-        f"The file does not name its leads: which are its {count} signals, in order?",
-        suggestion=suggestion,
-        allowed=LEADS,
-    )
+    text = f"The file does not name its leads: which are its {count} signals, in order?"
+    return MissingField("leads", text, {12: LEADS, 8: INDEPENDENT_LEADS}.get(count), LEADS)
 
 
 def _without_missing_ends(signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -55,9 +55,8 @@ def load_array(file: str, content: bytes) -> np.ndarray:
     except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError):
         raise ReaderError(file, "header", "is not that of an NPY file") from None
     if dtype.hasobject:
-        raise ReaderError(
-            file, "array", "holds Python objects, which are never unpickled; an array of numbers is needed"
-        )
+        problem = "holds Python objects, which are never unpickled; an array of numbers is needed"
+        raise ReaderError(file, "array", problem)
     numbers = int(np.prod([int(length) for length in shape], dtype=object)) if shape else 1
     if min(shape, default=0) < 0 or numbers > MOST_NUMBERS:
         raise ReaderError(file, "array", f"announces {numbers} numbers; at most {MOST_NUMBERS} are read")

@@ -6,8 +6,8 @@ scheme ``SCPECG`` as ``5.6.3-9-n`` with the lead numbers of EN 1064).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,8 @@ MV_PER_UNIT: Mapping[str, float] = {"V": 1000.0, "mV": 1.0, "uV": 0.001, "nV": 1
 """Units that a file may state or a caller may name, in millivolts."""
 
 _SPELLINGS = {
-    "v": "V", "volt": "V", "volts": "V",
-    "mv": "mV", "millivolt": "mV", "millivolts": "mV",
-    "uv": "uV", "\u00b5v": "uV", "\u03bcv": "uV", "mcv": "uV", "microvolt": "uV", "microvolts": "uV",
-    "\u00c2\u00b5v": "uV",  # UTF-8 read as Latin-1
-    "nv": "nV", "nanovolt": "nV", "nanovolts": "nV",
+    "v": "V", "volt": "V", "volts": "V", "mv": "mV", "millivolt": "mV", "millivolts": "mV", "uv": "uV", "mcv": "uV",
+    "microvolt": "uV", "microvolts": "uV", "nv": "nV", "nanovolt": "nV", "nanovolts": "nV",
 }  # fmt: skip
 
 LONGEST_COLUMN_NAME = 80
@@ -36,9 +33,9 @@ USUAL_SPAN_MV = (0.6, 3.0)
 @lru_cache(maxsize=256)
 def unit_of(text: str) -> str | None:
     """A unit of voltage as ``MV_PER_UNIT`` spells it; ``None`` for anything else."""
+    # Case-folding turns the micro sign into the Greek letter; in UTF-8 that was read as Latin-1, two stand for it.
     folded = text.strip().strip("[]()").casefold()
-    # Case-folding turns the micro sign into the Greek letter.
-    return _SPELLINGS.get(folded.replace("\u03bc", "u").replace("\u00c2", "")) or _SPELLINGS.get(folded)
+    return _SPELLINGS.get(folded.replace("\u00e2\u03bc", "u").replace("\u03bc", "u"))
 
 
 def name_and_unit(text: str) -> tuple[str, str]:
@@ -151,8 +148,7 @@ def _without(pattern: re.Pattern[str], text: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class Millivolts:
+class Millivolts(NamedTuple):
     """``(time, lead)`` float32, how the numbers were converted, and stored numbers per millivolt where known."""
 
     signal_mv: np.ndarray
@@ -202,41 +198,34 @@ def to_millivolts(
 
 def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingField:
     """Ask for the units, with what the size of the numbers suggests."""
-    spans = lead_spans(signal)
+    spans, (low, high) = lead_spans(signal), USUAL_SPAN_MV
     typical = float(np.median(spans)) if spans.size else 0.0
     unclear = sorted({channel.unit.strip() for channel in channels if channel.unit.strip()})
     says = f"says {_listed(unclear)}" if unclear else "does not say its units"
-    low, high = USUAL_SPAN_MV
     # A suggestion, never taken without being asked.
     likely = next((unit for unit, mv in MV_PER_UNIT.items() if low <= typical * mv <= high), None)
     if likely is None and typical > 0:
-        none_fits = (
-            f" None of {', '.join(MV_PER_UNIT)} makes that of them, but a gain (units per mV) between "
-            f"{typical / high:.3g} and {typical / low:.3g} does."
-        )
+        between = f"a gain (units per mV) between {typical / high:.3g} and {typical / low:.3g}"
+        gain = f"None of {', '.join(MV_PER_UNIT)} makes that of them, but {between} does."
     else:
-        none_fits = " Numbers straight from a converter need a gain (units per mV) instead."
-    return MissingField(
-        "units",
-        f"The file {says}: what are its numbers? Its leads span {typical:.4g} of them in the median, those of an ECG "
-        f"{low:g} to {high:g} mV.{none_fits}",
-        suggestion=likely,
-        allowed=tuple(MV_PER_UNIT),
-    )
+        gain = "Numbers straight from a converter need a gain (units per mV) instead."
+    span = f"Its leads span {typical:.4g} of them in the median, those of an ECG {low:g} to {high:g} mV."
+    text = f"The file {says}: what are its numbers? {span} {gain}"
+    return MissingField("units", text, likely, tuple(MV_PER_UNIT))
 
 
 def lead_spans(signal: np.ndarray) -> np.ndarray:
     """``(lead,)`` largest minus smallest number of each lead that has one."""
     finite = np.isfinite(signal)
-    # Two huge numbers of different sign are further apart than any number.
-    with np.errstate(over="ignore"):
-        if finite.all():
-            low, high = lead_extremes(signal)
-            return high - low
+    if finite.all():
+        low, high = lead_extremes(signal)
+    else:
         with_values = finite.any(axis=0)
         low = np.min(signal, axis=0, where=finite, initial=np.inf)[with_values]
         high = np.max(signal, axis=0, where=finite, initial=-np.inf)[with_values]
-        return high - low
+    # Two huge numbers of different sign are further apart than any number.
+    with np.errstate(over="ignore"):
+        return np.asarray(high - low)
 
 
 def _listed(spelled: Sequence[str]) -> str:

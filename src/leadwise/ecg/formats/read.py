@@ -61,13 +61,13 @@ def refusal(content: bytes) -> str:
 
 def kind_of(name: str, content: bytes) -> Format | str:
     """The format of a file, or why it is not read; nothing for what is not recognised."""
-    found = format_of(content, name)
-    if found is not None and found.sureness == OWN_MARK:
-        return found
+    kind = format_of(content, name)
+    if kind is not None and kind.sureness == OWN_MARK:
+        return kind
     if content.startswith(ARCHIVE_MARKS):
         return ""
     # What merely looks like a text may begin with the mark of something else.
-    return refusal(content) or found or ""
+    return refusal(content) or kind or ""
 
 
 logger = logging.getLogger(__name__)
@@ -100,12 +100,7 @@ def read_ecg(
         source: a path (of a WFDB record the header, the signal file, or the name without ending; of one of several
             recordings in a file ``many.h5#17``), the bytes of a file, or several files that belong together by name.
         name: name of the file if bytes are given.
-        fs_hz: sampling rate in Hz.
-        units: of the numbers in the file: ``mV``, ``uV``, ``V`` or ``nV``.
-        gain: how many of the numbers that the file stores make one millivolt; instead of ``units``.
-        leads: names of all signals of the file, in its order.
-        order: of an array: ``time_lead`` or ``lead_time``.
-        record: which of the recordings of a file is wanted, counted from 0.
+        fs_hz, units, gain, leads, order, record: what is known of the file, as ``ReadOptions`` says.
 
     Raises:
         ReaderError: the file is of no format that is read, is broken or too large, or holds no 12-lead ECG.
@@ -127,12 +122,11 @@ def read_ecg(
     except Exception as error:
         # A fault of a reader, which may refuse but not fall: where it fell is told, but not the error's own message,
         # which may repeat what is private.
-        *_, fell = (frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith(str(OWN_FILES)))
-        where = f"{Path(fell.filename).stem}.{fell.name}, line {fell.lineno}"
+        *_, last = (frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith(str(OWN_FILES)))
+        where = f"{Path(last.filename).stem}.{last.name}, line {last.lineno}"
         logger.warning("%s in %s while reading a file", type(error).__name__, where)
-        raise ReaderError(
-            label, "reader", f"failed with {type(error).__name__} in {where}: a fault of Leadwise, please report it"
-        ) from None
+        fell = f"failed with {type(error).__name__} in {where}"
+        raise ReaderError(label, "reader", f"{fell}: a fault of Leadwise, please report it") from None
 
 
 @contextmanager
@@ -175,18 +169,16 @@ def _without_folders(source: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _files_at(path: Path) -> dict[str, bytes]:
     """A file, and the other files of the recording that it is of, which lie beside it."""
-    in_parts = [one for one in formats() if one.part_endings]
+    in_parts = [kind for kind in formats() if kind.part_endings]
     if not path.exists():
-        beside = (path.with_name(path.name + one.endings[0]) for one in in_parts)
+        beside = (path.with_name(path.name + kind.endings[0]) for kind in in_parts)
         path = next((first for first in beside if first.is_file()), path)
     files = {path.name: bytes_at(path)}
-    for one in in_parts:
-        first = path.with_suffix(one.endings[0])
-        if (
-            first != path
-            and first.is_file()
-            and (path.suffix.casefold() in one.part_endings or kind_of(path.name, files[path.name]) == "")
-        ):
+    for kind in in_parts:
+        first = path.with_suffix(kind.endings[0])
+        if first == path or not first.is_file():
+            continue
+        if path.suffix.casefold() in kind.part_endings or kind_of(path.name, files[path.name]) == "":
             files[first.name] = bytes_at(first)
     waiting = list(files.items())
     for name, content in waiting:
@@ -205,45 +197,36 @@ def _files_at(path: Path) -> dict[str, bytes]:
 
 def _parts(name: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     """Where the further files of a recording may lie that this file is the first of."""
-    for one in formats():
-        if (
-            one.part_endings
-            and name.casefold().endswith(one.endings)
-            and one.sniff(content, name)
-            and not refusal(content)
-        ):
+    for kind in formats():
+        may_have_parts = kind.part_endings and name.casefold().endswith(kind.endings)
+        if may_have_parts and kind.sniff(content, name) and not refusal(content):
             with _of_file(name):
-                return one.parts(name, content)
+                return kind.parts(name, content)
     return ()
 
 
 def _part_at(folder: Path, places: Sequence[str]) -> Path | None:
     """Where a further file of a recording lies."""
     for place in places:
-        found = folder / place
+        part = folder / place
         # A link beside the first file was put there by whoever keeps the folder; the file chooses those below.
-        if ("/" not in place or found.resolve().is_relative_to(folder.resolve())) and found.is_file():
-            return found
+        if ("/" not in place or part.resolve().is_relative_to(folder.resolve())) and part.is_file():
+            return part
     return None
 
 
 def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     """Find the recording among the files and read it."""
-    parts_of = _held_parts(files, files)
-    parts = set().union(*(held - {name} for name, held in parts_of.items()))
-    kinds: dict[str, Format | str] = {}
-    for name, content in list(files.items()):
-        kind = "" if name in parts else kind_of(name, content)
-        if kind == "" and content.startswith(ARCHIVE_MARKS):
+    parts_of, parts = _held_parts(files)
+    archives = [name for name, content in files.items() if name not in parts and content.startswith(ARCHIVE_MARKS)]
+    for name in archives:
+        if kind_of(name, files[name]) == "":
             members = unpack(name, files.pop(name))
             if "[Content_Types].xml" in members:
                 raise ReaderError(name, "format", "is an Office file; save the table as CSV")
             files |= members
-            parts_of |= (inside := _held_parts(files, members))
-            parts |= set().union(*(held - {first} for first, held in inside.items()))
-            kinds |= {member: "" if member in parts else kind_of(member, held) for member, held in members.items()}
-        else:
-            kinds[name] = kind
+            parts_of, parts = _held_parts(files)
+    kinds = {name: "" if name in parts else kind_of(name, content) for name, content in files.items()}
     chosen = _chosen(label, files, kinds)
     kind = kinds[chosen]
     if isinstance(kind, str):
@@ -258,20 +241,22 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
     return read
 
 
-def _held_parts(files: Mapping[str, bytes], firsts: Mapping[str, bytes]) -> dict[str, set[str]]:
-    """Of first files of a recording the further files that are there, whatever their own content looks like."""
-    found = {}
-    for name, content in firsts.items():
+def _held_parts(files: Mapping[str, bytes]) -> tuple[dict[str, set[str]], set[str]]:
+    """First file of a recording -> its further files that are there; and all of these, whatever they look like."""
+    parts_of = {}
+    for name, content in files.items():
         bare = ([place.rpartition("/")[2] for place in places] for places in _parts(name, content))
-        found[name] = {next((one for one in names if one in files), name) for names in bare}
+        parts_of[name] = {
+            part for names in bare if (part := next((one for one in names if one in files), name)) != name
+        }
     # What a part leads to belongs to the recording of the part.
-    for held in found.values():
+    for held in parts_of.values():
         waiting = list(held)
         for part in waiting:
-            more = found.get(part, set()) - held
+            more = parts_of[part] - held
             held |= more
             waiting += more
-    return found
+    return parts_of, set().union(*parts_of.values())
 
 
 def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Format | str]) -> str:

@@ -84,9 +84,8 @@ def read_clock(values: np.ndarray, unit: str) -> Clock:
     shift = np.abs(values - (values[0] + step * np.arange(len(values)))) / step
     if shift.max() > LARGEST_SHIFT:
         row = int(np.abs(np.diff(values) - step).argmax())
-        raise RecordingError(
-            "time", f"is not even: a gap or a repeat near row {row + 2} of the table; even sampling is needed"
-        )
+        problem = f"is not even: a gap or a repeat near row {row + 2} of the table; even sampling is needed"
+        raise RecordingError("time", problem)
     seconds = seconds_of(unit)
     if seconds is not None:
         return Clock(_nearest_whole(1 / (step * seconds)))
@@ -152,10 +151,10 @@ def read_columns(
             clocked_hz.append(clock.fs_hz)
     if without_numbers:
         notes.append(f"Left out, as they hold text or nothing: {', '.join(without_numbers[:8])}.")
-    told = [*clocked_hz, *stated_hz]
+    rates = [*clocked_hz, *stated_hz]
     # A rate that is stated is exact, one from times may be rounded.
-    fs_hz = told[-1] if told and all(abs(one - told[0]) <= 1e-3 * told[0] for one in told) else None
-    question = _rate_question(clocked_hz, stated_hz) if told and fs_hz is None else None
+    fs_hz = rates[-1] if rates and all(abs(rate - rates[0]) <= 1e-3 * rates[0] for rate in rates) else None
+    question = _rate_question(clocked_hz, stated_hz) if rates and fs_hz is None else None
     channels = tuple(Channel(name, values, fs_hz, own) for name, own, values in kept)
     return RawRecording(format_name, channels, notes=tuple(notes), rate_question=question)
 
@@ -170,12 +169,9 @@ def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> M
     """Ask which of the sampling rates holds; times count more than a number in a line above them."""
     places = (("its times fit", clocked_hz), ("it states", stated_hz))
     told = " and ".join(f"{verb} {', '.join(f'{one:g}' for one in rates)} Hz" for verb, rates in places if rates)
-    allowed = [one for one in (*clocked_hz, *stated_hz) if LOWEST_FS_HZ <= one <= HIGHEST_FS_HZ]
-    return MissingField(
-        "fs_hz",
-        f"The file contradicts itself on its sampling rate, as {told}: how many samples per second?",
-        suggestion=allowed[0] if allowed else None,
-    )
+    likely = next((rate for rate in (*clocked_hz, *stated_hz) if LOWEST_FS_HZ <= rate <= HIGHEST_FS_HZ), None)
+    text = f"The file contradicts itself on its sampling rate, as {told}: how many samples per second?"
+    return MissingField("fs_hz", text, suggestion=likely)
 
 
 def _clock(name: str, unit: str, values: np.ndarray, position: int, bare: bool) -> Clock | None:
@@ -203,21 +199,17 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
 
     Refused: the table is too large, or a column holds something other than numbers.
     """
-    content = files[file]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table_file = pq.ParquetFile(
-            io.BytesIO(content), thrift_string_size_limit=2**20, thrift_container_size_limit=10**5
-        )
+        limits = {"thrift_string_size_limit": 2**20, "thrift_container_size_limit": 10**5}
+        table_file = pq.ParquetFile(io.BytesIO(files[file]), **limits)
         meta = table_file.metadata
         if meta.num_columns > MOST_CHANNELS or meta.num_rows * meta.num_columns > MOST_NUMBERS:
-            raise RecordingError(
-                "table",
-                f"received {meta.num_rows} rows of {meta.num_columns} columns; at most {MOST_NUMBERS} numbers in "
-                f"{MOST_CHANNELS} columns are read",
-            )
+            allowed = f"at most {MOST_NUMBERS} numbers in {MOST_CHANNELS} columns are read"
+            problem = f"received {meta.num_rows} rows of {meta.num_columns} columns; {allowed}"
+            raise RecordingError("table", problem)
         unpacked = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
         if unpacked > max(NUMBERS_ARE * MOST_NUMBERS, LARGEST_FILE):
             raise RecordingError("size", f"unpacks to {unpacked // 2**20} MiB, which is too much")

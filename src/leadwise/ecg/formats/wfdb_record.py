@@ -213,11 +213,8 @@ def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict
     for name in header.files:
         held[name] = next((one for one in spellings(name) if one in files), "")
         if not held[name]:
-            raise ReaderError(
-                file,
-                "signal file",
-                f"names {shown_name(name)}, which is missing; give header and signal files together",
-            )
+            problem = f"names {shown_name(name)}, which is missing; give header and signal files together"
+            raise ReaderError(file, "signal file", problem)
     if len(set(held.values())) < len(held):
         raise ReaderError(file, "signal file", "names two files that differ in folder or ending only; one is needed")
     return {name: files[given] for name, given in held.items()}
@@ -245,9 +242,8 @@ def stored_samples(file: str, header: Header, files: Mapping[str, bytes]) -> np.
         a_frame = sum(line.samples_per_frame for line in lines)
         needed = int(header.samples * a_frame * bits / 8) + lines[0].offset
         if len(files[name]) < needed:
-            raise ReaderError(
-                name, "signal file", f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
-            )
+            problem = f"is cut off: received {len(files[name])} bytes, {needed} are needed by {file}"
+            raise ReaderError(name, "signal file", problem)
     if not is_plain(header) or not header.samples:
         return _read_by_library(file, header, files)
     # The library takes ten times as long for a record as most are.
