@@ -23,8 +23,8 @@ import numpy as np
 from free_port import free_port
 from playwright.sync_api import Page, expect, sync_playwright
 
-from leadwise.app.case import case_of_file
-from leadwise.app.figure import ecg_svg
+from leadwise.app.figure import drawn_ecg
+from leadwise.app.inputs import case_of_file
 from leadwise.app.model_source import ModelSource, local_model
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
@@ -93,7 +93,7 @@ def without_page(model: ModelSource, name: str, content: bytes) -> float:
     case = case_of_file(read_ecg(content, name=name))
     model.ask(case.row(case.facts), None)
     assert case.record is not None
-    ecg_svg(case.record, name)
+    drawn_ecg(case.record, name)
     return time.perf_counter() - started
 
 

@@ -15,10 +15,9 @@ from matplotlib.text import Text
 
 from leadwise import __version__
 from leadwise.app.answer import html_of, plain
-from leadwise.app.case import ShownRecording, case_of_example
-from leadwise.app.figure import A4_MM, as_file, ecg_places, ecg_svg, report_figure, request_body
-from leadwise.app.inputs import ExampleError, ptbxl_examples, simulated_examples
-from leadwise.app.model_source import ModelSource, ModelSourceError, local_model, rest_model
+from leadwise.app.figure import A4_MM, as_file, drawn_ecg, report_figure, request_body
+from leadwise.app.inputs import ExampleError, case_of_example, ptbxl_examples, simulated_examples
+from leadwise.app.model_source import ModelSource, ModelSourceError, ShownRecording, local_model, rest_model
 from leadwise.app.patient_form import from_model, limits, to_model
 from leadwise.app.settings import Settings, SettingsError
 from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
@@ -105,8 +104,7 @@ def test_what_is_measured_on_the_picture_is_what_the_recording_holds(layout: str
     record = simulated_examples()["HYP"].record
     attribution = np.ones(record.signal_mv.shape, dtype=np.float32)
     explanation = Explanation("HYP", "shapley", 0.8, attribution, record.fs_hz, {}) if explained else None
-    svg = ecg_svg(record, "x", explanation, on=Paper(layout, speed))
-    places = ecg_places(record, explanation, on=Paper(layout, speed))
+    svg, places = drawn_ecg(record, "x", explanation, on=Paper(layout, speed))
     found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert found is not None
     width, height = map(float, found.groups())

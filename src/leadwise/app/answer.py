@@ -9,8 +9,7 @@ from typing import Any, Literal
 import streamlit as st
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leadwise.app.case import Facts, ShownRecording
-from leadwise.app.model_source import Bands, ModelSource
+from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.features import asked_features
 from leadwise.reports.ecg_figure import percent
@@ -82,11 +81,6 @@ def reason(answer: Mapping[str, Any], name: str, bands: Bands | None = None) -> 
         "uncertain": open_to_both,
         "no": f"{probability} stays below the threshold of {threshold}",
     }[verdict(answer, name)]
-
-
-def top_class(answer: Mapping[str, Any]) -> str:
-    """The likeliest class."""
-    return max(SUPERCLASSES, key=lambda name: float(answer["probabilities"][name]))
 
 
 def cautions(answer: Mapping[str, Any], facts: Facts) -> list[str]:
@@ -203,7 +197,8 @@ def choose_policy(model: ModelSource, case_key: str) -> str:
 def explained_class(case: ShownRecording, answer: Mapping[str, Any]) -> str | None:
     """The class whose explanation is shown: the likeliest until another row, or none, is chosen for the recording."""
     chosen_for, chosen = st.session_state.get("explained", ("", ""))
-    return (chosen or None) if chosen_for == case.key else top_class(answer)
+    likeliest = max(SUPERCLASSES, key=lambda name: float(answer["probabilities"][name]))
+    return (chosen or None) if chosen_for == case.key else likeliest
 
 
 def _choose_explained(case_key: str, name: str) -> None:

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,19 +27,29 @@ from leadwise.app.answer import (
     html_of,
     warning_sentence,
 )
-from leadwise.app.calipers import show_calipers
-from leadwise.app.case import Facts, ShownRecording, facts_row
-from leadwise.app.model_source import Bands, ModelSource, remembered
+from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording, facts_row, remembered
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, Underlay, draw_ecg, draw_probabilities, percent
 from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, STRIP_S, Paper, Strip, lay_out, ten_seconds
-from leadwise.reports.explanation_figure import draw_explanation, explanation_underlay
+from leadwise.reports.explanation_figure import LEGEND_MM, draw_explanation, explanation_underlay
 from leadwise.serving.answer import explanation_told
 
 SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
 """Name -> scale; 0 fits the window. At 1, 25 mm of CSS are one second; how long these are on a screen is its matter."""
+
+
+_CALIPERS = st.components.v2.component(
+    "leadwise_calipers",
+    html="""
+<div class="lw-tools"><button type="button" class="lw-toggle" aria-pressed="false">Calipers</button>
+<span class="lw-told" role="status" aria-live="polite"></span><span class="lw-hint lw-faint"></span></div>
+""",
+    js=Path(__file__).with_name("calipers.js").read_text(encoding="utf-8"),
+    isolate_styles=False,
+)
+"""Cursor read-out and calipers over the ECG, by Streamlit's own way to run a script; nothing leaves the browser."""
 
 
 def explained_part(explanation: Explanation, start_s: float) -> Explanation:
@@ -55,14 +67,14 @@ def part_title(record: ECGRecord, title: str, start_s: float) -> str:
     return f"{title}, {start_s:g} to {start_s + STRIP_S:g} s of {lasts:.4g} s"
 
 
-def ecg_svg(
+def drawn_ecg(
     record: ECGRecord,
     title: str,
     explanation: Explanation | None = None,
     start_s: float = 0.0,
     on: Paper | None = None,
-) -> str:
-    """The figure as SVG text, as wide as ``Paper.figure_mm``."""
+) -> tuple[str, dict[str, Any]]:
+    """The figure as SVG text, as wide as ``Paper.figure_mm``, and what ``Layout.from_upper_left`` says of it."""
     part, headline = ten_seconds(record, start_s), part_title(record, title, start_s)
     if explanation is None:
         figure = draw_ecg(part, title=headline, disclaimer="", on=on)
@@ -71,16 +83,8 @@ def ecg_svg(
     target = io.StringIO()
     figure.savefig(target, format="svg", metadata={"Date": None})
     text = target.getvalue()
-    return text[text.index("<svg") :]
-
-
-def ecg_places(
-    record: ECGRecord, explanation: Explanation | None = None, start_s: float = 0.0, on: Paper | None = None
-) -> dict[str, Any]:
-    """Where ``ecg_svg`` draws what it draws, as ``ecg_paper.Layout.from_upper_left`` tells it."""
-    underlay = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
-    below_mm = underlay.legend_height_mm if underlay else 0
-    return lay_out(ten_seconds(record, start_s), on=on, below_mm=below_mm).from_upper_left()
+    places = lay_out(part, on=on, below_mm=LEGEND_MM if explanation else 0).from_upper_left()
+    return text[text.index("<svg") :], places
 
 
 def choose_part(case: ShownRecording) -> float:
@@ -109,14 +113,16 @@ def show_figure(
         st.html(html_of("aside", f"{explained}: {'; '.join(why_not) or 'not explained'}."))
     paper = Paper(st.session_state.get("layout") or LAYOUTS[0], st.session_state.get("speed") or SPEEDS_MM_S[0])
     key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None, paper)
-    svg = remembered(st.session_state, "svg", key, lambda: ecg_svg(record, case.title, explanation, start_s, paper))
-    places = remembered(st.session_state, "places", key, lambda: ecg_places(record, explanation, start_s, paper))
+    svg, places = remembered(
+        st.session_state, "figure", key, lambda: drawn_ecg(record, case.title, explanation, start_s, paper)
+    )
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     width = f"{paper.figure_mm * SIZES[size]:g}mm" if SIZES[size] else "100%"
     shown = f"{case.key} {start_s:g} {paper}"
     picture = f"{shown} {explained if explanation else None}"
     st.html(html_of("framed", base64.b64encode(svg.encode()).decode("ascii"), width, words, picture))
-    show_calipers(shown, picture, places)
+    # What was measured goes when ``shown`` changes; until the figure of ``picture`` is there, nothing is told of it.
+    _CALIPERS(key="calipers", data={"shown": shown, "picture": picture, **places})
     with st.container(horizontal=True):
         st.segmented_control("Size of the paper", list(SIZES), key="size", required=True)
         st.segmented_control("Leads", list(LAYOUTS), key="layout", required=True)
@@ -130,11 +136,6 @@ def measured(case: ShownRecording, start_s: float) -> tuple[Measurement, ...]:
         return ()
     part = ten_seconds(record, start_s)
     return remembered(st.session_state, "measured", (case.key, start_s), lambda: measure(part))
-
-
-def show_measurements(case: ShownRecording, start_s: float) -> None:
-    """Draw what was measured."""
-    st.html(html_of("measurements", measured(case, start_s)))
 
 
 LINE_MM = 3.7
@@ -347,23 +348,20 @@ def show_export(
     names = [SUPERCLASS_NAMES[name] for name in case.truth or ()]
     truth = "" if case.truth is None else f"{TRUTH_WORDS[case.truth_from]}: {', '.join(names) or 'none of the five'}."
 
-    def report(kind: Literal["pdf", "png"]) -> Callable[[], bytes]:
-        def make() -> bytes:
-            figure = report_figure(
-                record,
-                facts,
-                case.title,
-                answer,
-                told,
-                bands=model.bands_of(answer),
-                truth=truth,
-                measurements=measured(case, start_s),
-                explanation=explanation,
-                start_s=start_s,
-            )
-            return as_file(figure, kind)
-
-        return make
+    def report(kind: Literal["pdf", "png"]) -> bytes:
+        figure = report_figure(
+            record,
+            facts,
+            case.title,
+            answer,
+            told,
+            bands=model.bands_of(answer),
+            truth=truth,
+            measurements=measured(case, start_s),
+            explanation=explanation,
+            start_s=start_s,
+        )
+        return as_file(figure, kind)
 
     body = request_body(case.row(facts), policy, [explained] if explained else [])
 
@@ -371,8 +369,8 @@ def show_export(
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     downloads: list[tuple[str, str | Callable[[], bytes], str]] = [
-        ("Report, PDF", report("pdf"), "leadwise-report.pdf"),
-        ("Report, PNG", report("png"), "leadwise-report.png"),
+        ("Report, PDF", partial(report, "pdf"), "leadwise-report.pdf"),
+        ("Report, PNG", partial(report, "png"), "leadwise-report.png"),
         ("Answer, JSON", text(answer), "leadwise-answer.json"),
         ("Request, JSON", text(body), REQUEST_FILE),
     ]

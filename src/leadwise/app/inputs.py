@@ -1,5 +1,6 @@
 """Which recording: an example, a file of one's own, or none."""
 
+import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from leadwise.app.answer import html_of
-from leadwise.app.case import Example, ShownRecording, case_of_example, case_of_file, case_without_recording
-from leadwise.app.model_source import RECORDINGS_KEPT, remembered
+from leadwise.app.model_source import RECORDINGS_KEPT, Example, ShownRecording, remembered
 from leadwise.app.patient_form import ask
 from leadwise.contract import (
     FS_HZ,
@@ -31,6 +31,7 @@ from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_rea
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
 from leadwise.features import asked_names
+from leadwise.serving.client import request_row
 
 SIMULATED: Mapping[str, tuple[str, int]] = {
     "NORM": ("NORM", 4),
@@ -63,6 +64,30 @@ def statement_names(codes: Iterable[str]) -> str:
 
     names = {statement.code: statement.name for statement in STATEMENT_TABLE}
     return ", ".join(names.get(code, code) for code in codes)
+
+
+def case_of_example(example: Example) -> ShownRecording:
+    """Twelve leads in standard order."""
+    record = example.record
+    row = {"signal": record.signal_mv, "leads": LEADS, "fs_hz": record.fs_hz, "units": "mV", "order": "time_lead"}
+    return replace(_case(row, example.title, record), truth=example.truth, truth_from=example.truth_from)
+
+
+def case_of_file(read: ReadECG) -> ShownRecording:
+    """A file whose questions are all answered.
+
+    Raises:
+        ReaderError: a question is open, or the recording cannot be an ECG.
+    """
+    record = read.recording().record
+    # As the file gives it, so that the answer tells of missing samples and computed leads.
+    return _case(read.array_row(), read.file, replace(record, patient=dict(read.patient)))
+
+
+def _case(row: Mapping[str, Any], title: str, record: ECGRecord) -> ShownRecording:
+    signal = request_row({name: value for name, value in row.items() if name not in asked_names()})
+    key = hashlib.blake2b(json.dumps([title, signal]).encode(), digest_size=12).hexdigest()
+    return ShownRecording(key, title, record, signal, dict(record.patient))
 
 
 @dataclass(frozen=True)
@@ -186,7 +211,9 @@ def choose_case(
     """
     if source == UPLOAD:
         return uploaded_case()
-    return case_without_recording() if source == NOTHING else _example_case(examples, by_number)
+    if source == NOTHING:
+        return ShownRecording("none", "Before any ECG: people like this")
+    return _example_case(examples, by_number)
 
 
 def _example_case(examples: Mapping[str, Example], by_number: ByNumber | None) -> ShownRecording | None:
@@ -249,16 +276,13 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
     unremarked = tables.database.reindex(columns=list(REMARKS)).isna().all(axis=1)
     records = clean(replace(tables, database=tables.database[in_fold & unremarked])).records
     alone = records[records[list(SUPERCLASSES)].sum(axis=1) == 1]
-    return {name: _first(tables, alone[alone[name]], name) for name in SUPERCLASSES}
-
-
-def _first(tables: Tables, rows: pd.DataFrame, superclass: str) -> Example:
-    for example in _examples(tables, rows):
-        return example
-    raise ExampleError(
-        f"tree: {tables.tree}: fold {VALIDATION_FOLD} has no undisturbed record of {superclass} alone, diagnosed with "
-        "certainty and readable at 100 Hz; one of each class is needed"
-    )
+    found = {name: next(_examples(tables, alone[alone[name]]), None) for name in SUPERCLASSES}
+    if lacking := [name for name, example in found.items() if example is None]:
+        raise ExampleError(
+            f"tree: {tree}: fold {VALIDATION_FOLD} has no undisturbed record of {lacking[0]} alone, diagnosed with "
+            "certainty and readable at 100 Hz; one of each class is needed"
+        )
+    return {name: example for name, example in found.items() if example}
 
 
 def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:

@@ -1,14 +1,74 @@
-"""Who answers the page: a package in this process, or anything else that takes rows of a request."""
+"""What is asked: a recording and facts of the patient; and who answers: a package in this process, or a server."""
 
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from leadwise.app.settings import Settings
-from leadwise.contract import LeadwiseError
+from leadwise.contract import ECGRecord, LeadwiseError
 from leadwise.evaluation.decisions import POLICIES
+from leadwise.features import asked_names
 from leadwise.registry.load import PRETRAINED, LoadedPackage
 from leadwise.serving.scorer import RegisteredVersion
+
+Facts = Mapping[str, float | None]
+TruthFrom = Literal["simulated", "cardiologists"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recording to look at.
+
+    Attributes:
+        record: the recording.
+        title: its headline.
+        about: where it comes from and what it shows, in a sentence.
+        truth: the classes that it has.
+        truth_from: who says so: ``simulated`` or ``cardiologists``.
+    """
+
+    record: ECGRecord
+    title: str
+    about: str
+    truth: tuple[str, ...]
+    truth_from: TruthFrom = "cardiologists"
+
+
+@dataclass(frozen=True)
+class ShownRecording:
+    """A recording, ready to be drawn and asked about.
+
+    Attributes:
+        key: differs between any two recordings.
+        title: headline of figure and report.
+        record: what is drawn; ``None`` where there is no recording.
+        signal: the fields of a request row that describe the recording.
+        facts: what is known of the patient before anybody fills in the form.
+        truth: the classes that it is known to have; ``None`` where nobody has said.
+        truth_from: who says so.
+    """
+
+    key: str
+    title: str
+    record: ECGRecord | None = None
+    signal: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+    truth: tuple[str, ...] | None = None
+    truth_from: TruthFrom = "cardiologists"
+
+    def row(self, facts: Facts) -> dict[str, Any]:
+        """The row of a request: recording and facts."""
+        return {**self.signal, **facts_row(facts)}
+
+    def drawn(self, facts: Facts) -> ECGRecord | None:
+        """The recording with the facts that the form holds now."""
+        return None if self.record is None else replace(self.record, patient=dict(facts))
+
+
+def facts_row(facts: Facts) -> dict[str, Any]:
+    """The facts that are known, as fields of a request row."""
+    return {name: value for name in asked_names() if (value := facts.get(name)) is not None}
+
 
 TIMEOUT_S = 60
 USUAL_URL = "http://127.0.0.1:5001"

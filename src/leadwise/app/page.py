@@ -17,20 +17,26 @@ from leadwise.app.answer import (
     show_expected,
     show_rates,
 )
-from leadwise.app.case import ShownRecording, facts_row
-from leadwise.app.figure import choose_part, show_export, show_figure, show_measurements
+from leadwise.app.figure import choose_part, measured, show_export, show_figure
 from leadwise.app.inputs import (
     EXAMPLE,
     VALIDATE,
     ByNumber,
-    Example,
     choose_case,
     choose_source,
     ptbxl_examples,
     ptbxl_record,
     simulated_examples,
 )
-from leadwise.app.model_source import ModelSource, ModelSourceError, find_model, remembered
+from leadwise.app.model_source import (
+    Example,
+    ModelSource,
+    ModelSourceError,
+    ShownRecording,
+    facts_row,
+    find_model,
+    remembered,
+)
 from leadwise.app.patient_form import facts_of_patient
 from leadwise.app.settings import Settings
 from leadwise.app.validation import show_validation
@@ -77,7 +83,9 @@ def main() -> None:
     except ModelSourceError as error:
         _show_no_model(error)
         return
-    _show_title(model)
+    st.html(html_of("title", "Leadwise: what a 12-lead ECG shows", f"Answers come from {model.title}."))
+    if model.simulated:
+        st.html(html_of("note", "This model was trained on simulated data: it says nothing about a patient."))
     source = choose_source()
     if source == VALIDATE:
         show_validation(model)
@@ -112,12 +120,6 @@ def _by_number(tree: str) -> ByNumber | None:
         return None
 
 
-def _show_title(model: ModelSource) -> None:
-    st.html(html_of("title", "Leadwise: what a 12-lead ECG shows", f"Answers come from {model.title}."))
-    if model.simulated:
-        st.html(html_of("note", "This model was trained on simulated data: it says nothing about a patient."))
-
-
 def _show_no_model(error: ModelSourceError) -> None:
     st.html('<h1 class="lw-title">Leadwise: no model to ask</h1>')
     st.html(html_of("alert", "Leadwise found nobody who could answer."))
@@ -141,18 +143,22 @@ def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, flo
     try:
         answer = _ask(model, case.key, row, known, policy, None)
         facts_answer = _ask(model, "facts", known, known, policy, None) if known else None
-        if "error" in answer:
-            raise _NoAnswer(f"No answer. {error_sentence(answer)}")
-    except (ModelSourceError, _NoAnswer) as error:
-        st.html(html_of("alert", str(error)))
+        refused = f"No answer. {error_sentence(answer)}" if "error" in answer else ""
+    except ModelSourceError as error:
+        refused = str(error)
+    if refused:
+        st.html(html_of("alert", refused))
         show_figure(case, facts, None, None, choose_part(case))
         return
     with left:
         show_answer(case, facts, answer, model.bands_of(answer))
     with right:
-        _show_beside(model, answer, facts_answer)
+        with st.expander("How often these thresholds are right", expanded=True):
+            show_rates(model, answer)
+        with st.expander("Before any ECG: people like this"):
+            show_expected(facts_answer)
     start_s = choose_part(case)
-    show_measurements(case, start_s)
+    st.html(html_of("measurements", measured(case, start_s)))
     explained = explained_class(case, answer)
     if explained:
         # Asked for when the answer is shown: it takes a second or two.
@@ -165,17 +171,6 @@ def _show_case(model: ModelSource, case: ShownRecording, facts: Mapping[str, flo
     show_details(answer)
     st.html(html_of("heading", "Take it along"))
     show_export(case, facts, answer, facts_answer, model, policy=policy, explained=explained, start_s=start_s)
-
-
-class _NoAnswer(Exception):
-    """The recording was refused; the message says why."""
-
-
-def _show_beside(model: ModelSource, answer: Mapping[str, Any], facts_answer: Mapping[str, Any] | None) -> None:
-    with st.expander("How often these thresholds are right", expanded=True):
-        show_rates(model, answer)
-    with st.expander("Before any ECG: people like this"):
-        show_expected(facts_answer)
 
 
 def _show_without_recording(model: ModelSource, case: ShownRecording, facts: Mapping[str, float | None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from leadwise.app.answer import plain
-from leadwise.app.case import ShownRecording
+from leadwise.app.model_source import ShownRecording
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import MissingField
 from leadwise.ecg.leads import INDEPENDENT_LEADS

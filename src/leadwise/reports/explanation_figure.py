@@ -31,7 +31,7 @@ SMOOTHING_S = 0.06
 MOST_OPAQUE = 0.78
 
 _UP_MM, _DOWN_MM = 10.5, 10.5
-_LEGEND_MM = 13.0
+LEGEND_MM = 13.0
 
 
 def draw_explanation(
@@ -101,7 +101,7 @@ class _Shading:
 
     @property
     def legend_height_mm(self) -> float:
-        return _LEGEND_MM
+        return LEGEND_MM
 
     def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
         """One column of colour per sample, as high as the row."""
