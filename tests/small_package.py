@@ -33,20 +33,26 @@ def small_network(weights: Mapping[str, np.ndarray]) -> ModelProto:
     """sigmoid(metadata @ of_metadata), and as far as the weights are there:
 
     with ``of_signal``, sigmoid(metadata @ of_metadata + mean over time @ of_signal);
+    with ``of_strength`` and ``bias``, sigmoid(metadata @ of_metadata + mean of |signal| @ of_strength + bias);
     with ``to_statements``, the statements: sigmoid(mean over time @ to_statements).
     """
     inputs = [_values("metadata", "batch", weights["of_metadata"].shape[0])]
     outputs = [_values("superclasses", "batch", weights["of_metadata"].shape[1])]
     nodes = [helper.make_node("MatMul", ["metadata", "of_metadata"], ["facts"])]
     total = "facts"
-    if "of_signal" in weights:
-        inputs.append(_values("signal", "batch", "time", weights["of_signal"].shape[0]))
+    for name in weights.keys() & {"of_signal", "of_strength"}:
+        inputs.append(_values("signal", "batch", "time", weights[name].shape[0]))
+        kept = "Abs" if name == "of_strength" else "Identity"
         nodes += [
-            helper.make_node("ReduceMean", ["signal"], ["mean"], axes=[1], keepdims=0),
-            helper.make_node("MatMul", ["mean", "of_signal"], ["waves"]),
+            helper.make_node(kept, ["signal"], ["kept"]),
+            helper.make_node("ReduceMean", ["kept"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("MatMul", ["mean", name], ["waves"]),
             helper.make_node("Add", ["facts", "waves"], ["logits"]),
         ]
         total = "logits"
+    if "bias" in weights:
+        nodes.append(helper.make_node("Add", [total, "bias"], ["with_bias"]))
+        total = "with_bias"
     if "to_statements" in weights:
         outputs.append(_values("statements", "batch", weights["to_statements"].shape[1]))
         nodes += [

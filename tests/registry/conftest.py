@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from small_package import small_network
 
 from leadwise.config import Parameters
@@ -180,20 +179,7 @@ def _save_networks(folder: Path, signal: SignalPreprocessing, rows: HeldOutRows,
     weights[range(5), range(5)] = 4
     weights[range(6, 11), range(5)] = -4 * distraction
     bias = -np.median(strength @ weights, axis=0).astype(np.float32)
+    nothing = np.zeros((14, 5), np.float32)
+    onnx.save(small_network({"of_metadata": nothing, "of_strength": weights, "bias": bias}), folder / "fusion.onnx")
     of_facts = np.random.default_rng(1).normal(0, 0.3, (14, 5)).astype(np.float32)
     onnx.save(small_network({"of_metadata": of_facts}), folder / "metadata.onnx")
-    metadata = helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["batch", 14])
-    recording = helper.make_tensor_value_info("signal", TensorProto.FLOAT, ["batch", "time", 12])
-    nodes = [
-        helper.make_node("Abs", ["signal"], ["absolute"]),
-        helper.make_node("ReduceMean", ["absolute"], ["strength"], axes=[1], keepdims=0),
-        helper.make_node("MatMul", ["strength", "weights"], ["weighted"]),
-        helper.make_node("Add", ["weighted", "bias"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["superclasses"]),
-    ]
-    output = helper.make_tensor_value_info("superclasses", TensorProto.FLOAT, ["batch", 5])
-    stored = [numpy_helper.from_array(value, name) for name, value in (("weights", weights), ("bias", bias))]
-    graph = helper.make_graph(nodes, "fusion", [metadata, recording], [output], stored)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8), folder / "fusion.onnx"
-    )

@@ -1,9 +1,8 @@
 """The alias champion: moved after a comparison with the champion of the moment, by one process at a time, and back."""
 
-import json
-import subprocess
-import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +14,6 @@ from leadwise.registry.gate import Check, GateReport
 from leadwise.registry.register import register_challenger
 
 pytestmark = [pytest.mark.xdist_group("gate"), pytest.mark.timeout(900)]
-
-CHILD = """
-import json, sys, time
-from pathlib import Path
-import mlflow
-from leadwise.registry.gate import Check
-from leadwise.registry.gate import GateReport
-from leadwise.registry.champion import promote
-
-uri, name, version, folder, parties, beats = sys.argv[1:]
-mlflow.set_tracking_uri(uri)
-seen = []
-
-def judge(champion):
-    seen.append(champion)
-    # Everybody has compared with the same champion before anybody moves the alias.
-    Path(folder, version).touch()
-    while len(list(Path(folder).iterdir())) < int(parties):
-        time.sleep(0.02)
-    passed = beats == "everybody" or champion == beats
-    return GateReport(name, version, "fusion", champion, True, "", [Check("not worse", "", "", passed)])
-
-report = promote(name, version, judge)
-print(json.dumps({"version": version, "seen": seen, "passed": report.passed}))
-"""
 
 NewModel = Callable[[str, int], list[str]]
 
@@ -64,18 +38,6 @@ def says_nothing(uri: str) -> None:
 
 def verdict(name: str, version: str, champion: str | None, *, passed: bool) -> GateReport:
     return GateReport(name, version, "fusion", champion, True, "", [Check("not worse", "", "", passed)])
-
-
-def start(tracking: str, name: str, version: str, folder: Path, parties: int, beats: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD, tracking, name, version, str(folder), str(parties), beats]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def ended(process: subprocess.Popen[str]) -> dict[str, object]:
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0
-    found: dict[str, object] = json.loads(output.splitlines()[-1])
-    return found
 
 
 def test_a_version_that_passes_becomes_champion_and_remembers_who_was(new_model: NewModel) -> None:
@@ -171,18 +133,31 @@ def test_a_version_that_fails_is_challenger_only_if_it_answers(new_model: NewMod
     assert (champion_of("mute"), alias_of("mute", "challenger")) == (third, None)
 
 
-def test_two_registrations_at_once_follow_one_another(new_model: NewModel, tracking: str, tmp_path: Path) -> None:
+def test_two_registrations_at_once_follow_one_another(new_model: NewModel) -> None:
     first, *rivals = new_model("rivals", 3)
-    met = tmp_path / "met"
-    met.mkdir()
-    found = [ended(one) for one in [start(tracking, "rivals", v, met, 2, "everybody") for v in rivals]]
-    quick, late = sorted(found, key=lambda one: len(str(one["seen"])))
-    assert quick["seen"] == [first]
-    assert late["seen"] == [first, quick["version"]], "whoever comes late is compared with the new champion"
-    assert champion_of("rivals") == late["version"]
+    met = threading.Barrier(len(rivals))
+
+    def register(version: str) -> tuple[str, list[str | None]]:
+        seen: list[str | None] = []
+
+        def judge(champion: str | None) -> GateReport:
+            seen.append(champion)
+            if len(seen) == 1:
+                # Everybody has compared with the same champion before anybody moves the alias.
+                met.wait(60)
+            return verdict("rivals", version, champion, passed=True)
+
+        promote("rivals", version, judge)
+        return version, seen
+
+    with ThreadPoolExecutor(len(rivals)) as threads:
+        (quick, once), (late, twice) = sorted(threads.map(register, rivals), key=lambda one: len(one[1]))
+    assert once == [first]
+    assert twice == [first, quick], "whoever comes late is compared with the new champion"
+    assert champion_of("rivals") == late
     client = mlflow.MlflowClient()
     previous = {v: client.get_model_version("rivals", v).tags["previous-champion"] for v in rivals}
-    assert previous == {quick["version"]: first, late["version"]: quick["version"]}
+    assert previous == {quick: first, late: quick}
 
 
 def test_a_champion_that_never_holds_still_is_given_up(new_model: NewModel) -> None:
