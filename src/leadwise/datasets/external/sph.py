@@ -19,7 +19,7 @@ from leadwise.contract import LEADS
 from leadwise.datasets.base import register
 from leadwise.datasets.cohort import CohortError, Row, cohort_table, facts_from, known_facts, needed
 from leadwise.datasets.external.sources import CodedCohort
-from leadwise.ecg.formats.base import MOST_NUMBERS, ReaderError, by_library, bytes_at
+from leadwise.ecg.formats.base import Most, ReaderError, by_library, bytes_at
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import Recording, build_recording
 from leadwise.errors import missing_extra
@@ -126,7 +126,7 @@ def read_signal(file: Path) -> np.ndarray:
             or stored.dtype.kind not in "fiu"
         ):
             raise ReaderError(file.name, "signal", f"holds no dataset {SIGNAL} of numbers; {needed_there}")
-        if len(stored.shape) != 2 or stored.shape[0] != len(LEADS) or stored.size > MOST_NUMBERS:
+        if len(stored.shape) != 2 or stored.shape[0] != len(LEADS) or stored.size > Most.NUMBERS:
             raise ReaderError(file.name, "signal", f"received shape {stored.shape}; {needed_there}")
         return stored[...].astype("float32")
 

@@ -3,9 +3,11 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from leadwise.ecg.formats.base import LARGEST_FILE, MissingField, ReaderError, endings_read, formats_read
+from leadwise.ecg.formats.base import MissingField, Most, ReaderError, endings_read, formats_read
 from leadwise.ecg.formats.normalisation import ReadECG
 from leadwise.ecg.formats.read import Source, read_ecg
+
+LARGEST_FILE = Most.BYTES
 
 __all__ = [
     "LARGEST_FILE",

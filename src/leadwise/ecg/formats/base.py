@@ -13,16 +13,21 @@ from leadwise.contract import LeadwiseError
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S
 
-LARGEST_FILE = 64 * 2**20
-"""Bytes of one file, and of everything that a zip holds, unpacked."""
-MOST_FILES = 64
-"""Files of one recording, and members of a zip."""
-MOST_CHANNELS = 256
-"""Signals of one file: an ECG has 12, a polysomnogram with one among them some dozens."""
-MOST_SAMPLES = int(LONGEST_S * HIGHEST_FS_HZ)
-"""Samples of one channel: the longest recording at the highest sampling rate that is read."""
-MOST_NUMBERS = 16 * MOST_SAMPLES
-"""Numbers of one table or array: 12 leads of the most samples, and some columns more."""
+
+class Most:
+    """The most that is read."""
+
+    BYTES = 64 * 2**20
+    """Of one file, and of everything that a zip holds, unpacked."""
+    FILES = 64
+    """Of one recording, and members of a zip."""
+    CHANNELS = 256
+    """Signals of one file: an ECG has 12, a polysomnogram with one among them some dozens."""
+    SAMPLES = int(LONGEST_S * HIGHEST_FS_HZ)
+    """Of one channel: the longest recording at the highest sampling rate that is read."""
+    NUMBERS = 16 * SAMPLES
+    """Of one table or array: 12 leads of the most samples, and some columns more."""
+
 
 LONGEST_NAME = 60
 LONGEST_ECHO = 20
@@ -59,7 +64,7 @@ def shown_text(text: str) -> str:
 
 def too_large(size: int) -> str:
     """What is wrong with so many bytes."""
-    return f"received {size / 2**20:.1f} MiB; {LARGEST_FILE // 2**20} MiB at most are read"
+    return f"received {size / 2**20:.1f} MiB; {Most.BYTES // 2**20} MiB at most are read"
 
 
 def bytes_at(path: Path) -> bytes:
@@ -75,7 +80,7 @@ def bytes_at(path: Path) -> bytes:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise ReaderError(path.name, "file", "is no regular file")
-            if state.st_size > LARGEST_FILE:
+            if state.st_size > Most.BYTES:
                 raise ReaderError(path.name, "size", too_large(state.st_size))
             content = os.read(descriptor, state.st_size + 1)
             while len(content) < state.st_size and (more := os.read(descriptor, state.st_size)):

@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    ANY_TEXT,
-    MOST_CHANNELS,
-    MOST_NUMBERS,
-    MOST_SAMPLES,
-    Format,
-    RawRecording,
-    ReadOptions,
-    register,
-    shown_text,
-    text_of,
-)
+from leadwise.ecg.formats.base import ANY_TEXT, Format, Most, RawRecording, ReadOptions, register, shown_text, text_of
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.formats.table import Column, clock_seconds, is_lead_or_time, read_columns
@@ -142,8 +131,8 @@ def lay_out(text: str, fewest: int) -> Layout:
 
     Refused: there is no table of numbers.
     """
-    if text.count("\n") > MOST_SAMPLES + LONGEST_HEADER:
-        raise RecordingError("table", f"received more than {MOST_SAMPLES} lines, which is the most")
+    if text.count("\n") > Most.SAMPLES + LONGEST_HEADER:
+        raise RecordingError("table", f"received more than {Most.SAMPLES} lines, which is the most")
     lines = text.split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -300,8 +289,8 @@ def _by_line(layout: Layout) -> list[Column]:
     """A table in which every line is a lead, its name perhaps in the first cell."""
     rows = [line for line in layout.body if line.strip()]
     longest = max(count_cells(row, layout.delimiter) for row in rows)
-    if len(rows) > MOST_CHANNELS or longest > MOST_SAMPLES + 1 or len(rows) * longest > MOST_NUMBERS:
-        allowed = f"with one lead a line, at most {MOST_CHANNELS} lines are read, with one a column, {WIDE} columns"
+    if len(rows) > Most.CHANNELS or longest > Most.SAMPLES + 1 or len(rows) * longest > Most.NUMBERS:
+        allowed = f"with one lead a line, at most {Most.CHANNELS} lines are read, with one a column, {WIDE} columns"
         raise RecordingError("table", f"received {len(rows)} lines of {layout.columns} columns: {allowed}")
     columns = []
     for number, row in enumerate(rows):
@@ -341,8 +330,8 @@ def _by_column(layout: Layout) -> list[Column]:
     """A table in which every column is a lead, a time, or a row number."""
     import pandas as pd
 
-    if (numbers := len(layout.body) * layout.columns) > MOST_NUMBERS:
-        raise RecordingError("table", f"received {numbers} cells; at most {MOST_NUMBERS} are read")
+    if (numbers := len(layout.body) * layout.columns) > Most.NUMBERS:
+        raise RecordingError("table", f"received {numbers} cells; at most {Most.NUMBERS} are read")
     try:
         table = pd.read_csv(
             io.StringIO("\n".join(layout.body)),

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadwise.ecg.formats.base import (
-    LARGEST_FILE,
-    MOST_CHANNELS,
-    MOST_SAMPLES,
     Channel,
     Format,
+    Most,
     RawRecording,
     ReadOptions,
     by_library,
@@ -200,9 +198,9 @@ def _dataset(content: bytes, reads: Reads, notes: list[str]) -> "Dataset":
             notes.append(f"The file names no transfer syntax: {taken} was taken, as its first element is written.")
         return dataset
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflate.decompress(content[stream.tell() :], LARGEST_FILE)
+    inflated = inflate.decompress(content[stream.tell() :], Most.BYTES)
     if inflate.unconsumed_tail:
-        raise RecordingError("size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+        raise RecordingError("size", f"unpacks to more than {Most.BYTES // 2**20} MiB, which is the most")
     return read_dataset(reads.stream(inflated), False, True)
 
 
@@ -264,8 +262,8 @@ def _all_leads(groups: list[_Group]) -> set[str]:
 def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:
     count = int(number_in(group.dataset, "NumberOfWaveformChannels") or 0)
     samples = int(number_in(group.dataset, "NumberOfWaveformSamples") or 0)
-    within("NumberOfWaveformChannels", count, 1, MOST_CHANNELS)
-    within("NumberOfWaveformSamples", samples, 1, MOST_SAMPLES)
+    within("NumberOfWaveformChannels", count, 1, Most.CHANNELS)
+    within("NumberOfWaveformSamples", samples, 1, Most.SAMPLES)
     if len(group.definitions) != count:
         held = len(group.definitions)
         raise RecordingError("ChannelDefinitionSequence", f"received {held} definitions for {count} channels")

@@ -9,17 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    MOST_CHANNELS,
-    MOST_SAMPLES,
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    register,
-    shown_text,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.leads import ReaderFlag, RecordingError
@@ -41,7 +31,7 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     content = files[file]
     count = _whole("number of signals", content[252:256])
     records = _whole("number of data records", content[236:244])
-    within("number of signals", count, 1, MOST_CHANNELS)
+    within("number of signals", count, 1, Most.CHANNELS)
     header = HEADER_BYTES * (count + 1)
     if len(content) <= header:
         raise RecordingError("header", f"is cut off: {len(content)} bytes, and {count} signals are announced")
@@ -91,8 +81,8 @@ def _lead(
     noticed: tuple[ReaderFlag, ...],
 ) -> Channel:
     """One signal in its physical dimension."""
-    if len(digital) > MOST_SAMPLES:
-        raise RecordingError("signal", f"received {len(digital)} samples of a lead; {MOST_SAMPLES} at most are read")
+    if len(digital) > Most.SAMPLES:
+        raise RecordingError("signal", f"received {len(digital)} samples of a lead; {Most.SAMPLES} at most are read")
     low, high, lowest, highest = (
         (_whole if "digital" in name else _number)(
             f"{name} of signal {shown_text(label)}", _field(content, count, signal, before, 8)

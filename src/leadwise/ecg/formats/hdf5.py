@@ -17,16 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    LARGEST_FILE,
-    MOST_NUMBERS,
-    Format,
-    RawRecording,
-    ReadOptions,
-    by_library,
-    register,
-    shown_text,
-)
+from leadwise.ecg.formats.base import Format, Most, RawRecording, ReadOptions, by_library, register, shown_text
 from leadwise.ecg.formats.named_arrays import Stored, is_beside, read_arrays, shapes_of, signal_name
 from leadwise.ecg.leads import RecordingError
 
@@ -74,7 +65,7 @@ def _stored(whole: "h5py.File", name: str, data: Any, matlab: bool) -> Stored:
 
     def read(record: int | None) -> Any:
         shape = data.shape if record is None else (data.shape[:-1] if matlab else data.shape[1:])
-        _check_size(name, data, shape, LARGEST_SMALL if is_beside(name) else MOST_NUMBERS)
+        _check_size(name, data, shape, LARGEST_SMALL if is_beside(name) else Most.NUMBERS)
         if record is not None:
             values = np.asarray(data[..., record] if matlab else data[record])
             return values.T if matlab else values
@@ -114,7 +105,7 @@ def _check_size(name: str, one: Any, shape: tuple[int, ...], most: int) -> None:
     numbers, each = math.prod(shape), np.dtype(one.dtype).itemsize
     stored = one.id.get_storage_size()
     chunk = math.prod(one.chunks or (0,)) * each
-    if numbers > most or max(numbers * each, chunk) > LARGEST_FILE or numbers * each > MOST_DEFLATED * stored:
+    if numbers > most or max(numbers * each, chunk) > Most.BYTES or numbers * each > MOST_DEFLATED * stored:
         size = "x".join(map(str, one.shape))
         told = f"{shown_text(name)} announces {size} numbers, {stored} bytes are stored; at most {most} are read"
         raise RecordingError("HDF5", told)

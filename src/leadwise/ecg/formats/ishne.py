@@ -10,16 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    MOST_NUMBERS,
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    begins_with,
-    register,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, begins_with, register, within
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 
@@ -44,8 +35,8 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     if not 0 <= own < len(content) - FIXED:
         raise RecordingError("header", f"announces a block of {own} bytes; {len(content) - FIXED} bytes follow")
     flat = np.frombuffer(content, "<i2", (len(content) - FIXED - own) // 2, FIXED + own)
-    if len(flat) > MOST_NUMBERS:
-        raise RecordingError("signal", f"holds {len(flat)} samples; {MOST_NUMBERS} at most, ten minutes, are read")
+    if len(flat) > Most.NUMBERS:
+        raise RecordingError("signal", f"holds {len(flat)} samples; {Most.NUMBERS} at most, ten minutes, are read")
     by_lead = flat[: len(flat) // count * count].reshape(-1, count).T
     samples = by_lead.shape[1]
     notes = []

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leadwise.contract import LEADS
-from leadwise.ecg.formats.base import LARGEST_FILE, Format, RawRecording, ReadOptions, begins_with, register, shown_text
+from leadwise.ecg.formats.base import Format, Most, RawRecording, ReadOptions, begins_with, register, shown_text
 from leadwise.ecg.formats.named_arrays import read_arrays
 from leadwise.ecg.leads import RecordingError
 
@@ -129,7 +129,7 @@ def _elements(content: bytes, start: int, order: str) -> Iterator[_Element]:
 
 def _unpacked(elements: Iterator[_Element], order: str) -> Iterator[_Element]:
     """The same with those inflated that are deflated, to no more than the largest file."""
-    left = LARGEST_FILE
+    left = Most.BYTES
     for element in elements:
         if element.kind != COMPRESSED:
             yield element
@@ -140,7 +140,7 @@ def _unpacked(elements: Iterator[_Element], order: str) -> Iterator[_Element]:
         except zlib.error:
             raise RecordingError("MATLAB", f"the element at byte {element.at} cannot be unpacked") from None
         if inflate.unconsumed_tail:
-            raise RecordingError("size", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+            raise RecordingError("size", f"unpacks to more than {Most.BYTES // 2**20} MiB, which is the most")
         left -= len(piece)
         yield from _elements(piece, 0, order)
 

@@ -10,17 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    MOST_CHANNELS,
-    MOST_NUMBERS,
-    MOST_SAMPLES,
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    register,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, within
 from leadwise.ecg.formats.parsing import numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.leads import RecordingError
@@ -84,7 +74,7 @@ def _definitions(content: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         while tag == CHANNEL and at < len(content):
             channel, at = channel << 7 | content[at] & 0x7F, at + 1
-            if content[at - 1] < 0x80 or channel >= MOST_CHANNELS:
+            if content[at - 1] < 0x80 or channel >= Most.CHANNELS:
                 break
         length = content[at] if at < len(content) else -1
         at += 1
@@ -130,7 +120,7 @@ def _layout(reading: _Reading, tag: int, value: bytes) -> None:
         reading.order = "little" if value == b"\1" else "big"
     elif tag == CHANNELS:
         reading.count, reading.own = reading.whole(value) if value else 1, {}
-        within("MWF_CHN", reading.count, 1, MOST_CHANNELS)
+        within("MWF_CHN", reading.count, 1, Most.CHANNELS)
     elif tag == PACKED and any(value[:2]):
         raise RecordingError("MWF_CMP", "says that the samples are compressed, which is not read")
 
@@ -156,8 +146,8 @@ def _frame(reading: _Reading, content: bytes) -> None:
         raise RecordingError("MWF_WAV", f"is cut off: {needed}, {len(content)} bytes follow")
     sequences = max(stated, default=there) or there
     reading.numbers += sequences * sum(blocks)
-    if reading.numbers > MOST_NUMBERS or sequences * max(blocks) > MOST_SAMPLES:
-        raise RecordingError("MWF_WAV", f"holds {reading.numbers} samples; {MOST_NUMBERS} at most are read")
+    if reading.numbers > Most.NUMBERS or sequences * max(blocks) > Most.SAMPLES:
+        raise RecordingError("MWF_WAV", f"holds {reading.numbers} samples; {Most.NUMBERS} at most are read")
     table = np.frombuffer(content, np.uint8, sequences * length).reshape(sequences, length)
     found, at = [], 0
     for one, block, kind in zip(own, blocks, types, strict=True):

@@ -7,16 +7,7 @@ recording. ``OFFSET`` is 0 in all known exports, and programs disagree on what i
 from collections.abc import Mapping
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import (
-    MOST_CHANNELS,
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    register,
-    shown_text,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.leads import ReaderFlag, RecordingError
 
@@ -29,7 +20,7 @@ def read_mortara(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     """Read the channels. Refused: there are none, or one is broken or stored in a way that is not read."""
     root = xml.parse_xml(files[file])
     leads = list(xml.children(root, "CHANNEL"))
-    within("CHANNEL", len(leads), 1, MOST_CHANNELS)
+    within("CHANNEL", len(leads), 1, Most.CHANNELS)
     notes: list[str] = []
     channels = tuple(_lead(lead, notes) for lead in leads)
     return RawRecording(FORMAT, channels, _patient(root), tuple(notes))

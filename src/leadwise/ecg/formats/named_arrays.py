@@ -9,16 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    MOST_CHANNELS,
-    MOST_SAMPLES,
-    Channel,
-    MissingField,
-    RawRecording,
-    ReadOptions,
-    shown_text,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, MissingField, Most, RawRecording, ReadOptions, shown_text, within
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
 from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.record import ORDERS
@@ -222,9 +213,9 @@ def _by_lead(name: str, value: object, count: int | None, order: str | None) -> 
         leads_first = values.shape[0] == count if count in values.shape else values.shape[0] < values.shape[1]
         order = "lead_time" if leads_first else "time_lead"
     by_lead = values if order == "lead_time" else values.T
-    if not (1 <= by_lead.shape[0] <= MOST_CHANNELS and 1 <= by_lead.shape[1] <= MOST_SAMPLES):
+    if not (1 <= by_lead.shape[0] <= Most.CHANNELS and 1 <= by_lead.shape[1] <= Most.SAMPLES):
         received = f"{by_lead.shape[0]} leads of {by_lead.shape[1]} samples"
-        raise RecordingError("arrays", f"received {received}; at most {MOST_CHANNELS} of {MOST_SAMPLES} are read")
+        raise RecordingError("arrays", f"received {received}; at most {Most.CHANNELS} of {Most.SAMPLES} are read")
     return list(by_lead)
 
 
@@ -251,10 +242,10 @@ def _texts(beside: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         return [part for part in value.replace(";", ",").split(",") if part.strip()]
     if isinstance(value, np.ndarray) and value.dtype.kind not in "USO":
         raise RecordingError(name, "needs texts, one a lead")
-    flat = list(value.reshape(-1)[: MOST_CHANNELS + 1]) if isinstance(value, np.ndarray) else list(value)
+    flat = list(value.reshape(-1)[: Most.CHANNELS + 1]) if isinstance(value, np.ndarray) else list(value)
     texts = [item.decode("latin-1") if isinstance(item, bytes) else str(item) for item in flat]
-    if len(texts) > MOST_CHANNELS or any(len(text) > 80 for text in texts):
-        raise RecordingError(name, f"needs at most {MOST_CHANNELS} short texts, one a lead")
+    if len(texts) > Most.CHANNELS or any(len(text) > 80 for text in texts):
+        raise RecordingError(name, f"needs at most {Most.CHANNELS} short texts, one a lead")
     return texts
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats.base import (
-    MOST_SAMPLES,
     Channel,
     MissingField,
+    Most,
     RawRecording,
     ReaderError,
     ReadOptions,
@@ -268,8 +268,8 @@ def _common_length(channels: Sequence[Channel]) -> int:
         differ = f"leads differ in length: {shown_text(first)} {short} samples, {shown_text(second)} {long}"
         raise RecordingError("signal", f"{differ}; leads recorded together are needed")
     samples = next(iter(lengths))
-    if not 1 < samples <= MOST_SAMPLES:
-        raise RecordingError("signal", f"received {samples} samples of each lead; 2 to {MOST_SAMPLES} are allowed")
+    if not 1 < samples <= Most.SAMPLES:
+        raise RecordingError("signal", f"received {samples} samples of each lead; 2 to {Most.SAMPLES} are allowed")
     return samples
 
 

@@ -6,15 +6,7 @@ from tokenize import TokenError
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    MOST_NUMBERS,
-    Format,
-    RawRecording,
-    ReaderError,
-    ReadOptions,
-    begins_with,
-    register,
-)
+from leadwise.ecg.formats.base import Format, Most, RawRecording, ReaderError, ReadOptions, begins_with, register
 from leadwise.ecg.formats.named_arrays import read_arrays
 from leadwise.ecg.formats.zip_archive import member_names, unpack
 
@@ -58,8 +50,8 @@ def load_array(file: str, content: bytes) -> np.ndarray:
         problem = "holds Python objects, which are never unpickled; an array of numbers is needed"
         raise ReaderError(file, "array", problem)
     numbers = int(np.prod([int(length) for length in shape], dtype=object)) if shape else 1
-    if min(shape, default=0) < 0 or numbers > MOST_NUMBERS:
-        raise ReaderError(file, "array", f"announces {numbers} numbers; at most {MOST_NUMBERS} are read")
+    if min(shape, default=0) < 0 or numbers > Most.NUMBERS:
+        raise ReaderError(file, "array", f"announces {numbers} numbers; at most {Most.NUMBERS} are read")
     held = len(content) - stream.tell()
     if dtype.itemsize == 0 or held < numbers * dtype.itemsize:
         raise ReaderError(file, "array", f"is cut off: {held} bytes, {numbers * dtype.itemsize} are announced")

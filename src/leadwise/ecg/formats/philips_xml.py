@@ -15,16 +15,7 @@ import numpy as np
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import (
-    MOST_SAMPLES,
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    register,
-    shown_text,
-    within,
-)
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.leads import RecordingError
 
@@ -57,8 +48,8 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     fs_hz = xml.number_of("samplingrate", _said(waves, signal, "samplespersecond", "samplingrate"))
     length_ms = xml.number_of("durationperchannel", waves.get("durationperchannel", ""))
     announced = length_ms * fs_hz / 1000
-    if not 0.5 < announced <= MOST_SAMPLES:
-        raise RecordingError("durationperchannel", f"received {announced:.9g} samples; 1 to {MOST_SAMPLES} are read")
+    if not 0.5 < announced <= Most.SAMPLES:
+        raise RecordingError("durationperchannel", f"received {announced:.9g} samples; 1 to {Most.SAMPLES} are read")
     samples, names = round(announced), _names(waves, signal)
     stored = _stored(waves, signal, names, samples)
     stored -= xml.number_of("signaloffset", _said(waves, signal, "signaloffset", "signaloffset"), 0.0)
@@ -103,7 +94,7 @@ def _stored(waves: xml.Element, signal: xml.Element | None, names: Sequence[str]
     packed = method not in ("", "none", "uncompressed") and waves.get("compressflag", "True").casefold() != "false"
     needed = samples * len(names)
     if encoding.casefold() == "plain" and not packed:
-        flat = xml.numbers_of("parsedwaveforms", "", text.replace(",", " "), most=MOST_LEADS * MOST_SAMPLES)
+        flat = xml.numbers_of("parsedwaveforms", "", text.replace(",", " "), most=MOST_LEADS * Most.SAMPLES)
     else:
         if encoding.casefold() != "base64" or method not in ("", "none", "uncompressed", "xli"):
             received = f"{shown_text(encoding)} and {shown_text(method)}"
@@ -161,8 +152,8 @@ def _lzw(packed: bytes, needed: int) -> bytes:
         last = piece
         pieces.append(piece)
         length += len(piece)
-        if length > 2 * MOST_SAMPLES:
-            raise RecordingError("XLI", f"unpacks to more than {MOST_SAMPLES} samples of a lead, which is the most")
+        if length > 2 * Most.SAMPLES:
+            raise RecordingError("XLI", f"unpacks to more than {Most.SAMPLES} samples of a lead, which is the most")
     if length < needed:
         raise RecordingError("XLI", f"unpacks to {length} bytes of a lead; {needed} are announced")
     return b"".join(pieces)

@@ -8,10 +8,9 @@ from traceback import extract_tb
 
 from leadwise.ecg.formats.base import (
     ANY_TEXT,
-    LARGEST_FILE,
-    MOST_FILES,
     OWN_MARK,
     Format,
+    Most,
     ReaderError,
     ReadOptions,
     bytes_at,
@@ -149,9 +148,9 @@ def _with_record(path: Path, record: int | None) -> tuple[Path, int | None]:
 def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
     """The files by name, each no larger than allowed."""
     files = {name or UNNAMED: source} if isinstance(source, bytes) else _without_folders(source)
-    if not 1 <= len(files) <= MOST_FILES:
-        raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {MOST_FILES} are allowed")
-    if sum(map(len, files.values())) > LARGEST_FILE:
+    if not 1 <= len(files) <= Most.FILES:
+        raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {Most.FILES} are allowed")
+    if sum(map(len, files.values())) > Most.BYTES:
         raise ReaderError(name or next(iter(files)), "size", too_large(sum(map(len, files.values()))))
     return files
 
@@ -182,15 +181,15 @@ def _files_at(path: Path) -> dict[str, bytes]:
             files[first.name] = bytes_at(first)
     waiting = list(files.items())
     for name, content in waiting:
-        for places in _parts(name, content)[:MOST_FILES]:
+        for places in _parts(name, content)[: Most.FILES]:
             at = _part_at(path.parent, places)
             if at is not None and at.name not in files:
                 # A part may lead to further ones.
                 waiting.append((at.name, bytes_at(at)))
                 files[at.name] = waiting[-1][1]
-            if len(files) > MOST_FILES:
-                raise ReaderError(path.name, "files", f"leads to more than {MOST_FILES} files, which is the most")
-            if (size := sum(map(len, files.values()))) > LARGEST_FILE:
+            if len(files) > Most.FILES:
+                raise ReaderError(path.name, "files", f"leads to more than {Most.FILES} files, which is the most")
+            if (size := sum(map(len, files.values()))) > Most.BYTES:
                 raise ReaderError(path.name, "size", too_large(size))
     return files
 

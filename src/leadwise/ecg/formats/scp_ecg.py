@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, Channel, Format, RawRecording, ReadOptions, by_library, register
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, by_library, register
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS, numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
 from leadwise.ecg.leads import ReaderFlag, RecordingError
@@ -138,8 +138,8 @@ def _leads(body: bytes) -> tuple[list[_Span], bool]:
         raise RecordingError("section 3", f"announces {body[0] if body else 0} leads and does not hold them")
     spans = [_Span(*struct.unpack_from("<IIB", body, 2 + 9 * place)) for place in range(body[0])]
     for span in spans:
-        if not 0 < span.first <= span.last < span.first + MOST_SAMPLES:
-            allowed = f"1 to {MOST_SAMPLES} samples of a lead are read"
+        if not 0 < span.first <= span.last < span.first + Most.SAMPLES:
+            allowed = f"1 to {Most.SAMPLES} samples of a lead are read"
             raise RecordingError("section 3", f"received samples {span.first} to {span.last}; {allowed}")
     if (held := sum(span.samples for span in spans)) > MOST_PACKED:
         raise RecordingError("section 3", f"announces {held} samples of all leads; {MOST_PACKED} at most are read")

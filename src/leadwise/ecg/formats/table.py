@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadwise.ecg.formats.base import (
-    LARGEST_FILE,
-    MOST_CHANNELS,
-    MOST_NUMBERS,
     Channel,
     Format,
     MissingField,
+    Most,
     RawRecording,
     ReadOptions,
     begins_with,
@@ -127,8 +125,8 @@ def read_columns(
     Raises:
         RecordingError: times are uneven, or there are too many columns.
     """
-    if len(columns) > MOST_CHANNELS:
-        raise RecordingError("table", f"received {len(columns)} columns; at most {MOST_CHANNELS} are read")
+    if len(columns) > Most.CHANNELS:
+        raise RecordingError("table", f"received {len(columns)} columns; at most {Most.CHANNELS} are read")
     notes: list[str] = []
     kept: list[tuple[str, str, np.ndarray]] = []
     without_numbers: list[str] = []
@@ -206,12 +204,12 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
         limits = {"thrift_string_size_limit": 2**20, "thrift_container_size_limit": 10**5}
         table_file = pq.ParquetFile(io.BytesIO(files[file]), **limits)
         meta = table_file.metadata
-        if meta.num_columns > MOST_CHANNELS or meta.num_rows * meta.num_columns > MOST_NUMBERS:
-            allowed = f"at most {MOST_NUMBERS} numbers in {MOST_CHANNELS} columns are read"
+        if meta.num_columns > Most.CHANNELS or meta.num_rows * meta.num_columns > Most.NUMBERS:
+            allowed = f"at most {Most.NUMBERS} numbers in {Most.CHANNELS} columns are read"
             problem = f"received {meta.num_rows} rows of {meta.num_columns} columns; {allowed}"
             raise RecordingError("table", problem)
         unpacked = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
-        if unpacked > max(NUMBERS_ARE * MOST_NUMBERS, LARGEST_FILE):
+        if unpacked > max(NUMBERS_ARE * Most.NUMBERS, Most.BYTES):
             raise RecordingError("size", f"unpacks to {unpacked // 2**20} MiB, which is too much")
         table = table_file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:

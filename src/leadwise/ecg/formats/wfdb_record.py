@@ -13,11 +13,10 @@ import numpy as np
 
 from leadwise.ecg.formats.base import (
     LAYOUT,
-    MOST_CHANNELS,
-    MOST_SAMPLES,
     Channel,
     Format,
     MissingField,
+    Most,
     RawRecording,
     ReaderError,
     ReadOptions,
@@ -115,10 +114,10 @@ def read_header(file: str, text: str) -> Header:
     # rec/12 is a record of 12 segments, or record 12 of a folder, of which the header is called 12.hea.
     if record["segments"] is not None and not (PurePath(file).stem == record["segments"] != record["name"]):
         raise ReaderError(file, "record line", "is of a record of several segments; one segment is read")
-    count = _whole(file, "number of signals", record["signals"], 1, MOST_CHANNELS)
+    count = _whole(file, "number of signals", record["signals"], 1, Most.CHANNELS)
     if len(lines) - 1 < count:
         raise ReaderError(file, "signal lines", f"{count} are announced, {len(lines) - 1} are there")
-    samples = _whole(file, "number of samples", record["samples"] or "0", 0, MOST_SAMPLES)
+    samples = _whole(file, "number of samples", record["samples"] or "0", 0, Most.SAMPLES)
     fs_hz = float(record["fs"] or DEFAULT_FS_HZ)
     if not 0 < fs_hz < LARGEST_NUMBER:
         raise ReaderError(file, "fs_hz", f"received {fs_hz:g}")

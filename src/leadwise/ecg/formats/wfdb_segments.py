@@ -13,10 +13,9 @@ import numpy as np
 
 from leadwise.ecg.formats.base import (
     LAYOUT,
-    MOST_FILES,
-    MOST_SAMPLES,
     Channel,
     Format,
+    Most,
     RawRecording,
     ReadOptions,
     register,
@@ -77,10 +76,10 @@ def _header(content: bytes) -> _Header:
         raise RecordingError("segments", f"{record[1]} are announced, {len(segments)} are there")
     layout = segments.pop(0)[0] if segments and segments[0][1] == 0 else ""
     total = sum(samples for _, samples in segments)
-    if not 0 < total <= MOST_SAMPLES or any(name in (".", "..") for name, _ in segments):
-        raise RecordingError("segments", f"hold {total} samples of a signal; 1 to {MOST_SAMPLES} are read")
-    if len({name for name, _ in segments}) > MOST_FILES:
-        raise RecordingError("segments", f"received {len(segments)}; at most {MOST_FILES} files are read")
+    if not 0 < total <= Most.SAMPLES or any(name in (".", "..") for name, _ in segments):
+        raise RecordingError("segments", f"hold {total} samples of a signal; 1 to {Most.SAMPLES} are read")
+    if len({name for name, _ in segments}) > Most.FILES:
+        raise RecordingError("segments", f"received {len(segments)}; at most {Most.FILES} files are read")
     try:
         fs_hz = float(record[3]) if record[3] else None
     except ValueError:

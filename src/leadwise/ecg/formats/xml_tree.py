@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from leadwise.ecg.formats.base import MOST_SAMPLES, shown_text
+from leadwise.ecg.formats.base import Most, shown_text
 from leadwise.ecg.formats.base import text_of as beginning
 from leadwise.ecg.leads import RecordingError
 
@@ -124,7 +124,7 @@ def number_of(field: str, text: str, default: float | None = None) -> float:
     return value
 
 
-def numbers_of(field: str, lead: str, text: str, separator: str | None = None, most: int = MOST_SAMPLES) -> np.ndarray:
+def numbers_of(field: str, lead: str, text: str, separator: str | None = None, most: int = Most.SAMPLES) -> np.ndarray:
     """``(time,)`` float64 of numbers that are written out; ``separator`` as of ``str.split``.
 
     Refused: there are more than ``most``, or one is no number.
@@ -152,8 +152,8 @@ def samples_of(field: str, lead: str, raw: bytes) -> np.ndarray:
 
     Refused: there are too many, or the last one is cut in two.
     """
-    if len(raw) % SAMPLE_BYTES or len(raw) > SAMPLE_BYTES * MOST_SAMPLES:
-        allowed = f"whole samples of {SAMPLE_BYTES} bytes, at most {MOST_SAMPLES}, are read"
+    if len(raw) % SAMPLE_BYTES or len(raw) > SAMPLE_BYTES * Most.SAMPLES:
+        allowed = f"whole samples of {SAMPLE_BYTES} bytes, at most {Most.SAMPLES}, are read"
         raise RecordingError(field, f"{_of(lead)}has {len(raw)} bytes; {allowed}")
     return np.frombuffer(raw, "<i2").astype(np.float64)
 

@@ -5,7 +5,7 @@ import lzma
 import zipfile
 import zlib
 
-from leadwise.ecg.formats.base import LARGEST_FILE, MOST_FILES, ReaderError, shown_name
+from leadwise.ecg.formats.base import Most, ReaderError, shown_name
 
 ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
@@ -14,7 +14,7 @@ _NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 def member_names(content: bytes) -> list[str]:
     """Names of the files in an archive; none if it is no archive, or one that ``unpack`` refuses for its size."""
-    if not content.startswith(ARCHIVE_MARKS) or content.count(_DIRECTORY_ENTRY) > MOST_FILES:
+    if not content.startswith(ARCHIVE_MARKS) or content.count(_DIRECTORY_ENTRY) > Most.FILES:
         return []
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -29,8 +29,8 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
 
     Refused: the archive is broken, encrypted, holds too much, or names a member outside of itself.
     """
-    if content.count(_DIRECTORY_ENTRY) > MOST_FILES:
-        raise ReaderError(file, "zip", f"holds more than {MOST_FILES} files, which is the most")
+    if content.count(_DIRECTORY_ENTRY) > Most.FILES:
+        raise ReaderError(file, "zip", f"holds more than {Most.FILES} files, which is the most")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _members(file, archive)
@@ -47,7 +47,7 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
 
 
 def _members(file: str, archive: zipfile.ZipFile) -> dict[str, bytes]:
-    left = LARGEST_FILE
+    left = Most.BYTES
     found: dict[str, bytes] = {}
     for member in archive.infolist():
         name = member.filename.replace("\\", "/")
@@ -65,7 +65,7 @@ def _members(file: str, archive: zipfile.ZipFile) -> dict[str, bytes]:
             found[base] = stream.read(left + 1)
         left -= len(found[base])
         if left < 0:
-            raise ReaderError(file, "zip", f"unpacks to more than {LARGEST_FILE // 2**20} MiB, which is the most")
+            raise ReaderError(file, "zip", f"unpacks to more than {Most.BYTES // 2**20} MiB, which is the most")
     if not found:
         raise ReaderError(file, "zip", "holds no file")
     return found
