@@ -10,19 +10,7 @@ from statistics import median
 import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
-from leadwise.ecg.faults import (
-    ALIKE_SHARE,
-    INVERTED_SCORE,
-    LEAST_BREACH,
-    LOWEST_SPIKE_FS_HZ,
-    SPIKE_UV_PER_MS,
-    distance_from_usual,
-    pacing_spikes,
-    plausible_rates,
-    time_features,
-    time_scale_is_unusual,
-    why_scaled,
-)
+from leadwise.ecg import faults
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import segment_times, segments
 from leadwise.ecg.quality import (
@@ -197,7 +185,7 @@ def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     """Of recordings that have the same rate and segments of the same length."""
     measured, reasons, claimed = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
     # Most recordings are fine: what may not be is told for all at once.
-    steep = (measured.steepest_uv_per_ms > SPIKE_UV_PER_MS).any(axis=1)
+    steep = (measured.steepest_uv_per_ms > faults.SPIKE_UV_PER_MS).any(axis=1)
     odd = (claimed | may_be_flagged(measured) | steep).tolist()
     to_repair, scaled = needs_repair(measured).tolist(), _may_be_scaled(measured).tolist()
     ends = np.cumsum([len(part) for part in cut]).tolist()
@@ -206,7 +194,7 @@ def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
         rows = range(end - len(part), end)
         before = _known_before(recording)
         if any(scaled[rows.start : rows.stop]) and (
-            why := why_scaled(recording.record.signal_mv, recording.computed_leads)
+            why := faults.why_scaled(recording.record.signal_mv, recording.computed_leads)
         ):
             before.append(Flag("scaled_lead_by_lead", (), why))
         changed = _changed(recording, measured, rows, before) if any(to_repair[rows.start : rows.stop]) else None
@@ -220,8 +208,8 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
     equal = np.zeros(len(spans), dtype=bool)
     for sizes in (spans[:, INDEPENDENT_COLUMNS], measured.deviation_uv):
         highest = sizes.max(axis=1)
-        equal |= highest - sizes.min(axis=1) < ALIKE_SHARE * highest
-    return np.asarray(equal | (measured.limb_leads_uv > LEAST_BREACH * spans[:, :3].min(axis=1)))
+        equal |= highest - sizes.min(axis=1) < faults.ALIKE_SHARE * highest
+    return np.asarray(equal | (measured.limb_leads_uv > faults.LEAST_BREACH * spans[:, :3].min(axis=1)))
 
 
 def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
@@ -229,8 +217,8 @@ def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str
     downsampled = Downsampled.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
-    claimed |= measured.inversion_score > INVERTED_SCORE
-    claimed |= time_scale_is_unusual(measured.time_features, measured.beats)
+    claimed |= measured.inversion_score > faults.INVERTED_SCORE
+    claimed |= faults.time_scale_is_unusual(measured.time_features, measured.beats)
     for row in np.flatnonzero(claimed):
         # Without a lead, or beats that look alike, there is nothing to compare; at a wrong rate they may not.
         silent = measured.flat[row, INDEPENDENT_COLUMNS].any()
@@ -271,8 +259,8 @@ def _assessment(
     if is_odd:
         seen = _without_silenced(quality_flags(measured, counted), done.off if done else ())
         flags = _merged([*seen, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
-        if record.fs_hz >= LOWEST_SPIKE_FS_HZ and (measured.steepest_uv_per_ms[rows] > SPIKE_UV_PER_MS).any():
-            spikes = pacing_spikes(record.signal_mv, record.fs_hz)
+        if (measured.steepest_uv_per_ms[rows] > faults.SPIKE_UV_PER_MS).any():
+            spikes = faults.pacing_spikes(record.signal_mv, record.fs_hz)
     return Assessment(
         times_s=tuple(segment_times(len(record.signal_mv) / record.fs_hz, len(rows))),
         non_ecg=tuple(reasons[row] for row in rows),
@@ -292,16 +280,16 @@ def _flag_of_rate(record: ECGRecord, measured: LeadQuality, rows: Sequence[int])
     if not known:
         return []
     features = measured.time_features[known].mean(axis=0)
-    if not time_scale_is_unusual(features, measured.beats[rows].sum()):
+    if not faults.time_scale_is_unusual(features, measured.beats[rows].sum()):
         return []
-    shifts = {record.fs_hz: distance_from_usual(features)}
-    for rate in plausible_rates(record.fs_hz):
+    shifts = {record.fs_hz: faults.distance_from_usual(features)}
+    for rate in faults.plausible_rates(record.fs_hz):
         leads_uv = np.ascontiguousarray(record.signal_mv[: round(10 * rate)].T)[np.newaxis] * 1000
         downsampled = Downsampled.of(leads_uv, rate)
         average = average_beats(downsampled)
         if average.count[0] >= 2:
-            there = time_features(average.beat, average.interval_s, downsampled.fs_hz)[0]
-            shifts[rate] = distance_from_usual(there)
+            there = faults.time_features(average.beat, average.interval_s, downsampled.fs_hz)[0]
+            shifts[rate] = faults.distance_from_usual(there)
     likeliest = min(shifts, key=lambda rate: shifts[rate])
     if likeliest == record.fs_hz:
         return []

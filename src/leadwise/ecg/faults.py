@@ -169,7 +169,12 @@ LOWEST_SPIKE_FS_HZ = 250.0
 
 
 def pacing_spikes(signal_mv: np.ndarray, fs_hz: float) -> int:
-    """Spikes in ``(time, 12)`` of ``SPIKE_UV`` and more that rise and fall again within ``SPIKE_S``, one in 0.2 s."""
+    """Spikes in ``(time, 12)`` of ``SPIKE_UV`` and more that rise and fall again within ``SPIKE_S``, one in 0.2 s.
+
+    They are not seen below ``LOWEST_SPIKE_FS_HZ``.
+    """
+    if fs_hz < LOWEST_SPIKE_FS_HZ:
+        return 0
     width = max(1, round(SPIKE_S * fs_hz))
     before = signal_mv[width:-width] - signal_mv[: -2 * width]
     after = signal_mv[width:-width] - signal_mv[2 * width :]
