@@ -6,7 +6,6 @@ Each fold is moved by what was fitted on the other four. Two ways: with the labe
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from leadwise.evaluation.recalibration import prior_shift, recalibrate
 from leadwise.policies import Policy
 from leadwise.registry.load import PRETRAINED, package_folder
 from leadwise.registry.site import class_rates
-from leadwise.serving.scorer import DESCRIPTION_FILE
+from leadwise.serving.scorer import read_description
 
 FOLDS, REPLICATES, SEED = 5, 1000, 20
 HALF = {"best_f1": Policy("0.5", dict.fromkeys(SUPERCLASSES, 0.5), dict.fromkeys(SUPERCLASSES, (0.5, 0.5)))}
@@ -51,7 +50,7 @@ def main() -> None:
     parser.add_argument("sources", nargs="+", help="NAME=FOLDER")
     given = parser.parse_args()
     with package_folder(PRETRAINED) as folder:
-        rates = class_rates(json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")))
+        rates = class_rates(read_description(folder))
     parts = {}
     for one in given.sources:
         name, _, source = one.partition("=")

@@ -3,7 +3,6 @@
 The weights are not trained: how fast a network answers does not depend on them.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from leadwise.calibration import Calibration
 from leadwise.contract import STATEMENTS, SUPERCLASSES, SignalShape
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.parameters import load_parameters
-from leadwise.serving.scorer import DESCRIPTION_FILE
 
 EXPERIMENT = "serving benchmark"
 
@@ -44,7 +42,7 @@ def build_package(folder: Path, *, configuration: str) -> Any:
     from leadwise.models.framework import build_model
     from leadwise.models.spec import Architecture
     from leadwise.registry.onnx_export import export_onnx
-    from leadwise.registry.package import CODE_FOLDER, EXAMPLE_FILE, example_row, stage_code
+    from leadwise.registry.package import write_beside_networks
 
     train = load_parameters({"configuration": configuration}).train
     rng = np.random.default_rng(0)
@@ -72,9 +70,7 @@ def build_package(folder: Path, *, configuration: str) -> Any:
         }
         built[role] = network
     description = {"networks": networks, "simulated": True}
-    (folder / DESCRIPTION_FILE).write_text(json.dumps(description), encoding="utf-8")
-    (folder / EXAMPLE_FILE).write_text(json.dumps(example_row()), encoding="utf-8")
-    stage_code(folder / CODE_FOLDER)
+    write_beside_networks(folder, description)
     return built["fusion"]
 
 

@@ -19,7 +19,7 @@ from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.evaluation.decisions import Decision
 from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import Candidate, describe_package
-from leadwise.registry.package import CODE_FOLDER, Package, Parity, example_row, stage_code
+from leadwise.registry.package import Package, Parity, write_beside_networks
 from leadwise.registry.register import Registered, register_champion
 from leadwise.registry.smoke_test import HeldOutRows
 
@@ -136,11 +136,8 @@ def make_package(
         description = describe_package(candidates, replace(store, manifest=manifest))
         signal = SignalPreprocessing(**candidates["fusion"].preprocessing["signal"])
         _save_networks(folder, signal, gate_rows, distraction)
-        example = example_row()
-        (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
-        (folder / "input_example.json").write_text(json.dumps(example), encoding="utf-8")
-        stage_code(folder / CODE_FOLDER)
-        return Package(folder, description, example, {"fusion": Parity(3e-7, 30), "metadata": Parity(1e-7, 30)})
+        parity = {"fusion": Parity(3e-7, 30), "metadata": Parity(1e-7, 30)}
+        return replace(write_beside_networks(folder, description), parity=parity)
 
     return make
 

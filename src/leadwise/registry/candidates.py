@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,15 @@ from leadwise.evaluation import POLICIES_FILE, STATEMENTS_FILE
 from leadwise.models.spec import MODELS
 from leadwise.registry.onnx_export import export_onnx
 from leadwise.registry.package import (
-    CODE_FOLDER,
-    EXAMPLE_FILE,
     PACKAGE_FOLDER,
     Package,
     PackagingError,
     Parity,
-    example_row,
-    stage_code,
+    write_beside_networks,
 )
 from leadwise.registry.smoke_test import stored_facts
 from leadwise.serving.network import Network
-from leadwise.serving.scorer import DESCRIPTION_FILE, Scorer
+from leadwise.serving.scorer import Scorer
 from leadwise.training.prediction import TrainedModel, load_trained
 
 LARGEST_DIFFERENCE = 1e-4
@@ -170,18 +167,15 @@ def build_package(parameters: Parameters) -> Package:
     store = open_store(parameters.shared.workspace / "store")
     folder = parameters.shared.workspace / PACKAGE_FOLDER
     description = describe_package(candidates, store)
-    example = example_row()
     with folder_written_atomically(folder) as target:
         trained = {role: load_trained(model.folder) for role, model in candidates.items()}
         for role, model in trained.items():
             export_onnx(model.network, target / description["networks"][role]["file"])
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, allow_nan=False), encoding="utf-8")
-        (target / EXAMPLE_FILE).write_text(json.dumps(example), encoding="utf-8")
-        stage_code(target / CODE_FOLDER)
+        package = write_beside_networks(target, description)
         scorer = Scorer.load(target)
         networks = {"fusion": scorer.fusion, "metadata": scorer.metadata}
         parity = {one.name: _compare(one, trained[role], networks[role], store) for role, one in candidates.items()}
-    return Package(folder, description, example, parity)
+    return replace(package, folder=folder, parity=parity)
 
 
 def describe_package(candidates: Mapping[str, Candidate], store: Store) -> dict[str, Any]:

@@ -5,7 +5,6 @@ of the paired difference, patients resampled, must lie above minus the margin (n
 counts, a candidate that is worse by the margin passes with a probability of 2.5 %.
 """
 
-import json
 import math
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from leadwise.features import feature_names
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served
 from leadwise.serving.network import open_session
-from leadwise.serving.scorer import DESCRIPTION_FILE
+from leadwise.serving.scorer import read_description
 
 COMPARISON = "not worse than the champion"
 AGAINST = " against the champion's"
@@ -352,7 +351,7 @@ def leak_check(folder: Path) -> Check:
     Features of the metadata have their own names; a number that no name stands for, and a feature that is not served,
     fail.
     """
-    description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    description = read_description(folder)
     names: list[str] = []
     problems = []
     if description["feature_set"] != SERVED_FEATURE_SET:

@@ -1,6 +1,5 @@
 """A model by its name: of the registry, bundled with Leadwise, or in a folder; fetched, loaded, or served over REST."""
 
-import json
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ import leadwise
 from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.checksums import read_sha256sums, sha256_of
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, read_description, registered_version
 from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
 
 PRETRAINED = "pretrained"
@@ -139,13 +138,8 @@ class LoadedPackage:
         """
         with found_package(model) as (folder, name):
             registered = registered_version(folder.parent)
-            return cls(
-                name,
-                Scorer.load(folder, registered),
-                registered,
-                json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")),
-                card_text(folder),
-            )
+            scorer, description = Scorer.load(folder, registered), read_description(folder)
+            return cls(name, scorer, registered, description, card_text(folder))
 
 
 def load_scorer(model: str | None = None) -> Scorer:
@@ -190,8 +184,7 @@ def require_package(folder: Path, model: str) -> Path:
         ModelError: it does not.
     """
     try:
-        networks = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))["networks"]
-        files = [folder / entry["file"] for entry in networks.values()]
+        files = [folder / entry["file"] for entry in read_description(folder)["networks"].values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"model: {model}: no package of Leadwise ({DESCRIPTION_FILE}) is there") from None
     for file in files:

@@ -26,9 +26,10 @@ from leadwise.contract import (
 from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.checksums import sha256_of
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.evaluation import write_json
 from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError, bundled_files
 from leadwise.serving.request import request_fields
-from leadwise.serving.scorer import DESCRIPTION_FILE
+from leadwise.serving.scorer import DESCRIPTION_FILE, read_description
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -103,12 +104,10 @@ class Package:
             PackagingError: a file is absent or unreadable.
         """
         try:
-            description, example = (
-                json.loads((folder / name).read_text(encoding="utf-8")) for name in (DESCRIPTION_FILE, EXAMPLE_FILE)
-            )
+            example = json.loads((folder / EXAMPLE_FILE).read_text(encoding="utf-8"))
+            return cls(folder, read_description(folder), example)
         except (OSError, ValueError) as error:
             raise PackagingError(f"{folder}: no whole package ({error}); run the register stage first") from None
-        return cls(folder, description, example)
 
     @property
     def model(self) -> str:
@@ -150,6 +149,15 @@ def example_row() -> dict[str, Any]:
         "units": "mV",
         **{name: value for name, value in record.patient.items() if value is not None},
     }
+
+
+def write_beside_networks(folder: Path, description: Mapping[str, Any]) -> Package:
+    """Write what belongs to the networks in a folder: ``model.json``, an example of a request, the code that scores."""
+    example = example_row()
+    for name, content in ((DESCRIPTION_FILE, description), (EXAMPLE_FILE, example)):
+        write_json(folder / name, content)
+    stage_code(folder / CODE_FOLDER)
+    return Package(folder, description, example)
 
 
 def stage_code(folder: Path) -> Path:
@@ -392,8 +400,7 @@ def bundle(package: Package, card: str, bundled: Path = BUNDLED) -> list[Path]:
     with folder_written_atomically(bundled) as target:
         for name in names:
             shutil.copyfile(package.folder / name, target / name)
-        description = json.loads((target / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        (target / DESCRIPTION_FILE).write_text(json.dumps(read_description(target), indent=1) + "\n", encoding="utf-8")
         (target / CARD_FILE).write_text(card, encoding="utf-8")
         sums = [f"{sha256_of(target / name)}  {name}" for name in sorted([*names, CARD_FILE])]
         (target / SUMS_FILE).write_text("\n".join(sums) + "\n", encoding="utf-8")

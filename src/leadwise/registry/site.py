@@ -7,7 +7,7 @@ One half of the site's patients is fitted on, the other one judges. Only a versi
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,11 @@ from leadwise.registry.gate import ROUND_TRIP, GateReport, JudgedVersion, answer
 from leadwise.registry.gate_checks import Check
 from leadwise.registry.load import load_scorer, package_folder
 from leadwise.registry.model_card import publish_report
-from leadwise.registry.package import CODE_FOLDER, EXAMPLE_FILE, Package, example_row, stage_code, trained_on
+from leadwise.registry.package import Package, trained_on, write_beside_networks
 from leadwise.registry.register import Registered, leave_registered, register_challenger, registered_name
 from leadwise.registry.smoke_test import LARGEST_DIFFERENCE
 from leadwise.serving.request_parsing import RequestParams
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.serving.scorer import RegisteredVersion, Scorer, read_description, registered_version
 
 SITES = "sites"
 SITE_FILE = "site.json"
@@ -126,7 +126,7 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
         )
         scored.write(folder / "answers.parquet")
         halves = Halves.of(scored, seed)
-        description = json.loads((source / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = read_description(source)
         found = fit_site(halves, description, asked.labels)
         made = site_description(description, found, halves, _provenance(asked, scored, halves, origin))
         package = site_package(source, made, folder / "package")
@@ -223,10 +223,8 @@ def site_package(source: Path, description: Mapping[str, Any], folder: Path) -> 
     with folder_written_atomically(folder) as target:
         for network in description["networks"].values():
             shutil.copyfile(source / network["file"], target / network["file"])
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        (target / EXAMPLE_FILE).write_text(json.dumps(example_row()) + "\n", encoding="utf-8")
-        stage_code(target / CODE_FOLDER)
-    return Package.read(folder)
+        package = write_beside_networks(target, description)
+    return replace(package, folder=folder)
 
 
 def _provenance(

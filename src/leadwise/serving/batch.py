@@ -20,7 +20,7 @@ from leadwise.ecg.formats.wfdb_record import SIGNAL_ENDINGS
 from leadwise.errors import naming
 from leadwise.serving.batch_source import FILE, HINTS, Entry, entries, schema, table_row
 from leadwise.serving.request_parsing import RequestParams
-from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, registered_version
+from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, read_description, registered_version
 
 READ_TOGETHER = 64
 """Recordings that are read, looked at, and go through the network together: four times as many as of a request, where
@@ -48,8 +48,8 @@ class ScoringConfig:
 
     def digest(self) -> bytes:
         """Of the contents, not of where they lie: the networks are fetched to another place each time."""
-        description = json.loads((self.package / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        names = [DESCRIPTION_FILE, *(entry["file"] for entry in description["networks"].values())]
+        networks_of = read_description(self.package)["networks"].values()
+        names = [DESCRIPTION_FILE, *(entry["file"] for entry in networks_of)]
         networks = [hashlib.sha256((self.package / name).read_bytes()).hexdigest() for name in sorted(names)]
         version = [self.registered.name, self.registered.version] if self.registered else None
         told = [__version__, networks, version, self.policy, sorted(self.hints.items())]

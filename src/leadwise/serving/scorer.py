@@ -47,6 +47,14 @@ def registered_version(model_folder: Path) -> RegisteredVersion | None:
 
 
 DESCRIPTION_FILE = "model.json"
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What belongs to the networks in a package's folder: content of its ``model.json``."""
+    content: dict[str, Any] = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    return content
+
+
 ANSWERED_TOGETHER = 16
 """Rows of a request that go through the network together; more did not make it faster."""
 VALUES_TOGETHER = 2**20
@@ -91,7 +99,7 @@ class Scorer:
     @classmethod
     def load(cls, folder: Path, registered: RegisteredVersion | None = None) -> "Scorer":
         """Load a package folder: ``model.json`` and the ONNX files that it names."""
-        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = read_description(folder)
         networks = {
             role: Network.load(folder / entry["file"], entry) for role, entry in description["networks"].items()
         }
