@@ -13,7 +13,7 @@ import pytest
 
 from leadwise.contract import LEADS, LeadwiseError
 from leadwise.ecg.formats import ReaderError, formats_read, read_ecg
-from leadwise.ecg.formats.zip_archive import unpack
+from leadwise.ecg.formats.read import unpack
 
 Make = Callable[..., Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Format, Most, RawRecording, ReaderError, ReadOptions, begins_with, register
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.formats.zip_archive import member_names, unpack
+from leadwise.ecg.formats.read import member_names, unpack
 
 NPY, NPZ = "NPY", "NPZ"
 LARGEST_NPY_HEADER = 10_000

@@ -1,6 +1,10 @@
 """Read an ECG from whatever file holds it: one interface for the page, the command line and batches."""
 
+import io
 import logging
+import lzma
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +26,6 @@ from leadwise.ecg.formats.base import (
     too_large,
 )
 from leadwise.ecg.formats.normalisation import ReadECG, normalise
-from leadwise.ecg.formats.zip_archive import ARCHIVE_MARKS, unpack
 from leadwise.ecg.leads import RecordingError
 from leadwise.errors import missing_extra
 
@@ -284,3 +287,61 @@ def _not_read(name: str, why: str, content: bytes) -> str:
         header = lacking[0].endings[0]
         why = f"is the signal file of a {lacking[0].name} record without its header; give the {header} as well"
     return f"{why or 'is not recognised'}. Read are: {formats_read()}"
+
+
+ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
+_DIRECTORY_ENTRY = b"PK\x01\x02"
+_NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """What is packed, without folders and what systems add of their own."""
+    files = [member for member in archive.infolist() if not member.is_dir()]
+    return [one for one in files if not (one.filename.startswith(_NOT_WANTED) or one.filename.endswith(_NOT_WANTED))]
+
+
+def member_names(content: bytes) -> list[str]:
+    """Names of the files in an archive; none if it is no archive, or one that ``unpack`` refuses for its size."""
+    if not content.startswith(ARCHIVE_MARKS) or content.count(_DIRECTORY_ENTRY) > Most.FILES:
+        return []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return [member.filename for member in _members(archive)]
+    except _BROKEN:
+        return []
+
+
+def unpack(file: str, content: bytes) -> dict[str, bytes]:
+    """The members of an archive by name, without folders.
+
+    Refused: the archive is broken, encrypted, holds too much, or names a member outside of itself.
+    """
+    if content.count(_DIRECTORY_ENTRY) > Most.FILES:
+        raise ReaderError(file, "zip", f"holds more than {Most.FILES} files, which is the most")
+    left, unpacked = Most.BYTES, dict[str, bytes]()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in _members(archive):
+                name = member.filename.replace("\\", "/")
+                if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+                    raise ReaderError(file, "zip", f"names {shown_name(name)} outside of the archive")
+                if member.flag_bits & 1:
+                    raise ReaderError(file, "zip", "is encrypted; unpack it and give its files")
+                base = name.rpartition("/")[2]
+                if base in unpacked:
+                    raise ReaderError(file, "zip", f"holds {shown_name(base)} more than once")
+                with archive.open(member) as stream:
+                    # What the header says of its size may be a lie.
+                    unpacked[base] = stream.read(left + 1)
+                left -= len(unpacked[base])
+                if left < 0:
+                    limit = f"{Most.BYTES // 2**20} MiB"
+                    raise ReaderError(file, "zip", f"unpacks to more than {limit}, which is the most")
+    except _BROKEN as error:
+        raise ReaderError(file, "zip", f"is broken or cut off ({type(error).__name__}); pack it anew") from None
+    if not unpacked:
+        raise ReaderError(file, "zip", "holds no file")
+    return unpacked
