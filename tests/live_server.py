@@ -65,13 +65,13 @@ def in_use(tracking: str) -> Iterator[None]:
         mlflow.set_tracking_uri(before)
 
 
-def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
-    """Register a package twice in a store of its own."""
+def log_small_model(package_folder: Path, folder: Path, versions: int = 2) -> SmallModel:
+    """Register a package in a store of its own, so often that it is this version."""
     stage_code(folder / "code")
     tracking = f"sqlite:///{folder / 'mlflow.db'}"
     with in_use(tracking), served_code(folder / "code") as code:
         experiment = mlflow.create_experiment("small", artifact_location=(folder / "artifacts").as_uri())
-        for _ in range(2):
+        for _ in range(versions):
             with mlflow.start_run(experiment_id=experiment):
                 logged = mlflow.pyfunc.log_model(
                     name="package",
@@ -82,7 +82,7 @@ def log_small_model(package_folder: Path, folder: Path) -> SmallModel:
                     registered_model_name="small",
                 )
         files = Path(mlflow.artifacts.download_artifacts(logged.model_uri))
-    return SmallModel(folder, "models:/small/2", tracking, files)
+    return SmallModel(folder, f"models:/small/{versions}", tracking, files)
 
 
 @dataclass(frozen=True)

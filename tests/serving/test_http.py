@@ -149,28 +149,28 @@ def test_a_body_in_gzip_is_answered_as_it_is_without(server: LiveServer, coding:
     assert response.json() == plain.json()
 
 
-def test_a_bomb_is_a_413_soon_and_takes_little_memory(server: LiveServer) -> None:
+def test_a_bomb_is_a_413_soon_and_takes_little_memory(leadwise_server: LiveServer) -> None:
     spaces = gzip.compress(b" " * 2**20)
     bomb = gzip.compress(b" " * (LARGEST_BODY * 8))
-    server.post(spaces, JSON | {"Content-Encoding": "gzip"})
-    before, started = sum(server.processes().values()), time.perf_counter()
+    leadwise_server.post(spaces, JSON | {"Content-Encoding": "gzip"})
+    before, started = sum(leadwise_server.processes().values()), time.perf_counter()
     for body in (bomb, gzip.compress(BODY + b" " * LARGEST_BODY)):
-        response = server.post(body, JSON | {"Content-Encoding": "gzip"})
+        response = leadwise_server.post(body, JSON | {"Content-Encoding": "gzip"})
         assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
     assert time.perf_counter() - started < 10
-    assert sum(server.processes().values()) < before + 32
+    assert sum(leadwise_server.processes().values()) < before + 32
 
 
-def test_memory_of_large_requests_is_given_back(server: LiveServer) -> None:
+def test_memory_of_large_requests_is_given_back(leadwise_server: LiveServer) -> None:
     (lists,) = json.loads(VALID_BODIES["lists"][0])["inputs"]
     counts = np.tile(np.round(np.asarray(lists["signal"]) * 1000).astype(np.int16), (100, 1))
     long = request_row(lists | {"signal": counts, "units": "uV"})
     bodies = [json.dumps({"inputs": rows}).encode() for rows in ([lists] * 64, [long], [long] * 3, [lists] * 200)]
-    assert server.post(bodies[0]).status_code == 200
-    before = sum(server.processes().values())
+    assert leadwise_server.post(bodies[0]).status_code == 200
+    before = sum(leadwise_server.processes().values())
     with ThreadPoolExecutor(4) as clients:
-        assert {answer.status_code for answer in clients.map(server.post, bodies * 4)} == {200}
-    assert sum(server.processes().values()) < before + GIVEN_BACK_MIB
+        assert {answer.status_code for answer in clients.map(leadwise_server.post, bodies * 4)} == {200}
+    assert sum(leadwise_server.processes().values()) < before + GIVEN_BACK_MIB
 
 
 def test_the_registered_version_answers_as_the_registry_hands_it_out(

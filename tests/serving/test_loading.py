@@ -218,7 +218,7 @@ LOG = """
 import json, sys
 from pathlib import Path
 from live_server import log_small_model
-print(json.dumps(str(log_small_model(Path(sys.argv[1]), Path(sys.argv[2])).files)))
+print(json.dumps(str(log_small_model(Path(sys.argv[1]), Path(sys.argv[2]), versions=1).files)))
 """
 USE = """
 import json, sys

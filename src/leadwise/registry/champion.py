@@ -25,7 +25,6 @@ from leadwise.stage import FAILURE
 from leadwise.tracking_store import given_up, sqlite_file
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
     from leadwise.registry.gate import GateReport
@@ -98,30 +97,27 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
         current = champion_of(name)
         if current is None:
             raise PromotionError(f"registered-model: {name} has no champion; nothing is rolled back")
+        this = f"{name} version {current}"
         champion = client.get_model_version(name, current)
-        if origin := _copied_from(champion):
+        source = str(champion.source or "")
+        if source.startswith("models:/") and "/" in (origin := source.removeprefix("models:/")):
+            # MLflow has made a copy; a registered version has its source in a run or logged model.
             raise PromotionError(
-                f"{name} version {current} is a copy of {origin}, tags included: which version was champion before it "
-                f"is not known; nothing is rolled back. Give the alias {CHAMPION} by hand to a version that answers"
+                f"{this} is a copy of {origin}, tags included: which version was champion before it is not known; "
+                f"nothing is rolled back. Give the alias {CHAMPION} by hand to a version that answers"
             )
-        previous = champion.tags.get(PREVIOUS_TAG)
-        if not previous:
-            raise PromotionError(
-                f"{name} version {current} is the first champion: there is none before it to go back to"
-            )
+        if not (previous := champion.tags.get(PREVIOUS_TAG)):
+            raise PromotionError(f"{this} is the first champion: there is none before it to go back to")
+        followed = f"{this} followed version {previous}, which"
         try:
             client.get_model_version(name, previous)
-        except MlflowException:
-            raise PromotionError(
-                f"{name} version {current} followed version {previous}, which was deleted; nothing is rolled back"
-            ) from None
-        try:
             require(f"models:/{name}/{previous}")
+        except MlflowException:
+            raise PromotionError(f"{followed} was deleted; nothing is rolled back") from None
         except RoundTripError as error:
             raise PromotionError(
-                f"{name} version {current} followed version {previous}, which does not answer "
-                f"({str(error).partition(chr(10))[0]}); nothing is rolled back. Bring its files back, or register a "
-                "version that passes the gate"
+                f"{followed} does not answer ({str(error).partition(chr(10))[0]}); nothing is rolled back. Bring its "
+                "files back, or register a version that passes the gate"
             ) from None
         client.set_registered_model_alias(name, CHAMPION, previous)
         client.set_model_version_tag(name, current, ROLLED_BACK_TAG, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -167,12 +163,6 @@ def _move(name: str, version: str, champion: str | None) -> None:
         client.delete_registered_model_alias(name, CHALLENGER)
 
 
-def _copied_from(version: "ModelVersion") -> str | None:
-    """The version of which MLflow has made a copy; a registered one has its source in a run or logged model."""
-    source = str(version.source or "").removeprefix("models:/")
-    return source if source != version.source and "/" in source else None
-
-
 def _lock(name: str) -> Path:
     """What is locked: beside the registry's database, or, if that is on a server, among this user's temporary files."""
     import mlflow
@@ -186,8 +176,6 @@ def _lock(name: str) -> Path:
 
 GATE_TAG, INTERRUPTED = "gate", "interrupted"
 TOLD = "**No verdict: the registration of this version ended before the gate had judged it.**"
-
-
 PROCESS_TAG = "process"
 """Of a run, and of a registered version that has no verdict yet: who works on it."""
 CLOCKS_DIFFER_S = 2.0
@@ -252,8 +240,11 @@ def tidy_up(name: str, tell: Callable[[str], object]) -> None:
         if "leadwise.version" in version.tags and GATE_TAG not in version.tags and _is_left(version):
             _mark(version)
             tell(f"{name} version {version.version}: its registration was interrupted; it has no verdict, and no alias")
-    active = mlflow.active_run()
-    for run in _dead_runs(active) if active else ():
+    experiments = [active.info.experiment_id] if (active := mlflow.active_run()) else []
+    running = "attributes.status = 'RUNNING'"
+    for run in mlflow.search_runs(experiments, running, output_format="list") if experiments else ():
+        if not ((mark := run.data.tags.get(PROCESS_TAG)) and _has_ended(mark)):
+            continue
         client.set_tag(run.info.run_id, FAILURE, "the process was killed")
         client.set_terminated(run.info.run_id, "KILLED")
         tell(f"run {run.info.run_name} ({run.info.run_id[:8]}): its process was killed; the run is ended")
@@ -284,16 +275,3 @@ def _is_left(version: "ModelVersion") -> bool:
         return bool(mlflow.get_run(version.run_id).info.status != "RUNNING")
     except MlflowException:
         return True
-
-
-def _dead_runs(active: "Run") -> Iterator["Run"]:
-    """Of the same experiment."""
-    import mlflow
-
-    running = mlflow.search_runs(
-        [active.info.experiment_id], filter_string="attributes.status = 'RUNNING'", output_format="list"
-    )
-    for run in running:
-        mark = run.data.tags.get(PROCESS_TAG)
-        if mark and _has_ended(mark):
-            yield run

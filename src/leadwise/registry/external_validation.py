@@ -317,33 +317,27 @@ def log_validation(validated: Validated) -> None:
 
 
 def remember(validated: Validated) -> None:
-    """Tag the registered version with what it reached, and its description; nothing for other models."""
+    """Tag the registered version with the few figures that it keeps, and describe it; nothing for other models."""
     import mlflow
 
-    registered, scored = validated.package.registered, validated.scored
+    registered, scored, found = validated.package.registered, validated.scored, validated.evaluation
     if registered is None:
         return
-    run = mlflow.active_run()
-    reached = summary(validated) | {"run_id": run.info.run_id if run else None}
-    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
-    client = mlflow.MlflowClient()
-    client.set_model_version_tag(registered.name, registered.version, key, json.dumps(reached))
-    version = client.get_model_version(registered.name, registered.version)
-    described = with_elsewhere(version.description or "", version.tags | {key: json.dumps(reached)})
-    client.update_model_version(registered.name, registered.version, description=described)
-
-
-def summary(validated: Validated) -> dict[str, Any]:
-    """The few figures of a validation that a version keeps."""
-    found = validated.evaluation
-    return {
+    run, client = mlflow.active_run(), mlflow.MlflowClient()
+    reached = {
         "records": found.records,
-        "digest": validated.scored.digest[:12],
+        "digest": scored.digest[:12],
         "classes": found.counted,
         "macro_auroc": _told(found.metrics.get("macro_auroc")),
         "ece": _told(found.metrics.get("ece")),
         "verdict": found.verdict.name,
+        "run_id": run.info.run_id if run else None,
     }
+    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
+    client.set_model_version_tag(registered.name, registered.version, key, json.dumps(reached))
+    version = client.get_model_version(registered.name, registered.version)
+    described = with_elsewhere(version.description or "", version.tags)
+    client.update_model_version(registered.name, registered.version, description=described)
 
 
 def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
