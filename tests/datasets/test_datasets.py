@@ -98,16 +98,6 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tree
 
 
-@pytest.mark.parametrize("name", ["ptbxl", "synthetic"])
-def test_a_dataset_says_what_it_is(name: str) -> None:
-    one = dataset_named(name)
-    assert one.model_name and one.model_name not in {
-        other.model_name for other in datasets().values() if other.name != name
-    }
-    assert one.about_patients == (name != "synthetic")
-    assert one.known_counts("no release") == {}
-
-
 def test_a_tree_is_recognised_by_one_dataset_and_read_to_the_columns_of_the_store(simulated_tree: Path) -> None:
     assert [one.name for one in datasets().values() if one.is_in(simulated_tree)] == ["synthetic"]
     one = dataset_in(simulated_tree)
@@ -147,11 +137,13 @@ def test_a_dataset_registered_from_outside_is_ingested(ward: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", datasets())
-def test_a_store_says_what_it_is_as_croissant(name: str, simulated_tree: Path, tmp_path: Path) -> None:
+def test_a_dataset_and_its_store_say_what_they_are(name: str, simulated_tree: Path, tmp_path: Path) -> None:
     """Checked with `mlcroissant validate` when it was written; here, that it says all and that the hashes are right."""
     manifest = ingest(simulated_tree, tmp_path / "store", max_unreadable_share=0.0, dataset=name).manifest
     found = json.loads((tmp_path / "store" / "croissant.json").read_text(encoding="utf-8"))
     one = dataset_named(name)
+    assert [other.name for other in datasets().values() if other.model_name == one.model_name] == [name]
+    assert one.about_patients == (name != "synthetic")
     assert found["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     assert (found["name"], found["license"], found["citeAs"]) == (one.title, one.licence, one.citation)
     assert (found["version"], found["identifier"]) == (manifest["release"], f"sha256:{manifest['digest']}")

@@ -62,7 +62,9 @@ def test_a_table_that_a_spreadsheet_has_saved_is_named(
         shutil.copy(simulated_tree / name, tmp_path)
     file = tmp_path / "ptbxl_database.csv"
     file.write_bytes(change(file.read_bytes()))
-    frame = file_frame(read_tables(tmp_path), []).set_index("record")
+    read = read_tables(tmp_path)
+    pd.testing.assert_frame_equal(read.database, read_tables(simulated_tree).database)
+    frame = file_frame(read, []).set_index("record")
     assert frame["written_otherwise"].dropna().to_dict() == {"ptbxl_database.csv": told}
 
 

@@ -220,12 +220,6 @@ def test_impossible_values_are_repaired_and_counted(tree, simulated_store, tmp_p
     assert gained["pacemaker_uncertain_to_no"] == 1
 
 
-def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tree, simulated_tree):
-    text = (tree / DATABASE).read_bytes()
-    (tree / DATABASE).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
-    pd.testing.assert_frame_equal(read_tables(tree).database, read_tables(simulated_tree).database)
-
-
 def test_a_tree_without_tables_or_columns_says_so(tree, tmp_path):
     with pytest.raises(TableError, match="no such folder"):
         read_tables(tmp_path / "nothing")
@@ -277,7 +271,7 @@ def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
 def test_whatever_changes_in_the_files_or_the_configuration_is_noticed(tree, tmp_path):
     def seen(**configuration: float) -> str:
         return fingerprint(
-            dataset_named("synthetic"), read_tables(tree), {"rate": 100, "max_unreadable_share": 0.1} | configuration, 2
+            dataset_named("synthetic"), read_tables(tree), {"rate": 100, "max_unreadable_share": 0.1} | configuration
         )
 
     first = seen()

@@ -1,4 +1,7 @@
-"""SCP statements to superclasses."""
+"""SCP statements: read, turned into superclasses, and held against the published table."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE
+from leadwise.datasets.synthetic.tree import statements_table
 from leadwise.datasets.tables import LabelError, diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
 
 CLASSES = {"NORM": "NORM", "IMI": "MI", "NDT": "STTC", "LAFB": "CD", "LVH": "HYP"}
@@ -55,18 +60,30 @@ def test_any_diagnostic_statement_counts_whatever_its_likelihood():
     labels = superclass_labels(codes, CLASSES)
     expected = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(labels, expected)
+    assert superclass_labels([], CLASSES).shape == (0, len(SUPERCLASSES))
     assert label_counts(labels) == {"NORM": 1, "MI": 1, "STTC": 0, "CD": 0, "HYP": 1, "unlabelled": 2}
 
 
-def test_no_records_give_an_empty_array():
-    assert superclass_labels([], CLASSES).shape == (0, len(SUPERCLASSES))
-
-
-def test_only_diagnostic_statements_have_a_class():
+def test_only_diagnostic_statements_have_a_class_and_one_that_nobody_knows_is_refused():
     columns = {"diagnostic": ["1.0", None, "1.0"], "diagnostic_class": ["MI", "STTC", "HYP"]}
     assert diagnostic_classes(pd.DataFrame(columns, index=["IMI", "NDT", "LVH"])) == {"IMI": "MI", "LVH": "HYP"}
-
-
-def test_a_class_that_nobody_knows_is_refused():
     with pytest.raises(LabelError, match=r"IMI.*'XYZ'"):
         diagnostic_classes(pd.DataFrame({"diagnostic": ["1"], "diagnostic_class": ["XYZ"]}, index=["IMI"]))
+
+
+def test_groups_are_those_of_the_published_tasks() -> None:
+    assert len({statement.name for statement in STATEMENT_TABLE}) == 71
+    members = {group: sum(group in statement.groups for statement in STATEMENT_TABLE) for group in GROUPS}
+    assert members == {"diagnostic": 44, "form": 19, "rhythm": 12}
+    assert {s.superclass for s in STATEMENT_TABLE if s.group == "diagnostic"} == set(SUPERCLASSES)
+
+
+@pytest.mark.real
+def test_groups_and_classes_are_those_of_the_real_table(ptbxl_tables: Callable[[str], Path]) -> None:
+    table = pd.read_csv(ptbxl_tables("1.0.3") / "scp_statements.csv", index_col=0)
+    assert list(statements_table().columns) == list(table.columns)
+    for statement in STATEMENT_TABLE:
+        row = table.loc[statement.code].fillna("")
+        assert set(statement.groups) == {group for group in GROUPS if row[group] == 1}, statement.code
+        found = (row["diagnostic_class"], row["diagnostic_subclass"])
+        assert found == (statement.superclass, statement.subclass), statement.code

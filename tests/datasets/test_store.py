@@ -52,11 +52,6 @@ def test_the_digest_is_that_of_the_content(copied_store):
     assert content_digest(store.records.assign(age=91.0), hashes) != store.manifest["digest"]
 
 
-def test_an_absent_store_says_what_to_do(tmp_path):
-    with pytest.raises(StoreError, match=r"manifest.json is missing\); run the ingest stage first"):
-        open_store(tmp_path / "nothing")
-
-
 @pytest.mark.parametrize("name", ["signals.npy", "records.parquet", "manifest.json"])
 def test_an_incomplete_or_damaged_store_is_refused(copied_store, name):
     file = copied_store / name
@@ -64,18 +59,15 @@ def test_an_incomplete_or_damaged_store_is_refused(copied_store, name):
     with pytest.raises(StoreError, match=r"ingest"):
         open_store(copied_store)
     file.unlink()
-    with pytest.raises(StoreError, match=f"{name} is missing"):
+    with pytest.raises(StoreError, match=rf"{name} is missing\); run the ingest stage first"):
         open_store(copied_store)
 
 
-def test_files_that_disagree_are_refused(copied_store):
+def test_files_that_disagree_or_a_manifest_of_something_else_are_refused(copied_store):
     records = pd.read_parquet(copied_store / "records.parquet")
     records.iloc[:-1].to_parquet(copied_store / "records.parquet")
     with pytest.raises(StoreError, match="the files disagree"):
         open_store(copied_store)
-
-
-def test_a_manifest_of_something_else_is_refused(copied_store):
     (copied_store / "manifest.json").write_text(json.dumps(["not", "ours"]))
     with pytest.raises(StoreError, match="not the manifest of a store"):
         open_store(copied_store)

@@ -1,4 +1,4 @@
-"""The networks: the original's layers and counts, and what every encoder owes to the rest of the house."""
+"""The networks: the original's layers, counts and cost, and what every encoder owes to the rest of the house."""
 
 from dataclasses import replace
 
@@ -7,13 +7,14 @@ import pytest
 
 from leadwise.contract import (
     ENCODER_NAMES,
+    LEADS,
     STATEMENTS,
     SUPERCLASSES,
     EncoderName,
     LeadwiseError,
     SignalShape,
 )
-from leadwise.models.framework import as_served, build_model
+from leadwise.models.framework import as_served, build_model, multiply_adds
 from leadwise.models.fusion import ENCODERS
 from leadwise.models.spec import MODELS, Architecture
 
@@ -90,7 +91,7 @@ def test_every_lead_and_the_metadata_matter(encoder: EncoderName) -> None:
 
 @pytest.mark.parametrize("encoder", ENCODER_NAMES)
 def test_bfloat16_is_for_training_alone(encoder: EncoderName) -> None:
-    architecture = Architecture(encoder=encoder, encoder_width=8, head="linear", statements=True)
+    architecture = Architecture(encoder=encoder, encoder_width=4, head="linear", statements=True)
     exact = build_model("fusion", SHAPE, metadata_width=14, architecture=architecture, seed=5)
     rough = build_model(
         "fusion", SHAPE, metadata_width=14, architecture=replace(architecture, precision="bfloat16"), seed=5
@@ -110,16 +111,32 @@ def test_bfloat16_is_for_training_alone(encoder: EncoderName) -> None:
     assert 0 < max(differences) < 0.05
 
 
-def test_same_seed_same_weights() -> None:
-    first, second, other = (
-        build_model("fusion", SHAPE, metadata_width=14, seed=seed).get_weights() for seed in (3, 3, 4)
-    )
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-
-
 def test_an_unknown_model_or_encoder_is_named() -> None:
     with pytest.raises(LeadwiseError, match=r"received 'resnet'; allowed: metadata, fusion, fusion_augmented"):
         build_model("resnet", SHAPE, metadata_width=7)  # type: ignore[arg-type]
     with pytest.raises(LeadwiseError, match=r"encoder: received 'vit'; allowed: original_cnn, .*se_resnet"):
         build_model("fusion", SHAPE, metadata_width=7, architecture=Architecture(encoder="vit"))  # type: ignore[arg-type]
+
+
+def test_the_original_network_is_counted_layer_by_layer() -> None:
+    network = build_model("fusion", SignalShape(samples=1000), metadata_width=14)
+    signal = 1000 * 7 * len(LEADS) * 64 + 500 * 3 * 64 * 128 + 250 * 3 * 128 * 256
+    metadata, head = 14 * 32 + 32 * 32, (256 + 32) * 64 + 64 * 64 + 64 * 5
+    assert multiply_adds(network) == signal + metadata + head
+
+
+@pytest.mark.parametrize("encoder", ["se_resnet", "resnet1d_wang"])
+def test_cost_grows_with_the_window_and_faster_with_the_width(encoder: str) -> None:
+    def cost(samples: int, width: int) -> int:
+        architecture = Architecture(encoder=encoder, encoder_width=width, head="linear")  # type: ignore[arg-type]
+        return multiply_adds(
+            build_model("fusion", SignalShape(samples=samples), metadata_width=14, architecture=architecture)
+        )
+
+    assert cost(480, 16) == pytest.approx(2 * cost(240, 16), rel=0.05)
+    assert 2 * cost(240, 16) < cost(240, 32) < 4 * cost(240, 16)
+
+
+def test_a_window_of_unknown_length_cannot_be_counted() -> None:
+    with pytest.raises(ValueError, match="signal_conv_1: its output has the shape"):
+        multiply_adds(build_model("fusion", SignalShape(), metadata_width=14))

@@ -1,13 +1,21 @@
-"""How a model is trained: what the default is, which arithmetic is taken, what tuning left."""
+"""How a model is trained: what the default is, which arithmetic is taken, what tuning left; named configurations."""
 
 import json
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from leadwise.config import CONFIGURATIONS
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.ingest import ingest
+from leadwise.datasets.store import open_store
+from leadwise.datasets.synthetic import write_simulated_tree
 from leadwise.parameters import RENAMED, load_parameters
 from leadwise.training.config import TunedParametersError, precision_here, training_config, tuned_file
+from leadwise.training.fit import fit_model
+from leadwise.training.prediction import load_trained
 
 CPUS = {
     "flags\t\t: fpu avx512f avx512_bf16 sse": "bfloat16",
@@ -57,3 +65,32 @@ def test_what_tuning_did_not_leave_or_left_before_a_parameter_was_renamed_is_nam
     file.write_text(json.dumps({"parameters": {"gain": 0.1}}))
     with pytest.raises(TunedParametersError, match=r"fusion.json has gain, which no training takes"):
         training_config("fusion", parameters)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml")))
+def test_a_named_configuration_trains(name: str, simulated_store: Path, tmp_path: Path) -> None:
+    small = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 8, "monitor": "val/binary_accuracy"}
+    config = training_config("fusion_augmented", load_parameters({"configuration": name, **small}))
+    training = fit_model(config, open_store(simulated_store), tmp_path / "fusion", report=lambda *_: None)
+    assert training["parameters"] == config.parameters()
+    assert training["epochs"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_demo_reads_every_class_off_the_recording(tmp_path: Path) -> None:
+    parameters = load_parameters({"configuration": "demo"})
+    tree = write_simulated_tree(tmp_path / "tree", patients=parameters.simulate.patients, seed=parameters.shared.seed)
+    ingest(tree, tmp_path / "store", max_unreadable_share=0.0)
+    store = open_store(tmp_path / "store")
+    rows = store.rows("test")
+    found = {}
+    for model in ("metadata", "fusion"):
+        fit_model(training_config(model, parameters), store, tmp_path / model, report=lambda *_: None)
+        answers = load_trained(tmp_path / model).answers(store, rows)["superclasses"]
+        areas = roc_auc_score(store.labels()[rows], answers, average=None)
+        found[model] = dict(zip(SUPERCLASSES, areas, strict=True))
+    macro = {model: sum(areas.values()) / len(areas) for model, areas in found.items()}
+    assert macro["fusion"] >= 0.90, found
+    assert min(found["fusion"].values()) >= 0.80, found
+    assert macro["fusion"] - macro["metadata"] >= 0.15, found

@@ -56,16 +56,8 @@ class FileError(LeadwiseError):
 class Arrived:
     """A tree that is complete.
 
-    Attributes:
-        dest: its folder.
-        rate_hz: of its records.
-        records: how many it has.
-        simulated: it says so of itself.
-        files: how many files are needed, every one checked against its sum (the list of sums itself left aside).
-        fetched: how many of them came in this call.
-        replaced: how many of those took the place of a file with another content.
-        fetched_bytes: size of what came in this call.
-        seconds: that the call took, all checks included.
+    All its ``files`` match their sums (the list of sums itself is left aside); ``fetched`` of them came in this call,
+    and ``replaced`` of these took the place of another content.
     """
 
     dest: Path

@@ -100,14 +100,12 @@ def ingest(
     tables = of.read_tables(tree, rate)
     _require_waveforms(of, tables)
     configuration = {"rate": rate, "max_unreadable_share": max_unreadable_share}
-    current = fingerprint(of, tables, configuration, FORMAT)
+    current = fingerprint(of, tables, configuration)
     if (manifest := _current_manifest(folder, current)) is not None:
         return Ingested(folder, manifest, unchanged=True)
 
-    def waiting() -> None:
-        print(f"{folder}: another ingestion is writing here; waiting until it is done", file=terminal())
-
-    with file_lock(folder, waiting):
+    waiting = f"{folder}: another ingestion is writing here; waiting until it is done"
+    with file_lock(folder, lambda: print(waiting, file=terminal())):
         if (manifest := _current_manifest(folder, current)) is not None:
             return Ingested(folder, manifest, unchanged=True)
         manifest = _ingest(of, tables, folder, configuration, current, workers or 0, started)
@@ -247,9 +245,7 @@ def _manifest(
     }
 
 
-def fingerprint(
-    dataset: Dataset[Any], tables: DatasetTables, configuration: Mapping[str, object], file_format: int
-) -> str:
+def fingerprint(dataset: Dataset[Any], tables: DatasetTables, configuration: Mapping[str, object]) -> str:
     """SHA-256 over the tables, the state of each waveform file, the configuration, our code and the libraries.
 
     The state of a file is its size, its time of change and the kernel's own time of change (ctime), which no program
@@ -257,7 +253,7 @@ def fingerprint(
     """
     sums_file = tables.tree / SUMS_FILE
     content = {
-        "format": file_format,
+        "format": FORMAT,
         "tree": str(tables.tree),
         "configuration": dict(configuration),
         "tables": dict(tables.files),

@@ -57,8 +57,7 @@ class MetadataTransformer:
         if patients.empty:
             raise MetadataError("patients: received 0 rows; at least one is needed to fit")
         features = feature_names(feature_set)
-        nothing = [None] * len(patients)
-        values = _values(features, lambda name: patients.get(name, nothing))
+        values = _values_of(patients, features)
         columns = [column[np.isfinite(column)] for column in values.T]
         if feature_set == "clinical":
             fill = tuple(float(np.median(known)) if len(known) else 0.0 for known in columns)
@@ -88,8 +87,7 @@ class MetadataTransformer:
         Raises:
             MetadataError: a value is text where a number belongs, infinite, or a stage that PTB-XL does not have.
         """
-        nothing = [None] * len(patients)
-        return self._scaled(_values(self.features, lambda name: patients.get(name, nothing)))
+        return self._scaled(_values_of(patients, self.features))
 
     def transform_one(self, patient: Mapping[str, float | None]) -> np.ndarray:
         """``(1, width)`` float32 of one patient."""
@@ -117,13 +115,7 @@ class MetadataTransformer:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``preprocessing.json`` holds under ``metadata``."""
-        return {
-            "feature_set": self.feature_set,
-            "features": list(self.features),
-            "fill": list(self.fill),
-            "mean": list(self.mean),
-            "sd": list(self.sd),
-        }
+        return {name: value if isinstance(value, str) else list(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "MetadataTransformer":
@@ -145,6 +137,11 @@ class MetadataTransformer:
             if len(numbers[key]) != len(features) or not np.isfinite(numbers[key]).all():
                 raise MetadataError(f"{key}: received {content.get(key)}; {len(features)} finite numbers are needed")
         return cls(feature_set, features, **numbers)
+
+
+def _values_of(patients: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
+    nothing = [None] * len(patients)
+    return _values(features, lambda name: patients.get(name, nothing))
 
 
 def _values(features: Sequence[str], given: Callable[[str], Iterable[Any]]) -> np.ndarray:

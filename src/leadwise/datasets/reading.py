@@ -217,18 +217,11 @@ def read_signals(
     starts = range(0, len(filenames), step)
     tasks = [_Task(tree, tuple(filenames[start : start + step]), rate, signals, start) for start in starts]
     signals.create(len(filenames))
-    processes = _processes(workers, len(filenames))
+    processes = workers or max(1, min(len(os.sched_getaffinity(0)), len(filenames) // RECORDS_PER_PROCESS))
     results = run_in_processes(_read_block, tasks, processes, sizes=[len(task.filenames) for task in tasks])
     reading = _gathered(ecg_ids, filenames, results, withdrawn, sums or {})
     signals.keep(reading.is_read)
     return reading
-
-
-def _processes(workers: int, records: int) -> int:
-    """How many processes are asked for."""
-    if workers > 0:
-        return workers
-    return max(1, min(len(os.sched_getaffinity(0)), records // RECORDS_PER_PROCESS))
 
 
 def _read_block(task: _Task) -> _Result:

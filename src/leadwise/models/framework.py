@@ -10,12 +10,10 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from leadwise.contract import LeadwiseError, Precision, SignalShape
+from leadwise.contract import LeadwiseError, SignalShape
 from leadwise.models.spec import Architecture, keras_backend, model_spec
 
 SETTINGS: dict[str, Any] = {"floatx": "float32", "image_data_format": "channels_last", "epsilon": 1e-7}
@@ -26,18 +24,14 @@ class KerasSettingsError(LeadwiseError):
     """Keras refuses what its file of settings says."""
 
 
-def _told(file: Path) -> dict[str, Any]:
-    """What a file of settings says; empty where Keras would not read it either."""
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 _FILE = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+try:
+    _TOLD = dict(json.loads(_FILE.read_text(encoding="utf-8")))
+except (OSError, ValueError, TypeError):
+    # Keras would not read it either.
+    _TOLD = {}
 _OWN = SETTINGS if os.environ.get("KERAS_BACKEND") else SETTINGS | {"backend": keras_backend()}
-_OTHERS = {name: value for name, value in _told(_FILE).items() if name in _OWN and value != _OWN[name]}
+_OTHERS = {name: value for name, value in _TOLD.items() if name in _OWN and value != _OWN[name]}
 os.environ["KERAS_BACKEND"] = keras_backend()
 
 try:
@@ -90,34 +84,25 @@ def build_model(
     if seed is not None:
         keras.utils.set_random_seed(seed)
     architecture = architecture or Architecture()
-    with _layers_compute_in(architecture.precision):
-        network = spec.build(shape, metadata_width, architecture)
-    network.name = name
-    return network
-
-
-@contextmanager
-def _layers_compute_in(precision: Precision) -> Iterator[None]:
-    """Layers that are made inside compute in this precision."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
+    keras.config.set_dtype_policy("mixed_bfloat16" if architecture.precision == "bfloat16" else "float32")
     try:
-        yield
+        network = spec.build(shape, metadata_width, architecture)
     finally:
         keras.config.set_dtype_policy(before)
+    network.name = name
+    return network
 
 
 def as_served(network: keras.Model) -> keras.Model:
     """The network as it is evaluated and served: the same weights, in float32."""
     if all(layer.compute_dtype == "float32" for layer in network.layers):
         return network
-    copy = keras.models.clone_model(network, clone_function=_in_float32)
+    copy = keras.models.clone_model(
+        network, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+    )
     copy.set_weights(network.get_weights())
     return copy
-
-
-def _in_float32(layer: keras.Layer) -> keras.Layer:
-    return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
 def multiply_adds(network: keras.Model) -> int:
@@ -129,12 +114,14 @@ def multiply_adds(network: keras.Model) -> int:
     Args:
         network: of ``build_model``, with a signal of known length.
     """
-    return sum(_of_layer(layer) for layer in network.layers if getattr(layer, "kernel", None) is not None)
-
-
-def _of_layer(layer: keras.layers.Layer) -> int:
-    """Every weight of the kernel is used once at every place of the output."""
-    places = layer.output.shape[1:-1]
-    if None in places:
-        raise ValueError(f"{layer.name}: its output has the shape {layer.output.shape}; allowed: a known length")
-    return math.prod(layer.kernel.shape) * math.prod(places)
+    count = 0
+    for layer in network.layers:
+        if getattr(layer, "kernel", None) is not None:
+            places = layer.output.shape[1:-1]
+            if None in places:
+                raise ValueError(
+                    f"{layer.name}: its output has the shape {layer.output.shape}; a known length is needed"
+                )
+            # Every weight of the kernel is used once at every place of the output.
+            count += math.prod(layer.kernel.shape) * math.prod(places)
+    return count

@@ -35,6 +35,9 @@ from leadwise.training.epochs import (
 )
 from leadwise.training.prediction import answer_units
 
+JUST_IN_TIME = keras.backend.backend() == "jax"
+"""XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it."""
+
 
 class ValidationFoldError(LeadwiseError):
     """Fold 9 cannot tell one epoch from another by the monitored metric."""
@@ -102,7 +105,10 @@ class TrainingBatches(keras.utils.PyDataset):
         size = self.config.batch_size
         chosen = np.sort(self._order[index * size : (index + 1) * size])
         generator = np.random.default_rng((self.config.seed, self.epoch, index))
-        inputs = {"metadata": self._metadata(chosen, generator)}
+        metadata = self.metadata[chosen]
+        if self.config.feature_dropout:
+            metadata[generator.random(len(chosen)) < self.config.feature_dropout] = self.unknown
+        inputs = {"metadata": metadata}
         if self.preprocessing is not None:
             inputs["signal"] = self._signal(chosen, generator, self.preprocessing)
         labels = {name: values[chosen] for name, values in self.labels.items()}
@@ -119,12 +125,6 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def _shuffle(self) -> None:
         self._order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.rows))
-
-    def _metadata(self, chosen: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        metadata = self.metadata[chosen]
-        if self.config.feature_dropout:
-            metadata[generator.random(len(chosen)) < self.config.feature_dropout] = self.unknown
-        return metadata
 
     def _signal(
         self, chosen: np.ndarray, generator: np.random.Generator, preprocessing: SignalPreprocessing
@@ -227,17 +227,14 @@ def compile_network(config: TrainingConfig, data: TrainingData, steps_per_epoch:
         architecture=config.architecture,
         seed=config.seed,
     )
-    losses = {"superclasses": "binary_crossentropy"}
     weights = {"superclasses": 1.0}
     if config.statement_weight:
-        losses["statements"] = "binary_crossentropy"
         weights["statements"] = config.statement_weight
     network.compile(
         optimizer_for(config, steps_per_epoch),
-        loss=losses,
+        loss=dict.fromkeys(weights, "binary_crossentropy"),
         loss_weights=weights,
-        # XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it.
-        jit_compile=_just_in_time(),
+        jit_compile=JUST_IN_TIME,
     )
     # Left to the first step, TensorFlow makes their variables slowly, and traces the step a second time after it.
     network.optimizer.build(network.trainable_variables)
@@ -245,10 +242,6 @@ def compile_network(config: TrainingConfig, data: TrainingData, steps_per_epoch:
     nothing = {name: keras.ops.zeros((1, *output.shape[1:])) for name, output in outputs}
     network.compute_loss(y=nothing, y_pred=nothing)
     return network
-
-
-def _just_in_time() -> bool:
-    return keras.backend.backend() == "jax"
 
 
 def run_epochs(
@@ -320,7 +313,7 @@ def fit_model(
     batches = data.batches(config, first_epoch=progress.epochs)
     if found:
         network = load_network(found[1])
-        network.jit_compile = _just_in_time()
+        network.jit_compile = JUST_IN_TIME
         if config.ema_epochs:
             AveragedWeights().resume(network)
     else:
@@ -364,10 +357,7 @@ def _write(
         "fingerprint": progress.fingerprint,
         "history": progress.history,
     }
-    preprocessing = {
-        "signal": data.signal.to_dict() if data.signal else None,
-        "metadata": data.metadata.to_dict(),
-    }
+    preprocessing = {"signal": data.signal.to_dict() if data.signal else None, "metadata": data.metadata.to_dict()}
     summary: list[str] = []
     network.summary(print_fn=lambda line, **_: summary.append(line))
     with folder_written_atomically(folder) as target:

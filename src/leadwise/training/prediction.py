@@ -84,9 +84,7 @@ class TrainedModel:
                 f"{self.signal.window_samples} at {self.signal.fs_hz:g} Hz"
             )
         standardise = self.signal.standardise
-        return _windowed(
-            self.network, self.signal, metadata, signal_mv.shape[1], lambda part: standardise(signal_mv[part])
-        )
+        return _windowed(self.network, self.signal, metadata, lambda part: standardise(signal_mv[part]))
 
 
 def load_trained(folder: Path) -> TrainedModel:
@@ -130,22 +128,21 @@ def answer_units(
     if preprocessing is None:
         return _answer(network, {"metadata": metadata})
     standardise = preprocessing.standardise_units
-    return _windowed(network, preprocessing, metadata, signals.shape[1], lambda part: standardise(signals[rows[part]]))
+    return _windowed(network, preprocessing, metadata, lambda part: standardise(signals[rows[part]]))
 
 
 def _windowed(
     network: "keras.Model",
     preprocessing: SignalPreprocessing,
     metadata: np.ndarray,
-    length: int,
     standardised: Callable[[slice], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Mean over the windows of recordings of ``length`` samples; ``standardised`` gives those of a part of the rows."""
-    starts = preprocessing.window_starts(length)
+    """Mean over the windows of recordings; ``standardised`` gives those of a part of the rows."""
     parts = []
     for first in range(0, max(len(metadata), 1), RECORDS_PER_BATCH):
         part = slice(first, first + RECORDS_PER_BATCH)
         signal = standardised(part)
+        starts = preprocessing.window_starts(signal.shape[1])
         windows = [signal[:, start : start + preprocessing.window_samples] for start in starts]
         answers = [_answer(network, {"signal": window, "metadata": metadata[part]}) for window in windows]
         parts.append({name: np.mean([answer[name] for answer in answers], axis=0) for name in answers[0]})

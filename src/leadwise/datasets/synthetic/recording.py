@@ -1,4 +1,7 @@
-"""One simulated recording: a body, its findings and its rhythm, rendered to stored units."""
+"""The simulated patients, who they are and what they have, and a recording of one, rendered to stored units.
+
+Shares follow PTB-XL 1.0.3 (Wagner et al. 2020, Scientific Data 7:154).
+"""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -9,134 +12,165 @@ import numpy as np
 from leadwise.contract import FS_HZ, RECORD_SAMPLES, SUPERCLASSES, ECGRecord, LeadwiseError
 from leadwise.datasets.statements import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES, application_order, apply_statement, pace
-from leadwise.datasets.synthetic.population import CODES_OF
 from leadwise.datasets.synthetic.waveform import (
     LEAD_FIELD,
+    TYPICAL_RATE_BPM,
+    Beats,
     Heart,
     Wave,
+    beat_times,
     draw_noise,
     healthy_heart,
     render,
     twelve_leads,
+    typical_rate_bpm,
 )
 from leadwise.features import simulated
 
-SECONDS = RECORD_SAMPLES / FS_HZ
-_LEAD_IN_S = 2.5
-
-NO_P_WAVE = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "SVARR"})
-"""Rhythms without a P wave of the sinus node before each QRS."""
-
-TYPICAL_RATE_BPM = {
-    "SR": (72, 10, 58, 99),
-    "SARRH": (68, 9, 52, 95),
-    "SBRAD": (52, 4, 38, 58),
-    "STACH": (110, 9, 101, 150),
-    "AFIB": (88, 22, 50, 160),
-    "AFLT": (95, 25, 70, 150),
-    "SVTAC": (165, 15, 140, 200),
-    "PSVT": (170, 15, 145, 205),
-    "SVARR": (85, 14, 60, 120),
-    "PACE": (70, 5, 60, 85),
-    "BIGU": (74, 9, 58, 95),
-    "TRIGU": (74, 9, 58, 95),
+CODES_OF: Mapping[str, tuple[str, ...]] = {
+    superclass: tuple(code for code, statement in STATEMENT_BY_CODE.items() if statement.superclass == superclass)
+    for superclass in SUPERCLASSES
 }
-"""Mean, standard deviation, lowest and highest heart rate of each rhythm."""
+"""The diagnostic codes of each superclass."""
+
+
+COMBINATIONS: Mapping[tuple[str, ...], float] = {
+    ("NORM",): 0.4160,
+    ("MI",): 0.1162,
+    ("STTC",): 0.1101,
+    ("CD",): 0.0784,
+    ("MI", "CD"): 0.0595,
+    ("STTC", "HYP"): 0.0358,
+    ("MI", "STTC"): 0.0275,
+    ("HYP",): 0.0245,
+    ("STTC", "CD"): 0.0216,
+    (): 0.0189,
+    ("NORM", "CD"): 0.0187,
+    ("MI", "STTC", "HYP"): 0.0166,
+    ("CD", "HYP"): 0.0138,
+    ("MI", "STTC", "CD"): 0.0102,
+    ("STTC", "CD", "HYP"): 0.0097,
+    ("MI", "HYP"): 0.0084,
+    ("MI", "STTC", "CD", "HYP"): 0.0072,
+    ("MI", "CD", "HYP"): 0.0054,
+    ("NORM", "STTC"): 0.0015,
+}
+"""Which superclasses a record has, and how often."""
+
+RECORDS_PER_PATIENT: Mapping[int, float] = {1: 0.8881, 2: 0.0843, 3: 0.0186, 4: 0.0053, 5: 0.0023, 6: 0.0014}
+
+LIKELIHOODS: tuple[tuple[float, ...], tuple[float, ...]] = (
+    (100.0, 50.0, 15.0, 80.0, 35.0, 0.0),
+    (0.62, 0.14, 0.06, 0.06, 0.03, 0.09),
+)
+"""Likelihoods of diagnostic statements and their shares; 0 means that it was not noted."""
+
+FOLDS = 10
+MILD_WITH_NORMAL = ("IRBBB", "1AVB", "NDT", "NST_")
+"""Findings that a record called normal may carry."""
+
+HIDES: Mapping[str, frozenset[str]] = {
+    "CLBBB": frozenset({"CRBBB", "IRBBB", "ILBBB", "LAFB", "LPFB", "IVCD", "WPW"}),
+    "CRBBB": frozenset({"IRBBB", "ILBBB", "IVCD"}),
+    "LAFB": frozenset({"LPFB"}),
+}
+"""Conduction disturbances that cannot be told beside a greater one."""
 
 
 @dataclass(frozen=True)
-class Beats:
-    """The beats of one recording, some of them before its start or after its end.
+class Patient:
+    """One simulated person: diagnostic SCP statements with likelihood, and facts by the names of features.
 
-    Attributes:
-        qrs_s: ``(beat,)`` onsets of QRS in seconds from the start.
-        rr_s: ``(beat,)`` interval before each.
-        ectopic: ``(beat,)`` whether it is a ventricular premature beat.
-        p_s: ``(wave,)`` onsets of the P waves.
+    The age is that at the first of so many recordings. Most records will lack height or weight.
     """
 
-    qrs_s: np.ndarray
-    rr_s: np.ndarray
-    ectopic: np.ndarray
-    p_s: np.ndarray
+    patient_id: int
+    superclasses: tuple[str, ...]
+    codes: Mapping[str, float]
+    facts: Mapping[str, float]
+    records: int
+    strat_fold: int
 
 
-def typical_rate_bpm(rhythm: str, rng: np.random.Generator) -> float:
-    """A heart rate for a rhythm."""
-    mean, sd, low, high = TYPICAL_RATE_BPM[rhythm]
-    return float(np.clip(rng.normal(mean, sd), low, high))
+def quotas(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers that add up to ``total``, as near to the shares as can be (largest remainder)."""
+    exact = shares / shares.sum() * total
+    counts = np.floor(exact).astype(int)
+    short = total - counts.sum()
+    counts[np.argsort(counts - exact, kind="stable")[:short]] += 1
+    return counts
 
 
-def intervals_s(rhythm: str, rate_bpm: float, rng: np.random.Generator) -> np.ndarray:
-    """RR intervals with the two rhythms of heart-rate variability, breathing and 0.1 Hz (McSharry et al. 2003)."""
-    mean = 60 / rate_bpm
-    count = int((SECONDS + 2 * _LEAD_IN_S) / mean * 1.5) + 6
-    if rhythm in ("AFIB", "SVARR"):
-        spread = 0.21 if rhythm == "AFIB" else 0.13
-        return np.clip(mean * np.exp(rng.normal(-(spread**2) / 2, spread, count)), 0.34, 2.2)
-    if rhythm == "AFLT":
-        flutter = 0.2
-        return flutter * np.clip(np.rint(mean / flutter) + rng.choice([0, 0, 0, 1, -1], count), 2, 6)
-    breathing = {"SARRH": rng.uniform(0.09, 0.16), "PACE": 0.0, "SVTAC": 0.003, "PSVT": 0.003}.get(
-        rhythm, rng.uniform(0.005, 0.03)
+def draw_patients(count: int, rng: np.random.Generator) -> list[Patient]:
+    """Patients whose superclasses have PTB-XL's shares in every fold."""
+    combinations = list(COMBINATIONS)
+    numbers = quotas(np.array([COMBINATIONS[c] for c in combinations]), count)
+    groups = [combination for combination, number in zip(combinations, numbers, strict=True) for _ in range(number)]
+    records = np.repeat(list(RECORDS_PER_PATIENT), quotas(np.array(list(RECORDS_PER_PATIENT.values())), count))
+    rng.shuffle(records)
+    folds = _deal_folds(groups, records, rng)
+    identities = rng.permutation(np.arange(1, 2 * count))[:count]
+    patients = [_draw_patient(int(identities[k]), groups[k], int(records[k]), int(folds[k]), rng) for k in range(count)]
+    order = rng.permutation(count)
+    return [patients[k] for k in order]
+
+
+def _deal_folds(groups: list[tuple[str, ...]], records: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Deal the patients of each group to the folds like cards: those with many records first, then singles."""
+    names = sorted(set(groups))
+    place = np.array([names.index(group) for group in groups])
+    order = np.lexsort((rng.random(len(groups)), -records, place))
+    folds = np.empty(len(groups), int)
+    cards = np.concatenate([rng.permutation(FOLDS) + 1 for _ in range(len(groups) // FOLDS + 1)])
+    folds[order] = cards[: len(groups)]
+    return folds
+
+
+def _draw_patient(
+    patient_id: int, superclasses: tuple[str, ...], records: int, fold: int, rng: np.random.Generator
+) -> Patient:
+    healthy = "NORM" in superclasses
+    age = rng.normal(52, 17) if healthy else rng.normal(66, 13 if "CD" not in superclasses else 14)
+    male = 0.46 if healthy else 0.62 if "MI" in superclasses or "CD" in superclasses else 0.51
+    sex = int(rng.random() >= male)
+    height = rng.normal((173.8, 161.3)[sex], 8)
+    weight = rng.normal((78, 65)[sex], 13) + 3 * ("HYP" in superclasses) + 0.5 * (height - (173.8, 161.3)[sex])
+    return Patient(
+        patient_id=patient_id,
+        superclasses=superclasses,
+        codes=draw_codes(superclasses, rng),
+        facts={
+            "age": float(np.clip(np.round(age), 17, 96)),
+            "sex": sex,
+            "height_cm": float(np.clip(np.round(height), 140, 205)),
+            "weight_kg": float(np.clip(np.round(weight), 38, 160)),
+        },
+        records=records,
+        strat_fold=fold,
     )
-    slow = 0.0 if rhythm == "PACE" else rng.uniform(0.003, 0.015)
-    at = np.arange(count) * mean
-    phase = rng.uniform(0, 2 * np.pi, 2)
-    wave = breathing * np.sin(2 * np.pi * rng.uniform(0.18, 0.3) * at + phase[0])
-    wave += slow * np.sin(2 * np.pi * 0.1 * at + phase[1])
-    jitter = 0.0005 if rhythm == "PACE" else 0.006
-    return mean * (1 + wave + rng.normal(0, jitter, count))
 
 
-def beat_times(
-    rhythm: str, rate_bpm: float, rng: np.random.Generator, *, pr_ms: float, block: str = "", premature: str = ""
-) -> Beats:
-    """Lay out the beats of one recording.
-
-    Args:
-        rhythm: an SCP rhythm code.
-        rate_bpm: mean rate of the ventricles; of the sinus node under a second or third degree AV block.
-        rng: source of randomness.
-        pr_ms: onset of P to onset of QRS.
-        block: AV conduction: "", "second" or "third" degree.
-        premature: "PVC", "PAC" or "" for none; BIGU and TRIGU bring their own.
-    """
-    rr = intervals_s(rhythm, rate_bpm, rng)
-    node = np.cumsum(rr) - _LEAD_IN_S - rng.uniform(0, rr[0])
-    node = node[node < SECONDS + _LEAD_IN_S]
-    delay_s = pr_ms / 1000 * np.ones(len(node))
-    if block == "third":
-        escape = np.cumsum(intervals_s("PACE", rng.uniform(34, 46), rng)) - _LEAD_IN_S
-        escape = escape[escape < SECONDS + 1]
-        return Beats(escape, np.diff(escape, prepend=escape[0] - 1.4), np.zeros(len(escape), bool), node)
-    p, conducted = node - delay_s, np.ones(len(node), bool)
-    if block == "second":
-        length = int(rng.integers(3, 5))
-        place = (np.arange(len(node)) + rng.integers(length)) % length
-        conducted = place != length - 1
-        node = node + 0.07 * place
-    qrs, ectopic = node.copy(), np.zeros(len(node), bool)
-    early = _premature_beats(rhythm, premature, len(node), rng)
-    for k in early:
-        shift = rng.uniform(0.25, 0.4) * (node[k] - node[k - 1])
-        qrs[k] -= shift
-        p[k] -= shift
-    if premature != "PAC":
-        ectopic[early] = True
-    has_p = ~ectopic if rhythm not in NO_P_WAVE else np.zeros(len(node), bool)
-    rr_s = np.diff(qrs, prepend=qrs[0] - rr[0])
-    return Beats(qrs[conducted], rr_s[conducted], ectopic[conducted], p[has_p])
+def draw_codes(superclasses: tuple[str, ...], rng: np.random.Generator) -> dict[str, float]:
+    """Diagnostic statements that amount to exactly these superclasses, as often as in PTB-XL."""
+    codes: dict[str, float] = {}
+    for superclass in superclasses:
+        allowed = CODES_OF[superclass]
+        if "NORM" in superclasses and superclass != "NORM":
+            allowed = tuple(code for code in allowed if code in MILD_WITH_NORMAL)
+        often = np.array([STATEMENT_BY_CODE[code].per_10000 for code in allowed])
+        several = 2 if len(allowed) > 2 and rng.random() < 0.17 else 1
+        for code in rng.choice(allowed, several, replace=False, p=often / often.sum()):
+            codes[str(code)] = _likelihood(str(code), rng)
+    for complete, hidden in HIDES.items():
+        if complete in codes:
+            codes = {code: likelihood for code, likelihood in codes.items() if code not in hidden}
+    return codes
 
 
-def _premature_beats(rhythm: str, premature: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    period = {"BIGU": 2, "TRIGU": 3}.get(rhythm)
-    if period:
-        return np.arange(2, count, period)
-    if not premature or count < 6:
-        return np.zeros(0, int)
-    apart = rng.permutation(np.arange(3, count - 1, 3))
-    return np.sort(apart[: max(1, int(rng.integers(1, 4)))])
+def _likelihood(code: str, rng: np.random.Generator) -> float:
+    if code == "NORM":
+        return 100.0 if rng.random() < 0.8 else 80.0
+    return float(rng.choice(LIKELIHOODS[0], p=LIKELIHOODS[1]))
 
 
 class SimulatorError(LeadwiseError):

@@ -15,8 +15,7 @@ from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
 from leadwise.datasets.releases import SIMULATION_FILE, SUMS_FILE
 from leadwise.datasets.statements import GROUPS, STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES
-from leadwise.datasets.synthetic.population import Patient, draw_patients
-from leadwise.datasets.synthetic.recording import SimulatorError, draw_body, simulate
+from leadwise.datasets.synthetic.recording import Patient, SimulatorError, draw_body, draw_patients, simulate
 from leadwise.datasets.synthetic.waveform import twelve_leads
 from leadwise.ecg.leads import INDEPENDENT_COLUMNS
 from leadwise.features import FEATURES, simulated
@@ -43,18 +42,9 @@ SHARE_WITHOUT_SUPERCLASS = (0.6, 0.2, 0.2)
 
 @dataclass(frozen=True)
 class Visit:
-    """One recording to be made.
+    """One recording to be made, numbered by its date: age in years at the time, SCP codes with likelihood.
 
-    Attributes:
-        ecg_id: as in the tables, in the order of the dates.
-        patient: who.
-        when: date and time.
-        age: in years, at this visit.
-        rhythm: SCP code.
-        codes: every SCP statement with likelihood.
-        stage: stage of the infarction, whether or not it was noted; empty without one.
-        stage_noted: what the column says.
-        second_stage: the column of a second infarction.
+    ``stage`` is that of the infarction, whether or not it is noted in the column, and empty without one.
     """
 
     ecg_id: int
