@@ -68,20 +68,16 @@ def test_a_table_that_a_spreadsheet_has_saved_is_named(
     assert frame["written_otherwise"].dropna().to_dict() == {"ptbxl_database.csv": told}
 
 
-def test_rows_are_named_by_ecg_id_or_by_their_line(tables: Tables) -> None:
-    tables.database.loc[2, "ecg_id"] = None
-    names = table_frame(tables)["record"]
-    assert names[[0, 1, 2]].tolist() == ["ecg_id 1", "ecg_id 2", "line 4 (no ecg_id)"]
-
-
-def test_patients_of_two_sexes_and_adults_of_impossible_shape_are_counted(tables: Tables) -> None:
+def test_rows_are_named_and_patients_of_two_sexes_and_adults_of_impossible_shape_counted(tables: Tables) -> None:
     table = tables.database
+    table.loc[2, "ecg_id"] = None
     table.loc[[0, 1], "patient_id"] = "4711"
     table.loc[[0, 1], "sex"] = ["0", "1"]
     table.loc[[0, 1, 2], "age"] = ["40", "3", "300"]
     table.loc[[0, 1, 2], "height"] = "200"
     table.loc[[0, 1, 2], "weight"] = "20"
     frame = table_frame(tables)
+    assert frame["record"][[0, 1, 2]].tolist() == ["ecg_id 1", "ecg_id 2", "line 4 (no ecg_id)"]
     assert frame["sexes_of_patient"][[0, 1]].tolist() == [2, 2]
     np.testing.assert_array_equal(frame["adult_bmi"][[0, 1, 2]], [5, np.nan, 5])
 

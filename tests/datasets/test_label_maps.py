@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.external import challenge2021, ludb, sph
 from leadwise.datasets.external.sources import LabelMap, LabelMapError, read_label_map
 
@@ -154,7 +155,7 @@ def test_a_map_that_is_not_one_is_refused_by_its_line(lines: str, problem: str, 
     with pytest.raises(LabelMapError, match=problem):
         read_label_map(file)
     file.write_text("code,name\n1,a\n")
-    with pytest.raises(LabelMapError, match="received columns code, name; needed: code, name, superclass"):
+    with pytest.raises(CohortError, match="column superclass, scope, source missing; received code, name"):
         read_label_map(file)
 
 

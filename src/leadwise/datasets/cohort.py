@@ -19,6 +19,8 @@ from leadwise.ecg.formats.patient import checked_facts
 from leadwise.ecg.record import Recording
 from leadwise.features import FEATURES, asked_names
 
+TABLES = (".csv", ".parquet")
+MOST_ROWS = 5_000_000
 NOT_GIVEN = frozenset({"", "nan", "na", "unknown", "none"})
 TEXTS: tuple[str, ...] = ("record_id", "patient_id", "source", "device", "split", "file", "path")
 NOTES: tuple[str, ...] = ("codes", "unknown_codes", "fact_problems", "excluded")
@@ -169,15 +171,10 @@ def cohort_table(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
     return table
 
 
-def label_counts(table: pd.DataFrame, by: str = "source") -> pd.DataFrame:
-    """Recordings to be scored in which each superclass is present, absent and unknown.
-
-    Args:
-        table: as ``Cohort.records`` gives it.
-        by: a column of it: rows of the result are its values, and ``all``.
-    """
+def label_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Recordings to be scored in which each superclass is present, absent and unknown, by source and in ``all``."""
     used = table[table["excluded"].isna()]
-    groups = {str(name): rows for name, rows in used.groupby(by, dropna=False)} | {"all": used}
+    groups = {str(name): rows for name, rows in used.groupby("source", dropna=False)} | {"all": used}
     counted = {
         group: {
             (name, state): int(number)
@@ -191,6 +188,28 @@ def label_counts(table: pd.DataFrame, by: str = "source") -> pd.DataFrame:
         for group, rows in groups.items()
     }
     return pd.DataFrame.from_dict(counted, orient="index")
+
+
+def read_texts(file: Path, columns: Collection[str] = ()) -> pd.DataFrame:
+    """A CSV or Parquet table, every cell as text, empty where nothing stands.
+
+    Raises:
+        CohortError: it cannot be read, has no rows, too many, or not all of these columns.
+    """
+    try:
+        if file.suffix.casefold() == ".parquet":
+            table = pd.read_parquet(file)
+            table = table.astype(object).where(table.notna(), "").astype(str)
+        else:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise CohortError(f"{file}: cannot be read as a table ({', '.join(TABLES)}): {error}") from None
+    if not 1 <= len(table) <= MOST_ROWS:
+        raise CohortError(f"{file}: received {len(table)} rows; 1 to {MOST_ROWS:,} are allowed")
+    table = table.rename(columns=str)
+    if missing := [name for name in columns if name not in table]:
+        raise CohortError(f"{file}: column {', '.join(missing)} missing; received {', '.join(map(str, table))}"[:500])
+    return table
 
 
 def needed(source: Path, names: Collection[str], title: str) -> None:

@@ -51,15 +51,8 @@ class IngestionError(LeadwiseError):
 
 @dataclass(frozen=True)
 class Ingested:
-    """What ``ingest`` did.
+    """The store's manifest, and whether it was there already, of the same files and configuration."""
 
-    Attributes:
-        folder: the store.
-        manifest: its manifest.
-        unchanged: the store was there already, from the same files and configuration.
-    """
-
-    folder: Path
     manifest: dict[str, Any]
     unchanged: bool
 
@@ -102,14 +95,14 @@ def ingest(
     configuration = {"rate": rate, "max_unreadable_share": max_unreadable_share}
     current = fingerprint(of, tables, configuration)
     if (manifest := _current_manifest(folder, current)) is not None:
-        return Ingested(folder, manifest, unchanged=True)
+        return Ingested(manifest, unchanged=True)
 
     waiting = f"{folder}: another ingestion is writing here; waiting until it is done"
     with file_lock(folder, lambda: print(waiting, file=terminal())):
         if (manifest := _current_manifest(folder, current)) is not None:
-            return Ingested(folder, manifest, unchanged=True)
+            return Ingested(manifest, unchanged=True)
         manifest = _ingest(of, tables, folder, configuration, current, workers or 0, started)
-    return Ingested(folder, manifest, unchanged=False)
+    return Ingested(manifest, unchanged=False)
 
 
 def _ingest(

@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.checksums import path_problem, shortened
-from leadwise.datasets.cohort import Cohort
+from leadwise.datasets.cohort import TABLES, Cohort
 from leadwise.datasets.completion import BAD_ZIP
 
 MOST_RECORDINGS = 500
@@ -137,9 +137,6 @@ def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> b
 
 def _table(sent: Mapping[str, _Sent]) -> tuple[str, _Sent]:
     """Which of the files is the table."""
-    # At the top it would register this dataset before the others.
-    from leadwise.datasets.external.table import TABLES
-
     tables = [path for path in sent if path.casefold().endswith(TABLES)]
     named = [path for path in tables if Path(path).stem.casefold() == TABLE_STEM]
     chosen = named or tables

@@ -86,15 +86,10 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
 @dataclass
 class Progress:
-    """How far a training has come.
+    """How far a training has come: finished epochs, their metrics and the best of them by what is monitored.
 
-    Attributes:
-        fingerprint: of the configuration and the data; a checkpoint of another one is not taken up.
-        epochs: finished epochs.
-        best_value: the monitored validation metric at its best.
-        best_epoch: the epoch, counted from 1, of the best value; 0 before the first.
-        seconds: time spent in finished epochs.
-        history: one row of metrics per finished epoch.
+    Epochs are counted from 1; ``fingerprint`` is of the configuration and the data: a checkpoint of another one is not
+    taken up.
     """
 
     fingerprint: str
@@ -193,13 +188,7 @@ class EpochKeeper(keras.callbacks.Callback):
     """Keeps the history and the best epoch, writes a checkpoint, reports, and stops when nothing is gained.
 
     Unlike Keras' ModelCheckpoint and EarlyStopping its whole state is in the checkpoint, so that a training that was
-    interrupted stops where an uninterrupted one would.
-
-    Args:
-        progress: where the training stands; changed in place.
-        config: says what is monitored, and how long to be patient.
-        checkpoints: folder of the checkpoints.
-        report: called after each epoch.
+    interrupted stops where an uninterrupted one would: ``progress``, which is changed in place.
     """
 
     def __init__(self, progress: Progress, config: TrainingConfig, checkpoints: Path, report: EpochReport) -> None:
@@ -230,11 +219,7 @@ class EpochKeeper(keras.callbacks.Callback):
 class EpochTable:
     """Prints a row for every epoch of a short training; of a longer one about ``ROWS``, and one each half minute.
 
-    The history among the files of the training has every epoch.
-
-    Args:
-        config: names the monitored metric, whose best value so far is marked.
-        name: what is trained.
+    The best value of the monitored metric so far is marked. The history among the training's files has every epoch.
     """
 
     def __init__(self, config: TrainingConfig, name: str) -> None:

@@ -66,36 +66,20 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Args:
         config: batch size, seed, window, augmentation and feature dropout.
-        signals: ``(record, time, lead)`` int16 of the whole store.
-        rows: row indices of the training records.
-        metadata: ``(len(rows), width)`` float32.
-        unknown: ``(width,)`` the metadata of a patient of whom nothing is known.
-        labels: output -> ``(len(rows), classes)`` float32.
-        preprocessing: the signals' scale, or ``None`` for the metadata model.
+        data: what is trained on.
         first_epoch: the epoch to begin with.
     """
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        *,
-        signals: np.ndarray,
-        rows: np.ndarray,
-        metadata: np.ndarray,
-        unknown: np.ndarray,
-        labels: dict[str, np.ndarray],
-        preprocessing: SignalPreprocessing | None,
-        first_epoch: int = 0,
-    ) -> None:
+    def __init__(self, config: TrainingConfig, data: "TrainingData", first_epoch: int = 0) -> None:
         # With one worker Keras leaves reading ahead to tf.data, whose tuning thread now and then sleeps on when an
         # epoch has ended, for as long as that epoch took (TensorFlow 2.21); with two it has threads of its own.
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self.config = config
-        self.signals, self.rows = signals, rows
-        self.metadata, self.unknown = metadata, unknown
-        self.labels = labels
-        self.preprocessing = preprocessing
-        self.epoch = first_epoch
+        self.config, self.epoch = config, first_epoch
+        self.signals, self.rows, self.preprocessing = data.store.signals, data.rows, data.signal
+        self.metadata, self.unknown = data.patients(data.rows), data.metadata.hidden()
+        self.labels = {"superclasses": data.store.labels()[data.rows]}
+        if config.statement_weight:
+            self.labels["statements"] = statement_labels(data.store.scp_codes(data.rows)).astype(np.float32)
         self._shuffle()
 
     def __len__(self) -> int:
@@ -176,23 +160,11 @@ class TrainingData:
 
     def batches(self, config: TrainingConfig, first_epoch: int = 0) -> TrainingBatches:
         """The training batches."""
-        return TrainingBatches(
-            config,
-            signals=self.store.signals,
-            rows=self.rows,
-            metadata=self.metadata.transform(self.store.patients().iloc[self.rows]),
-            unknown=self.metadata.hidden(),
-            labels=self.labels(config),
-            preprocessing=self.signal,
-            first_epoch=first_epoch,
-        )
+        return TrainingBatches(config, self, first_epoch)
 
-    def labels(self, config: TrainingConfig) -> dict[str, np.ndarray]:
-        """Output -> ``(len(rows), classes)`` float32 of the training records."""
-        labels = {"superclasses": self.store.labels()[self.rows]}
-        if config.statement_weight:
-            labels["statements"] = statement_labels(self.store.scp_codes(self.rows)).astype(np.float32)
-        return labels
+    def patients(self, rows: np.ndarray) -> np.ndarray:
+        """``(len(rows), width)`` float32: the metadata of some records of the store."""
+        return self.metadata.transform(self.store.patients().iloc[rows])
 
     def validation(self, network: keras.Model) -> keras.callbacks.Callback:
         """The callback that adds ``validation_metrics`` of fold 9 to an epoch's logs, or ends a diverged training.
@@ -213,8 +185,7 @@ class TrainingData:
     def measure(self, network: keras.Model, signal: SignalPreprocessing | None) -> dict[str, float]:
         """Metrics on fold 9 with the windows of ``signal``."""
         rows = self.store.rows("validation")
-        metadata = self.metadata.transform(self.store.patients().iloc[rows])
-        answers = answer_units(network, signal, metadata, self.store.signals, rows)
+        answers = answer_units(network, signal, self.patients(rows), self.store.signals, rows)
         return validation_metrics(self.store.labels()[rows], answers["superclasses"])
 
 

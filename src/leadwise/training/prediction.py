@@ -27,14 +27,9 @@ class TrainedModelError(LeadwiseError):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What the train stage has left in one model's folder.
+    """What the train stage has left in one model's folder: the network of the best epoch, and its preprocessing.
 
-    Attributes:
-        name: the model's name.
-        network: the Keras model with the weights of the best epoch.
-        signal: the signals' preprocessing; ``None`` for the metadata model.
-        metadata: the metadata's preprocessing.
-        training: content of ``training.json``.
+    ``signal`` is None for the metadata model; ``training`` is the content of ``training.json``.
     """
 
     name: str

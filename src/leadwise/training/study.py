@@ -95,14 +95,6 @@ def open_study(
 
     Every worker draws with a seed of its own, made from the study's seed and how many have opened the study before:
     with one seed for all, two of them would try the same random values side by side, and so would one that goes on.
-
-    Args:
-        name: of the study.
-        storage: where it is kept.
-        pruner: stops trials that lag behind.
-        directions: of each objective.
-        defaults: the configured values, as a trial would draw them.
-        seed: of the study.
     """
     study = optuna.create_study(
         study_name=name, storage=storage, pruner=pruner, directions=directions, load_if_exists=True
@@ -119,14 +111,8 @@ def open_study(
 def work_on(study: optuna.Study, objective: Objective, *, trials: int, seconds: float) -> None:
     """Run trials until the study has as many as asked for, whoever ran them, or the time is up.
 
-    Trials that lost their process do not count. Each worker ends the trial that it has begun, so that several of them
-    may come to a few trials more.
-
-    Args:
-        study: what to work on.
-        objective: runs a trial.
-        trials: of the study, all workers together.
-        seconds: for this worker; a trial that has begun is ended.
+    ``trials`` are those of all workers, ``seconds`` this one's. Trials that lost their process do not count. Each
+    worker ends the trial that it has begun, so that several of them may come to a few trials more.
     """
     until = time.monotonic() + seconds
     begun, orderly = -1, True

@@ -146,13 +146,9 @@ def million_multiply_adds(config: TrainingConfig, metadata_width: int) -> float:
 
 
 class TrialRunner:
-    """Optuna's objective: the score, and with two objectives the cost.
+    """Optuna's objective: the score, and with two objectives the cost, of trainings on some rows of the store.
 
-    Args:
-        config: of a trial with the configured values.
-        space: what trials draw from.
-        store: the ingested data.
-        rows: the training records of every trial.
+    ``config`` is that of a trial with the configured values.
     """
 
     def __init__(self, config: TrainingConfig, space: SearchSpace, store: Store, rows: np.ndarray) -> None:

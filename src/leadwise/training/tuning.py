@@ -40,14 +40,9 @@ class NothingFoundError(LeadwiseError):
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a study has found.
+    """What a study has found: the content of the ``file`` that the train stage reads, and what it comes from.
 
-    Attributes:
-        content: of the file that the train stage reads.
-        study: Optuna's.
-        space: what its trials draw from.
-        config: of a trial with the configured values.
-        file: for the train stage.
+    ``config`` is that of a trial with the configured values.
     """
 
     content: dict[str, Any]

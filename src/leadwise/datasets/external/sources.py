@@ -18,10 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-import pandas as pd
-
-from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.datasets.cohort import Cohort
+from leadwise.contract import SUPERCLASSES
+from leadwise.datasets.cohort import Cohort, CohortError, read_texts
 from leadwise.ecg.formats.base import ReaderError, bytes_at
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import checked_facts, facts_of, pairs_in
@@ -35,7 +33,7 @@ COLUMNS = ("code", "name", "superclass", "scope", "source")
 NORMAL = "NORM"
 
 
-class LabelMapError(LeadwiseError):
+class LabelMapError(CohortError):
     """A label map is not written as it must be; the message names the file, the line and what was received."""
 
 
@@ -107,14 +105,10 @@ def read_label_map(file: Path) -> LabelMap:
     """Read a map.
 
     Raises:
-        LabelMapError: a column is missing, a row says the same twice, or has a scope or superclass that is none.
+        CohortError: it cannot be read, or lacks a column.
+        LabelMapError: a row says the same twice, or has a scope or superclass that is none.
     """
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise LabelMapError(f"{file}: cannot be read as a CSV table: {error}") from None
-    if tuple(table) != COLUMNS:
-        raise LabelMapError(f"{file}: received columns {', '.join(map(str, table))}; needed: {', '.join(COLUMNS)}")
+    table = read_texts(file, COLUMNS)[list(COLUMNS)]
     says: dict[str, dict[str, Scope]] = {}
     names: dict[str, str] = {}
     for number, (code, name, superclass, scope, source) in enumerate(table.itertuples(index=False), start=2):

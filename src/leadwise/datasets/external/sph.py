@@ -17,7 +17,7 @@ import pandas as pd
 
 from leadwise.contract import LEADS
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import CohortError, Row, cohort_table, facts_from, known_facts, needed
+from leadwise.datasets.cohort import Row, cohort_table, facts_from, known_facts, needed, read_texts
 from leadwise.datasets.external.sources import CodedCohort
 from leadwise.ecg.formats.base import Most, ReaderError, by_library, bytes_at
 from leadwise.ecg.leads import RecordingError
@@ -58,17 +58,7 @@ class Sph(CodedCohort):
 
     def records(self, source: Path) -> pd.DataFrame:
         needed(source, (METADATA_FILE, RECORDS_FOLDER), self.title)
-        file = source / METADATA_FILE
-        try:
-            table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise CohortError(f"{file}: cannot be read as a CSV table: {error}") from None
-        if missing := [name for name in COLUMNS if name not in table]:
-            raise CohortError(
-                f"{file}: column {', '.join(missing)} missing; received {', '.join(map(str, table))}"[:500]
-            )
-        if table.empty:
-            raise CohortError(f"{file}: no rows; at least one recording is needed")
+        table = read_texts(source / METADATA_FILE, COLUMNS)
         return cohort_table(self._row(source, row) for row in table.to_dict("records"))
 
     def _row(self, source: Path, row: Mapping[Any, str]) -> dict[str, object]:

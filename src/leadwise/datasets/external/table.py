@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import register
 from leadwise.datasets.cohort import (
+    TABLES,
     TEXTS,
     Cohort,
     CohortError,
@@ -24,17 +25,16 @@ from leadwise.datasets.cohort import (
     cohort_table,
     facts_from,
     known_facts,
+    read_texts,
 )
 from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
 
-TABLES = (".csv", ".parquet")
 DEFAULT_TABLE = "records.csv"
 PRESENT = frozenset({"1", "1.0", "true", "yes", "y", "present"})
 ABSENT = frozenset({"0", "0.0", "false", "no", "n", "absent"})
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown", "<na>"})
-MOST_ROWS = 5_000_000
 
 
 def known_names() -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class TableCohort(Cohort):
 
     def records(self, source: Path) -> pd.DataFrame:
         file = source / DEFAULT_TABLE if source.is_dir() else source
-        table = _read_table(file)
+        table = read_texts(file, self.options.columns.values())
         columns = self._columns(file, table)
         rows = []
         for number, texts in enumerate(table[list(columns.values())].itertuples(index=False), start=1):
@@ -94,10 +94,6 @@ class TableCohort(Cohort):
     def _columns(self, file: Path, table: pd.DataFrame) -> dict[str, str]:
         """What the table holds -> its column."""
         chosen: Mapping[str, str] = self.options.columns
-        if absent := [column for column in chosen.values() if column not in table]:
-            raise CohortError(
-                f"{file}: column {', '.join(absent)} missing; received {', '.join(map(str, table))}"[:500]
-            )
         found = {name: chosen.get(name, name) for name in known_names() if chosen.get(name, name) in table}
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
             raise CohortError(
@@ -137,21 +133,6 @@ class TableCohort(Cohort):
     def assumptions(self) -> tuple[str, ...]:
         given = {name: getattr(self.options, name) for name in ("fs_hz", "units", "leads")}
         return tuple(f"Taken as given, not from the files: {name} {value}." for name, value in given.items() if value)
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    """A table with every cell as text."""
-    try:
-        if file.suffix.casefold() == ".parquet":
-            table = pd.read_parquet(file)
-            table = table.astype(object).where(table.notna(), "").astype(str)
-        else:
-            table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise CohortError(f"{file}: cannot be read as a table ({', '.join(TABLES)}): {error}") from None
-    if not 1 <= len(table) <= MOST_ROWS:
-        raise CohortError(f"{file}: received {len(table)} rows; 1 to {MOST_ROWS:,} are allowed")
-    return table.rename(columns=str)
 
 
 def _label(where: str, name: str, text: str) -> bool | None:
