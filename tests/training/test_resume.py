@@ -1,67 +1,46 @@
 """A training that was killed, wherever and however often, ends bit for bit where an undisturbed one does."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from killed import KILLED, nursery
 
-from leadwise.config import PROJECT_ROOT
 from leadwise.datasets.store import Store, open_store
 from leadwise.parameters import load_parameters
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 
-NURSERY = """
-import json, os, sys, traceback
+WORK = """
+import sys
 from pathlib import Path
 from leadwise.datasets.store import open_store
 from leadwise.training.config import TrainingConfig
 from leadwise.training.fit import TrainingBatches, fit_model
 
-def train(store, folder, config, point):
-    where, what = point.split(":")
-    kill = lambda: os.kill(os.getpid(), 9)
-    batch = TrainingBatches.__getitem__
-    def next_batch(self, index):
-        if where == "batch" and f"{self.epoch + 1}.{index}" == what:
-            kill()
-        return batch(self, index)
-    TrainingBatches.__getitem__ = next_batch
-    def report(epoch, metrics):
-        if where == "report" and str(epoch) == what:
-            kill()
-    def hook(event, arguments):
-        if event == where and what in str(arguments[0]):
-            kill()
-    sys.addaudithook(hook)
-    fit_model(TrainingConfig(**config), open_store(Path(store)), Path(folder), report=report)
+batch = TrainingBatches.__getitem__
 
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        try:
-            train(*json.loads(line))
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def next_batch(self, index):
+    sys.audit("batch", f"{self.epoch + 1}.{index}")
+    return batch(self, index)
+
+TrainingBatches.__getitem__ = next_batch
+
+def work(store, folder, config):
+    report = lambda epoch, metrics: sys.audit("report", f"epoch {epoch}")
+    fit_model(TrainingConfig(**config), open_store(Path(store)), Path(folder), report=report)
 """
-"""Everything is imported once; then each line is one training, in a process of its own that is killed."""
 
 CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     # Between two epochs, in one, while its checkpoint is written or the one before is removed, and at the very end.
     "metadata": (
         {},
         (
-            "report:1",
+            "report:epoch 1",
             "batch:3.2",
             "open:.epoch-0003.partial-",
             "shutil.rmtree:epoch-0002",
@@ -69,7 +48,10 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
             "shutil.rmtree:metadata-checkpoints",
         ),
     ),
-    "fusion_augmented": ({"precision": "bfloat16"}, ("open:random.json", "batch:2.2", "open:best.keras", "report:3")),
+    "fusion_augmented": (
+        {"precision": "bfloat16"},
+        ("open:random.json", "batch:2.2", "open:best.keras", "report:epoch 3"),
+    ),
 }
 
 Kill = Callable[[str, TrainingConfig, Path], None]
@@ -91,22 +73,14 @@ def no_report(epoch: int, metrics: dict[str, float]) -> None:
 
 @pytest.fixture(scope="module")
 def killed_at(simulated_store: Path) -> Iterator[Kill]:
-    """Train, or go on, in a process that is killed at one point: ``where:what``."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    program = subprocess.Popen(
-        [sys.executable, "-c", NURSERY], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdin is not None and program.stdout is not None
-    asked, answered = program.stdin, program.stdout
+    """Train, or go on, in a process that is killed at one point."""
+    with nursery(WORK) as working:
 
-    def killed(point: str, config: TrainingConfig, folder: Path) -> None:
-        given = {name.replace("-", "_"): value for name, value in config.parameters().items()}
-        print(json.dumps([str(simulated_store), str(folder), given, point]), file=asked, flush=True)
-        assert int(answered.readline()) == -signal.SIGKILL
+        def killed(point: str, config: TrainingConfig, folder: Path) -> None:
+            given = {name.replace("-", "_"): value for name, value in config.parameters().items()}
+            assert working.run(point, simulated_store, folder, given) == [KILLED]
 
-    yield killed
-    with program:
-        asked.close()
+        yield killed
 
 
 def assert_the_same(one: Path, other: Path) -> None:
@@ -145,8 +119,8 @@ def test_a_killed_training_stops_and_keeps_the_epoch_as_an_undisturbed_one(
     assert 2 < last == undisturbed["best_epoch"] + 2 < 60
     values = [row["val/macro_auroc"] for row in undisturbed["history"]]
     assert int(np.argmax(values)) + 1 == undisturbed["best_epoch"]
-    killed_at(f"report:{last - 1}", config, tmp_path / "killed")
-    killed_at(f"report:{last}", config, tmp_path / "killed")
+    killed_at(f"report:epoch {last - 1}", config, tmp_path / "killed")
+    killed_at(f"report:epoch {last}", config, tmp_path / "killed")
     ended = fit_model(config, store, tmp_path / "killed", report=no_report)
     assert (ended["epochs"], ended["best_epoch"]) == (last, undisturbed["best_epoch"])
     assert_the_same(tmp_path / "undisturbed", tmp_path / "killed")
@@ -159,7 +133,7 @@ def test_what_is_left_of_a_checkpoint_is_no_checkpoint(
     """Half removed, or written by a version that did not keep the random states."""
     config = small("metadata")
     fit_model(config, store, tmp_path / "undisturbed", report=no_report)
-    killed_at("report:2", config, tmp_path / "killed")
+    killed_at("report:epoch 2", config, tmp_path / "killed")
     checkpoint = tmp_path / "killed-checkpoints" / "epoch-0002"
     shutil.copytree(checkpoint, checkpoint.with_name("epoch-0001"))
     for each in ("epoch-0001", "epoch-0002"):
