@@ -47,7 +47,8 @@ class Server:
 
 
 def answer(handler: Handler, status: int, content: object = None, **headers: str) -> None:
-    body = json.dumps(content).encode()
+    """Bytes as they are, anything else as JSON."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name, value)

@@ -4,9 +4,7 @@ import importlib.util
 import io
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +14,7 @@ import onnx
 import pytest
 from small_package import small_network, transformer_of
 
+import leadwise.app
 from leadwise.calibration import Calibration
 from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
 from leadwise.ecg.preprocessing import SignalPreprocessing
@@ -27,6 +26,7 @@ def rates(middle: float) -> dict[str, Any]:
     return {"best_f1": {"sensitivity": classes, "specificity": classes, "ppv": classes}}
 
 
+PAGE = Path(leadwise.app.__file__).with_name("page.py")
 RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
 
 
@@ -96,28 +96,16 @@ def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[[Callable[[bytes], tuple[int, bytes]]], str]]:
-    """``server(answer)``: the address of a server that makes status and body of every request's body."""
-    started: list[HTTPServer] = []
+def opened(page_package: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A new session of the page in Streamlit's own simulation of a browser; keywords are settings."""
+    from streamlit.testing.v1 import AppTest
 
-    def start(answer: Callable[[bytes], tuple[int, bytes]]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                status, body = answer(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                self.end_headers()
-                self.wfile.write(body)
+    def open_page(**settings: str) -> AppTest:
+        named = {"model": str(page_package)} | settings
+        for name in ("url", "model", "tree"):
+            monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", named.get(name, ""))
+        page = AppTest.from_file(str(PAGE), default_timeout=300).run()
+        assert not page.exception
+        return page
 
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        started.append(HTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{started[-1].server_port}"
-
-    yield start
-    for one in started:
-        one.shutdown()
-        one.server_close()
+    return open_page

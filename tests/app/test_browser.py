@@ -3,12 +3,8 @@
 import base64
 import io
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from free_port import free_port
+from page_server import CHROMIUM, NEEDS_CHROMIUM, page_served
 from PIL import Image
 
 from leadwise.app.inputs import simulated_examples
@@ -32,43 +29,20 @@ sync_api = pytest.importorskip("playwright.sync_api")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-READY_S = 180
 PATIENCE_MS = 60_000
 PEOPLE = 4
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
-    pytest.mark.xdist_group("page"),
-]
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.xdist_group("page")]
 
 
 @pytest.fixture(scope="module")
 def address(page_package: Path) -> Iterator[str]:
     """A running page, started as a user starts it."""
     port = free_port()
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "src"), "STREAMLIT_SERVER_HEADLESS": "true"}
     command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(page_package), "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--address", "127.0.0.1"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ends = time.monotonic() + READY_S
-        while time.monotonic() < ends and server.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.2)
-        assert server.poll() is None, "the page did not start"
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
+    environment = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "STREAMLIT_SERVER_HEADLESS": "true"}
+    with page_served([*command, "--address", "127.0.0.1"], port, environment, PROJECT_ROOT) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +253,8 @@ def test_a_finger_moves_the_paper_until_calipers_are_asked_for(browser: "Browser
     settled(phone)
     touch = context.new_cdp_session(phone)
 
-    def swipe(from_x: float, to_x: float) -> float:
-        """Over the paper; how far it is scrolled then."""
+    def swipe(from_x: float, to_x: float) -> None:
+        """Over the paper."""
         phone.locator(".lw-paper").evaluate("paper => paper.scrollIntoView({block: 'start', behavior: 'instant'})")
         area = phone.locator(".lw-paper").bounding_box()
         assert area is not None
@@ -289,14 +263,20 @@ def test_a_finger_moves_the_paper_until_calipers_are_asked_for(browser: "Browser
             kind = "touchMove" if k else "touchStart"
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [finger]})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        phone.wait_for_timeout(300)
+
+    def scrolled() -> float:
         return float(phone.locator(".lw-paper").evaluate("paper => paper.scrollLeft"))
 
-    scrolled = swipe(300, 150)
-    assert scrolled > 50
+    paper = "document.querySelector('.lw-paper')"
+    phone.evaluate(f"{paper}.addEventListener('scrollend', () => window.scrolled = true, {{once: true}})")
+    swipe(300, 150)
+    phone.wait_for_function("window.scrolled")
+    before = scrolled()
+    assert before > 50
     assert phone.locator(".lw-told").inner_text() == ""
     phone.get_by_role("button", name="Calipers").tap()
-    assert swipe(120, 260) == scrolled
+    swipe(120, 260)
+    assert scrolled() == before
     assert told(phone)[1] == pytest.approx(140 / (25 * 640 / 282) * 1000, abs=50)
     context.close()
 

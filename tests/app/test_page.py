@@ -3,41 +3,24 @@
 import hashlib
 import html
 import io
-import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from answering_server import Server
 
-import leadwise.app
 from leadwise.contract import DISCLAIMER, LEADS, SUPERCLASSES, VALIDATION_FOLD
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.serving.api import respond
 from leadwise.serving.scorer import Scorer
 
 testing = pytest.importorskip("streamlit.testing.v1")
 
-PAGE = Path(leadwise.app.__file__).parent / "page.py"
 Open = Callable[..., "testing.AppTest"]
 pytestmark = pytest.mark.xdist_group("page")
-
-
-@pytest.fixture
-def opened(page_package: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """A new session of the page; keywords are settings."""
-
-    def open_page(**settings: str) -> "testing.AppTest":
-        named = {"model": str(page_package)} | settings
-        for name in ("url", "model", "tree"):
-            monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", named.get(name, ""))
-        page = testing.AppTest.from_file(str(PAGE), default_timeout=120).run()
-        assert not page.exception
-        return page
-
-    return open_page
 
 
 def text_of(page: "testing.AppTest") -> str:
@@ -284,25 +267,17 @@ def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) 
     assert DISCLAIMER in text_of(page)
 
 
-def test_a_server_gives_the_answer_of_its_own_package(
-    opened: Open, page_package: Path, server: Callable[[Callable[[bytes], tuple[int, bytes]]], str]
-) -> None:
-    scorer = Scorer.load(page_package)
-
-    def answer(body: bytes) -> tuple[int, bytes]:
-        status, content = respond(scorer, body, "application/json")
-        return status, json.dumps(content).encode()
-
-    url = server(answer)
-    there, here = opened(url=f"{url}/invocations", model=""), opened()
-    assert f"the server at {url}" in text_of(there)
-    plain = figure_of(there)
-    for page in (there, here):
-        page.selectbox(key="policy").set_value("youden").run()
-        page.button(key="explain-HYP").click().run()
-    assert len(probabilities_of(there)) >= 2 * len(SUPERCLASSES)
-    assert probabilities_of(there) == probabilities_of(here)
-    assert figure_of(there) != plain
+def test_a_server_gives_the_answer_of_its_own_package(opened: Open, page_package: Path) -> None:
+    with closing(Server(Scorer.load(page_package))) as server:
+        there, here = opened(url=f"{server.url}/invocations", model=""), opened()
+        assert f"the server at {server.url}" in text_of(there)
+        plain = figure_of(there)
+        for page in (there, here):
+            page.selectbox(key="policy").set_value("youden").run()
+            page.button(key="explain-HYP").click().run()
+        assert len(probabilities_of(there)) >= 2 * len(SUPERCLASSES)
+        assert probabilities_of(there) == probabilities_of(here)
+        assert figure_of(there) != plain
 
 
 def test_a_server_that_is_not_there_gives_a_sentence_and_the_ecg(opened: Open) -> None:

@@ -3,12 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from answering_server import Server, answer
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
@@ -26,6 +27,7 @@ from leadwise.features import asked_features
 from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, Paper
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.request_parsing import rows_of_json
+from leadwise.serving.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -190,11 +192,11 @@ def test_a_damaged_package_gives_a_sentence(tmp_path: Path) -> None:
         (200, b'{"predictions": ["x"]}', "status 200: says nothing"),
     ],
 )
-def test_a_server_of_another_kind_gives_a_sentence(
-    server: Callable[..., str], status: int, body: bytes, said: str
-) -> None:
-    with pytest.raises(ModelSourceError, match=said):
-        rest_model(server(lambda _: (status, body))).ask({"age": 71}, None)
+def test_a_server_of_another_kind_gives_a_sentence(page_package: Path, status: int, body: bytes, said: str) -> None:
+    with closing(Server(Scorer.load(page_package))) as server:
+        server.misbehaves = [lambda handler: answer(handler, status, body, Location="http://127.0.0.1:9/elsewhere")] * 9
+        with pytest.raises(ModelSourceError, match=said):
+            rest_model(server.url).ask({"age": 71}, None)
 
 
 def test_examples_of_a_tree_have_their_class_alone_and_leave_fold_10_alone(simulated_tree: Path) -> None:

@@ -4,28 +4,22 @@ import functools
 import http.server
 import importlib.util
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from free_port import free_port
+from page_server import CHROMIUM, NEEDS_CHROMIUM, page_served
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES
 from leadwise.registry.load import BUNDLED
 
 pytest.importorskip("streamlit")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-READY_S = 180
 pytestmark = pytest.mark.xdist_group("page")
 
 
@@ -89,34 +83,16 @@ def origins(
         threading.Thread(target=server.serve_forever, daemon=True).start()
     named, other = (f"http://localhost:{server.server_port}" for server in servers)
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT_ROOT / "deploy" / "page" / "streamlit_app.py")]
+    command += [f"--server.port={page_port}", "--server.address=127.0.0.1", "--server.headless=true"]
     environment = {"LEADWISE_APP_EMBED_FROM": named, "LEADWISE_APP_MODEL": str(page_package), "PYTHONPATH": ""}
-    page = subprocess.Popen(
-        [*command, f"--server.port={page_port}", "--server.address=127.0.0.1", "--server.headless=true"],
-        env=os.environ | environment,
-        cwd=tmp_path_factory.mktemp("elsewhere"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ends = time.monotonic() + READY_S
-        while time.monotonic() < ends and page.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{page_port}/_stcore/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.2)
-        assert page.poll() is None, "the page did not start"
+    with page_served(command, page_port, environment, tmp_path_factory.mktemp("elsewhere")):
         yield named, other
-    finally:
-        page.terminate()
-        page.wait(30)
-        for server in servers:
-            server.shutdown()
-            server.server_close()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@NEEDS_CHROMIUM
 def test_the_page_answers_in_the_frame_of_the_named_origin_and_of_no_other(origins: tuple[str, str]) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     named, other = origins

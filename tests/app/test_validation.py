@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from cohort_sources import write_table
 
-import leadwise.app
 from leadwise.app.validation import OwnReport, validate_uploads
 from leadwise.config import Validate
 from leadwise.contract import LEADS, LeadwiseError
@@ -22,7 +21,7 @@ from leadwise.registry.external_validation import ANSWERS_FILE, validate_model
 from leadwise.registry.load import LoadedPackage
 
 testing = pytest.importorskip("streamlit.testing.v1")
-PAGE = Path(leadwise.app.__file__).parent / "page.py"
+Open = Callable[..., "testing.AppTest"]
 MB = 2**20
 TABLE = "file,NORM\na.npz,1\n"
 
@@ -181,10 +180,7 @@ def test_what_cannot_be_taken_is_refused_in_a_sentence(
     assert list(temporary.iterdir()) == []
 
 
-def opened(monkeypatch: pytest.MonkeyPatch, **settings: str) -> "testing.AppTest":
-    for name in ("url", "model", "tree"):
-        monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", settings.get(name, ""))
-    page = testing.AppTest.from_file(str(PAGE), default_timeout=300).run()
+def validating(page: "testing.AppTest") -> "testing.AppTest":
     page.segmented_control(key="source").set_value("Validate").run()
     assert not page.exception
     return page
@@ -200,8 +196,8 @@ def press(page: "testing.AppTest", label: str) -> None:
     assert not page.exception
 
 
-def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = opened(monkeypatch, model="pretrained")
+def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, opened: Open) -> None:
+    page = validating(opened(model="pretrained"))
     assert "For research only" in text_of(page)
     upload = page.file_uploader(key="own-recordings")
     upload.set_value([("bad.zip", zipped({"a.npz": "x"}), "application/zip")]).run()
@@ -216,10 +212,8 @@ def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, monkeypatch:
     assert "6 recordings" not in text_of(page)
 
 
-def test_two_visitors_at_once_get_each_their_own_report(
-    own: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages = [opened(monkeypatch, model="pretrained") for _ in range(2)]
+def test_two_visitors_at_once_get_each_their_own_report(own: Path, temporary: Path, opened: Open) -> None:
+    pages = [validating(opened(model="pretrained")) for _ in range(2)]
     table = pd.read_csv(own / "records.csv")
     for page, rows in zip(pages, (table, table[:3]), strict=True):
         files = [(str(name), (own / name).read_bytes(), "application/octet-stream") for name in rows["file"]]
@@ -232,7 +226,7 @@ def test_two_visitors_at_once_get_each_their_own_report(
     assert not list(temporary.iterdir())
 
 
-def test_a_server_answers_single_recordings_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = opened(monkeypatch, url="http://127.0.0.1:9")
+def test_a_server_answers_single_recordings_only(opened: Open) -> None:
+    page = validating(opened(url="http://127.0.0.1:9", model=""))
     assert "Validation needs a model in the page" in text_of(page)
     assert len(page.get("file_uploader")) == 0
