@@ -29,8 +29,8 @@ pytestmark = pytest.mark.xdist_group("page")
 
 
 @pytest.fixture(scope="module")
-def package() -> LoadedPackage:
-    return LoadedPackage.found("pretrained")
+def package(page_package: Path) -> LoadedPackage:
+    return LoadedPackage.found(str(page_package))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_the_report_is_that_of_the_command_and_nothing_is_left(
 ) -> None:
     found = validated([("own.zip", zipped_folder(own))], package)
     assert list(temporary.iterdir()) == []
-    asked = Validate(source=own, policy="youden", max_unreadable_share=1, model="pretrained")
-    validate_model(asked, tmp_path / "command", command="")
+    asked = Validate(source=own, policy="youden", max_unreadable_share=1, model=package.name)
+    validate_model(asked, tmp_path / "command", command="", suites=False)
     expected = pd.read_parquet(tmp_path / "command" / ANSWERS_FILE)
     with zipfile.ZipFile(io.BytesIO(found.archive)) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
@@ -92,7 +92,7 @@ def test_the_report_is_that_of_the_command_and_nothing_is_left(
     assert "6 recordings: 4 answered" in found.found[0] and "1 refused" in found.found[0]
     assert "1 could not be read. The report says why" in found.found[0]
     assert "NORM (2 with, 2 without)" in found.found[1]
-    assert "leadwise validate records.csv --dataset table --model pretrained --policy youden" in found.html
+    assert f"leadwise validate records.csv --dataset table --model {package.name} --policy youden" in found.html
     assert "Great Expectations" in found.unchecked[0] and found.unchecked[0] in found.html
     assert "temporary" not in found.html and "own-recordings" not in found.html
 
@@ -197,7 +197,7 @@ def press(page: "testing.AppTest", label: str) -> None:
 
 
 def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, opened: Open) -> None:
-    page = validating(opened(model="pretrained"))
+    page = validating(opened())
     assert "For research only" in text_of(page)
     upload = page.file_uploader(key="own-recordings")
     upload.set_value([("bad.zip", zipped({"a.npz": "x"}), "application/zip")]).run()
@@ -213,7 +213,7 @@ def test_the_page_shows_the_report_until_it_is_forgotten(own: Path, opened: Open
 
 
 def test_two_visitors_at_once_get_each_their_own_report(own: Path, temporary: Path, opened: Open) -> None:
-    pages = [validating(opened(model="pretrained")) for _ in range(2)]
+    pages = [validating(opened()) for _ in range(2)]
     table = pd.read_csv(own / "records.csv")
     for page, rows in zip(pages, (table, table[:3]), strict=True):
         files = [(str(name), (own / name).read_bytes(), "application/octet-stream") for name in rows["file"]]
