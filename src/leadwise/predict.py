@@ -16,6 +16,8 @@ from leadwise.features import FEATURES
 from leadwise.serving.batch_source import HINTS
 from leadwise.serving.request import message_of
 
+UNDERSTOOD = ("format", "seconds", "fs_hz", "leads", "leads_found", "units_found", "units_how", "notes")
+"""What of a file is told in JSON."""
 _NAME_WIDTH = 5 + max(map(len, SUPERCLASS_NAMES.values()))
 
 
@@ -137,7 +139,9 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
             told.append(entry)
             try:
                 read = _with_overrides(read_ecg(file, **options.hints), options.facts)
-                entry["understood"] = _understood(read)
+                entry["understood"] = {name: getattr(read, name) for name in UNDERSTOOD} | {
+                    "patient": dict(read.patient)
+                }
                 answer = _answered(read, options.facts, ask)
                 if options.figure is not None:
                     write_figure(options.figure, read, options.facts, answer, options.explain)
@@ -177,7 +181,13 @@ def _check(options: Options) -> None:
 def _asker(options: Options) -> Iterator[Ask]:
     """One row of a request -> its answer; refuses what concerns every file, such as an unknown policy."""
     if options.url is None:
-        yield _asker_here(options)
+        from leadwise.registry.load import load_scorer
+
+        scorer = load_scorer(options.model)
+        if options.policy is not None and options.policy not in scorer.policies:
+            raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
+        explain = [name for name in SUPERCLASSES if name in options.explain]
+        yield lambda row: scorer.score([row], policy=options.policy, explain=explain)[0]
         return
     from leadwise.serving.client import Client
 
@@ -187,16 +197,6 @@ def _asker(options: Options) -> Iterator[Ask]:
         raise PredictError(f"--{error}") from None
     with client:
         yield lambda row: client.score([row], policy=options.policy, explain=list(options.explain) or None)[0]
-
-
-def _asker_here(options: Options) -> Ask:
-    from leadwise.registry.load import load_scorer
-
-    scorer = load_scorer(options.model)
-    if options.policy is not None and options.policy not in scorer.policies:
-        raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
-    explain = [name for name in SUPERCLASSES if name in options.explain]
-    return lambda row: scorer.score([row], policy=options.policy, explain=explain)[0]
 
 
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:
@@ -228,12 +228,6 @@ def _how_to_answer(question: MissingField) -> str:
     if isinstance(likely, float):
         likely = f"{likely:g}"
     return f" Answer with {option}, likely {option} {likely if isinstance(likely, str) else ','.join(likely)}."
-
-
-def _understood(read: ReadECG) -> dict[str, Any]:
-    """What was understood of a file, ready for JSON."""
-    names = ("format", "seconds", "fs_hz", "leads", "leads_found", "units_found", "units_how", "notes")
-    return {name: getattr(read, name) for name in names} | {"patient": dict(read.patient)}
 
 
 def write_figure(

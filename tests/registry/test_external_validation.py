@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,8 +83,6 @@ def test_the_report_has_every_section_and_loads_nothing(stage_run: Path) -> None
 def test_the_run_and_the_registered_version_keep_what_was_found(
     stage_run: Path, registered: Registered, tracking: str
 ) -> None:
-    import mlflow
-
     client = mlflow.MlflowClient(tracking)
     version = client.get_model_version(registered.name, registered.version)
     reached = json.loads(version.tags["elsewhere.synthetic.strict"])

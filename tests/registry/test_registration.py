@@ -2,8 +2,8 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +11,9 @@ import pytest
 from leadwise.config import Parameters
 from leadwise.contract import DISCLAIMER, STATEMENTS
 from leadwise.datasets.base import dataset_named
+from leadwise.datasets.store import open_store
 from leadwise.parameters import load_parameters
-from leadwise.registry.candidates import build_package
+from leadwise.registry.candidates import build_package, stored_records
 from leadwise.registry.champion import alias_of
 from leadwise.registry.package import PackagingError
 from leadwise.registry.register import (
@@ -31,8 +32,6 @@ pytestmark = [pytest.mark.xdist_group("champion"), pytest.mark.timeout(1500)]
 
 
 def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, trained: Parameters) -> None:
-    import mlflow
-
     assert (registered.name, registered.alias, registered.simulated) == ("leadwise-demo", "champion", True)
     version = mlflow.MlflowClient().get_model_version_by_alias("leadwise-demo", "champion")
     assert str(version.version) == registered.version
@@ -53,13 +52,15 @@ def test_a_champion_of_simulated_data_is_the_demo(registered: Registered, traine
     assert registered.uri == "models:/leadwise-demo@champion"
 
 
-def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
-    registered: Registered, trained: Parameters, tmp_path: Path
-) -> None:
-    import mlflow
+@pytest.fixture
+def workspace(trained: Parameters, tmp_path: Path) -> Path:
+    """A copy of what the stages left."""
+    return Path(shutil.copytree(trained.shared.workspace, tmp_path / "workspace", symlinks=True))
 
-    workspace = tmp_path / "workspace"
-    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+
+def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
+    registered: Registered, trained: Parameters, workspace: Path
+) -> None:
     strict = trained.model_copy(
         update={
             "shared": trained.shared.model_copy(update={"workspace": workspace}),
@@ -89,21 +90,14 @@ def test_a_version_below_a_floor_stays_challenger_and_the_champion_who_it_was(
     assert told == [refused.value.report.to_text()]
     logged = mlflow.get_run(run.info.run_id)
     assert logged.data.tags["gate"] == "failed"
-    assert logged.data.metrics["gate/macro_AUROC"] == pytest.approx(report_value(report, "macro AUROC"))
+    (measured,) = [check["value"] for check in report["checks"] if check["name"] == "macro AUROC"]
+    assert logged.data.metrics["gate/macro_AUROC"] == pytest.approx(measured)
     names = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
     assert {"gate.json", "gate.md"} <= names
     assert name_to_roll_back(strict) == "leadwise-demo"
 
 
-def report_value(report: dict[str, Any], name: str) -> float:
-    (value,) = [check["value"] for check in report["checks"] if check["name"] == name]
-    return float(value)
-
-
 def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Registered, trained: Parameters) -> None:
-    from leadwise.datasets.store import open_store
-    from leadwise.registry.candidates import stored_records
-
     workspace = trained.shared.workspace
     store = open_store(workspace / "store")
     rows = store.rows("test")[:5]
@@ -120,10 +114,6 @@ def test_the_package_answers_stored_records_as_the_evaluation_did(registered: Re
 
 
 def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Registered, trained: Parameters) -> None:
-    import mlflow
-
-    from leadwise.datasets.store import open_store
-    from leadwise.registry.candidates import stored_records
     from leadwise.training.prediction import load_trained
 
     workspace = trained.shared.workspace
@@ -148,8 +138,6 @@ def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Re
 
 
 def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: str) -> None:
-    import mlflow
-
     asked = load_parameters({"workspace": str(trained.shared.workspace), "registered-model": "Leadwise"})
     refused = pytest.raises(RegistrationError, match=r"registered-model: .* but the data are simulated; allowed: auto")
     with mlflow.start_run(), refused:
@@ -163,11 +151,7 @@ def test_the_name_follows_the_data_unless_another_is_asked_for() -> None:
     assert registered_name("mine", simulated) == "mine"
 
 
-def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_package(
-    trained: Parameters, tmp_path: Path
-) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_package(workspace: Path) -> None:
     shutil.rmtree(workspace / "package", ignore_errors=True)
     (workspace / "package").mkdir()
     predictions = workspace / "evaluation" / "clinical" / "metadata" / "predictions.parquet"
@@ -180,9 +164,7 @@ def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_packa
     assert sorted(path.name for path in workspace.iterdir() if path.name.startswith(".")) == []
 
 
-def test_statements_of_another_network_or_unreadable_ones_stop_packaging(trained: Parameters, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    shutil.copytree(trained.shared.workspace, workspace, symlinks=True)
+def test_statements_of_another_network_or_unreadable_ones_stop_packaging(workspace: Path) -> None:
     asked = load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"})
     evaluation = workspace / "evaluation" / "clinical"
     shutil.copy(evaluation / "fusion_augmented" / "statements.json", evaluation / "metadata")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,8 +101,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture
 def registry(site: Site, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the registry of the stage."""
-    import mlflow
-
     address, before = f"sqlite:///{site.folder / 'mlflow.db'}", mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     mlflow.set_tracking_uri(address)

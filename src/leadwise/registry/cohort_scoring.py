@@ -129,19 +129,41 @@ def score_cohort(
     if split == AUTO:
         split = TEST_SPLIT if isinstance(cohort, Dataset) else ""
     part = "" if split == ALL else split
-    scoring = _Scoring(replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name), without)
+    together, asked = replace(scorer, together=ANSWERED_TOGETHER), RequestParams(policy=name)
+    waiting: list[Request] = []
+    rows: list[dict[str, Any]] = []
+    seen = hashlib.sha256()
+
+    def answer() -> None:
+        for request, answered in zip(waiting, together.answers_to(waiting, asked), strict=True):
+            rows.append({"record_id": request.record_id} | _row(answered))
+        waiting.clear()
+
+    def use(row: Mapping[str, Any], recording: Recording) -> None:
+        known = [
+            None if one in without or pd.isna(row[one]) else float(row[one]) for one in (*asked_names(), *SUPERCLASSES)
+        ]
+        seen.update(json.dumps([row["record_id"], *known]).encode())
+        seen.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
+        waiting.append(request_of(recording, without))
+        held = sum(request.record.signal_mv.nbytes for request in waiting if request.record)
+        if len(waiting) == ANSWERED_TOGETHER or held > MOST_HELD:
+            answer()
+
     checked = check_cohort(
         cohort,
         source,
         folder,
         max_unreadable_share=max_unreadable_share,
         split=part,
-        use=scoring.add,
+        use=use,
         suites=suites,
         progress=progress,
     )
-    table, limits = scoring.table(), scorer.fusion.policies[name]
-    return ScoredCohort(cohort, Path(source), part, checked, table, name, limits, scoring.digest(), without)
+    answer()
+    limits = scorer.fusion.policies[name]
+    digest = seen.hexdigest()
+    return ScoredCohort(cohort, Path(source), part, checked, answer_table(rows), name, limits, digest, without)
 
 
 def request_of(recording: Recording, without: Collection[str] = ()) -> Request:
@@ -149,45 +171,6 @@ def request_of(recording: Recording, without: Collection[str] = ()) -> Request:
     patient = recording.record.patient
     facts = {name: float(value) for name, value in patient.items() if value is not None and name not in without}
     return Request(recording.record.record_id, recording, facts, ())
-
-
-class _Scoring:
-    """Answers recordings as they come, some together."""
-
-    def __init__(self, scorer: Scorer, asked: RequestParams, without: Collection[str]) -> None:
-        self._scorer, self._asked, self._without = scorer, asked, without
-        self._waiting: list[Request] = []
-        self._held = 0
-        self._rows: list[dict[str, Any]] = []
-        self._sum = hashlib.sha256()
-
-    def add(self, row: Mapping[str, Any], recording: Recording) -> None:
-        known = [
-            row["record_id"],
-            *(
-                None if pd.isna(row[name]) or name in self._without else float(row[name])
-                for name in (*asked_names(), *SUPERCLASSES)
-            ),
-        ]
-        self._sum.update(json.dumps(known).encode())
-        self._sum.update(np.ascontiguousarray(recording.record.signal_mv, dtype="<f4").tobytes())
-        self._waiting.append(request_of(recording, self._without))
-        self._held += recording.record.signal_mv.nbytes
-        if len(self._waiting) == ANSWERED_TOGETHER or self._held > MOST_HELD:
-            self._answer()
-
-    def _answer(self) -> None:
-        for request, answer in zip(self._waiting, self._scorer.answers_to(self._waiting, self._asked), strict=True):
-            self._rows.append({"record_id": request.record_id} | _row(answer))
-        self._waiting.clear()
-        self._held = 0
-
-    def table(self) -> pd.DataFrame:
-        self._answer()
-        return answer_table(self._rows)
-
-    def digest(self) -> str:
-        return self._sum.hexdigest()
 
 
 def answer_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -53,17 +53,10 @@ def _over_images(layer: "keras.Layer") -> "keras.Layer":
     if isinstance(layer, layers.Dense) and len(layer.input.shape) == 3:
         kept = ("name", "activation", "use_bias")
         return layers.Conv2D(config["units"], 1, **{name: config[name] for name in kept})
-    for of_time, of_images in (
-        (layers.DepthwiseConv1D, layers.DepthwiseConv2D),
-        (layers.Conv1D, layers.Conv2D),
-        (layers.AveragePooling1D, layers.AveragePooling2D),
-        (layers.MaxPooling1D, layers.MaxPooling2D),
-        (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D),
-        (layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D),
-    ):
-        if isinstance(layer, of_time):
-            sizes = ("kernel_size", "strides", "pool_size", "dilation_rate")
-            return of_images.from_config(config | {name: _row(config[name]) for name in sizes if name in config})
+    if (kind := type(layer).__name__).endswith("1D"):
+        sizes = ("kernel_size", "strides", "pool_size", "dilation_rate")
+        given = {name: _row(config[name]) for name in sizes if name in config}
+        return getattr(layers, kind.replace("1D", "2D")).from_config(config | given)
     return layer.__class__.from_config(config)
 
 
