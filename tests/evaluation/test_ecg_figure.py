@@ -1,4 +1,4 @@
-"""The paper is true to scale, every lead is where it belongs, and odd recordings are drawn too."""
+"""The paper is true to scale, every lead and every mark is where it belongs, and odd recordings are drawn too."""
 
 import io
 import subprocess
@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import imread
-from matplotlib.lines import Line2D
+from matplotlib.image import AxesImage, imread
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from leadwise.cli import main
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
+from leadwise.datasets.synthetic import simulate_record
+from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import PNG_DPI, draw_ecg
 from leadwise.reports.ecg_paper import LABEL_MM, ECGFigureError, Paper
+from leadwise.reports.explanation_figure import draw_explanation
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}
@@ -29,16 +34,16 @@ def record(seconds: float = 10.0, fs_hz: float = 100.0, scale: float = 1.0) -> E
     return ECGRecord(signal, fs_hz, {"age": 63.0, "sex": 1}, "spikes")
 
 
+def paper_of(figure: Figure) -> Axes:
+    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
+    return paper
+
+
 def traces(figure: Figure, lead: str) -> list[np.ndarray]:
     """The lines of a lead in mm of the saved figure: ``(sample, 2)`` each."""
-    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
-    lines = [line for line in paper.lines if line.get_gid() == f"lead-{lead}"]
-    return [on_paper(figure, line) for line in lines]
-
-
-def on_paper(figure: Figure, line: Line2D) -> np.ndarray:
-    pixels = line.get_transform().transform(np.asarray(line.get_xydata()))
-    return pixels / figure.dpi * MM_PER_INCH
+    lines = [line for line in paper_of(figure).lines if line.get_gid() == f"lead-{lead}"]
+    pixels = [line.get_transform().transform(np.asarray(line.get_xydata())) for line in lines]
+    return [found / figure.dpi * MM_PER_INCH for found in pixels]
 
 
 def texts(figure: Figure) -> list[str]:
@@ -121,7 +126,7 @@ def test_leads_probabilities_thresholds_and_disclaimer_are_named() -> None:
 @pytest.mark.parametrize("scale", [1.0, -2.0, 3.0])
 def test_every_name_stands_at_the_same_height_above_its_own_baseline(scale: float) -> None:
     figure = draw_ecg(record(scale=scale))
-    (paper,) = (axes for axes in figure.axes if axes.get_label() == "paper")
+    paper = paper_of(figure)
     names = [text for text in paper.texts if (text.get_gid() or "").startswith("name-")]
     assert sorted(text.get_text() for text in names) == sorted([*LEADS, "II"])
     for text in names:
@@ -191,3 +196,126 @@ def test_a_figure_is_written_without_pyplot(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(file)], check=True, env={"PYTHONPATH": "src", "HOME": str(tmp_path)}
     )
     assert file.stat().st_size > 5_000
+
+
+def flat(fs_hz: float = 100.0) -> ECGRecord:
+    return ECGRecord(np.zeros((round(10 * fs_hz), 12), dtype=np.float32), fs_hz, {"age": 63.0}, "mine")
+
+
+def explanation(marks: dict[str, tuple[float, float, float]], seconds: float = 10.0) -> Explanation:
+    """Strength from second to second, by lead; 100 Hz."""
+    attribution = np.zeros((round(seconds * 100), 12), dtype=np.float32)
+    for lead, (start, end, strength) in marks.items():
+        attribution[round(start * 100) : round(end * 100), LEADS.index(lead)] = strength
+    effects = {"QRS complex": {lead: strength for lead, (_, _, strength) in marks.items()}}
+    return Explanation("MI", "shapley", 0.83, attribution, 100.0, effects)
+
+
+def shaded(figure: Figure) -> list[tuple[float, float, np.ndarray]]:
+    """Left and right edge in mm of every strip's shading, and its ``(sample, 4)`` colours."""
+    images = [artist for artist in paper_of(figure).get_children() if isinstance(artist, AxesImage)]
+    return [(*image.get_extent()[:2], np.asarray(image.get_array())[0]) for image in images]
+
+
+@pytest.mark.parametrize("fs_hz", [100.0, 500.0])
+def test_marks_lie_behind_their_time_and_lead(fs_hz: float) -> None:
+    """V1 shows the seconds from 5 to 7.5; V2 is in the row below, the rhythm strip shows all of lead II."""
+    marks = {"V1": (6.0, 6.5, 1.0), "II": (8.0, 8.4, -1.0)}
+    strips = shaded(draw_explanation(flat(fs_hz), explanation(marks)))
+    seen = [(left, right, colours) for left, right, colours in strips if colours[:, 3].max() > 0.5]
+    assert len(strips) == 13
+    assert len(seen) == 2
+    for (left, right, colours), strip_start, (start, end, sign) in zip(
+        seen, (5.0, 0.0), (marks["V1"], marks["II"]), strict=True
+    ):
+        seconds = strip_start + np.linspace(0, (right - left) / 25, len(colours))
+        dark = seconds[colours[:, 3] > 0.4]
+        assert dark.min() == pytest.approx(start, abs=0.06)
+        assert dark.max() == pytest.approx(end, abs=0.06)
+        red, _, blue = colours[colours[:, 3].argmax(), :3]
+        assert (red > blue) == (sign > 0)
+
+
+def test_only_what_speaks_against_is_hatched() -> None:
+    def hatched(figure: Figure) -> int:
+        return sum(isinstance(patch, Rectangle) and bool(patch.get_hatch()) for patch in paper_of(figure).patches)
+
+    assert hatched(draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0)}))) == 0
+    assert hatched(draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0), "V2": (6.0, 6.5, -1.0)}))) == 1
+
+
+def test_it_is_said_in_words() -> None:
+    marks = {"III": (1.0, 1.2, 2.0), "aVF": (3.0, 3.2, 1.5), "I": (1.0, 1.2, -1.0), "V6": (8.0, 8.2, 0.01)}
+    shown = "\n".join(texts(draw_explanation(flat(), explanation(marks), probability=0.71)))
+    for expected in (
+        "mine  ·  Why MI (myocardial infarction) 71 %",
+        "speaks for MI",
+        "speaks against MI",
+        "For: QRS complex in III, aVF",
+        "Against: QRS complex in I",
+        "no proof of a cause",
+    ):
+        assert expected in shown
+    assert "V6\n" in shown
+    assert "III, aVF, V6" not in shown
+    assert "Case 7  ·  Why MI (myocardial infarction) 83 %" in texts(draw_explanation(flat(), explanation(marks), title="Case 7"))
+
+
+def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
+    plain, shadowed = draw_ecg(flat()), draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0)}))
+    sizes = [paper_of(figure).get_position().size * figure.get_size_inches() for figure in (plain, shadowed)]
+    np.testing.assert_allclose(*sizes)
+    assert shadowed.get_size_inches()[1] - plain.get_size_inches()[1] == pytest.approx(13 / 25.4)
+
+
+def test_another_recording_is_refused() -> None:
+    with pytest.raises(ECGFigureError, match="mine: received an explanation of 8 s for 10 s; allowed: one of the same"):
+        draw_explanation(flat(), explanation({}, seconds=8.0))
+
+
+BEGINS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 s whose file does not say its units."""
+    file = tmp_path_factory.mktemp("plot") / "walk-in.npz"
+    signal = np.tile(simulate_record("CD", 5).signal_mv, (2, 1))
+    np.savez(file, signal=signal, fs_hz=100.0, leads=np.array(LEADS))
+    return file
+
+
+@pytest.mark.parametrize("ending", BEGINS)
+def test_each_ending_is_a_format(
+    recording: Path, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"ecg.{ending}"
+    assert main(["plot", str(recording), "-o", str(out), "--units", "mV", "--start", "7"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert out.read_bytes().startswith(BEGINS[ending])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "ecg.gif", "--units", "mV"], "--output: received ecg.gif"),
+        (["-o", "ecg.png"], "Answer with --units"),
+        (["-o", "ecg.png", "--units", "mV", "--start", "30"], "--start: received 30; 0 to 19 s is allowed"),
+        (["-o", "ecg.png", "--units", "V"], "signal: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    recording: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot", str(recording), *arguments]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("leadwise plot: error: ")
+    assert said in message
+    assert message.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.store import Store
-from leadwise.evaluation.bootstrap import Estimate, patient_weights
+from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.subgroups import (
     FEWEST_CASES,
     FEWEST_RECORDS,
@@ -19,7 +19,6 @@ from leadwise.evaluation.subgroups import (
     find_subgroups,
     signal_quality,
 )
-from leadwise.reports.breakdown_figures import subgroup_figure
 
 generator = np.random.default_rng(5)
 RECORDS = 400
@@ -126,11 +125,3 @@ def test_quality_is_that_of_the_record_and_unknown_where_it_was_not_measured(sto
     assert found["noise_uv"].tolist()[:3] == measured.loc[ids[:3], "noise_uv"].tolist()
     assert found.iloc[3].isna().all()
     assert signal_quality(store.folder / "nowhere", ids) is None
-
-
-def test_the_forest_plot_has_a_row_for_every_subgroup() -> None:
-    groups = [evaluate(np.ones(RECORDS, dtype=bool)), evaluate(np.arange(RECORDS) < 20)]
-    axes = subgroup_figure(groups, Estimate(0.8, np.linspace(0.7, 0.9, 100))).axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()][1:] == ["b", "b"]
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == ["400", "20", "too few to say"]

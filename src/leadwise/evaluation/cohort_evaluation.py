@@ -293,50 +293,41 @@ def judge(
         own_test: whether the recordings are the same.
         without: features that the model was not told.
     """
-    nothing, low, high = Estimate(math.nan), *EXPECTED_DROP
+    nothing, (low, high) = Estimate(math.nan), EXPECTED_DROP
     if found is None or not math.isfinite(found.value):
-        return Verdict(
-            "cannot_tell",
-            f"No class has {FEWEST_KNOWN} recordings with it and {FEWEST_KNOWN} without: too few.",
-            nothing,
-        )
+        few = f"No class has {FEWEST_KNOWN} recordings with it and {FEWEST_KNOWN} without: too few."
+        return Verdict("cannot_tell", few, nothing)
     before = reference.mean("macro_auroc", counted)
     if before is None:
-        return Verdict(
-            "cannot_tell",
-            f"The mean is over {', '.join(counted)} only; the package does not say what the model reached for them.",
-            nothing,
-        )
+        only = f"The mean is over {', '.join(counted)} only; the package does not say what the model reached for them."
+        return Verdict("cannot_tell", only, nothing)
     drop = Estimate(before, np.full(len(found.replicates), before)) - found
     fell = f"The macro AUROC over {', '.join(counted)} is {found.value:.3f}; on the model's own test data {before:.3f}."
     if own_test and without:
         told = f"These are the same recordings, but the model was not told {', '.join(without)}."
         return Verdict("told_less", f"{fell} {told}", drop)
     if own_test:
-        if abs(drop.value) <= SAME:
-            return Verdict("as_before", f"{fell} These are the same recordings: as before.", drop)
-        return Verdict("look_for_a_bug", f"{fell} These are the same recordings: look for a bug.", drop)
-    if found.value < SUSPECT:
-        name: VerdictName = "look_for_a_bug"
-        told = f"Below {SUSPECT:g}, look for a bug first: units, gains, lead order, labels."
-    elif drop.value < low:
-        name, told = "better", f"Published networks lose {low:g} to {high:g} on the way: this is better."
-    elif drop.value <= high:
-        name, told = "as_expected", f"Published networks lose {low:g} to {high:g} on the way: as expected."
-    else:
-        name = "worse"
-        told = (
-            f"Published networks lose {low:g} to {high:g} on the way: this is worse. Look at what the labels mean "
-            "here, who the patients are, and at units and filters."
-        )
-    interval = drop.interval
-    inside = {
-        "better": (-1, low),
-        "as_expected": (low, high),
-        "worse": (high, before - SUSPECT),
-        "look_for_a_bug": (before - SUSPECT, 1),
+        same = abs(drop.value) <= SAME
+        told = f"These are the same recordings: {'as before' if same else 'look for a bug'}."
+        return Verdict("as_before" if same else "look_for_a_bug", f"{fell} {told}", drop)
+    lost = f"Published networks lose {low:g} to {high:g} on the way:"
+    verdicts: dict[VerdictName, tuple[float, float, str]] = {
+        "look_for_a_bug": (
+            before - SUSPECT,
+            1,
+            f"Below {SUSPECT:g}, look for a bug first: units, gains, lead order, labels.",
+        ),
+        "better": (-1, low, f"{lost} this is better."),
+        "as_expected": (low, high, f"{lost} as expected."),
+        "worse": (
+            high,
+            before - SUSPECT,
+            f"{lost} this is worse. Look at what the labels mean here, who the patients are, and at units and filters.",
+        ),
     }
-    least, most = inside[name]
+    name = next(name for name, (least, most, _) in verdicts.items() if least < drop.value <= most)
+    least, most, told = verdicts[name]
+    interval = drop.interval
     if not (interval.low >= least and interval.high <= most):
         told += f" So few recordings cannot settle it: the drop may be {interval.low:.3f} to {interval.high:.3f}."
     return Verdict(name, f"{fell} {told}", drop)

@@ -8,7 +8,7 @@ above 0 on the logit of the answered probability: nobody changes places, so ever
 ``docs/recalibration.md`` has the figures behind the limits and the priors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -135,16 +135,21 @@ def fit_offset(labels: Floats, probabilities: Floats, prior_sd: float) -> float:
         probabilities: ``(record,)``.
         prior_sd: standard deviation of the Gaussian prior around 0.
     """
-    from scipy.optimize import brentq
-
     logits = logit(probabilities)
 
     def slope_of_loss(offset: float) -> float:
         return float((sigmoid(logits + offset) - labels).sum() + offset / prior_sd**2)
 
-    if slope_of_loss(-LARGEST_OFFSET) >= 0:
-        return -LARGEST_OFFSET
-    return LARGEST_OFFSET if slope_of_loss(LARGEST_OFFSET) <= 0 else float(brentq(slope_of_loss, -5, 5, xtol=1e-10))
+    return _lowest(slope_of_loss, -LARGEST_OFFSET, LARGEST_OFFSET)
+
+
+def _lowest(slope: Callable[[float], float], least: float, most: float) -> float:
+    """Where a loss is lowest within two ends, by its rising slope."""
+    from scipy.optimize import brentq
+
+    if slope(least) >= 0:
+        return least
+    return most if slope(most) <= 0 else float(brentq(slope, least, most, xtol=1e-12))
 
 
 def prior_shift(probabilities: ArrayLike, rates: Mapping[str, float]) -> Recalibration:
@@ -178,19 +183,14 @@ def estimate_rate(probabilities: Floats, rate: float) -> float:
     Raises:
         MetricError: the share is not above 0 and below 1.
     """
-    from scipy.optimize import brentq
-
     if not 0 < rate < 1:
         raise MetricError(f"rate: received {rate}; allowed: above 0, below 1")
     ill, well = probabilities / rate, (1 - probabilities) / (1 - rate)
 
-    def slope_of_likelihood(share: float) -> float:
-        return float(((ill - well) / (share * ill + (1 - share) * well)).mean())
+    def slope_of_loss(share: float) -> float:
+        return -float(((ill - well) / (share * ill + (1 - share) * well)).mean())
 
-    least, most = 1e-6, 1 - 1e-6
-    if slope_of_likelihood(least) <= 0:
-        return least
-    return most if slope_of_likelihood(most) >= 0 else float(brentq(slope_of_likelihood, least, most, xtol=1e-12))
+    return _lowest(slope_of_loss, 1e-6, 1 - 1e-6)
 
 
 def site_policies(

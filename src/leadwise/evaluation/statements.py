@@ -2,7 +2,7 @@
 
 The macro AUROC over the statements that have a positive is the field's measure: Strodthoff et al. 2021 (IEEE J Biomed
 Health Inform 25:1519) and the work after it publish 0.925 to 0.942 for all 71 on fold 10. Few of the statements carry a
-reliable figure of their own, so ``leadwise.evaluation.statements`` decides on fold 9 which are told.
+reliable figure of their own, so fold 9 decides which are told.
 """
 
 import re
@@ -99,7 +99,7 @@ def choose(
     codes = [STATEMENTS[k] for k in kept]
     y, p = labels[:, kept], probabilities[:, kept]
     method, log_losses = choose_method(y, p, patients)
-    precision, sensitivity = precision_and_sensitivity(y, _reported_elsewhere(method, y, p, patients))
+    precision, sensitivity = _precision_and_sensitivity(y, _reported_elsewhere(method, y, p, patients))
     for code, share in zip(codes, precision, strict=True):
         if not share >= RULE.precision:
             silent[code] = (
@@ -156,7 +156,7 @@ def _reported_elsewhere(
     return reported
 
 
-def precision_and_sensitivity(labels: Floats, reported: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _precision_and_sensitivity(labels: Floats, reported: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Of what is reported the share that is right, of what is there the share that is reported; NaN of nothing."""
     if not labels.size:
         return np.empty(0), np.empty(0)
@@ -276,13 +276,13 @@ def evaluate_statements(
     y_val, q_val, _ = validate(labels_val, p_val)
     y_test, q_test, _ = validate(labels_test, p_test)
     learnt = np.asarray(train_positives, dtype=np.int64)
-    validation = _figures(y_val, q_val, patient_weights(patients_val, len(weights), seed))
+    validation = estimates(partial(_by_name, y_val, q_val), patient_weights(patients_val, len(weights), seed))
     choice = choose(y_val, q_val, patients_val, validation, learnt.tolist())
     counts = {"train": learnt, "validation": y_val.sum(axis=0), "test": y_test.sum(axis=0)}
     entering = _entering(y_test)
     return StatementResults(
         validation=validation,
-        test=_figures(y_test, q_test, weights),
+        test=estimates(partial(_by_name, y_test, q_test), weights),
         positives={fold: positives.astype(int).tolist() for fold, positives in counts.items()},
         entering={"all": int(entering.sum())} | {group: int(entering[of].sum()) for group, of in _MEMBERS.items()},
         choice=choice,
@@ -302,10 +302,6 @@ _MEMBERS = {group: [k for k, statement in enumerate(STATEMENT_TABLE) if group in
 def _entering(labels: Floats) -> NDArray[np.bool_]:
     positives = labels.sum(axis=0)
     return np.asarray((positives > 0) & (positives < len(labels)))
-
-
-def _figures(labels: Floats, probabilities: Floats, weights: NDArray[np.int16]) -> dict[str, Estimate]:
-    return estimates(partial(_by_name, labels, probabilities), weights)
 
 
 def _by_name(labels: Floats, probabilities: Floats, weights: NDArray[Any] | None) -> dict[str, Floats]:
@@ -336,9 +332,10 @@ def _decisions(choice: StatementChoice, labels: Floats, probabilities: Floats) -
     codes = choice.calibration.classes
     kept = [STATEMENTS.index(code) for code in codes]
     reported = choice.calibration.apply(probabilities[:, kept]) >= [choice.thresholds[code] for code in codes]
-    precision, sensitivity = precision_and_sensitivity(labels[:, kept], reported)
+    rates = zip(*_precision_and_sensitivity(labels[:, kept], reported), strict=True)
     return {
-        code: {"precision": float(precision[k]), "sensitivity": float(sensitivity[k])} for k, code in enumerate(codes)
+        code: {"precision": float(precision), "sensitivity": float(sensitivity)}
+        for code, (precision, sensitivity) in zip(codes, rates, strict=True)
     }
 
 
