@@ -258,7 +258,9 @@ def test_it_is_said_in_words() -> None:
         assert expected in shown
     assert "V6\n" in shown
     assert "III, aVF, V6" not in shown
-    assert "Case 7  ·  Why MI (myocardial infarction) 83 %" in texts(draw_explanation(flat(), explanation(marks), title="Case 7"))
+    assert "Case 7  ·  Why MI (myocardial infarction) 83 %" in texts(
+        draw_explanation(flat(), explanation(marks), title="Case 7")
+    )
 
 
 def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
