@@ -46,6 +46,8 @@ ENTITIES = f'[<!ENTITY a "ha">{LAUGHS}]'
 SCP_LEAD = struct.pack("<II", 1, 5000)
 """First and last sample of a lead."""
 WAVES = b"\x1e\x84" + struct.pack(">I", 120_000)
+UID = b"\x08\0\x16\0UI"
+"""Before the class of a DICOM object."""
 RHYTHM = b"<WaveformType>Rhythm"
 ONES = np.ones((1000, 12))
 CHUNKED = {"shape": (3, 5000, 12), "chunks": (3, 5000, 12), "maxshape": (None, None, 12), "dtype": "f8"}
@@ -78,6 +80,7 @@ REFUSED: Mapping[str, Sequence[tuple[Make | str | bytes | Mapping[str, bytes], s
             dicom(lambda d: of_class(d, "1.2.840.10008.5.1.4.1.1.104.1", EncapsulatedDocument=b"%PDF")),
             "SOPClassUID: received an embedded document",
         ),
+        (swapped("dicom", b"1.2.840.10008.5", b"Secret\n^Mona..", UID), "SOPClassUID: received SOP class unknown; ECG"),
         (dicom(lambda d: d.WaveformSequence.pop(0)), "WaveformOriginality: all waveforms are derived"),
         (dicom(lambda d: d.pop("WaveformSequence")), "WaveformSequence: holds no waveform"),
         (group(NumberOfWaveformSamples=10**9), "NumberOfWaveformSamples: received 1e.09; 1 to 1200000"),

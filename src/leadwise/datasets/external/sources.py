@@ -21,7 +21,7 @@ from typing import Literal, get_args
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.cohort import Cohort, CohortError, read_texts
 from leadwise.ecg.formats.base import ReaderError, bytes_at
-from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.parsing import standard_leads
 from leadwise.ecg.formats.patient import checked_facts, facts_of, pairs_in
 from leadwise.ecg.formats.wfdb_record import Header, read_header
 from leadwise.ecg.leads import INDEPENDENT_LEADS
@@ -178,7 +178,7 @@ def header_row(source: Path, file: Path) -> tuple[dict[str, object], list[str]]:
         return row, []
     facts, notes = checked_facts(facts_of(pairs_in(header.comments)))
     names = [line.description for line in header.signals]
-    known = {found[0] for name in names if (found := standard_lead(name))}
+    known = standard_leads(names)
     if missing := [lead for lead in INDEPENDENT_LEADS if lead not in known]:
         row["excluded"] = f"no 12-lead ECG: holds {', '.join(names)} only; {', '.join(missing)} missing"
     comments = [line.lstrip("#").strip() for line in header.comments]

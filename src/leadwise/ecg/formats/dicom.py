@@ -25,7 +25,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
     within,
 )
-from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.parsing import standard_lead, standard_leads
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
@@ -139,7 +139,7 @@ class _Group:
     @property
     def leads(self) -> set[str]:
         """The standard leads in it."""
-        return {known[0] for name in self.names if (known := standard_lead(name)) is not None}
+        return standard_leads(self.names)
 
     @property
     def clock(self) -> tuple[float, ...]:
@@ -168,7 +168,9 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
         dataset = _dataset(content, reads, notes)
     kind = text_in(dataset, "SOPClassUID")
     if kind not in ECG_CLASSES:
-        held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {kind[:64] or 'unknown'}"
+        # What is no UID may be anything in the file, such as a name.
+        uid = kind if re.fullmatch(r"[\d.]{1,64}", kind) else "unknown"
+        held = "an embedded document" if "EncapsulatedDocument" in dataset else f"SOP class {uid}"
         problem = f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         raise RecordingError("SOPClassUID", problem)
     groups = []
@@ -221,12 +223,12 @@ def begins_without_preamble(content: bytes) -> bool:
 
 def _lead_name(definition: "Dataset", reads: Reads) -> str:
     """The lead's code if it means a standard lead, or else the name that the device shows."""
-    for source in reads.items(definition, "ChannelSourceSequence"):
+    sources = reads.items(definition, "ChannelSourceSequence")
+    for source in sources:
         for field in ("CodeValue", "CodeMeaning"):
             if standard_lead(text_in(source, field)) is not None:
                 return text_in(source, field)
-    label = text_in(definition, "ChannelLabel")
-    return label or next((text_in(one, "CodeMeaning") for one in reads.items(definition, "ChannelSourceSequence")), "")
+    return text_in(definition, "ChannelLabel") or next((text_in(source, "CodeMeaning") for source in sources), "")
 
 
 def _recorded_together(groups: list[_Group], notes: list[str]) -> list[_Group]:
@@ -247,16 +249,13 @@ def _recorded_together(groups: list[_Group], notes: list[str]) -> list[_Group]:
     by_clock: dict[tuple[float, ...], list[_Group]] = {}
     for group in recorded:
         by_clock.setdefault(group.clock, []).append(group)
-    together = max(by_clock.values(), key=lambda parts: len(_all_leads(parts)))
-    if not needed <= _all_leads(together) and needed <= _all_leads(recorded):
+    together = max(by_clock.values(), key=lambda parts: len(set().union(*(part.leads for part in parts))))
+    there, at_any_time = (set[str]().union(*(group.leads for group in some)) for some in (together, recorded))
+    if not needed <= there and needed <= at_any_time:
         raise RecordingError("WaveformSequence", "the leads are not all recorded at the same time; they must be")
     if len(together) > 1:
         notes.append(f"The leads were put together from {len(together)} multiplex groups of the same time.")
     return together
-
-
-def _all_leads(groups: list[_Group]) -> set[str]:
-    return {lead for group in groups for lead in group.leads}
 
 
 def _channels(group: _Group, reads: Reads, hints: ReadOptions) -> list[Channel]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register
-from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_lead, unit_of
+from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_leads, unit_of
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
 
@@ -26,7 +26,7 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     root = xml.parse_xml(files[file])
     series = [element for element in root.iter() if xml.local_name(element) == "series"]
     recordings = [_simultaneous(one) for one in series]
-    held = [len(_standard(channels)) for channels in recordings]
+    held = [len(_leads_of(channels)) for channels in recordings]
     if not held or not max(held):
         raise RecordingError("series", "holds no series with a standard lead (code MDC_ECG_LEAD_...)")
     first = held.index(max(held))
@@ -36,8 +36,8 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     return RawRecording(FORMAT, tuple(recordings[first]), _patient(root, series[first]), tuple(notes))
 
 
-def _standard(channels: Iterable[Channel]) -> set[str]:
-    return {known[0] for channel in channels if (known := standard_lead(channel.name)) is not None}
+def _leads_of(channels: Iterable[Channel]) -> set[str]:
+    return standard_leads(channel.name for channel in channels)
 
 
 def _simultaneous(series: xml.Element) -> list[Channel]:
@@ -48,10 +48,10 @@ def _simultaneous(series: xml.Element) -> list[Channel]:
             found = [one for part in xml.children(sequences, "component") for one in xml.children(part, "sequence")]
             start, fs_hz = _clock(found)
             by_start.setdefault(start, []).extend(_leads(found, fs_hz))
-    best = max(by_start.values(), key=lambda channels: len(_standard(channels)), default=[])
+    best = max(by_start.values(), key=lambda channels: len(_leads_of(channels)), default=[])
     needed = set(INDEPENDENT_LEADS)
-    everything = _standard(channel for channels in by_start.values() for channel in channels)
-    if needed <= everything and not needed <= _standard(best):
+    everything = _leads_of(channel for channels in by_start.values() for channel in channels)
+    if needed <= everything and not needed <= _leads_of(best):
         problem = f"the leads begin at {len(by_start)} different times; they must be recorded together"
         raise RecordingError("sequenceSet", problem)
     return best

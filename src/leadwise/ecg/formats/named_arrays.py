@@ -52,14 +52,7 @@ class Stored(NamedTuple):
 
 
 def signal_name(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Which of some arrays is the signal; empty where there is one array a lead.
-
-    Args:
-        shapes: name -> shape of each array of numbers.
-
-    Raises:
-        RecordingError: none can be, or several could be.
-    """
+    """Which array of numbers is the signal, by shape; empty where each is a lead. Refused: none or several can be."""
     called: list[str] = []
     several = [name for name, shape in shapes.items() if len(shape) > 1 and max(shape) >= FEWEST_SAMPLES]
     for usual in SIGNAL_NAMES:
@@ -78,13 +71,10 @@ def signal_name(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def which_record(name: str, shape: tuple[int, ...] | None, record: int | None) -> tuple[int | None, int]:
-    """Of an array of three dimensions the recording that is wanted; ``shape`` is ``None`` where it holds no numbers.
+    """The place of the wanted recording on the first of three axes, and ``RawRecording.unchosen``.
 
-    Returns:
-        Its place on the first axis, ``None`` where the array is one recording; and ``RawRecording.unchosen``.
-
-    Raises:
-        RecordingError: there is no such recording, or the array has other dimensions.
+    The place is ``None`` where the array is one recording, ``shape`` where it holds no numbers. Refused: there is no
+    such recording, or the array has other dimensions.
     """
     if shape is None:
         raise RecordingError("arrays", f"{shown_text(name)} holds no numbers; floats or whole numbers are needed")
@@ -127,8 +117,7 @@ def read_arrays(format_name: str, arrays: Mapping[str, Any], hints: ReadOptions,
         hints: what the caller knows.
         signal: which of them is the signal; if it is not said, it is looked for.
 
-    Raises:
-        RecordingError: no array can be the signal, one is none of numbers, or they do not fit each other.
+    Refused: no array can be the signal, one is none of numbers, or they do not fit each other.
     """
     stored = {name: array if isinstance(array, Stored) else _in_memory(array) for name, array in arrays.items()}
     shapes = shapes_of(stored)

@@ -5,7 +5,7 @@ scheme ``SCPECG`` as ``5.6.3-9-n`` with the lead numbers of EN 1064).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -110,15 +110,10 @@ _BRACKETED_INVERSION = re.compile(rf"{_INVERSION}|-1?|[x*] ?-1")
 # The same few names come again with every file.
 @lru_cache(maxsize=256)
 def standard_lead(name: str) -> tuple[str, float] | None:
-    """The standard lead that a name or code of a file means.
-
-    Args:
-        name: such as ``AVR``, ``Lead I``, ``ECG V1``, ``MDC_ECG_LEAD_I``, ``5.6.3-9-61``, ``-aVR``,
-            ``V1 (inverted)``.
+    """The standard lead that a name or code of a file means, such as ``Lead I``, ``5.6.3-9-61``, ``V1 (inverted)``.
 
     Returns:
-        The name as ``LEADS`` spells it, and 1, or -1 where the file holds the lead upside down; ``None`` for no
-        standard lead.
+        The name as ``LEADS`` spells it, and 1, or -1 where the file holds the lead upside down; or ``None``.
     """
     folded = name.strip().strip("'\"").strip().casefold()
     if len(folded) > 80:
@@ -139,6 +134,11 @@ def standard_lead(name: str) -> tuple[str, float] | None:
     lead = _ALIASES.get(folded) or _ALIASES.get(re.sub(r"[ ._]", "", folded))
     # Upside down said twice may mean either.
     return None if lead is None or len(signs) > 1 else (lead, -1.0 if signs else 1.0)
+
+
+def standard_leads(names: Iterable[str]) -> set[str]:
+    """The standard leads among some names."""
+    return {known[0] for name in names if (known := standard_lead(name)) is not None}
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:

@@ -93,11 +93,7 @@ _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]\s*")
 
 
 def facts_of(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-    """Facts from pairs of a name and a text, such as the comments of a header; other names are passed over.
-
-    Returns:
-        Facts as a file gives them, by name, not checked yet; ``None``: not understood.
-    """
+    """Facts, as ``facts_said`` gives them, from pairs of a name and a text; other names are passed over."""
     found: dict[str, float | None] = {}
     for name, text in pairs:
         feature, unit = _feature_and_unit(name)
@@ -119,24 +115,20 @@ def _feature_and_unit(name: str) -> tuple[Feature | None, str]:
 
 
 def checked_facts(found: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
-    """Leave out what no patient can have; 0 where every number is above it means that it is not known.
+    """The facts that a patient can have, and notes on the others: ``None`` was given but could not be read.
 
-    Returns:
-        The facts, and notes on what was left out: a fact that is ``None`` was given but could not be read.
+    0 where every number is above it means that it is not known.
     """
     facts, notes = {}, []
     for name, value in found.items():
-        one = FEATURES[name]
-        if value == 0 and one.low > 0:
-            continue
+        feature = FEATURES[name]
         if value is None:
-            understood = f" ({one.understood} is)" if one.understood else ""
+            understood = f" ({feature.understood} is)" if feature.understood else ""
             notes.append(f"The file gives {name} in a way that is not understood{understood}; it is taken as unknown.")
-            continue
-        if one.holds(value):
-            facts[name] = round(value, one.decimals)
-        else:
-            given = f"{value:.4g} {one.unit}".rstrip()
+        elif feature.holds(value):
+            facts[name] = round(value, feature.decimals)
+        elif value != 0 or feature.low <= 0:
+            given = f"{value:.4g} {feature.unit}".rstrip()
             notes.append(f"The file gives {name} as {given}, which cannot be; it is taken as unknown.")
     return facts, notes
 
@@ -162,8 +154,7 @@ _CELLS_END = re.compile(r"[\"']?\s*(?:[;\t|]|,(?!\d)|(?<!\d),)\s*[\"']?")
 def pairs_in(lines: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs of a name and the whole of its value, with every word behind a number: it may be its unit.
 
-    Args:
-        lines: with or without comment marks; longer ones than ``LONGEST_LINE`` are passed over.
+    Comment marks are left out, and lines that are longer than ``LONGEST_LINE`` passed over.
     """
     pairs = []
     for line in lines:

@@ -116,14 +116,7 @@ def read_columns(
 ) -> RawRecording:
     """Turn columns into channels; times and row numbers tell the rate and are left out, as are columns of nothing.
 
-    Args:
-        format_name: as ``RawRecording.format``.
-        columns: the table.
-        stated_hz: sampling rates that the file states elsewhere.
-        unit: unit that the file states for all of them elsewhere.
-
-    Raises:
-        RecordingError: times are uneven, or there are too many columns.
+    ``stated_hz`` and ``unit`` are what the file states elsewhere. Refused: uneven times, or too many columns.
     """
     if len(columns) > Most.CHANNELS:
         raise RecordingError("table", f"received {len(columns)} columns; at most {Most.CHANNELS} are read")

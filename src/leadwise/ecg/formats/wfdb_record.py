@@ -111,8 +111,7 @@ def read_header(file: str, text: str) -> Header:
     record = _RECORD.match(lines[0]) if lines else None
     if record is None:
         raise ReaderError(file, "record line", "is not 'name signals rate samples', as in a WFDB header")
-    # rec/12 is a record of 12 segments, or record 12 of a folder, of which the header is called 12.hea.
-    if record["segments"] is not None and not (PurePath(file).stem == record["segments"] != record["name"]):
+    if _is_of_segments(record, file):
         raise ReaderError(file, "record line", "is of a record of several segments; one segment is read")
     count = _whole(file, "number of signals", record["signals"], 1, Most.CHANNELS)
     if len(lines) - 1 < count:
@@ -230,8 +229,7 @@ def stored_samples(file: str, header: Header, files: Mapping[str, bytes]) -> np.
     Returns:
         ``(signal, time)`` of the type in the file, or where signals differ in length one ``(time,)`` each.
 
-    Raises:
-        ReaderError: a file is cut off or cannot be decoded.
+    Refused: a file is cut off or cannot be decoded.
     """
     for name in header.files:
         lines = [line for line in header.signals if line.file == name]
@@ -336,18 +334,15 @@ def _first_lines(head: str) -> list[str]:
 
 
 def leads_to_segments(head: str, name: str) -> bool:
-    """Whether the beginning of a header is that of several segments, or of the layout of their signals.
-
-    Args:
-        head: its text.
-        name: of the file: ``rec/12`` is a record of 12 segments, or record 12 of a folder, called ``12.hea``.
-    """
+    """Whether the beginning of a header is that of several segments, or of the layout of their signals."""
     lines = _first_lines(head)
     record = _RECORD.match(lines[0]) if lines else None
-    if record is None:
-        return False
-    several = record["segments"] is not None and not (PurePath(name).stem == record["segments"] != record["name"])
-    return several or (len(lines) > 1 and lines[1].startswith("~ "))
+    return record is not None and (_is_of_segments(record, name) or (len(lines) > 1 and lines[1].startswith("~ ")))
+
+
+def _is_of_segments(record: re.Match[str], file: str) -> bool:
+    """``rec/12`` is a record of 12 segments, or record 12 of a folder, of which the header is called ``12.hea``."""
+    return record["segments"] is not None and not (PurePath(file).stem == record["segments"] != record["name"])
 
 
 def _sniff(content: bytes, name: str) -> bool:
