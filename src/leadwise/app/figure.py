@@ -113,9 +113,7 @@ def show_figure(
         st.html(html_of("aside", f"{explained}: {'; '.join(why_not) or 'not explained'}."))
     paper = Paper(st.session_state.get("layout") or LAYOUTS[0], st.session_state.get("speed") or SPEEDS_MM_S[0])
     key = (case.key, start_s, tuple(facts_row(facts).items()), explained if explanation else None, paper)
-    svg, places = remembered(
-        st.session_state, "figure", key, lambda: drawn_ecg(record, case.title, explanation, start_s, paper)
-    )
+    svg, places = remembered("figure", key, lambda: drawn_ecg(record, case.title, explanation, start_s, paper))
     words = f"12-lead ECG, {case.title}" + (f"; {headline(answer)}" if answer else "")
     width = f"{paper.figure_mm * SIZES[size]:g}mm" if SIZES[size] else "100%"
     shown = f"{case.key} {start_s:g} {paper}"
@@ -135,7 +133,7 @@ def measured(case: ShownRecording, start_s: float) -> tuple[Measurement, ...]:
     if record is None:
         return ()
     part = ten_seconds(record, start_s)
-    return remembered(st.session_state, "measured", (case.key, start_s), lambda: measure(part))
+    return remembered("measured", (case.key, start_s), lambda: measure(part))
 
 
 LINE_MM = 3.7

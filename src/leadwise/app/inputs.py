@@ -141,9 +141,7 @@ def _case_of(files: list[Upload]) -> ShownRecording | None:
             st.html(html_of("understood", read))
         if read.questions:
             return None
-        return remembered(
-            st.session_state, "case", _identity(files, answers), lambda: case_of_file(read), kept=RECORDINGS_KEPT
-        )
+        return remembered("case", _identity(files, answers), lambda: case_of_file(read), kept=RECORDINGS_KEPT)
     except ReaderError as error:
         st.html(html_of("alert", f"This cannot be read. {error}"))
         return None
@@ -167,11 +165,7 @@ def _read(files: list[Upload], hints: Mapping[str, Any]) -> ReadECG:
     name = files[0].name if len(files) == 1 else ""
     source = files[0].content if len(files) == 1 else {file.name: file.content for file in files}
     return remembered(
-        st.session_state,
-        "read",
-        _identity(files, hints),
-        lambda: read_ecg(source, name=name, **hints),
-        kept=RECORDINGS_KEPT,
+        "read", _identity(files, hints), lambda: read_ecg(source, name=name, **hints), kept=RECORDINGS_KEPT
     )
 
 
@@ -245,7 +239,7 @@ def _example_case(examples: Mapping[str, Example], by_number: ByNumber | None) -
                 st.html(html_of("alert", str(error)))
                 return None
     st.caption(example.about)
-    return remembered(st.session_state, "example", example.title, lambda: case_of_example(example))
+    return remembered("example", example.title, lambda: case_of_example(example))
 
 
 REMARKS: tuple[str, ...] = (

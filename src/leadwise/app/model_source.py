@@ -1,8 +1,10 @@
 """What is asked: a recording and facts of the patient; and who answers: a package in this process, or a server."""
 
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
+
+import streamlit as st
 
 from leadwise.app.settings import Settings
 from leadwise.contract import ECGRecord, LeadwiseError
@@ -200,11 +202,9 @@ RECORDINGS_KEPT = 4
 """A recording of ten minutes takes up to 60 MB."""
 
 
-def remembered(
-    state: MutableMapping[Any, Any], name: str, key: Hashable, make: Callable[[], T], *, kept: int = KEPT
-) -> T:
-    """What ``make`` gave for a key; of each name the last ``kept``."""
-    known: dict[Hashable, T] = state.setdefault(f"remembered-{name}", {})
+def remembered(name: str, key: Hashable, make: Callable[[], T], *, kept: int = KEPT) -> T:
+    """What ``make`` gave for a key in this session; of each name the last ``kept``."""
+    known: dict[Hashable, T] = st.session_state.setdefault(f"remembered-{name}", {})
     if key not in known:
         known[key] = make()
         while len(known) > kept:

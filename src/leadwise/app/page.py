@@ -210,7 +210,7 @@ def _ask(
         with st.spinner("Looking for what speaks for and against"):
             return model.ask(row, policy, [explained])
 
-    return remembered(st.session_state, "answer", key, ask)
+    return remembered("answer", key, ask)
 
 
 main()

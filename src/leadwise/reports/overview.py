@@ -154,7 +154,11 @@ def results_markdown(summaries: Mapping[str, Path]) -> str:
         rule = "|" + "|".join("---" if cell in _TEXT_COLUMNS else "---:" for cell in head) + "|"
         lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
         parts += [f"**{name.capitalize()}**: {_rows(loaded[0], protocol)}.", "\n".join([lines[0], rule, *lines[1:]])]
-    parts.append(_note(loaded[0]))
+    parts.append(
+        f"In brackets: 95 % intervals, {loaded[0]['bootstrap']['replicates']:,} bootstrap replicates by patient. "
+        'Decisions at 0.5; "no information" is the accuracy of never predicting anything. '
+        f"Data {loaded[0]['digest'][:12]}."
+    )
     if any(summary["simulated"] for summary in loaded):
         parts.append(f"**{SIMULATED}**")
     return "\n\n".join(parts) + "\n"
@@ -183,14 +187,6 @@ def _rows(summary: Mapping[str, Any], protocol: str) -> str:
     return f"the {rows['test']:,} records of fold {TEST_FOLD} ({rows['test_patients']:,} patients)"
 
 
-def _note(summary: Mapping[str, Any]) -> str:
-    replicates = summary["bootstrap"]["replicates"]
-    return (
-        f"In brackets: 95 % intervals, {replicates:,} bootstrap replicates by patient. Decisions at 0.5; "
-        f'"no information" is the accuracy of never predicting anything. Data {summary["digest"][:12]}.'
-    )
-
-
 def _with_interval(metric: Mapping[str, Any]) -> str:
     low, high = metric["interval"]
     return f"{number(metric['value'])} [{number(low)}, {number(high)}]"
@@ -201,7 +197,7 @@ class Overview:
     """All models of one feature set.
 
     Attributes:
-        summary: what ``summary.json`` holds.
+        summary: content of ``summary.json``.
         comparisons: every pair of models of the workspace, and those of the same name elsewhere.
         stadium: what the presence of a stage tells on its own.
     """

@@ -23,14 +23,9 @@ from leadwise.reports.report_page import (
 )
 
 
-def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
-
-
 def simulation_summary(tree: Path, marker: str) -> Page:
     """Of a simulated tree; ``marker`` names the file in it that says how it was made."""
-    made = _read(tree / marker)
+    made = json.loads((tree / marker).read_text(encoding="utf-8"))
     return Page(
         title="A simulated PTB-XL",
         subtitle=made["what"],
