@@ -1,13 +1,12 @@
 """``leadwise serve``: the server that `mlflow models serve` starts, in one process, and errors in one line."""
 
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from live_server import SmallModel
+from free_port import free_port
+from live_server import SmallModel, running
 
 from leadwise.cli import main
 
@@ -21,23 +20,10 @@ def test_the_model_answers_with_the_code_that_it_was_registered_with(small_model
     (tmp_path / "leadwise").mkdir(parents=True)
     script = Path(sys.modules["leadwise.cli"].__file__ or "").with_name("registry") / "model_process.py"
     (tmp_path / "leadwise" / "__init__.py").write_text("raise RuntimeError('the wrong Leadwise')")
-    command = (sys.executable, "-P", str(script), "serve")
-    log = tmp_path / "log"
-    environment = small_model.environment | {"PYTHONPATH": str(tmp_path)}
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, small_model.uri, "127.0.0.1", "0", "1"],
-            cwd=small_model.folder, env=environment, stdout=stream, stderr=stream,
-        )  # fmt: skip
-        try:
-            for _ in range(1200):
-                if "Uvicorn running" in log.read_text() or process.poll() is not None:
-                    break
-                time.sleep(0.1)
-            assert "Uvicorn running" in log.read_text(), log.read_text()
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) in (0, -signal.SIGINT)
+    port, environment = free_port(), small_model.environment | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-P", str(script), "serve", small_model.uri, "127.0.0.1", str(port), "1"]
+    with running(command, port, tmp_path / "log", environment) as server:
+        assert server.post({"inputs": [{"age": 50}]}).status_code == 200
 
 
 def test_a_model_that_is_not_there_is_one_line(small_model: SmallModel) -> None:
