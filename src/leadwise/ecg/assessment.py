@@ -165,13 +165,13 @@ def assess_many(recordings: Sequence[Recording]) -> list[Assessment]:
     alike: dict[tuple[int, float], list[int]] = {}
     for place, (recording, leads_uv) in enumerate(zip(recordings, cut, strict=True)):
         alike.setdefault((leads_uv.shape[2], recording.record.fs_hz), []).append(place)
-    found: dict[int, Assessment] = {}
+    assessments: dict[int, Assessment] = {}
     for places in alike.values():
         for first in range(0, len(places), MEASURED_TOGETHER):
             some = places[first : first + MEASURED_TOGETHER]
             assessed = _assessed([recordings[place] for place in some], [cut[place] for place in some])
-            found.update(zip(some, assessed, strict=True))
-    return [found[place] for place in range(len(recordings))]
+            assessments.update(zip(some, assessed, strict=True))
+    return [assessments[place] for place in range(len(recordings))]
 
 
 def _in_segments(record: ECGRecord) -> np.ndarray:
@@ -189,7 +189,7 @@ def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     odd = (claimed | may_be_flagged(measured) | steep).tolist()
     to_repair, scaled = needs_repair(measured).tolist(), _may_be_scaled(measured).tolist()
     ends = np.cumsum([len(part) for part in cut]).tolist()
-    found = []
+    assessments = []
     for recording, part, end in zip(recordings, cut, ends, strict=True):
         rows = range(end - len(part), end)
         before = _known_before(recording)
@@ -198,8 +198,8 @@ def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
         ):
             before.append(Flag("scaled_lead_by_lead", (), why))
         changed = _changed(recording, measured, rows, before) if any(to_repair[rows.start : rows.stop]) else None
-        found.append(changed or _assessment(recording, measured, reasons, rows, before, odd=odd))
-    return found
+        assessments.append(changed or _assessment(recording, measured, reasons, rows, before, odd=odd))
+    return assessments
 
 
 def _may_be_scaled(measured: LeadQuality) -> np.ndarray:

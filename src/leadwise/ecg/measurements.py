@@ -97,34 +97,34 @@ def _measured(record: ECGRecord) -> dict[str, float]:
         return {}
     intervals = np.diff(places) / FINE_HZ
     rr_s = float(np.median(intervals))
-    found = {"Rate": 60 / float(intervals.mean())}
+    values = {"Rate": 60 / float(intervals.mean())}
     beats, before = _alike(fine[INDEPENDENT_COLUMNS], places, rr_s)
     if len(beats) < LEAST_BEATS:
-        return found
+        return values
     average = uniform_filter1d(np.median(beats, axis=0), 5, axis=1)
     onset, end = _qrs(average, before)
-    found["QRS"] = (end - onset) * 1000 / FINE_HZ
+    values["QRS"] = (end - onset) * 1000 / FINE_HZ
     axis = _axis(average, onset, end)
     if axis is not None:
-        found["Axis"] = axis
+        values["Axis"] = axis
     t_end = _t_end(average, onset, end)
     if t_end is not None:
         qt_s = (t_end - onset) / FINE_HZ
-        found |= {"QT": 1000 * qt_s, "QTc": 1000 * qt_s / float(np.cbrt(60 / found["Rate"]))}
+        values |= {"QT": 1000 * qt_s, "QTc": 1000 * qt_s / float(np.cbrt(60 / values["Rate"]))}
     swing = float(np.median(np.abs(intervals - rr_s))) / rr_s
     p_onset = _p_onset(beats, average, onset) if swing < MOST_IRREGULAR else None
     if p_onset is not None:
-        found["PR"] = (onset - p_onset) * 1000 / FINE_HZ
-    return found
+        values["PR"] = (onset - p_onset) * 1000 / FINE_HZ
+    return values
 
 
 def _beats(fine: NDArray[np.float32]) -> NDArray[np.intp]:
     """Samples at ``FINE_HZ`` where the ventricles are activated, found at 100 Hz and moved to the steepest place."""
     downsampled = Downsampled.of(fine[np.newaxis], FINE_HZ)
-    found = np.flatnonzero(beat_places(downsampled.independent, downsampled.fs_hz, downsampled.steepness)[0])
+    places = np.flatnonzero(beat_places(downsampled.independent, downsampled.fs_hz, downsampled.steepness)[0])
     steepness = smooth_steepness(fine[np.newaxis, INDEPENDENT_COLUMNS], FINE_HZ)[0]
     reach = round(0.03 * FINE_HZ)
-    middles = np.round((found + 0.5) * FINE_HZ / downsampled.fs_hz).astype(int)
+    middles = np.round((places + 0.5) * FINE_HZ / downsampled.fs_hz).astype(int)
     spans = [(max(middle - reach, 0), middle + reach + 1) for middle in middles]
     return np.unique([first + int(steepness[first:last].argmax()) for first, last in spans if first < fine.shape[1]])
 
@@ -143,7 +143,7 @@ def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) ->
         return np.empty((0, len(leads), before + after)), before
     complexes = _standardised(np.stack([leads[:, place - near : place + near].ravel() for place in whole]))
     typical = complexes[int(np.median(complexes @ complexes.T, axis=1).argmax())]
-    found = []
+    beats = []
     for place in whole:
         first = place - reach
         around = leads[:, first - near : place + reach + near]
@@ -152,8 +152,8 @@ def _alike(leads: NDArray[np.float32], places: NDArray[np.intp], rr_s: float) ->
         best = int(fits.argmax())
         if fits[best] >= LEAST_LIKENESS:
             start = first + 2 * best - before
-            found.append(leads[:, start : start + before + after])
-    return np.array(found, dtype=np.float64).reshape(-1, len(leads), before + after), before
+            beats.append(leads[:, start : start + before + after])
+    return np.array(beats, dtype=np.float64).reshape(-1, len(leads), before + after), before
 
 
 def _standardised(rows: NDArray[np.floating]) -> NDArray[np.floating]:

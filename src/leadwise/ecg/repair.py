@@ -101,9 +101,9 @@ def repaired(
     # Hum that the sampling rate folded to a lower frequency is measured as noise.
     folded = fs_hz < 2 * max(MAINS_HZ) and (measured.noise_uv[rows] > NOISY_UV).any()
     if folded or (measured.hum_uv[rows] > HUM_UV).any():
-        found = {mains_hz: hum_of(signal, fs_hz, mains_hz) for mains_hz in MAINS_HZ}
-        mains_hz = max(found, key=lambda hertz: found[hertz][1].max())
-        hum, hum_uv = found[mains_hz][0], 1000 * found[mains_hz][1]
+        hums = {mains_hz: hum_of(signal, fs_hz, mains_hz) for mains_hz in MAINS_HZ}
+        mains_hz = max(hums, key=lambda hertz: hums[hertz][1].max())
+        hum, hum_uv = hums[mains_hz][0], 1000 * hums[mains_hz][1]
         if (hum_uv > HUM_UV).any():
             signal = (signal - hum).astype(np.float32)
             detail = f"{hum_uv.max():.0f} uV of {mains_hz:g} Hz in {LEADS[int(hum_uv.argmax())]}, taken out"
@@ -207,10 +207,10 @@ def without_wander(signal_mv: NDArray[np.float32], fs_hz: float, parts: Sequence
     for part in parts:
         values = signal_mv[part] - signal_mv[part].mean(axis=0)
         waves = cosines(len(values), int(2 * WANDER_HZ * len(values) / fs_hz))
-        found = waves @ (waves.T @ values) + (signal_mv[part] - values)
+        wander = waves @ (waves.T @ values) + (signal_mv[part] - values)
         overlap = max(0, before - part.start)
         share = np.ones(len(values), np.float32)
         share[:overlap] = np.linspace(0, 1, overlap)
-        slow[part] += share[:, np.newaxis] * (found - slow[part])
+        slow[part] += share[:, np.newaxis] * (wander - slow[part])
         before = part.stop
     return signal_mv - slow

@@ -258,10 +258,10 @@ FORMATS: dict[str, Format] = {}
 """Name -> format."""
 
 
-def register(one: Format) -> Format:
+def register(kind: Format) -> Format:
     """Add a format, or replace that of the same name."""
-    FORMATS[one.name] = one
-    return one
+    FORMATS[kind.name] = kind
+    return kind
 
 
 def begins_with(*marks: bytes, at: int = 0) -> Callable[[bytes, str], bool]:
@@ -271,26 +271,26 @@ def begins_with(*marks: bytes, at: int = 0) -> Callable[[bytes, str], bool]:
 
 def formats() -> tuple[Format, ...]:
     """All formats, the surest first."""
-    return tuple(sorted(FORMATS.values(), key=lambda one: one.sureness))
+    return tuple(sorted(FORMATS.values(), key=lambda kind: kind.sureness))
 
 
 def format_of(content: bytes, name: str) -> Format | None:
     """The format of a file; ``None`` if it is of none."""
-    return next((one for one in formats() if one.sniff(content, name)), None)
+    return next((kind for kind in formats() if kind.sniff(content, name)), None)
 
 
 def formats_read() -> str:
     """All formats in words, with the endings of their files."""
     named = []
-    for one in formats():
-        beside = f" with {' or '.join(one.part_endings)}" if one.part_endings else ""
-        named.append(f"{one.name} ({', '.join(one.endings)}{beside})")
+    for kind in formats():
+        beside = f" with {' or '.join(kind.part_endings)}" if kind.part_endings else ""
+        named.append(f"{kind.name} ({', '.join(kind.endings)}{beside})")
     return ", ".join(sorted(named, key=str.casefold)) + f"; one recording of them in a {ARCHIVE_ENDING}"
 
 
 def endings_read() -> frozenset[str]:
     """Endings of files that may hold a recording."""
-    return frozenset({ARCHIVE_ENDING}.union(*(one.endings for one in formats())))
+    return frozenset({ARCHIVE_ENDING}.union(*(kind.endings for kind in formats())))
 
 
 def text_of(content: bytes) -> str | None:

@@ -19,7 +19,7 @@ UNITS = {"uvperlsb": "uV", "mvperlsb": "mV", "nvperlsb": "nV"}
 def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
     """Read the strip. Refused: there is none, or a lead is broken."""
     root = xml.parse_xml(files[file])
-    strip = next((one for one in root.iter() if xml.local_name(one) == "StripData"), None)
+    strip = next((element for element in root.iter() if xml.local_name(element) == "StripData"), None)
     if strip is None:
         raise RecordingError("StripData", "is missing: medians and full disclosures are no recording")
     rate, step = xml.child(strip, "SampleRate"), xml.child(strip, "Resolution")

@@ -179,7 +179,7 @@ def _rows(sampled: Sequence[str], delimiter: str, decimal: str) -> Layout | None
 def _count_on(cells: Sequence[Sequence[str]]) -> bool:
     """Whether rows that follow one another begin with their numbers."""
     firsts = [row[0] for row in cells]
-    return all(one.isdecimal() and len(one) < 12 for one in firsts) and {
+    return all(cell.isdecimal() and len(cell) < 12 for cell in firsts) and {
         int(b) - int(a) for a, b in pairwise(firsts)
     } == {1}
 
@@ -251,9 +251,11 @@ def read_csv(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     columns = _by_line(layout) if layout.columns > WIDE else _by_column(layout)
     pairs = pairs_in(layout.preamble)
     unit = next((text for name, text in pairs if name.casefold() in ("unit", "units") and unit_of(text)), "")
-    found = read_columns(FORMAT, columns, _stated_rates(pairs), unit)
+    recording = read_columns(FORMAT, columns, _stated_rates(pairs), unit)
     comma = ("The decimal sign was taken to be a comma.",) if layout.decimal == "," else ()
-    return replace(found, patient=facts_of(pairs), notes=(*found.notes, *_unclear_rates(pairs, found), *comma))
+    return replace(
+        recording, patient=facts_of(pairs), notes=(*recording.notes, *_unclear_rates(pairs, recording), *comma)
+    )
 
 
 def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -261,12 +263,12 @@ def _stated_rates(pairs: Sequence[tuple[str, str]]) -> list[float]:
     rates = []
     for name, text in pairs:
         words, unit = _words_and_unit(name)
-        found = number_with_unit(text)
-        if found is None or not found[0] or found[1] not in HZ_PER:
+        stated = number_with_unit(text)
+        if stated is None or not stated[0] or stated[1] not in HZ_PER:
             continue
-        unit = found[1] or unit
+        unit = stated[1] or unit
         if words in RATE_NAMES or (words in BARE_RATE_NAMES and unit):
-            rates.append(found[0] * HZ_PER[unit])
+            rates.append(stated[0] * HZ_PER[unit])
     return rates
 
 

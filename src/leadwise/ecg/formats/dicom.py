@@ -174,9 +174,9 @@ def _read(content: bytes, reads: Reads, hints: ReadOptions) -> RawRecording:
         problem = f"received {held}; ECG waveforms are read: {', '.join(ECG_CLASSES.values())}"
         raise RecordingError("SOPClassUID", problem)
     groups = []
-    for one in reads.items(dataset, "WaveformSequence"):
-        definitions = tuple(reads.items(one, "ChannelDefinitionSequence"))
-        groups.append(_Group(one, tuple(_lead_name(each, reads) for each in definitions), definitions))
+    for item in reads.items(dataset, "WaveformSequence"):
+        definitions = tuple(reads.items(item, "ChannelDefinitionSequence"))
+        groups.append(_Group(item, tuple(_lead_name(each, reads) for each in definitions), definitions))
     channels = [channel for group in _recorded_together(groups, notes) for channel in _channels(group, reads, hints)]
     return RawRecording(f"DICOM {ECG_CLASSES[kind]}", tuple(channels), _patient(dataset), tuple(notes))
 
@@ -338,7 +338,7 @@ def _patient(dataset: "Dataset") -> dict[str, float | None]:
     """Facts of the patient and study modules; the date of birth only serves to know the age at the recording."""
     age = text_in(dataset, "PatientAge")
     dates = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "StudyDate")
-    found = facts_said(
+    facts = facts_said(
         # 000Y is written where no age is known: one below a year is given in months, weeks or days.
         age="" if re.fullmatch(r"0+[Yy]?", age) else age,
         born=text_in(dataset, "PatientBirthDate"),
@@ -346,10 +346,10 @@ def _patient(dataset: "Dataset") -> dict[str, float | None]:
         sex=text_in(dataset, "PatientSex"),
     )
     if (metres := number_in(dataset, "PatientSize")) is not None:
-        found["height_cm"] = metres * 100
+        facts["height_cm"] = metres * 100
     if (kilograms := number_in(dataset, "PatientWeight")) is not None:
-        found["weight_kg"] = kilograms
-    return found
+        facts["weight_kg"] = kilograms
+    return facts
 
 
 def _sniff(content: bytes, name: str) -> bool:

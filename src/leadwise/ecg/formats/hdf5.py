@@ -90,41 +90,41 @@ def _data_sets(whole: "h5py.File") -> Iterator[tuple[str, Any]]:
                 raise RecordingError("HDF5", f"holds more than {MOST_DATA_SETS} data sets; an ECG has fewer")
             if name.startswith("#") or not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 continue
-            one, where = group[name], f"{path}/{name}".strip("/")
-            if isinstance(one, h5py.Dataset) and one.shape is not None and not (one.external or one.is_virtual):
-                yield where, one
-            elif isinstance(one, h5py.Group) and where.count("/") < DEEPEST:
-                place = h5py.h5o.get_info(one.id).addr
+            held, where = group[name], f"{path}/{name}".strip("/")
+            if isinstance(held, h5py.Dataset) and held.shape is not None and not (held.external or held.is_virtual):
+                yield where, held
+            elif isinstance(held, h5py.Group) and where.count("/") < DEEPEST:
+                place = h5py.h5o.get_info(held.id).addr
                 if place not in seen:
                     seen.add(place)
-                    waiting.append((where, one))
+                    waiting.append((where, held))
 
 
-def _check_size(name: str, one: Any, shape: tuple[int, ...], most: int) -> None:
+def _check_size(name: str, data: Any, shape: tuple[int, ...], most: int) -> None:
     """Before anything is unpacked: a header may announce what it likes."""
-    numbers, each = math.prod(shape), np.dtype(one.dtype).itemsize
-    stored = one.id.get_storage_size()
-    chunk = math.prod(one.chunks or (0,)) * each
+    numbers, each = math.prod(shape), np.dtype(data.dtype).itemsize
+    stored = data.id.get_storage_size()
+    chunk = math.prod(data.chunks or (0,)) * each
     if numbers > most or max(numbers * each, chunk) > Most.BYTES or numbers * each > MOST_DEFLATED * stored:
-        size = "x".join(map(str, one.shape))
-        told = f"{shown_text(name)} announces {size} numbers, {stored} bytes are stored; at most {most} are read"
-        raise RecordingError("HDF5", told)
+        size = "x".join(map(str, data.shape))
+        problem = f"{shown_text(name)} announces {size} numbers, {stored} bytes are stored; at most {most} are read"
+        raise RecordingError("HDF5", problem)
 
 
-def _is_text(one: Any) -> bool:
-    return _words(one.attrs.get(MATLAB_CLASS, b"")) == "char"
+def _is_text(data: Any) -> bool:
+    return _words(data.attrs.get(MATLAB_CLASS, b"")) == "char"
 
 
 def _words(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _value(whole: "h5py.File", one: Any, matlab: bool) -> Any:
+def _value(whole: "h5py.File", data: Any, matlab: bool) -> Any:
     """A data set beside the signal: numbers, a text or texts."""
-    value = one[()]
-    if _is_text(one):
+    value = data[()]
+    if _is_text(data):
         return "".join(chr(code) for code in np.asarray(value).T.reshape(-1)[:10_000])
-    if matlab and _words(one.attrs.get(MATLAB_CLASS, b"")) == "cell":
+    if matlab and _words(data.attrs.get(MATLAB_CLASS, b"")) == "cell":
         held = [whole[reference] for reference in np.asarray(value).reshape(-1)[:1000]]
         for cell in held:
             _check_size("cell", cell, cell.shape, LARGEST_SMALL)

@@ -25,7 +25,7 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     """
     root = xml.parse_xml(files[file])
     series = [element for element in root.iter() if xml.local_name(element) == "series"]
-    recordings = [_simultaneous(one) for one in series]
+    recordings = [_simultaneous(element) for element in series]
     held = [len(_leads_of(channels)) for channels in recordings]
     if not held or not max(held):
         raise RecordingError("series", "holds no series with a standard lead (code MDC_ECG_LEAD_...)")
@@ -45,9 +45,11 @@ def _simultaneous(series: xml.Element) -> list[Channel]:
     by_start: dict[str, list[Channel]] = {}
     for component in xml.children(series, "component"):
         for sequences in xml.children(component, "sequenceSet"):
-            found = [one for part in xml.children(sequences, "component") for one in xml.children(part, "sequence")]
-            start, fs_hz = _clock(found)
-            by_start.setdefault(start, []).extend(_leads(found, fs_hz))
+            sequences_there = [
+                sequence for part in xml.children(sequences, "component") for sequence in xml.children(part, "sequence")
+            ]
+            start, fs_hz = _clock(sequences_there)
+            by_start.setdefault(start, []).extend(_leads(sequences_there, fs_hz))
     best = max(by_start.values(), key=lambda channels: len(_leads_of(channels)), default=[])
     needed = set(INDEPENDENT_LEADS)
     everything = _leads_of(channel for channels in by_start.values() for channel in channels)
@@ -102,7 +104,7 @@ def _factor(unit: str, other: str) -> float:
 
 
 def _patient(root: xml.Element, series: xml.Element) -> dict[str, float | None]:
-    person = next((one for one in root.iter() if xml.local_name(one) == "subjectDemographicPerson"), None)
+    person = next((element for element in root.iter() if xml.local_name(element) == "subjectDemographicPerson"), None)
     times = (
         xml.child(series, "effectiveTime", "low"),
         xml.child(root, "effectiveTime", "low"),
@@ -110,12 +112,12 @@ def _patient(root: xml.Element, series: xml.Element) -> dict[str, float | None]:
     )
     when = next((time for time in times if time is not None), None)
     born, sex = xml.child(person, "birthTime"), xml.child(person, "administrativeGenderCode")
-    found = facts_said(born=_attribute(born, "value"), recorded=_attribute(when, "value"), sex=_attribute(sex, "code"))
+    facts = facts_said(born=_attribute(born, "value"), recorded=_attribute(when, "value"), sex=_attribute(sex, "code"))
     stated = xml.child(person, "age")
-    if stated is None or "age" in found:
-        return found
+    if stated is None or "age" in facts:
+        return facts
     unit = stated.get("unit", "")
-    return found | facts_said(age=f"{stated.get('value', '')} {UCUM.get(unit, unit)}")
+    return facts | facts_said(age=f"{stated.get('value', '')} {UCUM.get(unit, unit)}")
 
 
 def _attribute(element: xml.Element | None, name: str) -> str:

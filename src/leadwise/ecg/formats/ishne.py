@@ -45,8 +45,8 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     if cut:
         notes.append(f"{stated} samples of a lead are announced, {samples} are there: the file may be cut off.")
     checksum = binascii.crc_hqx(content[10 : FIXED + own], 0xFFFF)
-    told = int.from_bytes(content[8:10], "little")
-    if told and told not in (checksum, (checksum & 0xFF) << 8 | checksum >> 8):
+    stated_checksum = int.from_bytes(content[8:10], "little")
+    if stated_checksum and stated_checksum not in (checksum, (checksum & 0xFF) << 8 | checksum >> 8):
         notes.append("The checksum of the header does not fit it: the file may be damaged.")
     channels = []
     for place, lead in enumerate(by_lead):
@@ -64,8 +64,8 @@ def _short(content: bytes, at: int) -> int:
 def _patient(content: bytes) -> dict[str, float | None]:
     """Sex, age at the recording, and a pacemaker: that there is none is also what devices write that do not know."""
     born, recorded, sex = _day(content, 132), _day(content, 138), SEXES.get(_short(content, 128), "")
-    found = facts_said(born=born, recorded=recorded, sex=sex)
-    return found | {"pacemaker": 1.0} if _short(content, 230) in PACED else found
+    facts = facts_said(born=born, recorded=recorded, sex=sex)
+    return facts | {"pacemaker": 1.0} if _short(content, 230) in PACED else facts
 
 
 def _day(content: bytes, at: int) -> str:

@@ -63,7 +63,9 @@ def read_matlab_5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     content = files[file]
     order = ">" if content[126:128] == b"MI" else "<"
     matrices = [
-        _matrix(one, order) for one in _unpacked(_elements(content, HEADER_BYTES, order), order) if one.kind == MATRIX
+        _matrix(element, order)
+        for element in _unpacked(_elements(content, HEADER_BYTES, order), order)
+        if element.kind == MATRIX
     ]
     arrays = _arrays(matrices, order)
     if DATA not in arrays:
@@ -82,26 +84,28 @@ def read_matlab_5(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     if hints.leads is None:
         arrays["leads"] = list(LEADS)
         taken.append(f"the leads {', '.join(LEADS)} in this order")
-    found = read_arrays(FORMAT, arrays, hints, DATA)
+    recording = read_arrays(FORMAT, arrays, hints, DATA)
     assumed = f"Assumed, as the file is laid out like those of CPSC2018 and does not say it: {'; '.join(taken)}."
-    return replace(found, notes=(*found.notes, assumed)) if taken else found
+    return replace(recording, notes=(*recording.notes, assumed)) if taken else recording
 
 
 def _arrays(matrices: Sequence[_Matrix], order: str) -> dict[str, np.ndarray | str | list[str]]:
     """The arrays of a file, and of the structs of one in it, by their names."""
     arrays: dict[str, np.ndarray | str | list[str]] = {}
-    for one in matrices:
-        if one.kind == STRUCT_CLASS and set(one.shape) == {1}:
-            arrays |= {f"{one.name}/{name}": value for name, value in _fields(one, order).items()}
-        elif one.kind == TEXT_CLASS and one.parts:
-            arrays[one.name] = _text(one.parts[0], order)
-        elif one.kind == CELL_CLASS:
-            cells = [_matrix(part, order) for part in one.parts]
-            arrays[one.name] = [_text(cell.parts[0], order) for cell in cells if cell.kind == TEXT_CLASS and cell.parts]
-        elif one.kind in NUMBER_CLASSES and one.parts:
-            arrays[one.name] = _numbers(one.name, one, order)
+    for matrix in matrices:
+        if matrix.kind == STRUCT_CLASS and set(matrix.shape) == {1}:
+            arrays |= {f"{matrix.name}/{name}": value for name, value in _fields(matrix, order).items()}
+        elif matrix.kind == TEXT_CLASS and matrix.parts:
+            arrays[matrix.name] = _text(matrix.parts[0], order)
+        elif matrix.kind == CELL_CLASS:
+            cells = [_matrix(part, order) for part in matrix.parts]
+            arrays[matrix.name] = [
+                _text(cell.parts[0], order) for cell in cells if cell.kind == TEXT_CLASS and cell.parts
+            ]
+        elif matrix.kind in NUMBER_CLASSES and matrix.parts:
+            arrays[matrix.name] = _numbers(matrix.name, matrix, order)
     if not arrays:
-        received = ", ".join(shown_text(one.name) for one in matrices[:6]) or "nothing"
+        received = ", ".join(shown_text(matrix.name) for matrix in matrices[:6]) or "nothing"
         raise RecordingError("arrays", f"received {received}; an array of samples and leads is needed")
     return arrays
 
@@ -166,14 +170,14 @@ def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
     if not 0 < width <= len(names.body):
         raise RecordingError(matrix.name, f"received names of fields of {width} bytes, {len(names.body)} follow")
     spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
-    found: dict[str, np.ndarray | str] = {}
+    fields: dict[str, np.ndarray | str] = {}
     for name, value in zip(spelled, values, strict=False):
-        one = _matrix(value, order)
-        if one.kind == TEXT_CLASS and one.parts:
-            found[name] = _text(one.parts[0], order)
-        elif one.kind in NUMBER_CLASSES and one.parts:
-            found[name] = _numbers(f"{matrix.name}.{name}", one, order)
-    return found
+        held = _matrix(value, order)
+        if held.kind == TEXT_CLASS and held.parts:
+            fields[name] = _text(held.parts[0], order)
+        elif held.kind in NUMBER_CLASSES and held.parts:
+            fields[name] = _numbers(f"{matrix.name}.{name}", held, order)
+    return fields
 
 
 def _text(part: _Element, order: str) -> str:

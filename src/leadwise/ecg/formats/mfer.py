@@ -51,12 +51,12 @@ def read_mfer(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
     if not reading.frames:
         raise RecordingError("MWF_WAV", "is missing: there are no samples")
     first, notes = reading.frames[0], []
-    alike = [one for one in reading.frames if [own for own, _ in one] == [own for own, _ in first]]
+    alike = [frame for frame in reading.frames if [own for own, _ in frame] == [own for own, _ in first]]
     if len(alike) < len(reading.frames):
         notes.append(f"Of {len(reading.frames)} frames those {len(alike)} were read that are laid out as the first.")
     channels = []
     for place, (own, _) in enumerate(first):
-        values = np.concatenate([one[place][1] for one in alike])
+        values = np.concatenate([frame[place][1] for frame in alike])
         if OFFSET in own and any(own[OFFSET]):
             notes.append(f"The offset of signal {place + 1} was not added: it is no part of an ECG.")
         channels.append(_channel(reading, own, values))
@@ -85,8 +85,8 @@ def _definitions(content: bytes) -> Iterator[tuple[int, int, bytes]]:
             end = content.find(b"\0\0", at)
             length = (end if end >= 0 else len(content)) - at
         if length < 0 or at + length > len(content):
-            told = f"{length} bytes are announced, {max(len(content) - at, 0)} follow"
-            raise RecordingError("MFER", f"is cut off in the definition {tag:#04x} at byte {at}: {told}")
+            announced = f"{length} bytes are announced, {max(len(content) - at, 0)} follow"
+            raise RecordingError("MFER", f"is cut off in the definition {tag:#04x} at byte {at}: {announced}")
         yield tag, channel, content[at : at + length]
         at += length
 
@@ -131,16 +131,16 @@ def _frame(reading: _Reading, content: bytes) -> None:
         return
     shared = {tag: value for tag, value in reading.common.items() if tag != LEAD or reading.count == 1}
     own = [shared | reading.own.get(place, {}) for place in range(reading.count)]
-    kinds = [one[TYPE][0] if one.get(TYPE) else 0 for one in own]
+    kinds = [definitions[TYPE][0] if definitions.get(TYPE) else 0 for definitions in own]
     if unknown := [kind for kind in kinds if kind not in TYPES]:
-        told = ", ".join(map(str, TYPES))
-        raise RecordingError("MWF_DTP", f"received data type {unknown[0]}; {told} are read")
+        read = ", ".join(map(str, TYPES))
+        raise RecordingError("MWF_DTP", f"received data type {unknown[0]}; {read} are read")
     mark = ">" if reading.order == "big" else "<"
     types = [np.dtype(mark + TYPES[kind]) for kind in kinds]
-    blocks = [reading.whole(one[BLOCK]) if one.get(BLOCK) else 1 for one in own]
+    blocks = [reading.whole(definitions[BLOCK]) if definitions.get(BLOCK) else 1 for definitions in own]
     length = sum(block * kind.itemsize for block, kind in zip(blocks, types, strict=True))
     there = len(content) // length if length and min(blocks) > 0 else 0
-    stated = {reading.whole(one[SEQUENCES]) for one in own if one.get(SEQUENCES)}
+    stated = {reading.whole(definitions[SEQUENCES]) for definitions in own if definitions.get(SEQUENCES)}
     if len(stated) > 1 or not there or max(stated, default=there) > there:
         needed = f"{max(stated, default=1)} sequences of {length} bytes are needed"
         raise RecordingError("MWF_WAV", f"is cut off: {needed}, {len(content)} bytes follow")
@@ -149,17 +149,17 @@ def _frame(reading: _Reading, content: bytes) -> None:
     if reading.numbers > Most.NUMBERS or sequences * max(blocks) > Most.SAMPLES:
         raise RecordingError("MWF_WAV", f"holds {reading.numbers} samples; {Most.NUMBERS} at most are read")
     table = np.frombuffer(content, np.uint8, sequences * length).reshape(sequences, length)
-    found, at = [], 0
-    for one, block, kind in zip(own, blocks, types, strict=True):
+    channels, at = [], 0
+    for definitions, block, kind in zip(own, blocks, types, strict=True):
         width = block * kind.itemsize
         stored = np.ascontiguousarray(table[:, at : at + width]).view(kind).reshape(-1)
         values = stored.astype(np.float64)
-        null = one.get(NULL, b"")
+        null = definitions.get(NULL, b"")
         if len(null) == kind.itemsize:
             values[stored == np.frombuffer(null, kind)[0]] = np.nan
-        found.append((one, values))
+        channels.append((definitions, values))
         at += width
-    reading.frames.append(found)
+    reading.frames.append(channels)
 
 
 def _channel(reading: _Reading, own: Mapping[int, bytes], values: np.ndarray) -> Channel:

@@ -42,7 +42,7 @@ def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     """Read the rhythm waveform. Refused: there is none, or a lead is broken."""
     root = xml.parse_xml(files[file])
     waveforms = list(xml.children(root, "Waveform"))
-    rhythm = [one for one in waveforms if xml.text_of(one, "WaveformType").casefold() == "rhythm"]
+    rhythm = [waveform for waveform in waveforms if xml.text_of(waveform, "WaveformType").casefold() == "rhythm"]
     if not rhythm and len(waveforms) == 1 and not xml.text_of(waveforms[0], "WaveformType"):
         rhythm = waveforms
     if not rhythm:
@@ -54,8 +54,8 @@ def read_muse_xml(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     invalid, fs_hz = _invalid_bytes(leads, notes), _sampling_rate(rhythm[0])
     baselines = {xml.text_of(lead, "LeadID"): _baseline(lead) for lead in leads}
     if any(baselines.values()):
-        told = ", ".join(f"{shown_text(name)} {baseline:g}" for name, baseline in list(baselines.items())[:12])
-        notes.append(f"The baselines of the leads, FirstSampleBaseline, were subtracted: {told}.")
+        subtracted = ", ".join(f"{shown_text(name)} {baseline:g}" for name, baseline in list(baselines.items())[:12])
+        notes.append(f"The baselines of the leads, FirstSampleBaseline, were subtracted: {subtracted}.")
     damaged: list[str] = []
     channels = [_lead(lead, fs_hz, invalid, notes, damaged) for lead in leads]
     if damaged:

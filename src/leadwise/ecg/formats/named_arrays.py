@@ -27,7 +27,7 @@ GAIN_NAMES = ("gain", "adc_gain", "gain_per_mv")
 
 def fact_names() -> dict[str, Feature]:
     """How arrays call the facts about the patient: as in a request."""
-    return {one.name: one for one in asked_features()} | {"gender": FEATURES["sex"]}
+    return {feature.name: feature for feature in asked_features()} | {"gender": FEATURES["sex"]}
 
 
 def is_beside(name: str) -> bool:

@@ -59,34 +59,34 @@ def facts_said(
         sex: in words; a bare number is read either way in the field, so it is not understood.
         sizes: name of a fact, its text and its unit; of several of one fact the first counts.
     """
-    found: dict[str, float | None] = {}
+    facts: dict[str, float | None] = {}
     years = FEATURES["age"].parse(age)
     if years is None:
         years = age_between(born, recorded)
     if age or years is not None:
-        found["age"] = years
+        facts["age"] = years
     if sex and sex.casefold() not in _UNKNOWN | _NEITHER:
-        found["sex"] = FEATURES["sex"].parse(sex)
+        facts["sex"] = FEATURES["sex"].parse(sex)
     for name, text, unit in sizes:
-        if text and name not in found and text.casefold() not in _UNKNOWN:
-            found[name] = FEATURES[name].parse(text, unit)
-    return found
+        if text and name not in facts and text.casefold() not in _UNKNOWN:
+            facts[name] = FEATURES[name].parse(text, unit)
+    return facts
 
 
 @lru_cache(maxsize=1)
 def _names(features: tuple[Feature, ...]) -> dict[str, Feature]:
     """How files call each fact, in words of lower case."""
     return {
-        f"{before}{words}": one
-        for one in features
-        for words in (_without_unit(one), one.label.casefold(), *one.spellings)
+        f"{before}{words}": feature
+        for feature in features
+        for words in (_without_unit(feature), feature.label.casefold(), *feature.spellings)
         for before in ("", "patient ")
     }
 
 
-def _without_unit(one: Feature) -> str:
-    words, _, last = one.name.rpartition("_")
-    return (words if last in one.units else one.name).replace("_", " ")
+def _without_unit(feature: Feature) -> str:
+    words, _, last = feature.name.rpartition("_")
+    return (words if last in feature.units else feature.name).replace("_", " ")
 
 
 _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]\s*")
@@ -94,12 +94,12 @@ _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]\s*")
 
 def facts_of(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
     """Facts, as ``facts_said`` gives them, from pairs of a name and a text; other names are passed over."""
-    found: dict[str, float | None] = {}
+    facts: dict[str, float | None] = {}
     for name, text in pairs:
         feature, unit = _feature_and_unit(name)
         if feature is not None and text.strip() and text.strip().casefold() not in _UNKNOWN:
-            found[feature.name] = feature.parse(text, unit)
-    return found
+            facts[feature.name] = feature.parse(text, unit)
+    return facts
 
 
 def _feature_and_unit(name: str) -> tuple[Feature | None, str]:
@@ -110,8 +110,8 @@ def _feature_and_unit(name: str) -> tuple[Feature | None, str]:
     if words in names:
         return names[words], bracketed[2].strip() if bracketed else ""
     shorter, _, unit = words.rpartition(" ")
-    one = names.get(shorter)
-    return (one, unit) if one is not None and unit in one.units else (None, "")
+    feature = names.get(shorter)
+    return (feature, unit) if feature is not None and unit in feature.units else (None, "")
 
 
 def checked_facts(found: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:

@@ -41,7 +41,7 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     version = xml.text_of(root, "documentinfo", "documentversion")
     if version not in VERSIONS:
         raise RecordingError("documentversion", f"received {shown_text(version)}; {', '.join(VERSIONS)} are read")
-    waves = next((one for one in root.iter() if xml.local_name(one) == "parsedwaveforms"), None)
+    waves = next((element for element in root.iter() if xml.local_name(element) == "parsedwaveforms"), None)
     signal = xml.child(root, "dataacquisition", "signalcharacteristics")
     if waves is None:
         raise RecordingError("parsedwaveforms", "is missing: there are no samples of the rhythm")
@@ -134,7 +134,7 @@ def _unpacked(raw: bytes, names: Sequence[str], samples: int) -> np.ndarray:
 def _lzw(packed: bytes, needed: int) -> bytes:
     """The bytes of a lead, which have at least the length that is announced and not many more."""
     end = 2**CODE_BITS - 1
-    known = [bytes([one]) for one in range(256)]
+    known = [bytes([byte]) for byte in range(256)]
     pieces, last, length, held, bits = [], b"", 0, 0, 0
     for byte in packed:
         held, bits = (held << 8 | byte) & 0xFFFFFF, bits + 8
@@ -191,7 +191,7 @@ def _patient(root: xml.Element) -> dict[str, float | None]:
     person, recorded = xml.child(root, "patient", "generalpatientdata"), xml.child(root, "dataacquisition")
     sizes = [("height_cm", "height", "cm", "cm"), ("height_cm", "height", "inch", "in")]
     sizes += [("weight_kg", "weight", "kg", "kg"), ("weight_kg", "weight", "lb", "lb")]
-    found = facts_said(
+    facts = facts_said(
         age=xml.text_of(person, "age", "years"),
         born=xml.text_of(person, "age", "dateofbirth") or xml.text_of(person, "dateofbirth"),
         recorded="" if recorded is None else recorded.get("date", ""),
@@ -199,7 +199,7 @@ def _patient(root: xml.Element) -> dict[str, float | None]:
         sizes=[(fact, xml.text_of(person, element, within_it), unit) for fact, element, within_it, unit in sizes],
     )
     paced = PACED.get(xml.text_of(person, "pacestatus").casefold())
-    return found if paced is None else found | {"pacemaker": paced}
+    return facts if paced is None else facts | {"pacemaker": paced}
 
 
 register(Format(FORMAT, (".xml",), xml.has_root("restingecgdata"), read_philips))

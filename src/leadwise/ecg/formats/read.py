@@ -280,7 +280,7 @@ def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Format |
 
 def _not_read(name: str, why: str, content: bytes) -> str:
     """Why a file is not read, and what is."""
-    lacking = [one for one in formats() if one.part_endings and name.casefold().endswith(one.part_endings)]
+    lacking = [kind for kind in formats() if kind.part_endings and name.casefold().endswith(kind.part_endings)]
     if not content:
         why = "is empty"
     elif not why and lacking:
@@ -300,7 +300,11 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, No
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """What is packed, without folders and what systems add of their own."""
     files = [member for member in archive.infolist() if not member.is_dir()]
-    return [one for one in files if not (one.filename.startswith(_NOT_WANTED) or one.filename.endswith(_NOT_WANTED))]
+    return [
+        member
+        for member in files
+        if not (member.filename.startswith(_NOT_WANTED) or member.filename.endswith(_NOT_WANTED))
+    ]
 
 
 def member_names(content: bytes) -> list[str]:

@@ -113,7 +113,7 @@ def _sections(content: bytes) -> dict[int, slice]:
     number, length = struct.unpack_from("<HI", content, PREAMBLE + 2)
     if number != POINTERS or not HEADER <= length <= len(content) - PREAMBLE:
         raise RecordingError("section 0", "does not stand at the beginning, or is longer than the file")
-    found = {POINTERS: slice(PREAMBLE, PREAMBLE + length)}
+    sections = {POINTERS: slice(PREAMBLE, PREAMBLE + length)}
     for at in range(PREAMBLE + HEADER, PREAMBLE + length - POINTER + 1, POINTER):
         number, size, place = struct.unpack_from("<HII", content, at)
         if number == POINTERS or size == 0:
@@ -121,11 +121,11 @@ def _sections(content: bytes) -> dict[int, slice]:
         if place == 0 or size < HEADER or place - 1 + size > len(content):
             raise RecordingError(f"section {number}", f"lies outside of the file: {size} bytes at byte {place}")
         if number <= LONG_RHYTHM:
-            found[number] = slice(place - 1, place - 1 + size)
-    for number, where in found.items():
+            sections[number] = slice(place - 1, place - 1 + size)
+    for number, where in sections.items():
         if struct.unpack_from("<H", content, where.start + 2)[0] != number:
             raise RecordingError(f"section {number}", f"is not where section 0 says, at byte {where.start + 1}")
-    return found
+    return sections
 
 
 def _body(content: bytes, where: slice) -> bytes:
@@ -146,8 +146,8 @@ def _leads(body: bytes) -> tuple[list[_Span], bool]:
     standard = [span for span in spans if span.number in LEAD_NUMBERS]
     for span in standard[1:]:
         if span.first != standard[0].first:
-            told = ", ".join(f"{LEAD_NUMBERS[one.number]} at {one.first}" for one in (standard[0], span))
-            raise RecordingError("section 3", f"leads begin apart: {told}; leads recorded together are needed")
+            starts = ", ".join(f"{LEAD_NUMBERS[one.number]} at {one.first}" for one in (standard[0], span))
+            raise RecordingError("section 3", f"leads begin apart: {starts}; leads recorded together are needed")
     return spans, bool(body[1] & 1)
 
 
@@ -187,11 +187,11 @@ def _looked_up(codes: Sequence[tuple[int, _Code]]) -> _Table:
     width = max((code.prefix for _, code in codes), default=0)
     if not 0 < width <= LONGEST_PREFIX or any(not 0 < one.prefix <= one.total <= LONGEST_CODE for _, one in codes):
         raise RecordingError("section 2", f"holds a code of {width} bits; 1 to {LONGEST_PREFIX} are read")
-    found: list[_Code | None] = [None] * 2**width
+    codes_of: list[_Code | None] = [None] * 2**width
     for bits, code in codes:
         free = width - code.prefix
-        found[bits << free : (bits + 1) << free] = [code] * 2**free
-    return width, found
+        codes_of[bits << free : (bits + 1) << free] = [code] * 2**free
+    return width, codes_of
 
 
 def _block(number: int, body: bytes, tables: Sequence[_Table] | None, counts: Sequence[int]) -> _Block:
@@ -324,8 +324,8 @@ def _sniff(content: bytes, name: str) -> bool:
         return False
     number, length = struct.unpack_from("<HI", content, PREAMBLE + 2)
     own, _, place = struct.unpack_from("<HII", content, PREAMBLE + HEADER)
-    told = content[16:22] == b"SCPECG" or (own == POINTERS and place == PREAMBLE + 1)
-    return number == POINTERS and HEADER < length < 2**16 and (length - HEADER) % POINTER == 0 and told
+    is_scp = content[16:22] == b"SCPECG" or (own == POINTERS and place == PREAMBLE + 1)
+    return number == POINTERS and HEADER < length < 2**16 and (length - HEADER) % POINTER == 0 and is_scp
 
 
 register(Format(FORMAT, (".scp",), _sniff, read_scp))

@@ -124,7 +124,7 @@ def read_columns(
     kept: list[tuple[str, str, np.ndarray]] = []
     without_numbers: list[str] = []
     clocked_hz: list[float] = []
-    bare = not any(one.name for one in columns)
+    bare = not any(column.name for column in columns)
     for position, column in enumerate(columns):
         name, own_unit = name_and_unit(column.name)
         own_unit = own_unit or column.unit
@@ -159,9 +159,9 @@ def is_lead_or_time(name: str) -> bool:
 def _rate_question(clocked_hz: Sequence[float], stated_hz: Sequence[float]) -> MissingField:
     """Ask which of the sampling rates holds; times count more than a number in a line above them."""
     places = (("its times fit", clocked_hz), ("it states", stated_hz))
-    told = " and ".join(f"{verb} {', '.join(f'{one:g}' for one in rates)} Hz" for verb, rates in places if rates)
+    said = " and ".join(f"{verb} {', '.join(f'{rate:g}' for rate in rates)} Hz" for verb, rates in places if rates)
     likely = next((rate for rate in (*clocked_hz, *stated_hz) if LOWEST_FS_HZ <= rate <= HIGHEST_FS_HZ), None)
-    text = f"The file contradicts itself on its sampling rate, as {told}: how many samples per second?"
+    text = f"The file contradicts itself on its sampling rate, as {said}: how many samples per second?"
     return MissingField("fs_hz", text, suggestion=likely)
 
 
@@ -215,8 +215,8 @@ def read_parquet(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
                 continue
             raise RecordingError("table", f"column {shown_text(name)} holds something other than numbers")
         columns.append(Column(name, np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)))
-    told = table.schema.metadata or {}
-    rate, units = (told.get(name, b"").decode(errors="replace") for name in (b"fs_hz", b"units"))
+    metadata = table.schema.metadata or {}
+    rate, units = (metadata.get(name, b"").decode(errors="replace") for name in (b"fs_hz", b"units"))
     stated = number_with_unit(rate)
     return read_columns(FORMAT, columns, [stated[0]] if stated and stated[0] > 0 and not stated[1] else [], units)
 

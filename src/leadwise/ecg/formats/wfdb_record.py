@@ -209,7 +209,7 @@ def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict
     """Every signal file by its name in the header."""
     held: dict[str, str] = {}
     for name in header.files:
-        held[name] = next((one for one in spellings(name) if one in files), "")
+        held[name] = next((spelling for spelling in spellings(name) if spelling in files), "")
         if not held[name]:
             problem = f"names {shown_name(name)}, which is missing; give header and signal files together"
             raise ReaderError(file, "signal file", problem)
@@ -297,8 +297,8 @@ def _in_units(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[np.
     """Every signal in its units, NaN where its format marks a sample as missing."""
     if not isinstance(stored, np.ndarray):
         return [
-            _in_units(header._replace(signals=(line,)), one[None])[0]
-            for line, one in zip(header.signals, stored, strict=True)
+            _in_units(header._replace(signals=(line,)), samples[None])[0]
+            for line, samples in zip(header.signals, stored, strict=True)
         ]
     marks, baselines, gains = np.array(
         [(missing_mark(line.format), line.baseline, line.gain or 1.0) for line in header.signals]
@@ -320,12 +320,12 @@ def missing_mark(stored_format: str) -> int:
 def _damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[int]:
     """The signals whose samples do not fit their checksum in the header, if it has one."""
     # A product with ones adds up many times as fast, and whole numbers of this size exactly.
-    signals = [stored] if isinstance(stored, np.ndarray) else [one[None] for one in stored]
-    sums = [int(total) for one in signals for total in one.astype(np.float64) @ np.ones(one.shape[1])]
+    signals = [stored] if isinstance(stored, np.ndarray) else [samples[None] for samples in stored]
+    sums = [int(total) for samples in signals for total in samples.astype(np.float64) @ np.ones(samples.shape[1])]
     return [
         place
-        for place, (line, total, one) in enumerate(zip(header.signals, sums, stored, strict=True))
-        if line.checksum is not None and not line.skew and len(one) and (total - line.checksum) % 65536
+        for place, (line, total, samples) in enumerate(zip(header.signals, sums, stored, strict=True))
+        if line.checksum is not None and not line.skew and len(samples) and (total - line.checksum) % 65536
     ]
 
 
@@ -357,13 +357,13 @@ def _sniff(content: bytes, name: str) -> bool:
 @lru_cache(maxsize=2)
 def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     """The signal files: in the folder below that the header names, or else beside it."""
-    found = []
+    places = []
     for named in read_header(file, content.decode("utf-8", errors="replace")).files:
         folder, slash, _ = named.rpartition("/")
-        found.append(
+        places.append(
             tuple(dict.fromkeys([f"{folder}{slash}{base}" for base in spellings(named)] + [*spellings(named)]))
         )
-    return tuple(found)
+    return tuple(places)
 
 
 register(Format(FORMAT, (HEADER_ENDING,), _sniff, read_wfdb, LAYOUT, SIGNAL_ENDINGS, _parts))

@@ -70,9 +70,9 @@ def _header(content: bytes) -> _Header:
     record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:
         return _Header(None, (), "", comments)
-    found = [_SEGMENT.fullmatch(line) for line in lines[1 : MOST_SEGMENTS + 2]]
-    segments = [(match[1], int(match[2])) for match in found if match]
-    if len(segments) != int(record[1]) or len(segments) > MOST_SEGMENTS or len(segments) < len(found):
+    matches = [_SEGMENT.fullmatch(line) for line in lines[1 : MOST_SEGMENTS + 2]]
+    segments = [(match[1], int(match[2])) for match in matches if match]
+    if len(segments) != int(record[1]) or len(segments) > MOST_SEGMENTS or len(segments) < len(matches):
         raise RecordingError("segments", f"{record[1]} are announced, {len(segments)} are there")
     layout = segments.pop(0)[0] if segments and segments[0][1] == 0 else ""
     total = sum(samples for _, samples in segments)

@@ -99,8 +99,8 @@ def child(element: Element | None, *path: str) -> Element | None:
 
 def text_of(element: Element | None, *path: str) -> str:
     """The stripped text of an element along a path; empty if there is none."""
-    found = child(element, *path)
-    return (found.text or "").strip() if found is not None else ""
+    element_there = child(element, *path)
+    return (element_there.text or "").strip() if element_there is not None else ""
 
 
 def has_root(name: str) -> Callable[[bytes, str], bool]:
