@@ -16,46 +16,22 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 RECORDS = 20
+SUMS = "SHA256SUMS.txt"
 
 
-def write_sums(tree: Path) -> None:
-    """List every file of a tree as PhysioNet does."""
-    files = sorted(file for file in tree.rglob("*") if file.is_file() and file.name != "SHA256SUMS.txt")
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.relative_to(tree).as_posix()}\n" for file in files]
-    (tree / "SHA256SUMS.txt").write_text("".join(lines))
-
-
-@pytest.fixture
-def list_again() -> Callable[[Path], None]:
-    """Write a tree's list of sums anew, after a change."""
-    return write_sums
-
-
-@pytest.fixture
-def published(tmp_path: Path, simulated_tree: Path) -> Path:
-    """What a server holds: both tables, the licence, 20 records at 100 Hz, and files that nobody needs."""
-    tree = tmp_path / "published"
-    (tree / "records100" / "00000").mkdir(parents=True)
-    (tree / "records500" / "00000").mkdir(parents=True)
+def publish(tree: Path, simulated_tree: Path) -> None:
+    """Write what a server holds: both tables, the licence, 20 records at 100 Hz, and files that nobody needs."""
+    for rate, end in ((100, "lr"), (500, "hr")):
+        folder = tree / f"records{rate}" / "00000"
+        folder.mkdir(parents=True)
+        for number in range(1, RECORDS + 1):
+            for kind in ("dat", "hea"):
+                source = simulated_tree / f"records100/00000/{number:05d}_lr.{kind}"
+                shutil.copy(source, folder / f"{number:05d}_{end}.{kind}")
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         shutil.copy(simulated_tree / name, tree)
     (tree / "LICENSE.txt").write_text("Creative Commons Attribution 4.0 International Public License\n")
     (tree / "example_physionet.py").write_text("print('not needed')\n")
-    for number in range(1, RECORDS + 1):
-        for end in ("dat", "hea"):
-            source = simulated_tree / f"records100/00000/{number:05d}_lr.{end}"
-            shutil.copy(source, tree / "records100" / "00000")
-            shutil.copy(source, tree / "records500" / "00000" / f"{number:05d}_hr.{end}")
-    write_sums(tree)
-    return tree
-
-
-@pytest.fixture
-def needed(published: Path) -> dict[str, bytes]:
-    """The content of every file that a download at 100 Hz brings."""
-    files = [published / name for name in ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", "SHA256SUMS.txt")]
-    files += sorted((published / "records100").rglob("*_lr.*"))
-    return {file.relative_to(published).as_posix(): file.read_bytes() for file in files}
 
 
 class Request(BaseHTTPRequestHandler):
@@ -223,21 +199,33 @@ def contents(tree: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Site:
-    """A published tree, what of it a download needs, and where the download goes."""
+    """A published tree, and where the download of it goes."""
 
     serve: Callable[[Path], WebServer]
     published: Path
-    needed: dict[str, bytes]
     dest: Path
 
     def start(self) -> WebServer:
         """A server of the tree."""
         return self.serve(self.published)
 
+    def list_files(self) -> None:
+        """List every file of the tree as PhysioNet does."""
+        lines = [
+            f"{hashlib.sha256(raw).hexdigest()} {name}\n" for name, raw in sorted(self.files.items()) if name != SUMS
+        ]
+        (self.published / SUMS).write_text("".join(lines))
+
     @property
     def files(self) -> dict[str, bytes]:
         """All that is published, needed or not."""
         return contents(self.published)
+
+    @property
+    def needed(self) -> dict[str, bytes]:
+        """The content of every file that a download at 100 Hz brings."""
+        wanted = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", SUMS)
+        return {name: raw for name, raw in self.files.items() if name in wanted or name.startswith("records100/")}
 
     def content(self) -> dict[str, bytes]:
         """What has come."""
@@ -250,6 +238,9 @@ class Site:
 
 
 @pytest.fixture
-def site(serve: Callable[[Path], WebServer], published: Path, needed: dict[str, bytes], tmp_path: Path) -> Site:
+def site(serve: Callable[[Path], WebServer], simulated_tree: Path, tmp_path: Path) -> Site:
     """The published tree, to be downloaded into a folder that is not there yet."""
-    return Site(serve, published, needed, tmp_path / "ptbxl")
+    site = Site(serve, tmp_path / "published", tmp_path / "ptbxl")
+    publish(site.published, simulated_tree)
+    site.list_files()
+    return site

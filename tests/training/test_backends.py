@@ -25,7 +25,7 @@ from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 from leadwise.training.config import training_config
 store, folder = open_store(Path(sys.argv[1])), Path(sys.argv[2])
-small = {"epochs-fusion": 2, "encoder": "resnet1d_wang", "encoder-width": 4}
+small = {"epochs-fusion": 2, "encoder": "original_cnn", "encoder-width": 4}
 result = fit_model(training_config("fusion_augmented", load_parameters(small)), store, folder, report=lambda *_: None)
 np.save(folder / "answers.npy", load_trained(folder).answers(store, store.rows("validation"))["superclasses"])
 print(result["backend"], result["history"][0]["train/loss"], result["history"][1]["train/loss"])

@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +14,10 @@ import mlflow
 import numpy as np
 import optuna
 import pytest
+from killed import KILLED, nursery
 from mlflow.entities import Run
 
-from leadwise.config import PROJECT_ROOT, Parameters
+from leadwise.config import Parameters
 from leadwise.datasets.store import Store, open_store
 from leadwise.models.fusion import WIDTHS
 from leadwise.models.spec import MODELS, Choice, Whole
@@ -29,7 +26,7 @@ from leadwise.reports.study_report import study_summary, write_study
 from leadwise.training import trial as trial_module
 from leadwise.training.config import training_config, tuned_file, tuned_from
 from leadwise.training.fit import TrainingData
-from leadwise.training.study import open_storage
+from leadwise.training.study import RETRY_OF, open_storage
 from leadwise.training.trial import million_multiply_adds, trial_config
 from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
 
@@ -129,7 +126,7 @@ def test_a_pruned_trial_says_when_and_against_what(parameters: Parameters, store
 
 
 def test_time_that_is_up_is_told(parameters: Parameters, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    found, _ = tuned(changed(parameters, timeout_min=0.02, tune_epochs=40), store)
+    found, _ = tuned(changed(parameters, timeout_min=0.02, tune_epochs=6), store)
     assert found.content["trials"]["complete"] == 1
     assert "1 of 3 trials, 0.02 minutes had passed" in capsys.readouterr().out
 
@@ -147,33 +144,23 @@ def not_finite(config: Any, *arguments: Any) -> keras.Model:
 trial_module_compile = trial_module.compile_network
 
 
-@pytest.mark.parametrize(
-    ("place", "name", "breaking", "reason"),
-    [
-        (TrainingData, "batches", too_large, "out of memory: MemoryError: Unable to allocate"),
-        (trial_module, "compile_network", not_finite, "diverged: epoch 1: answers are not finite"),
-    ],
-)
-def test_a_trial_that_cannot_be_trained_fails_alone(
-    parameters: Parameters,
-    store: Store,
-    monkeypatch: pytest.MonkeyPatch,
-    place: object,
-    name: str,
-    breaking: Callable[..., Any],
-    reason: str,
+def test_trials_that_cannot_be_trained_fail_alone(
+    parameters: Parameters, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, whole = iter(range(99)), getattr(place, name)
+    def break_second(place: object, name: str, breaking: Callable[..., Any]) -> None:
+        calls, whole = iter(range(99)), getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given: (breaking if next(calls) == 1 else whole)(*given))
 
-    def second_breaks(*arguments: Any) -> Any:
-        return (breaking if next(calls) == 1 else whole)(*arguments)
-
-    monkeypatch.setattr(place, name, second_breaks)
-    found, runs = tuned(changed(parameters, tune_epochs=1), store)
-    assert found.content["trials"] == {"complete": 2, "failed": 1}
-    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FINISHED"]
-    assert runs[1].data.tags["trial.reason"].startswith(reason)
-    assert study_of(parameters, found).trials[1].user_attrs["reason"] == runs[1].data.tags["trial.reason"]
+    break_second(TrainingData, "batches", too_large)
+    # Its second call is that of the third trial.
+    break_second(trial_module, "compile_network", not_finite)
+    found, runs = tuned(changed(parameters, tune_epochs=1, trials=4), store)
+    assert found.content["trials"] == {"complete": 2, "failed": 2}
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FAILED", "FINISHED"]
+    reasons = ("out of memory: MemoryError: Unable to allocate", "diverged: epoch 1: answers are not finite")
+    for number, reason in enumerate(reasons, start=1):
+        assert runs[number].data.tags["trial.reason"].startswith(reason)
+        assert study_of(parameters, found).trials[number].user_attrs["reason"] == runs[number].data.tags["trial.reason"]
 
 
 def test_a_study_of_which_nothing_comes_says_why(
@@ -192,7 +179,7 @@ def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch
     monkeypatch.setitem(MODELS, "fusion", few)
     small = parameters.train.model_copy(update={"encoder": "original_cnn"})
     asked = changed(
-        parameters.model_copy(update={"train": small}), tune_epochs=1, objectives="score_and_cost", trials=3
+        parameters.model_copy(update={"train": small}), tune_epochs=1, objectives="score_and_cost", trials=2
     )
     found, runs = tuned(asked, store, "fusion")
     costs = [run.data.metrics["trial/million_multiply_adds"] for run in runs]
@@ -203,7 +190,7 @@ def test_accuracy_against_cost(parameters: Parameters, store: Store, monkeypatch
         cheaper = [score for score, cost in zip(scores, costs, strict=True) if cost <= one["million_multiply_adds"]]
         assert one["value"] == max(cheaper)
     assert found.content["value"] == front[-1]["value"] == max(scores)
-    assert found.content["trials"] == {"complete": 3}
+    assert found.content["trials"] == {"complete": 2}
     _, (html, _) = write_study(found, store.manifest)
     assert "Accuracy against cost" in html.read_text(encoding="utf-8")
 
@@ -217,53 +204,48 @@ def test_a_trial_is_the_real_training_scaled_down(parameters: Parameters) -> Non
     assert trial_config("fusion", changed(parameters, tune_epochs=99)).epochs == whole.epochs
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_killed_loses_nothing(parameters: Parameters, tmp_path: Path) -> None:
-    """As a user starts them: nothing that the killed one did is lost, nothing is counted twice."""
-    database, trials = tmp_path / "study.db", 2
-    command = [sys.executable, str(PROJECT_ROOT / "pipelines" / "tune.py"), "--model", "metadata"]
-    command += ["--workspace", str(tmp_path), "--study-storage", f"sqlite:///{database}", "--trials", str(trials)]
-    command += ["--tune-epochs", "12", "--tune-share", "0.1", "--timeout-min", "10", "--lost-after-s", "5"]
-    environment = os.environ | {
-        "PYTHONPATH": str(PROJECT_ROOT / "src"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
-    }
+TUNES = """
+import sys
+import mlflow
+import optuna
+from leadwise.datasets.store import open_store
+from leadwise.parameters import load_parameters
+from leadwise.training.tuning import tune_model
 
-    def running() -> optuna.trial.FrozenTrial | None:
-        """The first trial, once it has reported."""
-        if not database.is_file():
-            return None
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-            made = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-            if connection.execute(made).fetchone() != (1,):
-                return None
-            if connection.execute("SELECT count(*) FROM alembic_version").fetchone() != (1,):
-                # To open it now would make the tables a second time.
-                return None
-        storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
-        for name in optuna.get_all_study_names(storage):
-            for trial in optuna.load_study(study_name=name, storage=storage).trials[:1]:
-                return trial if trial.intermediate_values else None
-        return None
+report = optuna.Trial.report
 
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as victim:
-        while (lost := running()) is None:
-            assert victim.poll() is None
-            time.sleep(0.05)
-        victim.kill()
-    assert lost.state == optuna.trial.TrialState.RUNNING
+def reported(self, value, step):
+    report(self, value, step)
+    sys.audit("reported", str(step))
+
+optuna.Trial.report = reported
+
+def work(given, tracking):
+    mlflow.set_tracking_uri(tracking)
+    mlflow.set_experiment("tuning")
+    parameters = load_parameters(given)
+    with mlflow.start_run():
+        tune_model("metadata", parameters, open_store(parameters.shared.workspace / "store"))
+"""
+
+
+def test_a_worker_that_is_killed_loses_nothing(parameters: Parameters, store: Store, tmp_path: Path) -> None:
+    """Nothing that the killed one did is lost, nothing is counted twice."""
+    given = {"workspace": str(tmp_path), **SMALL, "lost-after-s": 5}
+    with nursery(TUNES) as working:
+        assert working.run("reported:1", given, mlflow.get_tracking_uri()) == [KILLED]
+    storage = open_storage("", tuned_file("metadata", parameters).parent, 60)
+    (name,) = optuna.get_all_study_names(storage)
+    (lost,) = optuna.load_study(study_name=name, storage=storage).trials
+    assert lost.state == optuna.trial.TrialState.RUNNING and lost.intermediate_values
     time.sleep(6)
-    worker = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert worker.returncode == 0, worker.stderr
-
-    found = json.loads(tuned_file("metadata", parameters).read_text())
-    counted = {state: number for state, number in found["trials"].items() if state != "lost"}
-    assert sum(counted.values()) == trials
-    assert found["trials"]["lost"] == 1
-    rows = list(csv.DictReader(tuned_file("metadata", parameters).with_suffix(".trials.csv").open(encoding="utf-8")))
-    (again,) = [row for row in rows if row["user_attrs_retry_of"] not in ("", "nan")]
-    assert float(again["params_learning-rate"]) == lost.params["learning-rate"]
+    found, runs = tuned(load_parameters(given), store)
+    counted = {state: number for state, number in found.content["trials"].items() if state != "lost"}
+    assert sum(counted.values()) == SMALL["trials"] == len(runs)
+    assert found.content["trials"]["lost"] == 1
+    (again,) = [trial for trial in found.study.trials if RETRY_OF in trial.user_attrs]
+    assert (again.params, again.user_attrs[RETRY_OF]) == (lost.params, lost.number)
+    assert mlflow.get_run(again.user_attrs["run_id"]).data.tags["trial.retry_of"] == str(lost.number)
     run = mlflow.get_run(lost.user_attrs["run_id"])
     assert (run.info.status, run.data.tags["trial.state"]) == ("FAILED", "lost")
     assert run.data.tags["trial.reason"] == "its process ended in the middle of the trial"
-    assert mlflow.get_run(again["user_attrs_run_id"]).data.tags["trial.retry_of"] == str(lost.number)
