@@ -19,15 +19,9 @@ ALSO_FORM = frozenset({"NDT", "NST_", "DIG", "LNGQT"})
 
 @dataclass(frozen=True)
 class Statement:
-    """One SCP-ECG statement.
+    """One SCP-ECG statement: its code as PTB-XL writes it, its name in plain English, the group where it is listed.
 
-    Attributes:
-        code: as PTB-XL writes it.
-        name: in plain English.
-        group: where it is listed.
-        superclass: of a diagnosis, otherwise empty.
-        subclass: of a diagnosis, otherwise empty.
-        per_10000: about how many of 10,000 PTB-XL records carry it.
+    Only a diagnosis has a superclass and a subclass. About ``per_10000`` of 10,000 PTB-XL records carry it.
     """
 
     code: str

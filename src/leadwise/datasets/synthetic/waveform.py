@@ -188,13 +188,10 @@ TYPICAL_RATE_BPM = {
 
 @dataclass(frozen=True)
 class Beats:
-    """The beats of one recording, some of them before its start or after its end.
+    """The beats of one recording, some of them before its start or after its end, in seconds from the start.
 
-    Attributes:
-        qrs_s: ``(beat,)`` onsets of QRS in seconds from the start.
-        rr_s: ``(beat,)`` interval before each.
-        ectopic: ``(beat,)`` whether it is a ventricular premature beat.
-        p_s: ``(wave,)`` onsets of the P waves.
+    Onsets of QRS, the interval before each, and whether it is a ventricular premature beat, each ``(beat,)``; and
+    ``(wave,)`` onsets of the P waves.
     """
 
     qrs_s: np.ndarray
