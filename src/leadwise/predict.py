@@ -39,12 +39,8 @@ def fact_text(name: str, value: float | str) -> str:
     return value if isinstance(value, str) else FEATURES[name].text(value)
 
 
-def answer_text(answer: Mapping[str, Any]) -> str:
+def answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     """An answer: flags of quality and warnings first, then the classes and the findings."""
-    return "\n".join(f"  {line}" for line in _lines(answer))
-
-
-def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for flag in answer["quality"]:
         leads = f" in {', '.join(flag['leads'])}" if flag["leads"] else ""
         yield f"quality: {flag['flag'].replace('_', ' ')}{leads}: {flag['detail']}"
@@ -152,7 +148,7 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
                 continue
             entry["answer"] = answer
             if not options.as_json:
-                print(f"{understood_text(read)}\n{answer_text(answer)}\n", file=out)
+                print(understood_text(read), *(f"  {line}" for line in answer_lines(answer)), "", sep="\n", file=out)
     if options.as_json:
         print(json.dumps(told, indent=2), file=out)
     elif any("answer" in entry for entry in told):

@@ -191,9 +191,10 @@ def describe_package(candidates: Mapping[str, Candidate], store: Store) -> dict[
             "policy_rates": read_policy_rates(model.evaluation),
             "recipe": dict(model.training["parameters"]),
             "run_id": model.training.get("run_id"),
-            "statements": read_statements(model.evaluation),
+            "statements": _read_json(file, "evaluate")["statements"] if file.is_file() else [],
         }
         for role, model in candidates.items()
+        for file in (model.evaluation / STATEMENTS_FILE,)
     }
     simulated = [store.manifest["simulated"], *(model.training["simulated"] for model in candidates.values())]
     return {
@@ -207,16 +208,6 @@ def describe_package(candidates: Mapping[str, Candidate], store: Store) -> dict[
         "networks": networks,
         "disclaimer": DISCLAIMER,
     }
-
-
-def read_statements(evaluation: Path) -> list[dict[str, Any]]:
-    """What the evaluate stage found out about each SCP-ECG statement; nothing where the network does not answer them.
-
-    Raises:
-        PackagingError: ``statements.json`` is there and cannot be read.
-    """
-    file = evaluation / STATEMENTS_FILE
-    return list(_read_json(file, "evaluate")["statements"]) if file.is_file() else []
 
 
 def stored_records(store: Store, rows: np.ndarray) -> list[ECGRecord]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leadwise.atomic import temporary_folder
-from leadwise.config import Gate as RequestParams
+from leadwise.config import Gate as GateParameters
 from leadwise.registry.gate_checks import (
     COMPARISON,
     REPLICATES,
@@ -179,7 +179,7 @@ class JudgedVersion:
 class Gate:
     """Judges one version; what does not depend on the champion is measured once."""
 
-    def __init__(self, candidate: JudgedVersion, rows: HeldOutRows | None, asked: RequestParams, seed: int) -> None:
+    def __init__(self, candidate: JudgedVersion, rows: HeldOutRows | None, asked: GateParameters, seed: int) -> None:
         """Prepare; nothing is measured yet.
 
         Args:

@@ -94,8 +94,8 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
 
     Raises:
         RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
-        PackagingError: there is nothing that may be registered.
-        PackagingError: the evaluation is of other weights, or what was brought along is damaged.
+        PackagingError: there is nothing that may be registered, or the evaluation is of other weights.
+        ModelError: the bundled package is absent or damaged.
         LeadwiseError: a limit names no metric.
         GateFailed: the version is registered and does not become champion.
         PromotionError: other registrations kept changing the champion meanwhile.

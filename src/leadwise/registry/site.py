@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from leadwise.registry.gate import ROUND_TRIP, GateReport, JudgedVersion, answer
 from leadwise.registry.gate_checks import Check
 from leadwise.registry.load import load_scorer, package_folder
 from leadwise.registry.model_card import publish_report
-from leadwise.registry.package import Package, trained_on, write_beside_networks
+from leadwise.registry.package import trained_on, write_beside_networks
 from leadwise.registry.register import Registered, leave_registered, register_challenger, registered_name
 from leadwise.registry.smoke_test import LARGEST_DIFFERENCE
 from leadwise.serving.request_parsing import RequestParams
@@ -129,7 +128,11 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
         description = read_description(source)
         found = fit_site(halves, description, asked.labels)
         made = site_description(description, found, halves, _provenance(asked, scored, halves, origin))
-        package = site_package(source, made, folder / "package")
+        with folder_written_atomically(folder / "package") as target:
+            for network in made["networks"].values():
+                shutil.copyfile(source / network["file"], target / network["file"])
+            package = write_beside_networks(target, made)
+        package = replace(package, folder=folder / "package")
     name = registered_name(origin.name if origin else "auto", package.dataset)
     tidy_up(name, tell)
     version, registered = register_challenger(package, name)
@@ -216,15 +219,6 @@ def site_description(
     network.pop("policy_rates", None)
     made["site"] = {**provenance, "changes": found.to_dict()}
     return made
-
-
-def site_package(source: Path, description: Mapping[str, Any], folder: Path) -> Package:
-    """Write a package with other decisions: the networks are copied byte by byte."""
-    with folder_written_atomically(folder) as target:
-        for network in description["networks"].values():
-            shutil.copyfile(source / network["file"], target / network["file"])
-        package = write_beside_networks(target, description)
-    return replace(package, folder=folder)
 
 
 def _provenance(

@@ -125,10 +125,12 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
         entry: of a source; what it says of the patient counts more than what the file says.
         hints: for files that do not say it; what the entry says counts more.
     """
-    about: dict[str, Any] = {"file": _in_utf8(entry[FILE]) if FILE in entry else None}
+    about: dict[str, Any] = {"file": None}
     facts = {name: value for name, value in entry.items() if name != FILE and name not in HINTS}
     if FILE not in entry:
         return facts, about
+    # A table holds UTF-8; the name of a file may be any bytes.
+    about["file"] = os.fsencode(entry[FILE]).decode("utf-8", errors="replace")
     given = dict(hints) | {name: entry[name] for name in HINTS if name in entry}
     if isinstance(given.get("leads"), str):
         given["leads"] = [name.strip() for name in given["leads"].split(",")]
@@ -139,11 +141,6 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
     except ReaderError as error:
         told = {"code": "not_read", "field": error.field, "message": str(error)}
         return {"id": facts.get("id"), "error": told}, about
-
-
-def _in_utf8(path: str) -> str:
-    """A path as a table can hold it: the name of a file may be any bytes."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
 
 
 class BatchError(LeadwiseError):

@@ -266,7 +266,7 @@ def parse_row(row: Mapping[str, Any]) -> Request:
     """
     given = _given_fields(row)
     record_id = _record_id(given.get("id"))
-    patient = _facts(given)
+    patient = {one.name: _fact(given[one.name], one) for one in asked_features() if one.name in given}
     recording = _recording(given, patient, "" if record_id is None else str(record_id))
     if recording is None and not patient:
         problem = f"not given, nor any of {', '.join(asked_names())}; one of them is needed"
@@ -309,10 +309,6 @@ def record_id_of(row: Any) -> RecordId | None:
         return _record_id(row.get("id"))
     except (AttributeError, RecordingError):
         return None
-
-
-def _facts(given: Mapping[str, Any]) -> dict[str, float]:
-    return {one.name: _fact(given[one.name], one) for one in asked_features() if one.name in given}
 
 
 def _fact(value: Any, one: Feature) -> float:
