@@ -148,16 +148,16 @@ def spoilt(table: pd.DataFrame, cell: object) -> pd.DataFrame:
     return objects
 
 
-def muse(field: str, values: Sequence[object]) -> Make:
+def per_lead(content: bytes, field: str, values: Sequence[object]) -> bytes:
     """A MUSE file with a field in every lead of its rhythm."""
+    before, rhythm, leads = content.partition(b"<WaveformType>Rhythm")
+    first, *others = leads.replace(b"<LeadTimeOffset>0</LeadTimeOffset>", b"").split(b"<LeadSampleSize>")
+    fields = [f"<{field}>{value}</{field}><LeadSampleSize>".encode() for value in values]
+    return before + rhythm + first + b"".join(new + lead for new, lead in zip(fields, others, strict=True))
 
-    def make(made: Callable[..., Any], folder: Path) -> bytes:
-        before, rhythm, leads = made("muse").partition(b"<WaveformType>Rhythm")
-        first, *others = leads.replace(b"<LeadTimeOffset>0</LeadTimeOffset>", b"").split(b"<LeadSampleSize>")
-        fields = [f"<{field}>{value}</{field}><LeadSampleSize>".encode() for value in values]
-        return before + rhythm + first + b"".join(new + lead for new, lead in zip(fields, others, strict=True))
 
-    return make
+def muse(field: str, values: Sequence[object]) -> Make:
+    return lambda made, folder: per_lead(made("muse"), field, values)
 
 
 def bomb(made: Callable[..., Any], folder: Path) -> bytes:

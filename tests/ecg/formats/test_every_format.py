@@ -197,9 +197,7 @@ def waves(monkeypatch: pytest.MonkeyPatch) -> Format:
     return one
 
 
-def test_a_format_registered_from_outside_is_read_searched_for_and_taken_by_the_page(
-    ecg: Make, tmp_path: Path, waves: Format
-) -> None:
+def test_a_format_registered_from_outside_is_read_and_searched_for(ecg: Make, tmp_path: Path, waves: Format) -> None:
     from leadwise.serving.batch_source import entries
 
     one = ecg(500)

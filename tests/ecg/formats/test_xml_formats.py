@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from broken_files import per_lead
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
@@ -136,16 +137,6 @@ def test_muse_notes_of_the_device_are_told(eight: Ecg, write: Make) -> None:
         b"<LeadOff>", b"<BaselineSway>TRUE</BaselineSway><LeadOff>", 2
     )
     assert read_ecg(swaying).noticed == {"baseline_sway": ("I", "II")}
-
-
-def per_lead(content: bytes, field: str, values: list[object]) -> bytes:
-    """The file with a field in every lead of its rhythm."""
-    start = content.index(b"<WaveformType>Rhythm")
-    rhythm = content[start:].replace(b"<LeadTimeOffset>0</LeadTimeOffset>", b"")
-    before, *leads = rhythm.split(b"<LeadSampleSize>")
-    put = [f"<{field}>{value}</{field}><LeadSampleSize>".encode() for value in values]
-    leads = [new + lead for new, lead in zip(put, leads, strict=True)]
-    return content[:start] + before + b"".join(leads)
 
 
 def test_muse_baselines_are_subtracted_and_told(eight: Ecg, write: Make) -> None:
