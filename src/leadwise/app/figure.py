@@ -5,7 +5,7 @@ import io
 import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,8 @@ from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording,
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, Underlay, draw_ecg, draw_probabilities, percent
-from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, STRIP_S, Paper, Strip, lay_out, ten_seconds
+from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, draw_ecg, draw_probabilities, percent
+from leadwise.reports.ecg_paper import FOOTER_MM, LAYOUTS, MARGIN_MM, SPEEDS_MM_S, STRIP_S, Paper, lay_out, ten_seconds
 from leadwise.reports.explanation_figure import LEGEND_MM, draw_explanation, explanation_underlay
 from leadwise.serving.answer import explanation_told
 
@@ -157,29 +157,6 @@ def draw_notes(page: Axes, columns: Columns, left: float, bottom: float, width: 
             page.text(left + k * width / 2, y, line, fontsize=8, color=_INK, family="DejaVu Sans", parse_math=False)
 
 
-@dataclass(frozen=True)
-class NotesBelow:
-    """An ``ecg_figure.Underlay`` that adds two columns of text below the legend of another one."""
-
-    columns: Columns
-    inner: Underlay | None = None
-
-    @property
-    def legend_height_mm(self) -> float:
-        return notes_height_mm(self.columns) + (self.inner.legend_height_mm if self.inner else 0)
-
-    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
-        """What the other one draws."""
-        if self.inner:
-            self.inner.draw_strip(paper, strip, baseline)
-
-    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
-        """The other one's legend, and the text below it."""
-        if self.inner:
-            self.inner.draw_legend(page, left, bottom + notes_height_mm(self.columns), width)
-        draw_notes(page, self.columns, left, bottom, width)
-
-
 COLUMN_CHARACTERS = 86
 A4_MM = (297.0, 210.0)
 _MM_PER_INCH = 25.4
@@ -228,9 +205,11 @@ def report_figure(
         probabilities=answer["probabilities"],
         thresholds=answer["thresholds"],
         bands=bands,
-        underlay=NotesBelow(columns, inner),
+        underlay=inner,
+        room_mm=notes_height_mm(columns),
         disclaimer=small_print,
     )
+    draw_notes(figure.axes[0], columns, MARGIN_MM, FOOTER_MM + PANEL_HEIGHT_MM, Paper().width_mm)
     return _on_a4(figure)
 
 

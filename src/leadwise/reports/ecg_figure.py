@@ -176,6 +176,7 @@ def draw_ecg(
     thresholds: Mapping[str, float] | None = None,
     bands: Mapping[str, tuple[float, float]] | None = None,
     underlay: Underlay | None = None,
+    room_mm: float = 0,
     disclaimer: str = DISCLAIMER,
     on: Paper | None = None,
 ) -> Figure:
@@ -192,6 +193,7 @@ def draw_ecg(
         thresholds: class -> probability at and above which the class is reported, marked on the bars.
         bands: class -> from and to of "uncertain", hatched on the bars.
         underlay: drawn behind the traces, such as an explanation.
+        room_mm: left free between the underlay's legend and the bars, for the caller.
         disclaimer: the small print.
         on: another layout or speed.
 
@@ -200,7 +202,8 @@ def draw_ecg(
     """
     sheet = on or Paper()
     panel = PANEL_HEIGHT_MM if probabilities else 0
-    placed = lay_out(record, on=sheet, below_mm=panel + (underlay.legend_height_mm if underlay else 0))
+    below_legend = panel + room_mm
+    placed = lay_out(record, on=sheet, below_mm=below_legend + (underlay.legend_height_mm if underlay else 0))
     width, height, paper_height = placed.width_mm, placed.height_mm, placed.paper_height_mm
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
@@ -224,7 +227,7 @@ def draw_ecg(
         except ValueError as error:
             raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
     if underlay:
-        underlay.draw_legend(page, MARGIN_MM, FOOTER_MM + panel, sheet.width_mm)
+        underlay.draw_legend(page, MARGIN_MM, FOOTER_MM + below_legend, sheet.width_mm)
     page.text(MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
     return figure
 
