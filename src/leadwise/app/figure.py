@@ -33,7 +33,7 @@ from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, draw_ecg, draw_probabilities, percent
 from leadwise.reports.ecg_paper import FOOTER_MM, LAYOUTS, MARGIN_MM, SPEEDS_MM_S, STRIP_S, Paper, lay_out, ten_seconds
-from leadwise.reports.explanation_figure import LEGEND_MM, draw_explanation, explanation_underlay
+from leadwise.reports.explanation_figure import LEGEND_MM, Shading, draw_explanation
 from leadwise.serving.answer import explanation_told
 
 SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
@@ -198,7 +198,7 @@ def report_figure(
     if record is None:
         return _without_ecg(title, answer, ([], _other_lines(answer, facts, None, ())), small_print)
     columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer, measurements)
-    inner = explanation_underlay(explained_part(explanation, start_s), record.fs_hz) if explanation else None
+    inner = Shading(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
         ten_seconds(record, start_s),
         title=f"Leadwise report: {part_title(record, title, start_s)}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import FAINT, Underlay, draw_ecg, percent, text_style
+from leadwise.reports.ecg_figure import FAINT, draw_ecg, percent, text_style
 from leadwise.reports.ecg_paper import ECGFigureError, Paper, Strip
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
@@ -72,32 +73,32 @@ def draw_explanation(
         title=f"{title or record.record_id}  ·  {headline}" if title or record.record_id else headline,
         probabilities=probabilities,
         thresholds=thresholds,
-        underlay=explanation_underlay(explanation, record.fs_hz),
+        underlay=Shading(explanation, record.fs_hz),
         on=on,
     )
 
 
-def explanation_underlay(explanation: Explanation, fs_hz: float) -> Underlay:
-    """What ``draw_explanation`` puts behind the traces of a recording sampled at ``fs_hz``, and its legend."""
-    return _Shading(explanation, fs_hz, _strength(explanation))
-
-
-def _strength(explanation: Explanation) -> NDArray[np.float64]:
-    """Attribution from -1 to 1, ``(time, 12)``, smoothed a little along time."""
-    from scipy.ndimage import gaussian_filter1d
-
-    smooth = gaussian_filter1d(explanation.attribution.astype(np.float64), SMOOTHING_S * explanation.fs_hz / 2, axis=0)
-    full = np.quantile(np.abs(smooth), STRONGEST_SHARE)
-    return np.clip(smooth / full, -1, 1) if full > 0 else smooth
-
-
 @dataclass(frozen=True)
-class _Shading:
-    """An ``ecg_figure.Underlay``."""
+class Shading:
+    """An ``ecg_figure.Underlay``: what ``draw_explanation`` puts behind the traces of a recording, and its legend.
+
+    Attributes:
+        explanation: of one class.
+        fs_hz: sampling rate of the recording.
+    """
 
     explanation: Explanation
     fs_hz: float
-    strength: NDArray[np.float64]
+
+    @cached_property
+    def strength(self) -> NDArray[np.float64]:
+        """Attribution from -1 to 1, ``(time, 12)``, smoothed a little along time."""
+        from scipy.ndimage import gaussian_filter1d
+
+        sigma = SMOOTHING_S * self.explanation.fs_hz / 2
+        smooth = gaussian_filter1d(self.explanation.attribution.astype(np.float64), sigma, axis=0)
+        full = np.quantile(np.abs(smooth), STRONGEST_SHARE)
+        return np.clip(smooth / full, -1, 1) if full > 0 else smooth
 
     @property
     def legend_height_mm(self) -> float:
