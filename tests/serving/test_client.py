@@ -46,18 +46,13 @@ def stall(handler: Handler) -> None:
 
 
 @pytest.fixture
-def server(answering: Server) -> Server:
-    return answering
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with Client(server.url, timeout_s=30, retries=2, batch=4) as found:
+def client(answering: Server) -> Iterator[Client]:
+    with Client(answering.url, timeout_s=30, retries=2, batch=4) as found:
         yield found
 
 
 def test_arrays_are_answered_as_the_scorer_answers_them(
-    client: Client, server: Server, scorer: Scorer, ecg_mv: np.ndarray
+    client: Client, answering: Server, scorer: Scorer, ecg_mv: np.ndarray
 ) -> None:
     row = {"id": "a", "signal": ecg_mv, "fs_hz": 100, "age": 63, "height_cm": np.nan, "weight_kg": None}
     counts = {**row, "signal": np.round(ecg_mv * 1000).astype(np.int16), "units": "uV"}
@@ -69,7 +64,7 @@ def test_arrays_are_answered_as_the_scorer_answers_them(
         for name, value in expected["probabilities"].items():
             assert answered["probabilities"][name] == pytest.approx(value, abs=1e-5)
         assert answered["id"] == "a"
-    assert server.sizes == [4]
+    assert answering.sizes == [4]
 
 
 def test_what_a_reader_returns_can_be_sent(client: Client, scorer: Scorer, ecg_mv: np.ndarray) -> None:
@@ -86,7 +81,7 @@ def test_what_a_reader_returns_can_be_sent(client: Client, scorer: Scorer, ecg_m
 
 
 def test_many_records_are_sent_in_batches_and_errors_come_back_in_place(
-    client: Client, server: Server, ecg_mv: np.ndarray
+    client: Client, answering: Server, ecg_mv: np.ndarray
 ) -> None:
     good = {"signal": ecg_mv, "fs_hz": 100}
     bad = {"signal": ecg_mv, "fs_hz": 5000, "id": "bad"}
@@ -98,68 +93,61 @@ def test_many_records_are_sent_in_batches_and_errors_come_back_in_place(
     assert answers[6]["id"] == "bad"
     assert answers[2]["error"]["message"].startswith("row 2: record: received 7")
     assert answers[4]["error"]["code"] == "wrong_shape"
-    assert server.sizes == [4, 4, 1]
+    assert answering.sizes == [4, 4, 1]
 
 
-def test_a_record_that_no_request_can_hold_spoils_only_itself(client: Client, server: Server) -> None:
+def test_a_record_that_no_request_can_hold_spoils_only_itself(client: Client, answering: Server) -> None:
     # 10 min at 2,000 Hz are allowed; as float32 they are 77 MB of text.
     large = {"id": "large", "signal": np.zeros((1_200_000, 12), dtype=np.float32), "fs_hz": 2000}
     refused, answered = client.score([large, {"age": 50}])
     assert (refused["id"], refused["error"]["code"], refused["error"]["row"]) == ("large", "too_large", 0)
     assert "64 MiB at most can be sent" in refused["error"]["message"]
     assert answered["model"] == "metadata"
-    assert server.sizes == [1]
+    assert answering.sizes == [1]
 
 
-def test_policy_explanations_and_findings_are_passed_on(client: Client, server: Server, ecg_mv: np.ndarray) -> None:
+def test_policy_explanations_and_findings_are_passed_on(client: Client, answering: Server, ecg_mv: np.ndarray) -> None:
     record = {"signal": ecg_mv, "fs_hz": 100}
     (answered,) = client.score([record], policy="youden", explain=["MI"], all_findings=True)
     assert answered["policy"] == "youden"
     assert list(answered["explanations"]) == ["MI"]
     assert len(answered["findings"]) == 4
-    with Client(server.url, batch=64) as large:
+    with Client(answering.url, batch=64) as large:
         large.score([record] * 9, explain="MI")
-    assert server.sizes[1:] == [8, 1]
+    assert answering.sizes[1:] == [8, 1]
 
 
 @pytest.mark.parametrize("trouble", [busy, hang_up, break_off])
-def test_trouble_that_passes_is_not_noticed(client: Client, server: Server, trouble: Misbehaviour) -> None:
+def test_trouble_that_passes_is_not_noticed(client: Client, answering: Server, trouble: Misbehaviour) -> None:
     times = 1 if trouble is break_off else 2
-    server.misbehaves = [trouble] * times
+    answering.misbehaves = [trouble] * times
     started = time.monotonic()
     (answered,) = client.score([{"age": 50}])
     assert answered["model"] == "metadata"
-    assert len(server.sizes) == times + 1
+    assert len(answering.sizes) == times + 1
     assert times == 1 or time.monotonic() - started >= 0.2
 
 
-def test_trouble_that_stays_is_told_after_the_retries(client: Client, server: Server) -> None:
-    server.misbehaves = [busy] * 9
+def test_trouble_that_stays_is_told_after_the_retries(client: Client, answering: Server) -> None:
+    answering.misbehaves = [busy] * 9
     with pytest.raises(ServerUnreachable, match=r"/invocations: status 503 after every retry"):
         client.score([{"age": 50}])
-    assert len(server.sizes) == 3
-
-
-def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
-    port = free_port()
-    with Client(f"http://127.0.0.1:{port}", retries=1) as client, pytest.raises(ServerUnreachable) as told:
-        client.score([{"age": 50}])
-    assert "no connection (" in str(told.value)
+    assert len(answering.sizes) == 3
+    nobody = Client(f"http://127.0.0.1:{free_port()}", retries=1)
+    with nobody, pytest.raises(ServerUnreachable, match=r"no connection \(") as told:
+        nobody.score([{"age": 50}])
     assert "object at" not in str(told.value)
 
 
-def test_silence_ends_after_the_time_out_and_is_not_tried_again(server: Server) -> None:
-    server.misbehaves = [stall] * 3
-    with Client(server.url, timeout_s=0.3, retries=3) as client, pytest.raises(ServerTimeout, match=r"0\.3 s"):
-        client.score([{"age": 50}])
-    assert len(server.sizes) == 1
-
-
-def test_a_request_that_is_refused_is_sent_once(client: Client, server: Server) -> None:
+def test_silence_and_a_refusal_are_not_tried_again(client: Client, answering: Server) -> None:
     with pytest.raises(RequestRefused, match="allowed: best_f1") as refused:
         client.score([{"age": 50}], policy="mine")
     assert (refused.value.status, refused.value.code, refused.value.field) == (400, "not_allowed", "params.policy")
-    assert len(server.sizes) == 1
+    assert len(answering.sizes) == 1
+    answering.misbehaves = [stall] * 3
+    with Client(answering.url, timeout_s=0.3, retries=3) as hasty, pytest.raises(ServerTimeout, match=r"0\.3 s"):
+        hasty.score([{"age": 50}])
+    assert len(answering.sizes) == 2
 
 
 @pytest.mark.parametrize(
@@ -172,12 +160,12 @@ def test_a_request_that_is_refused_is_sent_once(client: Client, server: Server) 
     ],
 )
 def test_another_answer_is_an_error_and_no_redirection_is_followed(
-    client: Client, server: Server, misbehaviour: Misbehaviour, problem: str
+    client: Client, answering: Server, misbehaviour: Misbehaviour, problem: str
 ) -> None:
-    server.misbehaves = [misbehaviour]
+    answering.misbehaves = [misbehaviour]
     with pytest.raises(ServerFailed, match=problem):
         client.score([{"age": 50}])
-    assert len(server.sizes) == 1
+    assert len(answering.sizes) == 1
 
 
 @pytest.mark.parametrize("arguments", [{"timeout_s": 0}, {"retries": -1}, {"batch": 0}, {"batch": 1025}])
