@@ -14,6 +14,7 @@ from leadwise.datasets.store import Store, open_store
 from leadwise.datasets.tables import statement_labels
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.evaluation_page import write_evaluation
+from leadwise.reports.report_page import Page
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,12 @@ def evaluation(store: Store, guesser: MakeGuesser) -> Evaluation:
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> Path:
-    """The folder of ``evaluation``. Read only."""
+def written_with_summary(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> tuple[Path, Page]:
+    """The folder of ``evaluation``, read only, and the summary for its run."""
     folder = tmp_path_factory.mktemp("written") / "evaluation" / "clinical" / "fusion"
-    write_evaluation(evaluation, folder, run_id="0123abcd")
-    return folder
+    return folder, write_evaluation(evaluation, folder, run_id="0123abcd")
+
+
+@pytest.fixture(scope="session")
+def written(written_with_summary: tuple[Path, Page]) -> Path:
+    return written_with_summary[0]

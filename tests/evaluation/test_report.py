@@ -1,4 +1,4 @@
-"""The pages open without a network, say what they are, and survive whatever fold 10 lacks."""
+"""Pages and run summaries open without a network, say what was measured, and survive whatever fold 10 lacks."""
 
 import base64
 import dataclasses
@@ -20,29 +20,44 @@ from leadwise.evaluation.comparison import comparable
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import Overview, write_overview
-from leadwise.reports.report_page import SIMULATED, Cell, estimate, number, signed
+from leadwise.reports.report_page import SIMULATED, Cell, Page, estimate, number, signed
+from leadwise.reports.run_summaries import (
+    ingest_summary,
+    registration_summary,
+    training_summary,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CLOSED_BY_THEMSELVES = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Reader(HTMLParser):
-    """Text, pictures and addresses of a page; fails where a tag is not closed."""
+    """Text, pictures and addresses of a page; fails where a tag is not closed, or where something is loaded or run."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.text, self.addresses, self.open, self.tags = "", [], [], set()
-        self.feed(file.read_text(encoding="utf-8"))
+        self.feed(page)
+        self.text = re.sub(r"\s+", " ", self.text)
         assert self.open == []
+        assert self.tags.isdisjoint({"script", "link", "iframe", "form"})
+        assert "url(" not in page
+        for address in self.addresses:
+            assert address.startswith(("#", "data:image/png;base64,"))
+            if address.startswith("data:"):
+                assert base64.b64decode(address.partition(",")[2])[:8] == PNG
+        assert SIMULATED in self.text
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.text += " "
         self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "action")]
         if tag not in CLOSED_BY_THEMSELVES:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        self.text += " "
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -79,24 +94,15 @@ def test_a_page_loads_nothing_and_runs_nothing(workspace: Path, overview: Overvi
     pages = [*workspace.rglob("report.html")]
     assert len(pages) == 3
     for file in pages:
-        page = Reader(file)
-        assert page.tags.isdisjoint({"script", "link", "iframe", "form"})
-        assert "url(" not in file.read_text()
-        for address in page.addresses:
-            assert address.startswith(("#", "data:image/png;base64,"))
-            if address.startswith("data:"):
-                assert base64.b64decode(address.partition(",")[2])[:8] == PNG
-        assert page.text.count(DISCLAIMER) == 2
-        assert SIMULATED in page.text
+        assert Reader(file.read_text()).text.count(DISCLAIMER) == 2
         assert file.stat().st_size < 2_000_000
 
 
 def test_the_page_says_what_was_measured(workspace: Path, evaluation: Evaluation) -> None:
-    page = Reader(workspace / "evaluation" / "clinical" / "fusion" / "report.html")
-    text = re.sub(r"\s+", " ", page.text)
-    for title in ("Overall", "The five classes", "Calibration", "Thresholds and predictive values", "Saying uncertain"):
-        assert title in text
-    for title in ("Secondary findings", "Subgroups", "Robustness", "What it cannot say"):
+    page = Reader((workspace / "evaluation" / "clinical" / "fusion" / "report.html").read_text())
+    text = page.text
+    titles = ("Overall", "The five classes", "Calibration", "Thresholds and predictive values", "Saying uncertain")
+    for title in (*titles, "Secondary findings", "Subgroups", "Robustness", "What it cannot say"):
         assert title in text
     for name in ("test/binary_accuracy", "test/floor/binary_accuracy", "test/brier", "test/chosen/macro_f1"):
         assert number(evaluation.metrics[name].value) in text
@@ -109,7 +115,7 @@ def test_the_page_says_what_was_measured(workspace: Path, evaluation: Evaluation
 
 
 def test_sections_without_content_are_left_out(workspace: Path) -> None:
-    text = Reader(workspace / "evaluation" / "clinical" / "metadata" / "report.html").text
+    text = Reader((workspace / "evaluation" / "clinical" / "metadata" / "report.html").read_text()).text
     assert "Secondary findings" not in text
     assert "Robustness" not in text
     assert "robustness.json" not in text
@@ -117,7 +123,7 @@ def test_sections_without_content_are_left_out(workspace: Path) -> None:
 
 def test_all_models_side_by_side(workspace: Path, overview: Overview) -> None:
     folder = workspace / "evaluation" / "clinical"
-    text = re.sub(r"\s+", " ", Reader(folder / "report.html").text)
+    text = Reader((folder / "report.html").read_text()).text
     assert [model["model"] for model in overview.summary["models"]] == ["metadata", "fusion"]
     assert "clinical metadata − clinical fusion" in text
     assert "clinical fusion − original fusion" in text
@@ -140,7 +146,7 @@ def test_a_fold_with_one_class_only_still_gets_its_pages(
     found = evaluate_model(guesser(poor), poor, bootstrap=100, seed=1, robustness=5)
     write_evaluation(found, tmp_path / "evaluation" / "clinical" / "fusion")
     write_overview(tmp_path, "clinical", poor, compare_with=None, bootstrap=100, seed=1)
-    text = Reader(tmp_path / "evaluation" / "clinical" / "fusion" / "report.html").text
+    text = Reader((tmp_path / "evaluation" / "clinical" / "fusion" / "report.html").read_text()).text
     assert "n/a" in text
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
     assert "MI has 0 positives among" in text
@@ -186,3 +192,70 @@ def test_numbers_as_text() -> None:
     assert estimate(0.9, [0.8, None]) == Cell("0.900")
     assert estimate(0.9, [0.8, 0.95]) == Cell("0.900", "0.800 to 0.950")
     assert estimate(None, [None, None]) == Cell("n/a")
+
+
+def text_of(summary: Page) -> str:
+    text = Reader(summary.html()).text
+    assert "What went in" in text
+    return text
+
+
+def test_an_ingestion(store: Store) -> None:
+    checks = json.loads((store.folder / "validation" / "validation.json").read_text())
+    text = text_of(ingest_summary(store.manifest, checks, unchanged=True))
+    assert f"patients {store.manifest['patients']:,} " in text
+    assert "it was left as it is" in text
+    assert all(one["why"] in text for one in checks["outcomes"] if not one["success"])
+
+
+def test_a_training(store: Store) -> None:
+    epoch = {"train/loss": 0.5, "val/loss": 0.4, "val/macro_auroc": 0.91234, "val/binary_accuracy": 0.8}
+    training: dict[str, Any] = {
+        "parameters": {"encoder": "resnet1d_wang", "learning-rate": 0.001, "seed": 20},
+        "validation": epoch,
+        "history": [epoch, epoch],
+        "best_epoch": 2,
+        "epochs": 2,
+        "feature_set": "clinical",
+        "monitor": "val/macro_auroc",
+        "seconds": 65.0,
+        "backend": "tensorflow",
+        "count_params": 1234,
+        "reused": True,
+    }
+    text = text_of(training_summary("fusion", training, store.manifest))
+    for shown in ("0.9123", "2 of 2", "1 min 05 s", "1,234", "resnet1d_wang", "Taken from an earlier run"):
+        assert shown in text
+
+
+def test_an_evaluation(written_with_summary: tuple[Path, Page], evaluation: Evaluation) -> None:
+    text = text_of(written_with_summary[1])
+    assert f"{evaluation.metrics['test/macro_auroc'].value:.3f}" in text
+    assert f"{evaluation.rows['test']:,} of {evaluation.rows['test_patients']:,} patients" in text
+    assert all(f"{name} {value:.3f}" in text for name, value in evaluation.decision.used.thresholds.items())
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_registration(passed: bool) -> None:
+    registered = {
+        "name": "leadwise-demo",
+        "version": "3",
+        "alias": "champion" if passed else "",
+        "model": "fusion",
+        "uri": "models:/leadwise-demo/3",
+        "run_id": "0123",
+        "simulated": True,
+        "requirements": ["numpy==2.0"],
+    }
+    checks = [
+        {"name": "macro AUROC", "measured": "0.9000", "allowed": "at least 0.8", "passed": passed, "note": "a note"},
+        {"name": "other data", "measured": "x" * 40, "allowed": "none", "passed": None, "note": ""},
+    ]
+    gate = {"checks": checks, "passed": passed, "verdict": "As it is.", "champion": None, "compared_on": "fold 10"}
+    network = {"name": "fusion", "validation": {"val/macro_auroc": 0.91}, "test": {"macro_auroc": None}}
+    package = {"data": {"digest": "d" * 64, "release": "simulated"}, "networks": {"fusion": network}}
+    text = text_of(registration_summary(registered, gate, package, 1.25))
+    assert "1.2 MiB" in text
+    assert "fusion, fold 9 0.9100" in text
+    assert "x" * 40 in text
+    assert ("Checks that failed" in text) != passed
