@@ -36,10 +36,10 @@ def test_only_what_changed_is_run_again(checkout: "Checkout") -> None:
     assert sorted(reproduce(checkout)) == sorted(STAGES)
     assert reproduce(checkout) == []
 
-    with (checkout.folder / "src" / "leadwise" / "models" / "build.py").open("a") as networks:
+    with (checkout.folder / "src" / "leadwise" / "models" / "framework.py").open("a") as networks:
         networks.write("# A change of the networks.\n")
     assert {"tune", "train"} <= changed(checkout)
     assert not {"simulate", "ingest"} & changed(checkout)
 
     ignored = checkout.run("git", "status", "--porcelain").stdout.splitlines()
-    assert {line[3:] for line in ignored} <= {"dvc.lock", "pipelines/params.yaml", "src/leadwise/models/build.py"}
+    assert {line[3:] for line in ignored} <= {"dvc.lock", "pipelines/params.yaml", "src/leadwise/models/framework.py"}
