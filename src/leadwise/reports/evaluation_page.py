@@ -1,5 +1,6 @@
 """The report on one evaluated model: all numbers, every figure, and one HTML file with the headline first."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,8 +193,13 @@ class _Report:
     def metric(self, name: str, digits: int = 3, note: str = "", rows: str = "test/") -> Cell:
         return measured(self.evaluation.metrics.get(rows + name), digits, note)
 
-    def policy_value(self, policy: str, measure: str, label: str) -> Cell:
-        return measured(self.evaluation.policies[f"test/decision/{policy}/{measure}/{label}"])
+    def policy_rows(self, policy: str, chosen: Mapping[str, str], measures: Iterable[str]) -> list[Row]:
+        """A row per class: what was chosen for it, and what that is worth."""
+        found = self.evaluation.policies
+        return [
+            [_class(name), chosen[name], *(measured(found[f"test/decision/{policy}/{one}/{name}"]) for one in measures)]
+            for name in SUPERCLASSES
+        ]
 
     def pictures(self, *names: str) -> list[Picture]:
         return [picture(self.figures / f"{name}.png", SAYS[name]) for name in names]
@@ -277,14 +283,7 @@ class _Report:
         ]
         for policy in order:
             chosen = decision.policies[policy]
-            rows: list[Row] = [
-                [
-                    _class(name),
-                    number(chosen.thresholds[name]),
-                    *(self.policy_value(policy, measure, name) for measure in measures),
-                ]
-                for name in SUPERCLASSES
-            ]
+            rows = self.policy_rows(policy, {name: number(at) for name, at in chosen.thresholds.items()}, measures)
             title = f"{policy}: {chosen.rule}" + (" (in use)" if policy == decision.policy else "")
             parts.append(Table(("class", "threshold", *titles), rows, title=title, folded=policy not in order[:2]))
         return [*parts, self.pictures("confusion_at_chosen")]
@@ -298,14 +297,10 @@ class _Report:
             "full_risk": "without a band",
             "uncertain_risk": "wrong inside the band",
         }
-        rows: list[Row] = [
-            [
-                _class(name),
-                "{:.3f} and {:.3f}".format(*self.evaluation.decision.used.uncertain[name]),
-                *(self.policy_value(policy, measure, name) for measure in columns),
-            ]
-            for name in SUPERCLASSES
-        ]
+        bands = {
+            name: "{:.3f} and {:.3f}".format(*band) for name, band in self.evaluation.decision.used.uncertain.items()
+        }
+        rows = self.policy_rows(policy, bands, columns)
         says = (
             f'Inside its band a class is answered with "uncertain". Bands were chosen on fold {VALIDATION_FOLD}. Area '
             "under the curve of coverage and risk, all five classes of a record together: "
