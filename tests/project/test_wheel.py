@@ -152,23 +152,14 @@ def test_the_bundled_model_is_served(installed: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "words"),
-    [("app", ("app",)), ("formats", ("predict", "a.edf")), ("formats", ("plot", "a.dcm", "-o", "a.png"))],
+    [("app", ("app",)), ("formats", ("predict", "a.h5")), ("formats", ("plot", "a.dcm", "-o", "a.png"))],
 )
 def test_a_command_names_the_extra_that_it_lacks(
     installed: Path, tmp_path: Path, extra: str, words: tuple[str, ...]
 ) -> None:
-    (tmp_path / "a.edf").write_bytes(edf_of_one_signal())
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + bytes(64))
     told = leadwise(installed, tmp_path, *words)
     assert told.returncode == 1
     assert told.stderr.count("\n") == 1
     assert told.stderr.strip().endswith(f"needs leadwise[{extra}]: pip install 'leadwise[{extra}]'"), told.stderr
-
-
-def edf_of_one_signal() -> bytes:
-    """A second of zeros: the fields of the header as the specification orders them."""
-    head = [(8, "0"), (80, "X X X X"), (80, "Startdate X X X X"), (8, "01.01.20"), (8, "00.00.00"), (8, "512")]
-    head += [(44, ""), (8, "1"), (8, "1"), (4, "1")]
-    signal_fields = [(16, "I"), (80, ""), (8, "mV"), (8, "-5"), (8, "5"), (8, "-32768"), (8, "32767"), (80, "")]
-    signal_fields += [(8, "500"), (32, "")]
-    return "".join(text.ljust(width) for width, text in head + signal_fields).encode() + bytes(1000)
