@@ -202,7 +202,7 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """patient-level bootstrap replicates behind each 95 % interval"""
     robustness: Annotated[int, Field(ge=0, le=100_000)] = 500
-    """records of fold 10 that are disturbed in 35 ways; 0: none"""
+    """records of fold 10 that are corrupted in 35 ways; 0: none"""
     compare_with: str = ""
     """another workspace whose evaluations are compared too; empty: none"""
 

@@ -1,4 +1,4 @@
-"""Disturbances: as strong as they say, nothing at strength zero, the same from a seed, true to the electrodes."""
+"""Corruptions: as strong as they say, nothing at strength zero, the same from a seed, true to the electrodes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ RANDOM: dict[str, tuple[Change, float, float]] = {
     "silent": (d.silence_leads, 0, 3),
     "short": (d.shorten, 10.0, 5.0),
 }
-"""Name -> the disturbance, its zero, and a strength."""
+"""Name -> the corruption, its zero, and a strength."""
 
 
 def seeded(seed: int = 5) -> np.random.Generator:
@@ -68,7 +68,7 @@ def test_the_seed_decides(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["white", "wander", "hum"])
-def test_twice_the_strength_is_twice_the_same_disturbance(name: str) -> None:
+def test_twice_the_strength_is_twice_the_same_corruption(name: str) -> None:
     change, _, strength = RANDOM[name]
     nothing = np.zeros((4, 1000, 12), dtype=np.float32)
     once, twice = (change(nothing, factor * strength, seeded()) for factor in (1, 2))
@@ -182,7 +182,7 @@ def test_gain_is_one_factor_per_record_within_bounds(rng: np.random.Generator) -
 @pytest.mark.parametrize(
     "strongest", [{"noise_mv": 0.2}, {"wander_mv": 1.0}, {"hum_mv": 0.5}], ids=lambda one: next(iter(one))
 )
-def test_a_disturbance_hits_its_share_and_leaves_einthoven_alone(
+def test_a_corruption_hits_its_share_and_leaves_einthoven_alone(
     rng: np.random.Generator, strongest: dict[str, float]
 ) -> None:
     signal = waves(rng, 600)

@@ -105,7 +105,7 @@ def test_the_curves_and_the_dots_are_those_of_the_decision() -> None:
 
 
 def made(start: float, loss: float, *, refuses: str = "", seed: int = 1) -> dict[str, Any]:
-    """As if measured: every level of a disturbance costs as much again."""
+    """As if measured: every level of a corruption costs as much again."""
     noise = np.random.default_rng(0).normal(0, 0.01, 50)
 
     def areas(value: float) -> dict[str, Estimate]:
@@ -153,7 +153,7 @@ def test_a_refused_level_is_a_gap_in_the_figure() -> None:
     FigureCanvasAgg(figure).draw()
 
 
-def test_models_tried_with_other_disturbances_are_not_put_together() -> None:
+def test_models_tried_with_other_corruptions_are_not_put_together() -> None:
     with pytest.raises(RobustnessError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
         robustness_figure({"fusion": MODELS["fusion"], "other": made(0.9, 0.01, seed=2)})
     with pytest.raises(RobustnessError, match="none"):

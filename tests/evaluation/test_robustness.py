@@ -1,4 +1,4 @@
-"""Robustness: what is measured is what explicit disturbance, scikit-learn and explicit resampling give."""
+"""Robustness: what is measured is what explicit corruption, scikit-learn and explicit resampling give."""
 
 import json
 
@@ -51,12 +51,12 @@ def few() -> Robustness:
     return tried()
 
 
-def test_areas_are_those_of_scikit_learn_on_explicitly_disturbed_recordings(few: Robustness) -> None:
+def test_areas_are_those_of_scikit_learn_on_explicitly_corrupted_recordings(few: Robustness) -> None:
     clean = answers(SIGNAL, PATIENTS)
     swapped = answers(reverse_electrodes(SIGNAL, "LA-LL"), PATIENTS)
     forgotten = answers(SIGNAL, PATIENTS[[]])
     for found, expected in (
-        (few.undisturbed, clean),
+        (few.clean, clean),
         (few.points["swapped_limb_leads"]["LA-LL"], swapped),
         (few.points["metadata"]["nothing"], forgotten),
     ):
@@ -65,7 +65,7 @@ def test_areas_are_those_of_scikit_learn_on_explicitly_disturbed_recordings(few:
             assert found[name].value == pytest.approx(roc_auc_score(LABELS[:, k], expected[:, k]))
 
 
-def test_drops_are_paired_with_the_undisturbed_recordings_of_the_same_patients(few: Robustness) -> None:
+def test_drops_are_paired_with_the_clean_recordings_of_the_same_patients(few: Robustness) -> None:
     clean, swapped = answers(SIGNAL, PATIENTS), answers(reverse_electrodes(SIGNAL, "RA-LL"), PATIENTS)
     drops = []
     for one in WEIGHTS:
@@ -76,7 +76,7 @@ def test_drops_are_paired_with_the_undisturbed_recordings_of_the_same_patients(f
     assert drop.value > 0.1
 
 
-def test_the_means_count_every_disturbance_once(few: Robustness) -> None:
+def test_the_means_count_every_corruption_once(few: Robustness) -> None:
     areas = {name: [level["macro"].value for level in levels.values()] for name, levels in few.points.items()}
     means = {name: np.mean(values) for name, values in areas.items()}
     metrics = few.metrics()
@@ -84,7 +84,7 @@ def test_the_means_count_every_disturbance_once(few: Robustness) -> None:
         assert metrics[f"test/robustness/{name}/macro_auroc"] == pytest.approx(value)
     assert metrics["test/robustness/mean_macro_auroc"] == pytest.approx(np.mean(list(means.values())))
     assert metrics["test/robustness/mean_drop"] == pytest.approx(
-        few.undisturbed["macro"].value - metrics["test/robustness/mean_macro_auroc"]
+        few.clean["macro"].value - metrics["test/robustness/mean_macro_auroc"]
     )
     low, high = (metrics[f"test/robustness/mean_macro_auroc_{side}"] for side in ("low", "high"))
     assert low < metrics["test/robustness/mean_macro_auroc"] < high
@@ -115,7 +115,7 @@ def test_a_class_without_positives_is_left_out_of_the_mean() -> None:
     found = robustness_curves(answers, SIGNAL, PATIENTS, labels, seed=SEED, weights=WEIGHTS, curves=FEW)
     assert found.left_out == ("HYP",)
     expected = roc_auc_score(labels[:, :4], answers(SIGNAL, PATIENTS)[:, :4], average="macro")
-    assert found.undisturbed["macro"].value == pytest.approx(expected)
+    assert found.clean["macro"].value == pytest.approx(expected)
     written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert written["undisturbed"]["HYP"] == {"value": None, "interval": [None, None]}
     assert np.isfinite(list(found.metrics().values())).all()
@@ -141,7 +141,7 @@ def test_a_level_that_the_model_refuses_is_named_and_left_out() -> None:
     assert found.mean().value == found.points["duration"]["7.5"]["macro"].value
 
 
-def test_records_are_disturbed_block_by_block_and_come_back_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_are_corrupted_block_by_block_and_come_back_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     count = RECORDS_AT_ONCE + 44
     number = np.arange(count)
     signal = np.broadcast_to(number[:, np.newaxis, np.newaxis], (count, 100, 12)).astype(np.float32)
@@ -157,5 +157,5 @@ def test_records_are_disturbed_block_by_block_and_come_back_in_order(capsys: pyt
         counting, signal, pd.DataFrame({"age": number}), labels, seed=1, curves=(BY_NAME["white_noise"],)
     )
     assert set(sizes) == {RECORDS_AT_ONCE, 44}
-    assert found.undisturbed["macro"].value == 1
+    assert found.clean["macro"].value == 1
     assert capsys.readouterr().err == ""

@@ -77,7 +77,7 @@ def test_it_says_what_the_model_is_and_is_not(card: str, trained: Parameters) ->
     assert "encoder-width: 8" in card
     assert len(table(card, "## Subgroups")) > 3
     assert "AFIB" in card[card.index("## Secondary findings") : card.index("## Subgroups")]
-    assert "## Disturbed recordings" not in card, "this evaluation disturbed nothing"
+    assert "## Corrupted recordings" not in card, "this evaluation corrupted nothing"
     assert not re.search(r"\{[{%]|\bNone\b|\bnan\b", card)
 
 

@@ -1,11 +1,11 @@
-"""Disturbances of known strength, to measure how much of them an answer survives.
+"""Corruptions of known strength, to measure how much of them an answer survives.
 
 All take recordings ``(record, time, 12)`` float32 in mV, leads in the order of ``LEADS``, and return new ones; what is
-random comes from the generator alone and is drawn alike for every strength, so that a record's disturbance of twice
+random comes from the generator alone and is drawn alike for every strength, so that a record's corruption of twice
 the strength is twice the same one. Noise, wander and hum arise at the nine electrodes, so that the six limb leads go
 on obeying Einthoven's law. Strengths in mV are root mean squares over the 12 leads unless said otherwise.
 
-Such a disturbance may change what the recording says: reversed electrodes do. An ``Augmentation``, drawn anew for every
+Such a corruption may change what the recording says: reversed electrodes do. An ``Augmentation``, drawn anew for every
 record of a training batch, leaves the diagnosis as it is: it turns no lead round and reverses no two of them.
 """
 

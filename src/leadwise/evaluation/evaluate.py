@@ -79,7 +79,7 @@ class Evaluation:
         policies: what every policy of the decision comes to on fold 10: ``test/decision/best_f1/ppv/MI``, ...
         subgroups: parts of fold 10.
         statements: the 71 statements; ``None`` where the network does not answer them.
-        robustness: fold 10 disturbed; ``None`` where it was not asked for.
+        robustness: fold 10 corrupted; ``None`` where it was not asked for.
         rows: records and patients behind the figures, and under ``test_positives`` the records of each class.
         bootstrap: replicates behind the intervals.
         seed: seed of the bootstrap.
@@ -193,8 +193,8 @@ def evaluate_model(
         trained: the model.
         store: the data that it was trained on.
         bootstrap: patient-level replicates behind the intervals.
-        seed: seed of the bootstrap, of cross-validation and of disturbances.
-        robustness: records of fold 10 that are disturbed in every way; 0: none. They cost about 35 predictions each.
+        seed: seed of the bootstrap, of cross-validation and of corruptions.
+        robustness: records of fold 10 that are corrupted in every way; 0: none. They cost about 35 predictions each.
 
     Raises:
         EvaluationError: fold 9 or 10 has no records.
@@ -314,7 +314,7 @@ def _statements(
 def _robustness(
     trained: "TrainedModel", store: Store, rows: NDArray[np.int64], weights: NDArray[np.int16], seed: int, records: int
 ) -> Robustness:
-    """Disturbed recordings of fold 10. They are read record by record: the store stays on disk."""
+    """Corrupted recordings of fold 10. They are read record by record: the store stays on disk."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:records])
     signal_mv = store.signals[rows[chosen]].astype(np.float32) * np.float32(MICROVOLTS_PER_UNIT / 1000)
     return robustness_curves(

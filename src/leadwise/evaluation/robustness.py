@@ -1,4 +1,4 @@
-"""How much of a model's AUROC survives disturbed recordings, with intervals paired with the undisturbed ones."""
+"""How much of a model's AUROC survives corrupted recordings, with intervals paired with the clean ones."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from leadwise.evaluation.metrics import auroc
 from leadwise.terminal import progress
 
 Level = float | str
-Disturb = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
+Corrupt = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
 
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 LEADS_LEFT: dict[str, tuple[str, ...]] = {"limb + V2": (*LIMB_LEADS, "V2"), "limb": LIMB_LEADS, "I": ("I",)}
@@ -41,14 +41,14 @@ FACTS_LEFT: dict[str, tuple[str, ...]] = {"age, sex": ("age", "sex"), "age": ("a
 
 @dataclass(frozen=True)
 class Curve:
-    """One disturbance in rising strength.
+    """One corruption in rising strength.
 
     Attributes:
         name: as in the names of metrics.
         title: for people.
         unit: what ``levels`` are given in.
         levels: from mild to severe, if ordered.
-        disturb: ``(signal_mv, patients, level, generator)`` to the disturbed pair.
+        corrupt: ``(signal_mv, patients, level, generator)`` to the corrupted pair.
         ordered: whether one level holds less than the one before; else they are kinds of their own.
     """
 
@@ -56,7 +56,7 @@ class Curve:
     title: str
     unit: str
     levels: tuple[Level, ...]
-    disturb: Disturb
+    corrupt: Corrupt
     ordered: bool = True
 
     @property
@@ -65,11 +65,11 @@ class Curve:
         return tuple(level if isinstance(level, str) else f"{level:g}" for level in self.levels)
 
 
-def _random(change: Callable[[Signals, Any, np.random.Generator], Signals]) -> Disturb:
+def _random(change: Callable[[Signals, Any, np.random.Generator], Signals]) -> Corrupt:
     return lambda signal_mv, patients, level, generator: (change(signal_mv, level, generator), patients)
 
 
-def _fixed(change: Callable[[Signals, Any], Signals]) -> Disturb:
+def _fixed(change: Callable[[Signals, Any], Signals]) -> Corrupt:
     return lambda signal_mv, patients, level, _: (change(signal_mv, level), patients)
 
 
@@ -102,58 +102,58 @@ Answers = Callable[[NDArray[np.float32], pd.DataFrame], NDArray[np.floating]]
 """``(signal_mv (record, time, 12), patients)`` to ``(record, 5)`` probabilities, calibrated or not."""
 
 MACRO = "macro"
-UNDISTURBED = "undisturbed"
+CLEAN = "clean"
 RECORDS_AT_ONCE = 256
 
 
 class RobustnessError(LeadwiseError):
-    """Models were not tried with the same disturbances; the message says what was received."""
+    """Models were not tried with the same corruptions; the message says what was received."""
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What a model makes of disturbed recordings.
+    """What a model makes of corrupted recordings.
 
     Attributes:
-        records: records that were disturbed.
-        seed: seed of the disturbances and of the sample.
+        records: records that were corrupted.
+        seed: seed of the corruptions and of the sample.
         left_out: classes with one value only among the records; the mean over classes is without them.
-        undisturbed: AUROC of ``macro`` and of every class.
+        clean: AUROC of ``macro`` and of every class.
         points: curve -> level as text -> the same; a level that the model refuses is absent.
         refused: curve -> level as text -> the model's message.
-        curves: the disturbances and their levels.
+        curves: the corruptions and their levels.
     """
 
     records: int
     seed: int
     left_out: tuple[str, ...]
-    undisturbed: Mapping[str, Estimate]
+    clean: Mapping[str, Estimate]
     points: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
     refused: Mapping[str, Mapping[str, str]]
     curves: tuple[Curve, ...]
 
     def drop(self, curve: str, level: str, of: str = MACRO) -> Estimate:
-        """Undisturbed minus disturbed AUROC of the mean over classes or of a class, paired."""
-        return self.undisturbed[of] - self.points[curve][level][of]
+        """Clean minus corrupted AUROC of the mean over classes or of a class, paired."""
+        return self.clean[of] - self.points[curve][level][of]
 
     def mean_of_curve(self, curve: str) -> Estimate:
-        """Macro AUROC, the mean over the levels of one disturbance."""
+        """Macro AUROC, the mean over the levels of one corruption."""
         return mean_of([level[MACRO] for level in self.points[curve].values()])
 
     def mean(self) -> Estimate:
-        """Macro AUROC, the mean over disturbances of ``mean_of_curve``: the one number of a model's robustness.
+        """Macro AUROC, the mean over corruptions of ``mean_of_curve``: the one number of a model's robustness.
 
-        Every disturbance counts the same, however many levels it has (as the corruptions of Hendrycks and Dietterich,
-        ICLR 2019, do). It is not a drop: a model that is poor undisturbed has little to lose.
+        Every corruption counts the same, however many levels it has (as the corruptions of Hendrycks and Dietterich,
+        ICLR 2019, do). It is not a drop: a model that is poor clean has little to lose.
         """
         return mean_of([self.mean_of_curve(curve) for curve, levels in self.points.items() if levels])
 
     def metrics(self) -> dict[str, float]:
-        """For the tracking server: the mean with its bounds, the mean drop, and one number per disturbance."""
+        """For the tracking server: the mean with its bounds, the mean drop, and one number per corruption."""
         mean, start = self.mean(), "test/robustness/"
         found = {f"{start}mean_macro_auroc": mean.value}
         found |= {f"{start}mean_macro_auroc_{side}": getattr(mean.interval, side) for side in ("low", "high")}
-        found[f"{start}mean_drop"] = (self.undisturbed[MACRO] - mean).value
+        found[f"{start}mean_drop"] = (self.clean[MACRO] - mean).value
         for curve, levels in self.points.items():
             if levels:
                 found[f"{start}{curve}/macro_auroc"] = self.mean_of_curve(curve).value
@@ -166,8 +166,8 @@ class Robustness:
             "seed": self.seed,
             "left_out": list(self.left_out),
             "mean_macro_auroc": self.mean().to_dict(),
-            "mean_drop": (self.undisturbed[MACRO] - self.mean()).to_dict(),
-            "undisturbed": {name: one.to_dict() for name, one in self.undisturbed.items()},
+            "mean_drop": (self.clean[MACRO] - self.mean()).to_dict(),
+            "undisturbed": {name: one.to_dict() for name, one in self.clean.items()},
             "curves": [self._curve_to_dict(curve) for curve in self.curves],
         }
 
@@ -200,10 +200,10 @@ def robustness_curves(
     weights: NDArray[np.int16] | None = None,
     curves: Sequence[Curve] = CURVES,
 ) -> Robustness:
-    """Disturb recordings in every way and strength of ``curves`` and measure what the answers are worth.
+    """Corrupt recordings in every way and strength of ``curves`` and measure what the answers are worth.
 
-    Every point costs one prediction of all the records. Disturbances depend on the seed and on the records alone, so
-    that models are tried with the same ones. No more than ``RECORDS_AT_ONCE`` disturbed recordings are held at a time.
+    Every point costs one prediction of all the records. Corruptions depend on the seed and on the records alone, so
+    that models are tried with the same ones. No more than ``RECORDS_AT_ONCE`` corrupted recordings are held at a time.
     AUROC does not change with a rising function of the probabilities: it does not matter whether they are calibrated.
 
     Args:
@@ -213,7 +213,7 @@ def robustness_curves(
         labels: ``(record, class)`` of 0 and 1.
         seed: seed of everything random.
         weights: ``(replicate, record)`` of ``bootstrap.patient_weights``; None: no intervals.
-        curves: the disturbances.
+        curves: the corruptions.
     """
     positives = labels.sum(axis=0)
     defined = (positives > 0) & (positives < len(labels))
@@ -222,16 +222,16 @@ def robustness_curves(
     total = (1 + sum(len(curve.levels) for curve in curves)) * len(labels)
     with progress(total, "corrupted recordings", "rec") as bar:
 
-        def measure(curve: Curve | None = None, level: Level = UNDISTURBED) -> dict[str, Estimate]:
-            """AUROC with one disturbance, or with none."""
+        def measure(curve: Curve | None = None, level: Level = CLEAN) -> dict[str, Estimate]:
+            """AUROC with one corruption, or with none."""
             parts = []
             for start in range(0, len(labels), RECORDS_AT_ONCE):
                 rows = slice(start, start + RECORDS_AT_ONCE)
                 signal, known = np.asarray(signal_mv[rows], dtype=np.float32), patients.iloc[rows]
                 if curve is not None:
-                    # Not by the level: a record's disturbance grows, it does not change.
+                    # Not by the level: a record's corruption grows, it does not change.
                     generator = np.random.default_rng((seed, crc32(curve.name.encode()), start))
-                    signal, known = curve.disturb(signal, known, level, generator)
+                    signal, known = curve.corrupt(signal, known, level, generator)
                 parts.append(np.asarray(answers(signal, known)))
                 bar.update(len(parts[-1]))
             probabilities = np.concatenate(parts)
@@ -243,8 +243,8 @@ def robustness_curves(
 
             return estimates(areas, weights)
 
-        bar.set_description(UNDISTURBED)
-        undisturbed = measure()
+        bar.set_description(CLEAN)
+        clean = measure()
         for curve in curves:
             for level, label in zip(curve.levels, curve.labels, strict=True):
                 bar.set_description(f"{curve.title} {label}")
@@ -254,11 +254,11 @@ def robustness_curves(
                     # A model with long windows takes no short recordings: that is an answer, too.
                     refused.setdefault(curve.name, {})[label] = str(error)
     left_out = tuple(name for name, known in zip(SUPERCLASSES, defined, strict=True) if not known)
-    return Robustness(len(labels), seed, left_out, undisturbed, points, refused, tuple(curves))
+    return Robustness(len(labels), seed, left_out, clean, points, refused, tuple(curves))
 
 
 def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse models that were not tried with the same disturbances of the same records.
+    """Refuse models that were not tried with the same corruptions of the same records.
 
     Args:
         models: name -> what ``robustness.json`` holds.
@@ -278,5 +278,5 @@ def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
         if trial(other) != trial(content):
             raise RobustnessError(
                 f"{name}: received {other['records']} records with seed {other['seed']}; allowed: the "
-                f"{content['records']} records, seed {content['seed']} and disturbances of {first}"
+                f"{content['records']} records, seed {content['seed']} and corruptions of {first}"
             )

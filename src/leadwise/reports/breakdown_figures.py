@@ -1,4 +1,4 @@
-"""The AUROC by subgroup, by statement, and of disturbed recordings."""
+"""The AUROC by subgroup, by statement, and of corrupted recordings."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -93,9 +93,9 @@ _SHIFT = 0.09
 
 
 def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure:
-    """Macro AUROC against the strength of each disturbance, from mild to severe, with 95 % intervals.
+    """Macro AUROC against the strength of each corruption, from mild to severe, with 95 % intervals.
 
-    Every panel has the same vertical axis. A dotted line marks what a model reaches undisturbed. Levels that are no
+    Every panel has the same vertical axis. A dotted line marks what a model reaches clean. Levels that are no
     order, such as which electrodes are exchanged, are not joined.
 
     Args:
@@ -103,7 +103,7 @@ def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure
             the same seed.
 
     Raises:
-        RobustnessError: there is no model, or they were not tried with the same disturbances of the same records.
+        RobustnessError: there is no model, or they were not tried with the same corruptions of the same records.
     """
     check_same_trials(models)
     first = next(iter(models.values()))
@@ -117,16 +117,16 @@ def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure
         axes.set_visible(False)
     handles, names = panels[0].get_legend_handles_labels()
     handles.append(Line2D([], [], color=SOFT, linestyle=":", linewidth=1.3))
-    names.append("undisturbed (shades and bars: 95 % intervals)")
+    names.append("clean (shades and bars: 95 % intervals)")
     look: dict[str, Any] = {"frameon": False, "fontsize": 10, "labelcolor": INK}
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), **look)
-    words = title or "Robustness: macro AUROC of disturbed recordings"
+    words = title or "Robustness: macro AUROC of corrupted recordings"
     headline(figure, f"{words}  ({first['records']:,} records)")
     return figure
 
 
 def _panel(axes: Axes, models: Mapping[str, tuple[Entry, Entry]]) -> None:
-    """One disturbance: name of a model -> all that was measured of it, and its part of this disturbance."""
+    """One corruption: name of a model -> all that was measured of it, and its part of this corruption."""
     for k, (name, (content, curve)) in enumerate(models.items()):
         colour, marker, dash = _STYLES[k % len(_STYLES)]
         x = np.arange(len(curve["levels"])) + (k - (len(models) - 1) / 2) * 2 * _SHIFT

@@ -83,7 +83,7 @@ SAYS = {
     "coverage_and_risk": "Share of wrong answers if only the surest are given",
     "subgroups": "Macro AUROC by subgroup; at the right: records",
     "statements": "AUROC of the statements that are told, with intervals",
-    "robustness": "Macro AUROC against the strength of each disturbance",
+    "robustness": "Macro AUROC against the strength of each corruption",
 }
 """Figures on the page, by the names of their files, and what each shows."""
 
@@ -187,7 +187,7 @@ class _Report:
                 "predictions": f"{PREDICTIONS_FILE}, of folds 9 and 10",
             },
             parts=[self.class_table(), self.pictures("roc_curves", "reliability")],
-            footer=[f"Subgroups, disturbed recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
+            footer=[f"Subgroups, corrupted recordings, statements, decisions: evaluation/{REPORT_FILE} of this run."],
         )
 
     def metric(self, name: str, digits: int = 3, note: str = "", rows: str = "test/") -> Cell:
@@ -335,14 +335,14 @@ class _Report:
         return parts
 
     def robustness(self) -> list[Part]:
-        """What is left of the macro AUROC when recordings are disturbed; nothing where that was not measured."""
+        """What is left of the macro AUROC when recordings are corrupted; nothing where that was not measured."""
         found = self.evaluation.robustness
         if found is None:
             return []
         says = (
-            f"{found.records:,} records drawn from the fold, disturbed in {len(found.curves)} ways of rising strength. "
-            f"Macro AUROC undisturbed {in_words(found.undisturbed[MACRO])}, as the mean over all "
-            f"disturbances {in_words(found.mean())}."
+            f"{found.records:,} records drawn from the fold, corrupted in {len(found.curves)} ways of rising strength. "
+            f"Macro AUROC clean {in_words(found.clean[MACRO])}, as the mean over all "
+            f"corruptions {in_words(found.mean())}."
         )
         if found.left_out:
             says += f" Without {', '.join(found.left_out)}, of which these records have too few."
@@ -355,7 +355,7 @@ class _Report:
                     continue
                 area = measured(found.points[curve.name][level][MACRO])
                 rows.append([level, area, change(found.drop(curve.name, level), sign=-1)])
-        heads = ("disturbance", "macro AUROC", "change, paired")
+        heads = ("corruption", "macro AUROC", "change, paired")
         return [says, self.pictures("robustness"), Table(heads, rows, title="Every level", folded=True)]
 
     def footer(self, run_id: str | None) -> list[str]:

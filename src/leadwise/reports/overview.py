@@ -247,7 +247,7 @@ def write_overview(
 
 
 def _draw_robustness(folder: Path, models: Sequence[str]) -> None:
-    """One figure of all models that were tried with the same disturbances; none if they were not."""
+    """One figure of all models that were tried with the same corruptions; none if they were not."""
     (folder / ROBUSTNESS_FIGURE).unlink(missing_ok=True)
     files = {model: folder / model / ROBUSTNESS_FILE for model in models}
     found = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in files.items() if file.is_file()}
@@ -272,7 +272,7 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
     summary = overview.summary
     rows, simulated = summary["rows"], bool(summary["simulated"])
     drawn = (folder / ROBUSTNESS_FIGURE).is_file()
-    says = "Macro AUROC against the strength of each disturbance"
+    says = "Macro AUROC against the strength of each corruption"
     return Page(
         title=f"The models on fold {TEST_FOLD} of {data_name(simulated, manifest['release'])}",
         subtitle=(
