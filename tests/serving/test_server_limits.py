@@ -13,7 +13,7 @@ import requests
 from hostile_bodies import CHUNK, MARKER, VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, serving
 
-from leadwise.serving.admission import LARGE_BODY, Intake, ServerLimitError, ServerLimits
+from leadwise.serving.admission import LARGE_BODY, AdmissionControl, ServerLimitError, ServerLimits
 from leadwise.serving.connections import LARGEST_HEAD
 from leadwise.serving.request_parsing import LARGEST_BODY
 
@@ -130,14 +130,14 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(server: LiveServer) 
 
 def test_large_requests_wait_for_each_other_and_small_ones_do_not() -> None:
     async def try_both() -> None:
-        intake = Intake(ServerLimits(large_at_once=1))
-        async with intake.turn(LARGE_BODY + 1):
-            async with asyncio.timeout(5), intake.turn(LARGE_BODY):
+        admission = AdmissionControl(ServerLimits(large_at_once=1))
+        async with admission.turn(LARGE_BODY + 1):
+            async with asyncio.timeout(5), admission.turn(LARGE_BODY):
                 pass
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), intake.turn(LARGE_BODY + 1):
+                async with asyncio.timeout(0.05), admission.turn(LARGE_BODY + 1):
                     pass
-        async with asyncio.timeout(5), intake.turn(LARGE_BODY + 1):
+        async with asyncio.timeout(5), admission.turn(LARGE_BODY + 1):
             pass
 
     asyncio.run(try_both())

@@ -69,7 +69,7 @@ class ServerLimits:
         return cls(**given)
 
 
-class Intake:
+class AdmissionControl:
     """What a worker holds of requests; used from its event loop only."""
 
     def __init__(self, limits: ServerLimits) -> None:

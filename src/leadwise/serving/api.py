@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadwise import __version__
 from leadwise.memory import return_freed_memory
-from leadwise.serving.admission import Intake, ServerLimits
+from leadwise.serving.admission import AdmissionControl, ServerLimits
 from leadwise.serving.request_parsing import MOST_EXPLAINED, RequestError, read_parameters, rows_of_json
 from leadwise.serving.scorer import Scorer
 
@@ -91,7 +91,7 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
     from starlette.responses import Response
     from starlette.routing import Route as StarletteRoute
 
-    intake = Intake(limits)
+    admission = AdmissionControl(limits)
 
     async def version(request: "Request") -> "Response":
         return Response(__version__, media_type="text/plain")
@@ -108,7 +108,7 @@ def route_of(scorer: Scorer, limits: ServerLimits) -> Callable[[Route], Route]:
         @wraps(mlflows)
         async def route(request: "Request") -> "Response":
             try:
-                async with intake.body_of(request) as body:
+                async with admission.body_of(request) as body:
                     kind = ", ".join(request.headers.getlist("content-type"))
                     status, content = await asyncio.to_thread(respond, scorer, body, kind)
             except ClientDisconnect:
