@@ -52,7 +52,7 @@ def test_a_transformer_survives_json_and_never_emits_nan(fitted, seen, feature_s
     assert values.shape == (len(seen), transformer.width)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
-    assert np.isfinite(transformer.hidden()).all()
+    assert np.isfinite(transformer.all_unknown()).all()
 
 
 @given(fitted=PATIENTS, seen=PATIENTS, feature_set=SETS)
@@ -122,8 +122,8 @@ def test_absent_columns_none_and_nan_all_mean_unknown():
 def test_the_hidden_vector_is_the_imputed_one_with_every_mask_set():
     transformer = MetadataTransformer.fit(three_patients(), "clinical")
     unknown = transformer.transform(pd.DataFrame(index=[0]))[0]
-    np.testing.assert_array_equal(transformer.hidden()[:7], unknown[:7])
-    np.testing.assert_array_equal(transformer.hidden()[7:], np.ones(7))
+    np.testing.assert_array_equal(transformer.all_unknown()[:7], unknown[:7])
+    np.testing.assert_array_equal(transformer.all_unknown()[7:], np.ones(7))
 
 
 def test_original_codes_the_stages_and_writes_zero_for_unknown():

@@ -107,7 +107,7 @@ class MetadataTransformer:
         parts = [scaled, unknown] if self.feature_set == "clinical" else [scaled]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def hidden(self) -> np.ndarray:
+    def all_unknown(self) -> np.ndarray:
         """``(width,)`` float32: the vector of a patient about whom nothing at all is known, every mask 1."""
         scaled = (np.array(self.fill) - self.mean) / self.sd
         masks = np.ones(self.width - len(scaled))

@@ -289,11 +289,11 @@ def impossible(values: pd.Series, one: Feature) -> pd.Series:
 def _possible(numbers: pd.DataFrame) -> tuple[dict[str, pd.Series], dict[str, pd.Series]]:
     """Features that are numbers, without impossible values, and which rows were repaired."""
     age = numbers["age"]
-    hidden = age == AGE_OVER_89
-    impossible_age = impossible(age, FEATURES["age"]) & ~hidden
-    age = age.mask(hidden, 90.0).mask(impossible_age)
+    over_89 = age == AGE_OVER_89
+    impossible_age = impossible(age, FEATURES["age"]) & ~over_89
+    age = age.mask(over_89, 90.0).mask(impossible_age)
     adult = age >= ADULT_AGE
-    facts, repairs = {"age": age}, {"age_300_to_90": hidden, "age_impossible_to_missing": impossible_age}
+    facts, repairs = {"age": age}, {"age_300_to_90": over_89, "age_impossible_to_missing": impossible_age}
     sizes = (("height_cm", HEIGHT_CM, ADULT_HEIGHT_CM), ("weight_kg", WEIGHT_KG, ADULT_WEIGHT_KG))
     for name, (low, high), least in sizes:
         column = COLUMN_OF[name]

@@ -215,11 +215,14 @@ def _without_gaps(by_time: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray
 def _check_amplitude(signal_mv: np.ndarray, fs_hz: float, units: str) -> None:
     """Refuse what cannot be an ECG in the stated units."""
     lowest, highest = lead_extremes(signal_mv)
-    largest = float(max(highest.max(), -lowest.min()))
-    # Leads that are computed from infinite ones are no number.
-    typical = 0.0 if largest <= LARGEST_MV else typical_span(signal_mv, fs_hz)
-    if not (largest <= LARGEST_OF_A_LEAD_MV and typical <= LARGEST_USUAL_SPAN_MV):
-        hint = "; were these microvolts, say units uV" if units == "mV" else ""
+    reached = np.maximum(highest, -lowest)
+    hint = "; were these microvolts, say units uV" if units == "mV" else ""
+    # A lead that is computed from infinite ones is no number.
+    if not (largest := float(reached.max())) <= LARGEST_OF_A_LEAD_MV:
+        lead = LEADS[int(np.argmax(np.nan_to_num(reached, nan=np.inf)))]
+        most = f"at most {LARGEST_OF_A_LEAD_MV:,.0f} mV is allowed of a lead, even of one without an electrode"
+        raise RecordingError("signal", f"reaches {largest:.4g} mV in lead {lead}; {most}{hint}", "wrong_units")
+    if largest > LARGEST_MV and (typical := typical_span(signal_mv, fs_hz)) > LARGEST_USUAL_SPAN_MV:
         raise RecordingError(
             "signal",
             f"reaches {largest:.4g} mV, and its leads span {typical:.4g} mV a second; at most {LARGEST_MV:g} mV is "

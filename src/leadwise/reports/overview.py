@@ -35,7 +35,7 @@ from leadwise.evaluation.comparison import (
     published_line,
     stadium_alone,
 )
-from leadwise.evaluation.metrics import FLOOR, headline_names, metric_names
+from leadwise.evaluation.metrics import FLOOR, Named, headline_names, metric_names
 from leadwise.evaluation.robustness import RobustnessError
 from leadwise.models.spec import MODELS
 from leadwise.reports.breakdown_figures import robustness_figure
@@ -92,16 +92,21 @@ def write_summary(folder: Path) -> dict[str, Any]:
 def _model(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("model", "count_params", "seconds", "epochs", "best_epoch", "run_id", "trained_by")
     row: dict[str, Any] = {key: evaluation[key] for key in keys}
-    row["auroc"] = {name: evaluation["metrics"].get(f"test/auroc/{name}") for name in SUPERCLASSES}
     for protocol, prefix in (("test", "test/"), ("labelled", "test/labelled/")):
         row[protocol] = {
             name: {
                 "value": evaluation["metrics"].get(prefix + name),
                 "interval": evaluation["intervals"].get(prefix + name, [None, None]),
             }
-            for name in (*headline_names(), FLOOR)
+            for name in _compared()
         }
     return row
+
+
+def _compared() -> dict[str, Named]:
+    """The means that stand side by side, and the AUROC of each class."""
+    known = metric_names()
+    return headline_names() | {name: known[name] for name in (FLOOR, *(f"auroc/{label}" for label in SUPERCLASSES))}
 
 
 def _side_by_side(summary: Mapping[str, Any], digits: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -110,7 +115,7 @@ def _side_by_side(summary: Mapping[str, Any], digits: int) -> tuple[tuple[str, .
         (
             model["model"],
             _with_interval(model["test"]["macro_auroc"]),
-            *(number(model["auroc"][name], digits) for name in SUPERCLASSES),
+            *(number(model["test"][f"auroc/{name}"]["value"], digits) for name in SUPERCLASSES),
             number(model["test"]["binary_accuracy"]["value"]),
             duration(model["seconds"]),
             f"{model['count_params']:,}",
@@ -298,15 +303,12 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
 
 
 def _models(models: Sequence[Mapping[str, Any]]) -> list[Part]:
-    named = headline_names() | {FLOOR: metric_names()[FLOOR]}
     heads = ("metric", *(model["model"] for model in models))
     parts: list[Part] = []
     for protocol, caption in (("test", "All records"), ("labelled", "Records with a label")):
         rows: list[Row] = [
-            [of.title, *(estimate(**model[protocol][name]) for model in models)] for name, of in named.items()
+            [of.title, *(estimate(**model[protocol][name]) for model in models)] for name, of in _compared().items()
         ]
-        if protocol == "test":
-            rows += [[f"AUROC, {name}", *(number(one["auroc"][name]) for one in models)] for name in SUPERCLASSES]
         parts.append(Table(heads, rows, caption, "compact"))
     cost = [
         [

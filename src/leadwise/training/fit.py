@@ -76,7 +76,7 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.config, self.epoch = config, first_epoch
         self.signals, self.rows, self.preprocessing = data.store.signals, data.rows, data.signal
-        self.metadata, self.unknown = data.patients(data.rows), data.metadata.hidden()
+        self.metadata, self.unknown = data.patients(data.rows), data.metadata.all_unknown()
         self.labels = {"superclasses": data.store.labels()[data.rows]}
         if config.statement_weight:
             self.labels["statements"] = statement_labels(data.store.scp_codes(data.rows)).astype(np.float32)

@@ -161,9 +161,9 @@ def draw_codes(superclasses: tuple[str, ...], rng: np.random.Generator) -> dict[
         several = 2 if len(allowed) > 2 and rng.random() < 0.17 else 1
         for code in rng.choice(allowed, several, replace=False, p=often / often.sum()):
             codes[str(code)] = _likelihood(str(code), rng)
-    for complete, hidden in HIDES.items():
+    for complete, implied in HIDES.items():
         if complete in codes:
-            codes = {code: likelihood for code, likelihood in codes.items() if code not in hidden}
+            codes = {code: likelihood for code, likelihood in codes.items() if code not in implied}
     return codes
 
 
@@ -265,13 +265,13 @@ def simulate(
 def _dipole(heart: Heart, beats: Beats, rng: np.random.Generator) -> np.ndarray:
     """``(RECORD_SAMPLES, 3)`` dipole of all beats; breathing swells the ventricles' voltage a little."""
     breath = 1 + rng.uniform(0.01, 0.06) * np.sin(2 * np.pi * rng.uniform(0.18, 0.3) * beats.qrs_s + rng.uniform(0, 6))
-    stretch = np.sqrt(np.clip(beats.rr_s, 0.3, 1.5))
+    time_scale = np.sqrt(np.clip(beats.rr_s, 0.3, 1.5))
     usual, early = ~beats.ectopic, beats.ectopic
     ones, of_p = np.ones(len(beats.qrs_s)), np.ones(len(beats.p_s))
     total = render(list(heart.p.values()), beats.p_s, of_p, of_p)
     total += render(list(heart.qrs.values()), beats.qrs_s[usual], ones[usual], breath[usual])
-    total += render(list(heart.st_waves().values()), beats.qrs_s[usual], np.sqrt(stretch[usual]), breath[usual])
-    total += render(list(heart.t.values()), beats.qrs_s[usual], stretch[usual], breath[usual])
+    total += render(list(heart.st_waves().values()), beats.qrs_s[usual], np.sqrt(time_scale[usual]), breath[usual])
+    total += render(list(heart.t.values()), beats.qrs_s[usual], time_scale[usual], breath[usual])
     total += render(list(heart.ectopic.values()), beats.qrs_s[early], ones[early], breath[early])
     if heart.paced:
         total += render([Wave(heart.spike, -12.0, 3.5, 3.5)], beats.qrs_s[usual], ones[usual], ones[usual])

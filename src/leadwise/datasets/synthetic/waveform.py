@@ -116,13 +116,13 @@ def healthy_heart() -> Heart:
     )
 
 
-def render(waves: list[Wave], onset_s: np.ndarray, stretch: np.ndarray, gain: np.ndarray) -> np.ndarray:
+def render(waves: list[Wave], onset_s: np.ndarray, time_scale: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Place waves at every onset and add them up.
 
     Args:
         waves: the waves of one beat.
         onset_s: ``(beat,)`` times of the beats from the start of the recording.
-        stretch: ``(beat,)`` factor on the waves' times.
+        time_scale: ``(beat,)`` factor on the waves' times.
         gain: ``(beat,)`` factor on the waves' amplitude.
 
     Returns:
@@ -132,12 +132,12 @@ def render(waves: list[Wave], onset_s: np.ndarray, stretch: np.ndarray, gain: np
     if not waves or not len(onset_s):
         return dipole
     peak, rise, fall = np.array([[w.peak_ms, w.rise_ms, w.fall_ms] for w in waves]).T
-    first_ms, last_ms = (peak - REACH * rise).min(), (peak + REACH * fall).max() * max(stretch.max(), 1)
+    first_ms, last_ms = (peak - REACH * rise).min(), (peak + REACH * fall).max() * max(time_scale.max(), 1)
     offsets = np.arange(np.floor(first_ms * FS_HZ / 1000), np.ceil(last_ms * FS_HZ / 1000) + 1, dtype=int)
     samples = np.floor(onset_s * FS_HZ).astype(int)[:, None] + offsets
     late_ms = (samples / FS_HZ - onset_s[:, None]) * 1000
-    distance = late_ms[..., None] - peak * stretch[:, None, None]
-    width = np.where(distance < 0, rise, fall) * stretch[:, None, None]
+    distance = late_ms[..., None] - peak * time_scale[:, None, None]
+    width = np.where(distance < 0, rise, fall) * time_scale[:, None, None]
     shape = np.exp(-0.5 * np.square(distance / width)) * gain[:, None, None]
     beats = shape @ np.stack([w.vector for w in waves])
     inside = (samples >= 0) & (samples < RECORD_SAMPLES)
