@@ -23,9 +23,16 @@ from leadwise.contract import MICROVOLTS_PER_UNIT, LeadwiseError
 from leadwise.datasets.store import open_store
 from leadwise.ecg.assessment import Assessment, assess_many
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads
 from leadwise.ecg.quality import lead_quality
-from leadwise.ecg.record import Recording, build_recording, resample
+from leadwise.ecg.record import (
+    INDEPENDENT_COLUMNS,
+    INDEPENDENT_LEADS,
+    Recording,
+    RecordingError,
+    arrange_leads,
+    build_recording,
+    resample,
+)
 from leadwise.ecg.reversal import REVERSALS, reversal_matrix
 
 EXCHANGED = {"limb_leads_swapped", "chest_leads_swapped"}

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from served_answers import served_answers
 
-from leadwise.calibration import logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import logit, sigmoid
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.recalibration import prior_shift, recalibrate
 

@@ -13,10 +13,10 @@ from served_answers import served_answers
 from sklearn.model_selection import GroupKFold
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Policy
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.cohort_metrics import Side, compare
 from leadwise.evaluation.recalibration import prior_shift, recalibrate
-from leadwise.policies import Policy
 from leadwise.registry.load import PRETRAINED, package_folder
 from leadwise.registry.site import class_rates
 from leadwise.serving.scorer import read_description

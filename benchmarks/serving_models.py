@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from leadwise.calibration import Calibration
 from leadwise.contract import STATEMENTS, SUPERCLASSES, SignalShape
+from leadwise.decision import Calibration
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.parameters import load_parameters
 

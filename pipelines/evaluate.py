@@ -8,7 +8,7 @@ import mlflow
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
 from leadwise.stage import child_run, log_folder, log_store, run_stage, within_pipeline
-from leadwise.tracking_ui import save_view
+from leadwise.tracking_store import save_view
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from leadwise.contract import LeadwiseError
-from leadwise.tracking_ui import commit
+from leadwise.tracking_store import commit
 
 
 def bundle_workspace(

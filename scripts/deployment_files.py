@@ -7,9 +7,8 @@ The packages are those of ``leadwise.registry.package``, at the versions of the 
 import tomllib
 from textwrap import dedent
 
-from leadwise import __version__
+from leadwise import SETTINGS, __version__
 from leadwise.config import PROJECT_ROOT
-from leadwise.quiet import SETTINGS
 from leadwise.registry.package import SERVED_PACKAGES
 
 DATABASE_IMAGE = "postgres:17.5-bookworm"

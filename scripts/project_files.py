@@ -16,7 +16,7 @@ import yaml
 
 from deployment_files import compose, dockerfile, page_packages, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
-from leadwise.datasets.checks.expectations import CRITICAL, SUITES, read_suite
+from leadwise.datasets.checks.validation import CRITICAL, SUITES, read_suite
 from leadwise.datasets.releases import RELEASES
 
 NOTICE = "Written by scripts/project_files.py from {sources}: change those, then run `make files`."

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlflow.tracking.context.abstract_context import RunContextProvider
 
-runpy.run_path(str(Path(__file__).with_name("leadwise") / "quiet.py"))
+runpy.run_path(str(Path(__file__).with_name("leadwise") / "__init__.py"))
 
 
 EXPERIMENT = "leadwise"

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 from scipy.special import logit as reference_logit
 
-from leadwise.calibration import Calibration, CalibrationError, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Calibration, CalibrationError, logit, sigmoid
 
 just_below, just_above = (float(np.nextafter(np.float32(0.5), np.float32(side))) for side in (0, 1))
 probabilities = st.floats(0, 1, width=32) | st.sampled_from([0.0, just_below, 0.5, just_above, 1.0])

@@ -12,15 +12,15 @@ import pytest
 from small_package import small_network
 
 import leadwise.app
-from leadwise.calibration import Calibration
 from leadwise.cli import build_parser, main
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import open_store, record_columns
+from leadwise.decision import Calibration
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.preprocessing import SignalPreprocessing
+from leadwise.ecg.record import RecordingError
 from leadwise.features import FEATURES, NO_YES, YES_NO_WORDS, Feature, feature_names, register_feature
 from leadwise.parameters import load_parameters
 from leadwise.serving.batch_source import entries

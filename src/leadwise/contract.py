@@ -1,13 +1,14 @@
 """The words that every part of Leadwise shares: leads, classes, units, folds, and one recording.
 
-This module is the ground floor: it imports nothing of ours.
+This module is the ground floor: it imports nothing, so that the command line has its words at once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The 12 standard leads in the order in which every array of ours holds them."""
@@ -95,7 +96,7 @@ class ECGRecord:
         record_id: the caller's name for the recording.
     """
 
-    signal_mv: np.ndarray
+    signal_mv: "np.ndarray"
     fs_hz: float
     patient: Mapping[str, float | None]
     record_id: str = ""

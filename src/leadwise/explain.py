@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leadwise.calibration import logit
 from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
+from leadwise.decision import logit
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.waves import Pieces, cut_into_pieces, taken_out
 

@@ -10,8 +10,7 @@ from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.stage import end_lost_run, tag_data
 from leadwise.stopping import Stopped
 from leadwise.terminal import LOGS_FOLDER
-from leadwise.tracking_store import command_line, given_up, tracking_address
-from leadwise.tracking_ui import data_tags, view_address
+from leadwise.tracking_store import command_line, data_tags, given_up, tracking_address, view_address
 
 if TYPE_CHECKING:
     from leadwise.reports.report_page import Page

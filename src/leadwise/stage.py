@@ -25,14 +25,16 @@ from leadwise.parameters import parse_arguments
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
 from leadwise.terminal import LOGS_FOLDER, Log, libraries_into, terminal
 from leadwise.tracking_store import (
+    Level,
+    data_tags,
     gave_up_on,
     given_up,
     make_tables,
     require_usable,
+    stage_tags,
     wait_briefly_for_server,
     wait_for_server,
 )
-from leadwise.tracking_ui import Level, data_tags, stage_tags
 
 if TYPE_CHECKING:
     import mlflow

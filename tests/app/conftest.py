@@ -15,8 +15,8 @@ import pytest
 from small_package import small_network, transformer_of
 
 import leadwise.app
-from leadwise.calibration import Calibration
 from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
+from leadwise.decision import Calibration
 from leadwise.ecg.preprocessing import SignalPreprocessing
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.datasets.checksums import (
+from leadwise.datasets.releases import (
     ChecksumError,
     check_files,
     parse_sha256sums,

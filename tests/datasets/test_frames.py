@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.checks.frames import file_frame, fold_frame, label_frame, schema_frame, signal_frame, table_frame
+from leadwise.datasets.ptbxl import file_frame, fold_frame, label_frame, schema_frame, table_frame
+from leadwise.datasets.reading import signal_frame
 from leadwise.datasets.tables import Tables, read_tables
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from leadwise.datasets.base import dataset_named
 from leadwise.datasets.checks.validation import ValidationFailed
-from leadwise.datasets.checksums import ChecksumError
 from leadwise.datasets.ingest import IngestionError, fingerprint, ingest
+from leadwise.datasets.releases import ChecksumError
 from leadwise.datasets.store import StoreError, content_digest, open_store, record_hash
 from leadwise.datasets.synthetic import write_simulated_tree
 from leadwise.datasets.tables import TableError, read_tables

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE
+from leadwise.datasets.releases import GROUPS, STATEMENT_TABLE
 from leadwise.datasets.synthetic.tree import statements_table
 from leadwise.datasets.tables import LabelError, diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
 

@@ -10,9 +10,7 @@ import pytest
 import wfdb
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.checksums import check_files, read_sha256sums
-from leadwise.datasets.releases import SIMULATION_FILE
-from leadwise.datasets.statements import STATEMENT_BY_CODE
+from leadwise.datasets.releases import SIMULATION_FILE, STATEMENT_BY_CODE, check_files, read_sha256sums
 from leadwise.datasets.synthetic import SimulatorError, write_simulated_tree
 
 PATIENTS = 200

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.signal import find_peaks
 
 from leadwise.contract import LEADS, SUPERCLASSES
-from leadwise.datasets.statements import STATEMENT_BY_CODE
+from leadwise.datasets.releases import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic import SimulatorError, simulate_record
 from leadwise.datasets.synthetic.recording import draw_body, simulate
 from leadwise.datasets.synthetic.waveform import LEAD_FIELD
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS
+from leadwise.ecg.record import INDEPENDENT_COLUMNS
 
 EDENBRANDT_PAHLM_1988 = np.array(
     [

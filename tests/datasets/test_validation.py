@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from leadwise.datasets.base import dataset_named
-from leadwise.datasets.checks.frames import signal_frame
 from leadwise.datasets.checks.validation import (
     Validation,
     ValidationFailed,
@@ -27,6 +26,7 @@ from leadwise.datasets.checks.validation import (
     validation_warnings,
 )
 from leadwise.datasets.ingest import ingest
+from leadwise.datasets.reading import signal_frame
 from leadwise.datasets.store import open_store
 from leadwise.datasets.tables import Tables, read_tables
 from leadwise.ecg.quality import quality_summary

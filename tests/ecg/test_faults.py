@@ -11,8 +11,7 @@ from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.ecg.assessment import Assessment, assess, assess_many
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS
-from leadwise.ecg.record import build_recording, resample
+from leadwise.ecg.record import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, build_recording, resample
 from leadwise.serving.scorer import Scorer
 
 

@@ -11,8 +11,8 @@ from scipy.signal import periodogram, resample_poly
 from leadwise.contract import LEADS
 from leadwise.datasets.waveforms import read_record
 from leadwise.ecg import noise as d
-from leadwise.ecg.leads import LEADS_FROM_I_AND_II
 from leadwise.ecg.noise import KIND_SHARE, Augmentation, baseline_wander, mix_weights
+from leadwise.ecg.record import LEADS_FROM_I_AND_II
 from leadwise.ecg.reversal import LEAD_MATRIX
 
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]

@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadwise.contract import LEADS
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, RecordingError, arrange_leads, canonical_leads
 from leadwise.ecg.preprocessing import SignalPreprocessing
-from leadwise.ecg.record import build_recording, resample
+from leadwise.ecg.record import (
+    INDEPENDENT_COLUMNS,
+    INDEPENDENT_LEADS,
+    RecordingError,
+    arrange_leads,
+    build_recording,
+    canonical_leads,
+    resample,
+)
 from leadwise.ecg.reversal import ELECTRODES, LEAD_MATRIX
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.ecg.assessment import Assessment, assess
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import build_recording, resample
+from leadwise.ecg.record import RecordingError, build_recording, resample
 from leadwise.serving.scorer import Scorer
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from leadwise.calibration import Calibration, logit
+from leadwise.decision import Calibration, logit
 from leadwise.evaluation.calibration import (
     FEWEST_PATIENTS,
     PRIOR_SD,

@@ -6,8 +6,8 @@ from scipy.optimize import brentq
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, recall_score, roc_auc_score
 
-from leadwise.calibration import logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import logit, sigmoid
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.cohort_metrics import (
     FEWEST_KNOWN,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Calibration, is_uncertain
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.decisions import (
     CONFIDENCE,
@@ -31,7 +31,6 @@ from leadwise.evaluation.decisions import (
     youden,
 )
 from leadwise.evaluation.metrics import MetricInput
-from leadwise.policies import is_uncertain
 
 labels_and_probabilities = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0]), st.integers(0, 20).map(lambda n: n / 20)), min_size=1, max_size=40

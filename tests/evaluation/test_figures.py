@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.statements import STATEMENT_TABLE
+from leadwise.datasets.releases import STATEMENT_TABLE
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.decisions import RECORD, Decision, coverage_risk
 from leadwise.evaluation.robustness import CURVES, Robustness, RobustnessError

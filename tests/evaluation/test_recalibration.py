@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Calibration, Policy, logit, sigmoid
 from leadwise.evaluation.decisions import TARGETS, misses_allowed
 from leadwise.evaluation.metrics import MetricError
 from leadwise.evaluation.recalibration import (
@@ -18,7 +18,6 @@ from leadwise.evaluation.recalibration import (
     recalibrate,
     site_policies,
 )
-from leadwise.policies import Policy
 
 
 def answers(rng: np.random.Generator, records: int, rate: float, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
 
 from leadwise.contract import STATEMENTS
-from leadwise.datasets.statements import STATEMENT_TABLE
+from leadwise.datasets.releases import STATEMENT_TABLE
 from leadwise.evaluation import statements
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.statements import (

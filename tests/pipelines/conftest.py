@@ -11,8 +11,8 @@ import pytest
 import yaml
 from outward import outward
 
+from leadwise import SETTINGS
 from leadwise.config import PROJECT_ROOT, section_fields
-from leadwise.quiet import SETTINGS
 
 
 class Checkout:

@@ -16,7 +16,7 @@ from outward import cannot_watch
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.reports.report_page import RUN_SUMMARY_FILE, SIMULATED
-from leadwise.tracking_ui import TAG
+from leadwise.tracking_store import TAG
 
 if TYPE_CHECKING:
     from conftest import Checkout

@@ -19,8 +19,8 @@ pipeline; `app` is the page."""
 PLUMBING = {"leadwise"} | {
     f"leadwise.{name}"
     for name in (
-        *("atomic", "config", "errors", "memory", "parameters", "quiet", "stage"),
-        *("stopping", "terminal", "tracking_store", "tracking_ui"),
+        *("atomic", "config", "errors", "memory", "parameters", "stage"),
+        *("stopping", "terminal", "tracking_store"),
     )
 }
 PLUMBING |= {f"leadwise.reports.{name}" for name in ("report_page", "run_summaries", "study_report", "validation_page")}

@@ -18,13 +18,13 @@ from free_port import free_port
 from leadwise import __version__
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS
-from leadwise.datasets.checks.expectations import SUITES
+from leadwise.datasets.checks.validation import SUITES
 from leadwise.datasets.synthetic import simulate_record
 
 ABSENT = ("tensorflow", "keras", "great-expectations", "optuna", "dvc", "streamlit", "mlflow", "scikit-learn")
 READ = """
 import leadwise
-from leadwise.datasets.checks.expectations import SUITES, read_suite
+from leadwise.datasets.checks.validation import SUITES, read_suite
 from leadwise.ecg.reversal import shipped_model
 for name in SUITES:
     print(name, len(read_suite(name, "1.0.3", {}, 0.1).checks))

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadwise.calibration import logit, sigmoid
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.decision import logit, sigmoid
 from leadwise.registry.load import load_scorer, package_folder
 from leadwise.registry.site import Halves, class_rates, fit_site
 

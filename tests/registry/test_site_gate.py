@@ -5,10 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from leadwise.calibration import sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Policy, sigmoid
 from leadwise.evaluation.cohort_metrics import Compared, Side, compare
-from leadwise.policies import Policy
 from leadwise.registry.gate import Check
 from leadwise.registry.site import calibration_checks, policy_checks
 

@@ -12,11 +12,11 @@ from answering_server import Server
 from live_server import MLFLOWS_OWN, LiveServer, SmallModel, log_small_model, serving
 from small_package import TEMPERATURE, THRESHOLDS, TOLD, small_network, transformer_of
 
-from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.metadata import MetadataTransformer
-from leadwise.datasets.statements import STATEMENT_TABLE
+from leadwise.datasets.releases import STATEMENT_TABLE
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.decision import Calibration
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.serving.scorer import Scorer
 

@@ -12,8 +12,7 @@ from hostile_bodies import hostile_rows
 from hypothesis import given, settings
 
 from leadwise.contract import LEADS
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import Recording
+from leadwise.ecg.record import Recording, RecordingError
 from leadwise.serving.request import parse_row, request_fields
 
 MARKER = 7.654321

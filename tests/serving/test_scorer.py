@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from small_package import TEMPERATURE, THRESHOLDS, TOLD
 
-from leadwise.calibration import Calibration, sigmoid
 from leadwise.contract import DISCLAIMER, LEADS, STATEMENTS, SUPERCLASSES
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.synthetic import simulate_record
+from leadwise.decision import Calibration, sigmoid
 from leadwise.ecg.record import resample
 from leadwise.registry.package import stage_code
 from leadwise.serving.scorer import Scorer

@@ -34,7 +34,7 @@ NEEDED = (
     "pydicom.filereader",
     "wfdb",
     "leadwise.datasets.synthetic",
-    "leadwise.datasets.statements",
+    "leadwise.datasets.releases",
     "leadwise.reports.cohort_page",
     "leadwise.serving.client",
 )

@@ -28,8 +28,7 @@ from leadwise.datasets.tables import Tables, clean, read_tables
 from leadwise.datasets.waveforms import UnreadableRecord, read_record
 from leadwise.ecg.assessment import assess
 from leadwise.ecg.formats import LARGEST_FILE, ReadECG, ReaderError, formats_read, read_ecg
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import Recording, build_recording
+from leadwise.ecg.record import Recording, RecordingError, build_recording
 from leadwise.features import asked_names
 from leadwise.serving.client import request_row
 
@@ -60,7 +59,7 @@ def simulated_examples() -> dict[str, Example]:
 
 def statement_names(codes: Iterable[str]) -> str:
     """The statements in plain English, with commas."""
-    from leadwise.datasets.statements import STATEMENT_TABLE
+    from leadwise.datasets.releases import STATEMENT_TABLE
 
     names = {statement.code: statement.name for statement in STATEMENT_TABLE}
     return ", ".join(names.get(code, code) for code in codes)

@@ -9,7 +9,7 @@ from leadwise.app.answer import plain
 from leadwise.app.model_source import ShownRecording
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import MissingField
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 from leadwise.features import Feature, asked_features
 
 

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.cohort import Cohort, CohortOptions, cohort_table
-from leadwise.datasets.statements import STATEMENT_BY_CODE
-from leadwise.datasets.store import SPLIT_FOLDS
+from leadwise.datasets.reading import SPLIT_OF_FOLD
+from leadwise.datasets.releases import STATEMENT_BY_CODE
 from leadwise.features import asked_names
 
 MEMBERS = (
@@ -142,12 +142,11 @@ class Dataset(Cohort, Generic[T]):
         rows = self.clean(tables).records
         columns = {name: rows[name] for name in (*asked_names(), *SUPERCLASSES, "device")}
         columns |= {name: rows[name].astype(str) for name in ("patient_id", "filename")}
-        of_fold = {fold: split for split, folds in SPLIT_FOLDS.items() for fold in folds}
         files = columns.pop("filename") + ".hea"
         columns |= {
             "record_id": rows["ecg_id"].astype(str),
             "source": pd.Series(self.title, index=rows.index),
-            "split": rows["strat_fold"].map(of_fold),
+            "split": rows["strat_fold"].map(SPLIT_OF_FOLD),
             "file": files,
             "path": files.map(lambda file: str(source / file)),
             "codes": rows["scp_codes"],

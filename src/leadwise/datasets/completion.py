@@ -21,7 +21,6 @@ from pathlib import Path
 
 from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, LeadwiseError
-from leadwise.datasets.checksums import check_files, content_problem, parse_sha256sums, path_problem, shortened
 from leadwise.datasets.releases import (
     CITATIONS,
     LICENCE,
@@ -31,8 +30,13 @@ from leadwise.datasets.releases import (
     REQUIRED_TABLES,
     SIMULATION_FILE,
     SUMS_FILE,
+    check_files,
+    content_problem,
     listing_problem,
     needed_files,
+    parse_sha256sums,
+    path_problem,
+    shortened,
 )
 
 LARGEST_FILE = 64 * 2**20

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checksums import ChecksumError, content_problem, parse_sha256sums
 from leadwise.datasets.completion import (
     LARGEST_FILE,
     Arrived,
@@ -23,7 +22,17 @@ from leadwise.datasets.completion import (
     complete,
     require_free_or_ptbxl,
 )
-from leadwise.datasets.releases import RATES_HZ, RELEASES, SOURCES, SUMS_FILE, expected_size, listing_problem
+from leadwise.datasets.releases import (
+    RATES_HZ,
+    RELEASES,
+    SOURCES,
+    SUMS_FILE,
+    ChecksumError,
+    content_problem,
+    expected_size,
+    listing_problem,
+    parse_sha256sums,
+)
 
 JOBS, MOST_JOBS = 16, 64
 FAILURES_IN_A_ROW = 4

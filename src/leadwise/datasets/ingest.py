@@ -20,9 +20,8 @@ from leadwise import __version__
 from leadwise.atomic import file_lock, folder_written_atomically
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, Dataset, DatasetTables, dataset_in, dataset_named
-from leadwise.datasets.checksums import read_sha256sums, sha256_of
-from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals
-from leadwise.datasets.releases import SUMS_FILE
+from leadwise.datasets.reading import MISSING, UNREADABLE, WITHDRAWN_ABSENT, Reading, read_signals, signal_frame
+from leadwise.datasets.releases import SUMS_FILE, read_sha256sums, sha256_of
 from leadwise.datasets.store import (
     INPUTS_FILE,
     MANIFEST_FILE,
@@ -115,7 +114,6 @@ def _ingest(
     started: float,
 ) -> dict[str, Any]:
     """Read, validate and write; returns the manifest."""
-    from leadwise.datasets.checks.frames import signal_frame
     from leadwise.datasets.checks.validation import Validation
 
     failed = folder.parent / FAILED_FOLDER

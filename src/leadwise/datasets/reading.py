@@ -23,9 +23,8 @@ import numpy as np
 import pandas as pd
 
 from leadwise.contract import LEADS, LeadwiseError, StoredRate
-from leadwise.datasets.checksums import sha256_of
-from leadwise.datasets.releases import SUMS_FILE
-from leadwise.datasets.store import SignalsFile, record_hash
+from leadwise.datasets.releases import SUMS_FILE, sha256_of
+from leadwise.datasets.store import SPLIT_FOLDS, SignalsFile, record_hash
 from leadwise.datasets.waveforms import MissingWaveform, UnreadableRecord, read_record, samples_at
 from leadwise.ecg.quality import quality_summary
 from leadwise.terminal import progress
@@ -135,6 +134,7 @@ RECORDS_PER_PROCESS = 1000
 
 READ, WITHDRAWN_ABSENT, MISSING, UNREADABLE = "read", "withdrawn", "missing", "unreadable"
 """What became of a record: read; absent, as release 1.0.3 dropped it; absent; present but not to be trusted."""
+SPLIT_OF_FOLD = {fold: name for name, folds in SPLIT_FOLDS.items() for fold in folds}
 
 
 @dataclass(frozen=True)
@@ -292,3 +292,30 @@ def _gathered(
     # The id of an earlier record of the same samples.
     measured["same_as"] = earlier.where(earlier != ids).to_numpy(dtype=float)
     return Reading(summary.join(measured), tuple(kept), {name: sha for found in files for name, sha in found.items()})
+
+
+def signal_frame(summary: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
+    """``Reading.summary`` as validation looks at it; a record that should have been read shows why not.
+
+    ``folds`` are the records' by ``ecg_id``. ``same_as_elsewhere`` names the earlier record of the same samples where
+    it is of another split.
+    """
+    frame = summary.drop(columns=["ecg_id", "filename", "reason"])
+    frame.insert(0, "record", "ecg_id " + summary["ecg_id"].astype(str))
+    for name in frame.columns.intersection(["flat_leads", "clipped_leads", "limb_reversal", "chest_reversal"]):
+        frame[name] = frame[name].astype(object).where(frame[name].fillna("") != "", None)
+    frame["status"] = [
+        status if status in (READ, WITHDRAWN_ABSENT) else f"{status}: {reason}"
+        for status, reason in zip(summary["status"], summary["reason"], strict=True)
+    ]
+    splits = folds.map(SPLIT_OF_FOLD).to_dict()
+    pairs = list(zip(summary["ecg_id"], frame.pop("same_as"), strict=True))
+    frame["same_as"] = pd.Series([f"ecg_id {same:.0f}" if same > 0 else None for _, same in pairs], dtype=object)
+    frame["same_as_elsewhere"] = pd.Series(
+        [
+            f"ecg_id {same:.0f} ({splits[same]})" if same > 0 and splits[same] != splits[own] else None
+            for own, same in pairs
+        ],
+        dtype=object,
+    )
+    return frame

@@ -38,7 +38,7 @@ from leadwise.contract import (
     Split,
     StoredRate,
 )
-from leadwise.datasets.checksums import sha256_of
+from leadwise.datasets.releases import sha256_of
 from leadwise.datasets.waveforms import samples_at
 from leadwise.features import FEATURES, stored_names
 

@@ -18,8 +18,7 @@ import pandas as pd
 
 from leadwise.contract import STATEMENTS, SUPERCLASSES, LeadwiseError, StoredRate
 from leadwise.datasets.base import Cleaned, DatasetTables
-from leadwise.datasets.checksums import path_problem
-from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE
+from leadwise.datasets.releases import REQUIRED_TABLES, SIMULATION_FILE, path_problem
 from leadwise.datasets.store import record_columns
 from leadwise.features import FEATURES, Feature, asked_features
 

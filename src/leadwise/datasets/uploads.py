@@ -17,9 +17,9 @@ import pyarrow
 import pyarrow.parquet
 
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checksums import path_problem, shortened
 from leadwise.datasets.cohort import TABLES, Cohort
 from leadwise.datasets.completion import BAD_ZIP
+from leadwise.datasets.releases import path_problem, shortened
 
 MOST_RECORDINGS = 500
 MOST_FILES = 10_000

@@ -21,7 +21,7 @@ from leadwise.ecg.formats.wfdb_record import (
     read_header,
     stored_samples,
 )
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 LARGEST_UNIT = 2**15 - 1
 LEAD_NUMBER = {name.upper(): number for number, name in enumerate(LEADS)}

@@ -11,7 +11,6 @@ import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
 from leadwise.ecg import faults
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS
 from leadwise.ecg.preprocessing import segment_times, segments
 from leadwise.ecg.quality import (
     FLAT_UV,
@@ -24,7 +23,7 @@ from leadwise.ecg.quality import (
     measure_leads,
     quality_flags,
 )
-from leadwise.ecg.record import Recording
+from leadwise.ecg.record import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS, Recording
 from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
 from leadwise.ecg.reversal import average_beats, likely_reversals
 from leadwise.ecg.waves import Downsampled, beat_places

@@ -15,8 +15,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
 from leadwise.contract import ECGRecord
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS
-from leadwise.ecg.record import resample
+from leadwise.ecg.record import INDEPENDENT_COLUMNS, resample
 from leadwise.ecg.waves import Downsampled, beat_places, smooth_steepness
 
 FINE_HZ = 500.0

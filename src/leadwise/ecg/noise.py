@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from leadwise.contract import FS_HZ, LEADS
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads
-from leadwise.ecg.record import resample
+from leadwise.ecg.record import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, arrange_leads, resample
 from leadwise.ecg.reversal import ELECTRODES, lead_noise, reversal_matrix
 from leadwise.ecg.waves import average_beat
 

@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT
 from leadwise.ecg import faults, reversal
 from leadwise.ecg.faults import FEWEST_BEATS, INVERTED_SCORE
-from leadwise.ecg.leads import ReaderFlag
-from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_SPAN_MV, SMALLEST_USUAL_SPAN_MV
+from leadwise.ecg.record import LARGEST_USUAL_SPAN_MV, SMALLEST_SPAN_MV, SMALLEST_USUAL_SPAN_MV, ReaderFlag
 from leadwise.ecg.reversal import REVERSALS, REVERSED, average_beats, likely_reversals, reversal_scores, wave_moments
 from leadwise.ecg.waves import Downsampled, block_sums
 

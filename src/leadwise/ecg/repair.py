@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
-from leadwise.ecg.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
 from leadwise.ecg.quality import (
     DISAGREEING_UV,
     FLAT_UV,
@@ -24,7 +23,7 @@ from leadwise.ecg.quality import (
     cosines,
     lead_list,
 )
-from leadwise.ecg.record import LARGEST_MV, LARGEST_USUAL_SPAN_MV
+from leadwise.ecg.record import INDEPENDENT_LEADS, LARGEST_MV, LARGEST_USUAL_SPAN_MV, LEADS_FROM_I_AND_II
 
 OFF_UV, OFF_SHARE = 10_000.0, 0.02
 """No heart reaches so far from a lead's middle for so long: of folds 1-8 of PTB-XL one recording does."""

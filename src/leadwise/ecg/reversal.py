@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
-from leadwise.ecg.leads import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
+from leadwise.ecg.record import INDEPENDENT_LEADS, LEADS_FROM_I_AND_II
 from leadwise.ecg.waves import Downsampled, average_beat, beat_places
 
 MODEL_FILE = Path(__file__).with_name("reversal.json")

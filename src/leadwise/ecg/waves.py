@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS
+from leadwise.ecg.record import INDEPENDENT_COLUMNS
 
 SMOOTHING_S = 0.05
 REFRACTORY_S = 0.2

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import METHODS, Calibration, Method, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import METHODS, Calibration, Method, logit, sigmoid
 from leadwise.evaluation.bootstrap import finite
 from leadwise.evaluation.metrics import Floats, log_loss, validate
 

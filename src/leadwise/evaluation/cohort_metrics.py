@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import logit
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Policy, logit
 from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.calibration import newton_lines
 from leadwise.evaluation.metrics import CHOSEN, METRICS, Floats, MetricError, all_metrics, metric_estimates, validate
-from leadwise.policies import Policy
 
 FEWEST_KNOWN = 10
 """A class with fewer recordings that have it, or that are known not to, counts in no mean; its own figures stand."""

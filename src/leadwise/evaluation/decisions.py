@@ -22,11 +22,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leadwise.calibration import Calibration
 from leadwise.contract import SUPERCLASSES, VALIDATION_FOLD
+from leadwise.decision import Band, Calibration, Policy, is_uncertain
 from leadwise.evaluation.calibration import fit_temperature
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, MetricInput, decide, validate
-from leadwise.policies import Band, Policy, is_uncertain
 
 Measure = Literal["sensitivity", "specificity"]
 

@@ -20,9 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import SMALLEST_PROBABILITY
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import GateLimits
+from leadwise.decision import SMALLEST_PROBABILITY
 from leadwise.evaluation.bootstrap import Compute, Estimate, centred, estimates
 
 Floats = NDArray[np.float64]

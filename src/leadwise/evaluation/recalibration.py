@@ -15,12 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leadwise.calibration import Calibration, logit, sigmoid
 from leadwise.contract import SUPERCLASSES
+from leadwise.decision import Calibration, Policy, logit, sigmoid
 from leadwise.evaluation.calibration import fit
 from leadwise.evaluation.decisions import POLICIES, choose_band
 from leadwise.evaluation.metrics import Floats, MetricError, validate
-from leadwise.policies import Policy
 
 How = Literal["slope and offset", "offset", "shrunk offset", "prior shift", "unchanged"]
 FEWEST_FOR_LINE = 50

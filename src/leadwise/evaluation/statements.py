@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.calibration import Calibration, Method
 from leadwise.contract import STATEMENTS, VALIDATION_FOLD
-from leadwise.datasets.statements import GROUPS, STATEMENT_TABLE, Statement
+from leadwise.datasets.releases import GROUPS, STATEMENT_TABLE, Statement
+from leadwise.decision import Calibration, Method
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
 from leadwise.evaluation.calibration import choose_method, fit, patient_parts
 from leadwise.evaluation.decisions import best_f1

@@ -16,9 +16,9 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import Dataset
 from leadwise.datasets.checks.cohort import CheckedCohort, Progress, check_cohort
 from leadwise.datasets.cohort import Cohort, CohortError
+from leadwise.decision import Policy
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
-from leadwise.policies import Policy
 from leadwise.serving.request import Answer, Request, message_of
 from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import Scorer

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import leadwise
 from leadwise.atomic import temporary_folder
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.checksums import read_sha256sums, sha256_of
+from leadwise.datasets.releases import read_sha256sums, sha256_of
 from leadwise.serving.scorer import DESCRIPTION_FILE, RegisteredVersion, Scorer, read_description, registered_version
 from leadwise.tracking_store import DEFAULT_TRACKING_URI, sqlite_file
 

@@ -15,7 +15,7 @@ import yaml
 from leadwise import __version__
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD
-from leadwise.datasets.statements import GROUPS
+from leadwise.datasets.releases import GROUPS
 from leadwise.datasets.store import MANIFEST_FILE
 from leadwise.evaluation import (
     CALIBRATION_FILE,

@@ -24,7 +24,7 @@ from leadwise.contract import (
     LeadwiseError,
 )
 from leadwise.datasets.base import Dataset, dataset_named
-from leadwise.datasets.checksums import sha256_of
+from leadwise.datasets.releases import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.evaluation import write_json
 from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError, bundled_files
@@ -44,10 +44,8 @@ SERVED_CODE: tuple[str, ...] = (
     "__init__.py",
     "contract.py",
     "features.py",
-    "calibration.py",
+    "decision.py",
     "memory.py",
-    "policies.py",
-    "quiet.py",
     "datasets/__init__.py",
     "datasets/metadata.py",
     "ecg/*.py",

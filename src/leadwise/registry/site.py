@@ -15,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.calibration import Calibration
 from leadwise.config import Parameters, Recalibrate
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import chosen_cohort
 from leadwise.datasets.cohort import CohortError
+from leadwise.decision import Calibration, read_policies
 from leadwise.evaluation import write_json
 from leadwise.evaluation.bootstrap import Estimate, mean_of, percentile_interval
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, Compared, Side, compare
 from leadwise.evaluation.decisions import TARGET_POLICY, TARGETS
 from leadwise.evaluation.metrics import CHOSEN
 from leadwise.evaluation.recalibration import Recalibration, prior_shift, recalibrate, site_policies
-from leadwise.policies import read_policies
 from leadwise.registry.champion import judged_or_marked, process_tag, tidy_up
 from leadwise.registry.cohort_scoring import ScoredCohort, request_of, score_cohort
 from leadwise.registry.gate import ROUND_TRIP, GateReport, JudgedVersion, answer_check, serve

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leadwise.datasets.statements import GROUPS
+from leadwise.datasets.releases import GROUPS
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.robustness import MACRO, check_same_trials
 from leadwise.evaluation.statements import ANSWERED_ELSEWHERE

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
+from leadwise.decision import Band, is_uncertain
 from leadwise.evaluation.decisions import RECORD, CoverageRisk, coverage_risk
 from leadwise.evaluation.metrics import DEFAULT_THRESHOLD, Floats, MetricInput, decide
-from leadwise.policies import Band, is_uncertain
 
 INK, SOFT, GRID, FAINT, SPINE = "#222233", "#6B6B7B", "#EEEEF2", "#D9D9E0", "#9999A5"
 BLUE, ORANGE, GREEN, PINK, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"

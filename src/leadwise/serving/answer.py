@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import DISCLAIMER, SUPERCLASSES, ECGRecord
+from leadwise.decision import Policy, is_uncertain
 from leadwise.ecg.assessment import Assessment
 from leadwise.ecg.faults import FEWEST_BEATS
-from leadwise.ecg.leads import RecordingError
 from leadwise.ecg.quality import Flag
-from leadwise.ecg.record import resample
+from leadwise.ecg.record import RecordingError, resample
 from leadwise.explain import Explainable, Explanation, Floats, Patient, explain_together
-from leadwise.policies import Policy, is_uncertain
 from leadwise.serving.network import STATEMENT_OUTPUT, SUPERCLASS_OUTPUT, Network
 from leadwise.serving.request import Answer, Request
 from leadwise.serving.request_parsing import LONGEST_EXPLAINED_S, RequestParams

@@ -19,8 +19,7 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from leadwise.contract import ECGRecord, LeadwiseError
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import Recording
+from leadwise.ecg.record import Recording, RecordingError
 from leadwise.serving.request import DTYPES, NO_NUMBER, Answer, absent, described, record_id_of, refused
 from leadwise.serving.request_parsing import LARGEST_BODY, MOST_EXPLAINED, MOST_RECORDS
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadwise.calibration import Calibration
 from leadwise.contract import STATEMENTS, ECGRecord
 from leadwise.datasets.metadata import MetadataTransformer
+from leadwise.decision import Calibration, Policy, read_policies
 from leadwise.ecg.preprocessing import SignalPreprocessing, segment_count, segments
 from leadwise.ecg.record import resample
-from leadwise.policies import Policy, read_policies
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -10,8 +10,18 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from leadwise.contract import FS_HZ, LEADS, ECGRecord
-from leadwise.ecg.leads import READER_FLAGS, ReaderFlag, RecordingError
-from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, MISSING_COUNT, MV_PER_UNIT, ORDERS, Recording, build_recording
+from leadwise.ecg.record import (
+    HIGHEST_FS_HZ,
+    LONGEST_S,
+    MISSING_COUNT,
+    MV_PER_UNIT,
+    ORDERS,
+    READER_FLAGS,
+    ReaderFlag,
+    Recording,
+    RecordingError,
+    build_recording,
+)
 from leadwise.features import NO_YES, Feature, asked_features, asked_names
 
 LONGEST_ECHO = 20

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from leadwise.ecg.assessment import Assessment, assess_many
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 from leadwise.serving.answer import answer_of
 from leadwise.serving.network import ModelInput, Network
 from leadwise.serving.request import Answer, Request, parse_row, record_id_of, refused

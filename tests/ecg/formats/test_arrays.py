@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 
 Make = Callable[..., Any]
 

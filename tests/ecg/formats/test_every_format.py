@@ -11,7 +11,7 @@ import pytest
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
 from leadwise.ecg.formats.base import FORMATS, Channel, Format, RawRecording, ReadOptions, format_of, formats
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 
 Make = Callable[..., Any]
 

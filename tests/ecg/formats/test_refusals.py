@@ -37,7 +37,7 @@ from broken_files import (
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 
 LAUGHS = "".join(
     f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True)

@@ -11,7 +11,7 @@ from broken_files import per_lead
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats import ReaderError, read_ecg
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 
 Make = Callable[..., Any]
 

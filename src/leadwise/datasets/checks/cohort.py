@@ -13,8 +13,7 @@ import pandas as pd
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.base import Dataset
-from leadwise.datasets.checks.expectations import CRITICAL
-from leadwise.datasets.checks.validation import Outcome, Validation
+from leadwise.datasets.checks.validation import CRITICAL, Outcome, Validation
 from leadwise.datasets.cohort import Cohort, CohortError, label_counts
 from leadwise.ecg.formats import ReaderError
 from leadwise.ecg.quality import quality_summary

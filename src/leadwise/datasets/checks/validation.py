@@ -1,21 +1,97 @@
 """The gate between the files and everything else: checks run, reported, and obeyed.
 
+A suite of checks is read from ``suites/*.yaml`` and turned into Great Expectations. A critical check that fails stops
+the pipeline; a warning is counted and listed. Every check says in one sentence what it asks for, and why;
+``docs/validation.md`` is written from them.
+
 Importing this module is cheap; Great Expectations (five seconds) is imported when the first suite runs.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import LeadwiseError
-from leadwise.datasets.checks.expectations import CRITICAL, Suite, read_suite
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.cohort import Cohort
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+Severity = Literal["critical", "warning"]
+CRITICAL: Severity = "critical"
+SUITES: tuple[str, ...] = ("files", "schema", "table", "labels", "folds", "signals", "cohort", "cohort_signals")
+
+
+class Check(BaseModel):
+    """One check of a suite.
+
+    Attributes:
+        says: what is expected, as a sentence.
+        why: what would go wrong otherwise.
+        severity: ``critical`` stops the pipeline, ``warning`` is counted and listed.
+        column: the column of the frame that is looked at.
+        check: what is asked of it, as Great Expectations names it without ``expect_column_``.
+        arguments: ``with`` in the file: the limits, as Great Expectations names them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    says: str
+    why: str
+    severity: Severity
+    column: str
+    check: str
+    arguments: dict[str, Any] = Field(default={}, alias="with")
+
+    def expectation(self, name: str) -> "Expectation":
+        """The same as an object of Great Expectations, which carries the check's short name."""
+        import great_expectations.expectations as gxe
+
+        kind = getattr(gxe, "ExpectColumn" + self.check.title().replace("_", ""))
+        about = {"description": f"{self.says}.", "meta": {"check": name}}
+        return kind(column=self.column, severity=self.severity, **about, **self.arguments)
+
+
+class Suite(BaseModel):
+    """A suite for one ingestion: its checks by their short names, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    about: str
+    checks: dict[str, Check]
+
+
+def read_suite(
+    name: str, release: str, counts: Mapping[str, int], max_unreadable_share: float, *, is_listed: bool = True
+) -> Suite:
+    """Read ``suites/<name>.yaml``, a Jinja template that names the other arguments, and ``superclasses``.
+
+    Args:
+        name: one of ``SUITES``.
+        release: of the dataset.
+        counts: what must be counted in this release; empty where that is not known.
+        max_unreadable_share: share of the records that may be missing.
+        is_listed: whether the tree has a list of checksums.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    text = (files("leadwise.datasets.checks") / "suites" / f"{name}.yaml").read_text(encoding="utf-8")
+    values = {"release": release, "counts": counts, "max_unreadable_share": max_unreadable_share}
+    values |= {"is_listed": is_listed, "superclasses": SUPERCLASSES}
+    rendered = Environment(undefined=StrictUndefined).from_string(text).render(values)
+    return Suite(name=name, **yaml.safe_load(rendered))
+
 
 MAX_EXAMPLES = 10
 MAX_RECORDS = 1000

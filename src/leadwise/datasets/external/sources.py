@@ -24,7 +24,7 @@ from leadwise.ecg.formats.base import ReaderError, bytes_at
 from leadwise.ecg.formats.parsing import standard_leads
 from leadwise.ecg.formats.patient import checked_facts, facts_of, pairs_in
 from leadwise.ecg.formats.wfdb_record import Header, read_header
-from leadwise.ecg.leads import INDEPENDENT_LEADS
+from leadwise.ecg.record import INDEPENDENT_LEADS
 
 Variant = Literal["strict", "wide"]
 Scope = Literal["strict", "wide", "unknown"]

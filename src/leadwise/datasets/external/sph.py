@@ -20,8 +20,7 @@ from leadwise.datasets.base import register
 from leadwise.datasets.cohort import Row, cohort_table, facts_from, known_facts, needed, read_texts
 from leadwise.datasets.external.sources import CodedCohort
 from leadwise.ecg.formats.base import Most, ReaderError, by_library, bytes_at
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import Recording, build_recording
+from leadwise.ecg.record import Recording, RecordingError, build_recording
 from leadwise.errors import missing_extra
 
 METADATA_FILE, RECORDS_FOLDER, SIGNAL = "metadata.csv", "records", "ecg"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from leadwise.datasets.statements import STATEMENT_BY_CODE
+from leadwise.datasets.releases import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.waveform import Heart, Wave
 
 Effect = Callable[[Heart, float, np.random.Generator], None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES, SUPERCLASSES, ECGRecord, LeadwiseError
-from leadwise.datasets.statements import STATEMENT_BY_CODE
+from leadwise.datasets.releases import STATEMENT_BY_CODE
 from leadwise.datasets.synthetic.pathology import STAGES, application_order, apply_statement, pace
 from leadwise.datasets.synthetic.waveform import (
     LEAD_FIELD,

@@ -12,12 +12,11 @@ import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
 from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
-from leadwise.datasets.releases import SIMULATION_FILE, SUMS_FILE
-from leadwise.datasets.statements import GROUPS, STATEMENT_BY_CODE
+from leadwise.datasets.releases import GROUPS, SIMULATION_FILE, STATEMENT_BY_CODE, SUMS_FILE
 from leadwise.datasets.synthetic.pathology import STAGES
 from leadwise.datasets.synthetic.recording import Patient, SimulatorError, draw_body, draw_patients, simulate
 from leadwise.datasets.synthetic.waveform import twelve_leads
-from leadwise.ecg.leads import INDEPENDENT_COLUMNS
+from leadwise.ecg.record import INDEPENDENT_COLUMNS
 from leadwise.features import FEATURES, simulated
 from leadwise.terminal import progress
 

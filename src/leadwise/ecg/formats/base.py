@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from leadwise.contract import LeadwiseError
-from leadwise.ecg.leads import ReaderFlag, RecordingError
-from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S
+from leadwise.ecg.record import HIGHEST_FS_HZ, LONGEST_S, ReaderFlag, RecordingError
 
 
 class Most:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register, shown_text
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import ReaderFlag, RecordingError
 
 FORMAT = "GE CardioSoft XML"
 LARGEST_STEP = 1e6

@@ -16,7 +16,7 @@ from leadwise.ecg.formats.base import ANY_TEXT, Format, Most, RawRecording, Read
 from leadwise.ecg.formats.parsing import seconds_of, unit_of
 from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.formats.table import Column, clock_seconds, is_lead_or_time, read_columns
-from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
+from leadwise.ecg.record import INDEPENDENT_LEADS, RecordingError
 from leadwise.features import number_with_unit
 
 if TYPE_CHECKING:

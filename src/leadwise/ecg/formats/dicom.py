@@ -27,7 +27,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import standard_lead, standard_leads
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
+from leadwise.ecg.record import INDEPENDENT_LEADS, RecordingError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

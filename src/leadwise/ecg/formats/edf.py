@@ -12,8 +12,7 @@ import numpy as np
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
-from leadwise.ecg.record import LONGEST_S
+from leadwise.ecg.record import LONGEST_S, ReaderFlag, RecordingError
 
 HEADER_BYTES, SAMPLE_BYTES = 256, 2
 LABEL, DIMENSION, SAMPLES = (0, 16), (96, 8), (216, 8)

@@ -19,7 +19,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Format, Most, RawRecording, ReadOptions, by_library, register, shown_text
 from leadwise.ecg.formats.named_arrays import Stored, is_beside, read_arrays, shapes_of, signal_name
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 if TYPE_CHECKING:
     import h5py

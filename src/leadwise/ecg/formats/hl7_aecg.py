@@ -11,7 +11,7 @@ from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_leads, unit_of
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import INDEPENDENT_LEADS, RecordingError
+from leadwise.ecg.record import INDEPENDENT_LEADS, RecordingError
 
 FORMAT = "HL7 aECG"
 UCUM = {"a": "y", "": "y", "mo": "m", "wk": "w"}

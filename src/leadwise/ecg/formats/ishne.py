@@ -12,7 +12,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, begins_with, register, within
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import ReaderFlag, RecordingError
 
 FORMAT, MARK = "ISHNE", b"ISHNE1.0"
 FIXED, MOST_LEADS = 522, 12

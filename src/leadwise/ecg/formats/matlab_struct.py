@@ -21,7 +21,7 @@ import numpy as np
 from leadwise.contract import LEADS
 from leadwise.ecg.formats.base import Format, Most, RawRecording, ReadOptions, begins_with, register, shown_text
 from leadwise.ecg.formats.named_arrays import read_arrays
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 FORMAT, ANY = "MATLAB struct of CPSC2018", "MATLAB 5"
 DATA = "ECG/data"

@@ -13,7 +13,7 @@ import numpy as np
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, within
 from leadwise.ecg.formats.parsing import numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 FORMAT = "MFER"
 PREAMBLE, BYTE_ORDER, END, CHANNEL, SET, WAVES = 0x40, 0x01, 0x80, 0x3F, 0x67, 0x1E

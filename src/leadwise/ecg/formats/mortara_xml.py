@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import ReaderFlag, RecordingError
 
 FORMAT = "Mortara XML"
 ALLOWED = {"BITS": ("16",), "FORMAT": ("SIGNED",), "ENCODING": ("BASE64",)}

@@ -26,7 +26,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import standard_lead
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import ReaderFlag, RecordingError
 
 FORMAT = "GE MUSE XML"
 LARGEST_BASELINE = 2**16

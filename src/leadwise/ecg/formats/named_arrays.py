@@ -11,8 +11,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Channel, MissingField, Most, RawRecording, ReadOptions, shown_text, within
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, standard_lead, unit_of
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import ORDERS
+from leadwise.ecg.record import ORDERS, RecordingError
 from leadwise.features import FEATURES, Feature, asked_features
 
 SIGNAL_NAMES = (

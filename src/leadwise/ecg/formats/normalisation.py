@@ -21,14 +21,17 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import lead_spans, standard_lead, to_millivolts
 from leadwise.ecg.formats.patient import checked_facts
-from leadwise.ecg.leads import INDEPENDENT_LEADS, ReaderFlag, RecordingError, canonical_leads
 from leadwise.ecg.record import (
     HIGHEST_FS_HZ,
+    INDEPENDENT_LEADS,
     LARGEST_USUAL_SPAN_MV,
     LOWEST_FS_HZ,
     SMALLEST_USUAL_SPAN_MV,
+    ReaderFlag,
     Recording,
+    RecordingError,
     build_recording,
+    canonical_leads,
     missing_ends,
     without_marks,
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from leadwise.contract import LEADS
 from leadwise.ecg.formats.base import Channel, MissingField, ReadOptions, shown_text
-from leadwise.ecg.leads import RecordingError, lead_extremes
+from leadwise.ecg.record import RecordingError, lead_extremes
 
 MV_PER_UNIT: Mapping[str, float] = {"V": 1000.0, "mV": 1.0, "uV": 0.001, "nV": 1e-6}
 """Units that a file may state or a caller may name, in millivolts."""

@@ -17,7 +17,7 @@ from leadwise.contract import LEADS
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, shown_text, within
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 FORMAT = "Philips Sierra XML"
 VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")

@@ -26,7 +26,7 @@ from leadwise.ecg.formats.base import (
     too_large,
 )
 from leadwise.ecg.formats.normalisation import ReadECG, normalise
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 from leadwise.errors import missing_extra
 
 _PICTURE = "is a picture of an ECG, not its samples; export the waveform"

@@ -16,7 +16,7 @@ import numpy as np
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, by_library, register
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS, numbered_lead
 from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.leads import ReaderFlag, RecordingError
+from leadwise.ecg.record import ReaderFlag, RecordingError
 
 FORMAT = "SCP-ECG"
 PREAMBLE, HEADER, POINTER = 6, 16, 10

@@ -19,8 +19,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
 )
 from leadwise.ecg.formats.parsing import name_and_unit, seconds_of, standard_lead
-from leadwise.ecg.leads import RecordingError
-from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ
+from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ, RecordingError
 from leadwise.features import number_with_unit
 
 TIME_NAMES = frozenset(

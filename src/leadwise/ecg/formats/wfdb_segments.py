@@ -24,7 +24,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, unit_of
 from leadwise.ecg.formats.wfdb_record import HEADER_ENDING, SIGNAL_ENDINGS, leads_to_segments, read_wfdb
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 FORMAT, NAME = "WFDB", "WFDB of several segments"
 GAP = "~"

@@ -11,7 +11,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Most, shown_text
 from leadwise.ecg.formats.base import text_of as beginning
-from leadwise.ecg.leads import RecordingError
+from leadwise.ecg.record import RecordingError
 
 MOST_ELEMENTS = 200_000
 """An annotated ECG of a whole day's beats has some ten thousand."""
