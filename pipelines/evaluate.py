@@ -7,7 +7,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
-from leadwise.stage import child_run, log_folder, log_store, run_stage, within_pipeline
+from leadwise.stage import child_run, log_store, run_stage, within_pipeline
 from leadwise.tracking_store import save_view
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def evaluate_one(trained_folder: Path, store: "Store", parameters: Parameters) -
         folder = shared.workspace / "evaluation" / shared.feature_set / trained.name
         summary = write_evaluation(evaluation, folder, run.info.run_id)
         mlflow.log_metrics(evaluation.logged_metrics())
-        log_folder(folder, "evaluation")
+        mlflow.log_artifacts(str(folder), "evaluation")
         summary.log()
 
 

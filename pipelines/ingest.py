@@ -14,7 +14,7 @@ from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import MANIFEST_FILE, VALIDATION_FOLDER
 from leadwise.reports.run_summaries import ingest_summary
 from leadwise.reports.validation_page import write_validation_page
-from leadwise.stage import log_folder, log_store, run_stage, within_pipeline
+from leadwise.stage import log_store, run_stage, within_pipeline
 
 HOW_TO_GET_IT = (
     "`leadwise download DIR` brings PTB-XL from PhysioNet (docs/data.md tells of other ways); give its folder as "
@@ -42,7 +42,7 @@ def log_report(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_validation_page(folder, manifest)
     mlflow.log_metrics(validation.validation_metrics(folder))
     mlflow.set_tags(validation.validation_tags(folder))
-    log_folder(folder, "validation")
+    mlflow.log_artifacts(str(folder), "validation")
 
 
 def work(parameters: Parameters) -> None:

@@ -7,7 +7,7 @@ import mlflow
 
 from leadwise.config import Parameters
 from leadwise.reports.run_summaries import training_summary, trainings_summary
-from leadwise.stage import child_run, log_folder, log_store, run_stage
+from leadwise.stage import child_run, log_store, run_stage
 
 if TYPE_CHECKING:
     from leadwise.datasets.store import Store
@@ -37,7 +37,7 @@ def train_one(config: "TrainingConfig", store: "Store", folder: Path, tuned: dic
             | {"train/total_seconds": training["seconds"]}
         )
         mlflow.set_tags({"backend": training["backend"], "reused": str(training["reused"]).lower()})
-        log_folder(folder, "model")
+        mlflow.log_artifacts(str(folder), "model")
         training_summary(name, training, store.manifest).log()
         return training
 

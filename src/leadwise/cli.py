@@ -38,25 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> object:
     """What a subcommand gives: an exit status, or what to print."""
     options = build_parser().parse_args(arguments)
-    from leadwise.contract import LeadwiseError
-    from leadwise.errors import refusal
-
     try:
         return options.run(options)
-    except LeadwiseError as error:
-        _tell(f"leadwise {options.command}: error: {error}", sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        from leadwise.errors import missing_extra
-
-        if not (needed := missing_extra(error)):
-            raise
-        _tell(f"leadwise {options.command}: error: {needed}", sys.stderr)
-        return 1
     except KeyboardInterrupt:
         _tell(f"leadwise {options.command}: stopped", sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
+        from leadwise.errors import refusal
+
         if (told := refusal(error)) is None:
             raise
         _tell(f"leadwise {options.command}: error: {told}", sys.stderr)
@@ -112,6 +101,14 @@ def build_parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"leadwise {__version__}")
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
+    def add_model(parser: argparse.ArgumentParser, **texts: Any) -> None:
+        parser.add_argument(
+            "--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package", **texts
+        )
+
+    def add_policy(parser: argparse.ArgumentParser) -> None:
+        add_policy(parser)
+
     def command(run: Callable[[argparse.Namespace], object], **texts: Any) -> argparse.ArgumentParser:
         found = commands.add_parser(run.__name__.removeprefix("_"), allow_abbrev=False, **texts)
         found.set_defaults(run=run, parser=found)
@@ -156,8 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one recording each; of WFDB the header")
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
-    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    add_model(parser)
+    add_policy(parser)
     parser.add_argument(
         "--explain", metavar="CLASS", action="append", default=[], help="say why; NORM, MI, STTC, CD, HYP; repeatable"
     )
@@ -194,8 +191,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("input", metavar="INPUT", type=Path, help="a folder, or a table of files")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="the table to write: a .parquet file")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
-    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    add_model(parser)
+    add_policy(parser)
     parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes (default: one per processor)")
     _add_hints(parser)
 
@@ -209,13 +206,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SOURCE", type=Path, help="the folder or file of the recordings")
     parser.add_argument("--dataset", metavar="NAME", default="", help="default: what the source is recognised as")
-    parser.add_argument(
-        "--model", metavar="URI", default="", help="models:/NAME@ALIAS, pretrained, or the folder of a package"
-    )
+    add_model(parser, default="")
     parser.add_argument("--label-map", choices=("strict", "wide"), help="doubtful codes: unknown, or present")
     parser.add_argument("--options", metavar="NAME:VALUE", help="of the dataset, with commas: gain:header; or JSON")
     parser.add_argument("--split", metavar="NAME", help="auto: PTB-XL's test part, of others all; or all")
-    parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
+    add_policy(parser)
     parser.add_argument(
         "--without", metavar="FEATURE", action="append",
         help=f"do not tell the model this feature; {', '.join(asked_names())}, or all; repeatable",
@@ -234,7 +229,7 @@ def build_parser() -> argparse.ArgumentParser:
         "model that ships, else the champion trained on simulated data.",
     )
     parser.add_argument("--url", metavar="URL", help="ask this scoring server")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, pretrained, or the folder of a package")
+    add_model(parser)
     parser.add_argument("--tree", metavar="DIR", help="a PTB-XL tree, for real examples (default: simulated ones)")
     parser.add_argument("--embed-from", metavar="ORIGIN", help="let pages of this origin show it in a frame")
     parser.add_argument("--port", metavar="N", type=int, help="see docs/parameters.md")

@@ -6,7 +6,7 @@ command line (``--learning-rate 0.01``) and in ``pipelines/params.yaml``, where 
 result are literals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -363,12 +363,8 @@ class Parameters(BaseModel):
 
     def flat(self, entry_point: str) -> dict[str, Any]:
         """Every parameter of one entry point by its kebab-case name."""
-        values: dict[str, Any] = {}
-        for section in ENTRY_POINTS[entry_point]:
-            found = getattr(self, section)
-            taken = {name for name, field in type(found).model_fields.items() if _belongs(field, entry_point)}
-            values |= found.model_dump(mode="json", by_alias=True, include=taken)
-        return values
+        values = self.model_dump(mode="json")
+        return {kebab(name): values[section][name] for section, name, _ in _taken(entry_point)}
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:
@@ -393,24 +389,24 @@ ENTRY_POINTS: Mapping[str, tuple[str, ...]] = {
 """The sections whose parameters each entry point takes, most general first."""
 
 
-def _belongs(field: FieldInfo, entry_point: str) -> bool:
-    """Whether an entry point takes a parameter of its sections: some are for one entry point alone."""
-    extra = field.json_schema_extra
-    return not isinstance(extra, dict) or extra.get("entry_point", entry_point) == entry_point
-
-
-_SECTION_KEYS = {"registration": "register", "validation": "validate", "recalibration": "recalibrate"}
-
-
-def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
-    """Kebab-case name -> (section key, description, annotation) of an entry point's parameters."""
-    fields = {}
+def _taken(entry_point: str) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Section, name and field of each parameter of an entry point: of its sections, but those for another one alone."""
     for section in ENTRY_POINTS[entry_point]:
         model = Parameters.model_fields[section].annotation
         assert isinstance(model, type) and issubclass(model, Section)
         for name, field in model.model_fields.items():
-            if not _belongs(field, entry_point):
-                continue
-            key = _SECTION_KEYS.get(section, section)
-            fields[kebab(name)] = (key, " ".join((field.description or "").split()), field.annotation)
-    return fields
+            extra = field.json_schema_extra
+            if not isinstance(extra, dict) or extra.get("entry_point", entry_point) == entry_point:
+                yield section, name, field
+
+
+def section_fields(entry_point: str) -> dict[str, tuple[str, str, Any]]:
+    """Kebab-case name -> (section key, description, annotation) of an entry point's parameters."""
+    return {
+        kebab(name): (
+            Parameters.model_fields[section].alias or section,
+            " ".join((field.description or "").split()),
+            field.annotation,
+        )
+        for section, name, field in _taken(entry_point)
+    }

@@ -1,4 +1,4 @@
-"""Errors of the system and of libraries in one line that a user can act on.
+"""Errors in one line that a user can act on, whoever raised them.
 
 A disk that refuses: which file, why, and how much is free there. A package that is not installed: which extra has it.
 """
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+
+from leadwise.contract import LeadwiseError
 
 WITHOUT_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITTEN = (*WITHOUT_ROOM, errno.EFBIG, errno.EROFS)
@@ -33,8 +35,9 @@ SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 def refusal(error: BaseException, data_base: str = "") -> str | None:
-    """One line on the disk's error that another one is, or comes from; ``None`` where there is none.
+    """One line on what ended the work; ``None`` where that is nothing a user can act on, but a defect.
 
+    It is an error of ours, a package that is not there, or the disk's error that another one is, or comes from.
     Libraries wrap what the system says, and some follow it with an error of their own: of all that is chained, the
     first that names a file counts, or else the first.
 
@@ -42,6 +45,10 @@ def refusal(error: BaseException, data_base: str = "") -> str | None:
         error: what ended the work.
         data_base: what to call a data base in SQLite, whose errors do not name it.
     """
+    if isinstance(error, LeadwiseError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return missing_extra(error) or None
     found = [each for each in _chain(error) if isinstance(each, OSError) and _is_refused(each)]
     if found:
         told = next((each for each in found if _file_of(each)), found[0])

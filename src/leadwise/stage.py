@@ -19,7 +19,7 @@ import yaml
 
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import LeadwiseError
-from leadwise.errors import missing_extra, refusal
+from leadwise.errors import refusal
 from leadwise.memory import keep_freed_memory
 from leadwise.parameters import parse_arguments
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
@@ -67,11 +67,13 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     parameters = parse_arguments(stage)
     keep_freed_memory()
     _quieten_libraries()
+    has_workspace = "shared" in ENTRY_POINTS[stage]
+    log_file = parameters.shared.workspace / LOGS_FOLDER / f"{stage}.log" if has_workspace else None
     try:
         with (
             stoppable(),
             # The stages that a pipeline starts speak for themselves.
-            libraries_into(_log_file(stage, parameters), programs_too=stage != "main") as log,
+            libraries_into(log_file, programs_too=stage != "main") as log,
             stage_run(stage, parameters),
         ):
             _work(work, parameters, log)
@@ -80,24 +82,14 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
             # The terminal may be gone.
             print(f"leadwise {stage}: {stopped}", file=sys.stderr, flush=True)
         sys.exit(128 + stopped.number)
-    except LeadwiseError as error:
-        sys.exit(f"leadwise {stage}: error: {error}")
-    except ModuleNotFoundError as error:
-        if not (needed := missing_extra(error)):
-            raise
-        sys.exit(f"leadwise {stage}: error: {needed}")
     except Exception as error:
         import mlflow
 
         address = mlflow.get_tracking_uri()
-        told = gave_up_on(address) if given_up(error) else refusal(error, address)
-        if told is None:
+        in_vain = not isinstance(error, LeadwiseError) and given_up(error)
+        if (told := gave_up_on(address) if in_vain else refusal(error, address)) is None:
             raise
         sys.exit(f"leadwise {stage}: error: {told}")
-
-
-def _log_file(stage: str, parameters: Parameters) -> Path | None:
-    return parameters.shared.workspace / LOGS_FOLDER / f"{stage}.log" if "shared" in ENTRY_POINTS[stage] else None
 
 
 def _work(work: Callable[[Parameters], None], parameters: Parameters, log: Log) -> None:
@@ -354,10 +346,3 @@ def tag_data(tags: Mapping[str, str]) -> None:
 
     mlflow.set_tags(dict(tags))
     _INHERITED.set(MappingProxyType({**_INHERITED.get(), **tags}))
-
-
-def log_folder(folder: Path, artifact_path: str | None = None) -> None:
-    """Log every file below a folder as artifacts of the current run."""
-    import mlflow
-
-    mlflow.log_artifacts(str(folder), artifact_path)

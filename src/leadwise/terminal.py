@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,19 +18,13 @@ LOGS_FOLDER = "logs"
 STANDARD_ERROR = 2
 
 
-@dataclass
-class _Terminal:
-    """Of this process: it has one standard error."""
-
-    stream: TextIO | None = None
-
-
-_terminal = _Terminal()
+_shown: list[TextIO] = []
+"""Standard error as the person sees it, while the lines of libraries go elsewhere; a process has one."""
 
 
 def terminal() -> TextIO:
     """Standard error as the person sees it, wherever the lines of libraries go."""
-    return _terminal.stream or sys.stderr
+    return _shown[-1] if _shown else sys.stderr
 
 
 def say(text: str) -> None:
@@ -115,37 +109,28 @@ def _standard_error(stream: TextIO, *, programs_too: bool) -> Iterator[None]:
     """Lead Python's standard error to a stream, and if asked for that of the process below it."""
     before = sys.stderr
     before.flush()
-    if not programs_too:
-        with _python_only(before, stream):
-            yield
-        return
-    kept = os.dup(STANDARD_ERROR)
-    os.dup2(stream.fileno(), STANDARD_ERROR)
-    try:
-        if _is_standard_error(before):
+    with ExitStack() as stack:
+        shown = before
+        if programs_too:
+            kept = os.dup(STANDARD_ERROR)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, STANDARD_ERROR)
+            os.dup2(stream.fileno(), STANDARD_ERROR)
+            stack.callback(_flush, before)
+        if programs_too and _is_standard_error(before):
             # It stays, as log handlers hold on to it: what they write goes where the descriptor leads.
-            with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as shown:
-                _terminal.stream = shown
-                yield
+            shown = stack.enter_context(os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace"))
         else:
-            with _python_only(before, stream):
-                yield
-    finally:
-        _terminal.stream = None
-        with suppress(OSError):
-            # What is still held back.
-            before.flush()
-        os.dup2(kept, STANDARD_ERROR)
-        os.close(kept)
-
-
-@contextmanager
-def _python_only(before: TextIO, stream: TextIO) -> Iterator[None]:
-    _terminal.stream, sys.stderr = before, stream
-    try:
+            stack.enter_context(redirect_stderr(stream))
+        _shown.append(shown)
+        stack.callback(_shown.pop)
         yield
-    finally:
-        _terminal.stream, sys.stderr = None, before
+
+
+def _flush(stream: TextIO) -> None:
+    """What is still held back."""
+    with suppress(OSError):
+        stream.flush()
 
 
 def _is_standard_error(stream: TextIO) -> bool:

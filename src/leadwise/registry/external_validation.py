@@ -290,7 +290,7 @@ def log_validation(validated: Validated) -> None:
     """Log figures, files and the recordings' digest to the active run."""
     import mlflow
 
-    from leadwise.stage import log_folder, log_store
+    from leadwise.stage import log_store
 
     scored, evaluation = validated.scored, validated.evaluation
     log_store(
@@ -313,7 +313,7 @@ def log_validation(validated: Validated) -> None:
         }
     )
     mlflow.log_metrics(evaluation.logged_metrics(f"{METRIC_PREFIX}{scored.cohort.name}/"))
-    log_folder(validated.folder)
+    mlflow.log_artifacts(str(validated.folder))
 
 
 def remember(validated: Validated) -> None:
