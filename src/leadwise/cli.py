@@ -107,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
 
     def add_policy(parser: argparse.ArgumentParser) -> None:
-        add_policy(parser)
+        parser.add_argument("--policy", metavar="NAME", help="thresholds: best_f1, target_sensitivity or youden")
 
     def command(run: Callable[[argparse.Namespace], object], **texts: Any) -> argparse.ArgumentParser:
         found = commands.add_parser(run.__name__.removeprefix("_"), allow_abbrev=False, **texts)
