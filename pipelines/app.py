@@ -11,8 +11,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Become the page; nothing is logged, as nothing is computed."""
     from leadwise.app.settings import Settings, launch
 
-    section = parse_arguments("app", arguments).app
     try:
+        section = parse_arguments("app", arguments).app
         settings = Settings(section.url, section.model, section.tree, section.embed_from)
         launch(settings, section.port, section.address)
     except LeadwiseError as error:

@@ -6,6 +6,7 @@ beside the package and does not import it: a registered model brings a Leadwise 
 
 import logging
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def _before_project_run() -> None:
     if Path(sys.argv[0]).name != "mlflow" or sys.argv[1:2] != ["run"]:
         return
     logging.getLogger("mlflow.projects").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.cli").addFilter(_says_more_than_the_stage)
     named = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
     options = ("--experiment-name", "--experiment-id", "--run-id", "--backend")
     asked = any(word.split("=")[0] in options for word in sys.argv) or any(name in os.environ for name in named)
@@ -39,6 +41,20 @@ def _before_project_run() -> None:
     file = Path(address.removeprefix("sqlite:///").partition("?")[0])
     if not (file.is_file() and file.stat().st_size):
         subprocess.run([sys.executable, "-m", "leadwise.tracking_store"], check=False)
+
+
+def _says_more_than_the_stage(record: logging.LogRecord) -> bool:
+    """Whether to print a line of MLflow's: not that a run failed whose stage has said why, as its own last line."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    failed = re.search(r"Run \(ID '(\w+)'\) failed", record.getMessage())
+    if failed is None:
+        return True
+    try:
+        return "failure" not in MlflowClient().get_run(failed[1]).data.tags
+    except MlflowException:
+        return True
 
 
 def _is_ours(word: str) -> bool:

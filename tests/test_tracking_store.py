@@ -86,6 +86,20 @@ def test_projects_run_at_once_by_mlflow_itself_make_one_whole_store(tmp_path: Pa
         assert connection.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)] * 3
 
 
+def test_mlflow_tells_of_a_failure_that_the_stage_itself_could_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "MLproject").write_text("name: p\nentry_points:\n  main:\n    command: 'kill -9 $$'\n")
+    failed = subprocess.run(
+        [Path(sys.executable).with_name("mlflow"), "run", ".", "--env-manager", "local"],
+        cwd=tmp_path,
+        env=environment(tmp_path, "sqlite:///mlflow.db"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].endswith("failed ===")
+
+
 @pytest.mark.parametrize(
     ("address", "file"),
     [("sqlite:///new folder/é.db?timeout=30", "new folder/é.db")],

@@ -82,27 +82,29 @@ def _explain(problem: Any) -> str:
 
 
 def parse_arguments(entry_point: str, arguments: Sequence[str] | None = None) -> Parameters:
-    """Parse a script's command line; a bad parameter ends the program with status 2 and a message that names it."""
+    """Parse a script's command line.
+
+    Raises:
+        ConfigError: a parameter is not allowed; the message names it, what was received and what is allowed.
+    """
     parser = argparse.ArgumentParser(
         prog=f"pipelines/{entry_point}.py",
         description=f"The {entry_point} stage of Leadwise. docs/parameters.md lists the defaults.",
         allow_abbrev=False,
     )
-    for name, (_, description, annotation) in section_fields(entry_point).items():
+    allowed = section_fields(entry_point)
+    for name, (_, description, annotation) in allowed.items():
         metavar = "|".join(choices) if (choices := _choices(annotation)) else name.rsplit("-", 1)[-1].upper()
         # argparse formats what it prints.
         parser.add_argument(f"--{name}", metavar=metavar, help=description.replace("%", "%%"))
     known, unknown = parser.parse_known_args(arguments)
     for old in (name.partition("=")[0].removeprefix("--") for name in unknown):
         if new := _renamed(old):
-            parser.exit(2, f"{parser.prog}: error: --{old}: {new}\n")
+            raise ConfigError(f"--{old}: {new}")
     if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        raise ConfigError(f"unrecognized arguments: {' '.join(unknown)}; allowed: --{', --'.join(sorted(allowed))}")
     given = {kebab(name): value for name, value in vars(known).items() if value is not None}
-    try:
-        return load_parameters(given, entry_point=entry_point)
-    except ConfigError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    return load_parameters(given, entry_point=entry_point)
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, as_text
+from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, Parameters, as_text
 from leadwise.contract import LeadwiseError
 from leadwise.errors import refusal
 from leadwise.memory import keep_freed_memory
@@ -46,7 +46,7 @@ STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 LOG_FILE = "log.txt"
 """The artifact with what libraries have said, warnings for example, and the terminal did not show."""
 FAILURE = "failure"
-"""The tag that tells why a run failed, or was stopped."""
+"""The tag that tells why a run failed, or was stopped; ``leadwise_mlflow`` knows it, too."""
 LONGEST_FAILURE = 500
 
 COPIES = (".dvc", "tmp", "exps")
@@ -64,7 +64,12 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     started the stage has ended, the runs are marked as killed, and the status is the one that shells expect. Anything
     else is a defect and keeps its traceback.
     """
-    parameters = parse_arguments(stage)
+    try:
+        parameters = parse_arguments(stage)
+    except ConfigError as error:
+        _tell_run(stage, str(error))
+        print(f"leadwise {stage}: error: {error}", file=sys.stderr)
+        sys.exit(2)
     keep_freed_memory()
     _quieten_libraries()
     has_workspace = "shared" in ENTRY_POINTS[stage]
@@ -90,6 +95,20 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
         if (told := gave_up_on(address) if in_vain else refusal(error, address)) is None:
             raise
         sys.exit(f"leadwise {stage}: error: {told}")
+
+
+def _tell_run(stage: str, why: str) -> None:
+    """Tag the run that `mlflow run` has made for this stage, which ends before it has opened that."""
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    wait_briefly_for_server()
+    with suppress(MlflowException):
+        _choose_store()
+        if run_id := _made_for(stage):
+            MlflowClient().set_tag(run_id, FAILURE, why[:LONGEST_FAILURE])
 
 
 def _work(work: Callable[[Parameters], None], parameters: Parameters, log: Log) -> None:
