@@ -1,6 +1,6 @@
 """How often a reversal of electrodes is noticed, and how often one is seen where nobody made one.
 
-Two electrodes are exchanged, by arithmetic, in every recording of folds 9 and 10 of an ingested PTB-XL; a share of
+Two electrodes are reversed, by arithmetic, in every recording of folds 9 and 10 of an ingested PTB-XL; a share of
 "flagged as recorded" are true reversals, as the data set holds some. With ``--fit``, ``reversal.json`` is fitted on
 folds 1-8 first.
 
@@ -36,8 +36,8 @@ def moments_of(store: Store, block: int = 250) -> dict[str, np.ndarray]:
     return {wave: np.concatenate([part[wave] for part in parts]) for wave in reversal.WAVES_S}
 
 
-def exchanged(moments: dict[str, np.ndarray], reversal: str) -> dict[str, np.ndarray]:
-    """The moments of the same recordings with two electrodes exchanged."""
+def with_reversal(moments: dict[str, np.ndarray], reversal: str) -> dict[str, np.ndarray]:
+    """The moments of the same recordings with two electrodes reversed."""
     matrix = reversal_matrix(reversal)
     result = {wave: matrix @ moment @ matrix.T for wave, moment in moments.items()}
     return {wave: moment / np.trace(moment, axis1=1, axis2=2)[:, None, None] for wave, moment in result.items()}
@@ -57,7 +57,7 @@ def fit(moments: dict[str, np.ndarray]) -> ReversalModel:
 
     recorded = ratios(moments)
     features = [recorded.reshape(-1, len(precision))]
-    features += [ratios(exchanged(moments, name))[:, number] for number, name in enumerate(REVERSALS)]
+    features += [ratios(with_reversal(moments, name))[:, number] for number, name in enumerate(REVERSALS)]
     answers = np.concatenate([np.full(len(part), number > 0) for number, part in enumerate(features)])
     regression = LogisticRegression(fit_intercept=False, class_weight="balanced")
     regression.fit(np.concatenate(features), answers)
@@ -90,7 +90,7 @@ def report(moments: dict[str, np.ndarray], rows: np.ndarray, normal: np.ndarray,
     print(f"{len(rows):,} recordings of folds 9 and 10, {is_normal.sum():,} of them normal (NORM only)\n")
     print("reversal   noticed  in normal  rightly named  seen as recorded  in normal")
     for name in REVERSALS:
-        found_limb, found_chest = flagged(exchanged(subset, name))
+        found_limb, found_chest = flagged(with_reversal(subset, name))
         found, before = (found_limb, limb) if name in reversal.LIMB_REVERSALS else (found_chest, chest)
         noticed, right, seen = found != "", found == name, before == name
         print(
@@ -113,11 +113,11 @@ def main() -> None:
     if arguments.fit:
         training = {wave: moment[store.rows("train")] for wave, moment in moments.items()}
         write(fit(training), f"folds 1-8 of PTB-XL {store.manifest['release']}")
-        reversal.shipped_model.cache_clear()
+        reversal.bundled_model.cache_clear()
     labels = store.records[list(SUPERCLASSES)].to_numpy(dtype=bool)
     normal = labels[:, 0] & ~labels[:, 1:].any(axis=1)
     rows = np.concatenate([store.rows("validation"), store.rows("test")])
-    report(moments, rows, normal, reversal.shipped_model())
+    report(moments, rows, normal, reversal.bundled_model())
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from leadwise.ecg.record import (
 )
 from leadwise.ecg.reversal import REVERSALS, reversal_matrix
 
-EXCHANGED = {"limb_leads_swapped", "chest_leads_swapped"}
+REVERSED = {"limb_leads_swapped", "chest_leads_swapped"}
 TOGETHER = 32
 CLEAN = 300
 
@@ -88,8 +88,8 @@ def of_challenge_2011(folder: Path) -> None:
     repaired = {"mains_hum", "baseline_wander"}
     for title, left_out in (
         ("anything counts", set()),
-        ("exchanges do not count", EXCHANGED),
-        ("nor do hum and wander, which are taken out", EXCHANGED | repaired),
+        ("reversals do not count", REVERSED),
+        ("nor do hum and wander, which are taken out", REVERSED | repaired),
     ):
         right = np.array([bool(names - left_out) for names in said]) == ~acceptable
         print(
@@ -143,7 +143,7 @@ def at_rail(signal: np.ndarray, column: int) -> np.ndarray:
 
 
 def with_reversal(signal: np.ndarray, name: str) -> np.ndarray:
-    """Two electrodes exchanged, or the chest leads in reverse order."""
+    """Two electrodes reversed, or the chest leads in reverse order."""
     return arrange_leads(signal[:, INDEPENDENT_COLUMNS] @ reversal_matrix(name).T, INDEPENDENT_LEADS)[0]
 
 
@@ -203,7 +203,7 @@ def of_store(folder: Path) -> None:
         },
         "upside down": ("inverted", lambda x: (-x, 100.0), signals),
         **{
-            f"exchanged: {name}": (
+            f"reversed: {name}": (
                 "limb_leads_swapped" if "A" in name else "chest_leads_swapped",
                 lambda x, name=name: (with_reversal(x, name), 100.0),
                 signals,

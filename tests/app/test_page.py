@@ -156,17 +156,17 @@ def test_a_child_is_warned_of_beside_the_answer(opened: Open, age: float, said: 
         assert shown.index("Answer: ") < shown.index("a child&#39;s ECG") < shown.index("lw-NORM")
 
 
-def test_exchanged_electrodes_are_said_beside_the_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+def test_reversed_electrodes_are_said_beside_the_answer(opened: Open, npz: Callable[..., bytes]) -> None:
     from dataclasses import replace
 
     page, record = opened(), simulate_record("NORM", 4)
-    exchanged = record.signal_mv.copy()
+    swapped_arms = record.signal_mv.copy()
     i, ii, iii, avr, avl, avf = record.signal_mv[:, :6].T
-    exchanged[:, :6] = np.stack([-i, iii, ii, avl, avr, avf], axis=1)
-    upload(page, "exchanged.npz", npz(replace(record, signal_mv=exchanged)))
+    swapped_arms[:, :6] = np.stack([-i, iii, ii, avl, avr, avf], axis=1)
+    upload(page, "reversed.npz", npz(replace(record, signal_mv=swapped_arms)))
     shown = text_of(page)
-    assert shown.index("Answer: ") < shown.index("Limb electrodes look exchanged") < shown.index("lw-NORM")
-    assert shown.count("Limb electrodes look exchanged") == 1
+    assert shown.index("Answer: ") < shown.index("Limb electrodes look reversed") < shown.index("lw-NORM")
+    assert shown.count("Limb electrodes look reversed") == 1
 
 
 def test_the_model_card_is_a_click_away(opened: Open, page_package: Path) -> None:

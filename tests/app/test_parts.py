@@ -218,5 +218,5 @@ def test_a_tree_without_an_example_of_a_class_is_refused(simulated_tree: Path, t
 
     for name in ("scp_statements.csv", "ptbxl_database.csv"):
         shutil.copy(simulated_tree / name, tmp_path)
-    with pytest.raises(ExampleError, match="no undisturbed record of NORM alone"):
+    with pytest.raises(ExampleError, match="no clean record of NORM alone"):
         ptbxl_examples(tmp_path)

@@ -1,4 +1,4 @@
-"""Electrodes: what leads they make, and that exchanged ones are noticed in real and in simulated recordings."""
+"""Electrodes: what leads they make, and that reversed ones are noticed in real and in simulated recordings."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from leadwise.ecg.waves import average_beat
 
 
 @pytest.mark.parametrize("reversal", REVERSALS)
-def test_leads_follow_from_the_potentials_of_exchanged_electrodes(reversal: str) -> None:
+def test_leads_follow_from_the_potentials_of_reversed_electrodes(reversal: str) -> None:
     potentials = np.random.default_rng(4).normal(size=(2, 50, len(ELECTRODES))).astype(np.float32)
     places = [ELECTRODES.index(name) for name in (LEADS[6:] if reversal == REVERSED else reversal.split("-"))]
     swapped = potentials.copy()
@@ -66,7 +66,7 @@ def test_the_average_beat_is_the_beat_without_the_noise() -> None:
     assert not empty.any()
 
 
-def test_simulated_recordings_are_right_and_exchanged_arms_are_noticed(simulated_store) -> None:
+def test_simulated_recordings_are_right_and_reversed_arms_are_noticed(simulated_store) -> None:
     signals = open_store(simulated_store).signals[:200]
     assert (quality_summary(signals, 100)["limb_reversal"] != "").mean() < 0.02
     assert (quality_summary(reverse_electrodes(signals, "LA-RA"), 100)["limb_reversal"] == "LA-RA").mean() > 0.8

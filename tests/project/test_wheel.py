@@ -25,10 +25,10 @@ ABSENT = ("tensorflow", "keras", "great-expectations", "optuna", "dvc", "streaml
 READ = """
 import leadwise
 from leadwise.datasets.checks.validation import SUITES, read_suite
-from leadwise.ecg.reversal import shipped_model
+from leadwise.ecg.reversal import bundled_model
 for name in SUITES:
     print(name, len(read_suite(name, "1.0.3", {}, 0.1).checks))
-assert shipped_model()
+assert bundled_model()
 print(leadwise.__file__)
 """
 

@@ -174,17 +174,17 @@ def test_quality_is_told_with_its_leads(scorer: Scorer, ecg_mv: np.ndarray) -> N
     spoilt = ecg_mv.copy()
     spoilt[:, LEADS.index("V5")] = 0.1
     spoilt[:, LEADS.index("V2")] += np.random.default_rng(2).normal(scale=0.1, size=1000)
-    exchanged = simulate_record("NORM", 1).signal_mv
+    swapped_arms = simulate_record("NORM", 1).signal_mv
     # Left and right arm: I is turned, II and III change places, and so do aVR and aVL.
-    exchanged[:, :6] = exchanged[:, [0, 2, 1, 4, 3, 5]] * [-1, 1, 1, 1, 1, 1]
-    signals = (ecg_mv, spoilt, exchanged, ecg_mv * 15)
+    swapped_arms[:, :6] = swapped_arms[:, [0, 2, 1, 4, 3, 5]] * [-1, 1, 1, 1, 1, 1]
+    signals = (ecg_mv, spoilt, swapped_arms, ecg_mv * 15)
     rows = [{"signal": signal.tolist(), "fs_hz": 100, **PATIENT} for signal in signals]
     clean, found, swapped, large = (
         {flag["flag"]: (flag["leads"], flag["detail"]) for flag in answer["quality"]} for answer in scorer.score(rows)
     )
     assert clean == {}
     assert {name: leads for name, (leads, _) in found.items()} == {"flat": ["V5"], "noisy": ["V2"]}
-    assert swapped["limb_leads_swapped"] == (list(LEADS[:6]), "the electrodes LA-RA look exchanged")
+    assert swapped["limb_leads_swapped"] == (list(LEADS[:6]), "the electrodes LA-RA look reversed")
     assert "units_suspected" in large
 
 

@@ -23,7 +23,7 @@ CLASS_WORDS: Mapping[str, str] = {
     "CD": "the impulse is delayed or takes a detour, as in a bundle branch block",
     "HYP": "a chamber of the heart is thickened or enlarged",
 }
-EXCHANGED = ("limb_leads_swapped", "chest_leads_swapped")
+REVERSED = ("limb_leads_swapped", "chest_leads_swapped")
 """Flags that put the answer itself in doubt."""
 ADULT_YEARS = 18
 SIGNS: Mapping[Verdict, str] = {"yes": "●", "uncertain": "◐", "no": "○"}
@@ -36,8 +36,8 @@ FLAG_WORDS: Mapping[str, str] = {
     "mains_hum": "Hum of the mains was taken out",
     "baseline_wander": "The baseline wanders: it was straightened",
     "clipped": "Cut off at the top or bottom: the amplifier was overdriven",
-    "limb_leads_swapped": "Limb electrodes look exchanged",
-    "chest_leads_swapped": "Chest electrodes look exchanged",
+    "limb_leads_swapped": "Limb electrodes look reversed",
+    "chest_leads_swapped": "Chest electrodes look reversed",
     "inverted": "The whole recording looks upside down",
     "scaled_lead_by_lead": "The leads were scaled one by one: their sizes say nothing",
     "leads_disagree": "The limb leads contradict each other",
@@ -88,7 +88,7 @@ def cautions(answer: Mapping[str, Any], facts: Facts) -> list[str]:
     found = [
         f"{flag_sentence(flag)} If they are, this answer is of another ECG: check them and record again."
         for flag in answer["quality"]
-        if flag["flag"] in EXCHANGED
+        if flag["flag"] in REVERSED
     ]
     age = facts.get("age")
     if age is not None and age < ADULT_YEARS:
@@ -213,7 +213,7 @@ def show_answer(
     doubts = cautions(answer, facts)
     for sentence in doubts:
         st.html(html_of("note", sentence))
-    others = [flag for flag in answer["quality"] if flag["flag"] not in EXCHANGED]
+    others = [flag for flag in answer["quality"] if flag["flag"] not in REVERSED]
     if others or not doubts:
         st.html(html_of("quality", others))
     if case.truth is not None:

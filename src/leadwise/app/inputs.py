@@ -272,7 +272,7 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
     found = {name: next(_examples(tables, alone[alone[name]]), None) for name in SUPERCLASSES}
     if lacking := [name for name, example in found.items() if example is None]:
         raise ExampleError(
-            f"tree: {tree}: fold {VALIDATION_FOLD} has no undisturbed record of {lacking[0]} alone, diagnosed with "
+            f"tree: {tree}: fold {VALIDATION_FOLD} has no clean record of {lacking[0]} alone, diagnosed with "
             "certainty and readable at 100 Hz; one of each class is needed"
         )
     return {name: example for name, example in found.items() if example}

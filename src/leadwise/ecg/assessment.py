@@ -36,7 +36,7 @@ LARGEST_COMPONENT = 0.995
 LARGEST_STRAIGHTNESS = 0.65
 """Share of samples that lie on the line between their neighbours."""
 LEAST_LIKENESS_TO_COMPARE = 0.5
-"""Below it, the average beat is none that exchanged electrodes could be told from."""
+"""Below it, the average beat is none that reversed electrodes could be told from."""
 FEWEST_LEADS = 3
 """Of ``INDEPENDENT_LEADS``; fewer show no direction."""
 STRAIGHT_UV = 0.5
@@ -212,7 +212,7 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
 
 
 def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
-    """Of ``(segment, 12, time)`` what was measured, why each is no ECG, which may be exchanged, inverted or slow."""
+    """Of ``(segment, 12, time)`` what was measured, why each is no ECG, which may be reversed, inverted or slow."""
     downsampled = Downsampled.of(leads_uv, fs_hz)
     measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))

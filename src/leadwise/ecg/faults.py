@@ -46,7 +46,7 @@ class FaultModel:
 
 
 @cache
-def shipped_model() -> FaultModel:
+def bundled_model() -> FaultModel:
     """The model that stands beside this module."""
     content: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
     inversion = {wave: np.array(weights) for wave, weights in content["inversion"].items()}
@@ -64,7 +64,7 @@ def wave_areas(waves: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float64]
 def inversion_scores(waves: Mapping[str, np.ndarray]) -> NDArray[np.float64]:
     """``(record,)``: how much each average beat looks upside down; the same number below 0 were it turned over."""
     areas = wave_areas(waves)
-    return np.asarray(sum(areas[wave] @ weights for wave, weights in shipped_model().inversion.items()))
+    return np.asarray(sum(areas[wave] @ weights for wave, weights in bundled_model().inversion.items()))
 
 
 def time_features(beat: np.ndarray, interval_s: np.ndarray, fs_hz: float) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ def time_features(beat: np.ndarray, interval_s: np.ndarray, fs_hz: float) -> NDA
 
 def time_scale_is_unusual(features: np.ndarray, beats: np.ndarray) -> NDArray[np.bool_]:
     """Whether ``(..., 3)`` features of that many beats are slower or faster than those of any recording of PTB-XL."""
-    model = shipped_model()
+    model = bundled_model()
     shift = features - model.mean
     unusual = (shift @ model.slow > model.slow_limit) | (shift @ model.unit < -model.fast_limit)
     return np.asarray(unusual & (beats >= FEWEST_BEATS))
@@ -94,7 +94,7 @@ def time_scale_is_unusual(features: np.ndarray, beats: np.ndarray) -> NDArray[np
 
 def distance_from_usual(features: np.ndarray) -> float:
     """Logarithm of how much slower or faster than usual ``(3,)`` features are."""
-    return abs(float((features - shipped_model().mean) @ shipped_model().unit))
+    return abs(float((features - bundled_model().mean) @ bundled_model().unit))
 
 
 def plausible_rates(fs_hz: float) -> list[float]:

@@ -148,7 +148,7 @@ def keep_leads(signal_mv: Signals, leads: tuple[str, ...]) -> Signals:
 
 
 def reverse_electrodes(signal_mv: Signals, reversal: str) -> Signals:
-    """What is recorded with two electrodes exchanged, such as ``LA-RA``: every lead that they have a part in.
+    """What is recorded with two electrodes reversed, such as ``LA-RA``: every lead that they have a part in.
 
     The four leads that follow from I and II are computed from them, also where the recording had them otherwise.
     """

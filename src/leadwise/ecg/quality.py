@@ -162,7 +162,7 @@ def measure_leads(leads: np.ndarray, fs_hz: float, missing: np.ndarray, downsamp
     slopes = leads[:, :, 1:] - leads[:, :, :-1]
     has_signal = bool(len(leads))
     beats = average_beats(downsampled)
-    found = reversal_scores(wave_moments(beats.waves), reversal.shipped_model()) if has_signal else None
+    found = reversal_scores(wave_moments(beats.waves), reversal.bundled_model()) if has_signal else None
     return LeadQuality(
         missing=missing,
         lowest_uv=lowest,
@@ -342,12 +342,12 @@ def quality_flags(measured: LeadQuality, rows: Sequence[int]) -> tuple[Flag, ...
         flags.append(Flag("clipped", lead_list(clipped), detail))
     limb, chest = likely_reversals(measured.reversal_score[rows].mean(axis=0, keepdims=True))
     if limb[0]:
-        flags.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look exchanged"))
+        flags.append(Flag("limb_leads_swapped", LIMB_LEADS, f"the electrodes {limb[0]} look reversed"))
     if chest[0] == REVERSED:
         flags.append(Flag("chest_leads_swapped", LEADS[6:], "the chest leads look as in reverse order, V6 to V1"))
     elif chest[0]:
         leads = tuple(chest[0].split("-"))
-        flags.append(Flag("chest_leads_swapped", leads, f"the electrodes {chest[0]} look exchanged"))
+        flags.append(Flag("chest_leads_swapped", leads, f"the electrodes {chest[0]} look reversed"))
     score = float(np.median(measured.inversion_score[rows]))
     if score > INVERTED_SCORE and not measured.flat[rows].any() and measured.beats[rows].sum() >= FEWEST_BEATS:
         detail = f"P waves, QRS complexes and T waves look turned over in all leads ({score:.1f})"

@@ -1,4 +1,4 @@
-"""Electrodes on the wrong place: would the recording look more like an ECG if two of them were exchanged?
+"""Electrodes on the wrong place: would the recording look more like an ECG if two of them changed places?
 
 The leads of an ECG are so redundant that a reversal makes them fit together badly, and undoing it makes them fit
 better (Kors and van Herpen, Am J Cardiol 2001; 88:396-399). How well they fit is measured for the P wave, the QRS
@@ -38,7 +38,7 @@ REVERSED = "V6 to V1"
 CHEST_REVERSALS: tuple[str, ...] = ("V1-V2", "V2-V3", "V3-V4", "V4-V5", "V5-V6", "V1-V3", REVERSED)
 REVERSALS = LIMB_REVERSALS + CHEST_REVERSALS
 LIMB_THRESHOLD, CHEST_THRESHOLD = 4.0, 6.0
-"""Scores above which a reversal is likely: few recordings have exchanged electrodes, so even odds are not enough."""
+"""Scores above which a reversal is likely: few recordings have reversed electrodes, so even odds are not enough."""
 _LIMB_NAMES, _CHEST_NAMES = (np.array(["", *some], dtype=object) for some in (LIMB_REVERSALS, CHEST_REVERSALS))
 
 _I_AND_II_AFTER = {
@@ -50,7 +50,7 @@ _I_AND_II_AFTER = {
 
 
 def reversal_matrix(reversal: str) -> np.ndarray:
-    """``(8, 8)`` from ``INDEPENDENT_LEADS`` to what is recorded with two electrodes exchanged; its own inverse."""
+    """``(8, 8)`` from ``INDEPENDENT_LEADS`` to what is recorded with two electrodes reversed; its own inverse."""
     matrix = np.eye(len(INDEPENDENT_LEADS))
     if reversal in _I_AND_II_AFTER:
         for row, weights in enumerate(_I_AND_II_AFTER[reversal].values()):
@@ -76,7 +76,7 @@ class ReversalModel:
 
 
 @cache
-def shipped_model() -> ReversalModel:
+def bundled_model() -> ReversalModel:
     """The model that stands beside this module."""
     content: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
     forms = {wave: misfit_forms(np.array(matrix)) for wave, matrix in content["precision"].items()}
@@ -91,7 +91,7 @@ def likely_reversals(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of_limbs, of_chest = scores[:, : len(LIMB_REVERSALS)], scores[:, len(LIMB_REVERSALS) :]
     limb = _likeliest(of_limbs, _LIMB_NAMES, LIMB_THRESHOLD)
     chest = _likeliest(of_chest, _CHEST_NAMES, CHEST_THRESHOLD)
-    # Chest leads in reverse order look like exchanged arms as well; the likelier of the two is told.
+    # Chest leads in reverse order look like reversed arm electrodes as well; the likelier of the two is told.
     is_reversed = chest == REVERSED
     arms_likelier = of_limbs.max(axis=1, initial=-np.inf) > of_chest.max(axis=1, initial=-np.inf)
     limb[is_reversed & ~arms_likelier] = ""

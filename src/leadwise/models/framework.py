@@ -17,7 +17,7 @@ from leadwise.contract import LeadwiseError, SignalShape
 from leadwise.models.spec import Architecture, keras_backend, model_spec
 
 SETTINGS: dict[str, Any] = {"floatx": "float32", "image_data_format": "channels_last", "epsilon": 1e-7}
-"""Keras' own defaults, which the recipes and the exported networks rely on."""
+"""Keras' own defaults, which the trained and the exported networks rely on."""
 
 
 class KerasSettingsError(LeadwiseError):

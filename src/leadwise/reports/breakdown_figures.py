@@ -96,7 +96,7 @@ def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure
     """Macro AUROC against the strength of each corruption, from mild to severe, with 95 % intervals.
 
     Every panel has the same vertical axis. A dotted line marks what a model reaches clean. Levels that are no
-    order, such as which electrodes are exchanged, are not joined.
+    order, such as which electrodes are reversed, are not joined.
 
     Args:
         models: name -> ``Robustness.to_dict()``, or what ``robustness.json`` holds, measured on the same records with
