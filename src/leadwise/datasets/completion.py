@@ -5,14 +5,11 @@ where a file goes or how much is written. Its members are looked up by the names
 """
 
 import errno
-import lzma
 import re
 import shlex
 import shutil
-import struct
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,31 +18,15 @@ from pathlib import Path
 
 from leadwise.atomic import temporary_folder
 from leadwise.contract import FS_HZ, LeadwiseError
-from leadwise.datasets.releases import (
-    CITATIONS,
-    LICENCE,
-    PAPERS,
-    RATES_HZ,
-    RELEASES,
-    REQUIRED_TABLES,
-    SIMULATION_FILE,
-    SUMS_FILE,
-    check_files,
-    content_problem,
-    listing_problem,
-    needed_files,
-    parse_sha256sums,
-    path_problem,
-    shortened,
-)
+from leadwise.datasets import releases
+from leadwise.datasets.releases import RELEASES, SUMS_FILE
+from leadwise.ecg.formats.read import BAD_ZIP
 
 LARGEST_FILE = 64 * 2**20
 """Bytes that no file of PTB-XL comes near: the largest, the table of records, has 7 MB."""
-BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
-"""What the standard library raises for archives that are damaged, encrypted or compressed in a way it does not know."""
 _OF_ONE_FILE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG)
 """Something stands where one file belongs; after any other error, a full disk say, no other can be written either."""
-_TREE = (SUMS_FILE, *REQUIRED_TABLES, "records100", "records500")
+_TREE = (SUMS_FILE, *releases.REQUIRED_TABLES, "records100", "records500")
 
 
 class DownloadError(LeadwiseError):
@@ -85,8 +66,8 @@ class Arrived:
             f"{self.files - self.fetched:,} were there already; {self.replaced:,} with another content were replaced.",
         ]
         if not self.simulated:
-            lines.append(f"Licence: {LICENCE}. Whoever uses it cites:")
-            lines += [f"- {line}" for line in (CITATIONS[release or next(iter(RELEASES))], *PAPERS)]
+            lines.append(f"Licence: {releases.LICENCE}. Whoever uses it cites:")
+            lines += [f"- {line}" for line in (releases.CITATIONS[release or next(iter(RELEASES))], *releases.PAPERS)]
         tree = shlex.quote(str(self.dest))
         lines.append(
             f"Next: make run DATA={tree}"
@@ -133,12 +114,12 @@ def complete(
     from tqdm import tqdm
 
     started = time.perf_counter()
-    listed = parse_sha256sums(raw_sums, SUMS_FILE)
-    sums = {name: listed[name] for name in needed_files(listed, rate_hz)}
-    if SIMULATION_FILE not in sums and (dest / SIMULATION_FILE).exists():
+    listed = releases.parse_sha256sums(raw_sums, SUMS_FILE)
+    sums = {name: listed[name] for name in releases.needed_files(listed, rate_hz)}
+    if releases.SIMULATION_FILE not in sums and (dest / releases.SIMULATION_FILE).exists():
         raise DownloadError(f"{dest}: holds a simulated tree; real records are never mixed with it")
     with tqdm(total=len(sums), desc="checking what is there", unit="file", disable=None) as bar:
-        states = check_files(dest, sums, progress=bar.update)
+        states = releases.check_files(dest, sums, progress=bar.update)
     missing = [name for name, state in states.items() if state != "whole"]
     sizes: dict[str, int] = {}
     failures: dict[str, str] = {}
@@ -173,7 +154,7 @@ def complete(
         dest=dest,
         rate_hz=rate_hz,
         records=sum(name.endswith(".hea") for name in sums),
-        simulated=SIMULATION_FILE in sums,
+        simulated=releases.SIMULATION_FILE in sums,
         files=len(sums),
         fetched=len(sizes),
         replaced=list(states.values()).count("damaged"),
@@ -242,8 +223,8 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
         DownloadError: the archive cannot be read, one of its names leaves the folder (nothing was written then), or the
             tree could not be completed; the message names what is missing and why.
     """
-    if rate_hz not in RATES_HZ:
-        raise LeadwiseError(f"received {rate_hz} Hz; allowed: {' or '.join(map(str, RATES_HZ))} Hz")
+    if rate_hz not in releases.RATES_HZ:
+        raise LeadwiseError(f"received {rate_hz} Hz; allowed: {' or '.join(map(str, releases.RATES_HZ))} Hz")
     with _opened(archive) as opened:
         members = _members(opened, archive)
         require_free_or_ptbxl(dest)
@@ -257,14 +238,16 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
                 f"PhysioNet's (https://physionet.org/files/ptb-xl/1.0.3/{SUMS_FILE}) into {dest} and give the same "
                 "command again"
             )
-        if problem := listing_problem(parse_sha256sums(raw_sums, f"{archive}: {SUMS_FILE}"), rate_hz, release):
+        if problem := releases.listing_problem(
+            releases.parse_sha256sums(raw_sums, f"{archive}: {SUMS_FILE}"), rate_hz, release
+        ):
             raise DownloadError(f"{archive}: its {SUMS_FILE} {problem}; PTB-XL's is expected")
 
         def get(name: str, digest: str) -> bytes:
             if name not in members:
                 raise FileError("not in the archive")
             content = _read(opened, members[name])
-            if problem := content_problem(content, digest):
+            if problem := releases.content_problem(content, digest):
                 raise FileError(problem)
             return content
 
@@ -294,10 +277,10 @@ def _members(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
     for entry in opened.infolist():
         # ZipFile cuts a name at a zero byte and turns separators round; what was stored is what is judged.
         name = entry.orig_filename.removesuffix("/")
-        if problem := path_problem(name):
-            raise DownloadError(f"{archive}: the name {shortened(name)} {problem}; nothing was unpacked")
+        if problem := releases.path_problem(name):
+            raise DownloadError(f"{archive}: the name {releases.shortened(name)} {problem}; nothing was unpacked")
         found[name] = entry
-    table = REQUIRED_TABLES[0]
+    table = releases.REQUIRED_TABLES[0]
     tops = {name.removesuffix(table) for name in found if name == table or re.fullmatch(rf"[^/]+/{table}", name)}
     if len(tops) != 1 and "" not in tops:
         what = f"several trees ({', '.join(top[:-1] for top in sorted(tops)[:3])})" if tops else f"no {table}"

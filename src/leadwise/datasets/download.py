@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from leadwise.contract import LeadwiseError
+from leadwise.datasets import releases
 from leadwise.datasets.completion import (
     LARGEST_FILE,
     Arrived,
@@ -22,17 +23,7 @@ from leadwise.datasets.completion import (
     complete,
     require_free_or_ptbxl,
 )
-from leadwise.datasets.releases import (
-    RATES_HZ,
-    RELEASES,
-    SOURCES,
-    SUMS_FILE,
-    ChecksumError,
-    content_problem,
-    expected_size,
-    listing_problem,
-    parse_sha256sums,
-)
+from leadwise.datasets.releases import RELEASES, SUMS_FILE
 
 JOBS, MOST_JOBS = 16, 64
 FAILURES_IN_A_ROW = 4
@@ -52,7 +43,7 @@ def download(
     *,
     release: str = next(iter(RELEASES)),
     rate_hz: int = 100,
-    sources: Sequence[str] = SOURCES,
+    sources: Sequence[str] = releases.SOURCES,
     jobs: int = JOBS,
     timeout_s: float = 30.0,
     tries: int = 4,
@@ -74,18 +65,18 @@ def download(
         DownloadError: the tree could not be completed; the message names what is missing and why.
         LeadwiseError: an argument is out of range.
     """
-    if release not in RELEASES or rate_hz not in RATES_HZ or not 1 <= jobs <= MOST_JOBS:
+    if release not in RELEASES or rate_hz not in releases.RATES_HZ or not 1 <= jobs <= MOST_JOBS:
         raise LeadwiseError(
             f"received release {release}, {rate_hz} Hz, {jobs} jobs; allowed: release {' or '.join(RELEASES)}, "
-            f"{' or '.join(map(str, RATES_HZ))} Hz, 1 to {MOST_JOBS} jobs"
+            f"{' or '.join(map(str, releases.RATES_HZ))} Hz, 1 to {MOST_JOBS} jobs"
         )
     urls = [_checked(url.replace("{release}", release)) for url in sources]
     web = _Web(urls, jobs, timeout_s, tries, backoff_s)
 
     def no_list(content: bytes) -> str | None:
         try:
-            return listing_problem(parse_sha256sums(content, SUMS_FILE), rate_hz, release)
-        except ChecksumError as error:
+            return releases.listing_problem(releases.parse_sha256sums(content, SUMS_FILE), rate_hz, release)
+        except releases.ChecksumError as error:
             return str(error)
 
     require_free_or_ptbxl(dest)
@@ -95,9 +86,9 @@ def download(
         raise DownloadError(f"nothing could be fetched, not even {SUMS_FILE}: {error}") from error
 
     def get(name: str, digest: str) -> bytes:
-        return web.fetch(name, lambda content: content_problem(content, digest))
+        return web.fetch(name, lambda content: releases.content_problem(content, digest))
 
-    return complete(dest, raw_sums, rate_hz, get, expected_size, jobs, "The same command goes on from here")
+    return complete(dest, raw_sums, rate_hz, get, releases.expected_size, jobs, "The same command goes on from here")
 
 
 class _AbsentError(Exception):

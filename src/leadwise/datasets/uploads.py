@@ -18,8 +18,8 @@ import pyarrow.parquet
 
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.cohort import TABLES, Cohort
-from leadwise.datasets.completion import BAD_ZIP
 from leadwise.datasets.releases import path_problem, shortened
+from leadwise.ecg.formats.read import BAD_ZIP, DIRECTORY_ENTRY, packed_files
 
 MOST_RECORDINGS = 500
 MOST_FILES = 10_000
@@ -31,8 +31,6 @@ LARGEST_TABLE = 2 * 2**20
 """4 kB a recording."""
 TABLE_STEM = "records"
 ARCHIVE = ".zip"
-_NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
-_DIRECTORY_ENTRY = b"PK\x01\x02"
 
 
 class UploadError(LeadwiseError):
@@ -98,8 +96,8 @@ def megabytes(size: int) -> str:
 
 def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
     """The files of an archive by their paths in it; none of them is unpacked."""
-    # Counted before it is parsed; a stored archive in it has entries of its own.
-    if content.count(_DIRECTORY_ENTRY) > 5 * MOST_FILES:
+    # A stored archive in it has entries of its own.
+    if content.count(DIRECTORY_ENTRY) > 5 * MOST_FILES:
         raise UploadError(f"{shortened(name)}: holds more than {MOST_FILES:,} files, which is the most")
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
@@ -108,11 +106,9 @@ def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
             f"{shortened(name)}: is no whole zip archive ({type(error).__name__}); pack it anew"
         ) from None
     found: dict[str, _Sent] = {}
-    for member in archive.infolist():
+    for member in packed_files(archive):
         # ZipFile cuts a name at a zero byte and turns separators round; what was stored is what is judged.
         path = member.orig_filename
-        if member.is_dir() or path.startswith(_NOT_WANTED) or path.endswith(_NOT_WANTED):
-            continue
         if member.flag_bits & 1:
             raise UploadError(f"{shortened(name)}: is encrypted; pack it without a password")
         kind = stat.S_IFMT(member.external_attr >> 16)

@@ -14,19 +14,8 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from leadwise.contract import SUPERCLASSES
+from leadwise.datasets import cohort
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import (
-    TABLES,
-    TEXTS,
-    Cohort,
-    CohortError,
-    CohortOptions,
-    Row,
-    cohort_table,
-    facts_from,
-    known_facts,
-    read_texts,
-)
 from leadwise.ecg.formats import read_ecg
 from leadwise.ecg.record import Recording
 from leadwise.features import asked_names
@@ -39,10 +28,10 @@ UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown", "<na>"})
 
 def known_names() -> tuple[str, ...]:
     """What a table can say of each recording."""
-    return (*(name for name in TEXTS if name != "path"), *asked_names(), *SUPERCLASSES)
+    return (*(name for name in cohort.TEXTS if name != "path"), *asked_names(), *SUPERCLASSES)
 
 
-class TableOptions(CohortOptions):
+class TableOptions(cohort.CohortOptions):
     """What can be chosen about a table."""
 
     columns: Mapping[str, str] = Field(
@@ -65,7 +54,7 @@ class TableOptions(CohortOptions):
         return columns
 
 
-class TableCohort(Cohort):
+class TableCohort(cohort.Cohort):
     """A table of one's own. Its labels are taken as they stand: strict and wide are the same."""
 
     name = "table"
@@ -79,24 +68,24 @@ class TableCohort(Cohort):
     options_type = TableOptions
 
     def is_in(self, source: Path) -> bool:
-        return (source / DEFAULT_TABLE).is_file() or (source.is_file() and source.suffix.casefold() in TABLES)
+        return (source / DEFAULT_TABLE).is_file() or (source.is_file() and source.suffix.casefold() in cohort.TABLES)
 
     def records(self, source: Path) -> pd.DataFrame:
         file = source / DEFAULT_TABLE if source.is_dir() else source
-        table = read_texts(file, self.options.columns.values())
+        table = cohort.read_texts(file, self.options.columns.values())
         columns = self._columns(file, table)
         rows = []
         for number, texts in enumerate(table[list(columns.values())].itertuples(index=False), start=1):
             given = dict(zip(columns, map(str.strip, texts), strict=True))
             rows.append(self._row(file, number, given))
-        return cohort_table(rows)
+        return cohort.cohort_table(rows)
 
     def _columns(self, file: Path, table: pd.DataFrame) -> dict[str, str]:
         """What the table holds -> its column."""
         chosen: Mapping[str, str] = self.options.columns
         found = {name: chosen.get(name, name) for name in known_names() if chosen.get(name, name) in table}
         if "file" not in found or not any(name in found for name in SUPERCLASSES):
-            raise CohortError(
+            raise cohort.CohortError(
                 f"{file}: received columns {', '.join(map(str, table))[:300]}; needed: file, and at least one of "
                 f"{', '.join(SUPERCLASSES)}; "
                 'the option {"columns": {"file": "NAME"}} says what they are called'
@@ -109,8 +98,8 @@ class TableCohort(Cohort):
         facts = {name: given[name].removesuffix(".0") for name in asked_names() if name in given}
         if "sex" in facts:
             facts["sex"] = self.options.sexes.get(facts["sex"], facts["sex"])
-        known, problems = facts_from(facts)
-        texts = {name: given.get(name) or None for name in TEXTS if name != "path"}
+        known, problems = cohort.facts_from(facts)
+        texts = {name: given.get(name) or None for name in cohort.TEXTS if name != "path"}
         name = texts["file"]
         # Without ids the files are told apart by their names, which the checks want to be unique.
         return {
@@ -123,11 +112,14 @@ class TableCohort(Cohort):
             "fact_problems": problems,
         }
 
-    def read(self, row: Row) -> Recording:
+    def read(self, row: cohort.Row) -> Recording:
         options = self.options
         found = read_ecg(row["path"], fs_hz=options.fs_hz, units=options.units, leads=options.leads)
         # What the table does not say of the patient, the file may.
-        facts = {**found.patient, **{name: value for name, value in known_facts(row).items() if value is not None}}
+        facts = {
+            **found.patient,
+            **{name: value for name, value in cohort.known_facts(row).items() if value is not None},
+        }
         return found.recording(facts, row["record_id"])
 
     def assumptions(self) -> tuple[str, ...]:
@@ -144,7 +136,7 @@ def _label(where: str, name: str, text: str) -> bool | None:
     if folded in UNKNOWN:
         return None
     allowed = "1, 0, true, false, yes, no, present, absent, or nothing for unknown"
-    raise CohortError(f"{where}: {name}: received {text[:40]!r}; allowed: {allowed}")
+    raise cohort.CohortError(f"{where}: {name}: received {text[:40]!r}; allowed: {allowed}")
 
 
 register(TableCohort())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register, shown_text
 from leadwise.ecg.formats.patient import facts_said
-from leadwise.ecg.record import ReaderFlag, RecordingError
+from leadwise.ecg.record import RecordingError
 
 FORMAT = "GE CardioSoft XML"
 LARGEST_STEP = 1e6
@@ -41,8 +41,7 @@ def read_cardiosoft(file: str, files: Mapping[str, bytes], hints: ReadOptions) -
         cut = count is not None and len(values) != count
         if cut:
             notes.append(f"Lead {shown_text(name)} holds {len(values)} samples, other than the file says.")
-        noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
-        channels.append(Channel.stored(name, values, fs_hz, per_step, unit, noticed))
+        channels.append(Channel.stored(name, values, fs_hz, per_step, unit, ("file_incomplete",) if cut else ()))
     return RawRecording(FORMAT, tuple(channels), _patient(root), tuple(notes[:12]))
 
 

@@ -15,9 +15,9 @@ from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.record import LONGEST_S, ReaderFlag, RecordingError
 
 HEADER_BYTES, SAMPLE_BYTES = 256, 2
-LABEL, DIMENSION, SAMPLES = (0, 16), (96, 8), (216, 8)
-"""A field of the signals: the bytes of a signal's fields before it, and its own."""
-RANGE = {"physical minimum": 104, "physical maximum": 112, "digital minimum": 120, "digital maximum": 128}
+FIELDS = {"label": 16, "transducer": 80, "dimension": 8, "physical minimum": 8, "physical maximum": 8}
+FIELDS |= {"digital minimum": 8, "digital maximum": 8, "filter": 80, "samples": 8}
+"""Bytes of the fields of a signal. In the header all signals have their first field, then all their second one."""
 ANNOTATIONS = "EDF Annotations"
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -41,7 +41,8 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     if not 0 < seconds <= LONGEST_S:
         allowed = f"a number of seconds above 0, at most {LONGEST_S:g}, is allowed"
         raise RecordingError("record duration", f"received {seconds:g}; {allowed}")
-    samples = [_whole("samples in a data record", _field(content, count, k, *SAMPLES)) for k in range(count)]
+    signals = _signals(content, count)
+    samples = [_whole("samples in a data record", signal["samples"]) for signal in signals]
     if min(samples) < 0 or max(samples) == 0:
         raise RecordingError("samples in a data record", "received none, or fewer")
     width, behind = sum(samples), len(content) - header
@@ -51,47 +52,44 @@ def read_edf(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     is_cut = 0 <= records != there
     stored = np.frombuffer(content, "<i2", there * width, header).reshape(there, width)
     channels: list[Channel] = []
-    for k, start in enumerate(np.cumsum(samples) - samples):
-        label = _field(content, count, k, *LABEL).decode("latin-1").rstrip()
+    for signal, start, size in zip(signals, np.cumsum(samples) - samples, samples, strict=True):
+        label = signal["label"].decode("latin-1").rstrip()
         if label == ANNOTATIONS:
             continue
         if hints.leads is None and standard_lead(label) is None:
             channels.append(Channel(label, np.empty(0), None))
             continue
-        digital = stored[:, start : start + samples[k]].reshape(-1)
-        noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if is_cut else ()
-        channels.append(_lead(content, count, k, label, digital, samples[k] / seconds, noticed))
+        digital = stored[:, start : start + size].reshape(-1)
+        channels.append(_lead(signal, label, digital, size / seconds, ("file_incomplete",) if is_cut else ()))
     notes = (f"{records} data records are announced, {there} are there: the file may be cut off.",) if is_cut else ()
     return RawRecording("EDF+" if reserved.startswith("EDF+") else "EDF", tuple(channels), _patient(content), notes)
 
 
-def _field(content: bytes, count: int, signal: int, before: int, length: int) -> bytes:
-    """A field of one of the signals, which stand in turn, field by field."""
-    return content[HEADER_BYTES + count * before + length * signal :][:length]
+def _signals(content: bytes, count: int) -> list[dict[str, bytes]]:
+    """The fields of every signal by name."""
+    signals: list[dict[str, bytes]] = [{} for _ in range(count)]
+    at = HEADER_BYTES
+    for name, length in FIELDS.items():
+        for signal in signals:
+            signal[name] = content[at : at + length]
+            at += length
+    return signals
 
 
 def _lead(
-    content: bytes,
-    count: int,
-    signal: int,
-    label: str,
-    digital: np.ndarray,
-    fs_hz: float,
-    noticed: tuple[ReaderFlag, ...],
+    signal: Mapping[str, bytes], label: str, digital: np.ndarray, fs_hz: float, noticed: tuple[ReaderFlag, ...]
 ) -> Channel:
     """One signal in its physical dimension."""
     if len(digital) > Most.SAMPLES:
         raise RecordingError("signal", f"received {len(digital)} samples of a lead; {Most.SAMPLES} at most are read")
     low, high, lowest, highest = (
-        (_whole if "digital" in name else _number)(
-            f"{name} of signal {shown_text(label)}", _field(content, count, signal, before, 8)
-        )
-        for name, before in RANGE.items()
+        (_whole if "digital" in name else _number)(f"{name} of signal {shown_text(label)}", signal[name])
+        for name in ("physical minimum", "physical maximum", "digital minimum", "digital maximum")
     )
     if not (high != low and highest != lowest and np.isfinite(high - low)):
         raise RecordingError("header", f"signal {shown_text(label)} has no range from its minimum to its maximum")
     step = (high - low) / (highest - lowest)
-    unit = _field(content, count, signal, *DIMENSION).decode("latin-1").rstrip()
+    unit = signal["dimension"].decode("latin-1").rstrip()
     return Channel(label, (digital.astype(np.float64) - lowest) * step + low, fs_hz, unit, abs(1 / step), noticed)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from leadwise.ecg.formats import xml_tree as xml
 from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register
-from leadwise.ecg.formats.parsing import MV_PER_UNIT, seconds_of, standard_leads, unit_of
+from leadwise.ecg.formats.parsing import seconds_of, standard_leads, unit_ratio
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.record import INDEPENDENT_LEADS, RecordingError
 
@@ -83,10 +83,10 @@ def _leads(sequences: list[xml.Element], fs_hz: float | None) -> Iterator[Channe
         scale, scale_unit = _quantity(sequence, "scale", 1.0)
         origin, origin_unit = _quantity(sequence, "origin", 0.0)
         unit = scale_unit or origin_unit
-        values = xml.numbers_of("digits", name, digits.text or "")
-        yield Channel(
-            name, values * scale + origin * _factor(origin_unit, unit), fs_hz, unit, abs(1 / scale) if scale else None
-        )
+        values = xml.numbers_of("digits", name, digits.text or "") * scale
+        # Of one lead, a file may state the unit once.
+        values += origin * (unit_ratio(origin_unit, unit) or 1.0)
+        yield Channel(name, values, fs_hz, unit, abs(1 / scale) if scale else None)
 
 
 def _quantity(sequence: xml.Element, name: str, default: float) -> tuple[float, str]:
@@ -95,12 +95,6 @@ def _quantity(sequence: xml.Element, name: str, default: float) -> tuple[float, 
     if element is None:
         return default, ""
     return xml.number_of(name, element.get("value") or xml.text_of(element) or str(default)), element.get("unit", "")
-
-
-def _factor(unit: str, other: str) -> float:
-    """How many of the other unit one unit is; 1 where either is none of voltage."""
-    one, two = unit_of(unit), unit_of(other)
-    return MV_PER_UNIT[one] / MV_PER_UNIT[two] if one and two else 1.0
 
 
 def _patient(root: xml.Element, series: xml.Element) -> dict[str, float | None]:

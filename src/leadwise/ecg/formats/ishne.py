@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, begins_with, register, within
-from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.record import ReaderFlag, RecordingError
+from leadwise.ecg.formats.patient import SEXES, day_of, facts_said
+from leadwise.ecg.record import RecordingError
 
 FORMAT, MARK = "ISHNE", b"ISHNE1.0"
 FIXED, MOST_LEADS = 522, 12
@@ -41,7 +41,6 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
     samples = by_lead.shape[1]
     notes = []
     cut = samples < stated and stated != samples * count
-    noticed: tuple[ReaderFlag, ...] = ("file_incomplete",) if cut else ()
     if cut:
         notes.append(f"{stated} samples of a lead are announced, {samples} are there: the file may be cut off.")
     checksum = binascii.crc_hqx(content[10 : FIXED + own], 0xFFFF)
@@ -53,7 +52,9 @@ def read_ishne(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
         code, step_nv = _short(content, 158 + 2 * place), _short(content, 206 + 2 * place)
         values = np.where(lead == MISSING, np.nan, lead.astype(np.float64))
         name = NAMES.get(code, f"lead {code} of ISHNE")
-        channels.append(Channel.stored(name, values, fs_hz or None, max(step_nv, 0), "nV", noticed))
+        channels.append(
+            Channel.stored(name, values, fs_hz or None, max(step_nv, 0), "nV", ("file_incomplete",) if cut else ())
+        )
     return RawRecording(FORMAT, tuple(channels), _patient(content), tuple(notes))
 
 
@@ -69,8 +70,8 @@ def _patient(content: bytes) -> dict[str, float | None]:
 
 
 def _day(content: bytes, at: int) -> str:
-    day, month, year = (_short(content, at + 2 * place) for place in range(3))
-    return f"{year:04}{month:02}{day:02}" if min(day, month, year) > 0 else ""
+    day, month, year = struct.unpack_from("<3h", content, at)
+    return day_of(year, month, day)
 
 
 register(Format(FORMAT, (".ecg", ".ishne"), begins_with(MARK), read_ishne))

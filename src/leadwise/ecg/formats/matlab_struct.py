@@ -95,15 +95,11 @@ def _arrays(matrices: Sequence[_Matrix], order: str) -> dict[str, np.ndarray | s
     for matrix in matrices:
         if matrix.kind == STRUCT_CLASS and set(matrix.shape) == {1}:
             arrays |= {f"{matrix.name}/{name}": value for name, value in _fields(matrix, order).items()}
-        elif matrix.kind == TEXT_CLASS and matrix.parts:
-            arrays[matrix.name] = _text(matrix.parts[0], order)
         elif matrix.kind == CELL_CLASS:
-            cells = [_matrix(part, order) for part in matrix.parts]
-            arrays[matrix.name] = [
-                _text(cell.parts[0], order) for cell in cells if cell.kind == TEXT_CLASS and cell.parts
-            ]
-        elif matrix.kind in NUMBER_CLASSES and matrix.parts:
-            arrays[matrix.name] = _numbers(matrix.name, matrix, order)
+            cells = [_value("", _matrix(part, order), order) for part in matrix.parts]
+            arrays[matrix.name] = [cell for cell in cells if isinstance(cell, str)]
+        elif (value := _value(matrix.name, matrix, order)) is not None:
+            arrays[matrix.name] = value
     if not arrays:
         received = ", ".join(shown_text(matrix.name) for matrix in matrices[:6]) or "nothing"
         raise RecordingError("arrays", f"received {received}; an array of samples and leads is needed")
@@ -170,25 +166,22 @@ def _fields(matrix: _Matrix, order: str) -> dict[str, np.ndarray | str]:
     if not 0 < width <= len(names.body):
         raise RecordingError(matrix.name, f"received names of fields of {width} bytes, {len(names.body)} follow")
     spelled = [names.body[at : at + width].split(b"\0")[0].decode("latin-1") for at in range(0, len(names.body), width)]
-    fields: dict[str, np.ndarray | str] = {}
-    for name, value in zip(spelled, values, strict=False):
-        held = _matrix(value, order)
-        if held.kind == TEXT_CLASS and held.parts:
-            fields[name] = _text(held.parts[0], order)
-        elif held.kind in NUMBER_CLASSES and held.parts:
-            fields[name] = _numbers(f"{matrix.name}.{name}", held, order)
-    return fields
+    held = {
+        name: _value(f"{matrix.name}.{name}", _matrix(value, order), order)
+        for name, value in zip(spelled, values, strict=False)
+    }
+    return {name: value for name, value in held.items() if value is not None}
 
 
-def _text(part: _Element, order: str) -> str:
-    encoding = TEXTS.get(part.kind, "latin-1")
-    ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
-    return part.body.decode(encoding + ending, errors="replace")
-
-
-def _numbers(field: str, matrix: _Matrix, order: str) -> np.ndarray:
-    """The numbers of a matrix, column by column as MATLAB stores them, in its shape."""
+def _value(field: str, matrix: _Matrix, order: str) -> np.ndarray | str | None:
+    """A text, or the numbers of a matrix, column by column as MATLAB stores them, in its shape; ``None``: neither."""
+    if not matrix.parts or matrix.kind not in (TEXT_CLASS, *NUMBER_CLASSES):
+        return None
     stored = matrix.parts[0]
+    if matrix.kind == TEXT_CLASS:
+        encoding = TEXTS.get(stored.kind, "latin-1")
+        ending = ("-be" if order == ">" else "-le") if encoding == "utf-16" else ""
+        return stored.body.decode(encoding + ending, errors="replace")
     if stored.kind not in NUMBERS:
         raise RecordingError(field, f"holds an element of type {stored.kind}; one of numbers is needed")
     dtype = np.dtype(order + NUMBERS[stored.kind])

@@ -12,7 +12,7 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, register, within
 from leadwise.ecg.formats.parsing import numbered_lead
-from leadwise.ecg.formats.patient import SEXES, facts_said
+from leadwise.ecg.formats.patient import SEXES, day_of, facts_said
 from leadwise.ecg.record import RecordingError
 
 FORMAT = "MFER"
@@ -196,7 +196,7 @@ def _patient(reading: _Reading) -> dict[str, float | None]:
 
 
 def _day(reading: _Reading, value: bytes) -> str:
-    return f"{reading.whole(value[:2]):04}{value[2]:02}{value[3]:02}" if len(value) >= 4 else ""
+    return day_of(reading.whole(value[:2]), value[2], value[3]) if len(value) >= 4 else ""
 
 
 def _sniff(content: bytes, name: str) -> bool:

@@ -38,6 +38,12 @@ def unit_of(text: str) -> str | None:
     return _SPELLINGS.get(folded.replace("\u00e2\u03bc", "u").replace("\u03bc", "u"))
 
 
+def unit_ratio(unit: str, other: str) -> float | None:
+    """How many of another unit of voltage one unit is; ``None`` where either is none."""
+    one, two = unit_of(unit), unit_of(other)
+    return MV_PER_UNIT[one] / MV_PER_UNIT[two] if one and two else None
+
+
 def name_and_unit(text: str) -> tuple[str, str]:
     """Split a column name such as ``V1 (mV)``, ``V1 [uV]`` or ``V1_mV`` into name and unit; the unit may be empty."""
     stripped = text.strip().strip("'\"").strip()

@@ -3,6 +3,7 @@
 import datetime
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 from leadwise.features import FEATURES, Feature, asked_features
@@ -10,29 +11,28 @@ from leadwise.features import FEATURES, Feature, asked_features
 _UNKNOWN = frozenset({"nan", "unknown", "unk", "none", "null", "na", "n/a", "n.a.", "?", "-", "--", "-1"})
 _NEITHER = frozenset({"other", "undefined", "unspecified", "u", "un", "o", "x"})
 """How devices write that a sex is not known, or neither of both."""
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATES = (
+    (r"(\d{8})(?:[\dT.:+-].*)?", "%Y%m%d"),
+    (r"(\d{1,2}[-/]\d{1,2}[-/]\d{4})", "%m-%d-%Y"),
+    (r"(\d{4}-\d{2}-\d{2})(?:[T ].*)?", "%Y-%m-%d"),
+    (r"(\d{1,2}-[A-Za-z]{3}-\d{4})", "%d-%b-%Y"),
+)
+"""As DICOM and HL7, MUSE, ISO 8601 and EDF+ write them; a time may follow the first and the third."""
 _OLDEST_DAYS = 130 * 366
 
 
 def date_of(text: str) -> datetime.date | None:
-    """A date from ``19710123`` (DICOM, HL7; a time may follow), ``01-23-1971`` (MUSE) or ``23-JAN-1971`` (EDF+)."""
-    stripped = text.strip()
-    if re.fullmatch(r"\d{8}([\dT.:+-].*)?", stripped):
-        return _date(int(stripped[:4]), int(stripped[4:6]), int(stripped[6:8]))
-    if match := re.fullmatch(r"(\d{1,2})[-/](\d{1,2})[-/](\d{4})", stripped):
-        return _date(int(match[3]), int(match[1]), int(match[2]))
-    if match := re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})(?:[T ].*)?", stripped):
-        return _date(int(match[1]), int(match[2]), int(match[3]))
-    if (match := re.fullmatch(r"(\d{1,2})-([A-Za-z]{3})-(\d{4})", stripped)) and match[2].casefold() in _MONTHS:
-        return _date(int(match[3]), _MONTHS.index(match[2].casefold()) + 1, int(match[1]))
+    """A date in one of ``_DATES``; ``None`` for anything else."""
+    for pattern, form in _DATES:
+        if match := re.fullmatch(pattern, text.strip()):
+            with suppress(ValueError):
+                return datetime.datetime.strptime(match[1].replace("/", "-"), form).date()
     return None
 
 
-def _date(year: int, month: int, day: int) -> datetime.date | None:
-    try:
-        return datetime.date(year, month, day)
-    except ValueError:
-        return None
+def day_of(year: int, month: int, day: int) -> str:
+    """A date of three numbers as ``date_of`` takes it; those that cannot be one are none there either."""
+    return f"{year:04}{month:02}{day:02}"
 
 
 def age_between(birth: str, recorded: str) -> float | None:

@@ -3,6 +3,7 @@
 import io
 import logging
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -290,31 +291,27 @@ def _not_read(name: str, why: str, content: bytes) -> str:
 
 
 ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
-_DIRECTORY_ENTRY = b"PK\x01\x02"
+DIRECTORY_ENTRY = b"PK\x01\x02"
+"""As often in an archive as it has members, or oftener: counted before it is parsed."""
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
+"""What the standard library raises for archives that are damaged, encrypted or compressed in a way it does not know."""
 _NOT_WANTED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError)
-
-
-def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def packed_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """What is packed, without folders and what systems add of their own."""
-    files = [member for member in archive.infolist() if not member.is_dir()]
-    return [
-        member
-        for member in files
-        if not (member.filename.startswith(_NOT_WANTED) or member.filename.endswith(_NOT_WANTED))
-    ]
+    named = [(member.orig_filename, member) for member in archive.infolist() if not member.is_dir()]
+    return [member for name, member in named if not (name.startswith(_NOT_WANTED) or name.endswith(_NOT_WANTED))]
 
 
 def member_names(content: bytes) -> list[str]:
     """Names of the files in an archive; none if it is no archive, or one that ``unpack`` refuses for its size."""
-    if not content.startswith(ARCHIVE_MARKS) or content.count(_DIRECTORY_ENTRY) > Most.FILES:
+    if not content.startswith(ARCHIVE_MARKS) or content.count(DIRECTORY_ENTRY) > Most.FILES:
         return []
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return [member.filename for member in _members(archive)]
-    except _BROKEN:
+            return [member.filename for member in packed_files(archive)]
+    except (*BAD_ZIP, OSError):
         return []
 
 
@@ -323,12 +320,12 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
 
     Refused: the archive is broken, encrypted, holds too much, or names a member outside of itself.
     """
-    if content.count(_DIRECTORY_ENTRY) > Most.FILES:
+    if content.count(DIRECTORY_ENTRY) > Most.FILES:
         raise ReaderError(file, "zip", f"holds more than {Most.FILES} files, which is the most")
     left, unpacked = Most.BYTES, dict[str, bytes]()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in _members(archive):
+            for member in packed_files(archive):
                 name = member.filename.replace("\\", "/")
                 if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
                     raise ReaderError(file, "zip", f"names {shown_name(name)} outside of the archive")
@@ -344,7 +341,7 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
                 if left < 0:
                     limit = f"{Most.BYTES // 2**20} MiB"
                     raise ReaderError(file, "zip", f"unpacks to more than {limit}, which is the most")
-    except _BROKEN as error:
+    except (*BAD_ZIP, OSError) as error:
         raise ReaderError(file, "zip", f"is broken or cut off ({type(error).__name__}); pack it anew") from None
     if not unpacked:
         raise ReaderError(file, "zip", "holds no file")

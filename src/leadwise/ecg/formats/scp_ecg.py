@@ -15,8 +15,8 @@ import numpy as np
 
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReadOptions, by_library, register
 from leadwise.ecg.formats.parsing import LEAD_NUMBERS, numbered_lead
-from leadwise.ecg.formats.patient import SEXES, facts_said
-from leadwise.ecg.record import ReaderFlag, RecordingError
+from leadwise.ecg.formats.patient import SEXES, day_of, facts_said
+from leadwise.ecg.record import RecordingError
 
 FORMAT = "SCP-ECG"
 PREAMBLE, HEADER, POINTER = 6, 16, 10
@@ -94,9 +94,15 @@ def read_scp(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     )
     if damaged:
         notes.append("A checksum in the file does not fit its samples: the file may be damaged.")
-    noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if damaged else ()
     channels = tuple(
-        Channel.stored(numbered_lead(span.number, "EN 1064"), numbers, 1e6 / rhythm.step_us, step_nv, "nV", noticed)
+        Channel.stored(
+            numbered_lead(span.number, "EN 1064"),
+            numbers,
+            1e6 / rhythm.step_us,
+            step_nv,
+            "nV",
+            ("checksum_mismatch",) if damaged else (),
+        )
         for span, numbers in zip(spans, rhythm.by_lead, strict=True)
     )
     facts = _patient(_body(content, sections[PATIENT])) if PATIENT in sections else {}
@@ -316,7 +322,7 @@ def _amount(value: bytes, units: Mapping[int, str]) -> str:
 
 
 def _day(value: bytes) -> str:
-    return f"{int.from_bytes(value[:2], 'little'):04}{value[2]:02}{value[3]:02}" if len(value) >= 4 else ""
+    return day_of(*struct.unpack_from("<HBB", value)) if len(value) >= 4 else ""
 
 
 def _sniff(content: bytes, name: str) -> bool:

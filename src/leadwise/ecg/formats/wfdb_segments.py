@@ -22,7 +22,7 @@ from leadwise.ecg.formats.base import (
     shown_text,
     text_of,
 )
-from leadwise.ecg.formats.parsing import MV_PER_UNIT, unit_of
+from leadwise.ecg.formats.parsing import unit_ratio
 from leadwise.ecg.formats.wfdb_record import HEADER_ENDING, SIGNAL_ENDINGS, leads_to_segments, read_wfdb
 from leadwise.ecg.record import RecordingError
 
@@ -116,13 +116,11 @@ def _together(name: str, header: _Header, read: Mapping[str, RawRecording]) -> C
 
 def _factor(unit: str, other: str) -> float:
     """How many of the first segment's unit one unit is."""
-    if unit == other:
-        return 1.0
-    one, two = unit_of(unit), unit_of(other)
-    if one is None or two is None:
+    factor = 1.0 if unit == other else unit_ratio(unit, other)
+    if factor is None:
         received = f"{shown_text(unit)} and {shown_text(other)}"
         raise RecordingError("segments", f"state {received} of one signal; the same unit is needed")
-    return MV_PER_UNIT[one] / MV_PER_UNIT[two]
+    return factor
 
 
 def _sniff(content: bytes, name: str) -> bool:
