@@ -316,22 +316,18 @@ def _simulate(options: argparse.Namespace) -> Path:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from leadwise.predict import Options, predict
+    from leadwise.predict import predict
 
     return predict(
-        Options(
-            files=options.files,
-            url=options.url,
-            model=options.model,
-            policy=options.policy,
-            explain=options.explain,
-            figure=options.figure,
-            as_json=options.json,
-            facts=_given(options, *asked_names()),
-            hints=_hints(options),
-        ),
-        sys.stdout,
-        sys.stderr,
+        options.files,
+        url=options.url,
+        model=options.model,
+        policy=options.policy,
+        explain=options.explain,
+        figure=options.figure,
+        as_json=options.json,
+        facts=_given(options, *asked_names()),
+        hints=_hints(options),
     )
 
 

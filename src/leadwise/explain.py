@@ -108,10 +108,9 @@ def explain_together(
         ExplanationError: the recording has another shape, is too short or not finite; a class is unknown, or there are
             no orders.
     """
-    checked = [_checked(model, signal_mv, superclass) for superclass in superclasses]
-    if not checked:
+    if not superclasses:
         return []
-    signal, classes = checked[0][0], [k for _, k in checked]
+    signal, classes = _checked(model, signal_mv, superclasses)
     pieces = cut_into_pieces(signal, model.preprocessing.fs_hz)
     starts = _covering_starts(model.preprocessing, len(signal))
     base = _ask(model, _windows(model, signal, starts), patient).mean(axis=0)
@@ -136,12 +135,13 @@ def probabilities(model: Explainable, signals_mv: np.ndarray, patient: Patient, 
     starts = _covering_starts(model.preprocessing, np.shape(signals_mv)[1])
     found = []
     for signal_mv in signals_mv:
-        signal, k = _checked(model, signal_mv, superclass)
+        signal, (k,) = _checked(model, signal_mv, [superclass])
         found.append(_ask(model, _windows(model, signal, starts), patient)[:, k].mean())
     return np.array(found)
 
 
-def _checked(model: Explainable, signal_mv: np.ndarray, superclass: str) -> tuple[Floats, int]:
+def _checked(model: Explainable, signal_mv: np.ndarray, superclasses: Sequence[str]) -> tuple[Floats, list[int]]:
+    """The signal, and the places of the classes."""
     signal = np.asarray(signal_mv, dtype=np.float32)
     needed = model.preprocessing.window_samples
     if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < needed:
@@ -150,9 +150,9 @@ def _checked(model: Explainable, signal_mv: np.ndarray, superclass: str) -> tupl
         )
     if not np.isfinite(signal).all():
         raise ExplanationError("signal: received NaN or infinity; allowed: finite mV")
-    if superclass not in model.classes:
-        raise ExplanationError(f"superclass: received {superclass!r}; allowed: {', '.join(model.classes)}")
-    return signal, list(model.classes).index(superclass)
+    if unknown := [name for name in superclasses if name not in model.classes]:
+        raise ExplanationError(f"superclass: received {unknown[0]!r}; allowed: {', '.join(model.classes)}")
+    return signal, [list(model.classes).index(name) for name in superclasses]
 
 
 def _covering_starts(preprocessing: SignalPreprocessing, length: int) -> list[int]:

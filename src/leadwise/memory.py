@@ -1,7 +1,6 @@
 """What glibc's allocator does with freed memory: keep it for the next batch, or give it back to the kernel."""
 
 import ctypes
-import sys
 
 # Names and numbers of malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -38,10 +37,6 @@ def return_freed_memory() -> bool:
 
 
 def _set(*settings: tuple[int, int]) -> bool:
-    if sys.platform != "linux":
-        return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    taken = [mallopt(name, value) == 1 for name, value in settings]
+    taken = [mallopt is not None and mallopt(name, value) == 1 for name, value in settings]
     return all(taken)

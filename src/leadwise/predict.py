@@ -5,9 +5,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, LeadwiseError
@@ -57,22 +56,16 @@ def answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for finding in answer["findings"]:
         yield f"finding: {finding['code']:<8} {finding['description']} {finding['probability']:.1%}"
     for window in answer["windows"]:
-        yield _window(window)
+        found = ", ".join(f"{name} {value:.1%}" for name, value in (window["probabilities"] or {}).items())
+        yield f"{window['start_s']:g} to {window['end_s']:g} s: {found or 'no ECG'}"
     for name, explanation in answer["explanations"].items():
-        yield from _why(name, explanation["effects"])
+        yield f"why {name} (log-odds): {_why(explanation['effects'])}"
     version = answer["version"]
     registered = f"{answer['registered_model']} version {version}" if version else "a model that is not registered"
     yield f"answered by {registered} ({answer['model']}), thresholds: {answer['policy']}"
 
 
-def _window(window: Mapping[str, Any]) -> str:
-    times = f"{window['start_s']:g} to {window['end_s']:g} s:"
-    if window["probabilities"] is None:
-        return f"{times} no ECG"
-    return f"{times} " + ", ".join(f"{name} {value:.1%}" for name, value in window["probabilities"].items())
-
-
-def _why(name: str, effects: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+def _why(effects: Mapping[str, Mapping[str, float]]) -> str:
     """The three waves that add most, and the one that takes most away, in log-odds."""
     pieces = sorted(
         ((value, f"{wave} in {lead} {value:+.2f}") for wave, leads in effects.items() for lead, value in leads.items()),
@@ -80,7 +73,7 @@ def _why(name: str, effects: Mapping[str, Mapping[str, float]]) -> Iterator[str]
     )
     for_it = [text for value, text in pieces[:3] if value > 0]
     against = [text for value, text in pieces[-1:] if value < 0]
-    yield f"why {name} (log-odds): {'; '.join([*for_it, *against]) or 'nothing stands out'}"
+    return "; ".join([*for_it, *against]) or "nothing stands out"
 
 
 Answer = dict[str, Any]
@@ -91,11 +84,21 @@ class PredictError(LeadwiseError):
     """An option is not allowed; the message names it."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a call of ``predict`` asks for.
+def predict(
+    files: Sequence[Path],
+    *,
+    url: str | None,
+    model: str | None,
+    policy: str | None,
+    explain: Sequence[str],
+    figure: Path | None,
+    as_json: bool,
+    facts: Mapping[str, Any],
+    hints: Mapping[str, Any],
+) -> int:
+    """Answer every file on standard output; one that cannot be answered gets a sentence on standard error.
 
-    Attributes:
+    Args:
         files: of one recording each.
         url: of a scoring server; ``None``: answered here.
         model: as ``leadwise.registry.load.load_scorer`` takes it.
@@ -105,21 +108,6 @@ class Options:
         as_json: one JSON list in place of the text.
         facts: of the patient, of every file; what a file says of itself counts less.
         hints: what a file may not say: ``fs_hz``, ``units``, ``gain``, ``leads``, ``order``.
-    """
-
-    files: Sequence[Path]
-    url: str | None = None
-    model: str | None = None
-    policy: str | None = None
-    explain: Sequence[str] = ()
-    figure: Path | None = None
-    as_json: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    hints: Mapping[str, Any] = field(default_factory=dict)
-
-
-def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
-    """Answer every file; one that cannot be answered gets a sentence on ``err``.
 
     Returns:
         The exit status: 1 if a file was not answered, else 0.
@@ -127,34 +115,36 @@ def predict(options: Options, out: TextIO = sys.stdout, err: TextIO = sys.stderr
     Raises:
         LeadwiseError: nothing can be answered: an option is not allowed, there is no model, or no server.
     """
-    _check(options)
+    _check(files, explain, figure)
+    if url is not None and model is not None:
+        raise PredictError("--model: is for answers without a server; leave it out with --url")
     told, failed = [], False
-    with _asker(options) as ask:
-        for file in options.files:
+    with _asker(url, model, policy, explain) as ask:
+        for file in files:
             entry: dict[str, Any] = {"file": str(file)}
             told.append(entry)
             try:
-                read = _with_overrides(read_ecg(file, **options.hints), options.facts)
+                read = _with_overrides(read_ecg(file, **hints), facts)
                 entry["understood"] = {name: getattr(read, name) for name in UNDERSTOOD} | {
                     "patient": dict(read.patient)
                 }
-                answer = _answered(read, options.facts, ask)
-                if options.figure is not None:
-                    write_figure(options.figure, read, options.facts, answer, options.explain)
+                answer = _answered(read, facts, ask)
+                if figure is not None:
+                    write_figure(figure, read, facts, answer, explain)
             except (ReaderError, _RecordError) as error:
                 failed = True
-                print(f"leadwise predict: error: {error}", file=err)
+                print(f"leadwise predict: error: {error}", file=sys.stderr)
                 entry["error"] = str(error)
                 continue
             entry["answer"] = answer
-            if not options.as_json:
-                print(understood_text(read), *(f"  {line}" for line in answer_lines(answer)), "", sep="\n", file=out)
-    if options.as_json:
-        print(json.dumps(told, indent=2), file=out)
+            if not as_json:
+                print(understood_text(read), *(f"  {line}" for line in answer_lines(answer)), "", sep="\n")
+    if as_json:
+        print(json.dumps(told, indent=2))
     elif any("answer" in entry for entry in told):
-        print(DISCLAIMER, file=out)
-    if options.figure is not None and not failed:
-        print(f"Figure: {options.figure.resolve()}", file=err)
+        print(DISCLAIMER)
+    if figure is not None and not failed:
+        print(f"Figure: {figure.resolve()}", file=sys.stderr)
     return int(failed)
 
 
@@ -162,37 +152,35 @@ class _RecordError(LeadwiseError):
     """One file was read and not answered."""
 
 
-def _check(options: Options) -> None:
-    if unknown := [name for name in options.explain if name not in SUPERCLASSES]:
+def _check(files: Sequence[Path], explain: Sequence[str], figure: Path | None) -> None:
+    if unknown := [name for name in explain if name not in SUPERCLASSES]:
         raise PredictError(f"--explain: received {unknown[0][:20]!r}; allowed: {', '.join(SUPERCLASSES)}")
-    if options.figure is not None and (len(options.files) > 1 or len(options.explain) > 1):
+    if figure is not None and (len(files) > 1 or len(explain) > 1):
         raise PredictError("--figure: is for one file, and for one class if it explains")
-    if options.figure is not None and options.figure.suffix.casefold() not in (".png", ".pdf", ".svg"):
-        raise PredictError(f"--figure: received {options.figure.name}; a name that ends with .png, .pdf or .svg")
-    if options.url is not None and options.model is not None:
-        raise PredictError("--model: is for answers without a server; leave it out with --url")
+    if figure is not None and figure.suffix.casefold() not in (".png", ".pdf", ".svg"):
+        raise PredictError(f"--figure: received {figure.name}; a name that ends with .png, .pdf or .svg")
 
 
 @contextmanager
-def _asker(options: Options) -> Iterator[Ask]:
+def _asker(url: str | None, model: str | None, policy: str | None, explain: Sequence[str]) -> Iterator[Ask]:
     """One row of a request -> its answer; refuses what concerns every file, such as an unknown policy."""
-    if options.url is None:
+    if url is None:
         from leadwise.registry.load import load_scorer
 
-        scorer = load_scorer(options.model)
-        if options.policy is not None and options.policy not in scorer.policies:
-            raise PredictError(f"--policy: received {options.policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
-        explain = [name for name in SUPERCLASSES if name in options.explain]
-        yield lambda row: scorer.score([row], policy=options.policy, explain=explain)[0]
+        scorer = load_scorer(model)
+        if policy is not None and policy not in scorer.policies:
+            raise PredictError(f"--policy: received {policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
+        in_order = [name for name in SUPERCLASSES if name in explain]
+        yield lambda row: scorer.score([row], policy=policy, explain=in_order)[0]
         return
     from leadwise.serving.client import Client
 
     try:
-        client = Client(options.url)
+        client = Client(url)
     except ValueError as error:
         raise PredictError(f"--{error}") from None
     with client:
-        yield lambda row: client.score([row], policy=options.policy, explain=list(options.explain) or None)[0]
+        yield lambda row: client.score([row], policy=policy, explain=list(explain) or None)[0]
 
 
 def _answered(read: ReadECG, facts: Mapping[str, Any], ask: Ask) -> Answer:

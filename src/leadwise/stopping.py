@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "cmd", "cmd.exe"}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 NOT_WITHIN = (
     "sqlalchemy",
     "alembic",
@@ -81,7 +81,7 @@ def stoppable() -> Iterator[None]:
         yield
         return
     _state = _State(launcher=_launcher())
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     for number in SIGNALS:
         if callable(signal.getsignal(number)) or signal.getsignal(number) == signal.SIG_DFL:
             before[number] = signal.signal(number, _hear)
@@ -169,12 +169,8 @@ def _insist(state: _State) -> None:
     while not state.over.wait(AGAIN_S):
         if state.heard is not None and state.may_raise and _due(state):
             state.again = True
-            _wake(state.heard.number)
-
-
-def _wake(number: int) -> None:
-    # On Windows os.kill ends a process without a word; elsewhere it wakes a main thread that waits.
-    signal.raise_signal(number) if os.name == "nt" else os.kill(os.getpid(), number)
+            # Not signal.raise_signal, which would not wake a main thread that waits.
+            os.kill(os.getpid(), state.heard.number)
 
 
 def stop_with_launcher() -> None:
@@ -192,7 +188,7 @@ def _watch(state: _State) -> None:
             return
     state.orphaned = True
     while not state.over.is_set():
-        _wake(signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
         state.over.wait(PATIENCE_WITHOUT_LAUNCHER_S)
 
 
@@ -204,7 +200,7 @@ def _launcher() -> list[psutil.Process]:
         while process is not None:
             found.append(process)
             words = process.cmdline()
-            if not (words and PurePath(words[0]).name in SHELLS and {"-c", "/c"} & set(words[1:])):
+            if not (words and PurePath(words[0]).name in SHELLS and "-c" in words[1:]):
                 break
             process = process.parent()
     except psutil.Error:

@@ -60,7 +60,10 @@ def command_line(*words: str, variables: Mapping[str, str] | None = None) -> str
     if variables is None:
         variables = {"MLFLOW_TRACKING_URI": tracking_address()}
     given = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-    return " ".join([*_environment(words[0]), *given, shlex.join(words)])
+    # How to reach this environment's programs from a shell that has not activated it.
+    folder = PROJECT_ROOT / ".venv" / "bin"
+    path = [f"PATH={shlex.quote(str(folder))}:$PATH"] if os.access(folder / words[0], os.X_OK) else []
+    return " ".join([*path, *given, shlex.join(words)])
 
 
 def tracking_address() -> str:
@@ -69,16 +72,8 @@ def tracking_address() -> str:
 
     address = str(mlflow.get_tracking_uri())
     scheme, mark, rest = address.partition(":///")
-    if scheme != "sqlite":
-        return address
-    name, question, query = rest.partition("?")
-    return f"{scheme}{mark}{Path(name).resolve()}{question}{query}"
-
-
-def _environment(program: str) -> list[str]:
-    """How to reach this environment's programs from a shell that has not activated it."""
-    folder = PROJECT_ROOT / ".venv" / "bin"
-    return [f"PATH={shlex.quote(str(folder))}:$PATH"] if os.access(folder / program, os.X_OK) else []
+    name, *query = rest.partition("?")
+    return "".join([scheme, mark, str(Path(name).resolve()), *query]) if scheme == "sqlite" else address
 
 
 def sqlite_file(address: str) -> Path | None:
@@ -146,33 +141,23 @@ def require_usable(experiment: "Experiment | None") -> None:
             f"experiment {experiment.name} was deleted in the tracking store; bring it back:\n  {restore}\n"
             "or name another one: MLFLOW_EXPERIMENT_NAME=..., of `mlflow run` --experiment-name"
         )
-    folder = _local_folder(experiment.artifact_location or "")
-    # Of any other folder nobody knows whether it has been there before: MLflow makes it with the first file.
-    if folder is not None and folder.parent.name == ARTIFACTS:
-        _require_there(experiment.name, folder)
-
-
-def _require_there(name: str, folder: Path) -> None:
+    location = experiment.artifact_location or ""
+    folder = Path(url2pathname(urlparse(location).path))
+    if not location.startswith(("file:", "/")) or folder.parent.name != ARTIFACTS or folder.parents[1].exists():
+        # Of any other folder nobody knows whether it has been there before: MLflow makes it with the first file.
+        return
     import mlflow
 
     before = folder.parents[1]
-    if before.exists():
-        return
     file = sqlite_file(mlflow.get_tracking_uri())
     here = str(file.parent) if file is not None and (file.parent / ARTIFACTS).is_dir() else "WHERE_IT_IS_NOW"
     link = command_line("ln", "-s", here, str(before), variables={})
     raise TrackingStoreError(
-        f"experiment {name} keeps its files in {folder}, and {before} does not exist: was the folder moved? The files "
-        f"of its registered versions are looked for there too. Let the old path lead to the new one:\n  {link}\n"
+        f"experiment {experiment.name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
+        f"The files of its registered versions are looked for there too. Let the old path lead to the new one:\n  {link}\n"
         "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
         "there again"
     )
-
-
-def _local_folder(location: str) -> Path | None:
-    if location.startswith("file:"):
-        return Path(url2pathname(urlparse(location).path))
-    return Path(location) if location.startswith("/") else None
 
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
@@ -298,10 +283,10 @@ def commit() -> str:
 
 def view(metrics: Sequence[str] = METRICS, parameters: Sequence[str] = PARAMETERS) -> dict[str, Any]:
     """The evaluated models, the best first: their metrics of fold 10, then how they were trained."""
-    columns = [*(_key("metrics", name) for name in metrics), *(_key("params", name) for name in parameters)]
+    columns = [*(f"metrics.`{name}`" for name in metrics), *(f"params.`{name}`" for name in parameters)]
     return {
         "searchFilter": FILTER,
-        "orderByKey": _key("metrics", metrics[0]),
+        "orderByKey": columns[0],
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -326,11 +311,6 @@ def view(metrics: Sequence[str] = METRICS, parameters: Sequence[str] = PARAMETER
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
-
-
-def _key(kind: str, name: str) -> str:
-    """A column as MLflow's table calls it."""
-    return f"{kind}.`{name}`"
 
 
 def save_view() -> None:
