@@ -154,8 +154,8 @@ def require_usable(experiment: "Experiment | None") -> None:
     link = command_line("ln", "-s", here, str(before), variables={})
     raise TrackingStoreError(
         f"experiment {experiment.name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
-        f"The files of its registered versions are looked for there too. Let the old path lead to the new one:\n  {link}\n"
-        "or move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
+        "The files of its registered versions are looked for there too. Let the old path lead to the new one:\n"
+        f"  {link}\nor move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
         "there again"
     )
 
