@@ -155,8 +155,8 @@ def require_usable(experiment: "Experiment | None") -> None:
     raise TrackingStoreError(
         f"experiment {experiment.name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
         "The files of its registered versions are looked for there too. Let the old path lead to the new one:\n"
-        f"  {link}\nor move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and register "
-        "there again"
+        f"  {link}\nor move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and "
+        "register there again"
     )
 
 
