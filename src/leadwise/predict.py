@@ -217,17 +217,10 @@ def _how_to_answer(question: MissingField) -> str:
 def write_figure(
     file: Path, read: ReadECG, facts: Mapping[str, Any], answer: Mapping[str, Any], explain: Sequence[str]
 ) -> None:
-    """Draw a recording with its answer.
-
-    Args:
-        file: PNG, PDF or SVG, by its ending.
-        read: the recording.
-        facts: of the patient, beside what the file says.
-        answer: to it.
-        explain: the class whose explanation is drawn behind the traces, if the answer has it.
+    """Draw a recording with its answer, and behind the traces the explanation of a class, if the answer has it.
 
     Raises:
-        PredictError: the file cannot be written.
+        PredictError: the file, a PNG, PDF or SVG by its ending, cannot be written.
     """
     from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.reports.explanation_figure import draw_explanation

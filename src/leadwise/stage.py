@@ -246,14 +246,10 @@ def _say_ignored(stage: str, name: str, value: str, why: str) -> None:
 def child_run(
     name: str, level: Level, tags: Mapping[str, str], parameters: Mapping[str, Any], *, long: bool = False
 ) -> "Iterator[mlflow.ActiveRun]":
-    """A run below the active one: one model, or one trial. It carries the tags of the run above it, too.
+    """A run below the active one: one model, or one trial.
 
-    Args:
-        name: of the run.
-        level: what it is of.
-        tags: in addition to those of the run above it, or in their place.
-        parameters: to be logged.
-        long: load and memory of the machine are logged, where psutil is installed, every ten seconds.
+    It carries the tags of the run above it, too, unless its own take their place. Of a ``long`` one load and memory of
+    the machine are logged, where psutil is installed, every ten seconds.
     """
     import mlflow
 
@@ -332,13 +328,9 @@ def end_lost_run(run: "Run", status: str, why: str) -> None:
 
 
 def log_store(manifest: Mapping[str, Any], context: str) -> None:
-    """Log the ingested data set as an input of the current run, under our own digest.
+    """Log the ingested data set of a manifest as an input of the current run, under our own digest.
 
-    The run and those below it are tagged with it.
-
-    Args:
-        manifest: the store's manifest.
-        context: what the run did with it: ``training`` or ``evaluation``.
+    ``context`` is what the run did with it: ``training`` or ``evaluation``. The run and those below are tagged with it.
     """
     import mlflow
     from mlflow.data.meta_dataset import MetaDataset

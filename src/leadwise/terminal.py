@@ -36,13 +36,7 @@ def say(text: str) -> None:
 
 
 def progress(total: int, what: str, unit: str) -> "tqdm[Any]":
-    """A progress bar on the terminal, which vanishes when it is closed; nothing where standard error is no terminal.
-
-    Args:
-        total: how much there is to do.
-        what: is done.
-        unit: of the total.
-    """
+    """A progress bar on the terminal, which vanishes when it is closed; nothing where standard error is no terminal."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, file=terminal())

@@ -221,11 +221,7 @@ AUTO = "auto"
 def chosen_cohort(source: Path, name: str, labels: str, options: str) -> Cohort:
     """The dataset that a stage or a command is told to score, with its options chosen.
 
-    Args:
-        source: the folder or file that holds it.
-        name: how it is called; ``auto`` or empty: what the source is recognised as.
-        labels: ``strict`` or ``wide``.
-        options: others, as ``parse_options`` takes them.
+    Its name may be ``auto`` or empty: what the source is recognised as; ``options`` are as ``parse_options`` has them.
 
     Raises:
         DatasetError: there is none of this name, none recognises the source, or the options cannot be read.

@@ -125,7 +125,11 @@ class Cohort(ABC):
         Raises:
             ReaderError: it cannot be read as a 12-lead ECG; the message says why.
         """
-        return read_ecg(row["path"]).recording(known_facts(row), row["record_id"])
+        return read_ecg(row["path"], **self.hints(row)).recording(known_facts(row), row["record_id"])
+
+    def hints(self, row: Row) -> dict[str, Any]:
+        """What is known of the file of a row, as ``read_ecg`` takes it."""
+        return {}
 
     def rate_hz(self) -> float | None:
         """Sampling rate in Hz that every recording must have; None where they differ."""

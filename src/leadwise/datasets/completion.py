@@ -100,16 +100,10 @@ def complete(
     jobs: int,
     go_on: str,
 ) -> Arrived:
-    """Put what is not there yet into the tree, several files at a time.
+    """Put what is not there yet into the tree, as many files at a time as there are ``jobs``.
 
-    Args:
-        dest: the tree's folder.
-        raw_sums: the content of the list of sums.
-        rate_hz: of the records that are wanted.
-        get: path and sum -> content that has this sum; ``FileError`` where there is none.
-        size_of: bytes that a file will take, as far as that is known beforehand.
-        jobs: files at a time.
-        go_on: what to do if it cannot be completed.
+    ``get(path, sum)`` gives a content that has this sum, or raises ``FileError``; ``size_of(path)`` says how many bytes
+    it will take, as far as that is known beforehand; ``go_on`` tells what to do if the tree cannot be completed.
     """
     from tqdm import tqdm
 

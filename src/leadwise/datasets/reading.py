@@ -43,13 +43,10 @@ class ProcessDied(LeadwiseError):
 def run_in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], processes: int, *, sizes: Sequence[int]
 ) -> list[Result]:
-    """Apply a function of a module to every task, with a progress bar; the results in the order of the tasks.
+    """Apply a function of a module to every task; the results in the order of the tasks.
 
-    Args:
-        function: it and its arguments and results must be such as can be sent to another process.
-        tasks: its arguments.
-        processes: how many; with 1 nothing is started.
-        sizes: records of each task, for the progress bar.
+    Arguments and results must be such as can be sent to another process; with one process nothing is started. ``sizes``
+    are the records of each task, for the progress bar.
 
     Raises:
         ProcessDied: a process was killed. What ``function`` raises is passed on.
@@ -199,9 +196,7 @@ def read_signals(
     """Read every record into one ``.npy`` file, ``(record, 10 * rate, 12)`` int16; what cannot be read is left out.
 
     Args:
-        tree: folder that the filenames start from.
-        ecg_ids: ids of the records.
-        filenames: paths of the records below the tree, without extension.
+        tree, ecg_ids, filenames: the records, and their paths below the tree, without extension.
         file: the ``.npy`` file to write.
         rate: sampling rate of the records in Hz.
         workers: processes that read; 1: this one; 0: as many as there are processors, if there is enough to read.

@@ -169,11 +169,7 @@ class Tables(DatasetTables):
 
 
 def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
-    """Read both tables of a PTB-XL tree.
-
-    Args:
-        tree: the folder that holds them.
-        rate: sampling rate in Hz of the waveforms that are meant.
+    """Read both tables of a PTB-XL tree; ``rate`` is that of the waveforms that are meant, in Hz.
 
     Raises:
         TableError: a file is absent or is no CSV table, or a column is missing.

@@ -6,17 +6,15 @@ The label map has those of dx_mapping_scored.csv and dx_mapping_unscored.csv of 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table, known_facts
+from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table
 from leadwise.datasets.external.sources import CodedCohort, header_at, header_row
-from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.record import Recording
 
 GEORGIA = "Georgia"
 WRONG_GEORGIA_GAIN, TRUE_UNITS_PER_MV = 4880.0, 1000.0
@@ -122,12 +120,11 @@ class Challenge2021(CodedCohort):
         # Its normal recordings are normal among nine labels; what it does not label stays unknown.
         return row | dict.fromkeys(SUPERCLASSES if "excluded" in row else part.not_labelled)
 
-    def read(self, row: Row) -> Recording:
-        gain = None
+    def hints(self, row: Row) -> dict[str, Any]:
         if row["source"] == GEORGIA and self.options.georgia_gain == "true_scale":
             gains = {line.gain for line in header_at(Path(row["path"])).signals}
-            gain = TRUE_UNITS_PER_MV if gains == {WRONG_GEORGIA_GAIN} else None
-        return read_ecg(row["path"], gain=gain).recording(known_facts(row), row["record_id"])
+            return {"gain": TRUE_UNITS_PER_MV} if gains == {WRONG_GEORGIA_GAIN} else {}
+        return {}
 
     def assumptions(self) -> tuple[str, ...]:
         if self.options.georgia_gain == "true_scale":

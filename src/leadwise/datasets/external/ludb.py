@@ -2,16 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from leadwise.datasets.base import register
-from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table, known_facts, needed
+from leadwise.datasets.cohort import CohortError, CohortOptions, Row, cohort_table, needed
 from leadwise.datasets.external.sources import CodedCohort, header_row
-from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.record import Recording
 
 TRUE_UNITS_PER_MV = 1000.0
 """One scale for all leads: with it I + III = II holds within 50 uV in all 200 recordings, by the headers in 2."""
@@ -69,9 +67,8 @@ class Ludb(CodedCohort):
         row |= {"patient_id": file.stem, "source": self.title, "device": DEVICE}
         return row | self.coded(codes, between="; ")
 
-    def read(self, row: Row) -> Recording:
-        gain = TRUE_UNITS_PER_MV if self.options.gain == "true_scale" else None
-        return read_ecg(row["path"], gain=gain).recording(known_facts(row), row["record_id"])
+    def hints(self, row: Row) -> dict[str, Any]:
+        return {"gain": TRUE_UNITS_PER_MV} if self.options.gain == "true_scale" else {}
 
     def assumptions(self) -> tuple[str, ...]:
         if self.options.gain == "true_scale":

@@ -8,7 +8,7 @@ column is unknown, as is an empty cell.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field, field_validator
@@ -113,8 +113,7 @@ class TableCohort(cohort.Cohort):
         }
 
     def read(self, row: cohort.Row) -> Recording:
-        options = self.options
-        found = read_ecg(row["path"], fs_hz=options.fs_hz, units=options.units, leads=options.leads)
+        found = read_ecg(row["path"], **self.hints(row))
         # What the table does not say of the patient, the file may.
         facts = {
             **found.patient,
@@ -122,8 +121,11 @@ class TableCohort(cohort.Cohort):
         }
         return found.recording(facts, row["record_id"])
 
+    def hints(self, row: cohort.Row) -> dict[str, Any]:
+        return self.options.model_dump(include={"fs_hz", "units", "leads"})
+
     def assumptions(self) -> tuple[str, ...]:
-        given = {name: getattr(self.options, name) for name in ("fs_hz", "units", "leads")}
+        given = self.hints({})
         return tuple(f"Taken as given, not from the files: {name} {value}." for name, value in given.items() if value)
 
 

@@ -234,20 +234,16 @@ def simulate(
     noise: float = 1.0,
     strength: float | None = None,
 ) -> np.ndarray:
-    """Simulate one recording.
+    """One recording, ``(RECORD_SAMPLES, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
 
     Args:
         body: whose.
         codes: SCP statements with likelihood, as in ``scp_codes``.
         rng: source of randomness.
-        rhythm: an SCP rhythm code.
-        rate_bpm: mean heart rate; drawn by rhythm when None.
-        stage: stage of an infarction, one of ``STAGES``.
+        rhythm: an SCP rhythm code; the mean heart rate is drawn by it unless it is given.
+        stage: of an infarction, one of ``STAGES``.
         noise: factor on wander, muscle noise and hum.
         strength: how clearly every finding shows; drawn by likelihood when None.
-
-    Returns:
-        ``(RECORD_SAMPLES, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
     """
     heart, field = deepcopy(body)
     for code in sorted(codes, key=application_order):
@@ -295,7 +291,7 @@ def _atrial_waves(rhythm: str, rng: np.random.Generator) -> np.ndarray:
 def simulate_record(
     pathology: str | Sequence[str], seed: int, *, rate_bpm: float | None = None, noise: float = 1.0
 ) -> ECGRecord:
-    """A recording with a textbook example of a superclass or of SCP statements, for examples and tests.
+    """10 s at 100 Hz with a textbook example of a superclass or of SCP statements, for examples and tests.
 
     Args:
         pathology: superclasses ("MI") or SCP codes ("CLBBB", "AFIB"), one or several; a superclass stands for one of
@@ -303,9 +299,6 @@ def simulate_record(
         seed: same seed, same recording.
         rate_bpm: mean heart rate, 25 to 220; drawn when None.
         noise: factor on wander, muscle noise and hum; 0 is a clean recording.
-
-    Returns:
-        10 s at 100 Hz, with an age, a sex, a height and a weight.
 
     Raises:
         SimulatorError: a pathology is unknown, or the rate is out of range.

@@ -185,16 +185,13 @@ FEWEST_PATIENTS, MOST_PATIENTS = 100, 100_000
 def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRate = 100) -> Path:
     """Write a simulated PTB-XL tree, or leave it alone if it is whole and was written with the same parameters.
 
-    The tree appears whole or not at all. A simulated tree of other parameters is replaced.
+    The tree appears whole or not at all. A simulated tree of other parameters is replaced. Returns ``dest``.
 
     Args:
         dest: the tree's folder.
         patients: number of patients; about 1.16 records each.
         seed: same seed, same bytes.
         rate: 500 writes every recording at 500 Hz as well, interpolated: it holds nothing new above 50 Hz.
-
-    Returns:
-        ``dest``.
 
     Raises:
         SimulatorError: a parameter is out of range, or ``dest`` holds something else, which is never overwritten.

@@ -24,7 +24,7 @@ LEAD_FIELD = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-"""Dower's matrix, ``(lead, axis)``: mV in each of ``leads.INDEPENDENT_LEADS`` per mV of dipole along x, y, z."""
+"""Dower's matrix, ``(lead, axis)``: mV in each of ``INDEPENDENT_LEADS`` per mV of dipole along x, y, z."""
 
 VectorLike = np.ndarray | tuple[float, float, float]
 
@@ -117,16 +117,9 @@ def healthy_heart() -> Heart:
 
 
 def render(waves: list[Wave], onset_s: np.ndarray, time_scale: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Place waves at every onset and add them up.
+    """The waves of one beat, placed at every onset and added up: ``(RECORD_SAMPLES, 3)`` dipole in mV.
 
-    Args:
-        waves: the waves of one beat.
-        onset_s: ``(beat,)`` times of the beats from the start of the recording.
-        time_scale: ``(beat,)`` factor on the waves' times.
-        gain: ``(beat,)`` factor on the waves' amplitude.
-
-    Returns:
-        ``(RECORD_SAMPLES, 3)`` dipole in mV.
+    Of each beat, ``(beat,)``: its onset from the start of the recording, and factors on its waves' times and amplitude.
     """
     dipole = np.zeros((RECORD_SAMPLES, 3))
     if not waves or not len(onset_s):
@@ -146,16 +139,10 @@ def render(waves: list[Wave], onset_s: np.ndarray, time_scale: np.ndarray, gain:
 
 
 def twelve_leads(independent_mv: np.ndarray) -> np.ndarray:
-    """Stored units of all 12 leads from the eight independent ones.
+    """Stored units, ``(time, 12)`` int16 in microvolts, from ``(time, 8)`` of ``INDEPENDENT_LEADS`` in mV.
 
     The four derived limb leads are computed from the rounded I and II, so that Einthoven's law holds exactly and
     Goldberger's to the rounding of half a microvolt.
-
-    Args:
-        independent_mv: ``(time, 8)`` in mV, leads in the order of ``leads.INDEPENDENT_LEADS``.
-
-    Returns:
-        ``(time, 12)`` int16 in microvolts, leads in the order of ``contract.LEADS``.
     """
     units = np.clip(np.rint(independent_mv * 1000), -16000, 16000).astype(np.int32)
     one, two = units[:, 0], units[:, 1]
@@ -231,15 +218,10 @@ def intervals_s(rhythm: str, rate_bpm: float, rng: np.random.Generator) -> np.nd
 def beat_times(
     rhythm: str, rate_bpm: float, rng: np.random.Generator, *, pr_ms: float, block: str = "", premature: str = ""
 ) -> Beats:
-    """Lay out the beats of one recording.
+    """Lay out the beats of one recording in an SCP rhythm.
 
-    Args:
-        rhythm: an SCP rhythm code.
-        rate_bpm: mean rate of the ventricles; of the sinus node under a second or third degree AV block.
-        rng: source of randomness.
-        pr_ms: onset of P to onset of QRS.
-        block: AV conduction: "", "second" or "third" degree.
-        premature: "PVC", "PAC" or "" for none; BIGU and TRIGU bring their own.
+    The mean rate is that of the ventricles; of the sinus node under an AV ``block`` of "second" or "third" degree.
+    ``premature`` is "PVC", "PAC" or "" for none; BIGU and TRIGU bring their own.
     """
     rr = intervals_s(rhythm, rate_bpm, rng)
     node = np.cumsum(rr) - _LEAD_IN_S - rng.uniform(0, rr[0])
@@ -295,7 +277,7 @@ _MUSCLE /= np.sqrt(np.square(_MUSCLE).sum())
 
 
 def draw_noise(rng: np.random.Generator) -> np.ndarray:
-    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``leads.INDEPENDENT_LEADS``.
+    """``(RECORD_SAMPLES, 8)`` noise in mV, leads in the order of ``INDEPENDENT_LEADS``.
 
     Baseline wander, muscle noise, and the hum that the recorder's filter has left, at each electrode: most recordings
     are clean, a few are not. One electrode may be touched for a second.
