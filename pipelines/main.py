@@ -1,7 +1,8 @@
 """The whole pipeline: ingest, tune (if asked for), train, evaluate and register, as nested project runs."""
 
 from leadwise.config import Parameters
-from leadwise.pipeline import StageFailed, closing_report, closing_summary, gate_failed, run_pipeline
+from leadwise.contract import LeadwiseError
+from leadwise.pipeline import closing_report, closing_summary, gate_failed, run_pipeline
 from leadwise.stage import run_stage
 
 
@@ -11,7 +12,7 @@ def work(parameters: Parameters) -> None:
     closing_summary(parameters, seconds).log()
     print(closing_report(parameters, seconds), flush=True)
     if "register" in seconds and gate_failed(parameters.shared.workspace):
-        raise StageFailed("the registered version did not pass the promotion gate; the verdict stands above")
+        raise LeadwiseError("the registered version did not pass the promotion gate; the verdict stands above")
 
 
 if __name__ == "__main__":

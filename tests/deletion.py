@@ -68,7 +68,7 @@ def deletion_curve(
             alike, so look at both.
 
     Raises:
-        ExplanationError: as ``explain.explain_together``.
+        LeadwiseError: as ``explain.explain_together``.
     """
     size = round(CELL_S * model.preprocessing.fs_hz)
     cells = len(signal_mv) // size

@@ -11,7 +11,7 @@ from scipy.special import expit
 from scipy.special import logit as reference_logit
 
 from leadwise.contract import SUPERCLASSES
-from leadwise.decision import Calibration, CalibrationError, logit, sigmoid
+from leadwise.decision import Calibration, DecisionError, logit, sigmoid
 
 just_below, just_above = (float(np.nextafter(np.float32(0.5), np.float32(side))) for side in (0, 1))
 probabilities = st.floats(0, 1, width=32) | st.sampled_from([0.0, just_below, 0.5, just_above, 1.0])
@@ -59,7 +59,7 @@ def test_json_gives_back_the_same(calibration: Calibration) -> None:
     ],
 )
 def test_impossible_numbers_are_named(slope: tuple[float, ...], intercept: tuple[float, ...], named: str) -> None:
-    with pytest.raises(CalibrationError, match=named):
+    with pytest.raises(DecisionError, match=named):
         Calibration("per_class", slope, intercept)
 
 
@@ -74,11 +74,11 @@ def test_impossible_numbers_are_named(slope: tuple[float, ...], intercept: tuple
     ],
 )
 def test_what_is_no_calibration_is_refused(content: dict[str, object]) -> None:
-    with pytest.raises(CalibrationError, match="calibration: received"):
+    with pytest.raises(DecisionError, match="calibration: received"):
         Calibration.from_dict(content)
 
 
 def test_a_temperature_is_above_0() -> None:
-    with pytest.raises(CalibrationError, match="temperature 0"):
+    with pytest.raises(DecisionError, match="temperature 0"):
         Calibration.of_temperature(0)
     assert Calibration.of_temperature(2).classes == SUPERCLASSES

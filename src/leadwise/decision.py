@@ -20,8 +20,8 @@ SMALLEST_PROBABILITY = 1e-7
 """Probabilities are kept this far from 0 and 1, so that their logits are finite."""
 
 
-class CalibrationError(LeadwiseError):
-    """A calibration has impossible numbers; the message says what was received."""
+class DecisionError(LeadwiseError):
+    """A calibration or a policy cannot be read, does not exist or has impossible numbers."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise CalibrationError(f"calibration: received method {self.method!r}; allowed: {', '.join(METHODS)}")
+            raise DecisionError(f"calibration: received method {self.method!r}; allowed: {', '.join(METHODS)}")
         if not len(self.slope) == len(self.intercept) == len(self.classes):
-            raise CalibrationError(
+            raise DecisionError(
                 f"calibration: received {len(self.slope)} slopes and {len(self.intercept)} intercepts for "
                 f"{len(self.classes)} classes; allowed: one of each per class"
             )
         for name, slope, intercept in zip(self.classes, self.slope, self.intercept, strict=True):
             if not (np.isfinite(slope) and slope > 0 and np.isfinite(intercept)):
-                raise CalibrationError(
+                raise DecisionError(
                     f"calibration: received slope {slope} and intercept {intercept} for {name}; allowed: a finite "
                     "slope above 0, a finite intercept"
                 )
@@ -63,7 +63,7 @@ class Calibration:
     def of_temperature(cls, temperature: float, classes: tuple[str, ...] = SUPERCLASSES) -> "Calibration":
         """One temperature for all classes; above 1 it makes the model less certain."""
         if not temperature > 0:
-            raise CalibrationError(f"calibration: received temperature {temperature}; allowed: above 0")
+            raise DecisionError(f"calibration: received temperature {temperature}; allowed: above 0")
         return cls("temperature", (1 / temperature,) * len(classes), (0.0,) * len(classes), classes)
 
     @classmethod
@@ -85,7 +85,7 @@ class Calibration:
         """The inverse of ``to_dict``; other keys are ignored.
 
         Raises:
-            CalibrationError: a part is missing or impossible.
+            DecisionError: a part is missing or impossible.
         """
         try:
             part = content["calibration"]
@@ -94,7 +94,7 @@ class Calibration:
             intercept = tuple(float(part["intercept"][name]) for name in classes)
             return cls(part["method"], slope, intercept, classes)
         except (KeyError, TypeError, ValueError) as error:
-            raise CalibrationError(
+            raise DecisionError(
                 f"calibration: received {content!r:.200}; needed: method, slope and intercept by class ({error!r})"
             ) from None
 
@@ -111,10 +111,6 @@ def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
 
 
 Band = tuple[float, float]
-
-
-class PolicyError(LeadwiseError):
-    """A policy cannot be read or does not exist; the message says what was received and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ class Policy:
         """The inverse of ``to_dict``.
 
         Raises:
-            PolicyError: a part is missing or no number.
+            DecisionError: a part is missing or no number.
         """
         try:
             thresholds = {name: float(value) for name, value in content["thresholds"].items()}
@@ -158,7 +154,7 @@ class Policy:
                 raise ValueError("other classes have a band than a threshold")
             return cls(str(content["rule"]), thresholds, bands)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise PolicyError(
+            raise DecisionError(
                 f"policy: received {content!r:.200}; needed: rule, thresholds and uncertain by class ({error!r})"
             ) from None
 
@@ -167,12 +163,12 @@ def read_policies(decision: Mapping[str, Any]) -> tuple[dict[str, Policy], str]:
     """Every policy of a ``decision.json`` by its name, and the name of the one that answers unless another is asked.
 
     Raises:
-        PolicyError: there are none, or the one in use is not among them.
+        DecisionError: there are none, or the one in use is not among them.
     """
     policies = {name: Policy.from_dict(content) for name, content in decision.get("policies", {}).items()}
     used = decision.get("policy")
     if not isinstance(used, str) or used not in policies:
-        raise PolicyError(f"policy: received {used!r:.40}; allowed: {', '.join(policies) or 'none is there'}")
+        raise DecisionError(f"policy: received {used!r:.40}; allowed: {', '.join(policies) or 'none is there'}")
     return policies, used
 
 

@@ -33,10 +33,6 @@ ORDERS = 4
 """Half of them are the reverse of the others."""
 
 
-class ExplanationError(LeadwiseError):
-    """A recording or class cannot be explained; the message says what was received and what is allowed."""
-
-
 @dataclass(frozen=True)
 class Explainable:
     """What ``explain`` needs of a network.
@@ -105,7 +101,7 @@ def explain_together(
         seed: of the orders; the same gives the same explanation.
 
     Raises:
-        ExplanationError: the recording has another shape, is too short or not finite; a class is unknown, or there are
+        LeadwiseError: the recording has another shape, is too short or not finite; a class is unknown, or there are
             no orders.
     """
     if not superclasses:
@@ -145,13 +141,13 @@ def _checked(model: Explainable, signal_mv: np.ndarray, superclasses: Sequence[s
     signal = np.asarray(signal_mv, dtype=np.float32)
     needed = model.preprocessing.window_samples
     if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < needed:
-        raise ExplanationError(
+        raise LeadwiseError(
             f"signal: received shape {signal.shape}; allowed: (time, {len(LEADS)}) of {needed} samples or more"
         )
     if not np.isfinite(signal).all():
-        raise ExplanationError("signal: received NaN or infinity; allowed: finite mV")
+        raise LeadwiseError("signal: received NaN or infinity; allowed: finite mV")
     if unknown := [name for name in superclasses if name not in model.classes]:
-        raise ExplanationError(f"superclass: received {unknown[0]!r}; allowed: {', '.join(model.classes)}")
+        raise LeadwiseError(f"superclass: received {unknown[0]!r}; allowed: {', '.join(model.classes)}")
     return signal, [list(model.classes).index(name) for name in superclasses]
 
 
@@ -178,7 +174,7 @@ def _ask(model: Explainable, windows: Floats, patient: Patient) -> NDArray[np.fl
 def _orders(pieces: Pieces, count: int, seed: int) -> list[NDArray[np.intp]]:
     """Orders of ``(piece, lead)``, flattened; every second one is the reverse of the one before."""
     if count < 1:
-        raise ExplanationError(f"orders: received {count}; allowed: 1 or more")
+        raise LeadwiseError(f"orders: received {count}; allowed: 1 or more")
     generator = np.random.default_rng(seed)
     drawn = [generator.permutation(len(pieces.names) * len(LEADS)) for _ in range((count + 1) // 2)]
     return [order for one in drawn for order in (one, one[::-1])][:count]

@@ -19,10 +19,6 @@ UI_PORT = 5000
 SERVER_PORT = 5001
 
 
-class StageFailed(LeadwiseError):
-    """A stage ended with an error; its own message stands above."""
-
-
 def stages_of(parameters: Parameters) -> list[str]:
     """The stages that a run of the pipeline has, in order."""
     stages = ["ingest", "tune", "train", "evaluate", "register"]
@@ -43,7 +39,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
         Seconds per stage.
 
     Raises:
-        StageFailed: a stage failed; those after it were not started.
+        LeadwiseError: a stage failed; those after it were not started.
     """
     import mlflow
     from mlflow.exceptions import ExecutionException
@@ -75,7 +71,7 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
             _end_runs_below(parent.info.run_id, parent.info.experiment_id, "FAILED", "its process has ended")
             judged = stage == "register" and _registered(parameters.shared.workspace) != before
             if not (judged and gate_failed(parameters.shared.workspace)):
-                raise StageFailed(f"the {stage} stage failed; its message stands above") from error
+                raise LeadwiseError(f"the {stage} stage failed; its message stands above") from error
         except Stopped as stopped:
             _end_runs_below(parent.info.run_id, parent.info.experiment_id, "KILLED", str(stopped))
             raise

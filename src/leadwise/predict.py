@@ -80,10 +80,6 @@ Answer = dict[str, Any]
 Ask = Callable[[dict[str, Any]], Answer]
 
 
-class PredictError(LeadwiseError):
-    """An option is not allowed; the message names it."""
-
-
 def predict(
     files: Sequence[Path],
     *,
@@ -117,7 +113,7 @@ def predict(
     """
     _check(files, explain, figure)
     if url is not None and model is not None:
-        raise PredictError("--model: is for answers without a server; leave it out with --url")
+        raise LeadwiseError("--model: is for answers without a server; leave it out with --url")
     told, failed = [], False
     with _asker(url, model, policy, explain) as ask:
         for file in files:
@@ -154,11 +150,11 @@ class _RecordError(LeadwiseError):
 
 def _check(files: Sequence[Path], explain: Sequence[str], figure: Path | None) -> None:
     if unknown := [name for name in explain if name not in SUPERCLASSES]:
-        raise PredictError(f"--explain: received {unknown[0][:20]!r}; allowed: {', '.join(SUPERCLASSES)}")
+        raise LeadwiseError(f"--explain: received {unknown[0][:20]!r}; allowed: {', '.join(SUPERCLASSES)}")
     if figure is not None and (len(files) > 1 or len(explain) > 1):
-        raise PredictError("--figure: is for one file, and for one class if it explains")
+        raise LeadwiseError("--figure: is for one file, and for one class if it explains")
     if figure is not None and figure.suffix.casefold() not in (".png", ".pdf", ".svg"):
-        raise PredictError(f"--figure: received {figure.name}; a name that ends with .png, .pdf or .svg")
+        raise LeadwiseError(f"--figure: received {figure.name}; a name that ends with .png, .pdf or .svg")
 
 
 @contextmanager
@@ -169,7 +165,7 @@ def _asker(url: str | None, model: str | None, policy: str | None, explain: Sequ
 
         scorer = load_scorer(model)
         if policy is not None and policy not in scorer.policies:
-            raise PredictError(f"--policy: received {policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
+            raise LeadwiseError(f"--policy: received {policy[:20]!r}; allowed: {', '.join(scorer.policies)}")
         in_order = [name for name in SUPERCLASSES if name in explain]
         yield lambda row: scorer.score([row], policy=policy, explain=in_order)[0]
         return
@@ -178,7 +174,7 @@ def _asker(url: str | None, model: str | None, policy: str | None, explain: Sequ
     try:
         client = Client(url)
     except ValueError as error:
-        raise PredictError(f"--{error}") from None
+        raise LeadwiseError(f"--{error}") from None
     with client:
         yield lambda row: client.score([row], policy=policy, explain=list(explain) or None)[0]
 
@@ -220,7 +216,7 @@ def write_figure(
     """Draw a recording with its answer, and behind the traces the explanation of a class, if the answer has it.
 
     Raises:
-        PredictError: the file, a PNG, PDF or SVG by its ending, cannot be written.
+        LeadwiseError: the file, a PNG, PDF or SVG by its ending, cannot be written.
     """
     from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.reports.explanation_figure import draw_explanation
@@ -241,4 +237,4 @@ def write_figure(
     try:
         write_atomically(file, drawn.getvalue())
     except OSError as error:
-        raise PredictError(f"--figure: {file}: cannot be written: {error.strerror}") from None
+        raise LeadwiseError(f"--figure: {file}: cannot be written: {error.strerror}") from None

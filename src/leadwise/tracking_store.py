@@ -45,10 +45,6 @@ ARTIFACTS = "mlruns"
 """The folder in which MLflow keeps the files of a SQLite store, in the folder where a run was first started."""
 
 
-class TrackingStoreError(LeadwiseError):
-    """Nothing can be written to the tracking store as it is; the message names the way out."""
-
-
 def command_line(*words: str, variables: Mapping[str, str] | None = None) -> str:
     """A command to be pasted: into any shell, in any folder, whatever letters the paths have.
 
@@ -89,7 +85,7 @@ def make_tables(address: str) -> None:
     """Make the tables of a SQLite file that is not there: by one process, while others wait; whole or not at all.
 
     Raises:
-        TrackingStoreError: the file cannot be made there.
+        LeadwiseError: the file cannot be made there.
     """
     file = sqlite_file(address)
     if file is None or _holds_something(file):
@@ -99,7 +95,7 @@ def make_tables(address: str) -> None:
             if not _holds_something(file):
                 _make(file)
     except OSError as error:
-        raise TrackingStoreError(
+        raise LeadwiseError(
             f"MLFLOW_TRACKING_URI: {address}: cannot be made ({error.strerror}: {error.filename}); name another place"
         ) from None
 
@@ -131,13 +127,13 @@ def require_usable(experiment: "Experiment | None") -> None:
         experiment: ``None``: it will be made, here and now.
 
     Raises:
-        TrackingStoreError: it cannot be used as it is.
+        LeadwiseError: it cannot be used as it is.
     """
     if experiment is None:
         return
     if experiment.lifecycle_stage != "active":
         restore = command_line("mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id)
-        raise TrackingStoreError(
+        raise LeadwiseError(
             f"experiment {experiment.name} was deleted in the tracking store; bring it back:\n  {restore}\n"
             "or name another one: MLFLOW_EXPERIMENT_NAME=..., of `mlflow run` --experiment-name"
         )
@@ -152,7 +148,7 @@ def require_usable(experiment: "Experiment | None") -> None:
     file = sqlite_file(mlflow.get_tracking_uri())
     here = str(file.parent) if file is not None and (file.parent / ARTIFACTS).is_dir() else "WHERE_IT_IS_NOW"
     link = command_line("ln", "-s", here, str(before), variables={})
-    raise TrackingStoreError(
+    raise LeadwiseError(
         f"experiment {experiment.name} keeps its files in {folder}, and {before} does not exist: was the folder moved? "
         "The files of its registered versions are looked for there too. Let the old path lead to the new one:\n"
         f"  {link}\nor move the folder back, or begin another store (MLFLOW_TRACKING_URI=sqlite:///other.db) and "

@@ -11,7 +11,7 @@ import pytest
 from cohort_sources import CHALLENGE_CODES, LUDB_FINDINGS, SPH_CODES, TABLE_ROWS, WRITERS, ecg_mv
 
 from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
-from leadwise.datasets.base import DatasetError, cohort_in, cohort_named, cohorts, datasets
+from leadwise.datasets.base import cohort_in, cohort_named, cohorts, datasets
 from leadwise.datasets.checks.cohort import check_cohort
 from leadwise.datasets.cohort import CohortError, cohort_columns, label_counts
 from leadwise.datasets.store import open_store
@@ -58,7 +58,7 @@ def test_it_says_what_it_is_and_is_recognised_by_its_source_alone(
         cohort_named(name, labels="loose")
     with pytest.raises(LeadwiseError, match=str(tmp_path)):
         one.records(tmp_path)
-    with pytest.raises(DatasetError, match=f"{tmp_path}: holds none of the datasets"):
+    with pytest.raises(CohortError, match=f"{tmp_path}: holds none of the datasets"):
         cohort_in(tmp_path)
 
 

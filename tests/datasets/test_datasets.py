@@ -15,12 +15,12 @@ from leadwise.datasets.base import (
     DATASETS,
     Cleaned,
     Dataset,
-    DatasetError,
     DatasetTables,
     dataset_in,
     dataset_named,
     datasets,
 )
+from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import SPLIT_FOLDS, open_store, record_columns
 from leadwise.datasets.synthetic import simulate_record
@@ -162,5 +162,5 @@ def test_a_dataset_and_its_store_say_what_they_are(name: str, simulated_tree: Pa
 
 
 def test_a_name_that_no_dataset_has_is_refused_with_those_there_are(ward: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"dataset: received 'wards'; allowed: ptbxl, synthetic, ward"):
+    with pytest.raises(CohortError, match=r"dataset: received 'wards'; allowed: ptbxl, synthetic, ward"):
         ingest(ward, tmp_path / "store", max_unreadable_share=0.0, dataset="wards")

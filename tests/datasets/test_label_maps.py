@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.external import challenge2021, ludb, sph
-from leadwise.datasets.external.sources import LabelMap, LabelMapError, read_label_map
+from leadwise.datasets.external.sources import LabelMap, read_label_map
 
 MAPS: dict[str, LabelMap] = {one.name: one.label_map() for one in (challenge2021.Challenge2021, ludb.Ludb, sph.Sph)}
 CHALLENGE = MAPS["challenge2021"]
@@ -152,7 +152,7 @@ def test_every_statement_of_sph_and_every_code_of_the_challenge_is_listed() -> N
 def test_a_map_that_is_not_one_is_refused_by_its_line(lines: str, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "map.csv"
     file.write_text(f"code,name,superclass,scope,source\n{lines}\n")
-    with pytest.raises(LabelMapError, match=problem):
+    with pytest.raises(CohortError, match=problem):
         read_label_map(file)
     file.write_text("code,name\n1,a\n")
     with pytest.raises(CohortError, match="column superclass, scope, source missing; received code, name"):

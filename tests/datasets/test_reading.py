@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.contract import LEADS
+from leadwise.contract import LEADS, LeadwiseError
 from leadwise.datasets.reading import (
     BLOCK_RECORDS,
     MISSING,
     READ,
     UNREADABLE,
-    ProcessDied,
     Reading,
     read_signals,
     run_in_processes,
@@ -124,7 +123,7 @@ def fail(task: int) -> int:
 
 
 def test_a_process_that_is_killed_is_an_error_and_no_hang():
-    with pytest.raises(ProcessDied, match="one of 2 processes ended before its work was done"):
+    with pytest.raises(LeadwiseError, match="one of 2 processes ended before its work was done"):
         run_in_processes(die, range(6), 2, sizes=[1] * 6)
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import wfdb
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.releases import SIMULATION_FILE, STATEMENT_BY_CODE, check_files, read_sha256sums
-from leadwise.datasets.synthetic import SimulatorError, write_simulated_tree
+from leadwise.datasets.synthetic import write_simulated_tree
 
 PATIENTS = 200
 
@@ -138,12 +138,12 @@ def test_anything_else_is_never_overwritten(tmp_path: Path) -> None:
     precious = tmp_path / "real"
     precious.mkdir()
     (precious / "ptbxl_database.csv").write_text("precious")
-    with pytest.raises(SimulatorError, match=r"real: exists and is not a simulated tree"):
+    with pytest.raises(LeadwiseError, match=r"real: exists and is not a simulated tree"):
         write_simulated_tree(precious, patients=100, seed=1)
     assert (precious / "ptbxl_database.csv").read_text() == "precious"
-    with pytest.raises(SimulatorError, match="exists and is not a simulated tree"):
+    with pytest.raises(LeadwiseError, match="exists and is not a simulated tree"):
         write_simulated_tree(precious / "ptbxl_database.csv", patients=100, seed=1)
-    with pytest.raises(SimulatorError, match="cannot be written"):
+    with pytest.raises(LeadwiseError, match="cannot be written"):
         write_simulated_tree(precious / "ptbxl_database.csv" / "below", patients=100, seed=1)
 
 
@@ -152,6 +152,6 @@ def test_anything_else_is_never_overwritten(tmp_path: Path) -> None:
     [(99, 1, "patients: received 99; allowed: 100 to 100000"), (100, -1, "seed: received -1; allowed: 0 to")],
 )
 def test_parameters_out_of_range(patients: int, seed: int, message: str, tmp_path: Path) -> None:
-    with pytest.raises(SimulatorError, match=message):
+    with pytest.raises(LeadwiseError, match=message):
         write_simulated_tree(tmp_path / "tree", patients=patients, seed=seed)
     assert not any(tmp_path.iterdir())

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import find_peaks
 
-from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.releases import STATEMENT_BY_CODE
-from leadwise.datasets.synthetic import SimulatorError, simulate_record
+from leadwise.datasets.synthetic import simulate_record
 from leadwise.datasets.synthetic.recording import draw_body, simulate
 from leadwise.datasets.synthetic.waveform import LEAD_FIELD
 from leadwise.ecg.record import INDEPENDENT_COLUMNS
@@ -173,7 +173,7 @@ def test_same_seed_same_recording() -> None:
 
 
 def test_errors_name_what_was_received_and_what_is_allowed() -> None:
-    with pytest.raises(SimulatorError, match=r"pathology: received 'FLU'; allowed: NORM, MI, STTC, CD, HYP or an SCP"):
+    with pytest.raises(LeadwiseError, match=r"pathology: received 'FLU'; allowed: NORM, MI, STTC, CD, HYP or an SCP"):
         simulate_record("FLU", 1)
-    with pytest.raises(SimulatorError, match="rate_bpm: received 900; allowed: 25 to 220"):
+    with pytest.raises(LeadwiseError, match="rate_bpm: received 900; allowed: 25 to 220"):
         simulate_record("NORM", 1, rate_bpm=900)

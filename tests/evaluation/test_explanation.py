@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from deletion import Deletion, deletion_curve, random_attribution
 
-from leadwise.contract import LEADS
+from leadwise.contract import LEADS, LeadwiseError
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
-from leadwise.explain import Explainable, Explanation, ExplanationError, explain_together, probabilities
+from leadwise.explain import Explainable, Explanation, explain_together, probabilities
 
 FS_HZ = 100.0
 WINDOWS = SignalPreprocessing(0.0, 1.0, window_samples=250, stride_samples=125)
@@ -128,9 +128,9 @@ def test_what_cannot_be_explained_is_named() -> None:
         ((model, broken, {}, "MI"), "NaN or infinity; allowed: finite mV"),
         ((model, signal, {}, "AFIB"), "superclass: received 'AFIB'; allowed: NORM, MI"),
     ):
-        with pytest.raises(ExplanationError, match=named):
+        with pytest.raises(LeadwiseError, match=named):
             explain(*arguments)
-    with pytest.raises(ExplanationError, match="orders: received 0; allowed: 1 or more"):
+    with pytest.raises(LeadwiseError, match="orders: received 0; allowed: 1 or more"):
         explain(model, signal, {}, "MI", orders=0)
 
 

@@ -17,7 +17,8 @@ from sklearn.metrics import recall_score, roc_auc_score
 from leadwise.cli import main
 from leadwise.config import PROJECT_ROOT, Validate
 from leadwise.contract import SUPERCLASSES
-from leadwise.datasets.base import DatasetError, cohort_named, parse_options
+from leadwise.datasets.base import cohort_named, parse_options
+from leadwise.datasets.cohort import CohortError
 from leadwise.registry.external_validation import HEADING, LONGEST_DESCRIPTION, validate_model, with_elsewhere
 from leadwise.registry.register import Registered
 
@@ -187,7 +188,7 @@ def test_options_are_pairs_or_json() -> None:
     assert parse_options("") == {}
     assert parse_options("gain:header, georgia_gain:header") == {"gain": "header", "georgia_gain": "header"}
     assert parse_options('{"columns": {"file": "trace"}}') == {"columns": {"file": "trace"}}
-    with pytest.raises(DatasetError, match="no JSON object"):
+    with pytest.raises(CohortError, match="no JSON object"):
         parse_options("{gain}")
 
 

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pandas as pd
 from pydantic import Field
 
-from leadwise.contract import SUPERCLASSES, LeadwiseError, StoredRate
-from leadwise.datasets.cohort import Cohort, CohortOptions, cohort_table
+from leadwise.contract import SUPERCLASSES, StoredRate
+from leadwise.datasets.cohort import Cohort, CohortError, CohortOptions, cohort_table
 from leadwise.datasets.reading import SPLIT_OF_FOLD
 from leadwise.datasets.releases import STATEMENT_BY_CODE
 from leadwise.features import asked_names
@@ -30,10 +30,6 @@ MEMBERS = (
     "leadwise.datasets.external.table",
 )
 """Modules that register a dataset, imported when the first is asked for."""
-
-
-class DatasetError(LeadwiseError):
-    """There is no dataset of this name, or it is asked for in a way that is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +191,7 @@ def cohort_named(name: str, **options: Any) -> Cohort:
     """A dataset to score models on, by its name, with some options chosen.
 
     Raises:
-        DatasetError: there is none of this name.
+        CohortError: there is none of this name.
         CohortError: an option is none of it, or its value is not allowed.
     """
     one = _named(cohorts(), name)
@@ -206,13 +202,13 @@ def cohort_in(source: Path) -> Cohort:
     """The dataset that a folder or file holds.
 
     Raises:
-        DatasetError: none recognises it.
+        CohortError: none recognises it.
     """
     found = cohorts()
     for one in found.values():
         if one.is_in(source):
             return one
-    raise DatasetError(f"{source}: holds none of the datasets {', '.join(found)}; name the one that it is")
+    raise CohortError(f"{source}: holds none of the datasets {', '.join(found)}; name the one that it is")
 
 
 AUTO = "auto"
@@ -224,12 +220,12 @@ def chosen_cohort(source: Path, name: str, labels: str, options: str) -> Cohort:
     Its name may be ``auto`` or empty: what the source is recognised as; ``options`` are as ``parse_options`` has them.
 
     Raises:
-        DatasetError: there is none of this name, none recognises the source, or the options cannot be read.
+        CohortError: there is none of this name, none recognises the source, or the options cannot be read.
         CohortError: an option is none of it, or its value is not allowed.
     """
     others = parse_options(options)
     if "labels" in others:
-        raise DatasetError(f"options: received labels {others['labels']!r}; the parameter label-map says it")
+        raise CohortError(f"options: received labels {others['labels']!r}; the parameter label-map says it")
     cohort = cohort_in(source) if name in ("", AUTO) else cohort_named(name)
     return cohort.configured(labels=labels, **others)
 
@@ -238,19 +234,19 @@ def parse_options(text: str) -> dict[str, Any]:
     """``gain:header,georgia_gain:header``, or a JSON object, as options of a dataset.
 
     Raises:
-        DatasetError: it is neither.
+        CohortError: it is neither.
     """
     if text.strip().startswith("{"):
         try:
             content: dict[str, Any] = json.loads(text)
         except ValueError as error:
-            raise DatasetError(f"options: received {text[:80]!r}, which is no JSON object: {error}") from None
+            raise CohortError(f"options: received {text[:80]!r}, which is no JSON object: {error}") from None
         return content
     found: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, colon, value = part.partition(":")
         if not (name and colon and value):
-            raise DatasetError(f"options: received {part[:40]!r}; allowed: name:value, several with commas, or JSON")
+            raise CohortError(f"options: received {part[:40]!r}; allowed: name:value, several with commas, or JSON")
         found[name] = value
     return found
 
@@ -264,14 +260,14 @@ def dataset_named(name: str) -> Dataset[Any]:
     """A dataset that can be ingested, by its name.
 
     Raises:
-        DatasetError: there is none.
+        CohortError: there is none.
     """
     return _named(datasets(), name)
 
 
 def _named(known: Mapping[str, C], name: str) -> C:
     if name not in known:
-        raise DatasetError(f"dataset: received {name!r}; allowed: {', '.join(known)}")
+        raise CohortError(f"dataset: received {name!r}; allowed: {', '.join(known)}")
     return known[name]
 
 

@@ -79,11 +79,11 @@ def ingest(
         dataset: its name; empty: whichever the folder is recognised as.
 
     Raises:
-        DatasetError: there is no dataset of this name.
+        CohortError: there is no dataset of this name.
         TableError: a table is absent or is no table.
         IngestionError: the tree has no waveforms of this rate.
         ChecksumError: its ``SHA256SUMS.txt`` is no such list.
-        ProcessDied: a process that read was killed.
+        LeadwiseError: a process that read was killed.
         ValidationFailed: a critical expectation failed; the message lists each with counts and examples.
     """
     started = time.perf_counter()

@@ -36,10 +36,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class ProcessDied(LeadwiseError):
-    """A process that did part of the work is gone."""
-
-
 def run_in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], processes: int, *, sizes: Sequence[int]
 ) -> list[Result]:
@@ -49,7 +45,7 @@ def run_in_processes(
     are the records of each task, for the progress bar.
 
     Raises:
-        ProcessDied: a process was killed. What ``function`` raises is passed on.
+        LeadwiseError: a process was killed. What ``function`` raises is passed on.
     """
     results = []
     processes = min(processes, len(tasks))
@@ -67,7 +63,7 @@ def run_in_processes(
                     results.append(result)
                     bar.update(size)
             except BrokenProcessPool as error:
-                raise ProcessDied(
+                raise LeadwiseError(
                     f"one of {processes} processes ended before its work was done; was it killed, or is memory short? "
                     "workers=1 does the work in one process"
                 ) from error
@@ -204,7 +200,7 @@ def read_signals(
         sums: file below the tree -> SHA-256 that it must have, of those files for which that is known.
 
     Raises:
-        ProcessDied: a process was killed.
+        LeadwiseError: a process was killed.
         SignalsFileError: the signals cannot be written, as the disk is full, say.
     """
     signals = SignalsFile(file, rate)

@@ -33,10 +33,6 @@ TABLE_STEM = "records"
 ARCHIVE = ".zip"
 
 
-class UploadError(LeadwiseError):
-    """What was sent is refused, and none of it is kept; the message says what was received and what is allowed."""
-
-
 class _Sent(NamedTuple):
     """A file: its bytes when uncompressed, and how to have it."""
 
@@ -59,28 +55,27 @@ def unpack_uploads(files: Sequence[tuple[str, bytes]], folder: Path, cohort: Coh
         The table, in the folder.
 
     Raises:
-        UploadError: something is too large or too many, a name leaves the folder, or there is no table (then nothing
-            was written but the table); or a member of an archive is broken.
-        LeadwiseError: the table is not as it must be; the message names file, row and column.
+        LeadwiseError: something is too large or too many, a name leaves the folder, or there is no table (then nothing
+            was written but the table); the table is not as it must be, or a member of an archive is broken.
     """
     received = sum(len(content) for _, content in files)
     if received > MOST_RECEIVED:
-        raise UploadError(f"received {megabytes(received)} in all; {megabytes(MOST_RECEIVED)} at most are taken")
+        raise LeadwiseError(f"received {megabytes(received)} in all; {megabytes(MOST_RECEIVED)} at most are taken")
     sent: dict[str, _Sent] = {}
     for name, content in files:
         whole = _Sent(len(content), partial(bytes, content))
         found = _archived(name, content) if name.casefold().endswith(ARCHIVE) else {name: whole}
         for path, one in found.items():
             if problem := path_problem(path):
-                raise UploadError(f"{shortened(name)}: the name {shortened(path)} {problem}")
+                raise LeadwiseError(f"{shortened(name)}: the name {shortened(path)} {problem}")
             if path in sent:
-                raise UploadError(f"received {shortened(path)} twice; every name once is needed")
+                raise LeadwiseError(f"received {shortened(path)} twice; every name once is needed")
             sent[path] = one
     if len(sent) > MOST_FILES:
-        raise UploadError(f"received {len(sent):,} files; {MOST_FILES:,} at most are taken")
+        raise LeadwiseError(f"received {len(sent):,} files; {MOST_FILES:,} at most are taken")
     unpacked = sum(one.size for one in sent.values())
     if unpacked > MOST_UNPACKED:
-        raise UploadError(f"received {megabytes(unpacked)} unpacked; {megabytes(MOST_UNPACKED)} at most are taken")
+        raise LeadwiseError(f"received {megabytes(unpacked)} unpacked; {megabytes(MOST_UNPACKED)} at most are taken")
     table = _write(folder, *_table(sent))
     _check_table(table, cohort)
     for path, one in sent.items():
@@ -98,11 +93,11 @@ def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
     """The files of an archive by their paths in it; none of them is unpacked."""
     # A stored archive in it has entries of its own.
     if content.count(DIRECTORY_ENTRY) > 5 * MOST_FILES:
-        raise UploadError(f"{shortened(name)}: holds more than {MOST_FILES:,} files, which is the most")
+        raise LeadwiseError(f"{shortened(name)}: holds more than {MOST_FILES:,} files, which is the most")
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except BAD_ZIP as error:
-        raise UploadError(
+        raise LeadwiseError(
             f"{shortened(name)}: is no whole zip archive ({type(error).__name__}); pack it anew"
         ) from None
     found: dict[str, _Sent] = {}
@@ -110,12 +105,12 @@ def _archived(name: str, content: bytes) -> Mapping[str, _Sent]:
         # ZipFile cuts a name at a zero byte and turns separators round; what was stored is what is judged.
         path = member.orig_filename
         if member.flag_bits & 1:
-            raise UploadError(f"{shortened(name)}: is encrypted; pack it without a password")
+            raise LeadwiseError(f"{shortened(name)}: is encrypted; pack it without a password")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise UploadError(f"{shortened(name)}: {shortened(path)} is a link or a device; files are needed")
+            raise LeadwiseError(f"{shortened(name)}: {shortened(path)} is a link or a device; files are needed")
         if path in found:
-            raise UploadError(f"{shortened(name)}: holds {shortened(path)} twice; every name once is needed")
+            raise LeadwiseError(f"{shortened(name)}: holds {shortened(path)} twice; every name once is needed")
         found[path] = _Sent(member.file_size, partial(_unpacked, name, archive, member))
     tops = {path.partition("/")[0] for path in found}
     if len(tops) == 1 and all("/" in path for path in found):
@@ -128,7 +123,7 @@ def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> b
         return archive.read(member)
     except BAD_ZIP as error:
         where = f"{shortened(name)}: {shortened(member.orig_filename)}"
-        raise UploadError(f"{where} cannot be unpacked ({type(error).__name__}); pack the archive anew") from None
+        raise LeadwiseError(f"{where} cannot be unpacked ({type(error).__name__}); pack the archive anew") from None
 
 
 def _table(sent: Mapping[str, _Sent]) -> tuple[str, _Sent]:
@@ -139,11 +134,11 @@ def _table(sent: Mapping[str, _Sent]) -> tuple[str, _Sent]:
     allowed = f"one table of labels, {TABLE_STEM}.csv or {TABLE_STEM}.parquet, is needed"
     if len(chosen) != 1:
         shown = ", ".join(shortened(path) for path in sorted(chosen)[:5])
-        raise UploadError(f"received {f'{len(chosen)} tables, {shown}' if chosen else 'no table'}; {allowed}")
+        raise LeadwiseError(f"received {f'{len(chosen)} tables, {shown}' if chosen else 'no table'}; {allowed}")
     (path,) = chosen
     if sent[path].size > LARGEST_TABLE:
         size, most = megabytes(sent[path].size), megabytes(LARGEST_TABLE)
-        raise UploadError(f"{shortened(path)}: received {size}; a table has {most} at most")
+        raise LeadwiseError(f"{shortened(path)}: received {size}; a table has {most} at most")
     return path, sent[path]
 
 
@@ -153,7 +148,7 @@ def _check_table(table: Path, cohort: Cohort) -> None:
         _check_parquet(table)
     records = cohort.records(table)
     if len(records) > MOST_RECORDINGS:
-        raise UploadError(f"{table.name}: received {len(records):,} recordings; {MOST_RECORDINGS} at most are taken")
+        raise LeadwiseError(f"{table.name}: received {len(records):,} recordings; {MOST_RECORDINGS} at most are taken")
     for name in ("file", "record_id"):
         seen: dict[str, int] = {}
         for number, value in enumerate(records[name], start=1):
@@ -161,9 +156,9 @@ def _check_table(table: Path, cohort: Cohort) -> None:
                 continue
             where = f"{table.name}, row {number}: {name}: received {shortened(value)}"
             if name == "file" and (problem := path_problem(value)):
-                raise UploadError(f"{where}, which {problem}")
+                raise LeadwiseError(f"{where}, which {problem}")
             if (before := seen.setdefault(value, number)) != number:
-                raise UploadError(f"{where}, which row {before} has as well")
+                raise LeadwiseError(f"{where}, which row {before} has as well")
 
 
 def _check_parquet(table: Path) -> None:
@@ -174,9 +169,11 @@ def _check_parquet(table: Path) -> None:
         return  # The reader says what is wrong with it.
     size = sum(found.row_group(group).total_byte_size for group in range(found.num_row_groups))
     if found.num_rows > MOST_RECORDINGS:
-        raise UploadError(f"{table.name}: received {found.num_rows:,} recordings; {MOST_RECORDINGS} at most are taken")
+        raise LeadwiseError(
+            f"{table.name}: received {found.num_rows:,} recordings; {MOST_RECORDINGS} at most are taken"
+        )
     if size > LARGEST_TABLE:
-        raise UploadError(f"{table.name}: received {megabytes(size)}; a table has {megabytes(LARGEST_TABLE)} at most")
+        raise LeadwiseError(f"{table.name}: received {megabytes(size)}; a table has {megabytes(LARGEST_TABLE)} at most")
 
 
 def _write(folder: Path, path: str, one: _Sent) -> Path:
@@ -187,5 +184,5 @@ def _write(folder: Path, path: str, one: _Sent) -> Path:
         with file.open("xb") as stream:
             stream.write(one.content())
     except OSError as error:
-        raise UploadError(f"{shortened(path)}: cannot be put aside: {error.strerror}") from None
+        raise LeadwiseError(f"{shortened(path)}: cannot be put aside: {error.strerror}") from None
     return file

@@ -105,8 +105,8 @@ class Network:
         """Load one network by its entry under ``networks`` in ``model.json``.
 
         Raises:
-            PolicyError: its decision holds no policies.
-            CalibrationError: its decision holds no calibration.
+            DecisionError: its decision holds no policies.
+            DecisionError: its decision holds no calibration.
         """
         signal, decision = description["preprocessing"]["signal"], description["decision"]
         statements = Findings.from_entries(description.get("statements", []))

@@ -33,10 +33,6 @@ COLUMNS = ("code", "name", "superclass", "scope", "source")
 NORMAL = "NORM"
 
 
-class LabelMapError(CohortError):
-    """A label map is not written as it must be; the message names the file, the line and what was received."""
-
-
 @dataclass(frozen=True)
 class LabelMap:
     """What the codes of a dataset say of the superclasses.
@@ -106,7 +102,7 @@ def read_label_map(file: Path) -> LabelMap:
 
     Raises:
         CohortError: it cannot be read, or lacks a column.
-        LabelMapError: a row says the same twice, or has a scope or superclass that is none.
+        CohortError: a row says the same twice, or has a scope or superclass that is none.
     """
     table = read_texts(file, COLUMNS)[list(COLUMNS)]
     says: dict[str, dict[str, Scope]] = {}
@@ -114,20 +110,20 @@ def read_label_map(file: Path) -> LabelMap:
     for number, (code, name, superclass, scope, source) in enumerate(table.itertuples(index=False), start=2):
         where = f"{file}, line {number}: code {code!r}"
         if not (code and name and source):
-            raise LabelMapError(f"{where}: code, name and source are needed")
+            raise CohortError(f"{where}: code, name and source are needed")
         of_code = says.setdefault(code, {})
         if names.setdefault(code, name) != name:
-            raise LabelMapError(f"{where}: name {name!r}; {names[code]!r} stands above")
+            raise CohortError(f"{where}: name {name!r}; {names[code]!r} stands above")
         if superclass == scope == "":
             continue
         known = next((one for one in SCOPES if one == scope), None)
         if superclass not in SUPERCLASSES or known is None:
-            raise LabelMapError(
+            raise CohortError(
                 f"{where}: received superclass {superclass!r}, scope {scope!r}; allowed: "
                 f"{', '.join(SUPERCLASSES)}, {', '.join(SCOPES)}, or both empty"
             )
         if superclass in of_code:
-            raise LabelMapError(f"{where}: {superclass} stands there twice")
+            raise CohortError(f"{where}: {superclass} stands there twice")
         of_code[superclass] = known
     return LabelMap(says, names)
 

@@ -173,10 +173,6 @@ def _likelihood(code: str, rng: np.random.Generator) -> float:
     return float(rng.choice(LIKELIHOODS[0], p=LIKELIHOODS[1]))
 
 
-class SimulatorError(LeadwiseError):
-    """The simulator was asked for something it does not do."""
-
-
 Body = tuple[Heart, np.ndarray]
 """The heart as it would be without findings, and ``(lead, axis)`` as ``LEAD_FIELD``, for this chest."""
 
@@ -301,10 +297,10 @@ def simulate_record(
         noise: factor on wander, muscle noise and hum; 0 is a clean recording.
 
     Raises:
-        SimulatorError: a pathology is unknown, or the rate is out of range.
+        LeadwiseError: a pathology is unknown, or the rate is out of range.
     """
     if rate_bpm is not None and not 25 <= rate_bpm <= 220:
-        raise SimulatorError(f"rate_bpm: received {rate_bpm}; allowed: 25 to 220")
+        raise LeadwiseError(f"rate_bpm: received {rate_bpm}; allowed: 25 to 220")
     rng = np.random.default_rng([seed, 1])
     names = [pathology] if isinstance(pathology, str) else list(pathology)
     codes = dict.fromkeys((_code_for(name, rng) for name in names), 100.0)
@@ -330,5 +326,5 @@ def _code_for(name: str, rng: np.random.Generator) -> str:
         return str(rng.choice(CODES_OF[name], p=common / common.sum()))
     if name not in STATEMENT_BY_CODE:
         allowed = f"{', '.join(SUPERCLASSES)} or an SCP code: {', '.join(STATEMENT_BY_CODE)}"
-        raise SimulatorError(f"pathology: received {name!r}; allowed: {allowed}")
+        raise LeadwiseError(f"pathology: received {name!r}; allowed: {allowed}")
     return name

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from leadwise.atomic import folder_written_atomically
-from leadwise.contract import LEADS, RECORD_SECONDS, StoredRate
+from leadwise.contract import LEADS, RECORD_SECONDS, LeadwiseError, StoredRate
 from leadwise.datasets.releases import GROUPS, SIMULATION_FILE, STATEMENT_BY_CODE, SUMS_FILE
 from leadwise.datasets.synthetic.pathology import STAGES
-from leadwise.datasets.synthetic.recording import Patient, SimulatorError, draw_body, draw_patients, simulate
+from leadwise.datasets.synthetic.recording import Patient, draw_body, draw_patients, simulate
 from leadwise.datasets.synthetic.waveform import twelve_leads
 from leadwise.ecg.record import INDEPENDENT_COLUMNS
 from leadwise.features import FEATURES, simulated
@@ -194,12 +194,12 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
         rate: 500 writes every recording at 500 Hz as well, interpolated: it holds nothing new above 50 Hz.
 
     Raises:
-        SimulatorError: a parameter is out of range, or ``dest`` holds something else, which is never overwritten.
+        LeadwiseError: a parameter is out of range, or ``dest`` holds something else, which is never overwritten.
     """
     if not FEWEST_PATIENTS <= patients <= MOST_PATIENTS:
-        raise SimulatorError(f"patients: received {patients}; allowed: {FEWEST_PATIENTS} to {MOST_PATIENTS}")
+        raise LeadwiseError(f"patients: received {patients}; allowed: {FEWEST_PATIENTS} to {MOST_PATIENTS}")
     if not 0 <= seed < 2**31:
-        raise SimulatorError(f"seed: received {seed}; allowed: 0 to {2**31 - 1}")
+        raise LeadwiseError(f"seed: received {seed}; allowed: 0 to {2**31 - 1}")
     dest = Path(dest)
     wanted: dict[str, str | int] = {"what": WHAT, "seed": seed, "patients": patients, "version": VERSION}
     if rate != 100:
@@ -208,7 +208,7 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
         wanted["features"] = " ".join(beside)
     is_ours = dest.is_dir() and ((dest / SIMULATION_FILE).is_file() or not any(dest.iterdir()))
     if dest.is_symlink() or (dest.exists() and not is_ours):
-        raise SimulatorError(
+        raise LeadwiseError(
             f"{dest}: exists and is not a simulated tree (no {SIMULATION_FILE}); it is not overwritten. "
             "Name a folder that is empty or does not exist."
         )
@@ -218,7 +218,7 @@ def write_simulated_tree(dest: Path, *, patients: int, seed: int, rate: StoredRa
         with folder_written_atomically(dest) as folder:
             _write(folder, wanted)
     except OSError as error:
-        raise SimulatorError(f"{dest}: the simulated tree cannot be written: {error}") from error
+        raise LeadwiseError(f"{dest}: the simulated tree cannot be written: {error}") from error
     return dest
 
 
