@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mlflow
+from mlflow.exceptions import ExecutionException, MlflowException
+
 from leadwise.config import PROJECT_ROOT, Parameters, as_text
 from leadwise.contract import DISCLAIMER, SERVED_FEATURE_SET, LeadwiseError
 from leadwise.stage import end_lost_run, tag_data
@@ -41,9 +44,6 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
     Raises:
         LeadwiseError: a stage failed; those after it were not started.
     """
-    import mlflow
-    from mlflow.exceptions import ExecutionException
-
     from leadwise.datasets.store import MANIFEST_FILE
     from leadwise.registry.champion import process_tag
 
@@ -86,8 +86,6 @@ def run_pipeline(parameters: Parameters) -> dict[str, float]:
 
 def _end_runs_below(run_id: str, experiment_id: str, status: str, why: str) -> None:
     """End what a stage that was killed has left running; one that ends in order has left nothing."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
 
     try:
         for run in mlflow.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", output_format="list"):
@@ -115,8 +113,6 @@ def _registered(workspace: Path) -> str:
 
 def closing_report(parameters: Parameters, seconds: dict[str, float]) -> str:
     """The table of the models, what was registered, and the commands to go on with."""
-    import mlflow
-
     from leadwise.evaluation import REPORT_FILE, SUMMARY_FILE
     from leadwise.reports.overview import terminal_table
 

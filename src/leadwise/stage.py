@@ -13,9 +13,14 @@ from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import mlflow
 import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_PROJECT_ENTRY_POINT
 
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, Parameters, as_text
 from leadwise.contract import LeadwiseError
@@ -35,10 +40,6 @@ from leadwise.tracking_store import (
     wait_briefly_for_server,
     wait_for_server,
 )
-
-if TYPE_CHECKING:
-    import mlflow
-    from mlflow.entities import Run
 
 EXPERIMENT = "leadwise"
 SQLITE = "sqlite:///"
@@ -88,8 +89,6 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
             print(f"leadwise {stage}: {stopped}", file=sys.stderr, flush=True)
         sys.exit(128 + stopped.number)
     except Exception as error:
-        import mlflow
-
         address = mlflow.get_tracking_uri()
         in_vain = not isinstance(error, LeadwiseError) and given_up(error)
         if (told := gave_up_on(address) if in_vain else refusal(error, address)) is None:
@@ -101,8 +100,6 @@ def _tell_run(stage: str, why: str) -> None:
     """Tag the run that `mlflow run` has made for this stage, which ends before it has opened that."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     wait_briefly_for_server()
     with suppress(MlflowException):
@@ -113,9 +110,6 @@ def _tell_run(stage: str, why: str) -> None:
 
 def _work(work: Callable[[Parameters], None], parameters: Parameters, log: Log) -> None:
     """Do the work; what libraries have said is then an artifact of the run, too."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     try:
         work(parameters)
     except Exception as error:
@@ -143,14 +137,13 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
     """The MLflow run of one stage, with every value that it uses as a parameter, and in ``config.yaml``."""
     with held_back():
         wait_for_server()
-        import mlflow
 
         _choose_store()
         run_id = _made_for(stage)
         if run_id is None:
             _choose_experiment(stage)
         else:
-            client = mlflow.MlflowClient()
+            client = MlflowClient()
             require_usable(client.get_experiment(client.get_run(run_id).info.experiment_id))
         if run_id or os.environ.get("DVC_STAGE", "").rpartition(":")[2] == stage:
             stop_with_launcher()
@@ -177,8 +170,6 @@ def _choose_store() -> None:
 
     `dvc exp run` may run stages in a copy of the project, which it deletes afterwards.
     """
-    import mlflow
-
     home = _project_home()
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home / 'mlflow.db'}")
     for name in STORES:
@@ -191,10 +182,6 @@ def _choose_store() -> None:
 
 def _made_for(stage: str) -> str | None:
     """The run that `mlflow run` has made for this stage; a run id that stood there before is told, and left out."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT
-
     # What the stage starts itself is not to find it.
     run_id = os.environ.pop("MLFLOW_RUN_ID", "")
     if not run_id:
@@ -214,13 +201,10 @@ def _made_for(stage: str) -> str | None:
 
 def _choose_experiment(stage: str) -> None:
     """The experiment that MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID names, or ``leadwise``."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME"), os.environ.get("MLFLOW_EXPERIMENT_ID")
     if number and not name:
         try:
-            named = mlflow.MlflowClient().get_experiment(number)
+            named = MlflowClient().get_experiment(number)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
@@ -230,7 +214,7 @@ def _choose_experiment(stage: str) -> None:
             mlflow.set_experiment(experiment_id=number)
             return
     name, home = name or EXPERIMENT, _project_home()
-    require_usable(mlflow.MlflowClient().get_experiment_by_name(name))
+    require_usable(MlflowClient().get_experiment_by_name(name))
     if Path.cwd() != home and os.environ["MLFLOW_TRACKING_URI"].startswith(f"{SQLITE}{home}"):
         # MLflow would keep the artifacts in the working folder.
         with suppress(MlflowException):
@@ -251,8 +235,6 @@ def child_run(
     It carries the tags of the run above it, too, unless its own take their place. Of a ``long`` one load and memory of
     the machine are logged, where psutil is installed, every ten seconds.
     """
-    import mlflow
-
     own = {**_INHERITED.get(), **tags, "level": level}
     # Set by hand, MLflow's variable decides.
     watched = None if "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING" in os.environ else long and find_spec("psutil") is not None
@@ -282,10 +264,6 @@ def _telling_why(run: "mlflow.ActiveRun") -> Iterator[None]:
 
     With the program that started a stage, those above the stage have lost their process: their runs are ended, too.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
     try:
         yield
     except BaseException as error:
@@ -310,17 +288,12 @@ def _telling_why(run: "mlflow.ActiveRun") -> Iterator[None]:
 
 def within_pipeline() -> bool:
     """Whether a pipeline has started this stage, and tells the results and the next steps itself."""
-    import mlflow
-    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
     run = mlflow.active_run()
     return run is not None and MLFLOW_PARENT_RUN_ID in run.data.tags
 
 
 def end_lost_run(run: "Run", status: str, why: str) -> None:
     """End the run of a process that has ended without doing so."""
-    from mlflow import MlflowClient
-
     if run.info.status == "RUNNING":
         client = MlflowClient()
         client.set_tag(run.info.run_id, FAILURE, why[:LONGEST_FAILURE])
@@ -332,10 +305,8 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
 
     ``context`` is what the run did with it: ``training`` or ``evaluation``. The run and those below are tagged with it.
     """
-    import mlflow
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.data.sources import LocalArtifactDatasetSource
-    from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import IntegrityError
 
     source = LocalArtifactDatasetSource(str(manifest["source"]))
@@ -353,7 +324,5 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
 
 def tag_data(tags: Mapping[str, str]) -> None:
     """Tag the current run, and those that will be below it, with the data that they are about."""
-    import mlflow
-
     mlflow.set_tags(dict(tags))
     _INHERITED.set(MappingProxyType({**_INHERITED.get(), **tags}))

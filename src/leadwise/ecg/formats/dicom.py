@@ -77,8 +77,7 @@ def number_in(dataset: "Dataset", keyword: str) -> float | None:
 class Reads:
     """Counts the pieces that an object is read in, so that one of millions of tiny elements is refused soon."""
 
-    def __init__(self) -> None:
-        self.left = MOST_READS
+    left = MOST_READS
 
     def check(self) -> None:
         """Refuse what has been read in too many pieces: pydicom may have turned the first refusal into an OSError."""
@@ -153,10 +152,9 @@ def read_dicom(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> Raw
 
     Refused: the object is no ECG waveform, or a group is broken.
     """
-    content = files[file]
     reads = Reads()
     try:
-        return _read(content, reads, hints)
+        return _read(files[file], reads, hints)
     except RecordingError:
         reads.check()
         raise
@@ -211,9 +209,7 @@ def begins_without_preamble(content: bytes) -> bool:
 
     That is with ``DICM``, or with an element of group 2 or 8: its tag, and its kind of value or a short length.
     """
-    for order in "<>":
-        if len(content) < FIRST_ELEMENT_BYTES:
-            break
+    for order in "<>" if len(content) >= FIRST_ELEMENT_BYTES else "":
         group, element, length = struct.unpack_from(f"{order}HHI", content)
         explicit = content[4:6] in (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH")
         if (group, element) in FIRST_ELEMENTS and (explicit or (order == "<" and 0 < length <= LONGEST_FIRST_ELEMENT)):
@@ -310,11 +306,10 @@ def _channel(
     baseline = _stated(name, definition, "ChannelBaseline")
     if sensitivity is None:
         return Channel(name, stored, fs_hz)
-    for keyword, number in (("ChannelSensitivity", sensitivity), ("ChannelSensitivityCorrectionFactor", factor)):
-        if number != 0:
-            continue
+    if 0 in (sensitivity, factor):
         if hints.gain is not None or hints.units is not None:
             return Channel(name, stored, fs_hz)
+        keyword = "ChannelSensitivity" if sensitivity == 0 else "ChannelSensitivityCorrectionFactor"
         needed = "a number other than 0 is needed, or a gain (stored numbers per mV) as a hint"
         raise RecordingError(keyword, f"lead {shown_text(name)}: received 0; {needed}")
     scale = sensitivity * (1.0 if factor is None else factor)

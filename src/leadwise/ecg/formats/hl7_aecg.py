@@ -30,10 +30,8 @@ def read_hl7_aecg(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
     if not held or not max(held):
         raise RecordingError("series", "holds no series with a standard lead (code MDC_ECG_LEAD_...)")
     first = held.index(max(held))
-    notes = []
-    if len(series) > 1:
-        notes.append(f"The file holds {len(series)} series; number {first + 1} was read.")
-    return RawRecording(FORMAT, tuple(recordings[first]), _patient(root, series[first]), tuple(notes))
+    notes = (f"The file holds {len(series)} series; number {first + 1} was read.",) if len(series) > 1 else ()
+    return RawRecording(FORMAT, tuple(recordings[first]), _patient(root, series[first]), notes)
 
 
 def _leads_of(channels: Iterable[Channel]) -> set[str]:

@@ -161,7 +161,9 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     if fs_hz is not None and any(isinstance(rate, int | float) and rate != fs_hz for rate in stated_hz):
         noticed["rate_suspected"] = ()
     if named is None:
-        questions.append(_lead_question(len(found.channels)))
+        asked = f"The file does not name its leads: which are its {len(found.channels)} signals, in order?"
+        likely = {12: LEADS, 8: INDEPENDENT_LEADS}.get(len(found.channels))
+        questions.append(MissingField("leads", asked, likely, LEADS))
     signal = np.stack([channel.values for channel in chosen], axis=1)
     converted = to_millivolts(chosen, signal, hints, notes, questions, found.unit_question)
     signal_mv = None
@@ -203,8 +205,7 @@ def _named(channels: Sequence[Channel], hints: ReadOptions, notes: list[str]) ->
 
 
 def _lead_of(channel: Channel) -> str:
-    known = standard_lead(channel.name)
-    return known[0] if known is not None else ""
+    return (standard_lead(channel.name) or ("",))[0]
 
 
 def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFlag, tuple[str, ...]]:
@@ -301,11 +302,6 @@ def _sampling_rate(
     if stated is not None and stated != fs_hz:
         notes.append(f"The file says {stated:g} Hz; {fs_hz:g} Hz was taken, as given.")
     return fs_hz
-
-
-def _lead_question(count: int) -> MissingField:
-    text = f"The file does not name its leads: which are its {count} signals, in order?"
-    return MissingField("leads", text, {12: LEADS, 8: INDEPENDENT_LEADS}.get(count), LEADS)
 
 
 def _without_missing_ends(signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:

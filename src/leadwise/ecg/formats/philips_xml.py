@@ -55,15 +55,11 @@ def read_philips(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> R
     stored -= xml.number_of("signaloffset", _said(waves, signal, "signaloffset", "signaloffset"), 0.0)
     step = _said(waves, signal, "resolution", "resolution", "signalresolution")
     step_uv = within("resolution", xml.number_of("resolution", step, 0.0), 0, LARGEST_STEP_UV)
-    notes = []
     kept = _without_pulse(stored, fs_hz, step_uv)
-    if kept < samples:
-        notes.append(
-            f"Cut off, as it is a pulse of 1 mV in every lead and no ECG: {samples - kept} samples at the end."
-        )
+    cut = f"Cut off, as it is a pulse of 1 mV in every lead and no ECG: {samples - kept} samples at the end."
     by_name = zip(names, stored[:, :kept], strict=True)
     channels = tuple(Channel.stored(name, lead, fs_hz, step_uv, "uV") for name, lead in by_name)
-    return RawRecording(FORMAT, channels, _patient(root), tuple(notes))
+    return RawRecording(FORMAT, channels, _patient(root), (cut,) if kept < samples else ())
 
 
 def _said(waves: xml.Element, signal: xml.Element | None, attribute: str, *elements: str) -> str:

@@ -3,9 +3,7 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
-from itertools import repeat
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -28,6 +26,7 @@ from leadwise.ecg.formats.base import (
     text_of,
 )
 from leadwise.ecg.formats.patient import facts_of, pairs_in
+from leadwise.ecg.record import ReaderFlag
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD = re.compile(
@@ -197,9 +196,11 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
     asked = "The header gives no gain: how many units make one mV? The WFDB specification assumes 200."
     lacking = any(line.gain is None for line in header.signals)
     question = MissingField("gain", asked, suggestion=USUAL_GAIN) if lacking else None
-    channels = list(map(_channel, header.signals, _in_units(header, stored), repeat(header.fs_hz)))
-    for place in damaged:
-        channels[place] = replace(channels[place], noticed=("checksum_mismatch",))
+    channels = []
+    for place, (line, values) in enumerate(zip(header.signals, _in_units(header, stored), strict=True)):
+        fs_hz, unit = header.fs_hz * line.samples_per_frame, line.units if line.gain else ""
+        noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if place in damaged else ()
+        channels.append(Channel(line.description, values, fs_hz, unit, line.gain, noticed))
     notes = [checksum_note("header", [header.signals[place].description or "one without a name" for place in damaged])]
     facts = facts_of(pairs_in(header.comments))
     return RawRecording(FORMAT, tuple(channels), facts, tuple(filter(None, notes)), question)
@@ -284,13 +285,6 @@ def _clean_header(header: Header, names: Mapping[str, str]) -> str:
         gain = f"{line.gain or 1.0!r}({line.baseline})/mV 0 {line.zero}"
         lines.append(f"{names[line.file]} {line.format}{frame}{skew}{offset} {gain} 0 0 0 s{number}")
     return "\n".join(lines) + "\n"
-
-
-def _channel(line: SignalLine, values: np.ndarray, frames_hz: float) -> Channel:
-    fs_hz = frames_hz * line.samples_per_frame
-    if line.gain is None:
-        return Channel(line.description, values, fs_hz)
-    return Channel(line.description, values, fs_hz, line.units, line.gain)
 
 
 def _in_units(header: Header, stored: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
