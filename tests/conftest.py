@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 
+from leadwise import memory
 from leadwise.atomic import folder_written_atomically
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.synthetic import write_simulated_tree
@@ -28,6 +29,9 @@ PATIENTS = 300
 SEED = 20
 POSTGRESQL_USER = "postgres"
 """PostgreSQL refuses to run as root; Debian's packages make this user for it."""
+
+# A training keeps what it frees, for its next batch; here hundreds of other tests come after it in the same process.
+memory.keep_freed_memory = memory.return_freed_memory
 
 MAY_BE_LEFT_OUT = (
     "the real PTB-XL is not beside",  # nobody has to have it

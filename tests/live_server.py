@@ -165,6 +165,7 @@ def running(command: Sequence[str], port: int, log: Path, environment: Mapping[s
             except requests.ConnectionError:
                 if process.poll() is not None or time.monotonic() > ends:
                     pytest.fail(f"the server did not start:\n{server.said()}", pytrace=False)
+                # A server says nowhere but at its port that it has started.
                 time.sleep(0.1)
         yield server
     finally:

@@ -1,6 +1,5 @@
 """A download from servers that give files rightly, wrongly, late, or not at all; each ends in a tree to go on with."""
 
-import shlex
 import shutil
 import subprocess
 import threading
@@ -13,7 +12,6 @@ from free_port import free_port
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.download import FAILURES_IN_A_ROW, Arrived, DownloadError, download
-from leadwise.parameters import load_parameters
 
 Site = Any
 
@@ -267,22 +265,6 @@ def test_the_command_says_what_came_and_what_to_type_next(
     assert "0 files (0.0 MB) came in" in capsys.readouterr().out
 
 
-def test_after_the_500_hz_records_nothing_is_suggested_that_trains_on_them(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dest = site.dest
-    assert main(["download", str(dest), "--rate", "500", "--source", site.start().url]) == 0
-    *_, line = capsys.readouterr().out.splitlines()
-    command, _, remark = line.removeprefix("Next: ").partition(" (")
-    assert "100 Hz" in remark
-    words = shlex.split(command)
-    assert words[:7] == ["mlflow", "run", ".", "--env-manager", "local", "-e", "ingest"]
-    given = dict(word.split("=", 1) for word in words[8::2])
-    parameters = load_parameters(given, entry_point="ingest")
-    assert (parameters.ingest.rate, parameters.ingest.source) == (500, dest)
-    assert parameters.shared.workspace != load_parameters(entry_point="ingest").shared.workspace
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -360,12 +342,3 @@ def test_an_encrypted_source_does_not_send_on_to_one_that_is_not(
     server.forget()
     server.script[SIGNAL].append(server.status(302, Location=server.url + SIGNAL))
     assert download(site.dest, sources=[server.url]).fetched == 1
-
-
-def test_a_proxy_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = site.start()
-    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", proxy.url)
-    assert download(site.dest, sources=["http://ptb-xl.invalid/"]).fetched == 43
-    assert sum(proxy.asked.values()) == 44

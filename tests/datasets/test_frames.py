@@ -11,7 +11,6 @@ import pytest
 
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.ptbxl import file_frame, fold_frame, label_frame, schema_frame, table_frame
-from leadwise.datasets.reading import signal_frame
 from leadwise.datasets.tables import Tables, read_tables
 
 
@@ -19,12 +18,6 @@ from leadwise.datasets.tables import Tables, read_tables
 def tables(simulated_tree: Path) -> Tables:
     read = read_tables(simulated_tree)
     return dataclasses.replace(read, database=read.database.copy())
-
-
-def test_every_column_of_a_simulated_table_is_one_of_ptbxl(tables: Tables) -> None:
-    frame = schema_frame(tables)
-    assert len(frame) == 29
-    assert frame.drop(columns="record").notna().sum().sum() == 0
 
 
 def test_columns_that_are_absent_unknown_or_of_another_kind_are_told(tables: Tables) -> None:
@@ -40,13 +33,6 @@ def test_columns_that_are_absent_unknown_or_of_another_kind_are_told(tables: Tab
     assert kinds["column recording_date"] == f"1 of {rows} are not a date, first '32.13.1999'"
     assert kinds["column second_opinion"] == f"2 of {rows} are not True or False, first 'maybe'"
     assert frame["statements_missing"].dropna().to_dict() == {"scp_statements.csv": "LVH, AFIB"}
-
-
-def test_tables_that_are_not_as_listed_are_named(tables: Tables) -> None:
-    frame = file_frame(tables, ["scp_statements.csv"])
-    assert frame.loc[frame["not_as_listed"].notna(), "record"].tolist() == ["scp_statements.csv"]
-    assert len(frame) == len(tables.files)
-    assert frame["written_otherwise"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -94,27 +80,3 @@ def test_folds_are_compared_in_standard_errors(tables: Tables) -> None:
             assert frame.loc[f"fold {fold}", name] == pytest.approx((inside.mean() - share) / error)
             assert frame.loc[f"fold {fold}", f"{name}_records"] == inside.sum()
             assert frame.loc[f"fold {fold}", "share"] == pytest.approx(len(inside) / len(labels))
-
-
-def summary(tables: Tables, same_as: dict[int, int]) -> pd.DataFrame:
-    ecg_ids = tables.numbers()["ecg_id"].astype(int)
-    return pd.DataFrame(
-        {
-            "ecg_id": ecg_ids,
-            "filename": "a",
-            "status": "read",
-            "reason": None,
-            "flat_leads": ["V5", *[""] * (len(ecg_ids) - 2), None],
-            "same_as": [float(same_as.get(ecg_id, np.nan)) for ecg_id in ecg_ids],
-        }
-    )
-
-
-def test_a_recording_that_occurs_in_another_split_is_told_from_one_that_occurs_in_its_own(tables: Tables) -> None:
-    folds = tables.numbers().set_index("ecg_id")["strat_fold"]
-    train, test = [int(ecg_id) for ecg_id in folds[folds <= 8].index], int(folds[folds == 10].index[0])
-    frame = signal_frame(summary(tables, {train[5]: train[0], train[6]: test}), folds).set_index("record")
-    same = frame["same_as"].dropna()
-    assert same.to_dict() == {f"ecg_id {train[5]}": f"ecg_id {train[0]}", f"ecg_id {train[6]}": f"ecg_id {test}"}
-    assert frame["same_as_elsewhere"].dropna().to_dict() == {f"ecg_id {train[6]}": f"ecg_id {test} (test)"}
-    assert frame["flat_leads"].dropna().tolist() == ["V5"]

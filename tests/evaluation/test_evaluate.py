@@ -15,7 +15,6 @@ from leadwise.datasets.store import Store
 from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.overview import results_markdown, terminal_table, write_summary
-from leadwise.reports.report_page import duration
 
 MakeGuesser = Callable[..., Any]
 
@@ -136,10 +135,3 @@ def test_a_table_of_nothing_is_refused(tmp_path: Path) -> None:
         write_summary(tmp_path)
     with pytest.raises(EvaluationError, match="feature-set=original"):
         results_markdown({"original": tmp_path / "summary.json"})
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(4.2, "4 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (4800, "1 h 20 min")]
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -196,19 +196,6 @@ def test_told_statements_stand_with_their_figures_and_the_others_by_name() -> No
     assert found.index("paced rhythm") < found.index("atrial fibrillation")
 
 
-def test_no_interval_is_cut_off_and_no_text_leaves_the_page() -> None:
-    figure = statement_figure(content())
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    assert figure.axes[0].get_xlim()[0] <= 0.62
-    page = figure.bbox
-    for text in (*figure.axes[0].texts, *figure.texts):
-        box = text.get_window_extent(canvas.get_renderer())
-        assert box.x0 >= page.x0 - 1, text.get_text()
-        assert box.x1 <= page.x1 + 1, text.get_text()
-        assert box.y0 >= page.y0 - 1, text.get_text()
-
-
 def undefined() -> Mapping[str, Any]:
     found = content(told=("AFIB",))
     for entry in found["statements"]:

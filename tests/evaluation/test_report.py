@@ -20,12 +20,7 @@ from leadwise.evaluation.comparison import comparable
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.evaluation_page import write_evaluation
 from leadwise.reports.overview import Overview, write_overview
-from leadwise.reports.report_page import SIMULATED, Cell, Page, estimate, number, signed
-from leadwise.reports.run_summaries import (
-    ingest_summary,
-    registration_summary,
-    training_summary,
-)
+from leadwise.reports.report_page import SIMULATED, number
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CLOSED_BY_THEMSELVES = {"meta", "img", "br", "hr", "link", "input"}
@@ -152,25 +147,6 @@ def test_a_fold_with_one_class_only_still_gets_its_pages(
     assert "MI has 0 positives among" in text
 
 
-def test_charts_get_a_choice_and_the_files_everything(evaluation: Evaluation) -> None:
-    charts = evaluation.logged_metrics()
-    assert len(charts) < 330
-    assert np.isfinite(list(charts.values())).all()
-    assert charts["test/macro_auroc_low"] <= charts["test/macro_auroc"] <= charts["test/macro_auroc_high"]
-    for name in ("macro_auroc", "auroc/MI", "macro_f1", "floor/binary_accuracy", "raw/ece", "chosen/subset_accuracy"):
-        assert {f"test/{name}", f"test/labelled/{name}"} <= charts.keys()
-    for name in ("test/labelled/binary_accuracy_low", "val/binary_accuracy", "decision/temperature"):
-        assert name in charts
-    for name in ("test/chosen/sensitivity/MI", "test/decision/target_sensitivity/ppv/MI", "test/ece/MI"):
-        assert name in charts
-    assert "test/robustness/mean_macro_auroc" in charts
-    for name in ("test/sensitivity/MI", "test/decision/youden/ppv/MI", "val/statements/auroc/AFIB", "test/alarms/MI"):
-        assert name not in charts
-    assert {"test/sensitivity/MI", "test/labelled/chosen/npv/CD"} <= evaluation.metrics.keys()
-    for name in charts:
-        assert re.fullmatch(r"[/\w.\- :]+", name), name
-
-
 @pytest.mark.parametrize(
     ("release", "simulated", "rows", "expected"),
     [("1.0.3", False, 2198, True), ("1.0.3", False, 300, False), ("simulated", True, 2198, False)],
@@ -179,83 +155,3 @@ def test_published_figures_stand_beside_all_rows_of_ptbxl_only(
     release: str, simulated: bool, rows: int, expected: bool
 ) -> None:
     assert comparable({"release": release, "simulated": simulated}, {"test": rows}) == expected
-
-
-def test_numbers_as_text() -> None:
-    assert number(None) == number(float("nan")) == signed(float("nan")) == "n/a"
-    assert (signed(0.00001), signed(-0.00001), signed(-0.0123), signed(0.5, 2)) == (
-        "0.0000",
-        "0.0000",
-        "−0.0123",
-        "+0.50",
-    )
-    assert estimate(0.9, [0.8, None]) == Cell("0.900")
-    assert estimate(0.9, [0.8, 0.95]) == Cell("0.900", "0.800 to 0.950")
-    assert estimate(None, [None, None]) == Cell("n/a")
-
-
-def text_of(summary: Page) -> str:
-    text = Reader(summary.html()).text
-    assert "What went in" in text
-    return text
-
-
-def test_an_ingestion(store: Store) -> None:
-    checks = json.loads((store.folder / "validation" / "validation.json").read_text())
-    text = text_of(ingest_summary(store.manifest, checks, unchanged=True))
-    assert f"patients {store.manifest['patients']:,} " in text
-    assert "it was left as it is" in text
-    assert all(one["why"] in text for one in checks["outcomes"] if not one["success"])
-
-
-def test_a_training(store: Store) -> None:
-    epoch = {"train/loss": 0.5, "val/loss": 0.4, "val/macro_auroc": 0.91234, "val/binary_accuracy": 0.8}
-    training: dict[str, Any] = {
-        "parameters": {"encoder": "resnet1d_wang", "learning-rate": 0.001, "seed": 20},
-        "validation": epoch,
-        "history": [epoch, epoch],
-        "best_epoch": 2,
-        "epochs": 2,
-        "feature_set": "clinical",
-        "monitor": "val/macro_auroc",
-        "seconds": 65.0,
-        "backend": "tensorflow",
-        "count_params": 1234,
-        "reused": True,
-    }
-    text = text_of(training_summary("fusion", training, store.manifest))
-    for shown in ("0.9123", "2 of 2", "1 min 05 s", "1,234", "resnet1d_wang", "Taken from an earlier run"):
-        assert shown in text
-
-
-def test_an_evaluation(written_with_summary: tuple[Path, Page], evaluation: Evaluation) -> None:
-    text = text_of(written_with_summary[1])
-    assert f"{evaluation.metrics['test/macro_auroc'].value:.3f}" in text
-    assert f"{evaluation.rows['test']:,} of {evaluation.rows['test_patients']:,} patients" in text
-    assert all(f"{name} {value:.3f}" in text for name, value in evaluation.decision.used.thresholds.items())
-
-
-@pytest.mark.parametrize("passed", [True, False])
-def test_a_registration(passed: bool) -> None:
-    registered = {
-        "name": "leadwise-demo",
-        "version": "3",
-        "alias": "champion" if passed else "",
-        "model": "fusion",
-        "uri": "models:/leadwise-demo/3",
-        "run_id": "0123",
-        "simulated": True,
-        "requirements": ["numpy==2.0"],
-    }
-    checks = [
-        {"name": "macro AUROC", "measured": "0.9000", "allowed": "at least 0.8", "passed": passed, "note": "a note"},
-        {"name": "other data", "measured": "x" * 40, "allowed": "none", "passed": None, "note": ""},
-    ]
-    gate = {"checks": checks, "passed": passed, "verdict": "As it is.", "champion": None, "compared_on": "fold 10"}
-    network = {"name": "fusion", "validation": {"val/macro_auroc": 0.91}, "test": {"macro_auroc": None}}
-    package = {"data": {"digest": "d" * 64, "release": "simulated"}, "networks": {"fusion": network}}
-    text = text_of(registration_summary(registered, gate, package, 1.25))
-    assert "1.2 MiB" in text
-    assert "fusion, fold 9 0.9100" in text
-    assert "x" * 40 in text
-    assert ("Checks that failed" in text) != passed

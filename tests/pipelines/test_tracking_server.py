@@ -1,4 +1,7 @@
-"""The whole pipeline against an MLflow server with PostgreSQL behind it, which goes away in mid-training."""
+"""The pipeline against an MLflow server with PostgreSQL behind it, which goes away in mid-training.
+
+The gate fails: it ends as every pipeline whose version is no better: with status 1, and the version is challenger.
+"""
 
 import json
 import os
@@ -25,8 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_gro
 
 MODELS = {"metadata", "fusion", "fusion_augmented"}
 STAGES = {"ingest", "train", "evaluate", "register"}
-EPOCHS = 10
-AWAY_S = 20
+EPOCHS = 6
+AWAY_S = 3
+"""The server needs some seconds more to start: MLflow asks in vain at once and after 4 seconds."""
 SMALL = {
     "epochs_metadata": 2,
     "epochs_fusion": EPOCHS,
@@ -36,7 +40,7 @@ SMALL = {
     "bootstrap": 100,
     "robustness": 0,
     "p95_latency_ms": 10_000,
-    "limits": "macro_auroc:0,auroc:0,ece:1",
+    "limits": "macro_auroc:1,auroc:0,ece:1",
 }
 
 
@@ -71,6 +75,7 @@ class TrackingServer:
                 if requests.get(f"{self.address}/health", timeout=5).ok:
                     return
             except requests.ConnectionError:
+                # It says nowhere but at its port that it has started.
                 time.sleep(0.1)
         raise AssertionError("the tracking server does not answer")
 
@@ -98,6 +103,7 @@ def go_away_during(training: Path, server: TrackingServer, still_running: Callab
     while not first_epoch.exists():
         if not still_running():
             return
+        # The training is a process of a process: its folder is all that is seen of it here.
         time.sleep(0.02)
     server.stop()
     assert not training.exists(), "the training was over before the server went away"
@@ -105,7 +111,7 @@ def go_away_during(training: Path, server: TrackingServer, still_running: Callab
     server.start()
 
 
-def test_the_pipeline_survives_a_server_that_goes_away(
+def test_the_pipeline_survives_a_server_that_goes_away_and_tells_of_a_version_that_fails_the_gate(
     checkout: "Checkout", simulated_tree: Path, server: TrackingServer
 ) -> None:
     models = checkout.folder / "workspace" / "simulated" / "models" / "clinical"
@@ -113,14 +119,20 @@ def test_the_pipeline_survives_a_server_that_goes_away(
         running = pool.submit(checkout.mlflow_run, "main", tracking_uri=server.address, source=simulated_tree, **SMALL)
         go_away_during(models / "fusion", server, lambda: not running.done())
         status, output = running.result()
-    assert status == 0, output[-6000:]
+    assert status == 1, output[-6000:]
     assert "no answer from the tracking server" in output
+    closing = output[output.index("Compare the models in the tracking UI") :]
+    assert "Gate FAILED: leadwise-demo version 1 (" in closing
+    assert "mlflow models serve -m models:/leadwise-demo@challenger" in closing
+    assert "leadwise main: error: the registered version did not pass the promotion gate" in output
 
     client = MlflowClient(server.address)
     experiment = client.get_experiment_by_name("leadwise")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    failed = {"main", "register"}
+    assert {run.info.run_name for run in runs if run.info.status != "FINISHED"} == failed
+    assert {run.info.status for run in runs if run.info.run_name in failed} == {"FAILED"}
     names = sorted(str(run.info.run_name) for run in runs)
     assert names == sorted(["main", *STAGES, *MODELS, *(f"evaluate/{model}" for model in MODELS)])
     assert [run.info.run_name for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags] == ["main"]
@@ -140,5 +152,9 @@ def test_the_pipeline_survives_a_server_that_goes_away(
         weights = f"{run.info.artifact_uri}/model/model.keras"
         kept = Path(mlflow.artifacts.download_artifacts(weights, tracking_uri=server.address))
         assert kept.read_bytes() == (models / run.info.run_name / "model.keras").read_bytes()
-    version = client.get_model_version_by_alias("leadwise-demo", "champion")
-    assert version.tags["gate"] == "passed"
+    (register,) = [run for run in runs if run.info.run_name == "register"]
+    page = mlflow.artifacts.load_text(f"{register.info.artifact_uri}/summary.html")
+    assert "Checks that failed" in page
+    version = client.get_model_version_by_alias("leadwise-demo", "challenger")
+    assert version.tags["gate"] == "failed"
+    assert set(client.get_registered_model("leadwise-demo").aliases) == {"challenger"}

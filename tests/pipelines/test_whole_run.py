@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -41,9 +42,9 @@ SMALL = {
     "bootstrap": 100,
     "robustness": 20,
     "p95_latency_ms": 10_000,
+    # One epoch teaches a network of this width nothing.
+    "limits": "macro_auroc:0,auroc:0,ece:1",
 }
-LOW_FLOORS = {"limits": "macro_auroc:0,auroc:0,ece:1"}
-"""One epoch teaches a network of this width nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def whole_run(new_checkout: "Callable[[], Checkout]") -> WholeRun:
     checkout = new_checkout()
     if not cannot_watch():
         checkout.attempts = []
-    status, output = checkout.mlflow_run("main", **SMALL, **LOW_FLOORS)
+    status, output = checkout.mlflow_run("main", **SMALL)
     assert status == 0, output[-6000:]
     client = MlflowClient(checkout.tracking_uri)
     experiment = client.get_experiment_by_name("leadwise")
@@ -97,6 +98,13 @@ def test_the_runs_form_one_tree(whole_run: WholeRun) -> None:
     for study in whole_run.children(whole_run.stage("tune")):
         assert len(whole_run.children(study)) == TRIALS
     assert {run.info.status for run in whole_run.runs} == {"FINISHED"}
+    ingested = whole_run.stage("ingest")
+    assert ingested.data.metrics["ingest/table/sex_coded"] == 0
+    for folder, left in (
+        (None, {"manifest.json"}),
+        ("validation", {"validation/summary.html", "validation/data_docs"}),
+    ):
+        assert left <= {file.path for file in whole_run.client.list_artifacts(ingested.info.run_id, folder)}
 
 
 def test_nothing_leaves_this_machine(whole_run: WholeRun) -> None:
@@ -194,6 +202,17 @@ def test_the_saved_view_shows_what_was_evaluated(whole_run: WholeRun) -> None:
         assert set(view["selectedColumns"]) <= shown, run.info.run_name
 
 
+def test_every_stage_writes_what_dvc_is_told_of(whole_run: WholeRun) -> None:
+    folder = whole_run.checkout.folder
+    values = yaml.safe_load((folder / "pipelines" / "params.yaml").read_text(encoding="utf-8"))
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    outs = [one if isinstance(one, str) else next(iter(one)) for stage in stages.values() for one in stage["outs"]]
+    assert len(outs) > len(STAGES)
+    for out in outs:
+        name = re.sub(r"\$\{(\S+?)\.(\S+?)\}", lambda found: str(values[found[1]][found[2]]), out)
+        assert (folder / name).exists(), out
+
+
 def test_nothing_is_left_half_written(whole_run: WholeRun) -> None:
     folder = whole_run.checkout.folder
     hidden = [path for part in ("data", "workspace") for path in (folder / part).rglob(".*")]
@@ -213,22 +232,3 @@ def test_the_champion_scores_a_folder(whole_run: WholeRun, tmp_path: Path) -> No
     assert answers["error"].isna().all()
     assert set(answers["registered_model"] + answers["version"]) == {"leadwise-demo1"}
     assert f"{output}: {len(answers)} records, 0 of them with an error" in printed
-
-
-def test_a_version_that_fails_the_gate_ends_the_run_with_status_1(whole_run: WholeRun) -> None:
-    """The same run again with a limit that nothing reaches: what is trained already is not trained again."""
-    again = SMALL | {"limits": "macro_auroc:1,auroc:0,ece:1", "model": "all", "robustness": 0}
-    status, output = whole_run.checkout.mlflow_run("main", **again)
-    assert status == 1
-    closing = output[output.index("Compare the models in the tracking UI") :]
-    assert "Gate FAILED: leadwise-demo version 2 (" in closing
-    assert "mlflow models serve -m models:/leadwise-demo@challenger" in closing
-    assert "leadwise main: error: the registered version did not pass the promotion gate" in output
-    aliases = whole_run.client.get_registered_model("leadwise-demo").aliases
-    assert {alias: str(version) for alias, version in aliases.items()} == {"champion": "1", "challenger": "2"}
-    experiment = whole_run.client.get_experiment_by_name("leadwise")
-    assert experiment is not None
-    latest = whole_run.client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    assert {run.data.tags["reused"] for run in latest[: len(latest) // 2] if "reused" in run.data.tags} == {"true"}
-    (register, *_) = [run for run in latest if run.data.tags["stage"] == "register"]
-    assert (register.info.status, register.data.tags["gate"]) == ("FAILED", "failed")

@@ -1,6 +1,5 @@
 """What DVC does with the stages of dvc.yaml, each replaced by a script of a few lines that says that it ran."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from mlflow import MlflowClient
 
 from leadwise.config import PROJECT_ROOT
@@ -96,7 +96,9 @@ class Project:
 
     def changed(self) -> set[str]:
         """The stages that the next `dvc repro` would run because of their own inputs."""
-        return set(json.loads(self.dvc("status", "--json")))
+        with Repo(str(self.folder)) as repo:
+            # Named by the way to their file from here, and a colon.
+            return {stage.rpartition(":")[2] for stage in repo.status()}
 
     def set(self, file: str, **sections: dict[str, object]) -> None:
         """Change values of a file of parameters."""
@@ -126,7 +128,7 @@ def test_a_change_of_the_named_configuration_is_noticed(project: Project) -> Non
     assert project.repro() == []
     project.set("configurations/demo.yaml", train={"epochs-fusion": 3})
     assert {"train", "tune", "evaluate", "register"} <= project.changed()
-    assert "train" in project.repro()
+    assert project.repro()[-3:] == ["train", "evaluate", "register"]
     project.set("params.yaml", evaluate={"bootstrap": 777})
     assert project.changed() == {"evaluate"}
     config = project.folder / "src" / "leadwise" / "config.py"
@@ -145,29 +147,17 @@ def test_a_version_is_registered_and_never_restored(project: Project) -> None:
     assert "500.0" in registered.read_text()
     parameters.write_text(before)
     assert project.repro() == ["register"], "DVC has seen this run before"
-    project.set("params.yaml", evaluate={"bootstrap": 777})
-    assert project.repro() == ["evaluate", "register"]
-    project.set("params.yaml", evaluate={"bootstrap": 1000})
-    assert project.repro()[-1] == "register", "evaluate may come from the cache"
     registered.unlink()
     project.dvc("checkout", "--force", "--allow-missing")
     assert not registered.exists(), "DVC restored it"
     assert project.repro() == ["register"]
 
 
-RELATIVE = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-
-
-@pytest.mark.parametrize(("how", "given"), [("--temp", RELATIVE), ("--queue", {})])
-def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(
-    project: Project, how: str, given: dict[str, str]
-) -> None:
+def test_an_experiment_in_a_copy_logs_to_the_store_of_the_project(project: Project) -> None:
     script = project.folder / "pipelines" / "register.py"
     script.write_text(script.read_text() + WITH_A_RUN.format(seconds=0))
     project.commit()
-    project.dvc("exp", "run", how, **given)
-    if how == "--queue":
-        project.dvc("exp", "run", "--run-all", "--jobs", "1", **given)
+    project.dvc("exp", "run", "--temp", MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
     client = MlflowClient(f"sqlite:///{project.folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("leadwise")
     assert experiment is not None

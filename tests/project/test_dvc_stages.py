@@ -65,16 +65,6 @@ def imported_modules(script: Path) -> set[str]:
     return ours - PLUMBING
 
 
-def test_the_stages_are_the_entry_points() -> None:
-    assert sorted(stages()) == sorted(STAGES)
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_runs_the_script_of_its_entry_point(stage: str) -> None:
-    assert f"PYTHONPATH=src python pipelines/{stage}.py" in stages()[stage].cmd
-    assert PROJECT_ROOT / "pipelines" / f"{stage}.py" in dependencies(stage)
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_parameters_of_its_entry_point_only(stage: str) -> None:
     known = {key for name, (section, _, _) in section_fields(stage).items() for key in (section, f"{section}.{name}")}

@@ -144,7 +144,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
 
 
 @pytest.fixture(scope="module")
-def seen(watch: None, small: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Watched, Path]]:
+def seen(
+    watch: None, small: SmallModel, simulated_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Watched, Path]]:
     """Of each path, what was tried, and the home folder that it had."""
     folder = tmp_path_factory.mktemp("watched")
     body, seconds = folder / "request.json", str(WATCHED_S)
@@ -159,11 +161,10 @@ def seen(watch: None, small: SmallModel, tmp_path_factory: pytest.TempPathFactor
     python = sys.executable
     run = ("mlflow", "run", str(PROJECT_ROOT), "--env-manager", "local", "-e")
     score = (f"input={recordings}", f"output={folder / 'answers.parquet'}", "model=pretrained", "fs-hz=250", "units=mV")
-    simulate = (f"tree={folder / 'tree'}", f"workspace={folder / 'workspace'}", "patients=300")
-    ingest = (f"source={folder / 'tree'}", f"workspace={folder / 'workspace'}")
+    ingest = (f"source={simulated_tree}", f"workspace={folder / 'workspace'}")
     stages = " && ".join(
         " ".join((*run, stage, *(f"-P {one}" for one in values)))
-        for stage, values in (("score", score), ("simulate", simulate), ("ingest", ingest))
+        for stage, values in (("score", score), ("ingest", ingest))
     )
     bare = ("env", f"PYTHONPATH={without_leadwise(folder / 'packages')}", python, "-S")
     served = (python, "-c", SERVED, str(body), seconds)

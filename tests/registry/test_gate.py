@@ -1,5 +1,6 @@
 """The whole gate on registered versions: real packages, a real registry, fresh processes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,16 @@ def versions(make_package: Any, tracking: str) -> dict[str, JudgedVersion]:
 
 @pytest.fixture(scope="module")
 def gates(versions: dict[str, JudgedVersion], gate_rows: HeldOutRows) -> dict[str, Gate]:
-    return {name: Gate(versions[name], gate_rows, asked(), 3) for name in ("good", "other", "poor")}
+    found = {name: Gate(versions[name], gate_rows, asked(), 3) for name in ("good", "other", "poor")}
+    return found | {"other, without data": Gate(versions["other"], None, asked(), 3)}
+
+
+@pytest.fixture
+def without_data(gates: dict[str, Gate]) -> Iterator[Gate]:
+    """The gate of ``other`` where there is no store; its version has been asked in a fresh process once."""
+    gate = gates["other, without data"]
+    yield gate
+    gate.asked = asked()
 
 
 def checks_of(report: Any) -> dict[str, Check]:
@@ -103,8 +113,8 @@ def test_a_poor_version_fails_floors_and_comparison_and_says_so_first(
     assert report.metrics()["gate/macro_AUROC"] < 0.6
 
 
-def test_without_data_only_what_needs_none_is_checked(versions: dict[str, JudgedVersion]) -> None:
-    gate = Gate(versions["other"], None, asked(), 3)
+def test_without_data_only_what_needs_none_is_checked(without_data: Gate, versions: dict[str, JudgedVersion]) -> None:
+    gate = without_data
     first = gate.judge(None)
     assert first.passed, first.to_text()
     found = checks_of(first)
@@ -120,22 +130,20 @@ def test_without_data_only_what_needs_none_is_checked(versions: dict[str, Judged
     assert lenient.passed and "there is no store" in checks_of(lenient)[COMPARISON].note
 
 
-def test_the_champion_registered_again_is_the_same_champion(versions: dict[str, JudgedVersion]) -> None:
-    report = Gate(versions["again"], None, asked(), 3).judge(versions["good"].version)
-    assert report.passed and checks_of(report)[COMPARISON].passed
-
-
-def test_budgets_of_time_and_memory_hold(versions: dict[str, JudgedVersion]) -> None:
-    report = Gate(versions["good"], None, asked(p95_latency_ms=0.001, memory_mib=10), 3).judge(None)
+def test_the_champion_registered_again_is_the_same_champion_and_budgets_of_time_and_memory_hold(
+    versions: dict[str, JudgedVersion],
+) -> None:
+    budgets = asked(p95_latency_ms=0.001, memory_mib=10)
+    report = Gate(versions["again"], None, budgets, 3).judge(versions["good"].version)
+    assert checks_of(report)[COMPARISON].passed
     assert {check.name for check in report.failed} == {"95th percentile of latency", "peak memory"}
     assert "allowed: at most 10 MiB" in report.verdict
 
 
 def test_a_champion_whose_files_are_gone_is_not_replaced_in_silence(
-    gates: dict[str, Gate], versions: dict[str, JudgedVersion]
+    gates: dict[str, Gate], without_data: Gate, versions: dict[str, JudgedVersion]
 ) -> None:
     lost = versions["broken"].version
-    without_data = Gate(versions["other"], None, asked(), 3)
     for gate in (gates["other"], without_data):
         report = gate.judge(lost)
         (failed,) = report.failed

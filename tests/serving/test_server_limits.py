@@ -63,7 +63,7 @@ def drip(client: socket.socket, piece: bytes, *, every_s: float = 0.2, until_s: 
         pytest.fail("the server went on listening")
 
 
-@pytest.mark.parametrize("start", [b"", b"\r\n", b"POST /invo", HEAD, HEAD + b"X-Signal: 7.654"])
+@pytest.mark.parametrize("start", [b"", HEAD + b"X-Signal: 7.654"])
 def test_a_header_that_never_ends_is_not_waited_for(server: LiveServer, start: bytes) -> None:
     with server.connect() as client:
         client.sendall(start)
@@ -166,6 +166,7 @@ def test_more_requests_than_allowed_get_a_503_that_says_when_to_come_back(server
         for _ in range(REQUESTS):
             client = held.enter_context(server.connect())
             client.sendall(HEAD + b"Content-Length: 500\r\n\r\n{")
+        # Nobody tells a client that its unfinished request has been seen.
         time.sleep(0.3)
         response = server.post(GOOD)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "busy")

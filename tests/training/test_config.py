@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.config import CONFIGURATIONS
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
@@ -67,10 +66,10 @@ def test_what_tuning_did_not_leave_or_left_before_a_parameter_was_renamed_is_nam
         training_config("fusion", parameters)
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGURATIONS.glob("*.yaml")))
-def test_a_named_configuration_trains(name: str, simulated_store: Path, tmp_path: Path) -> None:
+def test_the_original_configuration_trains(simulated_store: Path, tmp_path: Path) -> None:
+    """The demo's trains below, and the default everywhere else."""
     small = {"epochs-fusion": 1, "encoder": "original_cnn", "encoder-width": 8, "monitor": "val/binary_accuracy"}
-    config = training_config("fusion_augmented", load_parameters({"configuration": name, **small}))
+    config = training_config("fusion_augmented", load_parameters({"configuration": "original", **small}))
     training = fit_model(config, open_store(simulated_store), tmp_path / "fusion", report=lambda *_: None)
     assert training["parameters"] == config.parameters()
     assert training["epochs"] == 1

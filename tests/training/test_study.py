@@ -72,9 +72,15 @@ def states(study: optuna.Study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def address(request: pytest.FixtureRequest) -> str:
-    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql_address"))
+    """A SQLite file beside the results; where a test asks for it, a PostgreSQL server."""
+    asked = getattr(request, "param", "sqlite")
+    return "" if asked == "sqlite" else str(request.getfixturevalue("postgresql_address"))
+
+
+on_both = pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+"""Where workers meet, each kind of storage has locks of its own."""
 
 
 @pytest.fixture
@@ -107,6 +113,7 @@ def first_number(worker: subprocess.Popen[str]) -> int:
     return int(worker.stdout.readline())
 
 
+@on_both
 def test_two_workers_of_which_one_is_killed(
     tmp_path: Path, address: str, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -128,6 +135,7 @@ def test_two_workers_of_which_one_is_killed(
     assert {trial.params["x"] for trial in trials if DEFAULTS in trial.user_attrs} == {0.5}
 
 
+@on_both
 def test_two_workers_share_one_budget_but_for_a_trial(
     tmp_path: Path, address: str, start: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -125,12 +125,6 @@ def test_a_pruned_trial_says_when_and_against_what(parameters: Parameters, store
     assert [row["user_attrs_run_id"] for row in rows] == [run.info.run_id for run in runs]
 
 
-def test_time_that_is_up_is_told(parameters: Parameters, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    found, _ = tuned(changed(parameters, timeout_min=0.02, tune_epochs=6), store)
-    assert found.content["trials"]["complete"] == 1
-    assert "1 of 3 trials, 0.02 minutes had passed" in capsys.readouterr().out
-
-
 def too_large(*_: Any) -> np.ndarray:
     return np.empty(1 << 55, np.uint8)
 
