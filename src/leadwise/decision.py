@@ -131,9 +131,9 @@ class Policy:
         """Thresholds, ``(class,)``."""
         return np.array([self.thresholds[name] for name in classes])
 
-    def bands(self, classes: Sequence[str] = SUPERCLASSES) -> NDArray[np.float64]:
+    def bands(self) -> NDArray[np.float64]:
         """Bands, ``(class, 2)``."""
-        return np.array([self.uncertain[name] for name in classes])
+        return np.array([self.uncertain[name] for name in SUPERCLASSES])
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``policies`` in ``decision.json``."""

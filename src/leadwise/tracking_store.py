@@ -24,7 +24,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
@@ -277,9 +277,9 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def view(metrics: Sequence[str] = METRICS, parameters: Sequence[str] = PARAMETERS) -> dict[str, Any]:
+def view() -> dict[str, Any]:
     """The evaluated models, the best first: their metrics of fold 10, then how they were trained."""
-    columns = [*(f"metrics.`{name}`" for name in metrics), *(f"params.`{name}`" for name in parameters)]
+    columns = [*(f"metrics.`{name}`" for name in METRICS), *(f"params.`{name}`" for name in PARAMETERS)]
     return {
         "searchFilter": FILTER,
         "orderByKey": columns[0],

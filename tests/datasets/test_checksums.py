@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.releases import (
-    ChecksumError,
     check_files,
     parse_sha256sums,
     path_problem,
@@ -52,7 +52,7 @@ def test_any_bytes_are_a_list_of_safe_names_or_an_error_that_names_the_list(raw:
     said = "the list: "
     try:
         names = parse_sha256sums(raw, "the list")
-    except ChecksumError as error:
+    except LeadwiseError as error:
         said = str(error)
     assert said.startswith("the list: ") and len(said) < 400
     for name in names:
@@ -81,17 +81,17 @@ def test_any_bytes_are_a_list_of_safe_names_or_an_error_that_names_the_list(raw:
 def test_a_line_that_is_none_is_named(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "SHA256SUMS.txt"
     file.write_bytes(f"{SUM} first\n{line}\n{SUM} last\n".encode())
-    with pytest.raises(ChecksumError, match=f"SHA256SUMS.txt: {message}") as caught:
+    with pytest.raises(LeadwiseError, match=f"SHA256SUMS.txt: {message}") as caught:
         read_sha256sums(file)
     assert len(str(caught.value)) < 600
 
 
 def test_a_file_that_is_no_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ChecksumError, match=r"absent\.txt: cannot be read: No such file"):
+    with pytest.raises(LeadwiseError, match=r"absent\.txt: cannot be read: No such file"):
         read_sha256sums(tmp_path / "absent.txt")
     for content, message in ((b"\n\r\n", "lists no file"), (b"\n\xff\xfe", "line 2 is not UTF-8 text")):
         (tmp_path / "list").write_bytes(content)
-        with pytest.raises(ChecksumError, match=message):
+        with pytest.raises(LeadwiseError, match=message):
             read_sha256sums(tmp_path / "list")
 
 

@@ -11,7 +11,7 @@ from free_port import free_port
 
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.download import FAILURES_IN_A_ROW, Arrived, DownloadError, download
+from leadwise.datasets.download import FAILURES_IN_A_ROW, Arrived, download
 
 Site = Any
 
@@ -100,7 +100,7 @@ def test_what_no_source_has_is_named_and_all_others_come(site: Site) -> None:
     gone = [name for name in site.needed if name.endswith(".hea")]
     server.always |= dict.fromkeys(gone, server.status(404))
     mirror.always |= dict.fromkeys(gone, server.status(403))
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         fetch(site.dest, server, mirror)
     lines = str(caught.value).splitlines()
     assert "20 of 43 files could not be had" in lines[0]
@@ -121,7 +121,7 @@ def test_a_server_that_asks_for_an_hour_is_left_for_the_mirror(site: Site) -> No
 def test_a_server_that_stays_busy_ends_it_early(site: Site) -> None:
     server = site.start()
     server.always |= {"*": server.status(503), SUMS: server.right}
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         fetch(site.dest, server)
     assert "503 Service Unavailable" in str(caught.value)
     assert "0 of 43 files are there and whole. The same command goes on from here" in str(caught.value)
@@ -149,7 +149,7 @@ def test_a_connection_that_always_breaks_is_left_for_the_mirror_or_named(site: S
     server, mirror = site.start(), site.start()
     server.always[SIGNAL] = getattr(server, act)
     mirror.always[SIGNAL] = getattr(server, act)
-    with pytest.raises(DownloadError, match=rf"{SIGNAL}: \S+ {message}.*; \S+ {message}"):
+    with pytest.raises(LeadwiseError, match=rf"{SIGNAL}: \S+ {message}.*; \S+ {message}"):
         fetch(site.dest, server, mirror, timeout_s=1, tries=2)
     mirror.forget()
     server.asked.clear()
@@ -165,7 +165,7 @@ def nobody() -> str:
 
 
 def test_no_source_can_be_reached(site: Site) -> None:
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         fetch(site.dest, nobody(), nobody())
     assert "nothing could be fetched, not even SHA256SUMS.txt: 127.0.0.1" in str(caught.value)
     assert str(caught.value).count("no connection: Connection refused") == 2
@@ -193,7 +193,7 @@ def test_a_list_that_is_none_is_taken_from_the_mirror_or_named(
     other = tmp_path / "other"
     other.mkdir()
     (other / SUMS).write_text(listed)
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         fetch(site.dest, site.serve(other))
     assert message in str(caught.value)
     assert not site.dest.exists()
@@ -217,7 +217,7 @@ def test_two_downloads_into_one_folder(site: Site) -> None:
 def test_a_folder_in_the_way_is_named_and_all_others_come(site: Site) -> None:
     server, dest = site.start(), site.dest
     (dest / SIGNAL / "deeper").mkdir(parents=True)
-    with pytest.raises(DownloadError, match=f"1 of 43 files.*\n  {SIGNAL}: cannot be written: Is a directory"):
+    with pytest.raises(LeadwiseError, match=f"1 of 43 files.*\n  {SIGNAL}: cannot be written: Is a directory"):
         fetch(dest, server)
     shutil.rmtree(dest / SIGNAL)
     next_call_completes(site, server, SIGNAL)
@@ -227,13 +227,13 @@ def test_other_peoples_folders_are_left_alone(site: Site) -> None:
     server, dest = site.start(), site.dest
     dest.mkdir()
     (dest / "LICENSE.txt").write_text("mine")
-    with pytest.raises(DownloadError, match=r"ptbxl: holds other files \(LICENSE.txt\) and no PTB-XL"):
+    with pytest.raises(LeadwiseError, match=r"ptbxl: holds other files \(LICENSE.txt\) and no PTB-XL"):
         fetch(dest, server)
     assert site.content() == {"LICENSE.txt": b"mine"}
-    with pytest.raises(DownloadError, match=r"LICENSE.txt: cannot be written: Not a directory"):
+    with pytest.raises(LeadwiseError, match=r"LICENSE.txt: cannot be written: Not a directory"):
         fetch(dest / "LICENSE.txt", server)
     assert not server.asked
-    with pytest.raises(DownloadError, match="cannot be written"):
+    with pytest.raises(LeadwiseError, match="cannot be written"):
         fetch(dest / "LICENSE.txt" / "below", server)
 
 
@@ -242,7 +242,7 @@ def test_a_simulated_tree_is_not_mixed_with_another(site: Site) -> None:
     dest.mkdir()
     for name in ("simulation.json", TABLE):
         (dest / name).write_text("{}")
-    with pytest.raises(DownloadError, match="holds a simulated tree; real records are never mixed with it"):
+    with pytest.raises(LeadwiseError, match="holds a simulated tree; real records are never mixed with it"):
         fetch(dest, site.start())
     assert set(site.content()) == {"simulation.json", TABLE}
 
@@ -323,7 +323,7 @@ def test_only_a_certificate_that_is_trusted_will_do(
 ) -> None:
     server, dest = site.start(), site.dest
     server.encrypt(certificate)
-    with pytest.raises(DownloadError, match=r"certificate verify failed"):
+    with pytest.raises(LeadwiseError, match=r"certificate verify failed"):
         download(dest, sources=[server.url], backoff_s=0.001)
     assert not server.asked
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
@@ -337,7 +337,7 @@ def test_an_encrypted_source_does_not_send_on_to_one_that_is_not(
     server.encrypt(certificate)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     server.always[SIGNAL] = server.status(302, Location=plain.url + SIGNAL)
-    with pytest.raises(DownloadError, match=f"{SIGNAL}: .* sent on to 'http://127.* which is not encrypted"):
+    with pytest.raises(LeadwiseError, match=f"{SIGNAL}: .* sent on to 'http://127.* which is not encrypted"):
         download(site.dest, sources=[server.url])
     server.forget()
     server.script[SIGNAL].append(server.status(302, Location=server.url + SIGNAL))

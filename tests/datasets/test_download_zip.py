@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadwise.cli import main
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.completion import DownloadError, unpack_zip
+from leadwise.datasets.completion import unpack_zip
 
 SUMS = "SHA256SUMS.txt"
 SIGNAL = "records100/00000/00007_lr.dat"
@@ -63,7 +63,7 @@ def test_a_name_that_is_not_to_be_trusted_stops_it_before_anything_is_written(
     inside.mkdir()
     archive = packed(inside / "bad.zip", [*site.files.items(), (name, b"/etc/passwd")])
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(DownloadError, match=rf"bad\.zip: the name .* {message}.*; nothing was unpacked"):
+    with pytest.raises(LeadwiseError, match=rf"bad\.zip: the name .* {message}.*; nothing was unpacked"):
         unpack_zip(archive, inside / "deep" / "ptbxl")
     assert set(tmp_path.rglob("*")) == before
 
@@ -77,7 +77,7 @@ def test_nothing_is_written_through_a_link_or_by_a_second_member_of_the_same_nam
     for info in (second, folder):
         info.create_system, info.external_attr = 3, (kind | 0o777) << 16
     archive = packed(tmp_path / "a.zip", [*site.files.items(), (folder, b"/tmp"), (second, b"/etc/passwd")])
-    with pytest.raises(DownloadError, match=f"1 of 43 files.*\n  {SIGNAL}: wrong content: 11 bytes"):
+    with pytest.raises(LeadwiseError, match=f"1 of 43 files.*\n  {SIGNAL}: wrong content: 11 bytes"):
         unpack_zip(archive, site.dest)
     assert site.content() == {name: raw for name, raw in site.needed.items() if name != SIGNAL}
     assert not any(path.is_symlink() for path in site.dest.rglob("*"))
@@ -87,7 +87,7 @@ def test_a_name_cut_by_a_zero_byte_is_seen(site: Site, tmp_path: Path) -> None:
     """``ZipFile`` itself would only show what stands before it."""
     archive = packed(tmp_path / "a.zip", [*site.files.items(), ("records100/x_y", b"")])
     archive.write_bytes(archive.read_bytes().replace(b"records100/x_y", b"records100/x\0y"))
-    with pytest.raises(DownloadError, match="holds a control character"):
+    with pytest.raises(LeadwiseError, match="holds a control character"):
         unpack_zip(archive, site.dest)
 
 
@@ -112,7 +112,7 @@ def test_an_archive_of_something_else(content: Content, message: str, tmp_path: 
 def test_without_a_list_of_sums_nothing_is_unpacked_until_there_is_one(site: Site, tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.zip", [(TOP + name, raw) for name, raw in site.files.items() if name != SUMS])
     dest = site.dest
-    with pytest.raises(DownloadError, match=rf"holds no SHA256SUMS\.txt.*nothing was unpacked.*into {dest} and"):
+    with pytest.raises(LeadwiseError, match=rf"holds no SHA256SUMS\.txt.*nothing was unpacked.*into {dest} and"):
         unpack_zip(archive, dest)
     assert not dest.exists()
     dest.mkdir()
@@ -125,7 +125,7 @@ def test_a_member_with_another_content_or_none_is_named_and_all_others_come(site
     changed = site.files | {SIGNAL: site.files[SIGNAL][::-1]}
     del changed["records100/00000/00002_lr.hea"]
     dest = site.dest
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         unpack_zip(packed(tmp_path / "a.zip", changed.items()), dest)
     assert "2 of 43 files could not be had; the others are there and whole" in str(caught.value)
     assert "records100/00000/00002_lr.hea: not in the archive" in str(caught.value)
@@ -140,7 +140,7 @@ def test_a_download_cut_short_is_named(site: Site, tmp_path: Path) -> None:
     raw = archive.read_bytes()
     for size in (0, 1, 1000, len(raw) // 2, len(raw) - 1):
         archive.write_bytes(raw[:size])
-        with pytest.raises(DownloadError, match=rf"a\.zip: is no whole zip archive \({size:,} bytes; .* cut short"):
+        with pytest.raises(LeadwiseError, match=rf"a\.zip: is no whole zip archive \({size:,} bytes; .* cut short"):
             unpack_zip(archive, site.dest)
     assert not site.dest.exists()
 
@@ -154,7 +154,7 @@ def test_a_damaged_member_is_named_and_all_others_come(site: Site, compression: 
     middle = member.header_offset + 30 + len(SIGNAL) + member.compress_size // 2
     raw[middle : middle + 8] = bytes(byte ^ 255 for byte in raw[middle : middle + 8])
     archive.write_bytes(raw)
-    with pytest.raises(DownloadError, match=rf"1 of 43 files.*\n  {SIGNAL}: cannot be read from the archive: "):
+    with pytest.raises(LeadwiseError, match=rf"1 of 43 files.*\n  {SIGNAL}: cannot be read from the archive: "):
         unpack_zip(archive, site.dest)
     assert site.content() == {name: content for name, content in site.needed.items() if name != SIGNAL}
 
@@ -165,7 +165,7 @@ def test_bombs_are_not_unpacked(site: Site, tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.zip", huge.items())
     assert archive.stat().st_size < 2**20
     archive.write_bytes(archive.read_bytes().replace(struct.pack("<L", 2**26 + 2), struct.pack("<L", 24_000)))
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(LeadwiseError) as caught:
         unpack_zip(archive, site.dest)
     assert (
         f"{SIGNAL}: cannot be read from the archive: ValueError: 67,108,865 bytes; no file of PTB-XL has more"
@@ -181,7 +181,7 @@ def test_a_member_under_a_password_is_named(site: Site, tmp_path: Path) -> None:
     entry = raw.index(SIGNAL.encode(), raw.index(b"PK\x01\x02")) - 46
     raw[entry + 8] |= 1
     archive.write_bytes(raw)
-    with pytest.raises(DownloadError, match=f"{SIGNAL}: cannot be read from the archive: .*encrypted"):
+    with pytest.raises(LeadwiseError, match=f"{SIGNAL}: cannot be read from the archive: .*encrypted"):
         unpack_zip(archive, site.dest)
 
 
@@ -218,7 +218,7 @@ def test_any_damage_is_an_error_or_harmless(
 def test_no_archive(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>not found</html>")
     for name, message in (("absent.zip", "No such file"), ("", "Is a directory"), ("page.zip", "is no whole zip")):
-        with pytest.raises(DownloadError, match=message):
+        with pytest.raises(LeadwiseError, match=message):
             unpack_zip(tmp_path / name, tmp_path / "ptbxl")
     with pytest.raises(LeadwiseError, match="250 Hz"):
         unpack_zip(tmp_path / "absent.zip", tmp_path / "ptbxl", rate_hz=250)

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.base import dataset_named
 from leadwise.datasets.checks.validation import ValidationFailed
 from leadwise.datasets.ingest import IngestionError, fingerprint, ingest
-from leadwise.datasets.releases import ChecksumError
 from leadwise.datasets.store import StoreError, content_digest, open_store, record_hash
 from leadwise.datasets.synthetic import write_simulated_tree
-from leadwise.datasets.tables import TableError, read_tables
+from leadwise.datasets.tables import read_tables
 from leadwise.datasets.waveforms import read_record
 from leadwise.reports.validation_page import write_validation_page
 
@@ -188,7 +188,7 @@ def test_a_line_of_ten_megabytes_stops_the_run_by_name(tree, tmp_path, file):
     table = pd.read_csv(tree / file, dtype=str)
     table.iloc[3, -1] = 10_000_000 * "ä"
     table.to_csv(tree / file, index=False)
-    with pytest.raises(TableError, match=rf"{file}: line 5 has 10,000,\d\d\d characters.*more than 100,000"):
+    with pytest.raises(LeadwiseError, match=rf"{file}: line 5 has 10,000,\d\d\d characters.*more than 100,000"):
         ingest(tree, tmp_path / "store", max_unreadable_share=0.01)
     assert not (tmp_path / "store").exists()
 
@@ -221,13 +221,13 @@ def test_impossible_values_are_repaired_and_counted(tree, simulated_store, tmp_p
 
 
 def test_a_tree_without_tables_or_columns_says_so(tree, tmp_path):
-    with pytest.raises(TableError, match="no such folder"):
+    with pytest.raises(LeadwiseError, match="no such folder"):
         read_tables(tmp_path / "nothing")
     edit(tree, lambda table: table.drop(columns=["scp_codes", "sex"]))
-    with pytest.raises(TableError, match=f"{DATABASE}: column sex, scp_codes missing"):
+    with pytest.raises(LeadwiseError, match=f"{DATABASE}: column sex, scp_codes missing"):
         read_tables(tree)
     (tree / DATABASE).unlink()
-    with pytest.raises(TableError, match="does not exist"):
+    with pytest.raises(LeadwiseError, match="does not exist"):
         read_tables(tree)
 
 
@@ -263,7 +263,7 @@ def test_a_file_that_is_not_the_listed_one_is_left_out_and_a_table_is_a_warning(
 
 def test_a_checksum_list_that_is_none_stops_the_ingestion(tree, tmp_path):
     (tree / "SHA256SUMS.txt").write_text("not a list\n")
-    with pytest.raises(ChecksumError, match=r"SHA256SUMS\.txt: line 1: received 'not a list'"):
+    with pytest.raises(LeadwiseError, match=r"SHA256SUMS\.txt: line 1: received 'not a list'"):
         ingest(tree, tmp_path / "store", max_unreadable_share=0.1)
     assert list(tmp_path.iterdir()) == [tree]
 

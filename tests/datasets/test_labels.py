@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.releases import GROUPS, STATEMENT_TABLE
 from leadwise.datasets.synthetic.tree import statements_table
-from leadwise.datasets.tables import LabelError, diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
+from leadwise.datasets.tables import diagnostic_classes, label_counts, parse_scp_codes, superclass_labels
 
 CLASSES = {"NORM": "NORM", "IMI": "MI", "NDT": "STTC", "LAFB": "CD", "LVH": "HYP"}
 
@@ -28,7 +28,7 @@ def test_any_text_gives_codes_or_an_error_that_names_the_record(text):
     codes: dict[str, float] = {}
     try:
         codes = parse_scp_codes(text, 4711)
-    except LabelError as error:
+    except LeadwiseError as error:
         message = str(error)
     assert "4711" in message
     assert all(isinstance(code, str) and 0 <= likelihood <= 100 for code, likelihood in codes.items())
@@ -51,7 +51,7 @@ def test_any_text_gives_codes_or_an_error_that_names_the_record(text):
     ],
 )
 def test_anything_else_is_refused_and_named(text):
-    with pytest.raises(LabelError, match="ecg_id 12: scp_codes: received"):
+    with pytest.raises(LeadwiseError, match="ecg_id 12: scp_codes: received"):
         parse_scp_codes(text, 12)
 
 
@@ -67,7 +67,7 @@ def test_any_diagnostic_statement_counts_whatever_its_likelihood():
 def test_only_diagnostic_statements_have_a_class_and_one_that_nobody_knows_is_refused():
     columns = {"diagnostic": ["1.0", None, "1.0"], "diagnostic_class": ["MI", "STTC", "HYP"]}
     assert diagnostic_classes(pd.DataFrame(columns, index=["IMI", "NDT", "LVH"])) == {"IMI": "MI", "LVH": "HYP"}
-    with pytest.raises(LabelError, match=r"IMI.*'XYZ'"):
+    with pytest.raises(LeadwiseError, match=r"IMI.*'XYZ'"):
         diagnostic_classes(pd.DataFrame({"diagnostic": ["1"], "diagnostic_class": ["XYZ"]}, index=["IMI"]))
 
 

@@ -262,7 +262,7 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
 
     Raises:
         ExampleError: a class has no such record.
-        TableError: it is no PTB-XL tree.
+        LeadwiseError: it is no PTB-XL tree.
     """
     tables = read_tables(tree)
     in_fold = tables.numbers()["strat_fold"] == VALIDATION_FOLD

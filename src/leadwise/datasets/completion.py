@@ -29,10 +29,6 @@ _OF_ONE_FILE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errn
 _TREE = (SUMS_FILE, *releases.REQUIRED_TABLES, "records100", "records500")
 
 
-class DownloadError(LeadwiseError):
-    """The tree cannot be completed; the message says what is wrong, with which file, and how to go on."""
-
-
 class FileError(LeadwiseError):
     """One file cannot be had or written; others can."""
 
@@ -83,10 +79,10 @@ def require_free_or_ptbxl(dest: Path) -> None:
     try:
         present = {entry.name for entry in dest.iterdir()} if dest.exists() else set()
     except OSError as error:
-        raise DownloadError(f"{dest}: cannot be written: {error.strerror or error}") from error
+        raise LeadwiseError(f"{dest}: cannot be written: {error.strerror or error}") from error
     others = sorted(name for name in present - {"lost+found"} if not name.startswith(".") and not name.endswith(".zip"))
     if others and not present & set(_TREE):
-        raise DownloadError(
+        raise LeadwiseError(
             f"{dest}: holds other files ({others[0]}) and no PTB-XL; name a folder that is empty or does not exist"
         )
 
@@ -111,7 +107,7 @@ def complete(
     listed = releases.parse_sha256sums(raw_sums, SUMS_FILE)
     sums = {name: listed[name] for name in releases.needed_files(listed, rate_hz)}
     if releases.SIMULATION_FILE not in sums and (dest / releases.SIMULATION_FILE).exists():
-        raise DownloadError(f"{dest}: holds a simulated tree; real records are never mixed with it")
+        raise LeadwiseError(f"{dest}: holds a simulated tree; real records are never mixed with it")
     with tqdm(total=len(sums), desc="checking what is there", unit="file", disable=None) as bar:
         states = releases.check_files(dest, sums, progress=bar.update)
     missing = [name for name, state in states.items() if state != "whole"]
@@ -136,11 +132,11 @@ def complete(
                 failures[name] = str(size)
             else:
                 there = f"{len(sums) - len(missing) + len(sizes):,} of {len(sums):,} files are there and whole"
-                raise DownloadError(f"{size}. Stopped: {there}. {go_on}") from size
+                raise LeadwiseError(f"{size}. Stopped: {there}. {go_on}") from size
     if failures:
         shown = [f"\n  {name}: {reason}" for name, reason in list(failures.items())[:5]]
         more = f"\n  and {len(failures) - 5:,} more" if len(failures) > 5 else ""
-        raise DownloadError(
+        raise LeadwiseError(
             f"{dest}: {len(failures):,} of {len(sums):,} files could not be had; the others are there and whole. "
             f"{go_on}.{''.join(shown)}{more}"
         )
@@ -164,14 +160,14 @@ def _room_in(dest: Path, needed: int) -> Iterator[Path]:
     try:
         dest.mkdir(parents=True, exist_ok=True)
         if needed > (free := shutil.disk_usage(dest).free):
-            raise DownloadError(
+            raise LeadwiseError(
                 f"{dest}: about {_megabytes(needed)} are needed and {_megabytes(free)} are free on its disk; nothing "
                 "was fetched. Free some space, or name a folder on another disk"
             )
         with temporary_folder("download", dest) as staging:
             yield staging
     except OSError as error:
-        raise DownloadError(f"{dest}: cannot be written: {error.strerror or error}") from error
+        raise LeadwiseError(f"{dest}: cannot be written: {error.strerror or error}") from error
     finally:
         if is_new:
             with suppress(OSError):
@@ -192,7 +188,7 @@ def _place(dest: Path, name: str, content: bytes, staging: Path) -> int:
         beside.unlink(missing_ok=True)
         if error.errno in _OF_ONE_FILE and name != SUMS_FILE:
             raise FileError(f"cannot be written: {error.strerror}") from error
-        raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise LeadwiseError(f"{target}: cannot be written: {error.strerror or error}") from error
     return len(content)
 
 
@@ -214,7 +210,7 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
         rate_hz: 100 or 500.
 
     Raises:
-        DownloadError: the archive cannot be read, one of its names leaves the folder (nothing was written then), or the
+        LeadwiseError: the archive cannot be read, one of its names leaves the folder (nothing was written then), or the
             tree could not be completed; the message names what is missing and why.
     """
     if rate_hz not in releases.RATES_HZ:
@@ -227,7 +223,7 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
         elif (dest / SUMS_FILE).is_file():
             raw_sums = (dest / SUMS_FILE).read_bytes()
         else:
-            raise DownloadError(
+            raise LeadwiseError(
                 f"{archive}: holds no {SUMS_FILE}, so nothing in it can be checked, and nothing was unpacked. Put "
                 f"PhysioNet's (https://physionet.org/files/ptb-xl/1.0.3/{SUMS_FILE}) into {dest} and give the same "
                 "command again"
@@ -235,7 +231,7 @@ def unpack_zip(archive: Path, dest: Path, *, release: str | None = None, rate_hz
         if problem := releases.listing_problem(
             releases.parse_sha256sums(raw_sums, f"{archive}: {SUMS_FILE}"), rate_hz, release
         ):
-            raise DownloadError(f"{archive}: its {SUMS_FILE} {problem}; PTB-XL's is expected")
+            raise LeadwiseError(f"{archive}: its {SUMS_FILE} {problem}; PTB-XL's is expected")
 
         def get(name: str, digest: str) -> bytes:
             if name not in members:
@@ -257,9 +253,9 @@ def _opened(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except OSError as error:
-        raise DownloadError(f"{archive}: cannot be read: {error.strerror or error}") from error
+        raise LeadwiseError(f"{archive}: cannot be read: {error.strerror or error}") from error
     except BAD_ZIP as error:
-        raise DownloadError(
+        raise LeadwiseError(
             f"{archive}: is no whole zip archive ({archive.stat().st_size:,} bytes; {error}). If its download was cut "
             "short, fetch it again; PhysioNet's has about 1.7 GB"
         ) from error
@@ -272,13 +268,13 @@ def _members(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
         # ZipFile cuts a name at a zero byte and turns separators round; what was stored is what is judged.
         name = entry.orig_filename.removesuffix("/")
         if problem := releases.path_problem(name):
-            raise DownloadError(f"{archive}: the name {releases.shortened(name)} {problem}; nothing was unpacked")
+            raise LeadwiseError(f"{archive}: the name {releases.shortened(name)} {problem}; nothing was unpacked")
         found[name] = entry
     table = releases.REQUIRED_TABLES[0]
     tops = {name.removesuffix(table) for name in found if name == table or re.fullmatch(rf"[^/]+/{table}", name)}
     if len(tops) != 1 and "" not in tops:
         what = f"several trees ({', '.join(top[:-1] for top in sorted(tops)[:3])})" if tops else f"no {table}"
-        raise DownloadError(f"{archive}: holds {what}; PhysioNet's archive of PTB-XL has one, in its one top folder")
+        raise LeadwiseError(f"{archive}: holds {what}; PhysioNet's archive of PTB-XL has one, in its one top folder")
     top = "" if "" in tops else tops.pop()
     return {name.removeprefix(top): entry for name, entry in found.items() if name.startswith(top)}
 

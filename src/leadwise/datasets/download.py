@@ -18,7 +18,6 @@ from leadwise.datasets import releases
 from leadwise.datasets.completion import (
     LARGEST_FILE,
     Arrived,
-    DownloadError,
     FileError,
     complete,
     require_free_or_ptbxl,
@@ -62,7 +61,7 @@ def download(
         backoff_s: pause after a failure; doubled after each further one.
 
     Raises:
-        DownloadError: the tree could not be completed; the message names what is missing and why.
+        LeadwiseError: the tree could not be completed; the message names what is missing and why.
         LeadwiseError: an argument is out of range.
     """
     if release not in RELEASES or rate_hz not in releases.RATES_HZ or not 1 <= jobs <= MOST_JOBS:
@@ -76,14 +75,14 @@ def download(
     def no_list(content: bytes) -> str | None:
         try:
             return releases.listing_problem(releases.parse_sha256sums(content, SUMS_FILE), rate_hz, release)
-        except releases.ChecksumError as error:
+        except LeadwiseError as error:
             return str(error)
 
     require_free_or_ptbxl(dest)
     try:
         raw_sums = web.fetch(SUMS_FILE, no_list)
     except FileError as error:
-        raise DownloadError(f"nothing could be fetched, not even {SUMS_FILE}: {error}") from error
+        raise LeadwiseError(f"nothing could be fetched, not even {SUMS_FILE}: {error}") from error
 
     def get(name: str, digest: str) -> bytes:
         return web.fetch(name, lambda content: releases.content_problem(content, digest))
@@ -146,7 +145,7 @@ class _Web:
 
         Raises:
             FileError: every source was asked, and none gave it; the message says why, source by source.
-            DownloadError: no source answers any more.
+            LeadwiseError: no source answers any more.
         """
         reasons: dict[str, str] = {}
         for url in list(self._urls):
@@ -169,7 +168,7 @@ class _Web:
                     self._urls.sort(key=reasons.__contains__)
                 return content
         if all(failures >= FAILURES_IN_A_ROW for failures in self._failures.values()):
-            raise DownloadError("; ".join(reasons.values()) or "no source answers any more")
+            raise LeadwiseError("; ".join(reasons.values()) or "no source answers any more")
         raise FileError("; ".join(reasons.values()))
 
     def _get(self, url: str, path: str, problem: Callable[[bytes], str | None], headers: Mapping[str, str]) -> bytes:

@@ -80,10 +80,8 @@ def ingest(
 
     Raises:
         CohortError: there is no dataset of this name.
-        TableError: a table is absent or is no table.
         IngestionError: the tree has no waveforms of this rate.
-        ChecksumError: its ``SHA256SUMS.txt`` is no such list.
-        LeadwiseError: a process that read was killed.
+        LeadwiseError: a table or ``SHA256SUMS.txt`` is none, or a process that read was killed.
         ValidationFailed: a critical expectation failed; the message lists each with counts and examples.
     """
     started = time.perf_counter()

@@ -57,7 +57,7 @@ def run_in_processes(
             return results
         with _pool(processes, function.__module__) as pool:
             try:
-                with _environment(ONE_THREAD), _without_main():
+                with _starting():
                     waiting = pool.map(function, tasks)
                 for result, size in zip(waiting, sizes, strict=True):
                     results.append(result)
@@ -94,30 +94,21 @@ def _end_with_the_parent() -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile; what was set by hand stays."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Start processes that know nothing of the program that runs here.
+def _starting() -> Iterator[None]:
+    """Start processes with ``ONE_THREAD``, where that is not set by hand, that know nothing of the program here.
 
     By default each imports its main module again: MLflow takes seconds, and a script without a guard would begin its
     work anew in every process.
     """
-    main = sys.modules["__main__"]
+    main, added = sys.modules["__main__"], ONE_THREAD.keys() - os.environ.keys()
+    os.environ.update({name: ONE_THREAD[name] for name in added})
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        for name in added:
+            del os.environ[name]
 
 
 BLOCK_RECORDS: Mapping[StoredRate, int] = {100: 125, 500: 25}

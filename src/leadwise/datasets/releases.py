@@ -145,9 +145,9 @@ def path_problem(name: str) -> str | None:
     return None
 
 
-def shortened(name: str, most: int = 80) -> str:
+def shortened(name: str) -> str:
     """A foreign text as a message may show it: quoted, control characters escaped, never long."""
-    return repr(name if len(name) <= most else f"{name[: most - 3]}...")
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
 MOST_BYTES = 64 * 2**20
@@ -161,10 +161,6 @@ _LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *]?(?:\./)?(.+)", re.DOTALL)
 _BATCH = 256
 
 
-class ChecksumError(LeadwiseError):
-    """A checksum list is absent or is none; the message names the file and the line."""
-
-
 def read_sha256sums(file: Path) -> dict[str, str]:
     """Read a list of SHA-256 sums.
 
@@ -176,42 +172,42 @@ def read_sha256sums(file: Path) -> dict[str, str]:
         Path relative to the list's folder, with ``/`` between its parts -> sum in lower case, in the list's order.
 
     Raises:
-        ChecksumError: the file cannot be read, a line is no such line, a path leaves the folder, one path has two
+        LeadwiseError: the file cannot be read, a line is no such line, a path leaves the folder, one path has two
             different sums, or nothing is listed.
     """
     try:
         with Path(file).open("rb") as stream:
             raw = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise ChecksumError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise LeadwiseError(f"{file}: cannot be read: {error.strerror or error}") from error
     return parse_sha256sums(raw, str(file))
 
 
 def parse_sha256sums(raw: bytes, where: str) -> dict[str, str]:
     """Parse the content of a list of SHA-256 sums; ``where`` names it in messages. See ``read_sha256sums``."""
     if len(raw) > MOST_BYTES:
-        raise ChecksumError(f"{where}: has more than {MOST_BYTES:,} bytes; a list of SHA-256 sums is expected")
+        raise LeadwiseError(f"{where}: has more than {MOST_BYTES:,} bytes; a list of SHA-256 sums is expected")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
-        raise ChecksumError(f"{where}: line {number} is not UTF-8 text; a list of SHA-256 sums is expected") from None
+        raise LeadwiseError(f"{where}: line {number} is not UTF-8 text; a list of SHA-256 sums is expected") from None
     sums: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line in ("", "\r"):
             continue
         found = _LINE.fullmatch(line.removesuffix("\r"))
         if found is None:
-            raise ChecksumError(
+            raise LeadwiseError(
                 f"{where}: line {number}: received {shortened(line)}; expected 64 hexadecimal digits, a space, a path"
             )
         digest, name = found[1].lower(), found[2]
         if problem := path_problem(name):
-            raise ChecksumError(f"{where}: line {number}: the path {shortened(name)} {problem}")
+            raise LeadwiseError(f"{where}: line {number}: the path {shortened(name)} {problem}")
         if sums.setdefault(name, digest) != digest:
-            raise ChecksumError(f"{where}: line {number}: a second, different sum of {shortened(name)}")
+            raise LeadwiseError(f"{where}: line {number}: a second, different sum of {shortened(name)}")
     if not sums:
-        raise ChecksumError(f"{where}: lists no file; lines of a SHA-256 sum and a path are expected")
+        raise LeadwiseError(f"{where}: lists no file; lines of a SHA-256 sum and a path are expected")
     return sums
 
 

@@ -26,30 +26,28 @@ MAX_TEXT = 10_000
 """Characters of the longest ``scp_codes`` that is parsed; the longest of PTB-XL has 180."""
 
 
-class LabelError(LeadwiseError):
-    """SCP codes cannot be read; the message names the record and what was received."""
-
-
 def parse_scp_codes(text: str, ecg_id: object) -> dict[str, float]:
     """Statement -> likelihood in percent, from the Python literal that PTB-XL stores, without running it.
 
     Raises:
-        LabelError: the text is not a dict of statement to number; the message names ``ecg_id``.
+        LeadwiseError: the text is not a dict of statement to number; the message names ``ecg_id``.
     """
     where = f"ecg_id {ecg_id}: scp_codes"
     if isinstance(text, str) and len(text) > MAX_TEXT:
-        raise LabelError(f"{where}: received {len(text)} characters; at most {MAX_TEXT} are allowed")
+        raise LeadwiseError(f"{where}: received {len(text)} characters; at most {MAX_TEXT} are allowed")
     try:
         codes = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         codes = None
     if not isinstance(codes, dict):
         received = repr(text[:60]) if isinstance(text, str) else "nothing"
-        raise LabelError(f"{where}: received {received}; a dict of statement to likelihood is needed")
+        raise LeadwiseError(f"{where}: received {received}; a dict of statement to likelihood is needed")
     for code, likelihood in codes.items():
         number = isinstance(likelihood, int | float) and not isinstance(likelihood, bool) and 0 <= likelihood <= 100
         if not isinstance(code, str) or not number:
-            raise LabelError(f"{where}: received {f'{code!r}: {likelihood!r}'[:60]}; a number from 0 to 100 is needed")
+            raise LeadwiseError(
+                f"{where}: received {f'{code!r}: {likelihood!r}'[:60]}; a number from 0 to 100 is needed"
+            )
     return {code: float(likelihood) for code, likelihood in codes.items()}
 
 
@@ -57,13 +55,13 @@ def diagnostic_classes(statements: pd.DataFrame) -> dict[str, str]:
     """Diagnostic statement -> superclass, from the table of SCP statements (index: statement).
 
     Raises:
-        LabelError: a diagnostic statement has a class that is not one of ``SUPERCLASSES``.
+        LeadwiseError: a diagnostic statement has a class that is not one of ``SUPERCLASSES``.
     """
     diagnostic = statements[pd.to_numeric(statements["diagnostic"], errors="coerce") == 1]
     classes = {str(code): str(name) for code, name in diagnostic["diagnostic_class"].items()}
     for code, name in classes.items():
         if name not in SUPERCLASSES:
-            raise LabelError(f"statement {code}: diagnostic_class {name!r}; allowed: {', '.join(SUPERCLASSES)}")
+            raise LeadwiseError(f"statement {code}: diagnostic_class {name!r}; allowed: {', '.join(SUPERCLASSES)}")
     return classes
 
 
@@ -116,10 +114,6 @@ def further_features() -> tuple[Feature, ...]:
     return tuple(one for one in asked_features() if COLUMN_OF.get(one.name, one.name) not in known)
 
 
-class TableError(LeadwiseError):
-    """A table of the tree is absent or cannot be read; the message names the file and the column."""
-
-
 @dataclass(frozen=True)
 class Tables(DatasetTables):
     """The tables of a PTB-XL tree.
@@ -157,7 +151,7 @@ class Tables(DatasetTables):
             try:
                 codes.append(parse_scp_codes(text, ecg_id))
                 problems.append(None)
-            except LabelError as error:
+            except LeadwiseError as error:
                 codes.append({})
                 problems.append(str(error))
         return codes, problems
@@ -172,24 +166,24 @@ def read_tables(tree: Path, rate: StoredRate = 100) -> Tables:
     """Read both tables of a PTB-XL tree; ``rate`` is that of the waveforms that are meant, in Hz.
 
     Raises:
-        TableError: a file is absent or is no CSV table, or a column is missing.
+        LeadwiseError: a file is absent or is no CSV table, or a column is missing.
     """
     tree = Path(tree)
     if not tree.is_dir():
-        raise TableError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
+        raise LeadwiseError(f"{tree}: no such folder; a PTB-XL tree is needed (https://physionet.org/content/ptb-xl/)")
     database, raw = _read_csv(tree / DATABASE_FILE, (*NUMBER_COLUMNS, *TEXT_COLUMNS, FILENAME_COLUMNS[rate]))
     for name in (*OPTIONAL_COLUMNS, *(one.name for one in further_features())):
         if name not in database:
             database[name] = np.nan
     if database.empty:
-        raise TableError(f"{tree / DATABASE_FILE}: no rows; at least one record is needed")
+        raise LeadwiseError(f"{tree / DATABASE_FILE}: no rows; at least one record is needed")
     # Its first column, the statement, has no name in PTB-XL.
     statements, raw_statements = _read_csv(tree / STATEMENTS_FILE, ("diagnostic", "diagnostic_class"))
     statements = statements.set_index(statements.columns[0])
     try:
         classes = diagnostic_classes(statements)
-    except LabelError as error:
-        raise TableError(f"{tree / STATEMENTS_FILE}: {error}") from None
+    except LeadwiseError as error:
+        raise LeadwiseError(f"{tree / STATEMENTS_FILE}: {error}") from None
     contents = {DATABASE_FILE: raw, STATEMENTS_FILE: raw_statements}
     if simulated := (tree / SIMULATION_FILE).is_file():
         contents[SIMULATION_FILE] = (tree / SIMULATION_FILE).read_bytes()
@@ -212,11 +206,11 @@ def _read_csv(file: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, bytes
         _require_short_lines(raw, file)
         table = pd.read_csv(io.BytesIO(raw), dtype=str, encoding="utf-8-sig")
     except FileNotFoundError:
-        raise TableError(f"{file}: does not exist; a PTB-XL tree is needed") from None
+        raise LeadwiseError(f"{file}: does not exist; a PTB-XL tree is needed") from None
     except (OSError, ValueError) as error:
-        raise TableError(f"{file}: cannot be read as a CSV table: {error}") from error
+        raise LeadwiseError(f"{file}: cannot be read as a CSV table: {error}") from error
     if missing := [name for name in columns if name not in table]:
-        raise TableError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table.columns)}"[:500])
+        raise LeadwiseError(f"{file}: column {', '.join(missing)} missing; received {', '.join(table.columns)}"[:500])
     return table, raw
 
 
@@ -224,7 +218,7 @@ def _require_short_lines(raw: bytes, file: Path) -> None:
     """Stop at a line that is none: a file that lost its line ends, or a foreign file behind the table's name."""
     for number, line in enumerate(raw.splitlines(), start=1):
         if len(line) > LONGEST_LINE and (characters := len(line.decode("utf-8", errors="replace"))) > LONGEST_LINE:
-            raise TableError(
+            raise LeadwiseError(
                 f"{file}: line {number} has {characters:,} characters; no line of PTB-XL's tables has more than "
                 f"{LONGEST_LINE:,}"
             )
