@@ -41,10 +41,6 @@ STEPS: Sequence[tuple[str, str]] = (
 )
 
 
-class SiteError(LeadwiseError):
-    """A source of the site lacks what is shown; the message names both."""
-
-
 def markdown_table(text: str, first_column: str) -> list[dict[str, str]]:
     """The first table of a Markdown text whose first column has this title, row by row."""
     lines = text.splitlines()
@@ -57,7 +53,7 @@ def markdown_table(text: str, first_column: str) -> list[dict[str, str]]:
                     break
                 rows.append(dict(zip(titles, _cells(row), strict=True)))
             return rows
-    raise SiteError(f"no table whose first column is {first_column!r}")
+    raise LeadwiseError(f"no table whose first column is {first_column!r}")
 
 
 def _cells(line: str) -> list[str]:
@@ -67,7 +63,7 @@ def _cells(line: str) -> list[str]:
 def _section(text: str, title: str) -> str:
     found = re.search(rf"^## {re.escape(title)}\n+(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
     if not found:
-        raise SiteError(f"the model card has no section {title!r}")
+        raise LeadwiseError(f"the model card has no section {title!r}")
     return found[1].strip()
 
 
@@ -92,7 +88,7 @@ def card_parts(card: str) -> dict[str, Any]:
 def _measured_title(card: str) -> str:
     found = re.search(r"^\| (on fold 10, [^|]+?) \|", card, flags=re.MULTILINE)
     if not found:
-        raise SiteError("the model card does not say what it was measured on")
+        raise LeadwiseError("the model card does not say what it was measured on")
     return found[1]
 
 
@@ -101,7 +97,7 @@ def model_cards(results: str) -> list[dict[str, Any]]:
     table = results.partition("<!-- ptbxl: written by scripts/readme.py -->")[2]
     rows = {row["model"]: row for row in markdown_table(table, "features") if row["features"] == "clinical"}
     if missing := MODELS.keys() - rows.keys():
-        raise SiteError(f"{RESULTS_PAGE}: no row of {', '.join(sorted(missing))}")
+        raise LeadwiseError(f"{RESULTS_PAGE}: no row of {', '.join(sorted(missing))}")
     return [
         {"title": title, "words": words, "figures": {shown: rows[name][shown] for shown in SHOWN_OF_MODEL}}
         for name, (title, words) in MODELS.items()
@@ -115,7 +111,7 @@ def site(page: str = "") -> str:
         page: address of the page, without a path; empty: no frame.
 
     Raises:
-        SiteError: a source lacks what is shown, or the address is none.
+        LeadwiseError: a source lacks what is shown, or the address is none.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -126,7 +122,7 @@ def site(page: str = "") -> str:
 
     page = page.rstrip("/")
     if page and not ORIGIN.fullmatch(page):
-        raise SiteError(f"page: received {page[:60]!r}; https://HOST or http://HOST:PORT is needed")
+        raise LeadwiseError(f"page: received {page[:60]!r}; https://HOST or http://HOST:PORT is needed")
     package = json.loads((BUNDLED / "model.json").read_text(encoding="utf-8"))
     card = card_parts(card_text(BUNDLED))
     release = package["data"]["release"]

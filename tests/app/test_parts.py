@@ -17,11 +17,11 @@ from matplotlib.text import Text
 from leadwise import __version__
 from leadwise.app.answer import html_of, plain
 from leadwise.app.figure import A4_MM, as_file, drawn_ecg, report_figure, request_body
-from leadwise.app.inputs import ExampleError, case_of_example, ptbxl_examples, simulated_examples
+from leadwise.app.inputs import case_of_example, ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, ShownRecording, local_model, rest_model
 from leadwise.app.patient_form import from_model, limits, to_model
-from leadwise.app.settings import Settings, SettingsError
-from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord
+from leadwise.app.settings import Settings
+from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord, LeadwiseError
 from leadwise.explain import Explanation
 from leadwise.features import asked_features
 from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S, Paper
@@ -165,7 +165,7 @@ def test_settings_survive_the_environment(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, named: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{named}: "):
+    with pytest.raises(LeadwiseError, match=f"^{named}: "):
         settings.check()
 
 
@@ -218,5 +218,5 @@ def test_a_tree_without_an_example_of_a_class_is_refused(simulated_tree: Path, t
 
     for name in ("scp_statements.csv", "ptbxl_database.csv"):
         shutil.copy(simulated_tree / name, tmp_path)
-    with pytest.raises(ExampleError, match="no clean record of NORM alone"):
+    with pytest.raises(LeadwiseError, match="no clean record of NORM alone"):
         ptbxl_examples(tmp_path)

@@ -65,7 +65,7 @@ def test_an_address_that_is_none_is_refused(site: ModuleType, page: str, tmp_pat
 
 
 def test_a_source_without_a_figure_is_named(site: ModuleType) -> None:
-    with pytest.raises(site.SiteError, match="no row of fusion_augmented"):
+    with pytest.raises(site.LeadwiseError, match="no row of fusion_augmented"):
         site.model_cards("<!-- ptbxl: written by scripts/readme.py -->\n| features | model |\n|---|---|\n"
                          "| clinical | `fusion` |\n| clinical | `metadata` |\n")  # fmt: skip
 

@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, recall_score, roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.decision import logit, sigmoid
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.cohort_metrics import (
@@ -16,7 +16,6 @@ from leadwise.evaluation.cohort_metrics import (
     cohort_metrics,
     known_labels,
 )
-from leadwise.evaluation.metrics import MetricError
 from leadwise.evaluation.subgroups import Subgroup, evaluate_subgroups
 
 LIMITS = np.array([0.4, 0.5, 0.3, 0.6, 0.2])
@@ -106,9 +105,9 @@ def test_intervals_draw_patients_and_agree_with_drawing_the_rows_themselves() ->
 
 def test_arrays_of_other_shapes_are_refused_with_what_was_received() -> None:
     y, p = made_up(20)
-    with pytest.raises(MetricError, match=r"\(20, 4\)"):
+    with pytest.raises(LeadwiseError, match=r"\(20, 4\)"):
         cohort_metrics(y, p[:, :4], thresholds=LIMITS)
-    with pytest.raises(MetricError, match=r"\(3,\)"):
+    with pytest.raises(LeadwiseError, match=r"\(3,\)"):
         cohort_metrics(y, p, thresholds=LIMITS[:3])
 
 

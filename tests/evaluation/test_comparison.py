@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.store import Store
-from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.comparison import (
     Evaluated,
@@ -123,7 +122,7 @@ def test_half_an_evaluation_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "evaluation" / "clinical" / "fusion"
     leave(folder, evaluated(2.0))
     (folder / "decision.json").unlink()
-    with pytest.raises(EvaluationError, match=r"no whole evaluation .*decision\.json.* run the evaluate stage again"):
+    with pytest.raises(LeadwiseError, match=r"no whole evaluation .*decision\.json.* run the evaluate stage again"):
         find_evaluated(tmp_path)
     shutil.rmtree(folder)
     assert find_evaluated(tmp_path) == []

@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from leadwise.cli import main
-from leadwise.contract import DISCLAIMER, LEADS, ECGRecord
+from leadwise.contract import DISCLAIMER, LEADS, ECGRecord, LeadwiseError
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import PNG_DPI, draw_ecg
-from leadwise.reports.ecg_paper import ECGFigureError, Paper
+from leadwise.reports.ecg_paper import Paper
 from leadwise.reports.explanation_figure import draw_explanation
 
 MM_PER_INCH = 25.4
@@ -72,9 +72,9 @@ def test_every_layout_holds_speed_and_gain(layout: str, speed: int) -> None:
 
 
 def test_another_layout_or_speed_is_refused() -> None:
-    with pytest.raises(ECGFigureError, match=r"6 x 2.*3 x 4, 12 x 1"):
+    with pytest.raises(LeadwiseError, match=r"6 x 2.*3 x 4, 12 x 1"):
         Paper("6 x 2")
-    with pytest.raises(ECGFigureError, match="10 mm/s; allowed: 25 or 50"):
+    with pytest.raises(LeadwiseError, match="10 mm/s; allowed: 25 or 50"):
         Paper(speed_mm_s=10)
 
 
@@ -140,12 +140,12 @@ def test_a_long_recording_says_what_is_shown_and_an_offset_moves_nothing() -> No
 
 def test_what_cannot_be_drawn_is_named() -> None:
     for signal in (np.zeros((0, 12)), np.zeros((1000, 3)), np.zeros(1000)):
-        with pytest.raises(ECGFigureError, match=r"mine: received a signal of shape .* allowed: \(time, 12\)"):
+        with pytest.raises(LeadwiseError, match=r"mine: received a signal of shape .* allowed: \(time, 12\)"):
             draw_ecg(ECGRecord(signal, 100.0, {}, "mine"))
-    with pytest.raises(ECGFigureError, match="fs_hz 0"):
+    with pytest.raises(LeadwiseError, match="fs_hz 0"):
         draw_ecg(ECGRecord(np.zeros((1000, 12)), 0.0, {}))
     for wrong, named in (({"AFIB": 0.2}, "AFIB"), ({"MI": 1.2}, "1.2 for MI"), ({"MI": float("nan")}, "nan for MI")):
-        with pytest.raises(ECGFigureError, match=named):
+        with pytest.raises(LeadwiseError, match=named):
             draw_ecg(record(), probabilities=wrong)
 
 
@@ -222,7 +222,7 @@ def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
 
 
 def test_another_recording_is_refused() -> None:
-    with pytest.raises(ECGFigureError, match="mine: received an explanation of 8 s for 10 s; allowed: one of the same"):
+    with pytest.raises(LeadwiseError, match="mine: received an explanation of 8 s for 10 s; allowed: one of the same"):
         draw_explanation(flat(), explanation({}, seconds=8.0))
 
 

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.store import Store
-from leadwise.evaluation import EvaluationError
 from leadwise.evaluation.evaluate import Evaluation, evaluate_model
 from leadwise.reports.overview import results_markdown, terminal_table, write_summary
 
@@ -95,7 +94,7 @@ def test_no_labelled_row_leaves_the_headline(store: Store, tmp_path: Path, guess
 
 def test_an_empty_fold_is_named(store: Store, guesser: MakeGuesser) -> None:
     records = store.records.assign(strat_fold=store.records["strat_fold"].replace(10, 8))
-    with pytest.raises(EvaluationError, match="fold 10: received no records"):
+    with pytest.raises(LeadwiseError, match="fold 10: received no records"):
         evaluate_model(guesser(store), dataclasses.replace(store, records=records), bootstrap=100, seed=1)
 
 
@@ -131,7 +130,7 @@ def test_evaluations_of_other_data_are_not_compared(store: Store, tmp_path: Path
 
 
 def test_a_table_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="run the evaluate stage"):
+    with pytest.raises(LeadwiseError, match="run the evaluate stage"):
         write_summary(tmp_path)
-    with pytest.raises(EvaluationError, match="feature-set=original"):
+    with pytest.raises(LeadwiseError, match="feature-set=original"):
         results_markdown({"original": tmp_path / "summary.json"})

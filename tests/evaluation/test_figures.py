@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.releases import STATEMENT_TABLE
 from leadwise.evaluation.bootstrap import Estimate
 from leadwise.evaluation.decisions import RECORD, Decision, coverage_risk
-from leadwise.evaluation.robustness import CURVES, Robustness, RobustnessError
+from leadwise.evaluation.robustness import CURVES, Robustness
 from leadwise.evaluation.subgroups import SubgroupResult
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
 from leadwise.reports.figures import (
@@ -154,9 +154,9 @@ def test_a_refused_level_is_a_gap_in_the_figure() -> None:
 
 
 def test_models_tried_with_other_corruptions_are_not_put_together() -> None:
-    with pytest.raises(RobustnessError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
+    with pytest.raises(LeadwiseError, match=r"other: received 80 records with seed 2; allowed: .*seed 1"):
         robustness_figure({"fusion": MODELS["fusion"], "other": made(0.9, 0.01, seed=2)})
-    with pytest.raises(RobustnessError, match="none"):
+    with pytest.raises(LeadwiseError, match="none"):
         robustness_figure({})
 
 

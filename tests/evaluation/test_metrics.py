@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.store import Store
 from leadwise.evaluation.bootstrap import estimates
 from leadwise.evaluation.evaluate import evaluate_model
@@ -17,7 +17,6 @@ from leadwise.evaluation.metrics import (
     CALIBRATION_BINS,
     METRICS,
     Metric,
-    MetricError,
     MetricInput,
     all_metrics,
     decide,
@@ -159,7 +158,7 @@ def test_a_new_metric_is_computed_logged_and_reported(
 
 
 def test_a_name_is_registered_once() -> None:
-    with pytest.raises(MetricError, match="received a second auroc"):
+    with pytest.raises(LeadwiseError, match="received a second auroc"):
         register(METRICS["auroc"])
 
 
@@ -197,12 +196,12 @@ def test_one_record_and_no_weight_at_all_do_not_crash() -> None:
 def test_what_cannot_be_compared_is_named(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None, named: str
 ) -> None:
-    with pytest.raises(MetricError, match=named):
+    with pytest.raises(LeadwiseError, match=named):
         all_metrics(labels, probabilities, weights)
 
 
 def test_thresholds_that_fit_no_class_are_named() -> None:
     y, p, _ = draw(1, 60)
     for thresholds in ([0.5] * 4, 1.5, float("nan")):
-        with pytest.raises(MetricError, match="thresholds: received"):
+        with pytest.raises(LeadwiseError, match="thresholds: received"):
             MetricInput(y, p, thresholds)

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.decision import Calibration, Policy, logit, sigmoid
 from leadwise.evaluation.decisions import TARGETS, misses_allowed
-from leadwise.evaluation.metrics import MetricError
 from leadwise.evaluation.recalibration import (
     FEWEST_FOR_THRESHOLD,
     estimate_rate,
@@ -163,11 +162,11 @@ def test_with_labels_the_target_is_aimed_at_anew() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(labels: np.ndarray, probabilities: np.ndarray, said: str) -> None:
-    with pytest.raises(MetricError, match=said):
+    with pytest.raises(LeadwiseError, match=said):
         recalibrate(labels, probabilities)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, float("nan")])
 def test_a_share_that_nobody_or_everybody_has_tells_nothing(rate: float) -> None:
-    with pytest.raises(MetricError, match="above 0, below 1"):
+    with pytest.raises(LeadwiseError, match="above 0, below 1"):
         estimate_rate(np.array([0.2, 0.4]), rate)

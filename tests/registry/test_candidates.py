@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from leadwise.config import Parameters
+from leadwise.contract import LeadwiseError
 from leadwise.features import feature_names
 from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import choose_candidates
-from leadwise.registry.package import PackagingError
 
 
 def leave_model(workspace: Path, name: str, auroc: float, accuracy: float, **changes: Any) -> None:
@@ -60,23 +60,23 @@ def test_the_better_fusion_model_by_the_monitored_validation_score(workspace: Pa
 def test_a_monitored_metric_that_fold_9_leaves_undefined_is_said(tmp_path: Path) -> None:
     leave_model(tmp_path, "metadata", float("nan"), 0.80)
     leave_model(tmp_path, "fusion", float("nan"), 0.60)
-    with pytest.raises(PackagingError, match="monitor: fusion has no val/macro_auroc on fold 9; it has val/binary"):
+    with pytest.raises(LeadwiseError, match="monitor: fusion has no val/macro_auroc on fold 9; it has val/binary"):
         choose_candidates(parameters(tmp_path))
     assert choose_candidates(parameters(tmp_path, monitor="val/binary_accuracy"))["fusion"].name == "fusion"
 
 
 def test_nothing_trained_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PackagingError, match="none of fusion, fusion_augmented is trained there; run the train"):
+    with pytest.raises(LeadwiseError, match="none of fusion, fusion_augmented is trained there; run the train"):
         choose_candidates(parameters(tmp_path))
 
 
 def test_a_model_that_is_not_evaluated_is_named(workspace: Path) -> None:
     (workspace / "evaluation/clinical/metadata/decision.json").unlink()
-    with pytest.raises(PackagingError, match=r"metadata/decision\.json: absent .* run the evaluate stage"):
+    with pytest.raises(LeadwiseError, match=r"metadata/decision\.json: absent .* run the evaluate stage"):
         choose_candidates(parameters(workspace))
 
 
 def test_models_of_different_data_do_not_go_together(workspace: Path) -> None:
     leave_model(workspace, "metadata", 0.7, 0.8, digest="e" * 64)
-    with pytest.raises(PackagingError, match="data: fusion_augmented on dddddddddddd, metadata on eeeeeeeeeeee"):
+    with pytest.raises(LeadwiseError, match="data: fusion_augmented on dddddddddddd, metadata on eeeeeeeeeeee"):
         choose_candidates(parameters(workspace))

@@ -31,7 +31,7 @@ from leadwise.registry.gate_checks import (
     parity_checks,
 )
 from leadwise.registry.package import Parity
-from leadwise.registry.register import RegistrationError, register_challenger
+from leadwise.registry.register import register_challenger
 from leadwise.registry.smoke_test import HeldOutRows, Served
 
 generator = np.random.default_rng(5)
@@ -253,6 +253,6 @@ def test_a_package_that_sees_what_is_read_off_the_diagnosis_is_never_registered(
 ) -> None:
     change(folder, "original")
     assert "fusion sees infarction_stadium1; fusion sees infarction_stadium2" in leak_check(folder).note
-    with pytest.raises(RegistrationError, match=r"fusion sees infarction_stadium1.*never registered"):
+    with pytest.raises(LeadwiseError, match=r"fusion sees infarction_stadium1.*never registered"):
         register_challenger(replace(make_package(), folder=folder), "leaking")
     assert not mlflow.MlflowClient().search_registered_models("name = 'leaking'")

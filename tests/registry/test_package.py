@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
+from leadwise.contract import LeadwiseError
 from leadwise.registry import package as packages
 from leadwise.registry.load import ModelError
-from leadwise.registry.package import (
-    SERVED_PACKAGES,
-    Package,
-    PackagingError,
-    bundle,
-    served_requirements,
-    unpack_bundled,
-)
+from leadwise.registry.package import SERVED_PACKAGES, Package, bundle, served_requirements, unpack_bundled
 from leadwise.registry.register import require_passed
 from leadwise.serving.scorer import Scorer
 
@@ -98,5 +92,5 @@ def test_a_package_that_the_lock_does_not_pin_is_named(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lines = [f"{name}==1.0 \\\n    --hash=sha256:00" for name in SERVED_PACKAGES if name != "uvloop"]
     lock.write_text("\n".join([*lines, "uvloop==1.0 ; python_full_version < '3.8'"]), encoding="utf-8")
-    with pytest.raises(PackagingError, match="no pin for uvloop"):
+    with pytest.raises(LeadwiseError, match="no pin for uvloop"):
         served_requirements(lock)

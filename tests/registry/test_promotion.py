@@ -9,7 +9,8 @@ from typing import Any
 import mlflow
 import pytest
 
-from leadwise.registry.champion import PromotionError, alias_of, champion_of, promote, roll_back
+from leadwise.contract import LeadwiseError
+from leadwise.registry.champion import alias_of, champion_of, promote, roll_back
 from leadwise.registry.gate import Check, GateReport
 from leadwise.registry.register import register_challenger
 
@@ -54,7 +55,7 @@ def test_a_version_that_passes_becomes_champion_and_remembers_who_was(new_model:
     assert champion_of("chain") == second
     assert "rolled-back" in client.get_model_version("chain", third).tags
     assert roll_back("chain", says_nothing) == (second, first)
-    with pytest.raises(PromotionError, match=f"chain version {first} is the first champion: there is none before"):
+    with pytest.raises(LeadwiseError, match=f"chain version {first} is the first champion: there is none before"):
         roll_back("chain", says_nothing)
     assert champion_of("chain") == first
 
@@ -64,13 +65,13 @@ def test_rolling_back_refuses_what_is_not_there(new_model: NewModel) -> None:
     first, second = new_model("gone", 2)
     promote("gone", second, lambda champion: verdict("gone", second, champion, passed=True))
     client.delete_model_version("gone", first)
-    with pytest.raises(PromotionError, match=f"version {second} followed version {first}, which was deleted"):
+    with pytest.raises(LeadwiseError, match=f"version {second} followed version {first}, which was deleted"):
         roll_back("gone")
     assert champion_of("gone") == second
     client.delete_registered_model_alias("gone", "champion")
-    with pytest.raises(PromotionError, match="registered-model: gone has no champion"):
+    with pytest.raises(LeadwiseError, match="registered-model: gone has no champion"):
         roll_back("gone")
-    with pytest.raises(PromotionError, match="registered-model: no model nobody is registered at sqlite"):
+    with pytest.raises(LeadwiseError, match="registered-model: no model nobody is registered at sqlite"):
         roll_back("nobody")
 
 
@@ -93,7 +94,7 @@ def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versio
     files = Path(client.get_model_version_download_uri("fallen", first).removeprefix("file://"))
     away = files.rename(files.with_name("moved away"))
     with pytest.raises(
-        PromotionError, match=rf"version {first}, which does not answer \(.*nothing is rolled back"
+        LeadwiseError, match=rf"version {first}, which does not answer \(.*nothing is rolled back"
     ) as told:
         roll_back("fallen")
     assert "\n" not in str(told.value)
@@ -117,7 +118,7 @@ def test_the_tags_of_a_copy_say_nothing_of_the_model_that_it_is_in(new_model: Ne
         source = f"models:/{target}/{copy.version}"
     assert copy.tags["previous-champion"] == "1", "MLflow copies the tags"
     client.set_registered_model_alias(target, "champion", copy.version)
-    with pytest.raises(PromotionError, match=f"{target} version {copy.version} is a copy of .*nothing is rolled back"):
+    with pytest.raises(LeadwiseError, match=f"{target} version {copy.version} is a copy of .*nothing is rolled back"):
         roll_back(target, says_nothing)
     assert champion_of(target) == str(copy.version)
 
@@ -168,6 +169,6 @@ def test_a_champion_that_never_holds_still_is_given_up(new_model: NewModel) -> N
         client.set_registered_model_alias("restless", "champion", first if champion == second else second)
         return verdict("restless", third, champion, passed=True)
 
-    with pytest.raises(PromotionError, match="the champion changed during each of 5 comparisons"):
+    with pytest.raises(LeadwiseError, match="the champion changed during each of 5 comparisons"):
         promote("restless", third, judge)
     assert champion_of("restless") in (first, second)

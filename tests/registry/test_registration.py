@@ -9,21 +9,13 @@ import pandas as pd
 import pytest
 
 from leadwise.config import Parameters
-from leadwise.contract import DISCLAIMER, STATEMENTS
+from leadwise.contract import DISCLAIMER, STATEMENTS, LeadwiseError
 from leadwise.datasets.base import dataset_named
 from leadwise.datasets.store import open_store
 from leadwise.parameters import load_parameters
 from leadwise.registry.candidates import build_package, stored_records
 from leadwise.registry.champion import alias_of
-from leadwise.registry.package import PackagingError
-from leadwise.registry.register import (
-    GateFailed,
-    Registered,
-    RegistrationError,
-    name_to_roll_back,
-    register_champion,
-    registered_name,
-)
+from leadwise.registry.register import GateFailed, Registered, name_to_roll_back, register_champion, registered_name
 from leadwise.registry.smoke_test import RoundTripError, compare_answers
 from leadwise.serving.scorer import Scorer
 
@@ -139,7 +131,7 @@ def test_findings_are_registered_and_answered_as_keras_gives_them(registered: Re
 
 def test_simulated_weights_never_become_leadwise(trained: Parameters, tracking: str) -> None:
     asked = load_parameters({"workspace": str(trained.shared.workspace), "registered-model": "Leadwise"})
-    refused = pytest.raises(RegistrationError, match=r"registered-model: .* but the data are simulated; allowed: auto")
+    refused = pytest.raises(LeadwiseError, match=r"registered-model: .* but the data are simulated; allowed: auto")
     with mlflow.start_run(), refused:
         register_champion(asked)
 
@@ -158,7 +150,7 @@ def test_an_evaluation_of_other_weights_stops_packaging_and_leaves_the_old_packa
     table = pd.read_parquet(predictions)
     table["raw_MI"] = np.clip(table["raw_MI"].to_numpy() + np.float32(0.01), 0, 1)
     table.to_parquet(predictions)
-    with pytest.raises(PackagingError, match=r"metadata: .* was made with other weights"):
+    with pytest.raises(LeadwiseError, match=r"metadata: .* was made with other weights"):
         build_package(load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"}))
     assert list((workspace / "package").iterdir()) == []
     assert sorted(path.name for path in workspace.iterdir() if path.name.startswith(".")) == []
@@ -168,10 +160,10 @@ def test_statements_of_another_network_or_unreadable_ones_stop_packaging(workspa
     asked = load_parameters({"workspace": str(workspace), "monitor": "val/binary_accuracy"})
     evaluation = workspace / "evaluation" / "clinical"
     shutil.copy(evaluation / "fusion_augmented" / "statements.json", evaluation / "metadata")
-    with pytest.raises(PackagingError, match=r"metadata: does not answer statements, but .* run the evaluate stage"):
+    with pytest.raises(LeadwiseError, match=r"metadata: does not answer statements, but .* run the evaluate stage"):
         build_package(asked)
     (evaluation / "metadata" / "statements.json").write_text('{"statements"', encoding="utf-8")
-    with pytest.raises(PackagingError, match=r"statements\.json: absent or unreadable .* run the evaluate stage"):
+    with pytest.raises(LeadwiseError, match=r"statements\.json: absent or unreadable .* run the evaluate stage"):
         build_package(asked)
 
 

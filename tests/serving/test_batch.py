@@ -16,10 +16,10 @@ import pytest
 import wfdb
 
 from leadwise.config import PROJECT_ROOT
-from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.serving.batch import BatchError, score_batch
-from leadwise.serving.batch_source import SourceError, entries
+from leadwise.serving.batch import score_batch
+from leadwise.serving.batch_source import entries
 from leadwise.serving.scorer import Scorer
 
 
@@ -185,18 +185,18 @@ def test_what_cannot_begin_says_why(folder: Path, package_folder: Path, tmp_path
     itself = tmp_path / "dates.parquet"
     kind: type[Exception]
     for source, file, kind, problem in (
-        (tmp_path / "gone", output, SourceError, "is no folder and no table"),
-        (tmp_path / "empty", output, SourceError, "holds no recordings"),
-        (tmp_path / "no-file.csv", output, SourceError, "has no column file"),
-        (tmp_path / "misspelt.csv", output, SourceError, "'hieght'"),
-        (tmp_path / "commas.csv", output, SourceError, "line 3 has more cells"),
-        (folder, tmp_path / "a.csv", BatchError, "ends with .parquet"),
-        (folder, folder / "below" / "answers.parquet", BatchError, "lies in the folder that is scored"),
-        (itself, itself, BatchError, "is the input"),
+        (tmp_path / "gone", output, LeadwiseError, "is no folder and no table"),
+        (tmp_path / "empty", output, LeadwiseError, "holds no recordings"),
+        (tmp_path / "no-file.csv", output, LeadwiseError, "has no column file"),
+        (tmp_path / "misspelt.csv", output, LeadwiseError, "'hieght'"),
+        (tmp_path / "commas.csv", output, LeadwiseError, "line 3 has more cells"),
+        (folder, tmp_path / "a.csv", LeadwiseError, "ends with .parquet"),
+        (folder, folder / "below" / "answers.parquet", LeadwiseError, "lies in the folder that is scored"),
+        (itself, itself, LeadwiseError, "is the input"),
     ):
         with pytest.raises(kind, match=problem):
             score_batch(source, file, package_folder)
-    with pytest.raises(BatchError, match="allowed: best_f1"):
+    with pytest.raises(LeadwiseError, match="allowed: best_f1"):
         score_batch(folder, output, package_folder, policy="mine")
     assert not output.exists()
     # What no field can be is refused with its record.

@@ -13,7 +13,8 @@ import requests
 from hostile_bodies import CHUNK, MARKER, VALID_BODIES
 from live_server import JSON, LiveServer, SmallModel, serving
 
-from leadwise.serving.admission import LARGE_BODY, AdmissionControl, ServerLimitError, ServerLimits
+from leadwise.contract import LeadwiseError
+from leadwise.serving.admission import LARGE_BODY, AdmissionControl, ServerLimits
 from leadwise.serving.connections import LARGEST_HEAD
 from leadwise.serving.request_parsing import LARGEST_BODY
 
@@ -212,5 +213,5 @@ def test_nothing_that_a_client_puts_into_the_address_is_logged(server: LiveServe
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "soon", "1e99"])
 def test_a_limit_that_is_no_number_above_0_is_named(text: str) -> None:
-    with pytest.raises(ServerLimitError, match=f"LEADWISE_ARRIVAL_S: received '{text}'; a number above 0 is needed"):
+    with pytest.raises(LeadwiseError, match=f"LEADWISE_ARRIVAL_S: received '{text}'; a number above 0 is needed"):
         ServerLimits.of_environment({"LEADWISE_ARRIVAL_S": text})

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import open_store
 from leadwise.datasets.synthetic import write_simulated_tree
 from leadwise.parameters import RENAMED, load_parameters
-from leadwise.training.config import TunedParametersError, precision_here, training_config, tuned_file
+from leadwise.training.config import precision_here, training_config, tuned_file
 from leadwise.training.fit import fit_model
 from leadwise.training.prediction import load_trained
 
@@ -57,12 +57,12 @@ def test_the_default_trains_what_ships() -> None:
 
 def test_what_tuning_did_not_leave_or_left_before_a_parameter_was_renamed_is_named(tmp_path: Path) -> None:
     parameters = load_parameters({"workspace": str(tmp_path), "use-tuned": True})
-    with pytest.raises(TunedParametersError, match=r"use-tuned: .*fusion.json is absent"):
+    with pytest.raises(LeadwiseError, match=r"use-tuned: .*fusion.json is absent"):
         training_config("fusion", parameters)
     file = tuned_file("fusion", parameters)
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"parameters": {"gain": 0.1}}))
-    with pytest.raises(TunedParametersError, match=r"fusion.json has gain, which no training takes"):
+    with pytest.raises(LeadwiseError, match=r"fusion.json has gain, which no training takes"):
         training_config("fusion", parameters)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store, open_store
 from leadwise.parameters import load_parameters
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.epochs import AveragedWeights, TrainingDiverged, learning_rate, optimizer_for
-from leadwise.training.fit import TrainingData, ValidationFoldError, fit_model
-from leadwise.training.prediction import TrainedModelError, load_trained
+from leadwise.training.fit import TrainingData, fit_model
+from leadwise.training.prediction import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,9 @@ def test_a_model_of_other_data_is_refused(store: Store, tmp_path: Path) -> None:
     fit_model(small("metadata", epochs=1), store, tmp_path / "metadata", report=no_report)
     file = tmp_path / "metadata" / "training.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0" * 64}))
-    with pytest.raises(TrainedModelError, match="metadata: trained on data 000000000000"):
+    with pytest.raises(LeadwiseError, match="metadata: trained on data 000000000000"):
         load_trained(tmp_path / "metadata").answers(store, store.rows("test"))["superclasses"]
-    with pytest.raises(TrainedModelError, match="no finished training"):
+    with pytest.raises(LeadwiseError, match="no finished training"):
         load_trained(tmp_path / "nothing")
 
 
@@ -103,7 +104,7 @@ def test_a_fold_9_without_a_class_is_refused_by_name(store: Store, tmp_path: Pat
     records = store.records.copy()
     records.loc[store.rows("validation"), "HYP"] = False
     lacking = replace(store, records=records)
-    with pytest.raises(ValidationFoldError, match=r"none of fold 9 have HYP; .*val/binary_accuracy"):
+    with pytest.raises(LeadwiseError, match=r"none of fold 9 have HYP; .*val/binary_accuracy"):
         fit_model(small("metadata"), lacking, tmp_path / "metadata", report=no_report)
     by_accuracy = small("metadata", epochs=1, monitor="val/binary_accuracy")
     assert fit_model(by_accuracy, lacking, tmp_path / "metadata", report=no_report)["epochs"] == 1

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadwise.contract import SignalShape
+from leadwise.contract import LeadwiseError, SignalShape
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import Store, open_store
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.models.framework import build_model
 from leadwise.models.spec import Architecture
-from leadwise.training.prediction import RECORDS_PER_BATCH, TrainedModel, TrainedModelError
+from leadwise.training.prediction import RECORDS_PER_BATCH, TrainedModel
 
 WINDOW, STRIDE = 250, 125
 
@@ -87,7 +87,7 @@ def test_a_shorter_recording_is_answered_from_the_windows_that_it_has(fusion: Tr
 
 def test_a_recording_that_is_shorter_than_a_window_is_refused(fusion: TrainedModel, store: Store) -> None:
     patients = store.patients().iloc[:2]
-    with pytest.raises(TrainedModelError, match=r"fusion: .* 249 samples; allowed: at least one window, 250 at 100 Hz"):
+    with pytest.raises(LeadwiseError, match=r"fusion: .* 249 samples; allowed: at least one window, 250 at 100 Hz"):
         fusion.answers_of(np.zeros((2, 249, 12)), patients)
 
 

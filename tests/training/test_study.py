@@ -16,13 +16,13 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from leadwise.config import PROJECT_ROOT
+from leadwise.contract import LeadwiseError
 from leadwise.training import study as study_module
 from leadwise.training.study import (
     COUNTED,
     DEFAULTS,
     MOST_RETRIES,
     RETRY_OF,
-    StudyStorageError,
     open_storage,
     open_study,
     try_again,
@@ -257,7 +257,7 @@ def test_a_trial_that_ends_its_process_every_time_is_given_up(tmp_path: Path) ->
 def test_an_address_that_nothing_answers_at_is_named_without_its_password(
     tmp_path: Path, address: str, named: str
 ) -> None:
-    with pytest.raises(StudyStorageError, match=f"study-storage: {named}") as error:
+    with pytest.raises(LeadwiseError, match=f"study-storage: {named}") as error:
         open_storage(address, tmp_path, 60)
     assert "secret" not in str(error.value)
 
@@ -275,7 +275,7 @@ def test_a_storage_that_another_process_has_locked_is_waited_for(
         assert states(study) == ["COMPLETE"] * 2
         monkeypatch.setattr(study_module, "WAIT_FOR_SQLITE_S", 0.1)
         holder.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StudyStorageError, match="database is locked"):
+        with pytest.raises(LeadwiseError, match="database is locked"):
             open_storage("", tmp_path, 60)
         holder.rollback()
     holder.close()

@@ -18,6 +18,7 @@ from killed import KILLED, nursery
 from mlflow.entities import Run
 
 from leadwise.config import Parameters
+from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store, open_store
 from leadwise.models.fusion import WIDTHS
 from leadwise.models.spec import MODELS, Choice, Whole
@@ -28,7 +29,7 @@ from leadwise.training.config import training_config, tuned_file, tuned_from
 from leadwise.training.fit import TrainingData
 from leadwise.training.study import RETRY_OF, open_storage
 from leadwise.training.trial import million_multiply_adds, trial_config
-from leadwise.training.tuning import NothingFoundError, Tuned, tune_model
+from leadwise.training.tuning import Tuned, tune_model
 
 SMALL = {"trials": 3, "timeout-min": 10, "tune-epochs": 2, "tune-share": 0.3, "encoder-width": 8}
 
@@ -161,7 +162,7 @@ def test_a_study_of_which_nothing_comes_says_why(
     parameters: Parameters, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TrainingData, "batches", too_large)
-    with pytest.raises(NothingFoundError, match=r"clinical/metadata/.*: no trial was completed; out of memory"):
+    with pytest.raises(LeadwiseError, match=r"clinical/metadata/.*: no trial was completed; out of memory"):
         tuned(changed(parameters, trials=1), store)
     assert not tuned_file("metadata", parameters).exists()
 

@@ -102,7 +102,7 @@ def doors() -> list[Middleware]:
     """What stands before the page.
 
     Raises:
-        SettingsError: the environment names an origin that is none.
+        LeadwiseError: the environment names an origin that is none.
     """
     settings = Settings.from_environment()
     settings.check()

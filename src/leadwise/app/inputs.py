@@ -247,10 +247,6 @@ REMARKS: tuple[str, ...] = (
 """Columns of PTB-XL that are empty where there was nothing to remark."""
 
 
-class ExampleError(LeadwiseError):
-    """A tree has no example of a class; the message says what was looked for."""
-
-
 def ptbxl_examples(tree: Path) -> dict[str, Example]:
     """Class -> a record of fold 9 that cardiologists gave this class and no other, and of which nothing is remarked.
 
@@ -261,7 +257,7 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
         tree: a PTB-XL tree with its records at 100 Hz; of a simulated one the examples are marked so.
 
     Raises:
-        ExampleError: a class has no such record.
+        LeadwiseError: a class has no such record.
         LeadwiseError: it is no PTB-XL tree.
     """
     tables = read_tables(tree)
@@ -271,7 +267,7 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
     alone = records[records[list(SUPERCLASSES)].sum(axis=1) == 1]
     found = {name: next(_examples(tables, alone[alone[name]]), None) for name in SUPERCLASSES}
     if lacking := [name for name, example in found.items() if example is None]:
-        raise ExampleError(
+        raise LeadwiseError(
             f"tree: {tree}: fold {VALIDATION_FOLD} has no clean record of {lacking[0]} alone, diagnosed with "
             "certainty and readable at 100 Hz; one of each class is needed"
         )
@@ -300,16 +296,16 @@ def ptbxl_record(tables: Tables, number: int) -> Example:
         number: its ``ecg_id``.
 
     Raises:
-        ExampleError: the tree has no such record, or its waveform cannot be read.
+        LeadwiseError: the tree has no such record, or its waveform cannot be read.
     """
     rows = clean(replace(tables, database=tables.database[tables.numbers()["ecg_id"] == number])).records
     for row in rows.to_dict("records"):
         try:
             return _example(tables, row, _recording(tables.tree, row).record)
         except (UnreadableRecord, RecordingError) as error:
-            raise ExampleError(f"record {number}: {error}") from None
+            raise LeadwiseError(f"record {number}: {error}") from None
     last = int(tables.numbers()["ecg_id"].max())
-    raise ExampleError(f"record: received {number}; {tables.tree} has no such number, its last is {last}")
+    raise LeadwiseError(f"record: received {number}; {tables.tree} has no such number, its last is {last}")
 
 
 FOLD_WORDS: Mapping[int, str] = {

@@ -15,10 +15,6 @@ PREFIX = "LEADWISE_APP_"
 ORIGIN = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?")
 
 
-class SettingsError(LeadwiseError):
-    """The page cannot be started like this; the message names the setting."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """Where the answers and the examples come from; empty where nothing was said.
@@ -54,17 +50,17 @@ class Settings:
         """Refuse what can be seen to be wrong before a page is open.
 
         Raises:
-            SettingsError: the address is none, two are to answer, the tree is no folder, or an origin is none.
+            LeadwiseError: the address is none, two are to answer, the tree is no folder, or an origin is none.
         """
         if self.url and self.model:
-            raise SettingsError("model: is for answers without a server; leave it out with url")
+            raise LeadwiseError("model: is for answers without a server; leave it out with url")
         if self.url and not self.url.startswith(("http://", "https://")):
-            raise SettingsError(f"url: received {self.url[:60]!r}; http:// or https:// is needed")
+            raise LeadwiseError(f"url: received {self.url[:60]!r}; http:// or https:// is needed")
         if self.tree and not Path(self.tree).is_dir():
-            raise SettingsError(f"tree: {self.tree}: no such folder; a PTB-XL tree is needed")
+            raise LeadwiseError(f"tree: {self.tree}: no such folder; a PTB-XL tree is needed")
         for origin in self.embed_from.split():
             if not ORIGIN.fullmatch(origin):
-                raise SettingsError(f"embed_from: received {origin[:60]!r}; https://HOST or http://HOST:PORT is needed")
+                raise LeadwiseError(f"embed_from: received {origin[:60]!r}; https://HOST or http://HOST:PORT is needed")
 
 
 ENTRANCE = Path(__file__).with_name("entrance.py")
@@ -79,7 +75,7 @@ def launch(settings: Settings, port: int, address: str) -> NoReturn:
         address: to listen at; ``0.0.0.0`` lets other machines in.
 
     Raises:
-        SettingsError: a setting is not allowed.
+        LeadwiseError: a setting is not allowed.
         ModuleNotFoundError: Streamlit is not installed.
     """
     if find_spec("streamlit") is None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import LeadwiseError
 
 METRICS_FILE = "metrics.json"
 DECISION_FILE = "decision.json"
@@ -27,10 +26,6 @@ SUMMARY_FILE = "summary.json"
 MARKDOWN_FILE = "summary.md"
 COMPARISONS_FILE = "comparisons.json"
 LEAK_FILE = "leak.json"
-
-
-class EvaluationError(LeadwiseError):
-    """There is nothing to evaluate or to lay side by side; the message says what is missing."""
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ def choose_calibration(
         seed: of the dealing of patients to parts.
 
     Raises:
-        MetricError: the arrays cannot be compared.
+        LeadwiseError: the arrays cannot be compared.
     """
     y, p, _ = validate(labels, probabilities)
     temperature = fit_temperature(y, p)
@@ -167,7 +167,7 @@ def fit(
         prior: lines under the prior of ``PRIOR_SD``, for classes with few positives.
 
     Raises:
-        MetricError: the arrays cannot be compared.
+        LeadwiseError: the arrays cannot be compared.
     """
     names = tuple(classes if classes is not None else map(str, range(np.shape(labels)[-1])))
     if method == "none" or not names:
@@ -195,7 +195,7 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
         The temperature, kept within ``TEMPERATURE_RANGE``: labels that the model separates perfectly have no optimum.
 
     Raises:
-        MetricError: the arrays cannot be compared.
+        LeadwiseError: the arrays cannot be compared.
     """
     from scipy.optimize import minimize_scalar
 

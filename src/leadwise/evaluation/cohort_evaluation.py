@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.contract import SUPERCLASSES
-from leadwise.evaluation import EvaluationError
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.evaluation.bootstrap import Estimate, patient_weights, values_and_intervals, with_bounds
 from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, KnownLabels, cohort_estimates, known_labels
 from leadwise.evaluation.metrics import log_loss
@@ -231,7 +230,7 @@ def evaluate_cohort(
         without: features that the model was not told.
 
     Raises:
-        EvaluationError: the model answered no recording of which a label is known.
+        LeadwiseError: the model answered no recording of which a label is known.
     """
     answered = answers["error_code"].isna().to_numpy()
     refused = Counter(answers["error_code"].dropna().tolist())
@@ -239,7 +238,7 @@ def evaluate_cohort(
     p = answers[[f"p_{name}" for name in SUPERCLASSES]].to_numpy(np.float64)[answered]
     if not len(y) or np.isnan(y).all():
         codes = ", ".join(f"{count} {code}" for code, count in refused.items()) or "none was refused"
-        raise EvaluationError(
+        raise LeadwiseError(
             f"received {len(table)} recordings, {len(y)} of them answered ({codes}), none with a known label; at least "
             "one label has to be known"
         )

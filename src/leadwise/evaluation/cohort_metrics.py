@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.decision import Policy, logit
 from leadwise.evaluation.bootstrap import Estimate, patient_weights
 from leadwise.evaluation.calibration import newton_lines
-from leadwise.evaluation.metrics import CHOSEN, METRICS, Floats, MetricError, all_metrics, metric_estimates, validate
+from leadwise.evaluation.metrics import CHOSEN, METRICS, Floats, all_metrics, metric_estimates, validate
 
 FEWEST_KNOWN = 10
 """A class with fewer recordings that have it, or that are known not to, counts in no mean; its own figures stand."""
@@ -90,13 +90,13 @@ def cohort_metrics(
         thresholds: one per class, those that are served.
 
     Raises:
-        MetricError: a shape or value is not allowed.
+        LeadwiseError: a shape or value is not allowed.
     """
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     limits = np.asarray(thresholds, dtype=np.float64)
     classes = len(SUPERCLASSES)
     if y.ndim != 2 or y.shape != p.shape or y.shape[1] != classes or limits.shape != (classes,):
-        raise MetricError(
+        raise LeadwiseError(
             f"labels, probabilities and thresholds: received shapes {y.shape}, {p.shape} and {limits.shape}; allowed: "
             f"(record, {classes}) twice and ({classes},)"
         )
@@ -226,7 +226,7 @@ def compare(
         seed: of it.
 
     Raises:
-        MetricError: a shape or value is not allowed.
+        LeadwiseError: a shape or value is not allowed.
     """
     weights = patient_weights(patients, replicates, seed) if replicates else None
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
-from leadwise.evaluation import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE, EvaluationError
+from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet, LeadwiseError
+from leadwise.evaluation import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
 from leadwise.evaluation.metrics import MetricInput, auroc
 from leadwise.features import FEATURES
@@ -59,7 +59,7 @@ class Evaluated:
         """Read an evaluation's folder.
 
         Raises:
-            EvaluationError: a file is absent or unreadable.
+            LeadwiseError: a file is absent or unreadable.
         """
         try:
             metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ class Evaluated:
             thresholds = np.array([decision["thresholds"][name] for name in SUPERCLASSES])
             y, p = (table[[f"{kind}_{name}" for name in SUPERCLASSES]].to_numpy(np.float64) for kind in "yp")
         except (OSError, ValueError, KeyError) as error:
-            raise EvaluationError(f"{folder}: no whole evaluation ({error}); run the evaluate stage again") from None
+            raise LeadwiseError(f"{folder}: no whole evaluation ({error}); run the evaluate stage again") from None
         return cls(
             feature_set=metrics["feature_set"],
             model=metrics["model"],

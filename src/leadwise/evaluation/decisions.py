@@ -195,7 +195,7 @@ def coverage_risk(
         weights: as in ``metrics``; of ``(replicate, record)`` the curves are ``(record, replicate)``.
 
     Raises:
-        MetricError: the arrays cannot be compared.
+        LeadwiseError: the arrays cannot be compared.
     """
     y, p, w = validate(labels, probabilities, weights)
     decided, sure = decide(p, thresholds), margin(p, thresholds)
@@ -262,7 +262,7 @@ class Decision:
             calibration: already fitted on the same rows; ``None``: a temperature is fitted.
 
         Raises:
-            MetricError: the arrays cannot be compared.
+            LeadwiseError: the arrays cannot be compared.
         """
         y, raw, _ = validate(labels, probabilities)
         temperature = fit_temperature(y, raw)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES, TEST_FOLD
+from leadwise.contract import MICROVOLTS_PER_UNIT, SUPERCLASSES, TEST_FOLD, LeadwiseError
 from leadwise.datasets.store import Store
 from leadwise.datasets.tables import statement_labels
 from leadwise.evaluation import (
@@ -24,7 +24,6 @@ from leadwise.evaluation import (
     ROBUSTNESS_FILE,
     STATEMENTS_FILE,
     SUBGROUPS_FILE,
-    EvaluationError,
     write_json,
 )
 from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights, values_and_intervals, with_bounds
@@ -197,8 +196,7 @@ def evaluate_model(
         robustness: records of fold 10 that are corrupted in every way; 0: none. They cost about 35 predictions each.
 
     Raises:
-        EvaluationError: fold 9 or 10 has no records.
-        TrainedModelError: the store is not the one that the model was trained on.
+        LeadwiseError: fold 9 or 10 has no records; the store is not the one that the model was trained on.
     """
     rows = _rows(store)
     labels, patients = store.labels(), store.records["patient_id"].to_numpy()
@@ -253,7 +251,7 @@ def _rows(store: Store) -> dict[str, NDArray[np.int64]]:
     rows = {"val": store.rows("validation"), "test": store.rows("test")}
     for fold, of in (("9", rows["val"]), ("10", rows["test"])):
         if len(of) == 0:
-            raise EvaluationError(f"fold {fold}: received no records; evaluation needs folds 9 and 10")
+            raise LeadwiseError(f"fold {fold}: received no records; evaluation needs folds 9 and 10")
     return rows
 
 

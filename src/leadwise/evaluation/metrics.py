@@ -32,10 +32,6 @@ CALIBRATION_BINS = 15
 """Bins of equal width behind the calibration error, as in Guo et al. 2017."""
 
 
-class MetricError(LeadwiseError):
-    """Labels, probabilities, thresholds or weights cannot be compared; the message says what was received."""
-
-
 def validate(
     labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None, *, unknown: bool = False
 ) -> tuple[Floats, Floats, Floats]:
@@ -44,24 +40,24 @@ def validate(
     With ``unknown`` a label may also be NaN: not known.
 
     Raises:
-        MetricError: a shape or value is not allowed.
+        LeadwiseError: a shape or value is not allowed.
     """
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 2 or y.shape != p.shape or y.size == 0:
-        raise MetricError(
+        raise LeadwiseError(
             f"labels and probabilities: received shapes {y.shape} and {p.shape}; allowed: the same (record, class)"
         )
     allowed = np.isin(y, (0, 1)) | (unknown & np.isnan(y))
     if not allowed.all():
-        raise MetricError(f"labels: received {y[~allowed][0]}; allowed: 0 and 1{', NaN where not known' * unknown}")
+        raise LeadwiseError(f"labels: received {y[~allowed][0]}; allowed: 0 and 1{', NaN where not known' * unknown}")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
-        raise MetricError(f"probabilities: received {p[bad][0]} at row {np.argwhere(bad)[0][0]}; allowed: 0 to 1")
+        raise LeadwiseError(f"probabilities: received {p[bad][0]} at row {np.argwhere(bad)[0][0]}; allowed: 0 to 1")
     w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     if w.ndim not in (1, 2) or w.shape[-1] != len(y):
-        raise MetricError(f"weights: received shape {w.shape}; allowed: (..., {len(y)})")
+        raise LeadwiseError(f"weights: received shape {w.shape}; allowed: (..., {len(y)})")
     if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise MetricError("weights: received a negative or non-finite value; allowed: 0 or more")
+        raise LeadwiseError("weights: received a negative or non-finite value; allowed: 0 or more")
     return y, p, np.ascontiguousarray(np.atleast_2d(w).T)
 
 
@@ -85,7 +81,7 @@ class MetricInput:
         """See the module for shapes.
 
         Raises:
-            MetricError: a shape or value is not allowed.
+            LeadwiseError: a shape or value is not allowed.
         """
         self.y, self.p, self.w = validate(labels, probabilities, weights)
         self.said = decide(self.p, thresholds)
@@ -173,7 +169,7 @@ def decide(probabilities: ArrayLike, thresholds: ArrayLike = DEFAULT_THRESHOLD) 
     limits = np.asarray(thresholds, dtype=np.float64)
     p = np.asarray(probabilities, dtype=np.float64)
     if limits.shape not in ((), p.shape[-1:]) or not ((limits >= 0) & (limits <= 1)).all():
-        raise MetricError(f"thresholds: received {limits.tolist()}; allowed: one, or {p.shape[-1]}, from 0 to 1")
+        raise LeadwiseError(f"thresholds: received {limits.tolist()}; allowed: one, or {p.shape[-1]}, from 0 to 1")
     return (p >= limits).astype(np.float64)
 
 
@@ -258,11 +254,11 @@ def register(*metrics: Metric) -> None:
     """Add to ``METRICS``.
 
     Raises:
-        MetricError: a name is taken.
+        LeadwiseError: a name is taken.
     """
     for metric in metrics:
         if metric.name in METRICS:
-            raise MetricError(
+            raise LeadwiseError(
                 f"metric: received a second {metric.name}; allowed: names other than {', '.join(METRICS)}"
             )
         METRICS[metric.name] = metric

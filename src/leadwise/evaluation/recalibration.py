@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leadwise.contract import SUPERCLASSES
+from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.decision import Calibration, Policy, logit, sigmoid
 from leadwise.evaluation.calibration import fit
 from leadwise.evaluation.decisions import POLICIES, choose_band
-from leadwise.evaluation.metrics import Floats, MetricError, validate
+from leadwise.evaluation.metrics import Floats, validate
 
 How = Literal["slope and offset", "offset", "shrunk offset", "prior shift", "unchanged"]
 FEWEST_FOR_LINE = 50
@@ -95,7 +95,7 @@ def recalibrate(labels: ArrayLike, probabilities: ArrayLike) -> Recalibration:
         probabilities: as the model answers, calibrated for the patients that it was trained on, same shape.
 
     Raises:
-        MetricError: a shape or value is not allowed.
+        LeadwiseError: a shape or value is not allowed.
     """
     y, p, _ = validate(labels, probabilities, unknown=True)
     return Recalibration({name: fit_class(y[:, k], p[:, k]) for k, name in enumerate(SUPERCLASSES)})
@@ -162,7 +162,7 @@ def prior_shift(probabilities: ArrayLike, rates: Mapping[str, float]) -> Recalib
         rates: class -> its share among the patients that the model was calibrated on, above 0, below 1.
 
     Raises:
-        MetricError: a share or a probability is not allowed.
+        LeadwiseError: a share or a probability is not allowed.
     """
     _, p, _ = validate(np.full(np.shape(probabilities), np.nan), probabilities, unknown=True)
     changes = {}
@@ -180,10 +180,10 @@ def estimate_rate(probabilities: Floats, rate: float) -> float:
     of steps where a class is rare.
 
     Raises:
-        MetricError: the share is not above 0 and below 1.
+        LeadwiseError: the share is not above 0 and below 1.
     """
     if not 0 < rate < 1:
-        raise MetricError(f"rate: received {rate}; allowed: above 0, below 1")
+        raise LeadwiseError(f"rate: received {rate}; allowed: above 0, below 1")
     ill, well = probabilities / rate, (1 - probabilities) / (1 - rate)
 
     def slope_of_loss(share: float) -> float:

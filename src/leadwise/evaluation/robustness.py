@@ -106,10 +106,6 @@ CLEAN = "clean"
 RECORDS_AT_ONCE = 256
 
 
-class RobustnessError(LeadwiseError):
-    """Models were not tried with the same corruptions; the message says what was received."""
-
-
 @dataclass(frozen=True)
 class Robustness:
     """What a model makes of corrupted recordings.
@@ -264,10 +260,10 @@ def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
         models: name -> what ``robustness.json`` holds.
 
     Raises:
-        RobustnessError: they differ, or there is no model.
+        LeadwiseError: they differ, or there is no model.
     """
     if not models:
-        raise RobustnessError("models: received none; at least one is needed")
+        raise LeadwiseError("models: received none; at least one is needed")
 
     def trial(content: Mapping[str, Any]) -> tuple[Any, ...]:
         levels = [(curve["name"], [level["level"] for level in curve["levels"]]) for curve in content["curves"]]
@@ -276,7 +272,7 @@ def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
     first, content = next(iter(models.items()))
     for name, other in models.items():
         if trial(other) != trial(content):
-            raise RobustnessError(
+            raise LeadwiseError(
                 f"{name}: received {other['records']} records with seed {other['seed']}; allowed: the "
                 f"{content['records']} records, seed {content['seed']} and corruptions of {first}"
             )

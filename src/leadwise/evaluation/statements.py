@@ -271,7 +271,7 @@ def evaluate_statements(
         seed: of the bootstrap of fold 9.
 
     Raises:
-        MetricError: labels and probabilities cannot be compared.
+        LeadwiseError: labels and probabilities cannot be compared.
     """
     y_val, q_val, _ = validate(labels_val, p_val)
     y_test, q_test, _ = validate(labels_test, p_test)

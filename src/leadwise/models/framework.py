@@ -20,10 +20,6 @@ SETTINGS: dict[str, Any] = {"floatx": "float32", "image_data_format": "channels_
 """Keras' own defaults, which the trained and the exported networks rely on."""
 
 
-class KerasSettingsError(LeadwiseError):
-    """Keras refuses what its file of settings says."""
-
-
 _FILE = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
 try:
     _TOLD = dict(json.loads(_FILE.read_text(encoding="utf-8")))
@@ -37,7 +33,7 @@ os.environ["KERAS_BACKEND"] = keras_backend()
 try:
     import keras
 except ValueError as error:
-    raise KerasSettingsError(f"{_FILE}: {error}") from error
+    raise LeadwiseError(f"{_FILE}: {error}") from error
 
 keras.config.set_floatx(SETTINGS["floatx"])
 keras.config.set_image_data_format(SETTINGS["image_data_format"])

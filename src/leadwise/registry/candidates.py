@@ -20,18 +20,13 @@ from leadwise.contract import (
     MICROVOLTS_PER_UNIT,
     SUPERCLASSES,
     ECGRecord,
+    LeadwiseError,
 )
 from leadwise.datasets.store import Store, open_store
 from leadwise.evaluation import POLICIES_FILE, STATEMENTS_FILE
 from leadwise.models.spec import MODELS
 from leadwise.registry.onnx_export import export_onnx
-from leadwise.registry.package import (
-    PACKAGE_FOLDER,
-    Package,
-    PackagingError,
-    Parity,
-    write_beside_networks,
-)
+from leadwise.registry.package import PACKAGE_FOLDER, Package, Parity, write_beside_networks
 from leadwise.registry.smoke_test import stored_facts
 from leadwise.serving.network import Network
 from leadwise.serving.scorer import Scorer
@@ -83,7 +78,7 @@ def choose_candidates(parameters: Parameters) -> dict[str, Candidate]:
     """By role the best model by ``monitor`` on fold 9: ``fusion`` sees the recording, ``metadata`` does not.
 
     Raises:
-        PackagingError: a model is absent or not evaluated, or the two saw different data.
+        LeadwiseError: a model is absent or not evaluated, or the two saw different data.
     """
     shared, best = parameters.shared, {}
     folder = shared.workspace / "models" / shared.feature_set
@@ -91,16 +86,16 @@ def choose_candidates(parameters: Parameters) -> dict[str, Candidate]:
         names = [spec.name for spec in MODELS.values() if spec.sees_signal == sees_signal]
         trained = [_read(shared, name) for name in names if (folder / name / "training.json").is_file()]
         if not trained:
-            raise PackagingError(f"{folder}: none of {', '.join(names)} is trained there; run the train stage first")
+            raise LeadwiseError(f"{folder}: none of {', '.join(names)} is trained there; run the train stage first")
         for one in trained:
             if shared.monitor not in one.validation:
                 measured = ", ".join(sorted(one.validation))
-                raise PackagingError(f"monitor: {one.name} has no {shared.monitor} on fold 9; it has {measured}")
+                raise LeadwiseError(f"monitor: {one.name} has no {shared.monitor} on fold 9; it has {measured}")
         best[role] = max(trained, key=lambda one: one.validation[shared.monitor])
     data = {one.name: one.training["digest"][:12] for one in best.values()}
     if len(set(data.values())) > 1:
         told = ", ".join(f"{name} on {digest}" for name, digest in data.items())
-        raise PackagingError(f"{folder}: trained on different data: {told}; train both on the same data")
+        raise LeadwiseError(f"{folder}: trained on different data: {told}; train both on the same data")
     return best
 
 
@@ -125,7 +120,7 @@ def _read_json(file: Path, stage: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PackagingError(f"{file}: absent or unreadable ({error}); run the {stage} stage") from None
+        raise LeadwiseError(f"{file}: absent or unreadable ({error}); run the {stage} stage") from None
     return content
 
 
@@ -160,7 +155,7 @@ def build_package(parameters: Parameters) -> Package:
     """Write ``<workspace>/package`` from what the train and evaluate stages left.
 
     Raises:
-        PackagingError: there is nothing to package, or the evaluation is of other weights, or of statements that the
+        LeadwiseError: there is nothing to package, or the evaluation is of other weights, or of statements that the
             network does not answer.
     """
     candidates = choose_candidates(parameters)
@@ -229,20 +224,20 @@ def _compare(candidate: Candidate, trained: TrainedModel, network: Network, stor
         The difference between ONNX and Keras, which the gate judges.
 
     Raises:
-        PackagingError: the evaluation is of other weights, or of statements that the network does not answer.
+        LeadwiseError: the evaluation is of other weights, or of statements that the network does not answer.
     """
     validation = store.rows("validation")
     rows = validation[np.unique(np.linspace(0, len(validation) - 1, ROWS_COMPARED).round().astype(int))]
     by_keras = trained.answers(store, rows)
     if missing := set(network.outputs) - set(by_keras):
-        raise PackagingError(
+        raise LeadwiseError(
             f"{candidate.name}: does not answer {', '.join(sorted(missing))}, but {candidate.evaluation} says how good "
             "they are; run the evaluate stage again"
         )
     table = pd.read_parquet(candidate.evaluation / "predictions.parquet").set_index("ecg_id")
     evaluated = table.loc[store.records["ecg_id"].iloc[rows], [f"raw_{name}" for name in SUPERCLASSES]].to_numpy()
     if (difference := float(np.abs(by_keras["superclasses"] - evaluated).max())) > LARGEST_DIFFERENCE:
-        raise PackagingError(
+        raise LeadwiseError(
             f"{candidate.name}: {candidate.evaluation} was made with other weights (probabilities differ by "
             f"{difference:.2g}); run the evaluate stage again"
         )

@@ -35,10 +35,6 @@ ROLLED_BACK_TAG = "rolled-back"
 MOST_COMPARISONS = 5
 
 
-class PromotionError(LeadwiseError):
-    """The champion cannot be moved, or moved back; the message says why."""
-
-
 def promote(name: str, version: str, judge: "Callable[[str | None], GateReport]") -> "GateReport":
     """Make a version the champion if ``judge`` lets it pass against whoever is champion at that moment.
 
@@ -53,7 +49,7 @@ def promote(name: str, version: str, judge: "Callable[[str | None], GateReport]"
         The last report. The version is champion if it passed, and challenger if it only answers.
 
     Raises:
-        PromotionError: the champion changed during each of ``MOST_COMPARISONS`` comparisons.
+        LeadwiseError: the champion changed during each of ``MOST_COMPARISONS`` comparisons.
     """
     import mlflow
 
@@ -70,7 +66,7 @@ def promote(name: str, version: str, judge: "Callable[[str | None], GateReport]"
                 _move(name, version, champion)
                 return report
     client.set_registered_model_alias(name, CHALLENGER, version)
-    raise PromotionError(
+    raise LeadwiseError(
         f"{name} version {version}: the champion changed during each of {MOST_COMPARISONS} comparisons; it is "
         f"@{CHALLENGER}; register again when the others have ended"
     )
@@ -87,7 +83,7 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
         The version that lost the alias, and the one that has it now.
 
     Raises:
-        PromotionError: there is no such model, no champion, none before it, or one that does not answer.
+        LeadwiseError: there is no such model, no champion, none before it, or one that does not answer.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -96,26 +92,26 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
     with file_lock(_lock(name)):
         current = champion_of(name)
         if current is None:
-            raise PromotionError(f"registered-model: {name} has no champion; nothing is rolled back")
+            raise LeadwiseError(f"registered-model: {name} has no champion; nothing is rolled back")
         this = f"{name} version {current}"
         champion = client.get_model_version(name, current)
         source = str(champion.source or "")
         if source.startswith("models:/") and "/" in (origin := source.removeprefix("models:/")):
             # MLflow has made a copy; a registered version has its source in a run or logged model.
-            raise PromotionError(
+            raise LeadwiseError(
                 f"{this} is a copy of {origin}, tags included: which version was champion before it is not known; "
                 f"nothing is rolled back. Give the alias {CHAMPION} by hand to a version that answers"
             )
         if not (previous := champion.tags.get(PREVIOUS_TAG)):
-            raise PromotionError(f"{this} is the first champion: there is none before it to go back to")
+            raise LeadwiseError(f"{this} is the first champion: there is none before it to go back to")
         followed = f"{this} followed version {previous}, which"
         try:
             client.get_model_version(name, previous)
             require(f"models:/{name}/{previous}")
         except MlflowException:
-            raise PromotionError(f"{followed} was deleted; nothing is rolled back") from None
+            raise LeadwiseError(f"{followed} was deleted; nothing is rolled back") from None
         except RoundTripError as error:
-            raise PromotionError(
+            raise LeadwiseError(
                 f"{followed} does not answer ({str(error).partition(chr(10))[0]}); nothing is rolled back. Bring its "
                 "files back, or register a version that passes the gate"
             ) from None
@@ -128,7 +124,7 @@ def champion_of(name: str) -> str | None:
     """The version that has the alias champion now.
 
     Raises:
-        PromotionError: no model of this name is registered.
+        LeadwiseError: no model of this name is registered.
     """
     return alias_of(name, CHAMPION)
 
@@ -143,9 +139,7 @@ def alias_of(name: str, alias: str) -> str | None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise PromotionError(
-            f"registered-model: no model {name} is registered at {mlflow.get_registry_uri()}"
-        ) from None
+        raise LeadwiseError(f"registered-model: no model {name} is registered at {mlflow.get_registry_uri()}") from None
     return None if found is None else str(found)
 
 

@@ -73,24 +73,20 @@ OUTPUTS = {len(SUPERCLASSES): "superclasses", len(STATEMENTS): "statements"}
 """Name of an output by its width: the exporter does not keep the network's names."""
 
 
-class ExportError(LeadwiseError):
-    """A network cannot be written as ONNX."""
-
-
 def export_onnx(network: "keras.Model", file: Path) -> None:
     """Write a network of ``build_model`` as ONNX, with any number of records and samples.
 
     Inputs and outputs are named as those of the network.
 
     Raises:
-        ExportError: Keras runs on another backend than TensorFlow.
+        LeadwiseError: Keras runs on another backend than TensorFlow.
     """
     import onnx
 
     from leadwise.models.framework import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise ExportError(
+        raise LeadwiseError(
             f"KERAS_BACKEND: received {keras.backend.backend()}; packaging needs tensorflow, on whichever the network "
             "was trained"
         )

@@ -61,10 +61,6 @@ SERVED_PREFIX = "leadwise_served_"
 _IMPORT = re.compile(rb"^( *from )leadwise(?=[. ])", re.MULTILINE)
 
 
-class PackagingError(LeadwiseError):
-    """There is nothing that can be packaged, or it would not answer as the trained models do; the message says why."""
-
-
 @dataclass(frozen=True)
 class Parity:
     """How far apart the outputs of ONNX and Keras are.
@@ -99,13 +95,13 @@ class Package:
         """Open a package folder.
 
         Raises:
-            PackagingError: a file is absent or unreadable.
+            LeadwiseError: a file is absent or unreadable.
         """
         try:
             example = json.loads((folder / EXAMPLE_FILE).read_text(encoding="utf-8"))
             return cls(folder, read_description(folder), example)
         except (OSError, ValueError) as error:
-            raise PackagingError(f"{folder}: no whole package ({error}); run the register stage first") from None
+            raise LeadwiseError(f"{folder}: no whole package ({error}); run the register stage first") from None
 
     @property
     def model(self) -> str:
@@ -245,7 +241,7 @@ def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
     """``name==version`` of ``SERVED_PACKAGES`` as the lock pins them for the running Python.
 
     Raises:
-        PackagingError: a package is not pinned there.
+        LeadwiseError: a package is not pinned there.
     """
     from packaging.requirements import Requirement
 
@@ -256,7 +252,7 @@ def served_requirements(lock: Path = LOCK_FILE) -> list[str]:
             if requirement.marker is None or requirement.marker.evaluate():
                 pins[requirement.name] = f"{requirement.name}{requirement.specifier}"
     if missing := [name for name in SERVED_PACKAGES if name not in pins]:
-        raise PackagingError(f"{lock}: no pin for {', '.join(missing)}")
+        raise LeadwiseError(f"{lock}: no pin for {', '.join(missing)}")
     return [pins[name] for name in SERVED_PACKAGES]
 
 

@@ -34,10 +34,6 @@ REGISTERED_FILE = "registered.json"
 REQUEST_FILE = "request.json"
 
 
-class RegistrationError(LeadwiseError):
-    """A model must not be registered under this name."""
-
-
 class GateFailed(LeadwiseError):
     """A version did not pass the gate: it is challenger if it answers, and the champion is who it was.
 
@@ -93,12 +89,12 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         tell: is called with what killed registrations have left, and with the gate's report, once per judgement.
 
     Raises:
-        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
-        PackagingError: there is nothing that may be registered, or the evaluation is of other weights.
+        LeadwiseError: weights from simulated data are to be registered as ``leadwise``, or an input leaks; there is
+            nothing that may be registered, or the evaluation is of other weights.
         ModelError: the bundled package is absent or damaged.
         LeadwiseError: a limit names no metric.
         GateFailed: the version is registered and does not become champion.
-        PromotionError: other registrations kept changing the champion meanwhile.
+        LeadwiseError: other registrations kept changing the champion meanwhile.
     """
     import mlflow
 
@@ -142,14 +138,14 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
         asked: the name in the registry, or ``auto``.
 
     Raises:
-        RegistrationError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
+        LeadwiseError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
     """
     import mlflow
 
     # By the weights, not by the store, which may hold other data by now.
     name = registered_name(asked, package.dataset)
     if problems := leak_check(package.folder).note:
-        raise RegistrationError(f"{package.folder}: {problems}; such a model is never registered")
+        raise LeadwiseError(f"{package.folder}: {problems}; such a model is never registered")
     requirements = served_requirements()
     info = log_package(package, requirements)
     expected = Scorer.load(package.folder).score([package.example])[0]
@@ -186,13 +182,13 @@ def registered_name(asked: str, dataset: Dataset[Any]) -> str:
     """The name in the registry: ``auto`` chooses by the data.
 
     Raises:
-        RegistrationError: weights that say nothing about patients are to have the name of those that do.
+        LeadwiseError: weights that say nothing about patients are to have the name of those that do.
     """
     if asked == "auto":
         return dataset.model_name
     real = {one.model_name for one in datasets().values() if one.about_patients}
     if not dataset.about_patients and asked.casefold() in real:
-        raise RegistrationError(
+        raise LeadwiseError(
             f"registered-model: received {asked!r}, but the data are simulated; allowed: auto, {dataset.model_name}, "
             "or another name of yours"
         )
@@ -203,7 +199,7 @@ def name_to_roll_back(parameters: Parameters) -> str:
     """The name in the registry: ``auto`` is the model that was last registered from the workspace.
 
     Raises:
-        RegistrationError: nothing was registered from there.
+        LeadwiseError: nothing was registered from there.
     """
     asked, file = parameters.registration.registered_model, parameters.shared.workspace / REGISTERED_FILE
     if asked != "auto":
@@ -211,7 +207,7 @@ def name_to_roll_back(parameters: Parameters) -> str:
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["name"])
     except (OSError, ValueError, KeyError):
-        raise RegistrationError(
+        raise LeadwiseError(
             f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
             f"model, such as registered-model=leadwise"
         ) from None

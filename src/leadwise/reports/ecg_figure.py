@@ -28,7 +28,6 @@ from leadwise.reports.ecg_paper import (
     MARGIN_MM,
     STRIP_S,
     TRACE_LEFT_MM,
-    ECGFigureError,
     Paper,
     Strip,
     lay_out,
@@ -198,7 +197,7 @@ def draw_ecg(
         on: another layout or speed.
 
     Raises:
-        ECGFigureError: the signal is empty or of another shape, or a class or probability is not allowed.
+        LeadwiseError: the signal is empty or of another shape, or a class or probability is not allowed.
     """
     sheet = on or Paper()
     panel = PANEL_HEIGHT_MM if probabilities else 0
@@ -225,7 +224,7 @@ def draw_ecg(
         try:
             draw_probabilities(page, probabilities, thresholds or {}, MARGIN_MM, FOOTER_MM, sheet.width_mm, bands)
         except ValueError as error:
-            raise ECGFigureError(f"{record.record_id or 'recording'}: {error}") from None
+            raise LeadwiseError(f"{record.record_id or 'recording'}: {error}") from None
     if underlay:
         underlay.draw_legend(page, MARGIN_MM, FOOTER_MM + below_legend, sheet.width_mm)
     page.text(MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
@@ -308,10 +307,6 @@ def text_style(size: float, colour: str = _INK, *, halo: bool = False, **more: s
 ENDINGS = (".png", ".pdf", ".svg")
 
 
-class PlotError(LeadwiseError):
-    """A figure cannot be written; the message names the option."""
-
-
 def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: Mapping[str, Any] | None = None) -> Path:
     """Draw ten seconds of a recording.
 
@@ -325,11 +320,11 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
         ``figure_file``.
 
     Raises:
-        PlotError: the figure's name has another ending, it cannot be written, or the recording ends before ``start_s``.
-        ReaderError: the file cannot be read, or does not say what is needed.
+        LeadwiseError: the figure's name has another ending, it cannot be written, it ends before ``start_s``,
+            or the file cannot be read or does not say what is needed.
     """
     if figure_file.suffix.casefold() not in ENDINGS:
-        raise PlotError(f"--output: received {figure_file.name}; a name that ends with {', '.join(ENDINGS)}")
+        raise LeadwiseError(f"--output: received {figure_file.name}; a name that ends with {', '.join(ENDINGS)}")
     read = read_ecg(source, **(hints or {}))
     for question in read.questions:
         likely = f" (likely: {question.suggestion})" if question.suggestion is not None else ""
@@ -340,7 +335,7 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
     record = recording.record
     lasts = len(record.signal_mv) / record.fs_hz
     if not 0 <= start_s < lasts - 1:
-        raise PlotError(f"--start: received {start_s:g}; 0 to {max(lasts - 1, 0):g} s is allowed")
+        raise LeadwiseError(f"--start: received {start_s:g}; 0 to {max(lasts - 1, 0):g} s is allowed")
     title = f"{read.file}, from {start_s:g} s" if start_s else read.file
     if any(recording.ends_cut):
         title += ", without its empty ends"
@@ -350,5 +345,5 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
     try:
         write_atomically(figure_file, drawn.getvalue())
     except OSError as error:
-        raise PlotError(f"--output: {figure_file}: cannot be written: {error.strerror}") from None
+        raise LeadwiseError(f"--output: {figure_file}: cannot be written: {error.strerror}") from None
     return figure_file

@@ -34,10 +34,6 @@ LABEL_MM = 7
 _LABEL_TOP_MM = LABEL_MM + 3.5
 
 
-class ECGFigureError(LeadwiseError):
-    """A recording or its probabilities cannot be drawn; the message says what was received."""
-
-
 @dataclass(frozen=True)
 class Paper:
     """How a recording is laid out.
@@ -52,9 +48,9 @@ class Paper:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise ECGFigureError(f"layout: received {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
+            raise LeadwiseError(f"layout: received {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
         if self.speed_mm_s not in SPEEDS_MM_S:
-            raise ECGFigureError(f"speed: received {self.speed_mm_s:g} mm/s; allowed: 25 or 50")
+            raise LeadwiseError(f"speed: received {self.speed_mm_s:g} mm/s; allowed: 25 or 50")
 
     @property
     def width_mm(self) -> int:
@@ -173,7 +169,7 @@ def lay_out(record: ECGRecord, *, on: Paper | None = None, below_mm: float = 0) 
         below_mm: what else lies between the paper and the small print: bars of probabilities, a legend.
 
     Raises:
-        ECGFigureError: the signal is empty or of another shape.
+        LeadwiseError: the signal is empty or of another shape.
     """
     sheet = on or Paper()
     rows = sheet.strips(_checked(record), record.fs_hz)
@@ -186,9 +182,9 @@ def _checked(record: ECGRecord) -> NDArray[np.float64]:
     name = record.record_id or "recording"
     signal = np.asarray(record.signal_mv, dtype=np.float64)
     if signal.ndim != 2 or signal.shape[1] != len(LEADS) or len(signal) < 2:
-        raise ECGFigureError(f"{name}: received a signal of shape {signal.shape}; allowed: (time, {len(LEADS)}) in mV")
+        raise LeadwiseError(f"{name}: received a signal of shape {signal.shape}; allowed: (time, {len(LEADS)}) in mV")
     if not (np.isfinite(record.fs_hz) and record.fs_hz > 0):
-        raise ECGFigureError(f"{name}: received fs_hz {record.fs_hz}; allowed: above 0")
+        raise LeadwiseError(f"{name}: received fs_hz {record.fs_hz}; allowed: above 0")
     signal = signal[: round(STRIP_S * record.fs_hz) + 1]
     signal = np.where(np.isfinite(signal), signal, np.nan)
     medians = [np.nanmedian(lead) if np.isfinite(lead).any() else 0.0 for lead in signal.T]

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord
+from leadwise.contract import LEADS, SUPERCLASS_NAMES, ECGRecord, LeadwiseError
 from leadwise.explain import Explanation
 from leadwise.reports.ecg_figure import FAINT, draw_ecg, percent, text_style
-from leadwise.reports.ecg_paper import ECGFigureError, Paper, Strip
+from leadwise.reports.ecg_paper import Paper, Strip
 
 FOR_COLOUR, AGAINST_COLOUR = "#E66100", "#1A66B8"
 """An orange and a blue that readers with any colour vision tell apart; hatching tells them apart without colour."""
@@ -57,11 +57,11 @@ def draw_explanation(
         on: another layout or speed.
 
     Raises:
-        ECGFigureError: the explanation does not last as long as the recording.
+        LeadwiseError: the explanation does not last as long as the recording.
     """
     lasts, explained = len(record.signal_mv) / record.fs_hz, len(explanation.attribution) / explanation.fs_hz
     if abs(lasts - explained) > 1 / min(record.fs_hz, explanation.fs_hz) + 1e-9:
-        raise ECGFigureError(
+        raise LeadwiseError(
             f"{record.record_id or 'recording'}: received an explanation of {explained:g} s for {lasts:g} s; allowed: "
             "one of the same recording"
         )

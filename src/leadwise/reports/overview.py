@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet
+from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet, LeadwiseError
 from leadwise.datasets.store import Store
 from leadwise.evaluation import (
     COMPARISONS_FILE,
@@ -19,7 +19,6 @@ from leadwise.evaluation import (
     REPORT_FILE,
     ROBUSTNESS_FILE,
     SUMMARY_FILE,
-    EvaluationError,
     write_json,
 )
 from leadwise.evaluation.bootstrap import patient_weights
@@ -36,7 +35,6 @@ from leadwise.evaluation.comparison import (
     stadium_alone,
 )
 from leadwise.evaluation.metrics import FLOOR, Named, headline_names, metric_names
-from leadwise.evaluation.robustness import RobustnessError
 from leadwise.models.spec import MODELS
 from leadwise.reports.breakdown_figures import robustness_figure
 from leadwise.reports.report_page import (
@@ -75,11 +73,11 @@ def write_summary(folder: Path) -> dict[str, Any]:
         folder: ``<workspace>/evaluation/<feature set>``, with a folder per evaluated model.
 
     Raises:
-        EvaluationError: no model has been evaluated there.
+        LeadwiseError: no model has been evaluated there.
     """
     files = [folder / name / METRICS_FILE for name in MODELS if (folder / name / METRICS_FILE).is_file()]
     if not files:
-        raise EvaluationError(f"{folder}: received no evaluated model; run the evaluate stage first")
+        raise LeadwiseError(f"{folder}: received no evaluated model; run the evaluate stage first")
     newest = json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8"))
     evaluations = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     summary = {key: newest[key] for key in ("feature_set", "digest", "simulated", "rows", "bootstrap")}
@@ -146,12 +144,12 @@ def results_markdown(summaries: Mapping[str, Path]) -> str:
         summaries: name of a feature set -> its ``summary.json``, in the order of the rows.
 
     Raises:
-        EvaluationError: a file is absent.
+        LeadwiseError: a file is absent.
     """
     loaded = []
     for feature_set, file in summaries.items():
         if not file.is_file():
-            raise EvaluationError(f"{file}: no summary there; run the evaluate stage with feature-set={feature_set}")
+            raise LeadwiseError(f"{file}: no summary there; run the evaluate stage with feature-set={feature_set}")
         loaded.append(json.loads(file.read_text(encoding="utf-8")) | {"feature_set": feature_set})
     parts = []
     for protocol, name in PROTOCOLS.items():
@@ -232,7 +230,7 @@ def write_overview(
         seed: of the bootstrap.
 
     Raises:
-        EvaluationError: no model has been evaluated, or an evaluation is not whole.
+        LeadwiseError: no model has been evaluated, or an evaluation is not whole.
     """
     folder = workspace / "evaluation" / feature_set
     summary = write_summary(folder)
@@ -259,7 +257,7 @@ def _draw_robustness(folder: Path, models: Sequence[str]) -> None:
     try:
         if found:
             robustness_figure(found).savefig(folder / ROBUSTNESS_FIGURE)
-    except RobustnessError as error:
+    except LeadwiseError as error:
         print(f"no common figure of robustness: {error}")
 
 

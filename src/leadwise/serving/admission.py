@@ -21,10 +21,6 @@ AT_ONCE = 2**18
 """Bytes that are unpacked, and that come of it, at a time."""
 
 
-class ServerLimitError(LeadwiseError):
-    """A limit in the environment is not a number above 0; the message names the variable."""
-
-
 @dataclass(frozen=True)
 class ServerLimits:
     """Limits of one worker; each can be set by an environment variable, ``LEADWISE_`` and its name in capitals.
@@ -51,7 +47,7 @@ class ServerLimits:
         """Read the variables that are set.
 
         Raises:
-            ServerLimitError: one is not a number above 0.
+            LeadwiseError: one is not a number above 0.
         """
         given: dict[str, Any] = {}
         for field in fields(cls):
@@ -65,7 +61,7 @@ class ServerLimits:
                 given[field.name] = 0
             if not 0 < given[field.name] < 2**40:
                 what = "a whole number" if kind is int else "a number"
-                raise ServerLimitError(f"{name}: received {text!r}; {what} above 0 is needed")
+                raise LeadwiseError(f"{name}: received {text!r}; {what} above 0 is needed")
         return cls(**given)
 
 

@@ -41,7 +41,7 @@ def answer_in_scoring_server(scorer: Scorer) -> bool:
     """Take over POST /invocations if this process is MLflow's scoring server; tell whether it is.
 
     Raises:
-        ServerLimitError: a limit in the environment is not a number above 0.
+        LeadwiseError: a limit in the environment is not a number above 0.
     """
     if "mlflow.pyfunc.scoring_server.app" not in sys.modules:
         return False

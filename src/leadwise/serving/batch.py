@@ -143,10 +143,6 @@ def read_entry(entry: Entry, hints: Mapping[str, Any]) -> tuple[dict[str, Any], 
         return {"id": facts.get("id"), "error": told}, about
 
 
-class BatchError(LeadwiseError):
-    """A batch cannot begin; the message names the parameter."""
-
-
 @dataclass(frozen=True)
 class BatchResult:
     """What came of a batch.
@@ -189,12 +185,11 @@ def score_batch(
         hints: ``fs_hz``, ``units``, ``gain``, ``leads`` or ``order`` of files that do not say it.
 
     Raises:
-        SourceError: there is nothing to score.
-        BatchError: ``policy`` or ``output`` is not allowed.
+        LeadwiseError: there is nothing to score; ``policy`` or ``output`` is not allowed.
     """
     _check_output(source, output)
     if policy is not None and policy not in (allowed := Scorer.load(package).policies):
-        raise BatchError(f"policy: received {policy!r}; allowed: {', '.join(allowed)}")
+        raise LeadwiseError(f"policy: received {policy!r}; allowed: {', '.join(allowed)}")
     how = ScoringConfig(package, registered_version(package.parent), policy, dict(hints or {}))
     parts = output.with_name(f"{output.name}.parts")
     with file_lock(output):
@@ -214,11 +209,11 @@ def score_batch(
 def _check_output(source: Path, output: Path) -> None:
     """The answers must not be taken for recordings by the next run, nor take the place of what is asked about."""
     if output.suffix != ".parquet":
-        raise BatchError(f"output: received {output.name}; a name that ends with .parquet is needed")
+        raise LeadwiseError(f"output: received {output.name}; a name that ends with .parquet is needed")
     if output.resolve() == source.resolve():
-        raise BatchError(f"output: {output}: is the input; another name is needed")
+        raise LeadwiseError(f"output: {output}: is the input; another name is needed")
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-        raise BatchError(f"output: {output}: lies in the folder that is scored; a place outside of it is needed")
+        raise LeadwiseError(f"output: {output}: lies in the folder that is scored; a place outside of it is needed")
 
 
 def _listed(source: Path, parts: Path, how: ScoringConfig, part_records: int) -> list[PartTask]:

@@ -29,10 +29,6 @@ def table_columns() -> tuple[str, ...]:
     return (FILE, "id", *asked_names(), *HINTS)
 
 
-class SourceError(LeadwiseError):
-    """There is nothing to score; the message says what was received and what is allowed."""
-
-
 def entries(source: Path) -> Iterator[Entry]:
     """One entry per recording, in an order that stays the same as long as the source does.
 
@@ -41,7 +37,7 @@ def entries(source: Path) -> Iterator[Entry]:
     of one folder, or one block of a table, is held in memory.
 
     Raises:
-        SourceError: the source does not exist, is no such table, or holds no recordings.
+        LeadwiseError: the source does not exist, is no such table, or holds no recordings.
     """
     found: Iterator[Entry]
     if source.is_dir():
@@ -49,13 +45,13 @@ def entries(source: Path) -> Iterator[Entry]:
     elif source.is_file() and source.suffix.casefold() in TABLE_ENDINGS:
         found = _rows(source)
     else:
-        raise SourceError(
+        raise LeadwiseError(
             f"input: {source}: is no folder and no table; a folder of recordings, or a table of their files that ends "
             f"with {' or '.join(TABLE_ENDINGS)}, is needed"
         )
     first = next(found, None)
     if first is None:
-        raise SourceError(f"input: {source}: holds no recordings")
+        raise LeadwiseError(f"input: {source}: holds no recordings")
     yield first
     yield from found
 
@@ -65,7 +61,7 @@ def _recordings_below(folder: Path) -> Iterator[Path]:
         with os.scandir(folder) as listed:
             items = sorted((item for item in listed if not item.name.startswith(".")), key=lambda item: item.name)
     except OSError as error:
-        raise SourceError(f"input: {folder}: cannot be searched: {error.strerror}") from None
+        raise LeadwiseError(f"input: {folder}: cannot be searched: {error.strerror}") from None
     names, endings = {item.name for item in items}, endings_read()
     for item in items:
         # A link may lead back to where it lies.
@@ -105,10 +101,10 @@ def _csv_rows(table: Path) -> Iterator[Entry]:
             for row in reader:
                 if None in row:
                     problem = "more cells than the first; a cell with commas in it stands in quotes"
-                    raise SourceError(f"input: {table}: line {reader.line_num} has {problem}")
+                    raise LeadwiseError(f"input: {table}: line {reader.line_num} has {problem}")
                 yield {name: _number(name, value) for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"input: {table}: cannot be read as CSV in UTF-8: {error}") from None
+        raise LeadwiseError(f"input: {table}: cannot be read as CSV in UTF-8: {error}") from None
 
 
 def _number(name: str, value: Any) -> Any:
@@ -132,13 +128,13 @@ def _parquet_rows(table: Path) -> Iterator[Entry]:
             for block in file.iter_batches(ROWS_READ):
                 yield from block.to_pylist()
     except pyarrow.ArrowException as error:
-        raise SourceError(f"input: {table}: cannot be read as Parquet: {type(error).__name__}") from None
+        raise LeadwiseError(f"input: {table}: cannot be read as Parquet: {type(error).__name__}") from None
 
 
 def _check_columns(table: Path, names: list[str]) -> None:
     if FILE not in names or (unknown := [name for name in names if name not in table_columns()]):
         received = f"has no column {FILE}" if FILE not in names else f"has a column {unknown[0][:40]!r}"
-        raise SourceError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(table_columns())}")
+        raise LeadwiseError(f"input: {table}: {received}; {FILE} is needed; allowed: {', '.join(table_columns())}")
 
 
 BY_CLASS: Mapping[str, tuple[str, str]] = {

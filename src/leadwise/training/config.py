@@ -17,10 +17,6 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Instructions without which bfloat16 is slower than float32."""
 
 
-class TunedParametersError(LeadwiseError):
-    """The tuned parameters are asked for, but absent or unreadable."""
-
-
 @dataclass(frozen=True)
 class TrainingConfig:
     """What ``fit_model`` needs to know besides the data; names and meanings as in ``config.Train``.
@@ -99,8 +95,7 @@ def training_config(model: str, parameters: Parameters) -> TrainingConfig:
     """How one model is trained: the parameters, where the model's ``settings`` say nothing else.
 
     Raises:
-        LeadwiseError: there is no such model.
-        TunedParametersError: ``use-tuned`` is set and the tune stage has left nothing for this model.
+        LeadwiseError: there is no such model; ``use-tuned`` is set and the tune stage has left nothing for this model.
     """
     train, shared = parameters.train, parameters.shared
     given: dict[str, Any] = {"feature_set": shared.feature_set, "monitor": shared.monitor, "seed": shared.seed}
@@ -155,17 +150,17 @@ def tuned_values(model: str, parameters: Parameters) -> dict[str, Any]:
     """What tuning found for a model, by kebab-case name.
 
     Raises:
-        TunedParametersError: the file is absent or unreadable, or is of a version with other parameters.
+        LeadwiseError: the file is absent or unreadable, or is of a version with other parameters.
     """
     file = tuned_file(model, parameters)
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["parameters"]
     except (OSError, ValueError, KeyError) as error:
-        raise TunedParametersError(
+        raise LeadwiseError(
             f"use-tuned: {file} is absent or unreadable ({error}); run the tune stage for {model} first"
         ) from error
     if unknown := sorted(name for name in values if name.replace("-", "_") not in _FIELDS):
-        raise TunedParametersError(
+        raise LeadwiseError(
             f"use-tuned: {file} has {', '.join(unknown)}, which no training takes; run the tune stage for {model} again"
         )
     return values

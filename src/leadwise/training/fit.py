@@ -39,20 +39,16 @@ JUST_IN_TIME = keras.backend.backend() == "jax"
 """XLA on a CPU is slower than TensorFlow's own kernels, and "auto" would choose it."""
 
 
-class ValidationFoldError(LeadwiseError):
-    """Fold 9 cannot tell one epoch from another by the monitored metric."""
-
-
 def require_measurable(config: TrainingConfig, store: Store) -> None:
     """Stop before anything is trained if the monitored metric is undefined.
 
     Raises:
-        ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
+        LeadwiseError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
     """
     positives = store.labels()[store.rows("validation")].mean(axis=0)
     one_sided = [name for name, share in zip(SUPERCLASSES, positives, strict=True) if share in (0, 1)]
     if one_sided and config.monitor == "val/macro_auroc":
-        raise ValidationFoldError(
+        raise LeadwiseError(
             f"monitor: received {config.monitor}, but all or none of fold 9 have {', '.join(one_sided)}; "
             "ingest more records, or monitor val/binary_accuracy"
         )
@@ -145,7 +141,7 @@ class TrainingData:
         """Fit the preprocessing; ``rows`` limits the training records (tuning does).
 
         Raises:
-            ValidationFoldError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
+            LeadwiseError: the macro AUROC is monitored, and fold 9 lacks a class or has nothing else.
         """
         require_measurable(config, store)
         rows = store.rows("train") if rows is None else rows

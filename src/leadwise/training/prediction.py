@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 RECORDS_PER_BATCH = 128
 
 
-class TrainedModelError(LeadwiseError):
-    """A model folder is absent, unfinished or of another data set."""
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """What the train stage has left in one model's folder: the network of the best epoch, and its preprocessing.
@@ -46,11 +42,11 @@ class TrainedModel:
             network has it, ``statements`` in the order of ``STATEMENTS``.
 
         Raises:
-            TrainedModelError: the store is not the one that the model was trained on.
+            LeadwiseError: the store is not the one that the model was trained on.
         """
         expected, received = self.training["digest"][:12], store.manifest["digest"][:12]
         if expected != received:
-            raise TrainedModelError(
+            raise LeadwiseError(
                 f"{self.name}: trained on data {expected}, received {received}; run the train stage again"
             )
         metadata = self.metadata.transform(store.patients().iloc[rows])
@@ -68,13 +64,13 @@ class TrainedModel:
             As ``answers``.
 
         Raises:
-            TrainedModelError: the recordings are shorter than a window.
+            LeadwiseError: the recordings are shorter than a window.
         """
         metadata = self.metadata.transform(patients)
         if self.signal is None:
             return _answer(self.network, {"metadata": metadata})
         if signal_mv.shape[1] < self.signal.window_samples:
-            raise TrainedModelError(
+            raise LeadwiseError(
                 f"{self.name}: received recordings of {signal_mv.shape[1]} samples; allowed: at least one window, "
                 f"{self.signal.window_samples} at {self.signal.fs_hz:g} Hz"
             )
@@ -86,12 +82,12 @@ def load_trained(folder: Path) -> TrainedModel:
     """Load a model folder of the train stage.
 
     Raises:
-        TrainedModelError: the folder is absent or unfinished.
+        LeadwiseError: the folder is absent or unfinished.
     """
     from leadwise.models.framework import keras
 
     if not (folder / "training.json").is_file():
-        raise TrainedModelError(f"{folder}: no finished training there; run the train stage first")
+        raise LeadwiseError(f"{folder}: no finished training there; run the train stage first")
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     preprocessing = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     signal = preprocessing["signal"]

@@ -41,10 +41,6 @@ BEATS = 5
 LOST = "its process ended in the middle of the trial"
 
 
-class StudyStorageError(LeadwiseError):
-    """The address of the storage is not understood, or nothing answers there."""
-
-
 @contextmanager
 def _experimental() -> Iterator[None]:
     """Optuna calls heartbeats and grouped sampling experimental, each time anew."""
@@ -62,7 +58,7 @@ def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
         lost_after_s: seconds without a sign of life after which a trial is taken for lost.
 
     Raises:
-        StudyStorageError: the driver for the address is not installed, or nothing answers there.
+        LeadwiseError: the driver for the address is not installed, or nothing answers there.
     """
     file = folder / "studies.db"
     url = address or f"sqlite:///{file}"
@@ -77,7 +73,7 @@ def open_storage(address: str, folder: Path, lost_after_s: int) -> RDBStorage:
                 heartbeat_stale_trial_callback=_lost,
             )
     except Exception as error:
-        raise StudyStorageError(f"study-storage: {_without_password(url)}: {_first_line(error)}") from error
+        raise LeadwiseError(f"study-storage: {_without_password(url)}: {_first_line(error)}") from error
 
 
 def open_study(

@@ -34,10 +34,6 @@ KEPT = 2
 """One trial in so many goes on after each cut."""
 
 
-class NothingFoundError(LeadwiseError):
-    """No trial of a study was completed."""
-
-
 @dataclass(frozen=True)
 class Tuned:
     """What a study has found: the content of the ``file`` that the train stage reads, and what it comes from.
@@ -56,9 +52,8 @@ def tune_model(model: str, parameters: Parameters, store: Store) -> Tuned:
     """Run the study of one model, or what is left of it, and write the best parameters for the train stage.
 
     Raises:
-        NothingFoundError: no trial was completed.
-        StudyStorageError: ``study-storage`` cannot be opened.
-        ValidationFoldError: fold 9 cannot tell one trial from another.
+        LeadwiseError: no trial was completed; ``study-storage`` cannot be opened; fold 9 cannot tell one trial from
+            another.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     tune, config = parameters.tune, trial_config(model, parameters)
@@ -122,7 +117,7 @@ def _content(study: optuna.Study, space: SearchSpace, config: TrainingConfig, st
     if not front:
         reasons = sorted({trial.user_attrs[REASON] for trial in study.trials if REASON in trial.user_attrs})
         why = "; ".join(reasons) or "none had the time"
-        raise NothingFoundError(f"{study.study_name}: no trial was completed; {why}")
+        raise LeadwiseError(f"{study.study_name}: no trial was completed; {why}")
     best, defaults = max(front, key=lambda one: one.values[0]), defaults_of(study)
     return {
         "study": study.study_name,
