@@ -218,20 +218,21 @@ def write_figure(
     Raises:
         LeadwiseError: the file, a PNG, PDF or SVG by its ending, cannot be written.
     """
+    from leadwise.reports.answer_figure import explained_title
     from leadwise.reports.ecg_figure import draw_ecg
-    from leadwise.reports.explanation_figure import draw_explanation
     from leadwise.serving.answer import explanation_told
 
     told = {name: FEATURES[name].parse(value) if isinstance(value, str) else value for name, value in facts.items()}
     known = dict(read.patient) | told
     record = read.recording(known, read.file).record
-    shown: dict[str, Any] = {"probabilities": answer["probabilities"], "thresholds": answer["thresholds"]}
     explanation = explanation_told(answer, explain[0]) if explain else None
-    if explanation is None:
-        figure = draw_ecg(record, title=read.file, **shown)
-    else:
-        probability = explanation.probability
-        figure = draw_explanation(record, explanation, probability=probability, title=read.file, **shown)
+    figure = draw_ecg(
+        record,
+        title=explained_title(read.file, explanation),
+        probabilities=answer["probabilities"],
+        thresholds=answer["thresholds"],
+        explanation=explanation,
+    )
     drawn = io.BytesIO()
     figure.savefig(drawn, format=file.suffix[1:].lower())
     try:

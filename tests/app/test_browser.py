@@ -21,7 +21,7 @@ from leadwise.app.inputs import simulated_examples
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
-from leadwise.reports.ecg_figure import percent
+from leadwise.reports.answer_figure import percent
 from leadwise.serving.scorer import Scorer
 
 pytest.importorskip("streamlit")

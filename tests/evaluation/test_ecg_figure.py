@@ -15,9 +15,9 @@ from leadwise.cli import main
 from leadwise.contract import DISCLAIMER, LEADS, ECGRecord, LeadwiseError
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.explain import Explanation
+from leadwise.reports.answer_figure import explained_title
 from leadwise.reports.ecg_figure import PNG_DPI, draw_ecg
 from leadwise.reports.ecg_paper import Paper
-from leadwise.reports.explanation_figure import draw_explanation
 
 MM_PER_INCH = 25.4
 ANSWER = {"NORM": 0.004, "MI": 0.93, "STTC": 0.34, "CD": 0.12, "HYP": 0.0}
@@ -172,7 +172,7 @@ def shaded(figure: Figure) -> list[tuple[float, float, np.ndarray]]:
 def test_marks_lie_behind_their_time_and_lead(fs_hz: float) -> None:
     """V1 shows the seconds from 5 to 7.5; V2 is in the row below, the rhythm strip shows all of lead II."""
     marks = {"V1": (6.0, 6.5, 1.0), "II": (8.0, 8.4, -1.0)}
-    strips = shaded(draw_explanation(flat(fs_hz), explanation(marks)))
+    strips = shaded(draw_ecg(flat(fs_hz), explanation=explanation(marks)))
     seen = [(left, right, colours) for left, right, colours in strips if colours[:, 3].max() > 0.5]
     assert len(strips) == 13
     assert len(seen) == 2
@@ -191,15 +191,16 @@ def test_only_what_speaks_against_is_hatched() -> None:
     def hatched(figure: Figure) -> int:
         return sum(isinstance(patch, Rectangle) and bool(patch.get_hatch()) for patch in paper_of(figure).patches)
 
-    assert hatched(draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0)}))) == 0
-    assert hatched(draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0), "V2": (6.0, 6.5, -1.0)}))) == 1
+    assert hatched(draw_ecg(flat(), explanation=explanation({"V1": (6.0, 6.5, 1.0)}))) == 0
+    assert hatched(draw_ecg(flat(), explanation=explanation({"V1": (6.0, 6.5, 1.0), "V2": (6.0, 6.5, -1.0)}))) == 1
 
 
 def test_it_is_said_in_words() -> None:
     marks = {"III": (1.0, 1.2, 2.0), "aVF": (3.0, 3.2, 1.5), "I": (1.0, 1.2, -1.0), "V6": (8.0, 8.2, 0.01)}
-    shown = "\n".join(texts(draw_explanation(flat(), explanation(marks), probability=0.71)))
+    found = explanation(marks)
+    shown = "\n".join(texts(draw_ecg(flat(), title=explained_title("mine", found), explanation=found)))
     for expected in (
-        "mine  ·  Why MI (myocardial infarction) 71 %",
+        "mine  ·  Why MI (myocardial infarction) 83 %",
         "speaks for MI",
         "speaks against MI",
         "For: QRS complex in III, aVF",
@@ -209,13 +210,11 @@ def test_it_is_said_in_words() -> None:
         assert expected in shown
     assert "V6\n" in shown
     assert "III, aVF, V6" not in shown
-    assert "Case 7  ·  Why MI (myocardial infarction) 83 %" in texts(
-        draw_explanation(flat(), explanation(marks), title="Case 7")
-    )
+    assert explained_title("", found) == "Why MI (myocardial infarction) 83 %"
 
 
 def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
-    plain, shadowed = draw_ecg(flat()), draw_explanation(flat(), explanation({"V1": (6.0, 6.5, 1.0)}))
+    plain, shadowed = draw_ecg(flat()), draw_ecg(flat(), explanation=explanation({"V1": (6.0, 6.5, 1.0)}))
     sizes = [paper_of(figure).get_position().size * figure.get_size_inches() for figure in (plain, shadowed)]
     np.testing.assert_allclose(*sizes)
     assert shadowed.get_size_inches()[1] - plain.get_size_inches()[1] == pytest.approx(13 / 25.4)
@@ -223,7 +222,7 @@ def test_the_paper_stays_true_to_scale_and_makes_room_for_the_legend() -> None:
 
 def test_another_recording_is_refused() -> None:
     with pytest.raises(LeadwiseError, match="mine: received an explanation of 8 s for 10 s; allowed: one of the same"):
-        draw_explanation(flat(), explanation({}, seconds=8.0))
+        draw_ecg(flat(), explanation=explanation({}, seconds=8.0))
 
 
 BEGINS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}

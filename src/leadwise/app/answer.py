@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.features import asked_features
-from leadwise.reports.ecg_figure import percent
+from leadwise.reports.answer_figure import percent
 
 Verdict = Literal["yes", "uncertain", "no"]
 

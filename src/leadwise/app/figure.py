@@ -31,9 +31,9 @@ from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording,
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord
 from leadwise.ecg.measurements import Measurement, measure
 from leadwise.explain import Explanation
-from leadwise.reports.ecg_figure import PANEL_HEIGHT_MM, PNG_DPI, draw_ecg, draw_probabilities, percent
+from leadwise.reports.answer_figure import LEGEND_MM, PANEL_HEIGHT_MM, draw_probabilities, explained_title, percent
+from leadwise.reports.ecg_figure import PNG_DPI, draw_ecg
 from leadwise.reports.ecg_paper import FOOTER_MM, LAYOUTS, MARGIN_MM, SPEEDS_MM_S, STRIP_S, Paper, lay_out, ten_seconds
-from leadwise.reports.explanation_figure import LEGEND_MM, Shading, draw_explanation
 from leadwise.serving.answer import explanation_told
 
 SIZES = {"Fit": 0.0, "True size": 1.0, "150 %": 1.5, "200 %": 2.0, "300 %": 3.0}
@@ -76,10 +76,9 @@ def drawn_ecg(
 ) -> tuple[str, dict[str, Any]]:
     """The figure as SVG text, as wide as ``Paper.figure_mm``, and what ``Layout.from_upper_left`` says of it."""
     part, headline = ten_seconds(record, start_s), part_title(record, title, start_s)
-    if explanation is None:
-        figure = draw_ecg(part, title=headline, disclaimer="", on=on)
-    else:
-        figure = draw_explanation(part, explained_part(explanation, start_s), title=headline, on=on)
+    shown = explained_part(explanation, start_s) if explanation else None
+    disclaimer = DISCLAIMER if explanation else ""
+    figure = draw_ecg(part, title=explained_title(headline, shown), explanation=shown, disclaimer=disclaimer, on=on)
     target = io.StringIO()
     figure.savefig(target, format="svg", metadata={"Date": None})
     text = target.getvalue()
@@ -198,14 +197,13 @@ def report_figure(
     if record is None:
         return _without_ecg(title, answer, ([], _other_lines(answer, facts, None, ())), small_print)
     columns = _answer_lines(answer, facts, truth), _other_lines(answer, facts, metadata_answer, measurements)
-    inner = Shading(explained_part(explanation, start_s), record.fs_hz) if explanation else None
     figure = draw_ecg(
         ten_seconds(record, start_s),
         title=f"Leadwise report: {part_title(record, title, start_s)}",
         probabilities=answer["probabilities"],
         thresholds=answer["thresholds"],
         bands=bands,
-        underlay=inner,
+        explanation=explained_part(explanation, start_s) if explanation else None,
         room_mm=notes_height_mm(columns),
         disclaimer=small_print,
     )

@@ -247,9 +247,9 @@ def _drawn(
     scored: ScoredCohort, scorer: Scorer, most: int, progress: StageProgress | None
 ) -> "list[ShownDisagreement]":
     """The worst disagreements as pictures; their recordings are read again."""
+    from leadwise.reports.answer_figure import explained_title, percent
     from leadwise.reports.cohort_page import ShownDisagreement
-    from leadwise.reports.ecg_figure import draw_ecg, percent
-    from leadwise.reports.explanation_figure import draw_explanation
+    from leadwise.reports.ecg_figure import draw_ecg
     from leadwise.reports.report_page import drawn
 
     shown = []
@@ -263,11 +263,13 @@ def _drawn(
         asked = RequestParams(policy=scored.policy_name, explain=(one.superclass,))
         (answer,) = scorer.answers_to([request_of(recording, scored.without)], asked)
         explanation = explanation_told(answer, one.superclass)
-        beside: dict[str, Any] = {"probabilities": answer["probabilities"], "thresholds": thresholds}
-        if explanation is None:
-            figure = draw_ecg(recording.record, **beside)
-        else:
-            figure = draw_explanation(recording.record, explanation, probability=one.probability, **beside)
+        figure = draw_ecg(
+            recording.record,
+            title=explained_title(recording.record.record_id, explanation),
+            probabilities=answer["probabilities"],
+            thresholds=thresholds,
+            explanation=explanation,
+        )
         says = f"{row['record_id']}: {one.superclass} {percent(one.probability)}"
         codes = row["codes"]
         written = scored.cohort.written(codes) if isinstance(codes, str) else []

@@ -10,8 +10,8 @@ from leadwise.evaluation.cohort_metrics import FEWEST_KNOWN, INTERCEPT, LOG_LOSS
 from leadwise.evaluation.decisions import TARGET_POLICY, TARGETS, Measure, Target
 from leadwise.evaluation.metrics import CHOSEN, metric_names
 from leadwise.evaluation.subgroups import FEWEST_CASES, MEASURES, PartDecisions
+from leadwise.reports.answer_figure import percent
 from leadwise.reports.breakdown_figures import subgroup_figure
-from leadwise.reports.ecg_figure import percent
 from leadwise.reports.report_page import (
     Cell,
     Lines,

@@ -7,18 +7,27 @@ ten pixels a millimetre, so that the grid falls on whole pixels. Save it without
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
-from matplotlib.patheffects import withStroke
 
 from leadwise.atomic import write_atomically
-from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, ECGRecord, LeadwiseError
+from leadwise.contract import DISCLAIMER, ECGRecord, LeadwiseError
 from leadwise.ecg.formats import ReaderError, read_ecg
+from leadwise.explain import Explanation
+from leadwise.reports.answer_figure import (
+    FAINT,
+    INK,
+    LEGEND_MM,
+    PANEL_HEIGHT_MM,
+    PAPER,
+    Shading,
+    draw_probabilities,
+    text_style,
+)
 from leadwise.reports.ecg_paper import (
     BOX_MM,
     FOOTER_MM,
@@ -34,137 +43,23 @@ from leadwise.reports.ecg_paper import (
     ten_seconds,
 )
 
-PANEL_HEIGHT_MM = 25
 PNG_DPI = 254
 """Ten pixels a millimetre."""
 
 _MM_PER_INCH = 25.4
 
-_GAP_MM = 7.0
-_BAR_MM = 3.2
-_INK, FAINT, _TRACK, _BELOW = "#1B1B2B", "#70707E", "#ECECF1", "#A9A9B8"
-_REPORTED, _REPORTED_NORMAL = "#D55E00", "#0072B2"
-
-
-def draw_probabilities(
-    page: Axes,
-    probabilities: Mapping[str, float],
-    thresholds: Mapping[str, float],
-    left: float,
-    bottom: float,
-    width: float,
-    bands: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
-    """Draw one bar per class, in the order of ``SUPERCLASSES``; a class at or above its threshold stands out.
-
-    Args:
-        page: axes whose data unit is one millimetre.
-        probabilities: class -> probability.
-        thresholds: class -> threshold; a class without one is never emphasised.
-        left, bottom, width: where the panel goes, in mm; it is ``PANEL_HEIGHT_MM`` high.
-        bands: class -> from and to of "uncertain", hatched on its bar.
-
-    Raises:
-        ValueError: an unknown class, or a number outside 0 to 1.
-    """
-    for kind, values in (("probabilities", probabilities), ("thresholds", thresholds)):
-        for name, value in values.items():
-            if name not in SUPERCLASSES:
-                raise ValueError(f"{kind}: received class {name!r}; allowed: {', '.join(SUPERCLASSES)}")
-            if not 0 <= value <= 1:
-                raise ValueError(f"{kind}: received {value} for {name}; allowed: 0 to 1")
-    shown = [name for name in SUPERCLASSES if name in probabilities]
-    column = (width + _GAP_MM) / len(shown) if shown else width
-    for k, name in enumerate(shown):
-        _draw_class(
-            page,
-            name,
-            probabilities[name],
-            thresholds.get(name),
-            (bands or {}).get(name),
-            (left + k * column, bottom, column - _GAP_MM),
-        )
-
-
-def _draw_class(
-    page: Axes,
-    name: str,
-    probability: float,
-    threshold: float | None,
-    band: tuple[float, float] | None,
-    place: tuple[float, float, float],
-) -> None:
-    left, bottom, width = place
-    unsure = band is not None and band[0] <= probability <= band[1]
-    reported = threshold is not None and probability >= threshold and not unsure
-    ink, weight = (_INK, "bold") if reported else (FAINT, "normal")
-    page.text(left, bottom + 15.5, name, **text_style(12, ink, fontweight=weight))
-    page.text(left + width, bottom + 15.5, percent(probability), **text_style(12, ink, fontweight=weight, ha="right"))
-    page.text(left, bottom + 11.2, SUPERCLASS_NAMES[name], **text_style(8.5, ink))
-    bar = bottom + 5.8
-    colour = (_REPORTED_NORMAL if name == "NORM" else _REPORTED) if reported else _BELOW
-    _draw_bar(page, left, bar, width, _TRACK)
-    if probability > 0:
-        _draw_bar(page, left, bar, max(width * probability, _BAR_MM / 2), colour)
-    if band is not None:
-        page.add_patch(_hatched(left + width * band[0], bar, width * (band[1] - band[0]), _BAR_MM))
-    if threshold is not None:
-        mark = left + width * threshold
-        page.plot([mark, mark], [bar - 1.1, bar + _BAR_MM + 1.1], color=_INK, linewidth=1.3, zorder=5)
-        inside = min(max(mark, left + 9), left + width - 9)
-        words = f"threshold {percent(threshold)}"
-        if band is not None:
-            words = f"{'uncertain: ' if unsure else 'uncertain '}{percent(band[0])} to {percent(band[1])}"
-        page.text(inside, bar - 1.9, words, **text_style(7.5, FAINT, ha="center", va="top"))
-
-
-def _hatched(left: float, bottom: float, width: float, height: float) -> Rectangle:
-    area = Rectangle((left, bottom), width, height, fill=False, edgecolor=_INK, linewidth=0.5, zorder=4)
-    area.set_hatch("/////")
-    area.set_hatch_linewidth(0.4)
-    return area
-
-
-def _draw_bar(page: Axes, left: float, bottom: float, width: float, colour: str) -> None:
-    radius = min(_BAR_MM, width) / 2
-    style = f"round,pad=0,rounding_size={radius}"
-    page.add_patch(FancyBboxPatch((left, bottom), width, _BAR_MM, boxstyle=style, facecolor=colour, edgecolor="none"))
-
-
-def percent(probability: float) -> str:
-    """A probability as people say it: ``<1 %``, ``37 %``, ``>99 %``."""
-    if 0 < probability < 0.01:
-        return "<1 %"
-    return ">99 %" if 0.99 < probability < 1 else f"{100 * probability:.0f} %"
-
-
 _TITLE_SIZE, _TITLE_MM, _FACTS_MM = 14, 3.0, 1.9
 """Size of the headline in points, how wide a letter of it is, and one of the facts beside it: a long one is smaller."""
 
-_PAPER, _SMALL_LINE, _LARGE_LINE = "#FFFAF8", "#F8DCD6", "#EDAFA5"
+_SMALL_LINE, _LARGE_LINE = "#F8DCD6", "#EDAFA5"
 
 _TRACE: dict[str, Any] = {
-    "color": _INK,
+    "color": INK,
     "linewidth": 0.85,
     "solid_joinstyle": "round",
     "solid_capstyle": "round",
     "zorder": 4,
 }
-
-
-class Underlay(Protocol):
-    """What is drawn on the paper behind the traces, and a legend of it below the paper."""
-
-    @property
-    def legend_height_mm(self) -> float: ...
-
-    def draw_strip(self, paper: Axes, strip: Strip, baseline: float) -> None:
-        """Draw behind one strip; the data unit is one millimetre, the grid has zorder up to 2, the trace 4."""
-        ...
-
-    def draw_legend(self, page: Axes, left: float, bottom: float, width: float) -> None:
-        """Draw the legend into ``width`` x ``legend_height_mm`` millimetres of the page."""
-        ...
 
 
 def draw_ecg(
@@ -174,7 +69,7 @@ def draw_ecg(
     probabilities: Mapping[str, float] | None = None,
     thresholds: Mapping[str, float] | None = None,
     bands: Mapping[str, tuple[float, float]] | None = None,
-    underlay: Underlay | None = None,
+    explanation: Explanation | None = None,
     room_mm: float = 0,
     disclaimer: str = DISCLAIMER,
     on: Paper | None = None,
@@ -191,18 +86,20 @@ def draw_ecg(
         probabilities: class -> calibrated probability, drawn as bars below the paper.
         thresholds: class -> probability at and above which the class is reported, marked on the bars.
         bands: class -> from and to of "uncertain", hatched on the bars.
-        underlay: drawn behind the traces, such as an explanation.
-        room_mm: left free between the underlay's legend and the bars, for the caller.
+        explanation: of the same recording, at any sampling rate, drawn behind the traces.
+        room_mm: left free between the explanation's legend and the bars, for the caller.
         disclaimer: the small print.
         on: another layout or speed.
 
     Raises:
-        LeadwiseError: the signal is empty or of another shape, or a class or probability is not allowed.
+        LeadwiseError: the signal is empty or of another shape, the explanation does not last as long, or a class or
+            probability is not allowed.
     """
     sheet = on or Paper()
     panel = PANEL_HEIGHT_MM if probabilities else 0
     below_legend = panel + room_mm
-    placed = lay_out(record, on=sheet, below_mm=below_legend + (underlay.legend_height_mm if underlay else 0))
+    placed = lay_out(record, on=sheet, below_mm=below_legend + (LEGEND_MM if explanation else 0))
+    shading = _shading(record, explanation) if explanation else None
     width, height, paper_height = placed.width_mm, placed.height_mm, placed.paper_height_mm
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=PNG_DPI, facecolor="white")
@@ -212,8 +109,8 @@ def draw_ecg(
     for row, baseline in zip(placed.rows, placed.baselines, strict=True):
         _draw_calibration_pulse(paper, baseline)
         for strip in row:
-            if underlay:
-                underlay.draw_strip(paper, strip, baseline)
+            if shading:
+                shading.draw_strip(paper, strip, baseline)
             _draw_strip(paper, strip, baseline)
     scale = f"{sheet.speed_mm_s:g} mm/s   {GAIN_MM_MV:g} mm/mV"
     paper.text(sheet.width_mm - 2, 1.6, scale, ha="right", **text_style(8, halo=True))
@@ -221,14 +118,21 @@ def draw_ecg(
         paper.text(2, 1.6, "cut off at the paper's edge", **text_style(8, halo=True))
     _draw_header(page, record, title, height - HEADER_MM, sheet.width_mm)
     if probabilities:
-        try:
-            draw_probabilities(page, probabilities, thresholds or {}, MARGIN_MM, FOOTER_MM, sheet.width_mm, bands)
-        except ValueError as error:
-            raise LeadwiseError(f"{record.record_id or 'recording'}: {error}") from None
-    if underlay:
-        underlay.draw_legend(page, MARGIN_MM, FOOTER_MM + below_legend, sheet.width_mm)
+        draw_probabilities(page, probabilities, thresholds or {}, MARGIN_MM, FOOTER_MM, sheet.width_mm, bands)
+    if shading:
+        shading.draw_legend(page, MARGIN_MM, FOOTER_MM + below_legend, sheet.width_mm)
     page.text(MARGIN_MM, 3, disclaimer, **text_style(7.5, FAINT))
     return figure
+
+
+def _shading(record: ECGRecord, explanation: Explanation) -> Shading:
+    lasts, explained = len(record.signal_mv) / record.fs_hz, len(explanation.attribution) / explanation.fs_hz
+    if abs(lasts - explained) > 1 / min(record.fs_hz, explanation.fs_hz) + 1e-9:
+        raise LeadwiseError(
+            f"{record.record_id or 'recording'}: received an explanation of {explained:g} s for {lasts:g} s; allowed: "
+            "one of the same recording"
+        )
+    return Shading(explanation, record.fs_hz)
 
 
 def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -242,7 +146,7 @@ def _axes_in_mm(figure: Figure, label: str, left: float, bottom: float, width: f
 
 
 def _draw_grid(paper: Axes, width: int, height: int) -> None:
-    paper.fill([0, width, width, 0], [0, 0, height, height], color=_PAPER, linewidth=0, zorder=0)
+    paper.fill([0, width, width, 0], [0, 0, height, height], color=PAPER, linewidth=0, zorder=0)
     for colour, line_width, large in ((_SMALL_LINE, 0.35, False), (_LARGE_LINE, 0.6, True)):
         across = [[(x, 0), (x, height)] for x in range(width + 1) if (x % BOX_MM == 0) == large]
         along = [[(0, y), (width, y)] for y in range(height + 1) if (y % BOX_MM == 0) == large]
@@ -267,7 +171,7 @@ def _draw_strip(paper: Axes, strip: Strip, baseline: float) -> None:
         )
     if strip.left > TRACE_LEFT_MM:
         for side in (-1, 1):
-            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=_INK, linewidth=0.7)
+            paper.plot([strip.left] * 2, [baseline + 2.5 * side, baseline + 5 * side], color=INK, linewidth=0.7)
     name = text_style(10, halo=True, fontweight="bold")
     paper.text(strip.left + 1.5, baseline + LABEL_MM, strip.lead, gid=f"name-{strip.lead}", **name)
 
@@ -294,14 +198,6 @@ def _patient_facts(patient: Mapping[str, float | None]) -> list[str]:
     if sex in (0, 1):
         facts.append("female" if sex else "male")
     return facts
-
-
-def text_style(size: float, colour: str = _INK, *, halo: bool = False, **more: str) -> dict[str, Any]:
-    """Properties of text, its size in points; a halo in the paper's colour keeps it legible on grid and trace."""
-    effects = [withStroke(linewidth=2.2, foreground=_PAPER)] if halo else []
-    # A title may be the name of a file, in which dollars mean no formula.
-    plain = {"fontsize": size, "color": colour, "family": "DejaVu Sans", "parse_math": False}
-    return {**plain, "path_effects": effects, "zorder": 6, **more}
 
 
 ENDINGS = (".png", ".pdf", ".svg")
