@@ -60,16 +60,16 @@ def work(parameters: Parameters) -> None:
     save_view()
     other = Path(section.compare_with) if section.compare_with else None
     workspace, features = shared.workspace, shared.feature_set
-    overview = write_overview(
+    summary = write_overview(
         workspace, features, store, compare_with=other, bootstrap=section.bootstrap, seed=shared.seed
     )
     folder = shared.workspace / "evaluation" / shared.feature_set
     if not within_pipeline():
-        print(terminal_table(overview.summary))
+        print(terminal_table(summary))
     print(f"Report: {(folder / REPORT_FILE).resolve()}")
     for name in (REPORT_FILE, SUMMARY_FILE, MARKDOWN_FILE, COMPARISONS_FILE, LEAK_FILE):
         mlflow.log_artifact(str(folder / name))
-    overview_summary(overview.summary, str(store.manifest["release"]), folder).log()
+    overview_summary(summary, str(store.manifest["release"]), folder).log()
 
 
 if __name__ == "__main__":

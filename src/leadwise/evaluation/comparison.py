@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from leadwise.contract import SUPERCLASSES, TEST_FOLD, FeatureSet, LeadwiseError
 from leadwise.evaluation import DECISION_FILE, METRICS_FILE, PREDICTIONS_FILE
 from leadwise.evaluation.bootstrap import Estimate, estimates, finite, patient_weights
-from leadwise.evaluation.metrics import MetricInput, auroc
+from leadwise.evaluation.metrics import METRICS, all_metrics, auroc, metric_names
 from leadwise.features import FEATURES
 from leadwise.models.spec import MODELS
 
@@ -160,14 +160,10 @@ def above_zero(difference: Estimate) -> float:
 
 def compared_metrics(model: Evaluated, weights: NDArray[np.int16] | None) -> dict[str, NDArray[np.float64]]:
     """What is compared, each ``()`` or ``(replicate,)``: AUROC, and accuracy and F1 at 0.5 and as chosen."""
-    areas = auroc(model.labels, model.probabilities, weights)
-    found = {"macro_auroc": areas.mean(axis=-1)}
-    found |= {f"auroc/{name}": areas[..., k] for k, name in enumerate(SUPERCLASSES)}
-    for prefix, thresholds in (("", 0.5), ("chosen/", model.thresholds)):
-        rows = MetricInput(model.labels, model.probabilities, thresholds, weights)
-        found[f"{prefix}binary_accuracy"] = rows.mean(rows.said == rows.y).mean(axis=-1)
-        found[f"{prefix}macro_f1"] = rows.f1.mean(axis=-1)
-    return found
+    shown = [METRICS[name] for name in ("auroc", "binary_accuracy", "f1")]
+    found = all_metrics(model.labels, model.probabilities, weights, thresholds=model.thresholds, metrics=shown)
+    known = metric_names()
+    return {name: values for name, values in found.items() if name.startswith("auroc/") or not known[name].label}
 
 
 STADIUM_COLUMNS = tuple(one.name for one in FEATURES.values() if one.leaks)

@@ -242,6 +242,10 @@ class Metric:
         """Of its names: at 0.5 or without thresholds, with the chosen ones, and for uncalibrated probabilities."""
         return ("", *((CHOSEN,) if self.decides else ()), *((RAW,) if self.uncalibrated else ()))
 
+    def key(self, label: str = "") -> str:
+        """The name of its value for a class, or of the mean over them, without a prefix."""
+        return f"{self.name}/{label}" if label else self.mean
+
     def reason(self, positives: int, records: int) -> str:
         """Why the value of a class with so many positives is NaN."""
         return f"{self.undefined or f'{positives} positives'} among {records} records"
@@ -338,7 +342,7 @@ class Named:
 def metric_names(classes: Sequence[str] = SUPERCLASSES) -> dict[str, Named]:
     """Every name that ``all_metrics`` may give."""
     return {
-        prefix + (f"{metric.name}/{label}" if label else metric.mean): Named(metric, prefix, label)
+        prefix + metric.key(label): Named(metric, prefix, label)
         for metric in METRICS.values()
         for prefix in metric.prefixes
         for label in ("", *(classes if metric.per_class else ()))
@@ -358,8 +362,9 @@ def all_metrics(
     thresholds: ArrayLike | None = None,
     raw: ArrayLike | None = None,
     classes: Sequence[str] = SUPERCLASSES,
+    metrics: Iterable[Metric] | None = None,
 ) -> dict[str, Floats]:
-    """Every metric by its name in the tracking UI, each ``()`` or ``(replicate,)``.
+    """Metrics by their names in the tracking UI, each ``()`` or ``(replicate,)``.
 
     Args:
         labels: ``(record, class)`` of 0 and 1.
@@ -369,6 +374,7 @@ def all_metrics(
             at 0.5.
         raw: uncalibrated probabilities; what calibration changes is reported of them as ``raw/...``.
         classes: their names.
+        metrics: which; all where they are not named.
     """
     rows = {"": MetricInput(labels, probabilities, weights=weights)}
     if thresholds is not None:
@@ -376,12 +382,12 @@ def all_metrics(
     if raw is not None:
         rows[RAW] = MetricInput(labels, raw, weights=weights)
     found: dict[str, Floats] = {}
-    for metric in METRICS.values():
+    for metric in METRICS.values() if metrics is None else metrics:
         for prefix in (one for one in metric.prefixes if one in rows):
             values = metric.measure(rows[prefix])
-            found[prefix + metric.mean] = values.mean(axis=-1) if metric.per_class else values
+            found[prefix + metric.key()] = values.mean(axis=-1) if metric.per_class else values
             if metric.per_class:
-                found |= {f"{prefix}{metric.name}/{label}": values[..., k] for k, label in enumerate(classes)}
+                found |= {prefix + metric.key(label): values[..., k] for k, label in enumerate(classes)}
     return found
 
 

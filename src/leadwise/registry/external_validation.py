@@ -16,7 +16,7 @@ from leadwise.config import Validate
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, chosen_cohort
 from leadwise.datasets.checks.cohort import COHORT_FILE
-from leadwise.datasets.cohort import Cohort, Row
+from leadwise.datasets.cohort import Cohort
 from leadwise.evaluation import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.evaluation.bootstrap import Estimate, finite
 from leadwise.evaluation.cohort_evaluation import (
@@ -34,7 +34,8 @@ from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import Scorer
 
 if TYPE_CHECKING:
-    from leadwise.reports.cohort_page import About, ShownDisagreement
+    from leadwise.reports.cohort_page import CohortReport
+    from leadwise.reports.report_page import Part
 
 ANSWERS_FILE = "answers.parquet"
 CHECKS_FOLDER = "checks"
@@ -169,7 +170,7 @@ def validate_model(
         LeadwiseError: there is no such model, dataset, option or policy; the recordings do not pass the checks; or
             nothing can be measured.
     """
-    from leadwise.reports.cohort_page import About, CohortReport
+    from leadwise.reports.cohort_page import CohortReport
 
     cohort, without = cohort_of(asked), parse_without(asked.without)
     folder = folder or report_folder(asked)
@@ -204,56 +205,52 @@ def validate_model(
             seed=asked.seed,
         )
         validated = Validated(folder, scored, evaluation, loaded)
-        about = About(
+        report = CohortReport(
+            evaluation,
             dataset=json.loads((beside / CHECKS_FOLDER / COHORT_FILE).read_text(encoding="utf-8")),
             left_out={str(k): int(n) for k, n in scored.checked.left_out["reason"].value_counts().items()},
             model=validated.model_name,
             policy=scored.policy_name,
-            thresholds=scored.policy.thresholds,
             digest=scored.digest,
             command=command or command_of(asked),
+            disagreements=_disagreements(scored, loaded.scorer, asked.drawn, progress),
         )
         scored.write(beside / ANSWERS_FILE)
-        write_json(beside / METRICS_FILE, _content(validated, about))
-        shown = _drawn(scored, loaded.scorer, asked.drawn, progress)
-        CohortReport(evaluation, about, shown).page().write(beside / REPORT_FILE)
+        write_json(beside / METRICS_FILE, _content(validated, report))
+        report.page().write(beside / REPORT_FILE)
     return validated
 
 
-def _content(validated: Validated, about: "About") -> dict[str, Any]:
+def _content(validated: Validated, report: "CohortReport") -> dict[str, Any]:
     """What ``metrics.json`` holds."""
-    package, dataset = validated.package, about.dataset
+    package, dataset = validated.package, report.dataset
     registered, description = package.registered, package.description
     return {
         "dataset": {name: dataset[name] for name in ("dataset", "title", "options", "source", "citation", "licence")},
         "split": validated.scored.split or "all",
-        "digest": about.digest,
+        "digest": report.digest,
         "model": {
             "asked": package.name,
             "registered": f"{registered.name}/{registered.version}" if registered else None,
             "leadwise": description["leadwise"],
             "data": description["data"],
         },
-        "policy": about.policy,
-        "thresholds": dict(about.thresholds),
+        "policy": report.policy,
+        "thresholds": dict(validated.scored.policy.thresholds),
         **validated.evaluation.to_dict(),
-        "left_out": about.left_out,
+        "left_out": report.left_out,
         "assumptions": dataset["assumptions"],
         "warnings": dataset["warnings"],
     }
 
 
-def _drawn(
-    scored: ScoredCohort, scorer: Scorer, most: int, progress: StageProgress | None
-) -> "list[ShownDisagreement]":
-    """The worst disagreements as pictures; their recordings are read again."""
-    from leadwise.reports.answer_figure import explained_title, percent
-    from leadwise.reports.cohort_page import ShownDisagreement
+def _disagreements(scored: ScoredCohort, scorer: Scorer, most: int, progress: StageProgress | None) -> "list[Part]":
+    """The worst disagreements, drawn; their recordings are read again."""
+    from leadwise.reports.answer_figure import explained_title
+    from leadwise.reports.cohort_page import disagreement
     from leadwise.reports.ecg_figure import draw_ecg
-    from leadwise.reports.report_page import drawn
 
-    shown = []
-    thresholds = dict(scored.policy.thresholds)
+    shown: list[Part] = []
     worst = worst_disagreements(scored.labels, scored.probabilities, most=most)
     for done, one in enumerate(worst):
         if progress is not None:
@@ -267,25 +264,13 @@ def _drawn(
             recording.record,
             title=explained_title(recording.record.record_id, explanation),
             probabilities=answer["probabilities"],
-            thresholds=thresholds,
+            thresholds=scored.policy.thresholds,
             explanation=explanation,
         )
-        says = f"{row['record_id']}: {one.superclass} {percent(one.probability)}"
-        codes = row["codes"]
-        written = scored.cohort.written(codes) if isinstance(codes, str) else []
+        written = scored.cohort.written(row["codes"]) if isinstance(row["codes"], str) else []
         flags = str(scored.answers["flags"].iloc[one.place]).replace("_", " ")
-        patient = _patient(row)
-        shown.append(ShownDisagreement(one, str(row["record_id"]), patient, written, flags, drawn(figure, says)))
+        shown += disagreement(one, row.to_dict(), written, flags, figure)
     return shown
-
-
-def _patient(row: Row) -> str:
-    age, sex = row["age"], row["sex"]
-    known = [
-        *([] if np.isnan(sex) else ["female" if sex == 1 else "male"]),
-        *([] if np.isnan(age) else [f"{age:.0f} years"]),
-    ]
-    return ", ".join(known) or "age and sex unknown"
 
 
 def log_validation(validated: Validated) -> None:

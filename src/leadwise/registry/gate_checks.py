@@ -8,7 +8,7 @@ counts, a candidate that is worse by the margin passes with a probability of 2.5
 import math
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ from leadwise.contract import SERVED_FEATURE_SET, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, GateLimits
 from leadwise.datasets.metadata import MetadataError, MetadataTransformer
 from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights
-from leadwise.evaluation.metrics import METRICS, Floats, Metric, MetricInput
+from leadwise.evaluation.metrics import METRICS, Metric, all_metrics
 from leadwise.features import feature_names
 from leadwise.registry.package import Parity
 from leadwise.registry.smoke_test import HeldOutRows, Served
@@ -149,15 +149,8 @@ def _title(metric: Metric, label: str) -> str:
     return f"macro {metric.title}" if metric.mean.startswith("macro_") else metric.title
 
 
-def _figures(metrics: Collection[Metric], rows: MetricInput) -> dict[str, Floats]:
-    """Title -> ``()`` or ``(replicate,)``."""
-    found: dict[str, Floats] = {}
-    for metric in metrics:
-        values = metric.measure(rows)
-        found[_title(metric, "")] = values.mean(axis=-1) if metric.per_class else values
-        if metric.per_class:
-            found |= {_title(metric, label): values[..., k] for k, label in enumerate(SUPERCLASSES)}
-    return found
+def _metrics(asked: Sequence[tuple[Metric, str, float]]) -> list[Metric]:
+    return list({metric.name: metric for metric, _, _ in asked}.values())
 
 
 def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64], limits: Limits) -> list[Check]:
@@ -171,15 +164,18 @@ def floor_checks(labels: NDArray[np.float64], probabilities: NDArray[np.float64]
     asked = list(limits.asked())
     if not len(labels):
         return [Check(_title(metric, label), "", "", False, "no recording was answered") for metric, label, _ in asked]
-    figures = _figures({metric.name: metric for metric, _, _ in asked}.values(), MetricInput(labels, probabilities))
+    figures = all_metrics(labels, probabilities, metrics=_metrics(asked))
     positives = dict(zip(SUPERCLASSES, labels.sum(axis=0).astype(int), strict=True))
     found = []
     for metric, label, limit in asked:
         name = _title(metric, label)
-        value, check = float(figures[name]), Check.at_most if metric.higher_is_better is False else Check.at_least
+        value, check = (
+            float(figures[metric.key(label)]),
+            Check.at_most if metric.higher_is_better is False else Check.at_least,
+        )
         if math.isnan(value):
             classes = [label] if label else SUPERCLASSES if metric.per_class else []
-            lacking = [one for one in classes if math.isnan(figures[_title(metric, one)])]
+            lacking = [one for one in classes if math.isnan(figures[metric.key(one)])]
             why = "; ".join(f"{one} has {metric.reason(positives[one], len(labels))}" for one in lacking)
             allowed = check(name, value, limit).allowed
             found.append(Check(name, "undefined", allowed, None if limits.simulated else False, why))
@@ -202,8 +198,7 @@ def comparison_checks(
         replicates: of the bootstrap.
     """
     asked = list(limits.asked(margins=True))
-    metrics = list({metric.name: metric for metric, _, _ in asked}.values())
-    drawn = partial(_differences, rows=rows, metrics=metrics, replicates=replicates, seed=seed)
+    drawn = partial(_differences, rows=rows, metrics=_metrics(asked), replicates=replicates, seed=seed)
     differences = drawn(candidate.with_recording, champion.with_recording)
     if differences is None:
         return [Check(COMPARISON, "", "", False, "there is no recording that both have answered")]
@@ -219,7 +214,7 @@ def comparison_checks(
 
 def _judge(asked: tuple[Metric, str, float], differences: Mapping[str, Estimate], limits: Limits, name: str) -> Check:
     metric, label, margin = asked
-    difference = differences[_title(metric, label)]
+    difference = differences[metric.key(label)]
     value, low, high = difference.value, difference.interval.low, difference.interval.high
     lower = metric.higher_is_better is False
     allowed = f"interval below {margin:g}" if lower else f"interval above {-margin:g}"
@@ -236,20 +231,20 @@ def _differences(
     champion: NDArray[np.float64],
     *,
     rows: HeldOutRows,
-    metrics: Collection[Metric],
+    metrics: Sequence[Metric],
     replicates: int,
     seed: int,
 ) -> dict[str, Estimate] | None:
-    """Title -> candidate minus champion on the rows that both answer; ``None`` where there are none."""
+    """Name of a metric -> candidate minus champion on the rows that both answer; ``None`` where there are none."""
     both = np.isfinite(np.concatenate([candidate, champion], axis=1)).all(axis=1)
     if not both.any():
         return None
     weights = patient_weights(rows.patients[both], replicates, seed)
 
-    def measured(answers: Floats, drawn: NDArray[np.int16] | None) -> dict[str, Floats]:
-        return _figures(metrics, MetricInput(rows.labels[both], answers[both], weights=drawn))
-
-    new, old = (estimates(partial(measured, answers), weights) for answers in (candidate, champion))
+    new, old = (
+        estimates(partial(all_metrics, rows.labels[both], answers[both], metrics=metrics), weights)
+        for answers in (candidate, champion)
+    )
     return {name: new[name] - old[name] for name in new}
 
 

@@ -1,8 +1,10 @@
 """The report on a model and another hospital's recordings: the drop first, then every class and disagreement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from leadwise.contract import SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.evaluation.cohort_evaluation import EXPECTED_DROP, LOGGED, SUSPECT, CohortEvaluation, Disagreement
@@ -17,7 +19,6 @@ from leadwise.reports.report_page import (
     Lines,
     Page,
     Part,
-    Picture,
     Row,
     Section,
     Table,
@@ -28,6 +29,9 @@ from leadwise.reports.report_page import (
     number,
     subgroup_parts,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = ("auroc", "auprc", f"{CHOSEN}sensitivity", f"{CHOSEN}specificity")
 VERDICTS: Mapping[str, str] = {
@@ -49,74 +53,40 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class About:
-    """What a report is about.
-
-    Attributes:
-        dataset: content of ``cohort.json``: what was chosen, assumed, counted and warned of.
-        left_out: reason -> recordings.
-        model: how the model is called.
-        policy: the name of the thresholds in use.
-        thresholds: they themselves.
-        digest: of what was scored.
-        command: makes the report again.
-    """
-
-    dataset: Mapping[str, Any]
-    left_out: Mapping[str, int]
-    model: str
-    policy: str
-    thresholds: Mapping[str, float]
-    digest: str
-    command: str
-
-
-@dataclass(frozen=True)
-class ShownDisagreement:
-    """A recording in which model and label are far apart, drawn.
-
-    Attributes:
-        disagreement: which.
-        record: its id.
-        patient: what is known of the patient, in words.
-        written: what was written of it, a line per code.
-        flags: of its quality.
-        picture: the ECG, with what spoke for the class behind it.
-    """
-
-    disagreement: Disagreement
-    record: str
-    patient: str
-    written: Sequence[str]
-    flags: str
-    picture: Picture
-
-
-@dataclass(frozen=True)
 class CohortReport:
     """Puts a page together.
 
     Attributes:
         found: the figures.
-        about: what they are of.
-        shown: the worst disagreements.
+        dataset: content of ``cohort.json``: what was chosen, assumed, counted and warned of.
+        left_out: reason -> recordings.
+        model: how the model is called.
+        policy: the name of the thresholds in use.
+        digest: of what was scored.
+        command: makes the report again.
+        disagreements: what ``disagreement`` makes of the worst ones.
     """
 
     found: CohortEvaluation
-    about: About
-    shown: Sequence[ShownDisagreement] = field(default=())
+    dataset: Mapping[str, Any]
+    left_out: Mapping[str, int]
+    model: str
+    policy: str
+    digest: str
+    command: str
+    disagreements: Sequence[Part]
 
     def page(self) -> Page:
         """The whole report."""
-        found, dataset = self.found, self.about.dataset
+        found, dataset = self.found, self.dataset
         verdict = found.verdict
         lacks = f", not told {', '.join(found.without)}," if found.without else ""
         fell = Cell("n/a") if verdict.name == "cannot_tell" else change(verdict.drop, sign=-1, note="from fold 10")
         return Page(
             title=f"Elsewhere: {dataset['title']}",
             subtitle=(
-                f"{self.about.model}{lacks} on {found.records:,} recordings of {found.patients:,} patients, labels "
-                f"{dataset['options'].get('labels', 'as they are')}; thresholds {self.about.policy}. Classes: "
+                f"{self.model}{lacks} on {found.records:,} recordings of {found.patients:,} patients, labels "
+                f"{dataset['options'].get('labels', 'as they are')}; thresholds {self.policy}. Classes: "
                 f"{', '.join(f'{SUPERCLASS_NAMES[name]} ({name})' for name in SUPERCLASSES)}."
             ),
             simulated=not dataset["about_patients"] or found.reference.simulated,
@@ -134,14 +104,14 @@ class CohortReport:
                 Section("calibration", "Calibration", self.calibration()),
                 Section("quality", "Refused and flagged", self.quality()),
                 Section("subgroups", "Subgroups", [*self.subgroups(), *self.by_part()]),
-                Section("disagreements", "Where model and label disagree most", self.disagreements()),
+                Section("disagreements", "Where model and label disagree most", self.worst()),
                 Section("data", "The recordings and their labels", self.data()),
                 Section("limits", "What it cannot say", [Lines(LIMITS)]),
             ],
             footer=[
-                f"Recordings and labels {self.about.digest[:12]}; bootstrap of {found.bootstrap:,} replicates, seed "
+                f"Recordings and labels {self.digest[:12]}; bootstrap of {found.bootstrap:,} replicates, seed "
                 f"{found.seed}. All figures stand in metrics.json, every answer in answers.parquet beside this page.",
-                f"Again: {self.about.command}",
+                f"Again: {self.command}",
                 f"Cite: {dataset['citation']}. Licence: {dataset['licence']}.",
             ],
         )
@@ -175,7 +145,7 @@ class CohortReport:
         return [
             "A class is measured on the recordings whose label for it is known: unknown counts neither as present "
             f"nor as absent. With fewer than {FEWEST_KNOWN} of either kind it counts in no mean. Decisions are those "
-            f"of the served thresholds ({self.about.policy}).",
+            f"of the served thresholds ({self.policy}).",
             Table(head, rows),
         ]
 
@@ -200,7 +170,7 @@ class CohortReport:
         found = self.found
         rows: list[Row] = [[f"refused: {code}", f"{count:,}"] for code, count in found.refused.items()]
         rows += [[f"flagged: {flag.replace('_', ' ')}", f"{count:,}"] for flag, count in found.flags.items()]
-        rows += [[f"left out: {reason}", f"{count:,}"] for reason, count in self.about.left_out.items()]
+        rows += [[f"left out: {reason}", f"{count:,}"] for reason, count in self.left_out.items()]
         parts: list[Part] = [Table(("what", "recordings"), rows, style="wrapped") if rows else "Nothing."]
         if found.without_flagged:
             titles = metric_names()
@@ -222,7 +192,7 @@ class CohortReport:
 
     def by_part(self) -> list[Part]:
         """How often the decisions are right by age and sex, and where a promise is not kept."""
-        targets = TARGETS if self.about.policy == TARGET_POLICY else {}
+        targets = TARGETS if self.policy == TARGET_POLICY else {}
         rows: list[Row] = []
         for part in self.found.by_part:
             rows.append(f"{part.name}: {part.records:,} recordings")
@@ -230,7 +200,7 @@ class CohortReport:
                 cells = [self.share(part, measure, name, targets.get(name)) for name in SUPERCLASSES]
                 rows.append([measure, *cells])
         says = (
-            f"Thresholds {self.about.policy}; of at least {FEWEST_CASES} recordings. One threshold for all ages finds "
+            f"Thresholds {self.policy}; of at least {FEWEST_CASES} recordings. One threshold for all ages finds "
             "fewer of the young, in whom a class is rarer."
         )
         if targets:
@@ -245,28 +215,19 @@ class CohortReport:
         missed = target is not None and target.measure == measure and found.interval.high < target.value
         return measured(found, note=f"below {target.value:.0%}" if target and missed else "")
 
-    def disagreements(self) -> list[Part]:
-        """The worst ones as a cardiologist would look at them."""
-        if not self.shown:
+    def worst(self) -> list[Part]:
+        """The worst disagreements as a cardiologist would look at them."""
+        if not self.disagreements:
             return ["None: the model is on the side of every known label."]
-        parts: list[Part] = [
+        says = (
             "The recordings in which the model was surest and the label says otherwise, at most two of a class and "
             "kind. Either may be wrong. Orange spoke for the class, blue against it."
-        ]
-        for shown in self.shown:
-            one = shown.disagreement
-            says, sure = "present" if one.present else "absent", percent(one.probability)
-            written = "; ".join(shown.written) or "nothing"
-            parts.append(
-                f"{shown.record} ({shown.patient}): {one.superclass} {says} by the label, {sure} by the "
-                f"model{f', flagged: {shown.flags}' if shown.flags else ''}. Written of it: {written}."
-            )
-            parts.append([shown.picture])
-        return parts
+        )
+        return [says, *self.disagreements]
 
     def data(self) -> list[Part]:
         """What was chosen, taken for granted and warned of."""
-        dataset = self.about.dataset
+        dataset = self.dataset
         counts = dataset["counts"]
         rows: list[Row] = [
             [group, *(" / ".join(f"{by[state]:,}" for state in ("present", "absent", "unknown")) for by in of.values())]
@@ -279,3 +240,26 @@ class CohortReport:
             Table(("source", *SUPERCLASSES), rows, "present / absent / unknown, all recordings that were read"),
             *([Lines(lines)] if lines else []),
         ]
+
+
+def disagreement(
+    one: Disagreement, row: Mapping[Any, Any], written: Sequence[str], flags: str, figure: "Figure"
+) -> list[Part]:
+    """A recording in which model and label are far apart.
+
+    Args:
+        one: which, and in what.
+        row: of the cohort's table.
+        written: what was written of it, a line per code.
+        flags: of its quality.
+        figure: the ECG, with what spoke for the class behind it.
+    """
+    age, sex, name = row["age"], row["sex"], row["record_id"]
+    known = [*([] if np.isnan(sex) else ["female" if sex == 1 else "male"])]
+    known += [] if np.isnan(age) else [f"{age:.0f} years"]
+    says, sure, flagged = "present" if one.present else "absent", percent(one.probability), f", flagged: {flags}"
+    told = (
+        f"{name} ({', '.join(known) or 'age and sex unknown'}): {one.superclass} {says} by the label, {sure} by the "
+        f"model{flagged if flags else ''}. Written of it: {'; '.join(written) or 'nothing'}."
+    )
+    return [told, [drawn(figure, f"{name}: {one.superclass} {sure}")]]

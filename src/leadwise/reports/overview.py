@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -195,21 +194,6 @@ def _with_interval(metric: Mapping[str, Any]) -> str:
     return f"{number(metric['value'])} [{number(low)}, {number(high)}]"
 
 
-@dataclass(frozen=True)
-class Overview:
-    """All models of one feature set.
-
-    Attributes:
-        summary: content of ``summary.json``.
-        comparisons: every pair of models of the workspace, and those of the same name elsewhere.
-        stadium: what the presence of a stage tells on its own.
-    """
-
-    summary: Mapping[str, Any]
-    comparisons: Sequence[Comparison]
-    stadium: StadiumLeak
-
-
 def write_overview(
     workspace: Path,
     feature_set: FeatureSet,
@@ -218,7 +202,7 @@ def write_overview(
     compare_with: Path | None,
     bootstrap: int,
     seed: int,
-) -> Overview:
+) -> dict[str, Any]:
     """Write summary, comparisons, leak and ``report.html`` into ``<workspace>/evaluation/<feature set>``.
 
     Args:
@@ -229,6 +213,9 @@ def write_overview(
         bootstrap: replicates behind the intervals.
         seed: of the bootstrap.
 
+    Returns:
+        Content of ``summary.json``.
+
     Raises:
         LeadwiseError: no model has been evaluated, or an evaluation is not whole.
     """
@@ -238,15 +225,15 @@ def write_overview(
     comparisons = compare_all(find_evaluated(workspace, *others), replicates=bootstrap, seed=seed)
     records = store.records.iloc[store.rows("test")]
     stadium = stadium_alone(records, patient_weights(records["patient_id"].to_numpy(), bootstrap, seed))
-    overview = Overview(summary, comparisons, stadium)
     write_json(
         folder / COMPARISONS_FILE, {"bootstrap": bootstrap, "seed": seed, "pairs": [c.to_dict() for c in comparisons]}
     )
     leaked = [pair.to_dict() for pair in _leaking_pairs(comparisons)]
     write_json(folder / LEAK_FILE, {"stadium_alone": stadium.to_dict(), "clinical_and_original": leaked})
     _draw_robustness(folder, [model["model"] for model in summary["models"]])
-    _page(overview, store.manifest, folder).write(folder / REPORT_FILE)
-    return overview
+    page = _page(summary, store.manifest, folder, _comparisons(comparisons, feature_set), _leak(comparisons, stadium))
+    page.write(folder / REPORT_FILE)
+    return summary
 
 
 def _draw_robustness(folder: Path, models: Sequence[str]) -> None:
@@ -271,8 +258,9 @@ def _leaking_pairs(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page:
-    summary = overview.summary
+def _page(
+    summary: Mapping[str, Any], manifest: Mapping[str, Any], folder: Path, comparisons: list[Part], leak: list[Part]
+) -> Page:
     rows, simulated = summary["rows"], bool(summary["simulated"])
     drawn = (folder / ROBUSTNESS_FIGURE).is_file()
     says = "Macro AUROC against the strength of each corruption"
@@ -287,8 +275,8 @@ def _page(overview: Overview, manifest: Mapping[str, Any], folder: Path) -> Page
         published=published_line() if comparable(manifest, rows) else "",
         sections=[
             Section("models", "Side by side", _models(summary["models"])),
-            Section("comparisons", "Paired comparisons", _comparisons(overview, summary["feature_set"])),
-            Section("leak", "What a leaking input is worth", _leak(overview)),
+            Section("comparisons", "Paired comparisons", comparisons),
+            Section("leak", "What a leaking input is worth", leak),
             Section("robustness", "Robustness", [[picture(folder / ROBUSTNESS_FIGURE, says)]] if drawn else []),
         ],
         footer=[
@@ -320,8 +308,8 @@ def _models(models: Sequence[Mapping[str, Any]]) -> list[Part]:
     return [*parts, Table(("model", "parameters", "trained in", "best epoch"), cost)]
 
 
-def _comparisons(overview: Overview, feature_set: str) -> list[Part]:
-    pairs = [pair for pair in overview.comparisons if pair.first.feature_set == pair.second.feature_set == feature_set]
+def _comparisons(comparisons: Sequence[Comparison], feature_set: str) -> list[Part]:
+    pairs = [pair for pair in comparisons if pair.first.feature_set == pair.second.feature_set == feature_set]
     if not pairs:
         return []
     says = (
@@ -331,8 +319,7 @@ def _comparisons(overview: Overview, feature_set: str) -> list[Part]:
     return [says, _pair_table(pairs, COMPARED)]
 
 
-def _leak(overview: Overview) -> list[Part]:
-    found = overview.stadium
+def _leak(comparisons: Sequence[Comparison], found: StadiumLeak) -> list[Part]:
     says = (
         f"PTB-XL's {' and '.join(STADIUM_COLUMNS)} hold a stage of infarction, written down where an infarction was "
         f"diagnosed. That one of them is filled in, whatever it says, tells infarction with an AUROC of "
@@ -340,7 +327,7 @@ def _leak(overview: Overview) -> list[Part]:
         f"{found.present_positives:,} of these an infarction, of {found.positives:,} in all. A model with these inputs "
         "(feature set original) is never registered."
     )
-    if pairs := _leaking_pairs(overview.comparisons):
+    if pairs := _leaking_pairs(comparisons):
         return [says, _pair_table(pairs, LEAK_METRICS)]
     return [says, "No model has been evaluated with both feature sets here: feature-set=original trains one."]
 
