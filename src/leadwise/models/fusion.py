@@ -1,13 +1,9 @@
 """``fusion`` and ``fusion_augmented``: one network of metadata and recording, trained on clean or corrupted signals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from leadwise.contract import ENCODER_NAMES, STATEMENTS, SUPERCLASSES, EncoderName, LeadwiseError, SignalShape
-from leadwise.models.encoders.original_cnn import original_cnn
-from leadwise.models.encoders.resnet1d_wang import resnet1d_wang
-from leadwise.models.encoders.se_resnet import se_resnet
-from leadwise.models.layers import dense_layers, head, metadata_branch
+from leadwise.contract import ENCODER_NAMES, STATEMENTS, SUPERCLASSES, LeadwiseError, SignalShape
 from leadwise.models.spec import (
     COMMON_SPACE,
     METADATA,
@@ -23,13 +19,6 @@ from leadwise.models.spec import (
 if TYPE_CHECKING:
     import keras
 
-ENCODERS: "Mapping[EncoderName, Callable[[SignalShape, keras.KerasTensor, int], keras.KerasTensor]]" = {
-    "original_cnn": original_cnn,
-    "resnet1d_wang": resnet1d_wang,
-    "se_resnet": se_resnet,
-}
-"""Each takes the signal's shape, ``(batch, time, lead)`` and its width, and gives ``(batch, features)``."""
-
 
 def build(shape: SignalShape, metadata_width: int, architecture: Architecture) -> "keras.Model":
     """The metadata branch beside an encoder of the recording.
@@ -40,7 +29,7 @@ def build(shape: SignalShape, metadata_width: int, architecture: Architecture) -
     Raises:
         LeadwiseError: the encoder is unknown.
     """
-    import keras
+    from leadwise.models.layers import ENCODERS, dense_layers, head, keras, metadata_branch
 
     if architecture.encoder not in ENCODERS:
         raise LeadwiseError(f"encoder: received {architecture.encoder!r}; allowed: {', '.join(ENCODER_NAMES)}")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import SUPERCLASSES, SignalShape
-from leadwise.models.layers import dense_layers, head, metadata_branch
 from leadwise.models.spec import COMMON_SPACE, METADATA, Architecture, ModelSpec
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 def build(shape: SignalShape, metadata_width: int, architecture: Architecture) -> "keras.Model":
     """The original's network: 7,909 parameters with its seven features, 8,133 with the clinical ones and masks."""
-    import keras
+    from leadwise.models.layers import dense_layers, head, keras, metadata_branch
 
     metadata = keras.Input((metadata_width,), name=METADATA)
     features = metadata_branch(metadata, architecture.dropout_branch)

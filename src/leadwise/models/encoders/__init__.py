@@ -1,1 +1,0 @@
-"""Networks that turn a recording into features: one a file, all with one signature."""
