@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def tune_one(model: str, parameters: Parameters, store: "Store") -> dict[str, Any]:
     """One study in a run of its own, its trials below it; what it has found."""
     from leadwise.reports.study_report import study_summary, write_study
-    from leadwise.training.tuning import tune_model
+    from leadwise.training.study import tune_model
 
     settings = parameters.tune.model_dump(mode="json", by_alias=True, exclude={"study_storage"})
     with child_run(f"tune/{model}", "model", {"model": model}, settings, long=True):

@@ -27,9 +27,8 @@ from leadwise.reports.study_report import study_summary, write_study
 from leadwise.training import trial as trial_module
 from leadwise.training.config import training_config, tuned_file, tuned_from
 from leadwise.training.fit import TrainingData
-from leadwise.training.study import RETRY_OF, open_storage
+from leadwise.training.study import RETRY_OF, Tuned, open_storage, tune_model
 from leadwise.training.trial import million_multiply_adds, trial_config
-from leadwise.training.tuning import Tuned, tune_model
 
 SMALL = {"trials": 3, "timeout-min": 10, "tune-epochs": 2, "tune-share": 0.3, "encoder-width": 8}
 
@@ -205,7 +204,7 @@ import mlflow
 import optuna
 from leadwise.datasets.store import open_store
 from leadwise.parameters import load_parameters
-from leadwise.training.tuning import tune_model
+from leadwise.training.study import tune_model
 
 report = optuna.Trial.report
 

@@ -25,8 +25,8 @@ from leadwise.reports.report_page import (
     short,
     signed,
 )
-from leadwise.training.study import COST, REASON, state_of
-from leadwise.training.tuning import Tuned
+from leadwise.training.study import Tuned, state_of
+from leadwise.training.trial import COST, REASON
 
 METRIC_NAMES = {"val/macro_auroc": "macro AUROC, fold 9", "val/binary_accuracy": "mean binary accuracy, fold 9"}
 FEWEST = 8

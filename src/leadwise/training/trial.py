@@ -28,8 +28,12 @@ from leadwise.tracking_store import given_up
 from leadwise.training.config import TrainingConfig, training_config, with_values
 from leadwise.training.epochs import TrainingDiverged, epoch_metrics
 from leadwise.training.fit import TrainingData, compile_network, run_epochs
-from leadwise.training.study import COST, DEFAULTS, FAILED, REASON, RETRY_OF, RUN, tag_state
 
+DEFAULTS, REASON, FAILED, RETRY_OF = "defaults", "reason", "failed", "retry_of"
+"""Attributes of a trial: it has the configured values; why it did not complete; whether it failed by itself; which lost
+trial it is for."""
+COST, RUN = "million_multiply_adds", "run_id"
+"""Attributes of a trial: what an answer of its network costs; its run in MLflow."""
 MILLION = 1e6
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 """Names of TensorFlow's and PyTorch's errors; JAX has the first word of TensorFlow's status code in its message."""
@@ -214,6 +218,16 @@ class TrialRunner:
 def said(values: Mapping[str, Any]) -> str:
     """The values of a trial as one line."""
     return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items())
+
+
+def tag_state(state: str, reason: str, run_id: str | None = None) -> None:
+    """Tell in a run, the active one or another, what became of its trial, and why."""
+    import mlflow
+
+    client, run = mlflow.MlflowClient(), run_id or mlflow.active_run().info.run_id
+    client.set_tag(run, "trial.state", state)
+    if reason:
+        client.set_tag(run, "trial.reason", reason[:500])
 
 
 def _train(trial: optuna.Trial, config: TrainingConfig, data: TrainingData) -> float:
