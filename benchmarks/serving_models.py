@@ -41,7 +41,7 @@ def build_package(folder: Path, *, configuration: str) -> Any:
     from leadwise.datasets.metadata import MetadataTransformer
     from leadwise.models.framework import build_model
     from leadwise.models.spec import Architecture
-    from leadwise.registry.onnx_export import export_onnx
+    from leadwise.registry.candidates import export_onnx
     from leadwise.registry.package import write_beside_networks
 
     train = load_parameters({"configuration": configuration}).train

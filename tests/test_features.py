@@ -105,7 +105,7 @@ class Trained:
     def __init__(self, folder: Path) -> None:
         from leadwise.datasets.ingest import ingest
         from leadwise.datasets.synthetic import write_simulated_tree
-        from leadwise.registry.onnx_export import export_onnx
+        from leadwise.registry.candidates import export_onnx
         from leadwise.training.config import training_config
         from leadwise.training.fit import fit_model
         from leadwise.training.prediction import load_trained

@@ -14,7 +14,7 @@ from leadwise.contract import LeadwiseError
 from leadwise.datasets.store import Store, open_store
 from leadwise.models.spec import MODELS, model_spec, register_model
 from leadwise.parameters import load_parameters
-from leadwise.registry.onnx_export import export_onnx
+from leadwise.registry.candidates import export_onnx
 from leadwise.serving.network import open_session
 from leadwise.training.config import training_config
 from leadwise.training.epochs import validation_metrics

@@ -6,7 +6,7 @@ import pytest
 from leadwise.contract import ENCODER_NAMES, EncoderName, SignalShape
 from leadwise.models.framework import build_model
 from leadwise.models.spec import Architecture
-from leadwise.registry.onnx_export import export_onnx
+from leadwise.registry.candidates import export_onnx
 from leadwise.serving.network import open_session
 
 CASES: list[tuple[str, EncoderName]] = [("metadata", ENCODER_NAMES[0])]
