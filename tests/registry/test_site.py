@@ -23,7 +23,7 @@ from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.decision import logit, sigmoid
 from leadwise.registry.load import load_scorer, package_folder
-from leadwise.registry.site import Halves, class_rates, fit_site
+from leadwise.registry.site import class_rates, fit_site
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(600)]
 RECORDINGS = 160
@@ -192,11 +192,11 @@ def test_without_labels_the_first_half_tells_how_common_each_class_is() -> None:
     rng = np.random.default_rng(2)
     ill = rng.random((6000, 5)) < 0.1
     p = sigmoid(2 * rng.normal(np.where(ill, 1, -1), 1) + logit(0.4))
-    halves = Halves(np.full(p.shape, np.nan), p, np.arange(6000), np.arange(6000), np.arange(6000) < 3000)
     positives = dict.fromkeys(SUPERCLASSES, 400)
     description = {"networks": {"fusion": {"decision": {"positives": positives, "records": 1000}}}, "data": {}}
-    found = fit_site(halves, description, "none")
+    nothing = np.full((3000, 5), np.nan)
+    found = fit_site(nothing, p[:3000], description, "none")
     assert found.apply(p[3000:]).mean(axis=0) == pytest.approx([0.1] * 5, abs=0.02)
     assert {one.how for one in found.changes.values()} == {"prior shift"}
-    with_labels = fit_site(halves, description, "known")
+    with_labels = fit_site(nothing, p[:3000], description, "known")
     assert {one.how for one in with_labels.changes.values()} == {"unchanged"}

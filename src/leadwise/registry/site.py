@@ -7,7 +7,7 @@ One half of the site's patients is fitted on, the other one judges. Only a versi
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,45 +49,20 @@ ROUNDED_BY = 1e-6
 """Answers have six digits after the point; half of the last one, and as much again for what float32 leaves."""
 
 
-@dataclass(frozen=True)
-class Halves:
-    """The answered recordings of a site, parted by patient.
+def part_by_patient(scored: ScoredCohort, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of the recordings ``(record,)`` those that are fitted on, and those that judge; what was refused is in neither.
 
-    Attributes:
-        labels: ``(record, class)`` of 0, 1 and NaN.
-        probabilities: ``(record, class)`` as the model answered.
-        patients: ``(record,)``.
-        rows: ``(record,)``, places in the table of the cohort.
-        fitted: ``(record,)``: whether it is in the half that is fitted on.
+    Raises:
+        CohortError: fewer than two patients were answered.
     """
-
-    labels: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    patients: NDArray[Any]
-    rows: NDArray[np.int64]
-    fitted: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, scored: ScoredCohort, seed: int) -> "Halves":
-        """Part them; the seed decides which patients are fitted on.
-
-        Raises:
-            CohortError: fewer than two patients were answered.
-        """
-        answered = scored.answered
-        patients, patient = np.unique(scored.patients[answered], return_inverse=True)
-        if len(patients) < 2:
-            raise CohortError(
-                f"{scored.source}: {len(patients)} patients were answered; two halves need at least one each"
-            )
-        first = np.random.default_rng(seed).permutation(len(patients)) < len(patients) / 2
-        return cls(
-            scored.labels[answered],
-            scored.probabilities[answered],
-            scored.patients[answered],
-            np.flatnonzero(answered),
-            first[patient],
-        )
+    answered = scored.answered
+    patients, patient = np.unique(scored.patients[answered], return_inverse=True)
+    if len(patients) < 2:
+        raise CohortError(f"{scored.source}: {len(patients)} patients were answered; two halves need at least one each")
+    first = np.random.default_rng(seed).permutation(len(patients)) < len(patients) / 2
+    fitted = np.zeros(len(answered), dtype=bool)
+    fitted[answered] = first[patient]
+    return fitted, answered & ~fitted
 
 
 def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = lambda text: None) -> Registered:
@@ -123,10 +98,11 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
             max_unreadable_share=asked.max_unreadable_share,
         )
         scored.write(folder / "answers.parquet")
-        halves = Halves.of(scored, seed)
-        description = read_description(source)
-        found = fit_site(halves, description, asked.labels)
-        made = site_description(description, found, halves, _provenance(asked, scored, halves, origin))
+        fitted, judged = part_by_patient(scored, seed)
+        description, first = read_description(source), (scored.labels[fitted], scored.probabilities[fitted])
+        found = fit_site(*first, description, asked.labels)
+        provenance = _provenance(asked, scored, {"fitted": int(fitted.sum()), "judged": int(judged.sum())}, origin)
+        made = site_description(description, found, *first, provenance)
         with folder_written_atomically(folder / "package") as target:
             for network in made["networks"].values():
                 shutil.copyfile(source / network["file"], target / network["file"])
@@ -140,14 +116,14 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
     client = mlflow.MlflowClient()
     for tag, value in {"site": asked.site, **{f"site.{tag}": value for tag, value in tags.items()}}.items():
         client.set_model_version_tag(name, version.version, tag, value)
-    judged = ~halves.fitted
+    answered = scored.probabilities[judged]
     before, after = (
-        Side(p[judged], read_policies(of["networks"]["fusion"]["decision"])[0])
-        for p, of in ((halves.probabilities, description), (found.apply(halves.probabilities), made))
+        Side(p, read_policies(of["networks"]["fusion"]["decision"])[0])
+        for p, of in ((answered, description), (found.apply(answered), made))
     )
-    compared = compare(halves.labels[judged], before, after, halves.patients[judged], replicates=REPLICATES, seed=seed)
+    compared = compare(scored.labels[judged], before, after, scored.patients[judged], replicates=REPLICATES, seed=seed)
     with judged_or_marked(name, version.version):
-        report = judge_site(version, origin, asked.site, scored, halves.rows[judged], found, compared)
+        report = judge_site(version, origin, asked.site, scored, np.flatnonzero(judged), found, compared)
         write_json(folder / SITE_FILE, made["site"] | compared.to_dict())
         publish_report(report, package, folder)
         mlflow.log_artifact(str(folder / SITE_FILE))
@@ -158,16 +134,17 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
     return leave_registered(registered, alias, report, folder)
 
 
-def fit_site(halves: Halves, description: Mapping[str, Any], labels: str) -> Recalibration:
-    """What is fitted on the first half: on its labels, or without any.
+def fit_site(
+    labels: NDArray[np.float64], probabilities: NDArray[np.float64], description: Mapping[str, Any], use: str
+) -> Recalibration:
+    """What is fitted on ``(record, class)`` of the first half: with its labels, or without any.
 
     Raises:
         CohortError: labels are not to be used, and the package does not say how common the classes were.
     """
-    first = halves.fitted
-    if labels == "known":
-        return recalibrate(halves.labels[first], halves.probabilities[first])
-    return prior_shift(halves.probabilities[first], class_rates(description))
+    if use == "known":
+        return recalibrate(labels, probabilities)
+    return prior_shift(probabilities, class_rates(description))
 
 
 def class_rates(description: Mapping[str, Any]) -> dict[str, float]:
@@ -189,7 +166,11 @@ def class_rates(description: Mapping[str, Any]) -> dict[str, float]:
 
 
 def site_description(
-    description: Mapping[str, Any], found: Recalibration, halves: Halves, provenance: Mapping[str, Any]
+    description: Mapping[str, Any],
+    found: Recalibration,
+    labels: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """``model.json`` for the site: another decision of the network that sees recordings, and where it comes from.
 
@@ -197,9 +178,9 @@ def site_description(
     """
     made: dict[str, Any] = json.loads(json.dumps(description))
     network = made["networks"]["fusion"]
-    decision, first = network["decision"], halves.fitted
+    decision = network["decision"]
     policies, used = read_policies(decision)
-    new = site_policies(policies, found, halves.labels[first], halves.probabilities[first])
+    new = site_policies(policies, found, labels, probabilities)
     in_use = new[used].to_dict()
     network["decision"] = (
         decision
@@ -209,7 +190,7 @@ def site_description(
             "uncertain": in_use["uncertain"],
             "chosen_on": f"half of the patients of site {provenance['name']}",
             "positives": {name: one.positives for name, one in found.changes.items()},
-            "records": int(first.sum()),
+            "records": len(labels),
             "policies": {name: policy.to_dict() for name, policy in new.items()},
         }
     )
@@ -221,7 +202,7 @@ def site_description(
 
 
 def _provenance(
-    asked: Recalibrate, scored: ScoredCohort, halves: Halves, origin: RegisteredVersion | None
+    asked: Recalibrate, scored: ScoredCohort, records: Mapping[str, int], origin: RegisteredVersion | None
 ) -> dict[str, Any]:
     return {
         "name": asked.site,
@@ -234,7 +215,7 @@ def _provenance(
         "options": scored.cohort.options.model_dump(mode="json"),
         "assumptions": list(scored.cohort.assumptions()),
         "labels": asked.labels,
-        "records": {"fitted": int(halves.fitted.sum()), "judged": int((~halves.fitted).sum())},
+        "records": records,
         "refused": int((~scored.answered).sum()),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
