@@ -15,7 +15,7 @@ from leadwise.contract import (
     SignalShape,
 )
 from leadwise.models.framework import as_served, build_model, multiply_adds
-from leadwise.models.fusion import ENCODERS
+from leadwise.models.layers import ENCODERS
 from leadwise.models.spec import MODELS, Architecture
 
 SHAPE = SignalShape()

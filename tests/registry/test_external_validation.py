@@ -19,7 +19,8 @@ from leadwise.config import PROJECT_ROOT, Validate
 from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import cohort_named, parse_options
 from leadwise.datasets.cohort import CohortError
-from leadwise.registry.external_validation import HEADING, LONGEST_DESCRIPTION, validate_model, with_elsewhere
+from leadwise.registry.external_validation import validate_model
+from leadwise.registry.model_card import HEADING, LONGEST_DESCRIPTION, with_elsewhere
 from leadwise.registry.register import Registered
 
 champion = pytest.mark.xdist_group("champion")

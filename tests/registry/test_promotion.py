@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from leadwise.contract import LeadwiseError
-from leadwise.registry.champion import alias_of, champion_of, promote, roll_back
+from leadwise.registry.champion import alias_of, promote, roll_back
 from leadwise.registry.gate import Check, GateReport
 from leadwise.registry.register import register_challenger
 
@@ -46,18 +46,18 @@ def test_a_version_that_passes_becomes_champion_and_remembers_who_was(new_model:
     client = mlflow.MlflowClient()
     client.set_registered_model_alias("chain", "challenger", second)
     promote("chain", second, lambda champion: verdict("chain", second, champion, passed=True))
-    assert (champion_of("chain"), alias_of("chain", "challenger")) == (second, None)
+    assert (alias_of("chain"), alias_of("chain", "challenger")) == (second, None)
     report = promote("chain", third, lambda champion: verdict("chain", third, champion, passed=False))
-    assert (report.passed, report.champion, champion_of("chain")) == (False, second, second)
+    assert (report.passed, report.champion, alias_of("chain")) == (False, second, second)
     promote("chain", third, lambda champion: verdict("chain", third, champion, passed=True))
-    assert champion_of("chain") == third
+    assert alias_of("chain") == third
     assert roll_back("chain", says_nothing) == (third, second)
-    assert champion_of("chain") == second
+    assert alias_of("chain") == second
     assert "rolled-back" in client.get_model_version("chain", third).tags
     assert roll_back("chain", says_nothing) == (second, first)
     with pytest.raises(LeadwiseError, match=f"chain version {first} is the first champion: there is none before"):
         roll_back("chain", says_nothing)
-    assert champion_of("chain") == first
+    assert alias_of("chain") == first
 
 
 def test_rolling_back_refuses_what_is_not_there(new_model: NewModel) -> None:
@@ -67,7 +67,7 @@ def test_rolling_back_refuses_what_is_not_there(new_model: NewModel) -> None:
     client.delete_model_version("gone", first)
     with pytest.raises(LeadwiseError, match=f"version {second} followed version {first}, which was deleted"):
         roll_back("gone")
-    assert champion_of("gone") == second
+    assert alias_of("gone") == second
     client.delete_registered_model_alias("gone", "champion")
     with pytest.raises(LeadwiseError, match="registered-model: gone has no champion"):
         roll_back("gone")
@@ -98,7 +98,7 @@ def test_rolling_back_never_leads_to_a_version_that_does_not_answer(three_versio
     ) as told:
         roll_back("fallen")
     assert "\n" not in str(told.value)
-    assert champion_of("fallen") == second
+    assert alias_of("fallen") == second
     assert "rolled-back" not in client.get_model_version("fallen", second).tags
     away.rename(files)
     assert roll_back("fallen") == (second, first)
@@ -120,18 +120,18 @@ def test_the_tags_of_a_copy_say_nothing_of_the_model_that_it_is_in(new_model: Ne
     client.set_registered_model_alias(target, "champion", copy.version)
     with pytest.raises(LeadwiseError, match=f"{target} version {copy.version} is a copy of .*nothing is rolled back"):
         roll_back(target, says_nothing)
-    assert champion_of(target) == str(copy.version)
+    assert alias_of(target) == str(copy.version)
 
 
 def test_a_version_that_fails_is_challenger_only_if_it_answers(new_model: NewModel) -> None:
     first, second, third = new_model("mute", 3)
     promote("mute", second, lambda champion: verdict("mute", second, champion, passed=False))
-    assert (champion_of("mute"), alias_of("mute", "challenger")) == (first, second)
+    assert (alias_of("mute"), alias_of("mute", "challenger")) == (first, second)
     silent = GateReport("mute", third, "fusion", first, True, "", [Check("answer in a fresh process", "", "", False)])
     promote("mute", third, lambda champion: silent)
-    assert (champion_of("mute"), alias_of("mute", "challenger")) == (first, second)
+    assert (alias_of("mute"), alias_of("mute", "challenger")) == (first, second)
     promote("mute", third, lambda champion: verdict("mute", third, champion, passed=True))
-    assert (champion_of("mute"), alias_of("mute", "challenger")) == (third, None)
+    assert (alias_of("mute"), alias_of("mute", "challenger")) == (third, None)
 
 
 def test_two_registrations_at_once_follow_one_another(new_model: NewModel) -> None:
@@ -155,7 +155,7 @@ def test_two_registrations_at_once_follow_one_another(new_model: NewModel) -> No
         (quick, once), (late, twice) = sorted(threads.map(register, rivals), key=lambda one: len(one[1]))
     assert once == [first]
     assert twice == [first, quick], "whoever comes late is compared with the new champion"
-    assert champion_of("rivals") == late
+    assert alias_of("rivals") == late
     client = mlflow.MlflowClient()
     previous = {v: client.get_model_version("rivals", v).tags["previous-champion"] for v in rivals}
     assert previous == {quick: first, late: quick}
@@ -171,4 +171,4 @@ def test_a_champion_that_never_holds_still_is_given_up(new_model: NewModel) -> N
 
     with pytest.raises(LeadwiseError, match="the champion changed during each of 5 comparisons"):
         promote("restless", third, judge)
-    assert champion_of("restless") in (first, second)
+    assert alias_of("restless") in (first, second)

@@ -16,7 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mlflow
 import psutil
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from leadwise.atomic import clear_temporary_folders, file_lock
 from leadwise.contract import LeadwiseError
@@ -25,8 +28,6 @@ from leadwise.stage import FAILURE
 from leadwise.tracking_store import given_up, sqlite_file
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
     from leadwise.registry.gate import GateReport
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -51,18 +52,16 @@ def promote(name: str, version: str, judge: "Callable[[str | None], GateReport]"
     Raises:
         LeadwiseError: the champion changed during each of ``MOST_COMPARISONS`` comparisons.
     """
-    import mlflow
-
     client = mlflow.MlflowClient()
     for _ in range(MOST_COMPARISONS):
-        champion = champion_of(name)
+        champion = alias_of(name)
         report = judge(champion)
         if not report.passed:
             if report.answers:
                 client.set_registered_model_alias(name, CHALLENGER, version)
             return report
         with file_lock(_lock(name)):
-            if champion_of(name) == champion:
+            if alias_of(name) == champion:
                 _move(name, version, champion)
                 return report
     client.set_registered_model_alias(name, CHALLENGER, version)
@@ -85,12 +84,9 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
     Raises:
         LeadwiseError: there is no such model, no champion, none before it, or one that does not answer.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     client = mlflow.MlflowClient()
     with file_lock(_lock(name)):
-        current = champion_of(name)
+        current = alias_of(name)
         if current is None:
             raise LeadwiseError(f"registered-model: {name} has no champion; nothing is rolled back")
         this = f"{name} version {current}"
@@ -120,20 +116,12 @@ def roll_back(name: str, require: Callable[[str], object] = require_answer) -> t
     return current, previous
 
 
-def champion_of(name: str) -> str | None:
-    """The version that has the alias champion now.
+def alias_of(name: str, alias: str = CHAMPION) -> str | None:
+    """The version that has an alias now.
 
     Raises:
         LeadwiseError: no model of this name is registered.
     """
-    return alias_of(name, CHAMPION)
-
-
-def alias_of(name: str, alias: str) -> str | None:
-    """The version that has an alias now."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     try:
         found = mlflow.MlflowClient().get_registered_model(name).aliases.get(alias)
     except MlflowException as error:
@@ -145,8 +133,6 @@ def alias_of(name: str, alias: str) -> str | None:
 
 def _move(name: str, version: str, champion: str | None) -> None:
     """The tag first: a champion that was made can be rolled back, whenever this process ends."""
-    import mlflow
-
     client = mlflow.MlflowClient()
     if champion is not None:
         client.set_model_version_tag(name, version, PREVIOUS_TAG, champion)
@@ -159,8 +145,6 @@ def _move(name: str, version: str, champion: str | None) -> None:
 
 def _lock(name: str) -> Path:
     """What is locked: beside the registry's database, or, if that is on a server, among this user's temporary files."""
-    import mlflow
-
     address = str(mlflow.get_registry_uri())
     if (database := sqlite_file(address)) is not None:
         return database.with_name(f"{database.name}.{name}")
@@ -200,8 +184,6 @@ def _has_ended(tag: str) -> bool:
 @contextmanager
 def judged_or_marked(name: str, version: str) -> Iterator[None]:
     """Whatever ends the judgement of a version: it is left with a verdict, or marked as one without."""
-    import mlflow
-
     server_is_lost = False
     try:
         yield
@@ -227,8 +209,6 @@ def tidy_up(name: str, tell: Callable[[str], object]) -> None:
         name: the registered model.
         tell: is called with each thing that was found.
     """
-    import mlflow
-
     client = mlflow.MlflowClient()
     for version in client.search_model_versions(f"name = '{name}'"):
         if "leadwise.version" in version.tags and GATE_TAG not in version.tags and _is_left(version):
@@ -246,9 +226,7 @@ def tidy_up(name: str, tell: Callable[[str], object]) -> None:
         tell(f"{folder}: left by a process that was killed; removed")
 
 
-def _mark(version: "ModelVersion") -> None:
-    import mlflow
-
+def _mark(version: ModelVersion) -> None:
     client = mlflow.MlflowClient()
     client.update_model_version(version.name, version.version, description=TOLD)
     client.set_model_version_tag(version.name, version.version, GATE_TAG, INTERRUPTED)
@@ -258,13 +236,10 @@ def _mark(version: "ModelVersion") -> None:
         client.delete_registered_model_alias(version.name, CHALLENGER)
 
 
-def _is_left(version: "ModelVersion") -> bool:
+def _is_left(version: ModelVersion) -> bool:
     """Whether nobody works on a version any more; one without a mark is judged by its run."""
     if mark := version.tags.get(PROCESS_TAG):
         return _has_ended(mark)
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     try:
         return bool(mlflow.get_run(version.run_id).info.status != "RUNNING")
     except MlflowException:

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ from leadwise.evaluation.cohort_evaluation import (
 from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import LoadedPackage
-from leadwise.registry.model_card import LONGEST_DESCRIPTION
 from leadwise.serving.answer import explanation_told
 from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import Scorer
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 ANSWERS_FILE = "answers.parquet"
 CHECKS_FOLDER = "checks"
-TAG = "elsewhere."
-"""``elsewhere.DATASET.VARIANT``, such as ``elsewhere.ludb.strict``: what a version reached there, as JSON."""
-HEADING = "### Elsewhere"
 METRIC_PREFIX = "validate/"
 Stage = Literal["scored", "drawn"]
 StageProgress = Callable[[Stage, int, int], object]
@@ -307,6 +303,8 @@ def remember(validated: Validated) -> None:
     """Tag the registered version with the few figures that it keeps, and describe it; nothing for other models."""
     import mlflow
 
+    from leadwise.registry.model_card import ELSEWHERE, with_elsewhere
+
     registered, scored, found = validated.package.registered, validated.scored, validated.evaluation
     if registered is None:
         return
@@ -320,44 +318,12 @@ def remember(validated: Validated) -> None:
         "verdict": found.verdict.name,
         "run_id": run.info.run_id if run else None,
     }
-    key = f"{TAG}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
+    key = f"{ELSEWHERE}{scored.cohort.name}.{variant(scored.cohort, scored.without)}"
     client.set_model_version_tag(registered.name, registered.version, key, json.dumps(reached))
     version = client.get_model_version(registered.name, registered.version)
     described = with_elsewhere(version.description or "", version.tags)
     client.update_model_version(registered.name, registered.version, description=described)
 
 
-def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
-    """A version's description with a table of what its tags say it reached elsewhere, in place of an earlier one."""
-    before = description.partition(f"\n\n{HEADING}")[0]
-    section = elsewhere_table(tags)
-    whole = f"{before}\n\n{section}" if before else section
-    if len(whole) <= LONGEST_DESCRIPTION:
-        return whole
-    kept = before[: max(0, LONGEST_DESCRIPTION - len(section) - 3)]
-    return f"{kept}…\n\n{section}"[:LONGEST_DESCRIPTION]
-
-
-def elsewhere_table(tags: Mapping[str, str]) -> str:
-    """The section of a card: a row per dataset and variant of its labels, in Markdown."""
-    rows = []
-    for key in sorted(name for name in tags if name.startswith(TAG)):
-        reached = json.loads(tags[key])
-        dataset, _, chosen = key.removeprefix(TAG).partition(".")
-        classes = ", ".join(reached["classes"]) or "none has enough"
-        cells = (f"{dataset}, {chosen}", f"{reached['records']:,}", classes, _cell(reached["macro_auroc"]),
-                 _cell(reached["ece"]), reached["verdict"].replace("_", " "), f"`{reached['digest']}`")  # fmt: skip
-        rows.append(f"| {' | '.join(cells)} |")
-    heads = "| dataset, labels | recordings | classes | macro AUROC | calibration error | verdict | digest |"
-    return "\n".join([HEADING, "", heads, "|---|--:|---|---|---|---|---|", *rows])
-
-
 def _told(found: Estimate | None) -> list[float | None] | None:
     return None if found is None else [finite(found.value), *found.interval.bounds()]
-
-
-def _cell(found: list[float | None] | None) -> str:
-    if found is None or found[0] is None:
-        return "n/a"
-    value, low, high = found
-    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")

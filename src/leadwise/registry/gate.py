@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+from mlflow.exceptions import MlflowException
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as GateParameters
@@ -281,8 +283,6 @@ class Gate:
         return f"; its package says {', '.join(said)}" if said else ""
 
     def _checks_against(self, version: str | None) -> list[Check]:
-        import mlflow
-
         digest = str(self.candidate.package.description["data"]["digest"])
         if version is None:
             none = Check.not_run(COMPARISON, "there is no champion yet")
@@ -345,9 +345,6 @@ def download(uri: str, folder: Path) -> Path:
     Raises:
         RoundTripError: they are not where the registry says.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     try:
         fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
         # Where there is nothing at all MLflow leaves an empty folder.

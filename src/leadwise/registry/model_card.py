@@ -257,3 +257,40 @@ def publish_report(report: GateReport, package: Package, workspace: Path) -> Non
     }
     for name, value in tags.items():
         client.set_model_version_tag(report.name, report.version, name, value)
+
+
+ELSEWHERE = "elsewhere."
+"""``elsewhere.DATASET.VARIANT``, such as ``elsewhere.ludb.strict``: what a version reached there, as JSON."""
+HEADING = "### Elsewhere"
+
+
+def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
+    """A version's description with a table of what its tags say it reached elsewhere, in place of an earlier one."""
+    before = description.partition(f"\n\n{HEADING}")[0]
+    section = elsewhere_table(tags)
+    whole = f"{before}\n\n{section}" if before else section
+    if len(whole) <= LONGEST_DESCRIPTION:
+        return whole
+    kept = before[: max(0, LONGEST_DESCRIPTION - len(section) - 3)]
+    return f"{kept}…\n\n{section}"[:LONGEST_DESCRIPTION]
+
+
+def elsewhere_table(tags: Mapping[str, str]) -> str:
+    """The section of a card: a row per dataset and variant of its labels, in Markdown."""
+    rows = []
+    for key in sorted(name for name in tags if name.startswith(ELSEWHERE)):
+        reached = json.loads(tags[key])
+        dataset, _, chosen = key.removeprefix(ELSEWHERE).partition(".")
+        classes = ", ".join(reached["classes"]) or "none has enough"
+        cells = (f"{dataset}, {chosen}", f"{reached['records']:,}", classes, _cell(reached["macro_auroc"]),
+                 _cell(reached["ece"]), reached["verdict"].replace("_", " "), f"`{reached['digest']}`")  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    heads = "| dataset, labels | recordings | classes | macro AUROC | calibration error | verdict | digest |"
+    return "\n".join([HEADING, "", heads, "|---|--:|---|---|---|---|---|", *rows])
+
+
+def _cell(found: list[float | None] | None) -> str:
+    if found is None or found[0] is None:
+        return "n/a"
+    value, low, high = found
+    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")

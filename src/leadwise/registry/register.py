@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
+
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.config import Parameters
 from leadwise.contract import LeadwiseError
@@ -96,8 +98,6 @@ def register_champion(parameters: Parameters, *, tell: Callable[[str], object] =
         GateFailed: the version is registered and does not become champion.
         LeadwiseError: other registrations kept changing the champion meanwhile.
     """
-    import mlflow
-
     workspace, asked = parameters.shared.workspace, parameters.registration.registered_model
     rows = None
     # Refused before anything is exported.
@@ -140,8 +140,6 @@ def register_challenger(package: Package, asked: str) -> tuple[JudgedVersion, Re
     Raises:
         LeadwiseError: weights from simulated data are to be registered as ``leadwise``, or an input leaks.
     """
-    import mlflow
-
     # By the weights, not by the store, which may hold other data by now.
     name = registered_name(asked, package.dataset)
     if problems := leak_check(package.folder).note:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,8 +81,6 @@ def recalibrate_site(parameters: Parameters, *, tell: Callable[[str], object] = 
             alias.
         LeadwiseError: there is no such model or dataset, or the recordings cannot be taken.
     """
-    import mlflow
-
     asked, seed = parameters.recalibration, parameters.shared.seed
     folder = parameters.shared.workspace / SITES / asked.site
     mlflow.set_tags(process_tag() | {"site": asked.site})

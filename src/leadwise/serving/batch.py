@@ -11,6 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from leadwise import __version__
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.contract import LeadwiseError
@@ -79,9 +82,6 @@ class PartTask:
 
 def score_part(task: PartTask) -> None:
     """Score one part and write its file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     scorer = _scorer(task.how.package, task.how.registered)
     with task.list_file.open("rb") as stream:
         stream.seek(task.offset)
@@ -251,19 +251,14 @@ def _state(entry: Mapping[str, Any]) -> bytes:
 
 def _digest_of(file: Path) -> str | None:
     """What a table says that it is of; ``None`` where there is none that is whole."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
     try:
         return (pq.read_schema(file).metadata or {}).get(KEY, b"").decode()
-    except (OSError, pyarrow.ArrowException):
+    except (OSError, pa.ArrowException):
         return None
 
 
 def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
     """All parts in one table, one after the other through memory."""
-    import pyarrow.parquet as pq
-
     beside = tasks[0].file.with_name("whole.parquet")
     columns = schema().with_metadata({KEY: whole.encode()})
     with naming(output, beside):
@@ -274,7 +269,5 @@ def _join(tasks: list[PartTask], output: Path, whole: str) -> None:
 
 
 def _counts(output: Path) -> tuple[int, int]:
-    import pyarrow.parquet as pq
-
     codes = pq.read_table(output, columns=["error_code"])["error_code"]
     return len(codes), len(codes) - codes.null_count
