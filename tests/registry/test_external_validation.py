@@ -20,8 +20,7 @@ from leadwise.contract import SUPERCLASSES
 from leadwise.datasets.base import cohort_named, parse_options
 from leadwise.datasets.cohort import CohortError
 from leadwise.registry.external_validation import validate_model
-from leadwise.registry.model_card import HEADING, LONGEST_DESCRIPTION, with_elsewhere
-from leadwise.registry.register import Registered
+from leadwise.registry.register import HEADING, LONGEST_DESCRIPTION, Registered, with_elsewhere
 
 champion = pytest.mark.xdist_group("champion")
 """What needs two networks that are trained, packaged and registered: once."""

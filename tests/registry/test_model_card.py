@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import yaml
 from leadwise import __version__
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
-from leadwise.registry.model_card import model_card
 from leadwise.registry.package import Package, unpack_bundled
 from leadwise.registry.register import Registered
 
@@ -32,6 +32,7 @@ def read(file: Path) -> dict[str, object]:
 def card(registered: Registered, trained: Parameters) -> str:
     workspace = trained.shared.workspace
     package = Package.read(workspace / "package")
+    model_card = runpy.run_path(str(PROJECT_ROOT / "scripts" / "bundle.py"))["model_card"]
     return model_card(package, workspace, command="make run", commit="0123456789ab")
 
 

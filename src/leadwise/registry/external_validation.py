@@ -303,7 +303,7 @@ def remember(validated: Validated) -> None:
     """Tag the registered version with the few figures that it keeps, and describe it; nothing for other models."""
     import mlflow
 
-    from leadwise.registry.model_card import ELSEWHERE, with_elsewhere
+    from leadwise.registry.register import ELSEWHERE, with_elsewhere
 
     registered, scored, found = validated.package.registered, validated.scored, validated.evaluation
     if registered is None:

@@ -1,25 +1,25 @@
-"""A package becomes a version in the MLflow registry, and, if it passes the gate, the champion."""
+"""A package becomes a version in the MLflow registry, champion if the gate lets it pass; and what is told there."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
 
+from leadwise import __version__
 from leadwise.atomic import file_lock, write_atomically
 from leadwise.config import Parameters
-from leadwise.contract import LeadwiseError
+from leadwise.contract import DISCLAIMER, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, datasets
 from leadwise.datasets.store import open_store
 from leadwise.evaluation import write_json
 from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
-from leadwise.registry.gate import JSON_FILE, Gate, GateReport, JudgedVersion
+from leadwise.registry.gate import JSON_FILE, MARKDOWN_FILE, Gate, GateReport, JudgedVersion
 from leadwise.registry.gate_checks import given_limits, leak_check
 from leadwise.registry.load import ModelError
-from leadwise.registry.model_card import describe_model, publish_report, version_tags
 from leadwise.registry.package import (
     PACKAGE_FOLDER,
     Package,
@@ -237,3 +237,131 @@ def curl_example(port: int, workspace: Path) -> str:
     """A command that asks the server for an answer to ``request.json``."""
     address, asked = f"http://127.0.0.1:{port}/invocations", f"@{workspace.resolve() / REQUEST_FILE}"
     return command_line("curl", "-s", address, "-H", "Content-Type: application/json", "-d", asked, variables={})
+
+
+LONGEST_DESCRIPTION = 5000
+"""Of a version, in MLflow's database."""
+
+SIMULATED = " **Trained on simulated data: its answers say nothing about a patient.**"
+
+
+def version_tags(package: Package) -> dict[str, str]:
+    """Tags by which a version is found, and compared with another."""
+    data, network = package.description["data"], package.description["networks"]["fusion"]
+    validation, test = network["validation"], network["test"]
+    return {
+        "leadwise.version": __version__,
+        "model": package.model,
+        "feature_set": package.description["feature_set"],
+        "data.digest": data["digest"],
+        "data.release": str(data["release"]),
+        "data.simulated": str(package.simulated).lower(),
+        **{key: f"{value:.6f}" for key, value in validation.items()},
+        **{f"test/{key}": f"{value:.6f}" for key, value in test.items() if value is not None},
+    }
+
+
+def describe_model(name: str, *, simulated: bool) -> None:
+    """Describe a registered model, unless somebody has: what it answers, and which of its versions is in use."""
+    client = mlflow.MlflowClient()
+    if client.get_registered_model(name).description:
+        return
+    client.update_registered_model(
+        name,
+        f"A 12-lead ECG and a few facts about the patient in; calibrated probabilities of {', '.join(SUPERCLASSES)} "
+        f"out.{SIMULATED if simulated else ''}\n\n"
+        "`@champion` is in use, `@challenger` did not pass the promotion gate; each version begins with "
+        f"the gate's verdict. `mlflow models serve -m models:/{name}@champion --env-manager local` answers over REST."
+        f"\n\n{DISCLAIMER}",
+    )
+
+
+def describe(package: Package, report: GateReport) -> str:
+    """The description of a version, in Markdown: the verdict, what it is, how good on fold 9 and 10, every check."""
+    data = package.description["data"]
+    origin = SIMULATED.strip() if package.simulated else "Trained on PTB-XL (Wagner et al. 2020, CC BY 4.0)."
+    rows = [
+        f"| {network['name']} | {_figure(network['validation'].get('val/macro_auroc'))} | "
+        f"{_figure(network['test'].get('macro_auroc'))} | {_figure(network['test'].get('binary_accuracy'))} |"
+        for network in package.description["networks"].values()
+    ]
+    test = package.description["networks"]["fusion"]["test"]
+    # The list of versions shows the first line as it stands, signs of Markdown too.
+    first = f"{report.verdict} Fold 10: macro AUROC {_figure(test.get('macro_auroc'))}."
+    says = "\n".join(
+        [
+            f"{origin} Data release {data['release']}, digest `{data['digest'][:12]}`.",
+            "",
+            "| model | fold 9 macro AUROC | fold 10 macro AUROC | fold 10 mean binary accuracy |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"`{package.model}` answers a recording, `metadata` answers without one. {DISCLAIMER}",
+        ]
+    )
+    for notes in (True, False):
+        text = f"{report.to_markdown(notes=notes)}\n\n{says}".replace(report.verdict, first, 1)
+        if len(text) <= LONGEST_DESCRIPTION:
+            return text
+    return f"{text[: LONGEST_DESCRIPTION - 1]}…"
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def publish_report(report: GateReport, package: Package, workspace: Path) -> None:
+    """Tell the gate's report to the workspace, to the active run, and to the version."""
+    write_atomically(workspace / JSON_FILE, json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
+    write_atomically(workspace / MARKDOWN_FILE, report.to_markdown() + "\n")
+    verdict = "passed" if report.passed else "failed"
+    for name in (JSON_FILE, MARKDOWN_FILE):
+        mlflow.log_artifact(str(workspace / name))
+    mlflow.log_metrics(report.metrics())
+    mlflow.set_tag("gate", verdict)
+    client = mlflow.MlflowClient()
+    client.update_model_version(report.name, report.version, description=describe(package, report))
+    tags = {
+        "gate": verdict,
+        "gate.compared-with": report.champion or "none",
+        "gate.failed": "; ".join(check.name for check in report.failed) or "none",
+    }
+    for name, value in tags.items():
+        client.set_model_version_tag(report.name, report.version, name, value)
+
+
+ELSEWHERE = "elsewhere."
+"""``elsewhere.DATASET.VARIANT``, such as ``elsewhere.ludb.strict``: what a version reached there, as JSON."""
+HEADING = "### Elsewhere"
+
+
+def with_elsewhere(description: str, tags: Mapping[str, str]) -> str:
+    """A version's description with a table of what its tags say it reached elsewhere, in place of an earlier one."""
+    before = description.partition(f"\n\n{HEADING}")[0]
+    section = elsewhere_table(tags)
+    whole = f"{before}\n\n{section}" if before else section
+    if len(whole) <= LONGEST_DESCRIPTION:
+        return whole
+    kept = before[: max(0, LONGEST_DESCRIPTION - len(section) - 3)]
+    return f"{kept}…\n\n{section}"[:LONGEST_DESCRIPTION]
+
+
+def elsewhere_table(tags: Mapping[str, str]) -> str:
+    """The section of a card: a row per dataset and variant of its labels, in Markdown."""
+    rows = []
+    for key in sorted(name for name in tags if name.startswith(ELSEWHERE)):
+        reached = json.loads(tags[key])
+        dataset, _, chosen = key.removeprefix(ELSEWHERE).partition(".")
+        classes = ", ".join(reached["classes"]) or "none has enough"
+        cells = (f"{dataset}, {chosen}", f"{reached['records']:,}", classes, _cell(reached["macro_auroc"]),
+                 _cell(reached["ece"]), reached["verdict"].replace("_", " "), f"`{reached['digest']}`")  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    heads = "| dataset, labels | recordings | classes | macro AUROC | calibration error | verdict | digest |"
+    return "\n".join([HEADING, "", heads, "|---|--:|---|---|---|---|---|", *rows])
+
+
+def _cell(found: list[float | None] | None) -> str:
+    if found is None or found[0] is None:
+        return "n/a"
+    value, low, high = found
+    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")

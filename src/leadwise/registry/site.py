@@ -32,9 +32,14 @@ from leadwise.registry.cohort_scoring import ScoredCohort, request_of, score_coh
 from leadwise.registry.gate import ROUND_TRIP, GateReport, JudgedVersion, answer_check, serve
 from leadwise.registry.gate_checks import Check
 from leadwise.registry.load import load_scorer, package_folder
-from leadwise.registry.model_card import publish_report
 from leadwise.registry.package import trained_on, write_beside_networks
-from leadwise.registry.register import Registered, leave_registered, register_challenger, registered_name
+from leadwise.registry.register import (
+    Registered,
+    leave_registered,
+    publish_report,
+    register_challenger,
+    registered_name,
+)
 from leadwise.registry.smoke_test import LARGEST_DIFFERENCE
 from leadwise.serving.request_parsing import RequestParams
 from leadwise.serving.scorer import RegisteredVersion, Scorer, read_description, registered_version
