@@ -1,4 +1,4 @@
-"""The files of ``deploy/``: what the images hold, how they are built, and how they run together.
+"""The files of ``deploy/`` that repeat what stands elsewhere: what the images hold, and how they are built.
 
 The packages are those of ``leadwise.registry.package``, at the versions of the lock files; ``make lock`` writes
 ``deploy/*.lock`` from ``deploy/*.in``.
@@ -11,7 +11,6 @@ from leadwise import SETTINGS, __version__
 from leadwise.config import PROJECT_ROOT
 from leadwise.registry.package import SERVED_PACKAGES
 
-DATABASE_IMAGE = "postgres:17.5-bookworm"
 TRACKING_PACKAGES = ("mlflow", "psycopg[binary]")
 PAGE_EXTRAS = ("app", "formats")
 USER = "10001"
@@ -105,81 +104,6 @@ def _health(port: int, path: str) -> str:
 def _shell(image: str) -> str:
     quoted = COMMANDS[image].replace("\\", "\\\\").replace('"', '\\"')
     return f'["bash", "-c", "{quoted}"]'
-
-
-def compose(notice: str) -> str:
-    """deploy/compose.yaml: database, tracking server, scorer and page, reachable from this machine only."""
-    return dedent(f"""\
-        # {notice}
-
-        name: leadwise
-
-        services:
-          database:
-            image: {DATABASE_IMAGE}
-            environment:
-              POSTGRES_USER: leadwise
-              POSTGRES_DB: leadwise
-              POSTGRES_PASSWORD: ${{POSTGRES_PASSWORD:?set it in the environment or in deploy/.env}}
-            volumes: [database:/var/lib/postgresql/data]
-            healthcheck:
-              test: [CMD, pg_isready, --username=leadwise, --dbname=leadwise]
-              interval: 5s
-              timeout: 5s
-              retries: 12
-            restart: unless-stopped
-
-          tracking:
-            build: {{context: ., target: tracking}}
-            environment:
-              DATABASE_URI: postgresql+psycopg://leadwise@database/leadwise
-              PGPASSWORD: ${{POSTGRES_PASSWORD:?set it in the environment or in deploy/.env}}
-            volumes: [artifacts:/artifacts]
-            ports: ["127.0.0.1:${{TRACKING_PORT:-5000}}:5000"]
-            depends_on:
-              database: {{condition: service_healthy}}
-            init: true
-            cap_drop: [ALL]
-            security_opt: ["no-new-privileges:true"]
-            restart: unless-stopped
-
-          scorer:
-            build: {{context: ., target: scorer}}
-            environment:
-              MLFLOW_TRACKING_URI: http://tracking:5000
-              MODEL_URI: models:/${{MODEL:-leadwise}}@champion
-              WORKERS: ${{WORKERS:-1}}
-            ports: ["127.0.0.1:${{SCORER_PORT:-5001}}:5001"]
-            depends_on:
-              tracking: {{condition: service_healthy}}
-            init: true
-            read_only: true
-            tmpfs: [/tmp]
-            cap_drop: [ALL]
-            security_opt: ["no-new-privileges:true"]
-            mem_limit: 2g
-            pids_limit: 256
-            restart: unless-stopped
-
-          page:
-            build: {{context: ., target: page, additional_contexts: {{checkout: ..}}}}
-            environment:
-              URL: ${{PAGE_URL:-}}
-              EMBED_FROM: ${{EMBED_FROM:-}}
-            ports: ["127.0.0.1:${{PAGE_PORT:-8501}}:8501"]
-            init: true
-            read_only: true
-            tmpfs: [/tmp]
-            cap_drop: [ALL]
-            security_opt: ["no-new-privileges:true"]
-            mem_limit: 2g
-            pids_limit: 256
-            restart: unless-stopped
-
-        volumes:
-          database:
-          artifacts:
-        """)
 
 
 def scorer_packages(notice: str) -> str:

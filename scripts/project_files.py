@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from deployment_files import compose, dockerfile, page_packages, scorer_packages, tracking_packages
+from deployment_files import dockerfile, page_packages, scorer_packages, tracking_packages
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, Parameters, section_fields
 from leadwise.datasets.checks.validation import CRITICAL, SUITES, read_suite
 from leadwise.datasets.releases import RELEASES
@@ -170,7 +170,6 @@ GENERATED = {
     "docs/parameters.md": parameter_table,
     "docs/validation.md": validation_page,
     "deploy/Dockerfile": deployment(partial(dockerfile, PYTHON_VERSION)),
-    "deploy/compose.yaml": deployment(compose),
     "deploy/scorer.in": deployment(scorer_packages),
     "deploy/tracking.in": deployment(tracking_packages),
     "deploy/page.in": deployment(page_packages),

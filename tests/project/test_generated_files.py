@@ -18,7 +18,7 @@ from leadwise.config import PROJECT_ROOT
 
 GENERATED = (
     *("conda.yaml", "docs/parameters.md", "docs/validation.md"),
-    *("deploy/Dockerfile", "deploy/compose.yaml", "deploy/scorer.in", "deploy/tracking.in", "deploy/page.in"),
+    *("deploy/Dockerfile", "deploy/scorer.in", "deploy/tracking.in", "deploy/page.in"),
 )
 
 
