@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from leadwise.ecg.waves import taken_out
 from leadwise.evaluation.bootstrap import Interval, percentile_interval
-from leadwise.explain import Explainable, Patient, probabilities
+from leadwise.explain import Explainable, Patient, _ask, _covering_starts, _windows
 
 Removal = Literal["line", "median"]
 
@@ -21,6 +21,13 @@ CELL_S = 0.05
 """Length of what is removed at a time, from one lead."""
 SHARES: tuple[float, ...] = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 """Shares of the recording that are gone when the network is asked."""
+
+
+def probabilities(model: Explainable, signals_mv: np.ndarray, patient: Patient, superclass: str) -> NDArray[np.float64]:
+    """The class's probability ``(record,)`` of changed recordings ``(record, time, 12)``, as it is explained."""
+    starts, k = _covering_starts(model.preprocessing, signals_mv.shape[1]), list(model.classes).index(superclass)
+    windows = (_windows(model, signal.astype(np.float32), starts) for signal in signals_mv)
+    return np.array([_ask(model, of_one, patient)[:, k].mean() for of_one in windows])
 
 
 @dataclass(frozen=True)

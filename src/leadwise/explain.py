@@ -123,19 +123,6 @@ def explain_together(
     return found
 
 
-def probabilities(model: Explainable, signals_mv: np.ndarray, patient: Patient, superclass: str) -> NDArray[np.float64]:
-    """The class's probability ``(record,)`` of changed recordings ``(record, time, 12)`` of one patient.
-
-    Over the same windows as ``explain_together``; it raises the same.
-    """
-    starts = _covering_starts(model.preprocessing, np.shape(signals_mv)[1])
-    found = []
-    for signal_mv in signals_mv:
-        signal, (k,) = _checked(model, signal_mv, [superclass])
-        found.append(_ask(model, _windows(model, signal, starts), patient)[:, k].mean())
-    return np.array(found)
-
-
 def _checked(model: Explainable, signal_mv: np.ndarray, superclasses: Sequence[str]) -> tuple[Floats, list[int]]:
     """The signal, and the places of the classes."""
     signal = np.asarray(signal_mv, dtype=np.float32)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from deletion import Deletion, deletion_curve, random_attribution
+from deletion import Deletion, deletion_curve, probabilities, random_attribution
 
 from leadwise.contract import LEADS, LeadwiseError
 from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.waves import BETWEEN, WAVES, cut_into_pieces, taken_out
-from leadwise.explain import Explainable, Explanation, explain_together, probabilities
+from leadwise.explain import Explainable, Explanation, explain_together
 
 FS_HZ = 100.0
 WINDOWS = SignalPreprocessing(0.0, 1.0, window_samples=250, stride_samples=125)

@@ -13,7 +13,6 @@ from leadwise.evaluation import statements
 from leadwise.evaluation.bootstrap import patient_weights
 from leadwise.evaluation.statements import (
     StatementResults,
-    TrustRule,
     evaluate_statements,
     metric_name,
 )
@@ -70,7 +69,7 @@ def test_a_statement_is_told_only_with_enough_records_and_certainty(
     assert results.silent["IMI"] == "21 records of the training folds with it; at least 50 are needed"
     assert "its AUROC on fold 9 may be as low as 0." in results.silent["SARRH"]
     assert results.silent["PAC"].endswith("have it; at least 33 % are needed")
-    monkeypatch.setattr(statements, "RULE", TrustRule(train_positives=0))
+    monkeypatch.setattr(statements, "RULE", dict(statements.RULE, train_positives=0))
     told_less = evaluate_statements(*fold(9), *fold(10), **DRAWN).silent["IMI"]
     assert "records of fold 9 with it; at least 5 are needed" in told_less
     assert set(results.trusted) | set(results.silent) == set(STATEMENTS)

@@ -204,21 +204,26 @@ def evaluate_model(
     raw = {split: answer["superclasses"] for split, answer in answers.items()}
     chosen = choose_calibration(labels[rows["val"]], raw["val"], patients[rows["val"]], seed=seed)
     decision = Decision.choose(labels[rows["val"]], raw["val"], calibration=chosen.calibration)
-    parts = {
-        split: _Part(f"{split}/", labels[of], raw[split], chosen.calibration.apply(raw[split]))
-        for split, of in rows.items()
-    }
+    calibrated = {split: chosen.calibration.apply(values) for split, values in raw.items()}
     weights = patient_weights(patients[rows["test"]], bootstrap, seed)
-    metrics, undefined = parts["val"].report(None, None)
-    labelled = np.asarray(parts["test"].labels.any(axis=1))
-    for part, kept in ((parts["test"], slice(None)), (parts["test"].only(labelled, "test/labelled/"), labelled)):
-        if len(part.labels):
-            found, reasons = part.report(decision.used.limits(), weights[:, kept])
-            metrics |= found
-            undefined |= reasons
-    policies = estimates(
-        partial(policy_metrics, parts["test"].labels, parts["test"].calibrated, decision=decision), weights
-    )
+    metrics: dict[str, Estimate] = {}
+    undefined: dict[str, str] = {}
+
+    def report(prefix: str, split: str, kept: NDArray[np.bool_], thresholds: NDArray[np.float64] | None) -> None:
+        """Every metric of some rows, and why one is undefined."""
+        y, drawn = labels[rows[split]][kept], weights[:, kept] if split == "test" else None
+        compute = partial(all_metrics, y, calibrated[split][kept], thresholds=thresholds, raw=raw[split][kept])
+        found = metric_estimates(compute, drawn)
+        metrics.update({prefix + name: figure for name, figure in found.items()})
+        undefined.update({prefix + name: reason for name, reason in undefined_metrics(y, found).items()})
+
+    report("val/", "val", np.ones(len(rows["val"]), dtype=bool), None)
+    labelled = np.asarray(labels[rows["test"]].any(axis=1))
+    for prefix, kept in (("test/", np.ones_like(labelled)), ("test/labelled/", labelled)):
+        if kept.any():
+            report(prefix, "test", kept, decision.used.limits())
+    truth = labels[rows["test"]]
+    policies = estimates(partial(policy_metrics, truth, calibrated["test"], decision=decision), weights)
     return Evaluation(
         training=trained.training,
         manifest=store.manifest,
@@ -227,7 +232,7 @@ def evaluate_model(
         metrics=metrics,
         undefined=undefined,
         policies={f"test/{name}": estimate for name, estimate in policies.items()},
-        subgroups=_subgroups(store, rows["test"], parts["test"], weights),
+        subgroups=_subgroups(store, rows["test"], truth, calibrated["test"], weights),
         statements=_statements(store, rows, answers, weights, seed),
         robustness=_robustness(trained, store, rows["test"], weights, seed, robustness) if robustness else None,
         rows={
@@ -235,14 +240,13 @@ def evaluate_model(
             "test": len(rows["test"]),
             "test_labelled": int(labelled.sum()),
             "test_patients": len(np.unique(patients[rows["test"]])),
-            "test_positives": {
-                name: int(count) for name, count in zip(SUPERCLASSES, labels[rows["test"]].sum(axis=0), strict=True)
-            },
+            "test_positives": {name: int(count) for name, count in zip(SUPERCLASSES, truth.sum(axis=0), strict=True)},
         },
         bootstrap=bootstrap,
         seed=seed,
-        predictions=pd.concat([_predictions(store, rows[split], part) for split, part in parts.items()]).reset_index(
-            drop=True
+        predictions=pd.concat(
+            [_predictions(store, of, calibrated[split], raw[split], labels[of]) for split, of in rows.items()],
+            ignore_index=True,
         ),
     )
 
@@ -255,35 +259,16 @@ def _rows(store: Store) -> dict[str, NDArray[np.int64]]:
     return rows
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Rows that are reported together: ``(record, 5)`` labels and probabilities, under one prefix."""
-
-    prefix: str
-    labels: NDArray[np.float32]
-    raw: NDArray[np.float32]
-    calibrated: NDArray[np.float64]
-
-    def only(self, kept: NDArray[np.bool_], prefix: str) -> "_Part":
-        return _Part(prefix, self.labels[kept], self.raw[kept], self.calibrated[kept])
-
-    def report(
-        self, thresholds: NDArray[np.float64] | None, weights: NDArray[np.int16] | None
-    ) -> tuple[dict[str, Estimate], dict[str, str]]:
-        """Every metric, and why one is undefined."""
-        compute = partial(all_metrics, self.labels, self.calibrated, thresholds=thresholds, raw=self.raw)
-        found = metric_estimates(compute, weights)
-        reasons = undefined_metrics(self.labels, found)
-        return (
-            {self.prefix + name: figure for name, figure in found.items()},
-            {self.prefix + name: reason for name, reason in reasons.items()},
-        )
-
-
-def _subgroups(store: Store, rows: NDArray[np.int64], test: _Part, weights: NDArray[np.int16]) -> list[SubgroupResult]:
+def _subgroups(
+    store: Store,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.float32],
+    calibrated: NDArray[np.float64],
+    weights: NDArray[np.int16],
+) -> list[SubgroupResult]:
     records = store.records.iloc[rows]
     groups = find_subgroups(records, signal_quality(store.folder, records["ecg_id"].tolist()))
-    return evaluate_subgroups(groups, test.labels, test.calibrated, records["patient_id"].to_numpy(), weights)
+    return evaluate_subgroups(groups, labels, calibrated, records["patient_id"].to_numpy(), weights)
 
 
 def _statements(
@@ -325,8 +310,14 @@ def _robustness(
     )
 
 
-def _predictions(store: Store, rows: NDArray[np.int64], part: _Part) -> pd.DataFrame:
+def _predictions(
+    store: Store,
+    rows: NDArray[np.int64],
+    calibrated: NDArray[np.float64],
+    raw: NDArray[np.float32],
+    labels: NDArray[np.float32],
+) -> pd.DataFrame:
     table = store.records.iloc[rows][["ecg_id", "patient_id", "strat_fold"]].reset_index(drop=True)
-    for prefix, values in (("p", part.calibrated), ("raw", part.raw), ("y", part.labels)):
+    for prefix, values in (("p", calibrated), ("raw", raw), ("y", labels)):
         table[[f"{prefix}_{name}" for name in SUPERCLASSES]] = values.astype(np.float32)
     return table

@@ -7,7 +7,7 @@ reliable figure of their own, so fold 9 decides which are told.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,32 +25,25 @@ from leadwise.evaluation.metrics import Floats, MetricInput, validate
 ANSWERED_ELSEWHERE: Mapping[str, str] = {"NORM": "the same as the superclass NORM, which is always answered"}
 
 
-@dataclass(frozen=True)
-class TrustRule:
-    """When a statement is told to a user. Everything is measured on fold 9, none of it on fold 10.
+RULE: Mapping[str, float] = {
+    # Fewer in the training folds cannot be learnt from.
+    "train_positives": 50,
+    # From fewer in fold 9 neither a threshold nor an interval can be had: a bootstrap of two positives knows nothing of
+    # what a third would look like.
+    "validation_positives": 5,
+    # Floor of the lower bound of the 95 % interval of the AUROC; from 0.8 on discrimination is called excellent
+    # (Hosmer, Lemeshow and Sturdivant 2013, section 5.2.4).
+    "auroc_low": 0.8,
+    # Of the records in which the statement is reported, the share that must have it, at thresholds chosen on other
+    # patients: one in three. A rare statement may rank records well and still be wrong nine times of ten.
+    "precision": 0.33,
+}
+"""When a statement is told to a user. Everything is measured on fold 9, none of it on fold 10.
 
-    Tried on halves of fold 9 of PTB-XL 1.0.3, with two residual networks, ten times each: of the statements that one
-    half trusts (24 on average; 25 with all of fold 9) 85 % have a precision of at least a third on the other half,
-    92 % of at least a quarter. Those that fall short are mostly rare: digitalis effect, atrial flutter, T-wave changes.
-
-    Attributes:
-        train_positives: fewer in the training folds cannot be learnt from.
-        validation_positives: from fewer in fold 9 neither a threshold nor an interval can be had: a bootstrap of two
-            positives knows nothing of what a third would look like.
-        auroc_low: floor of the lower bound of the 95 % interval of the AUROC; from 0.8 on discrimination is called
-            excellent (Hosmer, Lemeshow and Sturdivant 2013, section 5.2.4).
-        precision: of the records in which the statement is reported, the share that must have it, at thresholds chosen
-            on other patients: one in three. A rare statement may rank records well and still be wrong nine times of
-            ten; fewer than that one would rather not be told.
-    """
-
-    train_positives: int = 50
-    validation_positives: int = 5
-    auroc_low: float = 0.8
-    precision: float = 0.33
-
-
-RULE = TrustRule()
+Tried on halves of fold 9 of PTB-XL 1.0.3, with two residual networks, ten times each: of the statements that one half
+trusts (24 on average; 25 with all of fold 9) 85 % have a precision of at least a third on the other half, 92 % of at
+least a quarter. Those that fall short are mostly rare: digitalis effect, atrial flutter, T-wave changes.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,11 +94,11 @@ def choose(
     method, log_losses = choose_method(y, p, patients)
     precision, sensitivity = _precision_and_sensitivity(y, _reported_elsewhere(method, y, p, patients))
     for code, share in zip(codes, precision, strict=True):
-        if not share >= RULE.precision:
+        if not share >= RULE["precision"]:
             silent[code] = (
                 f"of the records of fold {VALIDATION_FOLD} in which it would be reported, "
                 f"{f'{np.floor(100 * share):.0f} %' if share > 0 else 'none'} have it; at least "
-                f"{100 * RULE.precision:.0f} % are needed"
+                f"{100 * RULE['precision']:.0f} % are needed"
             )
     fitted = fit(method, y, p, codes, prior=True)
     calibrated = fitted.apply(p)
@@ -130,16 +123,16 @@ def _too_little_known(code: str, train: int, validation: int, auroc_low: float) 
     if code in ANSWERED_ELSEWHERE:
         return ANSWERED_ELSEWHERE[code]
     for records, needed, where in (
-        (train, RULE.train_positives, "the training folds"),
-        (validation, RULE.validation_positives, f"fold {VALIDATION_FOLD}"),
+        (train, RULE["train_positives"], "the training folds"),
+        (validation, RULE["validation_positives"], f"fold {VALIDATION_FOLD}"),
     ):
         if records < needed:
             having = "record" if records == 1 else "records"
             return f"{records} {having} of {where} with it; at least {needed} are needed"
-    if not auroc_low >= RULE.auroc_low:
+    if not auroc_low >= RULE["auroc_low"]:
         # Rounded down, so that what is below the floor never reads as the floor.
         known = f"its AUROC on fold {VALIDATION_FOLD} may be as low as {np.floor(100 * auroc_low) / 100:.2f}"
-        return f"{known}; at least {RULE.auroc_low:.2f} is needed"
+        return f"{known}; at least {RULE['auroc_low']:.2f} is needed"
     return ""
 
 
@@ -208,7 +201,7 @@ class StatementResults:
         """The content of ``statements.json``; what is undefined is ``null``."""
         macro = {"all": "macro_auroc"} | {group: f"macro_auroc/{group}" for group in GROUPS}
         return {
-            "rule": asdict(RULE),
+            "rule": dict(RULE),
             "macro_auroc": {
                 group: {"statements": self.entering[group], **_with_interval(self.test[name])}
                 for group, name in macro.items()
