@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from leadwise import __version__
 from leadwise.app.answer import html_of, plain
 from leadwise.app.figure import A4_MM, as_file, drawn_ecg, report_figure, request_body
-from leadwise.app.inputs import case_of_example, ptbxl_examples, simulated_examples
+from leadwise.app.inputs import ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, ShownRecording, local_model, rest_model
 from leadwise.app.patient_form import from_model, limits, to_model
 from leadwise.app.settings import Settings
@@ -36,7 +36,7 @@ def model(page_package: Path) -> ModelSource:
 
 
 def example_case(superclass: str) -> ShownRecording:
-    return case_of_example(simulated_examples()[superclass])
+    return simulated_examples()[superclass]
 
 
 @given(st.data())

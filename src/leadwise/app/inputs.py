@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from leadwise.app.answer import html_of
-from leadwise.app.model_source import RECORDINGS_KEPT, Example, ShownRecording, remembered
+from leadwise.app.model_source import RECORDINGS_KEPT, ShownRecording, TruthFrom, remembered
 from leadwise.app.patient_form import ask
 from leadwise.contract import (
     FS_HZ,
@@ -44,7 +44,7 @@ NOISE = 0.5
 """Half of the usual, so that small waves can be pointed at."""
 
 
-def simulated_examples() -> dict[str, Example]:
+def simulated_examples() -> dict[str, ShownRecording]:
     """Class -> a simulated recording; no patient stands behind it."""
     from leadwise.datasets.synthetic import simulate_record
 
@@ -53,7 +53,7 @@ def simulated_examples() -> dict[str, Example]:
         name = statement_names([code])
         about = f"Simulated, no patient: {name}, as the simulator draws it."
         record = simulate_record(code, seed, noise=NOISE)
-        found[superclass] = Example(record, f"Simulated: {name}", about, (superclass,), "simulated")
+        found[superclass] = _example(record, f"Simulated: {name}", about, (superclass,), "simulated")
     return found
 
 
@@ -65,11 +65,12 @@ def statement_names(codes: Iterable[str]) -> str:
     return ", ".join(names.get(code, code) for code in codes)
 
 
-def case_of_example(example: Example) -> ShownRecording:
+def _example(
+    record: ECGRecord, title: str, about: str, truth: tuple[str, ...], truth_from: TruthFrom
+) -> ShownRecording:
     """Twelve leads in standard order."""
-    record = example.record
     row = {"signal": record.signal_mv, "leads": LEADS, "fs_hz": record.fs_hz, "units": "mV", "order": "time_lead"}
-    return replace(_case(row, example.title, record), truth=example.truth, truth_from=example.truth_from)
+    return replace(_case(row, title, record), about=about, truth=truth, truth_from=truth_from)
 
 
 def case_of_file(read: ReadECG) -> ShownRecording:
@@ -175,7 +176,7 @@ def _identity(files: list[Upload], answers: Mapping[str, Any]) -> tuple[object, 
 EXAMPLE, UPLOAD, NOTHING, VALIDATE = "Example", "My own file", "No recording", "Validate"
 
 
-ByNumber = Callable[[int], Example]
+ByNumber = Callable[[int], ShownRecording]
 """The number of a record of PTB-XL -> that record."""
 
 
@@ -193,7 +194,7 @@ def choose_source() -> str:
 
 
 def choose_case(
-    source: str, examples: Mapping[str, Example], by_number: ByNumber | None = None
+    source: str, examples: Mapping[str, ShownRecording], by_number: ByNumber | None = None
 ) -> ShownRecording | None:
     """Draw the choice of a recording; ``None`` as long as nothing can be asked about.
 
@@ -209,7 +210,7 @@ def choose_case(
     return _example_case(examples, by_number)
 
 
-def _example_case(examples: Mapping[str, Example], by_number: ByNumber | None) -> ShownRecording | None:
+def _example_case(examples: Mapping[str, ShownRecording], by_number: ByNumber | None) -> ShownRecording | None:
     pills, number = st.columns([3, 1], vertical_alignment="center") if by_number else (st.container(), None)
     with pills:
         superclass = st.pills(
@@ -238,7 +239,7 @@ def _example_case(examples: Mapping[str, Example], by_number: ByNumber | None) -
                 st.html(html_of("alert", str(error)))
                 return None
     st.caption(example.about)
-    return remembered("example", example.title, lambda: case_of_example(example))
+    return example
 
 
 REMARKS: tuple[str, ...] = (
@@ -247,7 +248,7 @@ REMARKS: tuple[str, ...] = (
 """Columns of PTB-XL that are empty where there was nothing to remark."""
 
 
-def ptbxl_examples(tree: Path) -> dict[str, Example]:
+def ptbxl_examples(tree: Path) -> dict[str, ShownRecording]:
     """Class -> a record of fold 9 that cardiologists gave this class and no other, and of which nothing is remarked.
 
     Fold 9 chose epochs and thresholds, but no network was trained on it; fold 10 is left alone. Of each class, the
@@ -274,7 +275,7 @@ def ptbxl_examples(tree: Path) -> dict[str, Example]:
     return {name: example for name, example in found.items() if example}
 
 
-def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
+def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[ShownRecording]:
     found = [(json.loads(row["scp_codes"]), row) for row in rows.to_dict("records")]
     for codes, row in sorted(found, key=lambda pair: len(pair[0])):
         if any(likelihood < 100 for code, likelihood in codes.items() if code in tables.classes):
@@ -285,10 +286,10 @@ def _examples(tables: Tables, rows: pd.DataFrame) -> Iterator[Example]:
             continue
         if assess(recording).flags:
             continue
-        yield _example(tables, row, recording.record)
+        yield _of_tree(tables, row, recording.record)
 
 
-def ptbxl_record(tables: Tables, number: int) -> Example:
+def ptbxl_record(tables: Tables, number: int) -> ShownRecording:
     """One record of a PTB-XL tree, whatever it shows.
 
     Args:
@@ -301,7 +302,7 @@ def ptbxl_record(tables: Tables, number: int) -> Example:
     rows = clean(replace(tables, database=tables.database[tables.numbers()["ecg_id"] == number])).records
     for row in rows.to_dict("records"):
         try:
-            return _example(tables, row, _recording(tables.tree, row).record)
+            return _of_tree(tables, row, _recording(tables.tree, row).record)
         except (UnreadableRecord, RecordingError) as error:
             raise LeadwiseError(f"record {number}: {error}") from None
     last = int(tables.numbers()["ecg_id"].max())
@@ -314,12 +315,12 @@ FOLD_WORDS: Mapping[int, str] = {
 }
 
 
-def _example(tables: Tables, row: Mapping[Hashable, Any], record: ECGRecord) -> Example:
+def _of_tree(tables: Tables, row: Mapping[Hashable, Any], record: ECGRecord) -> ShownRecording:
     fold, codes = int(row["strat_fold"]), json.loads(row["scp_codes"])
     trained_on = "on which networks are trained: expect a better answer than elsewhere"
     source, noted = ("A simulated tree", "It has") if tables.simulated else ("PTB-XL", "Cardiologists noted")
     where = f"record {row['ecg_id']} of fold {fold}, {FOLD_WORDS.get(fold, trained_on)}"
-    return Example(
+    return _example(
         record,
         f"{'Simulated' if tables.simulated else 'PTB-XL'}: record {row['ecg_id']}",
         f"{source}: {where}. {noted}: {statement_names(codes) or 'nothing'}.",

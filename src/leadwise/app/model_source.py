@@ -18,25 +18,6 @@ TruthFrom = Literal["simulated", "cardiologists"]
 
 
 @dataclass(frozen=True)
-class Example:
-    """A recording to look at.
-
-    Attributes:
-        record: the recording.
-        title: its headline.
-        about: where it comes from and what it shows, in a sentence.
-        truth: the classes that it has.
-        truth_from: who says so: ``simulated`` or ``cardiologists``.
-    """
-
-    record: ECGRecord
-    title: str
-    about: str
-    truth: tuple[str, ...]
-    truth_from: TruthFrom = "cardiologists"
-
-
-@dataclass(frozen=True)
 class ShownRecording:
     """A recording, ready to be drawn and asked about.
 
@@ -48,6 +29,7 @@ class ShownRecording:
         facts: what is known of the patient before anybody fills in the form.
         truth: the classes that it is known to have; ``None`` where nobody has said.
         truth_from: who says so.
+        about: of an example, where it comes from and what it shows, in a sentence.
     """
 
     key: str
@@ -57,6 +39,7 @@ class ShownRecording:
     facts: Facts = field(default_factory=dict)
     truth: tuple[str, ...] | None = None
     truth_from: TruthFrom = "cardiologists"
+    about: str = ""
 
     def row(self, facts: Facts) -> dict[str, Any]:
         """The row of a request: recording and facts."""

@@ -29,7 +29,6 @@ from leadwise.app.inputs import (
     simulated_examples,
 )
 from leadwise.app.model_source import (
-    Example,
     ModelSource,
     ModelSourceError,
     ShownRecording,
@@ -64,7 +63,7 @@ def _model(settings: Settings) -> ModelSource:
 
 
 @st.cache_resource(show_spinner="Looking for examples")
-def _examples(tree: str) -> Mapping[str, Example]:
+def _examples(tree: str) -> Mapping[str, ShownRecording]:
     """The same for all sessions: simulated, or out of a published data set."""
     return ptbxl_examples(Path(tree)) if tree else simulated_examples()
 
@@ -98,7 +97,7 @@ def main() -> None:
     _show_case(model, case, facts)
 
 
-def _examples_or_simulated(tree: str) -> Mapping[str, Example]:
+def _examples_or_simulated(tree: str) -> Mapping[str, ShownRecording]:
     try:
         return _examples(tree)
     except LeadwiseError as error:
