@@ -1,6 +1,5 @@
 """Read each file, have it answered here or by a server, and tell what came of it."""
 
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from leadwise.atomic import write_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, LeadwiseError
 from leadwise.ecg.formats import MissingField, ReadECG, ReaderError, read_ecg
 from leadwise.features import FEATURES
@@ -219,7 +217,7 @@ def write_figure(
         LeadwiseError: the file, a PNG, PDF or SVG by its ending, cannot be written.
     """
     from leadwise.reports.answer_figure import explained_title
-    from leadwise.reports.ecg_figure import draw_ecg
+    from leadwise.reports.ecg_figure import draw_ecg, save_figure
     from leadwise.serving.answer import explanation_told
 
     told = {name: FEATURES[name].parse(value) if isinstance(value, str) else value for name, value in facts.items()}
@@ -233,9 +231,4 @@ def write_figure(
         thresholds=answer["thresholds"],
         explanation=explanation,
     )
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=file.suffix[1:].lower())
-    try:
-        write_atomically(file, drawn.getvalue())
-    except OSError as error:
-        raise LeadwiseError(f"--figure: {file}: cannot be written: {error.strerror}") from None
+    save_figure(figure, file, "--figure")

@@ -13,6 +13,7 @@ from leadwise.app.model_source import Bands, Facts, ModelSource, ShownRecording
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES
 from leadwise.features import asked_features
 from leadwise.reports.answer_figure import percent
+from leadwise.serving.request import message_of
 
 Verdict = Literal["yes", "uncertain", "no"]
 
@@ -127,8 +128,7 @@ def warning_sentence(warning: str) -> str:
 
 def error_sentence(answer: Mapping[str, Any]) -> str:
     """What is wrong with a row, without its number."""
-    error = answer["error"]
-    message = str(error.get("message", "cannot be answered")).removeprefix(f"row {error.get('row')}: ")
+    message = message_of(answer["error"])
     return message[:1].upper() + message[1:] + ("" if message.endswith(".") else ".")
 
 

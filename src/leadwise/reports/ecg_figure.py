@@ -235,11 +235,20 @@ def plot_file(source: Path, figure_file: Path, *, start_s: float = 0.0, hints: M
     title = f"{read.file}, from {start_s:g} s" if start_s else read.file
     if any(recording.ends_cut):
         title += ", without its empty ends"
-    drawn = io.BytesIO()
     figure = draw_ecg(ten_seconds(record, start_s) if start_s else record, title=title)
-    figure.savefig(drawn, format=figure_file.suffix[1:].casefold())
-    try:
-        write_atomically(figure_file, drawn.getvalue())
-    except OSError as error:
-        raise LeadwiseError(f"--output: {figure_file}: cannot be written: {error.strerror}") from None
+    save_figure(figure, figure_file, "--output")
     return figure_file
+
+
+def save_figure(figure: Figure, file: Path, option: str) -> None:
+    """Write a figure whole, as PNG, PDF or SVG, by the ending of its file.
+
+    Raises:
+        LeadwiseError: the file that the option names cannot be written.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=file.suffix[1:].casefold())
+    try:
+        write_atomically(file, drawn.getvalue())
+    except OSError as error:
+        raise LeadwiseError(f"{option}: {file}: cannot be written: {error.strerror}") from None
