@@ -100,7 +100,6 @@ def _tell_run(stage: str, why: str) -> None:
     """Tag the run that `mlflow run` has made for this stage, which ends before it has opened that."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return
-
     wait_briefly_for_server()
     with suppress(MlflowException):
         _choose_store()

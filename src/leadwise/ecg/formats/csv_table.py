@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -55,29 +56,18 @@ def decoded(content: bytes) -> str:
 
 def split(line: str, delimiter: str) -> list[str]:
     """The cells of a line, without quotes around them; a delimiter within double quotes parts nothing."""
-    if delimiter == " ":
-        cells = line.split()
-    elif '"' in line and (quoted := _within_quotes(line, delimiter)):
-        cells = quoted
-    else:
-        cells = line.split(delimiter)
+    cells = line.split(None if delimiter == " " else delimiter)
+    if '"' in line and delimiter != " ":
+        # What a quote opens may be longer than any cell.
+        with suppress(csv.Error):
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), cells)
     return [cell.strip().strip("'\"").strip() for cell in cells]
-
-
-def _within_quotes(line: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    except csv.Error:
-        # What a quote opens is longer than any cell.
-        return []
 
 
 def is_number(cell: str, decimal: str) -> bool:
     """Whether a cell is a number."""
     if decimal == ",":
-        if "." in cell:
-            return False
-        cell = cell.replace(",", ".")
+        cell = "" if "." in cell else cell.replace(",", ".")
     return _NUMBER.fullmatch(cell) is not None
 
 
@@ -186,9 +176,7 @@ def _count_on(cells: Sequence[Sequence[str]]) -> bool:
 
 def count_cells(line: str, delimiter: str) -> int:
     """How many cells ``split`` would give."""
-    if delimiter == " ":
-        return len(line.split())
-    return len(split(line, delimiter)) if '"' in line else line.count(delimiter) + 1
+    return len(split(line, delimiter)) if '"' in line or delimiter == " " else line.count(delimiter) + 1
 
 
 def _sampled_cells(line: str, delimiter: str) -> list[str]:
