@@ -60,8 +60,9 @@ def folder_written_atomically(folder: Path, *, durable: bool = False) -> Iterato
     try:
         with naming(folder, beside):
             yield beside
-            if durable:
-                _wait_for_the_disk(beside)
+            for parent, _, names in os.walk(beside) if durable else ():
+                for name in (*names, "."):
+                    _fsync(Path(parent, name))
         with _giving_way(folder):
             os.replace(beside, folder)
         if durable:
@@ -230,13 +231,6 @@ def _is_at(path: Path, held: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(held))
     except FileNotFoundError:
         return False
-
-
-def _wait_for_the_disk(folder: Path) -> None:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            _fsync(Path(parent, name))
-        _fsync(Path(parent))
 
 
 def _fsync(path: Path) -> None:

@@ -22,6 +22,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_PROJECT_ENTRY_POINT
 
+from leadwise import tracking_store
 from leadwise.config import ENTRY_POINTS, PROJECT_ROOT, ConfigError, Parameters, as_text
 from leadwise.contract import LeadwiseError
 from leadwise.errors import refusal
@@ -29,17 +30,7 @@ from leadwise.memory import keep_freed_memory
 from leadwise.parameters import parse_arguments
 from leadwise.stopping import Stopped, at_once, held_back, stop_with_launcher, stoppable
 from leadwise.terminal import LOGS_FOLDER, Log, libraries_into, terminal
-from leadwise.tracking_store import (
-    Level,
-    data_tags,
-    gave_up_on,
-    given_up,
-    make_tables,
-    require_usable,
-    stage_tags,
-    wait_briefly_for_server,
-    wait_for_server,
-)
+from leadwise.tracking_store import Level, given_up
 
 EXPERIMENT = "leadwise"
 SQLITE = "sqlite:///"
@@ -91,7 +82,7 @@ def run_stage(stage: str, work: Callable[[Parameters], None]) -> None:
     except Exception as error:
         address = mlflow.get_tracking_uri()
         in_vain = not isinstance(error, LeadwiseError) and given_up(error)
-        if (told := gave_up_on(address) if in_vain else refusal(error, address)) is None:
+        if (told := tracking_store.gave_up_on(address) if in_vain else refusal(error, address)) is None:
             raise
         sys.exit(f"leadwise {stage}: error: {told}")
 
@@ -100,7 +91,7 @@ def _tell_run(stage: str, why: str) -> None:
     """Tag the run that `mlflow run` has made for this stage, which ends before it has opened that."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return
-    wait_briefly_for_server()
+    tracking_store.wait_briefly_for_server()
     with suppress(MlflowException):
         _choose_store()
         if run_id := _made_for(stage):
@@ -135,7 +126,7 @@ def _quieten_libraries() -> None:
 def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]":
     """The MLflow run of one stage, with every value that it uses as a parameter, and in ``config.yaml``."""
     with held_back():
-        wait_for_server()
+        tracking_store.wait_for_server()
 
         _choose_store()
         run_id = _made_for(stage)
@@ -143,11 +134,11 @@ def stage_run(stage: str, parameters: Parameters) -> "Iterator[mlflow.ActiveRun]
             _choose_experiment(stage)
         else:
             client = MlflowClient()
-            require_usable(client.get_experiment(client.get_run(run_id).info.experiment_id))
+            tracking_store.require_usable(client.get_experiment(client.get_run(run_id).info.experiment_id))
         if run_id or os.environ.get("DVC_STAGE", "").rpartition(":")[2] == stage:
             stop_with_launcher()
         values = parameters.flat(stage)
-        tags = stage_tags(stage, parameters)
+        tags = tracking_store.stage_tags(stage, parameters)
         with mlflow.start_run(run_id) as run, _passing_on(tags), _telling_why(run), at_once():
             mlflow.set_tags({"mlflow.runName": stage} | tags)
             # `mlflow run` has logged what -P gave, in the spelling of whoever gave it, and a parameter is logged once.
@@ -176,7 +167,7 @@ def _choose_store() -> None:
         if home != PROJECT_ROOT and os.environ.get(name, "").startswith(SQLITE) and not file.is_absolute():
             os.environ[name] = f"{SQLITE}{home / file}"
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
-    make_tables(os.environ["MLFLOW_TRACKING_URI"])
+    tracking_store.make_tables(os.environ["MLFLOW_TRACKING_URI"])
 
 
 def _made_for(stage: str) -> str | None:
@@ -209,11 +200,11 @@ def _choose_experiment(stage: str) -> None:
                 raise
             _say_ignored(stage, "MLFLOW_EXPERIMENT_ID", number, f"{error.message}; the experiment is {EXPERIMENT}")
         else:
-            require_usable(named)
+            tracking_store.require_usable(named)
             mlflow.set_experiment(experiment_id=number)
             return
     name, home = name or EXPERIMENT, _project_home()
-    require_usable(MlflowClient().get_experiment_by_name(name))
+    tracking_store.require_usable(MlflowClient().get_experiment_by_name(name))
     if Path.cwd() != home and os.environ["MLFLOW_TRACKING_URI"].startswith(f"{SQLITE}{home}"):
         # MLflow would keep the artifacts in the working folder.
         with suppress(MlflowException):
@@ -267,7 +258,7 @@ def _telling_why(run: "mlflow.ActiveRun") -> Iterator[None]:
         yield
     except BaseException as error:
         if isinstance(error, Stopped):
-            wait_briefly_for_server()
+            tracking_store.wait_briefly_for_server()
         active = mlflow.active_run()
         if active is not None and active.info.run_id == run.info.run_id and not given_up(error):
             said = str(error) if isinstance(error, LeadwiseError | Stopped) else f"{type(error).__name__}: {error}"
@@ -318,7 +309,7 @@ def log_store(manifest: Mapping[str, Any], context: str) -> None:
         # MLflow looks whether the data set is known, then inserts it: of two workers that begin at once, one loses.
         # Now that the row is there, the loser finds it.
         mlflow.log_input(data, context=context)
-    tag_data(data_tags(manifest))
+    tag_data(tracking_store.data_tags(manifest))
 
 
 def tag_data(tags: Mapping[str, str]) -> None:

@@ -10,19 +10,9 @@ from statistics import median
 import numpy as np
 
 from leadwise.contract import LEADS, ECGRecord
-from leadwise.ecg import faults
+from leadwise.ecg import faults, quality
 from leadwise.ecg.preprocessing import segment_times, segments
-from leadwise.ecg.quality import (
-    FLAT_UV,
-    WANDER_HZ,
-    Flag,
-    LeadQuality,
-    cosines,
-    lead_list,
-    may_be_flagged,
-    measure_leads,
-    quality_flags,
-)
+from leadwise.ecg.quality import Flag, LeadQuality, lead_list
 from leadwise.ecg.record import INDEPENDENT_COLUMNS, INDEPENDENT_LEADS, READER_FLAGS, Recording
 from leadwise.ecg.repair import Repaired, needs_repair, repaired, why_off
 from leadwise.ecg.reversal import average_beats, likely_reversals
@@ -51,7 +41,7 @@ def why_non_ecg(downsampled: Downsampled) -> list[str]:
     ordered = np.partition(smooth, (middle, smooth.shape[1] - steep), axis=1)
     measures = zip(
         independent,
-        np.ptp(independent, axis=2) >= FLAT_UV,
+        np.ptp(independent, axis=2) >= quality.FLAT_UV,
         (ordered[:, -steep] / np.maximum(ordered[:, middle], 1e-6)).tolist(),
         _kurtosis(independent, fs_hz),
         _first_component(independent).tolist(),
@@ -91,7 +81,7 @@ def _reason(
 
 def _kurtosis(leads: np.ndarray, fs_hz: float) -> np.ndarray:
     """``(record, lead)`` fourth moment over the squared second, without what lies below ``WANDER_HZ``."""
-    waves = cosines(leads.shape[2], int(2 * WANDER_HZ * leads.shape[2] / fs_hz))
+    waves = quality.cosines(leads.shape[2], int(2 * quality.WANDER_HZ * leads.shape[2] / fs_hz))
     squares = np.square(leads - (leads @ waves) @ waves.T)
     return np.square(squares).mean(axis=2) / np.maximum(np.square(squares.mean(axis=2)), 1e-6)
 
@@ -185,7 +175,7 @@ def _assessed(recordings: Sequence[Recording], cut: Sequence[np.ndarray]) -> lis
     measured, reasons, claimed = _measured(np.concatenate(cut) if len(cut) > 1 else cut[0], recordings[0].record.fs_hz)
     # Most recordings are fine: what may not be is told for all at once.
     steep = (measured.steepest_uv_per_ms > faults.SPIKE_UV_PER_MS).any(axis=1)
-    odd = (claimed | may_be_flagged(measured) | steep).tolist()
+    odd = (claimed | quality.may_be_flagged(measured) | steep).tolist()
     to_repair, scaled = needs_repair(measured).tolist(), _may_be_scaled(measured).tolist()
     ends = np.cumsum([len(part) for part in cut]).tolist()
     assessments = []
@@ -214,7 +204,7 @@ def _may_be_scaled(measured: LeadQuality) -> np.ndarray:
 def _measured(leads_uv: np.ndarray, fs_hz: float) -> tuple[LeadQuality, list[str], np.ndarray]:
     """Of ``(segment, 12, time)`` what was measured, why each is no ECG, which may be reversed, inverted or slow."""
     downsampled = Downsampled.of(leads_uv, fs_hz)
-    measured = measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
+    measured = quality.measure_leads(leads_uv, fs_hz, np.zeros(leads_uv.shape[:2], dtype=np.int64), downsampled)
     claimed = np.logical_or(*(name != "" for name in likely_reversals(measured.reversal_score)))
     claimed |= measured.inversion_score > faults.INVERTED_SCORE
     claimed |= faults.time_scale_is_unusual(measured.time_features, measured.beats)
@@ -256,14 +246,14 @@ def _assessment(
     counted = [row for row in rows if not reasons[row]] or rows
     is_odd = len(rows) > 1 or odd is None or odd[rows.start]
     if is_odd:
-        seen = _without_silenced(quality_flags(measured, counted), done.off if done else ())
+        seen = _without_silenced(quality.quality_flags(measured, counted), done.off if done else ())
         flags = _merged([*seen, *before, *_flag_of_rate(record, measured, counted), *(done.flags if done else ())])
         if (measured.steepest_uv_per_ms[rows] > faults.SPIKE_UV_PER_MS).any():
             spikes = faults.pacing_spikes(record.signal_mv, record.fs_hz)
     return Assessment(
         times_s=tuple(segment_times(len(record.signal_mv) / record.fs_hz, len(rows))),
         non_ecg=tuple(reasons[row] for row in rows),
-        segment_flags=tuple(quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
+        segment_flags=tuple(quality.quality_flags(measured, [row]) for row in rows) if len(rows) > 1 else (flags,),
         flags=flags,
         record=record,
         repaired=done is not None,

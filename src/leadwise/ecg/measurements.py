@@ -86,7 +86,7 @@ def measure(record: ECGRecord) -> tuple[Measurement, ...]:
     return tuple(Measurement(name, values.get(name), unit, usual) for name, (unit, usual) in USUAL.items())
 
 
-def _measured(record: ECGRecord) -> dict[str, float]:
+def _measured(record: ECGRecord) -> dict[str, float | None]:
     signal = np.nan_to_num(np.asarray(record.signal_mv, dtype=np.float32), posinf=0.0, neginf=0.0)
     if len(signal) < 2 * record.fs_hz:
         return {}
@@ -96,23 +96,20 @@ def _measured(record: ECGRecord) -> dict[str, float]:
         return {}
     intervals = np.diff(places) / FINE_HZ
     rr_s = float(np.median(intervals))
-    values = {"Rate": 60 / float(intervals.mean())}
+    rate = 60 / float(intervals.mean())
+    values: dict[str, float | None] = {"Rate": rate}
     beats, before = _alike(fine[INDEPENDENT_COLUMNS], places, rr_s)
     if len(beats) < LEAST_BEATS:
         return values
     average = uniform_filter1d(np.median(beats, axis=0), 5, axis=1)
     onset, end = _qrs(average, before)
     values["QRS"] = (end - onset) * 1000 / FINE_HZ
-    axis = _axis(average, onset, end)
-    if axis is not None:
-        values["Axis"] = axis
-    t_end = _t_end(average, onset, end)
-    if t_end is not None:
+    values["Axis"] = _axis(average, onset, end)
+    if (t_end := _t_end(average, onset, end)) is not None:
         qt_s = (t_end - onset) / FINE_HZ
-        values |= {"QT": 1000 * qt_s, "QTc": 1000 * qt_s / float(np.cbrt(60 / values["Rate"]))}
+        values |= {"QT": 1000 * qt_s, "QTc": 1000 * qt_s / float(np.cbrt(60 / rate))}
     swing = float(np.median(np.abs(intervals - rr_s))) / rr_s
-    p_onset = _p_onset(beats, average, onset) if swing < MOST_IRREGULAR else None
-    if p_onset is not None:
+    if swing < MOST_IRREGULAR and (p_onset := _p_onset(beats, average, onset)) is not None:
         values["PR"] = (onset - p_onset) * 1000 / FINE_HZ
     return values
 

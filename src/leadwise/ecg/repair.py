@@ -10,19 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadwise.contract import LEADS
-from leadwise.ecg.quality import (
-    DISAGREEING_UV,
-    FLAT_UV,
-    HUM_UV,
-    LIMB_LEADS,
-    MAINS_HZ,
-    NOISY_UV,
-    WANDER_HZ,
-    Flag,
-    LeadQuality,
-    cosines,
-    lead_list,
-)
+from leadwise.ecg import quality
+from leadwise.ecg.quality import HUM_UV, LIMB_LEADS, WANDER_HZ, Flag, LeadQuality, lead_list
 from leadwise.ecg.record import INDEPENDENT_LEADS, LARGEST_MV, LARGEST_USUAL_SPAN_MV, LEADS_FROM_I_AND_II
 
 OFF_UV, OFF_SHARE = 10_000.0, 0.02
@@ -57,7 +46,7 @@ def needs_repair(measured: LeadQuality) -> NDArray[np.bool_]:
         | _beyond(lowest, highest, STILL_UV)
         | (measured.wander_uv > WANDER_UV)
         | (measured.hum_uv > HUM_UV)
-        | (measured.noise_uv > NOISY_UV)
+        | (measured.noise_uv > quality.NOISY_UV)
         # What stands still for a while makes no noise there.
         | (measured.noise_uv < 0.01)
     )
@@ -98,9 +87,9 @@ def repaired(
             signal[part], back[:] = _silenced(signal_mv[part], is_off, computed)
         flags.append(_off_flag(off, restored, parts, fs_hz))
     # Hum that the sampling rate folded to a lower frequency is measured as noise.
-    folded = fs_hz < 2 * max(MAINS_HZ) and (measured.noise_uv[rows] > NOISY_UV).any()
+    folded = fs_hz < 2 * max(quality.MAINS_HZ) and (measured.noise_uv[rows] > quality.NOISY_UV).any()
     if folded or (measured.hum_uv[rows] > HUM_UV).any():
-        hums = {mains_hz: hum_of(signal, fs_hz, mains_hz) for mains_hz in MAINS_HZ}
+        hums = {mains_hz: hum_of(signal, fs_hz, mains_hz) for mains_hz in quality.MAINS_HZ}
         mains_hz = max(hums, key=lambda hertz: hums[hertz][1].max())
         hum, hum_uv = hums[mains_hz][0], 1000 * hums[mains_hz][1]
         if (hum_uv > HUM_UV).any():
@@ -132,8 +121,8 @@ def _off(signal_mv: np.ndarray, fs_hz: float) -> NDArray[np.bool_]:
     moves = np.median(np.ptp(by_second, axis=2), axis=1)
     # Where all leads are that large, it is the units that are wrong.
     far &= bool((moves > 0).any() and np.median(moves[moves > 0]) <= 1000 * LARGEST_USUAL_SPAN_MV)
-    still = (moves < FLAT_UV) & (np.abs(middle) >= STILL_UV)
-    stops = (moves == 0) & (np.ptp(leads, axis=1) >= FLAT_UV)
+    still = (moves < quality.FLAT_UV) & (np.abs(middle) >= STILL_UV)
+    stops = (moves == 0) & (np.ptp(leads, axis=1) >= quality.FLAT_UV)
     return np.asarray(far | still | stops)
 
 
@@ -149,7 +138,7 @@ def _silenced(
     weights = np.array([{"I": (1.0, 0.0), "II": (0.0, 1.0), **LEADS_FROM_I_AND_II}[name] for name in LIMB_LEADS])
     i_and_ii = np.linalg.lstsq(weights[good], signal_mv[:, good].T.astype(np.float64), rcond=None)[0]
     limbs = (weights @ i_and_ii).T
-    if np.abs(limbs[:, good] - signal_mv[:, good]).max() * 1000 > DISAGREEING_UV:
+    if np.abs(limbs[:, good] - signal_mv[:, good]).max() * 1000 > quality.DISAGREEING_UV:
         return silent, restored
     again = [place for place in range(len(LIMB_LEADS)) if place not in good]
     silent[:, again] = limbs[:, again]
@@ -197,7 +186,7 @@ def hum_of(signal_mv: NDArray[np.float32], fs_hz: float, mains_hz: float) -> tup
 
 
 def without_wander(signal_mv: NDArray[np.float32], fs_hz: float, parts: Sequence[slice]) -> NDArray[np.float32]:
-    """The mean of each segment and its cosines below ``quality.WANDER_HZ`` taken out; overlapping ones are blended.
+    """The mean of each segment and its cosines below ``WANDER_HZ`` taken out; overlapping ones are blended.
 
     Of ways to do it on fold 9 this one left the answers nearest to those without wander, whatever its frequency: a
     high-pass filter of order 2 or 4 at 0.3 to 0.5 Hz, running medians and robust cosines are no better or worse.
@@ -205,7 +194,7 @@ def without_wander(signal_mv: NDArray[np.float32], fs_hz: float, parts: Sequence
     slow, before = np.zeros_like(signal_mv), 0
     for part in parts:
         values = signal_mv[part] - signal_mv[part].mean(axis=0)
-        waves = cosines(len(values), int(2 * WANDER_HZ * len(values) / fs_hz))
+        waves = quality.cosines(len(values), int(2 * WANDER_HZ * len(values) / fs_hz))
         wander = waves @ (waves.T @ values) + (signal_mv[part] - values)
         overlap = max(0, before - part.start)
         share = np.ones(len(values), np.float32)

@@ -11,20 +11,9 @@ import numpy as np
 
 from leadwise.contract import FS_HZ, RECORD_SAMPLES, SUPERCLASSES, ECGRecord, LeadwiseError
 from leadwise.datasets.releases import STATEMENT_BY_CODE
+from leadwise.datasets.synthetic import waveform
 from leadwise.datasets.synthetic.pathology import STAGES, application_order, apply_statement, pace
-from leadwise.datasets.synthetic.waveform import (
-    LEAD_FIELD,
-    TYPICAL_RATE_BPM,
-    Beats,
-    Heart,
-    Wave,
-    beat_times,
-    draw_noise,
-    healthy_heart,
-    render,
-    twelve_leads,
-    typical_rate_bpm,
-)
+from leadwise.datasets.synthetic.waveform import Beats, Heart, Wave, render
 from leadwise.features import simulated
 
 CODES_OF: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +53,9 @@ LIKELIHOODS: tuple[tuple[float, ...], tuple[float, ...]] = (
     (0.62, 0.14, 0.06, 0.06, 0.03, 0.09),
 )
 """Likelihoods of diagnostic statements and their shares; 0 means that it was not noted."""
+
+STRENGTHS = {100.0: (0.65, 1.25), 80.0: (0.5, 1.1), 50.0: (0.35, 0.9), 35.0: (0.2, 0.7), 15.0: (0.1, 0.55)}
+"""How clearly a finding shows, given how sure the cardiologist was."""
 
 FOLDS = 10
 MILD_WITH_NORMAL = ("IRBBB", "1AVB", "NDT", "NST_")
@@ -160,33 +152,23 @@ def draw_codes(superclasses: tuple[str, ...], rng: np.random.Generator) -> dict[
         often = np.array([STATEMENT_BY_CODE[code].per_10000 for code in allowed])
         several = 2 if len(allowed) > 2 and rng.random() < 0.17 else 1
         for code in rng.choice(allowed, several, replace=False, p=often / often.sum()):
-            codes[str(code)] = _likelihood(str(code), rng)
+            if code == "NORM":
+                codes["NORM"] = 100.0 if rng.random() < 0.8 else 80.0
+            else:
+                codes[str(code)] = float(rng.choice(LIKELIHOODS[0], p=LIKELIHOODS[1]))
     for complete, implied in HIDES.items():
         if complete in codes:
             codes = {code: likelihood for code, likelihood in codes.items() if code not in implied}
     return codes
 
 
-def _likelihood(code: str, rng: np.random.Generator) -> float:
-    if code == "NORM":
-        return 100.0 if rng.random() < 0.8 else 80.0
-    return float(rng.choice(LIKELIHOODS[0], p=LIKELIHOODS[1]))
-
-
 Body = tuple[Heart, np.ndarray]
 """The heart as it would be without findings, and ``(lead, axis)`` as ``LEAD_FIELD``, for this chest."""
 
 
-def _rotation(frontal_deg: float, horizontal_deg: float) -> np.ndarray:
-    a, b = np.radians([frontal_deg, horizontal_deg])
-    frontal = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-    horizontal = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
-    return frontal @ horizontal
-
-
 def draw_body(rng: np.random.Generator, *, age: float = 55.0, sex: int = 0, weight_kg: float = 72.0) -> Body:
     """A healthy body: the young have more voltage and a steeper axis, the heavy less voltage and a flatter one."""
-    heart = healthy_heart()
+    heart = waveform.healthy_heart()
     thick_chest = (weight_kg - 72) / 100
     voltage = np.exp(rng.normal(0, 0.22) - 0.45 * thick_chest - 0.003 * (age - 55))
     wide = np.exp(rng.normal(0.03 if sex == 0 else -0.03, 0.07))
@@ -203,20 +185,14 @@ def draw_body(rng: np.random.Generator, *, age: float = 55.0, sex: int = 0, weig
     heart.pr_ms = float(np.clip(rng.normal(156 + 0.2 * (age - 55), 17), 118, 205))
     heart.qrs_ms = 90 * wide
     tissue = np.exp(rng.normal(0, 0.1, (8, 1))) * (1 + rng.normal(0, 0.05, (8, 3)))
-    field = LEAD_FIELD * tissue
+    field = waveform.LEAD_FIELD * tissue
     shift = rng.normal(0, 0.18)
     chest = field[2:]
     field[2:] = chest + shift * np.gradient(chest, axis=0)
-    turn = _rotation(rng.normal(-6 - 0.35 * (age - 50) - 25 * thick_chest, 16), rng.normal(0, 13))
-    return heart, field @ turn
-
-
-def draw_strength(likelihood: float, rng: np.random.Generator) -> float:
-    """How clearly a finding shows, given how sure the cardiologist was; 0 means that this was not noted."""
-    low, high = {100: (0.65, 1.25), 80: (0.5, 1.1), 50: (0.35, 0.9), 35: (0.2, 0.7), 15: (0.1, 0.55)}.get(
-        int(likelihood), (0.45, 1.1)
-    )
-    return float(rng.uniform(low, high))
+    a, b = np.radians([rng.normal(-6 - 0.35 * (age - 50) - 25 * thick_chest, 16), rng.normal(0, 13)])
+    frontal = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    horizontal = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
+    return heart, field @ (frontal @ horizontal)
 
 
 def simulate(
@@ -243,15 +219,15 @@ def simulate(
     """
     heart, field = deepcopy(body)
     for code in sorted(codes, key=application_order):
-        k = draw_strength(codes[code], rng) if strength is None else strength
+        k = float(rng.uniform(*STRENGTHS.get(codes[code], (0.45, 1.1)))) if strength is None else strength
         apply_statement(heart, code, k, rng, stage=stage)
     if rhythm == "PACE":
         pace(heart, rng)
-    rate = typical_rate_bpm(rhythm, rng) if rate_bpm is None else rate_bpm
+    rate = waveform.typical_rate_bpm(rhythm, rng) if rate_bpm is None else rate_bpm
     premature = next((code for code in ("PVC", "PAC") if code in codes), "PAC" if "PRC(S)" in codes else "")
-    beats = beat_times(rhythm, rate, rng, pr_ms=heart.pr_ms, block=heart.block, premature=premature)
+    beats = waveform.beat_times(rhythm, rate, rng, pr_ms=heart.pr_ms, block=heart.block, premature=premature)
     dipole = _dipole(heart, beats, rng) + _atrial_waves(rhythm, rng)
-    return twelve_leads(dipole @ field.T + noise * draw_noise(rng))
+    return waveform.twelve_leads(dipole @ field.T + noise * waveform.draw_noise(rng))
 
 
 def _dipole(heart: Heart, beats: Beats, rng: np.random.Generator) -> np.ndarray:
@@ -304,7 +280,7 @@ def simulate_record(
     rng = np.random.default_rng([seed, 1])
     names = [pathology] if isinstance(pathology, str) else list(pathology)
     codes = dict.fromkeys((_code_for(name, rng) for name in names), 100.0)
-    rhythm = next((code for code in codes if code in TYPICAL_RATE_BPM), "SR")
+    rhythm = next((code for code in codes if code in waveform.TYPICAL_RATE_BPM), "SR")
     sex = int(rng.integers(2))
     height = float(np.round(rng.normal((175, 162)[sex], 7)))
     weight = float(np.round(rng.normal((80, 66)[sex], 10)))

@@ -92,9 +92,9 @@ def bytes_at(path: Path) -> bytes:
 
 
 def checksum_note(where: str, damaged: Sequence[str]) -> str:
-    """What to note of leads that do not fit their checksum; nothing where there are none."""
+    """What to note of leads that do not fit their checksum."""
     leads = ", ".join(damaged[:12])
-    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged." if leads else ""
+    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged."
 
 
 def within(field: str, value: float, low: float, high: float, where: str = "") -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leadwise.contract import LEADS
+from leadwise.ecg import record
 from leadwise.ecg.formats.base import (
     Channel,
     MissingField,
@@ -21,20 +22,7 @@ from leadwise.ecg.formats.base import (
 )
 from leadwise.ecg.formats.parsing import lead_spans, standard_lead, to_millivolts
 from leadwise.ecg.formats.patient import checked_facts
-from leadwise.ecg.record import (
-    HIGHEST_FS_HZ,
-    INDEPENDENT_LEADS,
-    LARGEST_USUAL_SPAN_MV,
-    LOWEST_FS_HZ,
-    SMALLEST_USUAL_SPAN_MV,
-    ReaderFlag,
-    Recording,
-    RecordingError,
-    build_recording,
-    canonical_leads,
-    missing_ends,
-    without_marks,
-)
+from leadwise.ecg.record import HIGHEST_FS_HZ, LOWEST_FS_HZ, Recording, RecordingError
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class ReadECG:
     patient: Mapping[str, float]
     notes: tuple[str, ...]
     questions: tuple[MissingField, ...]
-    noticed: Mapping[ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
+    noticed: Mapping[record.ReaderFlag, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:
@@ -95,7 +83,7 @@ class ReadECG:
         """
         signal_mv, fs_hz = self._answered()
         try:
-            return build_recording(
+            return record.build_recording(
                 signal_mv,
                 fs_hz=fs_hz,
                 leads=self.leads,
@@ -131,7 +119,7 @@ class ReadECG:
 
 COMMON_FS_HZ = (100, 125, 128, 180, 200, 240, 250, 256, 300, 360, 400, 480, 500, 512, 600, 800, 960, 1000, 1024, 2000)
 USUAL_SECONDS = 10
-OF_THE_WHOLE: frozenset[ReaderFlag] = frozenset({"file_incomplete", "rate_suspected"})
+OF_THE_WHOLE: frozenset[record.ReaderFlag] = frozenset({"file_incomplete", "rate_suspected"})
 """Flags that name no leads where all have them."""
 
 
@@ -144,7 +132,7 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
     facts, oddities = checked_facts(found.patient)
     notes = [*found.notes, *oddities]
     # What states a gain marks its missing samples in a way of its own.
-    given = [one if one.gain else replace(one, values=without_marks(one.values)) for one in found.channels]
+    given = [one if one.gain else replace(one, values=record.without_marks(one.values)) for one in found.channels]
     named = _named(given, hints, notes)
     chosen = _standard_leads(named, notes) if named is not None else given
     samples = _common_length(chosen)
@@ -162,7 +150,7 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         noticed["rate_suspected"] = ()
     if named is None:
         asked = f"The file does not name its leads: which are its {len(found.channels)} signals, in order?"
-        likely = {12: LEADS, 8: INDEPENDENT_LEADS}.get(len(found.channels))
+        likely = {12: LEADS, 8: record.INDEPENDENT_LEADS}.get(len(found.channels))
         questions.append(MissingField("leads", asked, likely, LEADS))
     signal = np.stack([channel.values for channel in chosen], axis=1)
     converted = to_millivolts(chosen, signal, hints, notes, questions, found.unit_question)
@@ -208,9 +196,9 @@ def _lead_of(channel: Channel) -> str:
     return (standard_lead(channel.name) or ("",))[0]
 
 
-def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[ReaderFlag, tuple[str, ...]]:
+def _noticed(channels: Sequence[Channel], leads: Sequence[str]) -> dict[record.ReaderFlag, tuple[str, ...]]:
     """What was noticed of the leads that are used -> these; none where it is all of them and they need no names."""
-    noticed: dict[ReaderFlag, tuple[str, ...]] = {}
+    noticed: dict[record.ReaderFlag, tuple[str, ...]] = {}
     for name in dict.fromkeys(flag for channel in channels for flag in channel.noticed):
         theirs = tuple(lead for channel, lead in zip(channels, leads, strict=False) if name in channel.noticed)
         noticed[name] = () if name in OF_THE_WHOLE and len(theirs) == len(leads) else theirs
@@ -237,7 +225,7 @@ def _standard_leads(channels: Sequence[Channel], notes: list[str]) -> list[Chann
             channel = replace(channel, values=-channel.values)
         chosen[lead] = channel
     try:
-        canonical_leads(list(chosen))
+        record.canonical_leads(list(chosen))
     except RecordingError as error:
         received = ", ".join(shown_text(name) for name in others[:6]) if others else ", ".join(chosen)
         problem = "; ".join([error.problem, f"received {received or 'none'}", *empty])
@@ -306,7 +294,7 @@ def _sampling_rate(
 
 def _without_missing_ends(signal_mv: np.ndarray, notes: list[str]) -> np.ndarray:
     """Cut off the beginning and end where every lead is missing."""
-    before, after = missing_ends(signal_mv)
+    before, after = record.missing_ends(signal_mv)
     if before or after:
         notes.append(f"Cut off, as no lead has a value there: {before} samples at the beginning, {after} at the end.")
     elif np.isnan(signal_mv[0]).all():
@@ -323,8 +311,8 @@ def _oddities(signal_mv: np.ndarray, names: Sequence[str]) -> list[str]:
         notes.append(f"Samples are missing within the recording, most in {shown_text(names[worst])}: {missing[worst]}.")
     spans = lead_spans(signal_mv)
     typical = median(spans.tolist()) if spans.size else math.nan
-    if typical < SMALLEST_USUAL_SPAN_MV:
+    if typical < record.SMALLEST_USUAL_SPAN_MV:
         notes.append(f"The leads span only {typical:.2g} mV, less than in any usual ECG: check the units.")
-    elif typical > LARGEST_USUAL_SPAN_MV:
+    elif typical > record.LARGEST_USUAL_SPAN_MV:
         notes.append(f"The leads span {typical:.3g} mV, more than in any usual ECG: check the units.")
     return notes

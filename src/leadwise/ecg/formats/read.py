@@ -11,21 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
-from leadwise.ecg.formats.base import (
-    ANY_TEXT,
-    OWN_MARK,
-    Format,
-    Most,
-    ReaderError,
-    ReadOptions,
-    bytes_at,
-    format_of,
-    formats,
-    formats_read,
-    shown_name,
-    text_of,
-    too_large,
-)
+from leadwise.ecg.formats import base
+from leadwise.ecg.formats.base import Format, Most, ReaderError, ReadOptions
 from leadwise.ecg.formats.normalisation import ReadECG, normalise
 from leadwise.ecg.record import RecordingError
 from leadwise.errors import missing_extra
@@ -54,7 +41,7 @@ def refusal(content: bytes) -> str:
     for start, mark, reason in _REFUSED:
         if content.startswith(mark, start):
             return reason
-    head = text_of(content) or ""
+    head = base.text_of(content) or ""
     if head.startswith("<"):
         return "is XML of another kind"
     if head.startswith(("{", "[")):
@@ -64,8 +51,8 @@ def refusal(content: bytes) -> str:
 
 def kind_of(name: str, content: bytes) -> Format | str:
     """The format of a file, or why it is not read; nothing for what is not recognised."""
-    kind = format_of(content, name)
-    if kind is not None and kind.sureness == OWN_MARK:
+    kind = base.format_of(content, name)
+    if kind is not None and kind.sureness == base.OWN_MARK:
         return kind
     if content.startswith(ARCHIVE_MARKS):
         return ""
@@ -113,7 +100,7 @@ def read_ecg(
     if isinstance(source, Path | str):
         source, record = _with_record(Path(source), record)
     hints = ReadOptions(fs_hz, units, gain, None if leads is None else tuple(leads), order, record)
-    label = name or (shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
+    label = name or (base.shown_name(str(source)) if isinstance(source, Path | str) else UNNAMED)
     try:
         if isinstance(source, Path):
             return _read(_files_at(source), label, hints)
@@ -155,7 +142,7 @@ def _files(source: bytes | Mapping[str, bytes], name: str) -> dict[str, bytes]:
     if not 1 <= len(files) <= Most.FILES:
         raise ReaderError(name or UNNAMED, "files", f"received {len(files)}; 1 to {Most.FILES} are allowed")
     if sum(map(len, files.values())) > Most.BYTES:
-        raise ReaderError(name or next(iter(files)), "size", too_large(sum(map(len, files.values()))))
+        raise ReaderError(name or next(iter(files)), "size", base.too_large(sum(map(len, files.values()))))
     return files
 
 
@@ -172,35 +159,35 @@ def _without_folders(source: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _files_at(path: Path) -> dict[str, bytes]:
     """A file, and the other files of the recording that it is of, which lie beside it."""
-    in_parts = [kind for kind in formats() if kind.part_endings]
+    in_parts = [kind for kind in base.formats() if kind.part_endings]
     if not path.exists():
         beside = (path.with_name(path.name + kind.endings[0]) for kind in in_parts)
         path = next((first for first in beside if first.is_file()), path)
-    files = {path.name: bytes_at(path)}
+    files = {path.name: base.bytes_at(path)}
     for kind in in_parts:
         first = path.with_suffix(kind.endings[0])
         if first == path or not first.is_file():
             continue
         if path.suffix.casefold() in kind.part_endings or kind_of(path.name, files[path.name]) == "":
-            files[first.name] = bytes_at(first)
+            files[first.name] = base.bytes_at(first)
     waiting = list(files.items())
     for name, content in waiting:
         for places in _parts(name, content)[: Most.FILES]:
             at = _part_at(path.parent, places)
             if at is not None and at.name not in files:
                 # A part may lead to further ones.
-                waiting.append((at.name, bytes_at(at)))
+                waiting.append((at.name, base.bytes_at(at)))
                 files[at.name] = waiting[-1][1]
             if len(files) > Most.FILES:
                 raise ReaderError(path.name, "files", f"leads to more than {Most.FILES} files, which is the most")
             if (size := sum(map(len, files.values()))) > Most.BYTES:
-                raise ReaderError(path.name, "size", too_large(size))
+                raise ReaderError(path.name, "size", base.too_large(size))
     return files
 
 
 def _parts(name: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     """Where the further files of a recording may lie that this file is the first of."""
-    for kind in formats():
+    for kind in base.formats():
         may_have_parts = kind.part_endings and name.casefold().endswith(kind.endings)
         if may_have_parts and kind.sniff(content, name) and not refusal(content):
             with _of_file(name):
@@ -240,7 +227,7 @@ def _read(files: dict[str, bytes], label: str, hints: ReadOptions) -> ReadECG:
         found = kind.read(chosen, files, hints)
         read = normalise(chosen if hints.record is None else f"{chosen}#{hints.record}", found, hints)
     if left := [name for name in files if name != chosen and name not in parts_of[chosen]]:
-        return read.with_note(f"Not read: {', '.join(shown_name(name) for name in left[:6])}.")
+        return read.with_note(f"Not read: {', '.join(base.shown_name(name) for name in left[:6])}.")
     return read
 
 
@@ -267,13 +254,13 @@ def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Format |
     readable = {name: kind for name, kind in kinds.items() if isinstance(kind, Format)}
     if len(readable) > 1:
         # Any text may be a table: a note beside a recording is not.
-        readable = {name: kind for name, kind in readable.items() if kind.sureness != ANY_TEXT} or {
+        readable = {name: kind for name, kind in readable.items() if kind.sureness != base.ANY_TEXT} or {
             name: kind for name, kind in readable.items() if name.casefold().endswith(kind.endings)
         }
     if len(readable) == 1:
         return next(iter(readable))
     if readable:
-        shown = ", ".join(shown_name(name) for name in list(readable)[:4])
+        shown = ", ".join(base.shown_name(name) for name in list(readable)[:4])
         raise ReaderError(label, "files", f"hold {len(readable)} recordings ({shown}); one at a time is read")
     refused = [name for name, kind in kinds.items() if kind != ""]
     return (refused or list(files))[0]
@@ -281,13 +268,13 @@ def _chosen(label: str, files: Mapping[str, bytes], kinds: Mapping[str, Format |
 
 def _not_read(name: str, why: str, content: bytes) -> str:
     """Why a file is not read, and what is."""
-    lacking = [kind for kind in formats() if kind.part_endings and name.casefold().endswith(kind.part_endings)]
+    lacking = [kind for kind in base.formats() if kind.part_endings and name.casefold().endswith(kind.part_endings)]
     if not content:
         why = "is empty"
     elif not why and lacking:
         header = lacking[0].endings[0]
         why = f"is the signal file of a {lacking[0].name} record without its header; give the {header} as well"
-    return f"{why or 'is not recognised'}. Read are: {formats_read()}"
+    return f"{why or 'is not recognised'}. Read are: {base.formats_read()}"
 
 
 ARCHIVE_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -328,16 +315,16 @@ def unpack(file: str, content: bytes) -> dict[str, bytes]:
             for member in packed_files(archive):
                 name = member.filename.replace("\\", "/")
                 if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
-                    raise ReaderError(file, "zip", f"names {shown_name(name)} outside of the archive")
+                    raise ReaderError(file, "zip", f"names {base.shown_name(name)} outside of the archive")
                 if member.flag_bits & 1:
                     raise ReaderError(file, "zip", "is encrypted; unpack it and give its files")
-                base = name.rpartition("/")[2]
-                if base in unpacked:
-                    raise ReaderError(file, "zip", f"holds {shown_name(base)} more than once")
+                bare = name.rpartition("/")[2]
+                if bare in unpacked:
+                    raise ReaderError(file, "zip", f"holds {base.shown_name(bare)} more than once")
                 with archive.open(member) as stream:
                     # What the header says of its size may be a lie.
-                    unpacked[base] = stream.read(left + 1)
-                left -= len(unpacked[base])
+                    unpacked[bare] = stream.read(left + 1)
+                left -= len(unpacked[bare])
                 if left < 0:
                     limit = f"{Most.BYTES // 2**20} MiB"
                     raise ReaderError(file, "zip", f"unpacks to more than {limit}, which is the most")

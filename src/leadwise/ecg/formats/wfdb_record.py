@@ -9,22 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    LAYOUT,
-    Channel,
-    Format,
-    MissingField,
-    Most,
-    RawRecording,
-    ReaderError,
-    ReadOptions,
-    by_library,
-    checksum_note,
-    register,
-    shown_name,
-    shown_text,
-    text_of,
-)
+from leadwise.ecg.formats import base
+from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReaderError, ReadOptions
 from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.record import ReaderFlag
 
@@ -94,8 +80,8 @@ class Header(NamedTuple):
 
 def spellings(file: str) -> tuple[str, ...]:
     """Names of a signal file without its folder: as its header spells it, and with the ending that it may lack."""
-    base = file.rpartition("/")[2]
-    return (base, *(f"{base}{ending}" for ending in SIGNAL_ENDINGS))
+    bare = file.rpartition("/")[2]
+    return (bare, *(f"{bare}{ending}" for ending in SIGNAL_ENDINGS))
 
 
 # A record is asked for its header three times on its way.
@@ -141,7 +127,7 @@ def _signal_line(text: str) -> SignalLine:
     if match is None:
         raise ReaderError("", "", "is not 'file format gain ... description', as in a WFDB header")
     if match["format"] not in FORMATS:
-        raise ReaderError("", "", f"format {shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")
+        raise ReaderError("", "", f"format {base.shown_text(match['format'])} is not read; {', '.join(FORMATS)} are")
     gain = float(match["gain"] or 0)
     if not 0 <= gain < LARGEST_NUMBER:
         raise ReaderError("", "", f"received a gain of {gain:g}")
@@ -166,14 +152,14 @@ def _signal_line(text: str) -> SignalLine:
 def _beside(name: str) -> str:
     """The name of a signal file, which must lie beside the header or below."""
     if re.search(r"[\\:]", name) or not {"", "~", "-", ".", ".."}.isdisjoint(name.split("/")):
-        raise ReaderError("", "", f"names {shown_text(name)}; a file beside the header is needed")
+        raise ReaderError("", "", f"names {base.shown_text(name)}; a file beside the header is needed")
     return name
 
 
 def _whole(file: str, field: str, text: str, low: int, high: int) -> int:
     value = int(text) if len(text) <= 12 else high + 1
     if not low <= value <= high:
-        raise ReaderError(file, field, f"received {shown_text(text)}; {low} to {high} is allowed")
+        raise ReaderError(file, field, f"received {base.shown_text(text)}; {low} to {high} is allowed")
     return value
 
 
@@ -195,15 +181,15 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
     damaged = _damaged_signals(header, stored)
     asked = "The header gives no gain: how many units make one mV? The WFDB specification assumes 200."
     lacking = any(line.gain is None for line in header.signals)
-    question = MissingField("gain", asked, suggestion=USUAL_GAIN) if lacking else None
+    question = base.MissingField("gain", asked, suggestion=USUAL_GAIN) if lacking else None
     channels = []
     for place, (line, values) in enumerate(zip(header.signals, _in_units(header, stored), strict=True)):
         fs_hz, unit = header.fs_hz * line.samples_per_frame, line.units if line.gain else ""
         noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if place in damaged else ()
         channels.append(Channel(line.description, values, fs_hz, unit, line.gain, noticed))
-    notes = [checksum_note("header", [header.signals[place].description or "one without a name" for place in damaged])]
-    facts = facts_of(pairs_in(header.comments))
-    return RawRecording(FORMAT, tuple(channels), facts, tuple(filter(None, notes)), question)
+    named = [header.signals[place].description or "one without a name" for place in damaged]
+    notes = (base.checksum_note("header", named),) if damaged else ()
+    return RawRecording(FORMAT, tuple(channels), facts_of(pairs_in(header.comments)), notes, question)
 
 
 def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -212,7 +198,7 @@ def _signal_files(file: str, header: Header, files: Mapping[str, bytes]) -> dict
     for name in header.files:
         held[name] = next((spelling for spelling in spellings(name) if spelling in files), "")
         if not held[name]:
-            problem = f"names {shown_name(name)}, which is missing; give header and signal files together"
+            problem = f"names {base.shown_name(name)}, which is missing; give header and signal files together"
             raise ReaderError(file, "signal file", problem)
     if len(set(held.values())) < len(held):
         raise ReaderError(file, "signal file", "names two files that differ in folder or ending only; one is needed")
@@ -268,9 +254,9 @@ def _read_by_library(file: str, header: Header, files: Mapping[str, bytes]) -> l
         for name, new in names.items():
             Path(folder, new).write_bytes(files[name])
         Path(folder, "record.hea").write_text(_clean_header(header, names), encoding="ascii")
-        named = [f"{shown_name(line.file)} of format {line.format}" for line in header.signals]
+        named = [f"{base.shown_name(line.file)} of format {line.format}" for line in header.signals]
         formats = ", ".join(dict.fromkeys(named))
-        with by_library("signal file", f"what the header says is needed: {formats}"):
+        with base.by_library("signal file", f"what the header says is needed: {formats}"):
             record = wfdb.rdrecord(str(Path(folder, "record")), physical=False, smooth_frames=one_a_frame)
     return record.d_signal.T if one_a_frame else [np.asarray(signal) for signal in record.e_d_signal]
 
@@ -340,7 +326,7 @@ def _is_of_segments(record: re.Match[str], file: str) -> bool:
 
 
 def _sniff(content: bytes, name: str) -> bool:
-    head = text_of(content)
+    head = base.text_of(content)
     if head is None or leads_to_segments(head, name):
         return False
     lines = _first_lines(head)
@@ -355,9 +341,9 @@ def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     for named in read_header(file, content.decode("utf-8", errors="replace")).files:
         folder, slash, _ = named.rpartition("/")
         places.append(
-            tuple(dict.fromkeys([f"{folder}{slash}{base}" for base in spellings(named)] + [*spellings(named)]))
+            tuple(dict.fromkeys([f"{folder}{slash}{bare}" for bare in spellings(named)] + [*spellings(named)]))
         )
     return tuple(places)
 
 
-register(Format(FORMAT, (HEADER_ENDING,), _sniff, read_wfdb, LAYOUT, SIGNAL_ENDINGS, _parts))
+base.register(Format(FORMAT, (HEADER_ENDING,), _sniff, read_wfdb, base.LAYOUT, SIGNAL_ENDINGS, _parts))

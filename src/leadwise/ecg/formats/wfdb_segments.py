@@ -108,19 +108,14 @@ def _together(name: str, header: _Header, read: Mapping[str, RawRecording]) -> C
             if len(one.values) != samples or one.fs_hz != first.fs_hz or header.fs_hz not in (None, one.fs_hz):
                 told = f"{len(one.values)} samples at {one.fs_hz:g} Hz; {samples} at {header.fs_hz or first.fs_hz:g}"
                 raise RecordingError("segments", f"{shown_text(segment)} holds {told} Hz are announced")
-            values[at : at + samples] = one.values * _factor(one.unit, first.unit)
+            factor = 1.0 if one.unit == first.unit else unit_ratio(one.unit, first.unit)
+            if factor is None:
+                received = f"{shown_text(one.unit)} and {shown_text(first.unit)}"
+                raise RecordingError("segments", f"state {received} of one signal; the same unit is needed")
+            values[at : at + samples] = one.values * factor
         at += samples
     noticed = tuple(dict.fromkeys(flag for one in parts for flag in one.noticed))
     return Channel(name, values, first.fs_hz, first.unit, first.gain if len(gains) == 1 else None, noticed)
-
-
-def _factor(unit: str, other: str) -> float:
-    """How many of the first segment's unit one unit is."""
-    factor = 1.0 if unit == other else unit_ratio(unit, other)
-    if factor is None:
-        received = f"{shown_text(unit)} and {shown_text(other)}"
-        raise RecordingError("segments", f"state {received} of one signal; the same unit is needed")
-    return factor
 
 
 def _sniff(content: bytes, name: str) -> bool:
