@@ -13,14 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from leadwise.contract import (
-    EncoderName,
-    FeatureSet,
-    HeadName,
-    LeadwiseError,
-    Precision,
-    StoredRate,
-)
+from leadwise.contract import EncoderName, FeatureSet, HeadName, LeadwiseError, Precision, StoredRate
 from leadwise.models.spec import ALL, MODELS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]

@@ -11,13 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadwise.contract import LeadwiseError
-from leadwise.datasets.releases import (
-    check_files,
-    parse_sha256sums,
-    path_problem,
-    read_sha256sums,
-    sha256_of,
-)
+from leadwise.datasets.releases import check_files, parse_sha256sums, path_problem, read_sha256sums, sha256_of
 
 SUM = "0123456789abcdef" * 4
 OTHER = "f" * 64

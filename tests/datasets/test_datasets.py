@@ -11,15 +11,7 @@ import pytest
 import wfdb
 
 from leadwise.contract import LEADS, SUPERCLASSES, StoredRate
-from leadwise.datasets.base import (
-    DATASETS,
-    Cleaned,
-    Dataset,
-    DatasetTables,
-    dataset_in,
-    dataset_named,
-    datasets,
-)
+from leadwise.datasets.base import DATASETS, Cleaned, Dataset, DatasetTables, dataset_in, dataset_named, datasets
 from leadwise.datasets.cohort import CohortError
 from leadwise.datasets.ingest import ingest
 from leadwise.datasets.store import SPLIT_FOLDS, open_store, record_columns

@@ -7,14 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leadwise.datasets.checks.validation import (
-    CRITICAL,
-    SUITES,
-    Check,
-    Suite,
-    read_suite,
-    run_suite,
-)
+from leadwise.datasets.checks.validation import CRITICAL, SUITES, Check, Suite, read_suite, run_suite
 from leadwise.datasets.releases import RELEASES
 from leadwise.datasets.store import SPLIT_FOLDS
 from leadwise.datasets.tables import HEIGHT_CM, WEIGHT_KG

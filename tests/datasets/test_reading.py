@@ -14,15 +14,7 @@ import pytest
 
 from leadwise.config import PROJECT_ROOT
 from leadwise.contract import LEADS, LeadwiseError
-from leadwise.datasets.reading import (
-    BLOCK_RECORDS,
-    MISSING,
-    READ,
-    UNREADABLE,
-    Reading,
-    read_signals,
-    run_in_processes,
-)
+from leadwise.datasets.reading import BLOCK_RECORDS, MISSING, READ, UNREADABLE, Reading, read_signals, run_in_processes
 from leadwise.datasets.store import SignalsFileError, record_hash
 from leadwise.datasets.waveforms import read_record
 

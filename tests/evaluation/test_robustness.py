@@ -10,12 +10,7 @@ from sklearn.metrics import roc_auc_score
 from leadwise.contract import SUPERCLASSES, LeadwiseError
 from leadwise.ecg.noise import reverse_electrodes
 from leadwise.evaluation.bootstrap import patient_weights
-from leadwise.evaluation.robustness import (
-    CURVES,
-    RECORDS_AT_ONCE,
-    Robustness,
-    robustness_curves,
-)
+from leadwise.evaluation.robustness import CURVES, RECORDS_AT_ONCE, Robustness, robustness_curves
 
 RECORDS = 120
 SEED = 11

@@ -5,15 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadwise.contract import (
-    ENCODER_NAMES,
-    LEADS,
-    STATEMENTS,
-    SUPERCLASSES,
-    EncoderName,
-    LeadwiseError,
-    SignalShape,
-)
+from leadwise.contract import ENCODER_NAMES, LEADS, STATEMENTS, SUPERCLASSES, EncoderName, LeadwiseError, SignalShape
 from leadwise.models.framework import as_served, build_model, multiply_adds
 from leadwise.models.layers import ENCODERS
 from leadwise.models.spec import MODELS, Architecture

@@ -15,13 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from leadwise.contract import LeadwiseError
 from leadwise.datasets import releases
-from leadwise.datasets.completion import (
-    LARGEST_FILE,
-    Arrived,
-    FileError,
-    complete,
-    require_free_or_ptbxl,
-)
+from leadwise.datasets.completion import LARGEST_FILE, Arrived, FileError, complete, require_free_or_ptbxl
 from leadwise.datasets.releases import RELEASES, SUMS_FILE
 
 JOBS, MOST_JOBS = 16, 64

@@ -13,14 +13,7 @@ import numpy as np
 from leadwise.contract import LEADS, MICROVOLTS_PER_UNIT, RECORD_SECONDS, LeadwiseError, StoredRate
 from leadwise.ecg.formats.base import ReaderError, bytes_at
 from leadwise.ecg.formats.parsing import MV_PER_UNIT, unit_of
-from leadwise.ecg.formats.wfdb_record import (
-    Header,
-    SignalLine,
-    is_plain,
-    missing_mark,
-    read_header,
-    stored_samples,
-)
+from leadwise.ecg.formats.wfdb_record import Header, SignalLine, is_plain, missing_mark, read_header, stored_samples
 from leadwise.ecg.record import RecordingError
 
 LARGEST_UNIT = 2**15 - 1

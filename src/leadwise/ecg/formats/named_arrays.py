@@ -210,8 +210,6 @@ def _floats(name: str, value: object) -> np.ndarray:
 def _by_lead(name: str, value: object, count: int | None, order: str | None) -> list[np.ndarray]:
     """The leads of ``(time, lead)`` or ``(lead, time)``: leads are few and samples many."""
     values = _floats(name, value)
-    if values.ndim != 2:
-        raise RecordingError("arrays", f"{shown_text(name)} has {values.ndim} dimensions; samples and leads are two")
     if order is not None and order not in ORDERS:
         raise RecordingError("order", f"received another order; allowed: {', '.join(ORDERS)}")
     if order is None:
