@@ -4,8 +4,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -259,47 +259,32 @@ def build_parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _download(options: argparse.Namespace) -> str:
-    from leadwise.datasets.releases import SOURCES
+def _download(options: argparse.Namespace) -> object:
+    from leadwise.datasets.releases import RELEASES, SOURCES
+    from leadwise.stopping import Stopped, at_once, stoppable
 
     if options.from_zip is not None and (options.source or options.jobs is not None):
         options.parser.error("--source and --jobs are for the network: leave them out with --from-zip")
-    with _stopped_cleanly():
-        if options.from_zip is not None:
-            from leadwise.datasets.completion import unpack_zip
-
-            arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
-        else:
-            from leadwise.datasets.download import JOBS, download
-            from leadwise.datasets.releases import RELEASES
-
-            arrived = download(
-                options.dest,
-                release=options.release or next(iter(RELEASES)),
-                rate_hz=options.rate,
-                sources=options.source or SOURCES,
-                jobs=JOBS if options.jobs is None else options.jobs,
-            )
-    return arrived.report()
-
-
-@contextmanager
-def _stopped_cleanly() -> Iterator[None]:
-    """End on Ctrl-C and SIGTERM with one line and the status that shells expect, not with a traceback."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    except SystemExit:
-        message = "leadwise download: stopped. What has arrived is whole; the same command goes on from here."
-        _tell(message, sys.stderr)
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with stoppable(), at_once():
+            if options.from_zip is not None:
+                from leadwise.datasets.completion import unpack_zip
+
+                arrived = unpack_zip(options.from_zip, options.dest, release=options.release, rate_hz=options.rate)
+            else:
+                from leadwise.datasets.download import JOBS, download
+
+                arrived = download(
+                    options.dest,
+                    release=options.release or next(iter(RELEASES)),
+                    rate_hz=options.rate,
+                    sources=options.source or SOURCES,
+                    jobs=JOBS if options.jobs is None else options.jobs,
+                )
+    except Stopped as stopped:
+        _tell("leadwise download: stopped. What has arrived is whole; the same command goes on from here.", sys.stderr)
+        return 128 + stopped.number
+    return arrived.report()
 
 
 def _simulate(options: argparse.Namespace) -> Path:
