@@ -49,14 +49,14 @@ def refusal(error: BaseException, data_base: str = "") -> str | None:
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         return missing_extra(error) or None
-    found = [each for each in _chain(error) if isinstance(each, OSError) and _is_refused(each)]
+    found = [each for each in chain(error) if isinstance(each, OSError) and _is_refused(each)]
     if found:
         told = next((each for each in found if _file_of(each)), found[0])
         file = _file_of(told)
         reason = os.strerror(told.errno) if told.errno else told.strerror or str(told)
         room = f"; {_free(file)}" if file and told.errno in (*WITHOUT_ROOM, None) else ""
         return f"{file or 'a file that the system does not name'}: {reason}{room}"
-    for each in _chain(error):
+    for each in chain(error):
         # The lower byte is the kind of error, the others say more of it.
         code = getattr(each, "sqlite_errorcode", 0) & 0xFF if isinstance(each, sqlite3.Error) else 0
         if code in SQLITE_REFUSED:
@@ -77,7 +77,7 @@ def naming(file: Path, beside: Path | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        for each in _chain(error):
+        for each in chain(error):
             if isinstance(each, OSError) and _is_refused(each):
                 if each.filename is None and each.errno in (*NOT_WRITTEN, None):
                     each.filename, each.strerror = str(file), each.strerror or str(each)
@@ -127,7 +127,7 @@ def _free(file: str) -> str:
     return f"{shutil.disk_usage(place).free / 1e6:,.1f} MB are free there now"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """An error, and all that it comes from."""
     waiting, seen = [error], set[int]()
     while waiting:

@@ -34,6 +34,7 @@ from leadwise import __version__
 from leadwise.atomic import PARTIAL, file_lock
 from leadwise.config import PROJECT_ROOT, Parameters
 from leadwise.contract import SUPERCLASSES, LeadwiseError
+from leadwise.errors import chain
 from leadwise.models.spec import keras_backend
 from leadwise.terminal import terminal
 
@@ -196,12 +197,10 @@ def given_up(error: BaseException) -> bool:
     from mlflow.exceptions import MlflowException
     from requests.exceptions import ConnectionError, RetryError, Timeout
 
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, MlflowException) and isinstance(seen.__context__, ConnectionError | RetryError | Timeout):
+    for each in chain(error):
+        if isinstance(each, MlflowException) and isinstance(each.__context__, ConnectionError | RetryError | Timeout):
             os.environ[RETRIES] = "0"
             return True
-        seen = seen.__cause__ or seen.__context__
     return False
 
 
