@@ -35,12 +35,11 @@ MOST_SEGMENTS = 10_000
 
 @dataclass(frozen=True)
 class _Header:
-    """Rate, and the segments with their samples; the layout, if there is one, and the lines of comment."""
+    """Rate, and the segments with their samples; the layout, if there is one."""
 
     fs_hz: float | None
     segments: tuple[tuple[str, int], ...]
     layout: str
-    comments: tuple[str, ...]
 
 
 def read_segments(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
@@ -65,11 +64,10 @@ def read_segments(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> 
 
 def _header(content: bytes) -> _Header:
     lines = [line.strip() for line in content.decode("utf-8", errors="replace").splitlines()]
-    comments = tuple(line for line in lines if line.startswith("#"))
     lines = [line for line in lines if line and not line.startswith("#")]
     record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:
-        return _Header(None, (), "", comments)
+        return _Header(None, (), "")
     matches = [_SEGMENT.fullmatch(line) for line in lines[1 : MOST_SEGMENTS + 2]]
     segments = [(match[1], int(match[2])) for match in matches if match]
     if len(segments) != int(record[1]) or len(segments) > MOST_SEGMENTS or len(segments) < len(matches):
@@ -84,7 +82,7 @@ def _header(content: bytes) -> _Header:
         fs_hz = float(record[3]) if record[3] else None
     except ValueError:
         raise RecordingError("fs_hz", f"received {shown_text(record[3])}; a number is needed") from None
-    return _Header(fs_hz, tuple(segments), layout, comments)
+    return _Header(fs_hz, tuple(segments), layout)
 
 
 def _segment(name: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRecording:
