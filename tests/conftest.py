@@ -1,5 +1,7 @@
 """Data that many tests share: a simulated PTB-XL tree, the store ingested from it, and a part of the real one."""
 
+import ctypes
+import gc
 import importlib.util
 import lzma
 import os
@@ -15,11 +17,15 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+import numpy as np
+import psutil
 import pytest
+from small_package import transformer_of, weights_of, write_package
 
 from leadwise import memory
 from leadwise.atomic import folder_written_atomically
 from leadwise.datasets.ingest import ingest
+from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.synthetic import write_simulated_tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -51,6 +57,12 @@ MAY_BE_LEFT_OUT = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow tests first: at the end no worker waits for another one's."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the collector, which Streamlit calls after every run of a page, need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _left_out(config: pytest.Config) -> Counter[str]:
@@ -87,6 +99,24 @@ def no_run_stays_open() -> Iterator[None]:
         pytest.fail(f"the run {run.data.tags.get('mlflow.runName')} is still active after the test")
 
 
+KEPT_BYTES = 2**24
+"""By so much a worker may grow before what is left of its tests is collected, which takes half a second."""
+_this_process = psutil.Process()
+_resident_bytes = 0
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back() -> Iterator[None]:
+    """A network that was trained is a circle of references, and its garbage lies between what stays."""
+    global _resident_bytes
+    yield
+    if _this_process.memory_info().rss > _resident_bytes + KEPT_BYTES:
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
+        _resident_bytes = _this_process.memory_info().rss
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One temporary folder for the session, the same in every worker of pytest-xdist."""
@@ -119,6 +149,29 @@ def simulated_store(shared_folder: Path, simulated_tree: Path) -> Path:
     return made_once(
         shared_folder / "simulated" / "store", lambda folder: ingest(simulated_tree, folder, max_unreadable_share=0.0)
     )
+
+
+@pytest.fixture(scope="session")
+def transformer() -> MetadataTransformer:
+    """Of the small package."""
+    return transformer_of(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="session")
+def weights(transformer: MetadataTransformer) -> dict[str, np.ndarray]:
+    """Of its networks."""
+    return weights_of(transformer)
+
+
+@pytest.fixture(scope="session")
+def package_folder(
+    tmp_path_factory: pytest.TempPathFactory, transformer: MetadataTransformer, weights: dict[str, np.ndarray]
+) -> Path:
+    """sigmoid(mean over time @ of_signal + metadata @ of_metadata), and the same without the signal.
+
+    With the signal also the statements: sigmoid(mean over time @ to_statements).
+    """
+    return write_package(tmp_path_factory.mktemp("small") / "package", transformer, weights)
 
 
 def of_ptbxl(name: str) -> Path:

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from leadwise import atomic
 from leadwise.atomic import file_lock, folder_written_atomically, put_back, write_atomically
 from leadwise.config import PROJECT_ROOT
 
@@ -85,35 +83,6 @@ def test_what_a_killed_run_left_is_cleared_away_by_the_next(tmp_path: Path) -> N
     assert left == {"folder", ".other.partial-abcdefgh", ".folder.partial-of-something-else"}
 
 
-KILLED_BETWEEN = """
-import os, sys
-from pathlib import Path
-from leadwise.atomic import folder_written_atomically
-with folder_written_atomically(Path(sys.argv[1])) as target:
-    (target / "new").touch()
-    renames = []
-    def kill_at_the_second(event, arguments):
-        if event == "os.rename":
-            renames.append(arguments)
-            len(renames) == 2 and os.kill(os.getpid(), 9)
-    sys.addaudithook(kill_at_the_second)
-"""
-
-
-@pytest.mark.parametrize("recover", [put_back, lambda folder: folder_written_atomically(folder).__enter__()])
-def test_a_folder_survives_a_kill_between_the_two_renames(tmp_path: Path, recover: Callable[[Path], object]) -> None:
-    folder = _folder(tmp_path / "folder")
-    (folder / "old").touch()
-    program = [sys.executable, "-c", KILLED_BETWEEN, str(folder)]
-    assert subprocess.run(program, env=ENVIRONMENT, check=False).returncode == -signal.SIGKILL
-    assert not folder.exists()
-    recover(folder)
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    with folder_written_atomically(folder) as target:
-        (target / "newer").touch()
-    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "newer"}
-
-
 def test_a_folder_that_is_giving_way_now_is_left_alone(tmp_path: Path) -> None:
     folder, beside = _folder(tmp_path / "folder"), _folder(tmp_path / ".folder.replaced-01234567")
     held = os.open(beside, os.O_RDONLY)
@@ -124,18 +93,6 @@ def test_a_folder_that_is_giving_way_now_is_left_alone(tmp_path: Path) -> None:
     os.close(held)
     put_back(folder)
     assert folder.exists()
-
-
-def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    with folder_written_atomically(folder) as slow:
-        (slow / "slow").touch()
-        with folder_written_atomically(folder) as quick:
-            (quick / "quick").touch()
-        assert [path.name for path in folder.iterdir()] == ["quick"]
-        write_atomically(tmp_path / "folder.txt", "beside")
-    assert [path.name for path in folder.iterdir()] == ["slow"]
-    assert {path.name for path in tmp_path.iterdir()} == {"folder", "folder.txt"}
 
 
 def _folder(path: Path) -> Path:
@@ -173,14 +130,6 @@ def test_a_file_lock_makes_the_second_wait(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == []
 
 
-def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
-    target = tmp_path / "store"
-    killed_while("file_lock", target)
-    with file_lock(target, lambda: pytest.fail("waited for a run that is dead")):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o775), (0o027, 0o750), (0o077, 0o700)])
 def test_what_is_written_has_the_rights_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
@@ -194,45 +143,3 @@ def test_what_is_written_has_the_rights_that_the_umask_gives(tmp_path: Path, uma
         os.umask(before)
     found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     assert found == {"file": mode & 0o666, "folder": mode, "inside": mode & 0o666}
-
-
-TEMPORARY = """
-import os, sys, time
-from leadwise.atomic import temporary_folder
-with temporary_folder(sys.argv[1]) as folder:
-    (folder / "file").touch()
-    print(folder, flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_of_temporary_folders_only_those_of_dead_processes_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    environment = ENVIRONMENT | {"TMPDIR": str(tmp_path)}
-    foreign = tmp_path / "leadwise-of-somebody-else"
-    foreign.mkdir()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TEMPORARY, name],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("gate", "gate", "model")
-    ]
-    folders = []
-    for process in processes:
-        assert process.stdout is not None
-        folders.append(Path(process.stdout.readline().strip()))
-    _, dead, other = folders
-    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
-    for process in processes[1:]:
-        process.kill()
-        process.communicate()
-    assert set(atomic.clear_temporary_folders()) == {dead, other}
-    assert [folder.exists() for folder in folders] == [True, False, False]
-    processes[0].communicate("")
-    assert list(tmp_path.iterdir()) == [foreign]

@@ -1,7 +1,6 @@
 """A disk that is full, or that may not be written, ends whatever runs with one line that names the file."""
 
 import errno
-import json
 import os
 import shutil
 import sqlite3
@@ -21,7 +20,6 @@ import pytest
 from leadwise.atomic import file_lock, folder_written_atomically, write_atomically
 from leadwise.cli import main
 from leadwise.config import PROJECT_ROOT
-from leadwise.datasets.store import open_store
 from leadwise.stage import run_stage
 
 FULL, READ_ONLY = os.strerror(errno.ENOSPC), os.strerror(errno.EROFS)
@@ -176,66 +174,6 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, *map(str, command)], env=inherited | given, capture_output=True, text=True, check=False
     )
-
-
-@pytest.mark.parametrize("stage", ["ingest", "train"])
-def test_stages_end_with_the_name_of_the_file(
-    stage: str, small_disk: Path, simulated_tree: Path, simulated_store: Path, tmp_path: Path
-) -> None:
-    given = {"ingest": ["--source", simulated_tree], "train": ["--model", "metadata", "--epochs-metadata", "2"]}[stage]
-    if stage == "train":
-        (small_disk / "store").symlink_to(simulated_store)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    program = PROJECT_ROOT / "pipelines" / f"{stage}.py"
-    done = run(program, "--workspace", small_disk, *given, MLFLOW_TRACKING_URI=uri)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"leadwise {stage}: error: {small_disk}/"), last
-    assert FULL in last
-
-
-CHECKPOINTS = """
-import resource, sys
-from pathlib import Path
-from leadwise.parameters import load_parameters
-from leadwise.datasets.store import open_store
-from leadwise.errors import refusal
-from leadwise.training.fit import fit_model
-from leadwise.training.config import training_config
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-def report(epoch, metrics):
-    if epoch == 2:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-config = training_config("metadata", load_parameters({"epochs-metadata": 4}))
-try:
-    fit_model(config, open_store(Path(sys.argv[1])), Path(sys.argv[2]), report=report)
-except OSError as error:
-    print(refusal(error))
-    sys.exit(1)
-"""
-
-
-def test_a_training_whose_checkpoint_does_not_fit_goes_on_from_the_one_before(
-    simulated_store: Path, tmp_path: Path
-) -> None:
-    from leadwise.parameters import load_parameters
-    from leadwise.training.config import training_config
-    from leadwise.training.fit import fit_model
-
-    done = run("-c", CHECKPOINTS, simulated_store, tmp_path / "metadata")
-    checkpoints = tmp_path / "metadata-checkpoints"
-    assert done.stdout.startswith(f"{checkpoints}/epoch-0003")
-    assert done.stdout.count("\n") == 1
-    assert os.strerror(errno.EFBIG) in done.stdout
-    assert [path.name for path in checkpoints.iterdir()] == ["epoch-0002"]
-    assert json.loads((checkpoints / "epoch-0002" / "progress.json").read_text())["epochs"] == 2
-    config, store = training_config("metadata", load_parameters({"epochs-metadata": 4})), open_store(simulated_store)
-    answers = []
-    for name in ("metadata", "undisturbed"):
-        history = fit_model(config, store, tmp_path / name, report=lambda *_: None)["history"]
-        answers.append([row["val/loss"] for row in history])
-    assert answers[0] == answers[1]
 
 
 def test_the_command_names_a_disk_that_refuses(read_only_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from small_package import small_network
+from small_package import weights_of, write_package
 
 import leadwise.app
 from leadwise.cli import build_parser, main
 from leadwise.config import PROJECT_ROOT
-from leadwise.contract import LEADS, SUPERCLASSES
+from leadwise.contract import LEADS
 from leadwise.datasets.metadata import MetadataTransformer
 from leadwise.datasets.store import open_store, record_columns
-from leadwise.decision import Calibration
 from leadwise.ecg.formats import read_ecg
-from leadwise.ecg.preprocessing import SignalPreprocessing
 from leadwise.ecg.record import RecordingError
 from leadwise.features import FEATURES, NO_YES, YES_NO_WORDS, Feature, feature_names, register_feature
 from leadwise.parameters import load_parameters
@@ -121,24 +118,9 @@ class Trained:
         self.package = folder / "package"
         self.package.mkdir()
         export_onnx(trained.network, self.package / "metadata.onnx")
-        rng, width = np.random.default_rng(1), trained.metadata.width
-        weights = {"of_metadata": rng.normal(size=(width, 5)), "of_signal": rng.normal(size=(12, 5))}
-        network = small_network({name: value.astype(np.float32) for name, value in weights.items()})
-        onnx.save(network, self.package / "fusion.onnx")
-        limits = dict.fromkeys(SUPERCLASSES, 0.5)
-        policy = {"rule": "half", "thresholds": limits, "uncertain": {name: [0.4, 0.6] for name in SUPERCLASSES}}
-        decision = Calibration.of_temperature(1.0).to_dict() | {"policy": "best_f1", "policies": {"best_f1": policy}}
-        signal = SignalPreprocessing(0.0, 0.25, window_samples=250, stride_samples=125).to_dict()
-        networks = {
-            role: {
-                "name": role,
-                "file": f"{role}.onnx",
-                "preprocessing": {"signal": seen, "metadata": self.transformer.to_dict()},
-                "decision": decision,
-            }
-            for role, seen in (("fusion", signal), ("metadata", None))
-        }
-        (self.package / "model.json").write_text(json.dumps({"networks": networks, "simulated": True}))
+        weights = weights_of(self.transformer)
+        del weights["to_statements"]
+        write_package(self.package, self.transformer, weights)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""A package folder for the page: two small networks in real ONNX files, with the rates of their policies."""
+"""The page with the small package, in Streamlit's own simulation of a browser; and files to give it."""
 
 import importlib.util
 import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,24 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from small_package import small_network, transformer_of
 
 import leadwise.app
-from leadwise.contract import LEADS, SUPERCLASSES, ECGRecord
-from leadwise.decision import Calibration
-from leadwise.ecg.preprocessing import SignalPreprocessing
-
-
-def rates(middle: float) -> dict[str, Any]:
-    """What a package tells of one policy."""
-    classes = {name: [middle + 0.01 * k, 0.1, 0.9] for k, name in enumerate(SUPERCLASSES)}
-    return {"best_f1": {"sensitivity": classes, "specificity": classes, "ppv": classes}}
-
+from leadwise.contract import LEADS, ECGRecord
 
 PAGE = Path(leadwise.app.__file__).with_name("page.py")
-RATES = {"fusion": rates(0.8), "metadata": rates(0.3)}
 
 
 @pytest.fixture(scope="session")
@@ -56,56 +43,36 @@ def npz() -> Callable[..., bytes]:
     return npz_of
 
 
-@pytest.fixture(scope="session")
-def page_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """sigmoid(mean over time @ weights + metadata @ weights), and the same without the signal."""
-    rng = np.random.default_rng(1)
-    transformer = transformer_of(rng)
-    folder = tmp_path_factory.mktemp("page-package")
-    signal = SignalPreprocessing(0.01, 0.25, window_samples=250, stride_samples=125)
-    policies = {
-        name: {
-            "rule": name,
-            "thresholds": dict.fromkeys(SUPERCLASSES, limit),
-            "uncertain": {one: [limit - 0.03, limit + 0.03] for one in SUPERCLASSES},
-        }
-        for name, limit in (("best_f1", 0.5), ("youden", 0.2), ("target_sensitivity", 0.05))
-    }
-    networks = {}
-    for role, name, preprocessing in (("fusion", "fusion", signal), ("metadata", "metadata", None)):
-        weights = {"of_metadata": rng.normal(size=(transformer.width, 5)).astype(np.float32)}
-        if preprocessing is not None:
-            weights["of_signal"] = rng.normal(size=(12, 5)).astype(np.float32)
-        onnx.save(small_network(weights), folder / f"{role}.onnx")
-        networks[role] = {
-            "name": name,
-            "file": f"{role}.onnx",
-            "preprocessing": {
-                "signal": preprocessing.to_dict() if preprocessing else None,
-                "metadata": transformer.to_dict(),
-            },
-            "decision": Calibration.of_temperature(1.5).to_dict() | {"policy": "best_f1", "policies": policies},
-            "policy_rates": RATES[role],
-            "test": {},
-        }
-    (folder / "MODEL_CARD.md").write_text("# A small package\n", encoding="utf-8")
-    about = {"simulated": True, "test_records": 321, "leadwise": "0", "data": {"dataset": "synthetic"}}
-    description = {"networks": networks} | about
-    (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
-    return folder
+def _set(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    for name in ("url", "model", "tree"):
+        monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", settings.get(name, ""))
 
 
 @pytest.fixture
-def opened(page_package: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def opened(package_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """A new session of the page in Streamlit's own simulation of a browser; keywords are settings."""
     from streamlit.testing.v1 import AppTest
 
     def open_page(**settings: str) -> AppTest:
-        named = {"model": str(page_package)} | settings
-        for name in ("url", "model", "tree"):
-            monkeypatch.setenv(f"LEADWISE_APP_{name.upper()}", named.get(name, ""))
+        _set(monkeypatch, **{"model": str(package_folder)} | settings)
         page = AppTest.from_file(str(PAGE), default_timeout=300).run()
         assert not page.exception
         return page
 
     return open_page
+
+
+@pytest.fixture(scope="module")
+def _sessions() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def desk(
+    _sessions: list[Any], opened: Callable[..., Any], package_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """One session for all that only upload a file: to open another takes longer than most of what is asked of it."""
+    _set(monkeypatch, model=str(package_folder))
+    if not _sessions:
+        _sessions.append(opened())
+    return _sessions[0]

@@ -36,10 +36,10 @@ pytestmark = [NEEDS_CHROMIUM, pytest.mark.xdist_group("page")]
 
 
 @pytest.fixture(scope="module")
-def address(page_package: Path) -> Iterator[str]:
+def address(package_folder: Path) -> Iterator[str]:
     """A running page, started as a user starts it."""
     port = free_port()
-    command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(page_package), "--port", str(port)]
+    command = [sys.executable, "-m", "leadwise.cli", "app", "--model", str(package_folder), "--port", str(port)]
     environment = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "STREAMLIT_SERVER_HEADLESS": "true"}
     with page_served([*command, "--address", "127.0.0.1"], port, environment, PROJECT_ROOT) as served:
         yield served
@@ -288,7 +288,7 @@ def downloaded(page: "Page", button: str) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-def test_what_can_be_taken_along(page: "Page", page_package: Path) -> None:
+def test_what_can_be_taken_along(page: "Page", package_folder: Path) -> None:
     pdf = downloaded(page, "Report, PDF")
     assert pdf.startswith(b"%PDF")
     assert b"/MediaBox [ 0 0 841.8" in pdf, "A4 across"
@@ -296,7 +296,7 @@ def test_what_can_be_taken_along(page: "Page", page_package: Path) -> None:
     assert png.size == pytest.approx((2970, 2100), abs=1)
     answer = json.loads(downloaded(page, "Answer, JSON"))
     request = json.loads(downloaded(page, "Request, JSON"))
-    (again,) = Scorer.load(page_package).score(request["inputs"], **request["params"])
+    (again,) = Scorer.load(package_folder).score(request["inputs"], **request["params"])
     assert again == answer
     assert "curl -s http://127.0.0.1:5001/invocations" in page.locator("code").last.inner_text()
 
@@ -338,7 +338,7 @@ def test_a_wrong_file_gives_a_sentence_and_no_traceback(desk: "Page") -> None:
 
 
 def test_people_at_once_get_their_own_answers(
-    browser: "Browser", address: str, page_package: Path, npz: Callable[..., bytes]
+    browser: "Browser", address: str, package_folder: Path, npz: Callable[..., bytes]
 ) -> None:
     names = [f"person-{number}" for number in range(PEOPLE)]
     records = [simulate_record(SUPERCLASSES[number % 5], 30 + number) for number in range(PEOPLE)]
@@ -347,7 +347,7 @@ def test_people_at_once_get_their_own_answers(
         one.get_by_text("My own file", exact=True).click()
     for number, (one, name, record) in enumerate(zip(pages, names, records, strict=True)):
         upload(one, (f"{name}.npz", npz(record, age=40.0 + number)))
-    scorer = Scorer.load(page_package)
+    scorer = Scorer.load(package_folder)
     for number, (one, name, record) in enumerate(zip(pages, names, records, strict=True)):
         one.locator(".lw-class").last.wait_for()
         understood = one.locator(".lw-facts").inner_text()

@@ -43,7 +43,9 @@ OTHERS = ("streamlit", "packaging", "encodings")
 """Streamlit's own, which imports some of itself in the thread of a visitor."""
 
 
-def test_a_visitor_of_the_page_has_nothing_imported(page_package: Path, ecg_files: ModuleType, tmp_path: Path) -> None:
+def test_a_visitor_of_the_page_has_nothing_imported(
+    package_folder: Path, ecg_files: ModuleType, tmp_path: Path
+) -> None:
     """Each visitor has a thread: two that import for the first time at once may break each other."""
     one = ecg_files.Ecg(np.round(simulate_record("CD", 5).signal_mv.astype(float) * 1000), 100)
     content = {kind: ecg_files.WRITERS[kind](one) for kind in ("csv", "npz", "edf", "dicom", "hl7", "muse", "parquet")}
@@ -52,7 +54,7 @@ def test_a_visitor_of_the_page_has_nothing_imported(page_package: Path, ecg_file
     for kind, written in content.items():
         files.append(tmp_path / f"{kind}.{ENDINGS.get(kind, kind)}")
         files[-1].write_bytes(written)
-    environment = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "LEADWISE_APP_MODEL": str(page_package)}
+    environment = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "LEADWISE_APP_MODEL": str(package_folder)}
     told = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", VISIT, *map(str, files)],
         capture_output=True,

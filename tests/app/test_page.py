@@ -57,7 +57,8 @@ def choose(page: "testing.AppTest", key: str, value: str) -> None:
 
 
 def upload(page: "testing.AppTest", name: str, content: bytes) -> None:
-    choose(page, "source", "My own file")
+    if page.segmented_control(key="source").value != "My own file":
+        choose(page, "source", "My own file")
     page.file_uploader(key="upload").set_value((name, content, "application/octet-stream")).run()
     assert not page.exception
 
@@ -72,7 +73,7 @@ def test_opens_on_an_example_with_its_ecg_and_answer(opened: Open) -> None:
         assert f"lw-{name}" in shown
     assert "Simulated with: <b>myocardial infarction</b>" in shown
     assert shown.count("true label") == 1
-    assert "between 47 % and 53 %" in shown, "the band of what is uncertain"
+    assert "between 45 % and 55 %" in shown, "the band of what is uncertain"
     (folded,) = [part for part in page.expander if "people like this" in part.label]
     assert not folded.proto.expanded
     assert DISCLAIMER in shown
@@ -102,7 +103,7 @@ def test_a_policy_changes_thresholds_survives_a_rerun_and_is_not_taken_over_to_a
     assert "80 % [10, 90]" in text_of(page)
     assert "On 321 unseen recordings" in text_of(page)
     page.selectbox(key="policy").set_value("youden").run()
-    assert "threshold of 20 %" in text_of(page)
+    assert "threshold of 25 %" in text_of(page)
     assert "does not tell its sensitivity" in text_of(page)
     page.run()
     assert page.selectbox(key="policy").value == "youden"
@@ -146,30 +147,29 @@ def test_without_a_recording_nothing_is_answered_and_the_facts_give_what_is_to_b
     assert '"age": 71' in page.code[0].value
 
 
-@pytest.mark.parametrize(("age", "said"), [(17.0, True), (18.0, False)])
-def test_a_child_is_warned_of_beside_the_answer(opened: Open, age: float, said: bool) -> None:
+def test_a_child_is_warned_of_beside_the_answer(opened: Open) -> None:
     page = opened()
-    next(box for box in page.number_input if box.label.startswith("Age")).set_value(age).run()
-    shown = text_of(page)
-    assert ("a child&#39;s ECG" in shown) == said
-    if said:
-        assert shown.index("Answer: ") < shown.index("a child&#39;s ECG") < shown.index("lw-NORM")
+    for age, said in ((18.0, False), (17.0, True)):
+        next(box for box in page.number_input if box.label.startswith("Age")).set_value(age).run()
+        shown = text_of(page)
+        assert ("a child&#39;s ECG" in shown) == said
+    assert shown.index("Answer: ") < shown.index("a child&#39;s ECG") < shown.index("lw-NORM")
 
 
-def test_reversed_electrodes_are_said_beside_the_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+def test_reversed_electrodes_are_said_beside_the_answer(desk: "testing.AppTest", npz: Callable[..., bytes]) -> None:
     from dataclasses import replace
 
-    page, record = opened(), simulate_record("NORM", 4)
+    record = simulate_record("NORM", 4)
     swapped_arms = record.signal_mv.copy()
     i, ii, iii, avr, avl, avf = record.signal_mv[:, :6].T
     swapped_arms[:, :6] = np.stack([-i, iii, ii, avl, avr, avf], axis=1)
-    upload(page, "reversed.npz", npz(replace(record, signal_mv=swapped_arms)))
-    shown = text_of(page)
+    upload(desk, "reversed.npz", npz(replace(record, signal_mv=swapped_arms)))
+    shown = text_of(desk)
     assert shown.index("Answer: ") < shown.index("Limb electrodes look reversed") < shown.index("lw-NORM")
     assert shown.count("Limb electrodes look reversed") == 1
 
 
-def test_the_model_card_is_a_click_away(opened: Open, page_package: Path) -> None:
+def test_the_model_card_is_a_click_away(opened: Open, package_folder: Path) -> None:
     page = opened()
     next(button for button in page.button if button.label == "Model card").click().run()
     assert not page.exception
@@ -187,16 +187,15 @@ def test_inches_and_pounds_are_the_same_patient(opened: Open) -> None:
     assert '"height_cm": 177.8' in page.code[0].value
 
 
-def test_a_bare_csv_is_asked_for_its_rate_and_units_before_any_answer(opened: Open) -> None:
-    page = opened()
-    upload(page, "walk-in.csv", csv(np.round(simulate_record("CD", 5).signal_mv * 1000)))
-    assert "asked below" in text_of(page)
-    assert "lw-NORM" not in text_of(page)
-    next(box for box in page.number_input if "sampling rate" in box.label).set_value(100.0).run()
-    assert "lw-NORM" not in text_of(page)
-    next(radio for radio in page.radio if "what are its numbers" in radio.label).set_value("uV").run()
-    assert not page.exception
-    shown = text_of(page)
+def test_a_bare_csv_is_asked_for_its_rate_and_units_before_any_answer(desk: "testing.AppTest") -> None:
+    upload(desk, "walk-in.csv", csv(np.round(simulate_record("CD", 5).signal_mv * 1000)))
+    assert "asked below" in text_of(desk)
+    assert "lw-NORM" not in text_of(desk)
+    next(box for box in desk.number_input if "sampling rate" in box.label).set_value(100.0).run()
+    assert "lw-NORM" not in text_of(desk)
+    next(radio for radio in desk.radio if "what are its numbers" in radio.label).set_value("uV").run()
+    assert not desk.exception
+    shown = text_of(desk)
     assert "100 Hz" in shown
     assert "lw-NORM" in shown
 
@@ -208,56 +207,56 @@ def test_a_bare_csv_is_asked_for_its_rate_and_units_before_any_answer(opened: Op
         ("![x](http://127.0.0.1:9/x.png).csv", b"no numbers"),
     ],
 )
-def test_a_wrong_file_gives_a_sentence(opened: Open, name: str, content: bytes) -> None:
-    page = opened()
-    upload(page, name, content)
-    assert name.rpartition("/")[2] in alert_of(page)
-    assert "lw-NORM" not in text_of(page)
-    assert not page.error
+def test_a_wrong_file_gives_a_sentence(desk: "testing.AppTest", name: str, content: bytes) -> None:
+    upload(desk, name, content)
+    assert name.rpartition("/")[2] in alert_of(desk)
+    assert "lw-NORM" not in text_of(desk)
+    assert not desk.error
 
 
-def test_what_is_non_ecg_gets_no_answer(opened: Open, npz: Callable[..., bytes]) -> None:
+def test_what_is_non_ecg_gets_no_answer(desk: "testing.AppTest", npz: Callable[..., bytes]) -> None:
     from dataclasses import replace
 
-    page = opened()
     noise = np.random.default_rng(0).normal(size=(1000, 12))
-    upload(page, "noise.npz", npz(replace(simulate_record("NORM", 4), signal_mv=noise)))
-    assert "No answer" in alert_of(page)
-    assert "lw-NORM" not in text_of(page)
-    assert "data:image/svg+xml" in text_of(page), "what was refused is shown"
+    upload(desk, "noise.npz", npz(replace(simulate_record("NORM", 4), signal_mv=noise)))
+    assert "No answer" in alert_of(desk)
+    assert "lw-NORM" not in text_of(desk)
+    assert "data:image/svg+xml" in text_of(desk), "what was refused is shown"
 
 
-def test_what_the_reader_noticed_is_told_with_the_quality(opened: Open, ecg_files: ModuleType, tmp_path: Path) -> None:
+def test_what_the_reader_noticed_is_told_with_the_quality(
+    desk: "testing.AppTest", ecg_files: ModuleType, tmp_path: Path
+) -> None:
     record = simulate_record("NORM", 4)
     one = ecg_files.Ecg(np.round(record.signal_mv * 1000), 100, unit="mV")
     files = dict(ecg_files.wfdb_files(one, tmp_path / "in"))
     damaged = np.frombuffer(files["rec.dat"], "<i2").reshape(-1, 12).copy()
     damaged[300:350, LEADS.index("V2")] += 1
-    page = opened()
-    choose(page, "source", "My own file")
-    page.file_uploader(key="upload").set_value(
+    if desk.segmented_control(key="source").value != "My own file":
+        choose(desk, "source", "My own file")
+    desk.file_uploader(key="upload").set_value(
         [("rec.hea", files["rec.hea"], "text/plain"), ("rec.dat", damaged.tobytes(), "application/octet-stream")]
     ).run()
-    assert "The file may be damaged (V2, the checksum in the file does not fit" in text_of(page)
-    assert "lw-NORM" in text_of(page)
+    assert "The file may be damaged (V2, the checksum in the file does not fit" in text_of(desk)
+    assert "lw-NORM" in text_of(desk)
 
 
-def test_markup_and_formulas_in_a_file_name_are_shown_as_text(opened: Open, npz: Callable[..., bytes]) -> None:
-    page = opened()
-    upload(page, "<b onclick=x>$\\frac$.npz", npz(simulate_record("NORM", 4)))
-    assert "<b onclick" not in text_of(page)
-    assert "lw-NORM" in text_of(page)
+def test_markup_and_formulas_in_a_file_name_are_shown_as_text(
+    desk: "testing.AppTest", npz: Callable[..., bytes]
+) -> None:
+    upload(desk, "<b onclick=x>$\\frac$.npz", npz(simulate_record("NORM", 4)))
+    assert "<b onclick" not in text_of(desk)
+    assert "lw-NORM" in text_of(desk)
 
 
-def test_a_file_stays_until_it_is_forgotten(opened: Open, npz: Callable[..., bytes]) -> None:
-    page = opened()
-    upload(page, "walk-in.npz", npz(simulate_record("NORM", 4), age=66.0))
-    choose(page, "source", "Example")
-    choose(page, "source", "My own file")
-    assert "walk-in.npz" in text_of(page)
-    next(button for button in page.button if "Forget" in button.label).click().run()
-    assert "walk-in.npz" not in text_of(page)
-    assert "lw-NORM" not in text_of(page)
+def test_a_file_stays_until_it_is_forgotten(desk: "testing.AppTest", npz: Callable[..., bytes]) -> None:
+    upload(desk, "walk-in.npz", npz(simulate_record("NORM", 4), age=66.0))
+    choose(desk, "source", "Example")
+    choose(desk, "source", "My own file")
+    assert "walk-in.npz" in text_of(desk)
+    next(button for button in desk.button if "Forget" in button.label).click().run()
+    assert "walk-in.npz" not in text_of(desk)
+    assert "lw-NORM" not in text_of(desk)
 
 
 def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) -> None:
@@ -267,8 +266,8 @@ def test_without_a_model_the_page_says_what_to_do(opened: Open, tmp_path: Path) 
     assert DISCLAIMER in text_of(page)
 
 
-def test_a_server_gives_the_answer_of_its_own_package(opened: Open, page_package: Path) -> None:
-    with closing(Server(Scorer.load(page_package))) as server:
+def test_a_server_gives_the_answer_of_its_own_package(opened: Open, package_folder: Path) -> None:
+    with closing(Server(Scorer.load(package_folder))) as server:
         there, here = opened(url=f"{server.url}/invocations", model=""), opened()
         assert f"the server at {server.url}" in text_of(there)
         plain = figure_of(there)

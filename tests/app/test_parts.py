@@ -31,8 +31,8 @@ from leadwise.serving.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
-def model(page_package: Path) -> ModelSource:
-    return local_model(str(page_package))
+def model(package_folder: Path) -> ModelSource:
+    return local_model(str(package_folder))
 
 
 def example_case(superclass: str) -> ShownRecording:
@@ -192,8 +192,8 @@ def test_a_damaged_package_gives_a_sentence(tmp_path: Path) -> None:
         (200, b'{"predictions": ["x"]}', "status 200: says nothing"),
     ],
 )
-def test_a_server_of_another_kind_gives_a_sentence(page_package: Path, status: int, body: bytes, said: str) -> None:
-    with closing(Server(Scorer.load(page_package))) as server:
+def test_a_server_of_another_kind_gives_a_sentence(package_folder: Path, status: int, body: bytes, said: str) -> None:
+    with closing(Server(Scorer.load(package_folder))) as server:
         server.misbehaves = [lambda handler: answer(handler, status, body, Location="http://127.0.0.1:9/elsewhere")] * 9
         with pytest.raises(ModelSourceError, match=said):
             rest_model(server.url).ask({"age": 71}, None)

@@ -72,7 +72,7 @@ def test_a_source_without_a_figure_is_named(site: ModuleType) -> None:
 
 @pytest.fixture(scope="module")
 def origins(
-    site: ModuleType, page_package: Path, tmp_path_factory: pytest.TempPathFactory
+    site: ModuleType, package_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     """The site at the origin that the page names, and the same site at one that it does not name."""
     page_port, folder = free_port(), tmp_path_factory.mktemp("site")
@@ -84,7 +84,7 @@ def origins(
     named, other = (f"http://localhost:{server.server_port}" for server in servers)
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT_ROOT / "deploy" / "page" / "streamlit_app.py")]
     command += [f"--server.port={page_port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    environment = {"LEADWISE_APP_EMBED_FROM": named, "LEADWISE_APP_MODEL": str(page_package), "PYTHONPATH": ""}
+    environment = {"LEADWISE_APP_EMBED_FROM": named, "LEADWISE_APP_MODEL": str(package_folder), "PYTHONPATH": ""}
     with page_served(command, page_port, environment, tmp_path_factory.mktemp("elsewhere")):
         yield named, other
     for server in servers:

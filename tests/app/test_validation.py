@@ -29,8 +29,8 @@ pytestmark = pytest.mark.xdist_group("page")
 
 
 @pytest.fixture(scope="module")
-def package(page_package: Path) -> LoadedPackage:
-    return LoadedPackage.found(str(page_package))
+def package(package_folder: Path) -> LoadedPackage:
+    return LoadedPackage.found(str(package_folder))
 
 
 @pytest.fixture(scope="module")

@@ -84,17 +84,6 @@ def test_what_one_source_does_not_have_comes_from_the_next_without_asking_again(
     assert site.is_whole
 
 
-def test_the_source_that_has_the_list_is_asked_first_for_the_rest(site: Site) -> None:
-    server, mirror = site.start(), site.start()
-    server.always[SUMS] = server.status(404)
-    mirror.always[SIGNAL] = server.status(404)
-    mirror.script[HEADER].extend([server.status(429, Retry_After="0"), server.status(500)])
-    fetch(site.dest, server, mirror)
-    assert dict(server.asked) == {SUMS: 1, SIGNAL: 1}
-    assert mirror.asked[HEADER] == 3
-    assert site.is_whole
-
-
 def test_what_no_source_has_is_named_and_all_others_come(site: Site) -> None:
     server, mirror = site.start(), site.start()
     gone = [name for name in site.needed if name.endswith(".hea")]

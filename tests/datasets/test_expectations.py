@@ -9,12 +9,7 @@ import pytest
 
 from leadwise.datasets.checks.validation import CRITICAL, SUITES, Check, Suite, read_suite, run_suite
 from leadwise.datasets.releases import RELEASES
-from leadwise.datasets.store import SPLIT_FOLDS
-from leadwise.datasets.tables import HEIGHT_CM, WEIGHT_KG
-from leadwise.features import FEATURES
 
-MAX_AGE = FEATURES["age"].high
-STAGES = FEATURES["infarction_stadium1"].codes
 ROWS = 10
 COUNTS = {"NORM": 5, "MI": 3, "STTC": 2, "CD": 2, "HYP": 2, "unlabelled": 1}
 
@@ -95,19 +90,6 @@ def test_what_cannot_be_checked_fails_and_says_why() -> None:
     (found,) = [one for one in run_suite(suite, frame(suite, holds=True).drop(columns="noise")) if one.check == "noise"]
     assert not found.success
     assert "noise" in str(found)
-
-
-def test_the_suites_say_what_the_code_repairs_and_splits() -> None:
-    checks = read_suite("table", "1.0.3", {}, 0.1).checks
-    limits = {
-        name: (check.arguments.get("min_value"), check.arguments.get("max_value")) for name, check in checks.items()
-    }
-    assert limits["height_range"] == HEIGHT_CM
-    assert limits["weight_range"] == WEIGHT_KG
-    assert limits["age_range"] == (0, MAX_AGE)
-    assert checks["all_splits"].arguments["value_set"] == list(SPLIT_FOLDS)
-    for stage in ("stage_1_known", "stage_2_known"):
-        assert checks[stage].arguments["value_set"] == list(STAGES)
 
 
 def test_values_of_the_ingestion_stand_where_they_are_named() -> None:
