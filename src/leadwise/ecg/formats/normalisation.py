@@ -153,10 +153,10 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         likely = {12: LEADS, 8: record.INDEPENDENT_LEADS}.get(len(found.channels))
         questions.append(MissingField("leads", asked, likely, LEADS))
     signal = np.stack([channel.values for channel in chosen], axis=1)
-    converted = to_millivolts(chosen, signal, hints, notes, questions, found.unit_question)
+    in_mv, how, gain_per_mv = to_millivolts(chosen, signal, hints, notes, questions, found.unit_question)
     signal_mv = None
-    if named is not None and converted is not None:
-        signal_mv = _without_missing_ends(converted.signal_mv, notes)
+    if named is not None and in_mv is not None:
+        signal_mv = _without_missing_ends(in_mv, notes)
         if len(signal_mv) < samples:
             noticed["ends_cut"] = ()
         notes += _oddities(signal_mv, [channel.name for channel in chosen])
@@ -169,8 +169,8 @@ def normalise(file: str, found: RawRecording, hints: ReadOptions) -> ReadECG:
         leads=leads,
         leads_found=tuple(channel.name.strip()[:40] for channel in chosen) if named is not None else (),
         units_found=chosen[0].unit.strip()[:20],
-        units_how="" if converted is None else converted.how,
-        gain_per_mv=None if converted is None else converted.gain_per_mv,
+        units_how=how,
+        gain_per_mv=gain_per_mv,
         patient=facts,
         notes=tuple(notes),
         questions=tuple(questions),

@@ -7,7 +7,6 @@ scheme ``SCPECG`` as ``5.6.3-9-n`` with the lead numbers of EN 1064).
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -154,14 +153,6 @@ def _without(pattern: re.Pattern[str], text: str) -> str:
     return text
 
 
-class Millivolts(NamedTuple):
-    """``(time, lead)`` float32, how the numbers were converted, and stored numbers per millivolt where known."""
-
-    signal_mv: np.ndarray
-    how: str
-    gain_per_mv: tuple[float, ...] | None
-
-
 def to_millivolts(
     channels: Sequence[Channel],
     signal: np.ndarray,
@@ -169,10 +160,14 @@ def to_millivolts(
     notes: list[str],
     questions: list[MissingField],
     asked: MissingField | None = None,
-) -> Millivolts | None:
+) -> tuple[np.ndarray | None, str, tuple[float, ...] | None]:
     """Convert ``(time, lead)`` by hint or by what the file states; ask where neither says the units.
 
     Notes and questions are added to the lists; ``asked`` is the format's own question, if it has a better one.
+
+    Returns:
+        ``(time, lead)`` float32, how the numbers were converted, and stored numbers per millivolt where known; as long
+        as the units are in question, nothing of it.
     """
     if hints.units is not None and hints.units not in MV_PER_UNIT:
         raise RecordingError("units", f"received {shown_text(str(hints.units))}; allowed: {', '.join(MV_PER_UNIT)}")
@@ -186,7 +181,7 @@ def to_millivolts(
         # What the file has scaled already goes back to the numbers that it stores.
         factors = [(channel.gain or 1.0) / hints.gain for channel in channels]
         gains = (float(hints.gain),) * len(channels)
-        return Millivolts(_scaled(signal, factors), f"divided by {hints.gain:g} units per mV", gains)
+        return _scaled(signal, factors), f"divided by {hints.gain:g} units per mV", gains
     if hints.units is not None:
         if any(unit not in (None, hints.units) for unit in stated):
             notes.append(f"The file states {_listed(spelled)}; {hints.units} was taken, as given.")
@@ -195,11 +190,11 @@ def to_millivolts(
         units = [unit for unit in stated if unit is not None]
         if len(units) < len(channels):
             questions.append(asked or _unit_question(channels, signal))
-            return None
+            return None, "", None
     factors = [MV_PER_UNIT[unit] for unit in units]
     known = [channel.gain / factor for channel, factor in zip(channels, factors, strict=True) if channel.gain]
     how = "; ".join(_HOW[unit] for unit in dict.fromkeys(units))
-    return Millivolts(_scaled(signal, factors), how, tuple(known) if len(known) == len(channels) else None)
+    return _scaled(signal, factors), how, tuple(known) if len(known) == len(channels) else None
 
 
 def _unit_question(channels: Sequence[Channel], signal: np.ndarray) -> MissingField:
