@@ -87,9 +87,7 @@ def put_back(folder: Path) -> None:
 def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
     """A folder that is removed after the block; those of the same name that killed runs have left are removed first.
 
-    Args:
-        name: what it is for.
-        parent: where it lies; None: among the temporary files, for this user only.
+    Without a ``parent`` it lies among the temporary files, for this user only.
     """
     target, mode = (_temporary(name), 0o700) if parent is None else (parent / name, 0o777)
     folder, held = _begin(target, folder_mode=mode)
@@ -104,11 +102,7 @@ def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
 
 
 def clear_temporary_folders() -> list[Path]:
-    """Remove every ``temporary_folder`` among the temporary files that a run which was killed has left.
-
-    Returns:
-        Those that were removed.
-    """
+    """Remove, and return, every ``temporary_folder`` among the temporary files that a killed run has left."""
     pattern = _temporary("*")
     return _remove_unlocked(pattern.parent.glob(f".{pattern.name}{PARTIAL}*"))
 

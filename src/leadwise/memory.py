@@ -10,28 +10,22 @@ LARGE_BYTES, SPARE_BYTES = 2**20, 2**22
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator not to return memory between batches; elsewhere nothing is done.
+    """Tell glibc's allocator not to return memory between batches; whether it took that.
 
     A training step frees and takes again hundreds of megabytes. By default glibc hands the larger blocks back and the
     kernel clears every page anew: on two cores half of the processor time of a training went into page faults (1.1
     million in an epoch of 480 records of the fusion network, 27,000 with these settings). On Python 3.11 TensorFlow
     sets the threshold back when its first generator dataset is made, as Keras' ``fit`` does
     (``tensorflow::data::ApplyPython311MemoryPatch`` in TensorFlow 2.21): call it again after the first batch.
-
-    Returns:
-        Whether the allocator took the settings.
     """
     return _set((M_MMAP_THRESHOLD, KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES), (M_TOP_PAD, TOP_PAD_BYTES))
 
 
 def return_freed_memory() -> bool:
-    """Tell glibc's allocator to return what is large as soon as it is freed; elsewhere nothing is done.
+    """Tell glibc's allocator to return what is large as soon as it is freed; whether it took that.
 
     By default it takes blocks of up to 32 MiB from heaps as soon as one has been freed, and a heap shrinks from its
     end only: a server that has answered large requests kept half as much memory again (mallopt(3), M_MMAP_THRESHOLD).
-
-    Returns:
-        Whether the allocator took the settings.
     """
     return _set((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, SPARE_BYTES))
 

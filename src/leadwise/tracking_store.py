@@ -122,10 +122,7 @@ def _make(file: Path) -> None:
 
 
 def require_usable(experiment: "Experiment | None") -> None:
-    """Nothing is logged to an experiment that was deleted, or whose folder was moved away.
-
-    Args:
-        experiment: ``None``: it will be made, here and now.
+    """Nothing is logged to an experiment that was deleted, or whose folder was moved away; one to be made is ``None``.
 
     Raises:
         LeadwiseError: it cannot be used as it is.

@@ -232,15 +232,9 @@ def content_problem(content: bytes, digest: str) -> str | None:
 def check_files(
     tree: Path, sums: Mapping[str, str], *, progress: Callable[[int], object] = lambda files: None
 ) -> dict[str, FileState]:
-    """Check files against their sums, several at a time.
+    """The state of files below a tree, several at a time, in the order of ``sums``: path below it -> SHA-256.
 
-    Args:
-        tree: the folder that the paths start from.
-        sums: path relative to ``tree`` -> SHA-256.
-        progress: told how many more have been checked.
-
-    Returns:
-        The state of each path, in the order of ``sums``. A file that cannot be read counts as damaged.
+    A file that cannot be read counts as damaged. ``progress`` is told how many more have been checked.
     """
     from multiprocessing.pool import ThreadPool
 
