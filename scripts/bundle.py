@@ -10,6 +10,7 @@ Hugging Face Hub (https://huggingface.co/docs/hub/model-cards).
 import argparse
 import json
 import math
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from leadwise.atomic import folder_written_atomically
 from leadwise.contract import DISCLAIMER, SUPERCLASS_NAMES, SUPERCLASSES, TEST_FOLD, LeadwiseError
-from leadwise.datasets.releases import GROUPS
+from leadwise.datasets.releases import GROUPS, sha256_of
 from leadwise.datasets.store import MANIFEST_FILE
 from leadwise.evaluation import (
     CALIBRATION_FILE,
@@ -30,10 +32,11 @@ from leadwise.evaluation import (
     SUBGROUPS_FILE,
 )
 from leadwise.evaluation.metrics import metric_names
-from leadwise.registry.load import BUNDLED
-from leadwise.registry.package import PACKAGE_FOLDER, Package, bundle, trained_on
-from leadwise.registry.register import require_passed
+from leadwise.registry.gate import JSON_FILE
+from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError
+from leadwise.registry.package import EXAMPLE_FILE, PACKAGE_FOLDER, Package, trained_on
 from leadwise.reports.evaluation_page import METHOD_NAMES
+from leadwise.serving.scorer import DESCRIPTION_FILE, read_description
 from leadwise.tracking_store import commit
 
 HEADLINE: Mapping[str, str] = {
@@ -171,6 +174,54 @@ def _figure(value: float | None, digits: int = 4) -> str:
 def _read(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
+
+
+LARGEST_BYTES = 20 * 2**20
+
+
+def bundle(package: Package, card: str, bundled: Path = BUNDLED) -> list[Path]:
+    """Write a package and its card where ``unpack_bundled`` finds them.
+
+    Args:
+        package: of models trained on PTB-XL.
+        card: the model card, as Markdown.
+        bundled: where to; replaced if it is there.
+
+    Returns:
+        The files.
+
+    Raises:
+        ModelError: the models were trained on simulated data, or the package is larger than 20 MiB.
+    """
+    if package.simulated:
+        raise ModelError(f"{package.folder}: trained on simulated data; only models of PTB-XL are bundled")
+    names = [DESCRIPTION_FILE, EXAMPLE_FILE, *(file.name for file in package.network_files.values())]
+    size = sum((package.folder / name).stat().st_size for name in names)
+    if size > LARGEST_BYTES:
+        raise ModelError(f"{package.folder}: received {size / 2**20:.1f} MiB; allowed: {LARGEST_BYTES / 2**20:g} MiB")
+    with folder_written_atomically(bundled) as target:
+        for name in names:
+            shutil.copyfile(package.folder / name, target / name)
+        (target / DESCRIPTION_FILE).write_text(json.dumps(read_description(target), indent=1) + "\n", encoding="utf-8")
+        (target / CARD_FILE).write_text(card, encoding="utf-8")
+        sums = [f"{sha256_of(target / name)}  {name}" for name in sorted([*names, CARD_FILE])]
+        (target / SUMS_FILE).write_text("\n".join(sums) + "\n", encoding="utf-8")
+    return sorted(bundled.iterdir())
+
+
+def require_passed(workspace: Path) -> None:
+    """Only what the gate let pass is brought along.
+
+    Raises:
+        ModelError: it did not, or was not asked.
+    """
+    file = workspace / JSON_FILE
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: no report of the gate ({error}); run the register stage first") from None
+    if not report["passed"]:
+        raise ModelError(f"{file}: {report['verdict']}")
 
 
 def bundle_workspace(

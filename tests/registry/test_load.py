@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bundle_script import script
 
 from leadwise.registry import load
 from leadwise.registry.load import ModelError, NoSuchModel, load_scorer, package_folder
-from leadwise.registry.package import Package, bundle
+from leadwise.registry.package import Package
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_without_a_registry_what_is_shipped_answers(
     monkeypatch.setattr(load, "BUNDLED", nowhere / "shipped")
     with pytest.raises(ModelError, match="no champion is registered here, and no pretrained package is bundled"):
         load_scorer()
-    bundle(make_package(simulated=False), "# Card\n", nowhere / "shipped")
+    script.bundle(make_package(simulated=False), "# Card\n", nowhere / "shipped")
     for model in (None, "pretrained", str(nowhere / "shipped")):
         assert load_scorer(model).score([{"age": 50}])[0]["model"] == "metadata"
     assert [path.name for path in nowhere.iterdir()] == ["shipped"], "looking for a registry must not make one"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bundle_script import script
 
 from leadwise import __version__
 from leadwise.config import PROJECT_ROOT, Parameters
@@ -32,8 +32,7 @@ def read(file: Path) -> dict[str, object]:
 def card(registered: Registered, trained: Parameters) -> str:
     workspace = trained.shared.workspace
     package = Package.read(workspace / "package")
-    model_card = runpy.run_path(str(PROJECT_ROOT / "scripts" / "bundle.py"))["model_card"]
-    return model_card(package, workspace, command="make run", commit="0123456789ab")
+    return script.model_card(package, workspace, command="make run", commit="0123456789ab")
 
 
 def table(card: str, heading: str) -> list[list[str]]:

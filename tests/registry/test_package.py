@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundle_script import script
 
 from leadwise.contract import LeadwiseError
-from leadwise.registry import package as packages
 from leadwise.registry.load import ModelError
-from leadwise.registry.package import SERVED_PACKAGES, Package, bundle, served_requirements, unpack_bundled
-from leadwise.registry.register import require_passed
+from leadwise.registry.package import SERVED_PACKAGES, Package, served_requirements, unpack_bundled
 from leadwise.serving.scorer import Scorer
 
 CARD = "# Model card\n"
@@ -20,7 +19,7 @@ CARD = "# Model card\n"
 @pytest.fixture
 def place(make_package: Any, tmp_path: Path) -> Path:
     """A folder with a small package of networks that do not count as simulated."""
-    bundle(make_package(simulated=False), CARD, tmp_path / "pretrained")
+    script.bundle(make_package(simulated=False), CARD, tmp_path / "pretrained")
     return tmp_path / "pretrained"
 
 
@@ -57,7 +56,7 @@ def test_without_a_package_the_place_is_named(tmp_path: Path) -> None:
 def test_simulated_weights_are_not_bundled_and_the_old_ones_stay(place: Path, make_package: Any) -> None:
     before = {file.name: file.read_bytes() for file in place.iterdir()}
     with pytest.raises(ModelError, match=r"trained on simulated data; only models of PTB-XL are bundled"):
-        bundle(make_package(), "another card", place)
+        script.bundle(make_package(), "another card", place)
     assert {file.name: file.read_bytes() for file in place.iterdir()} == before
 
 
@@ -65,21 +64,21 @@ def test_a_package_that_is_too_large_is_refused(
     make_package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package: Package = make_package(simulated=False)
-    monkeypatch.setattr(packages, "LARGEST_BYTES", 2**10)
+    monkeypatch.setattr(script, "LARGEST_BYTES", 2**10)
     with pytest.raises(ModelError, match=r"received 0\.\d MiB; allowed: 0\.000976562 MiB"):
-        bundle(package, CARD, tmp_path / "pretrained")
+        script.bundle(package, CARD, tmp_path / "pretrained")
     assert not (tmp_path / "pretrained").exists()
 
 
 def test_only_what_passed_the_gate_is_bundled(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gate\.json: no report of the gate .*run the register stage first"):
-        require_passed(tmp_path)
+        script.require_passed(tmp_path)
     report = {"passed": False, "verdict": "Gate FAILED: leadwise version 2."}
     (tmp_path / "gate.json").write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(ModelError, match=r"gate\.json: Gate FAILED: leadwise version 2\."):
-        require_passed(tmp_path)
+        script.require_passed(tmp_path)
     (tmp_path / "gate.json").write_text(json.dumps(report | {"passed": True}), encoding="utf-8")
-    require_passed(tmp_path)
+    script.require_passed(tmp_path)
 
 
 def test_exact_pins_of_what_scoring_needs_as_installed_here() -> None:

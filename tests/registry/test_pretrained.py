@@ -1,12 +1,11 @@
 """The model that ships: what it says of textbook recordings and, where they are, of real ones."""
 
 import re
-import runpy
 
 import numpy as np
 import pytest
+from bundle_script import script
 
-from leadwise.config import PROJECT_ROOT
 from leadwise.contract import DISCLAIMER, SUPERCLASSES
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.registry.load import BUNDLED, card_text
@@ -39,8 +38,7 @@ def test_it_is_small_comes_from_real_data_and_says_what_it_is(package: Package) 
     (told,) = re.findall(r"^\| macro AUROC \| (\d\.\d{3}) \[", card, flags=re.MULTILINE)
     published = package.description["networks"]["fusion"]["test"]["macro_auroc"]
     assert float(told) == pytest.approx(published, abs=0.0005)
-    script = runpy.run_path(str(PROJECT_ROOT / "scripts" / "bundle.py"))
-    assert card.startswith(script["card_head"](package.description))
+    assert card.startswith(script.card_head(package.description))
     assert card_text(BUNDLED).startswith("# Model card: ")
 
 

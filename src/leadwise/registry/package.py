@@ -24,10 +24,9 @@ from leadwise.contract import (
     LeadwiseError,
 )
 from leadwise.datasets.base import Dataset, dataset_named
-from leadwise.datasets.releases import sha256_of
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.evaluation import write_json
-from leadwise.registry.load import BUNDLED, CARD_FILE, SUMS_FILE, ModelError, bundled_files
+from leadwise.registry.load import BUNDLED, bundled_files
 from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import DESCRIPTION_FILE, read_description
 
@@ -331,9 +330,6 @@ def served_signature() -> "ModelSignature":
     )
 
 
-LARGEST_BYTES = 20 * 2**20
-
-
 def unpack_bundled(folder: Path, bundled: Path = BUNDLED) -> Package:
     """Check the pretrained package and write it to a folder, with the code that scores.
 
@@ -369,33 +365,3 @@ def save_bundled(folder: Path) -> Path:
     with _as_pyfunc(unpack_bundled(folder / PACKAGE_FOLDER), list(SERVED_PACKAGES)) as pyfunc:
         mlflow.pyfunc.save_model(path=str(model), **pyfunc)
     return model
-
-
-def bundle(package: Package, card: str, bundled: Path = BUNDLED) -> list[Path]:
-    """Write a package and its card where ``unpack_bundled`` finds them.
-
-    Args:
-        package: of models trained on PTB-XL.
-        card: the model card, as Markdown.
-        bundled: where to; replaced if it is there.
-
-    Returns:
-        The files.
-
-    Raises:
-        ModelError: the models were trained on simulated data, or the package is larger than 20 MiB.
-    """
-    if package.simulated:
-        raise ModelError(f"{package.folder}: trained on simulated data; only models of PTB-XL are bundled")
-    names = [DESCRIPTION_FILE, EXAMPLE_FILE, *(file.name for file in package.network_files.values())]
-    size = sum((package.folder / name).stat().st_size for name in names)
-    if size > LARGEST_BYTES:
-        raise ModelError(f"{package.folder}: received {size / 2**20:.1f} MiB; allowed: {LARGEST_BYTES / 2**20:g} MiB")
-    with folder_written_atomically(bundled) as target:
-        for name in names:
-            shutil.copyfile(package.folder / name, target / name)
-        (target / DESCRIPTION_FILE).write_text(json.dumps(read_description(target), indent=1) + "\n", encoding="utf-8")
-        (target / CARD_FILE).write_text(card, encoding="utf-8")
-        sums = [f"{sha256_of(target / name)}  {name}" for name in sorted([*names, CARD_FILE])]
-        (target / SUMS_FILE).write_text("\n".join(sums) + "\n", encoding="utf-8")
-    return sorted(bundled.iterdir())

@@ -19,7 +19,6 @@ from leadwise.registry.candidates import build_package
 from leadwise.registry.champion import CHALLENGER, CHAMPION, judged_or_marked, process_tag, promote, tidy_up
 from leadwise.registry.gate import JSON_FILE, MARKDOWN_FILE, Gate, GateReport, JudgedVersion
 from leadwise.registry.gate_checks import given_limits, leak_check
-from leadwise.registry.load import ModelError
 from leadwise.registry.package import (
     PACKAGE_FOLDER,
     Package,
@@ -209,21 +208,6 @@ def name_to_roll_back(parameters: Parameters) -> str:
             f"registered-model: auto is what was registered from {file.parent}, and {file.name} is not there; name the "
             f"model, such as registered-model=leadwise"
         ) from None
-
-
-def require_passed(workspace: Path) -> None:
-    """Only what the gate let pass is brought along.
-
-    Raises:
-        ModelError: it did not, or was not asked.
-    """
-    file = workspace / JSON_FILE
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: no report of the gate ({error}); run the register stage first") from None
-    if not report["passed"]:
-        raise ModelError(f"{file}: {report['verdict']}")
 
 
 def serve_command(registered: Registered, port: int) -> str:
