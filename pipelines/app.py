@@ -9,12 +9,10 @@ from leadwise.parameters import parse_arguments
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Become the page; nothing is logged, as nothing is computed."""
-    from leadwise.app.settings import Settings, launch
+    from leadwise.app.settings import launch
 
     try:
-        section = parse_arguments("app", arguments).app
-        settings = Settings(section.url, section.model, section.tree, section.embed_from)
-        launch(settings, section.port, section.address)
+        launch(parse_arguments("app", arguments).app)
     except LeadwiseError as error:
         sys.exit(f"leadwise app: error: {error}")
 

@@ -374,17 +374,11 @@ def _validate(options: argparse.Namespace) -> str:
 
 
 def _app(options: argparse.Namespace) -> None:
-    from leadwise.app.settings import Settings, launch
+    from leadwise.app.settings import launch
+    from leadwise.parameters import load_parameters
 
-    port, address = options.port, options.address
-    if port is None or address is None:
-        from leadwise.parameters import load_parameters
-
-        defaults = load_parameters(entry_point="app").app
-        port = defaults.port if port is None else port
-        address = defaults.address if address is None else address
-    settings = Settings(options.url or "", options.model or "", options.tree or "", options.embed_from or "")
-    launch(settings, port, address)
+    given = _given(options, "url", "model", "tree", "embed_from", "port", "address")
+    launch(load_parameters({name.replace("_", "-"): value for name, value in given.items()}, entry_point="app").app)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -20,7 +20,8 @@ from leadwise.app.figure import A4_MM, as_file, drawn_ecg, report_figure, reques
 from leadwise.app.inputs import ptbxl_examples, simulated_examples
 from leadwise.app.model_source import ModelSource, ModelSourceError, ShownRecording, local_model, rest_model
 from leadwise.app.patient_form import from_model, limits, to_model
-from leadwise.app.settings import Settings
+from leadwise.app.settings import check, from_environment, to_environment
+from leadwise.config import App
 from leadwise.contract import LEADS, SUPERCLASSES, VALIDATION_FOLD, ECGRecord, LeadwiseError
 from leadwise.explain import Explanation
 from leadwise.features import asked_features
@@ -147,26 +148,29 @@ def test_rates_that_are_not_known_are_not_invented() -> None:
     assert "does not tell" in html_of("rates", {})
 
 
-def test_settings_survive_the_environment(tmp_path: Path) -> None:
-    settings = Settings("http://a:1", "models:/a@b", str(tmp_path), "https://a http://localhost:80")
-    assert Settings.from_environment(settings.to_environment()) == settings
-    relative = Settings(model=os.path.relpath(tmp_path)).to_environment()
-    assert Settings.from_environment(relative).model == str(tmp_path.resolve())
+def test_settings_survive_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"url": "http://a:1", "model": "models:/a@b", "embed_from": "https://a http://localhost:80"}
+    settings = App(tree=str(tmp_path), **given)
+    for name, value in to_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert from_environment() == settings
+    relative = to_environment(App(model=os.path.relpath(tmp_path)))
+    assert relative["LEADWISE_APP_MODEL"] == str(tmp_path.resolve())
 
 
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (Settings(url="ftp://a"), "url"),
-        (Settings(url="http://a", model="pretrained"), "model"),
-        (Settings(tree="/nowhere/at/all"), "tree"),
-        (Settings(embed_from="https://a.example *"), "embed_from"),
-        (Settings(embed_from="https://a.example/path"), "embed_from"),
+        (App(url="ftp://a"), "url"),
+        (App(url="http://a", model="pretrained"), "model"),
+        (App(tree="/nowhere/at/all"), "tree"),
+        (App(embed_from="https://a.example *"), "embed_from"),
+        (App(embed_from="https://a.example/path"), "embed_from"),
     ],
 )
-def test_what_cannot_be_is_refused_before_a_page_is_open(settings: Settings, named: str) -> None:
+def test_what_cannot_be_is_refused_before_a_page_is_open(settings: App, named: str) -> None:
     with pytest.raises(LeadwiseError, match=f"^{named}: "):
-        settings.check()
+        check(settings)
 
 
 def test_looking_for_a_champion_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,13 +125,14 @@ def test_the_page_holds_what_the_project_and_its_extras_ask_for_and_cannot_write
 def test_the_command_of_the_page_is_one_that_leadwise_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     from leadwise.app import settings
     from leadwise.cli import main
+    from leadwise.config import App
 
     became = []
     monkeypatch.setattr(settings, "launch", lambda *given: became.append(given))
     values = {"$URL": "", "$MODEL_URI": "", "$EMBED_FROM": "https://a.example"}
     words = [values.get(word, word) for word in shlex.split(command("page").rpartition("leadwise.cli ")[2])]
     assert not main(words)
-    assert became == [(settings.Settings(embed_from="https://a.example"), 8501, "0.0.0.0")]
+    assert became == [(App(embed_from="https://a.example", address="0.0.0.0"),)]
 
 
 def test_a_host_of_streamlit_pages_finds_entry_packages_and_settings() -> None:

@@ -48,7 +48,8 @@ server.wait()
 PAGE = """
 import os, socket, subprocess, sys, time, urllib.request
 import leadwise.app
-from leadwise.app.settings import Settings
+from leadwise.app.settings import to_environment
+from leadwise.config import App
 begun = time.monotonic()
 model, seconds, *command = sys.argv[1:]
 server = subprocess.Popen([*command, "--model", model, "--port", "8501", "--address", "127.0.0.1"])
@@ -77,7 +78,7 @@ for origin in ("http://127.0.0.1:8501", "http://localhost:3000", None):
 assert opened("https://ecg.example", "ecg.example") == 101
 for origin in ("http://elsewhere.example", "https://127.0.0.1.elsewhere.example:8501", "null", "http://[", "http://8.8.8.8"):
     assert opened(origin) == 403, origin
-os.environ.update(Settings(model=model).to_environment())
+os.environ.update(to_environment(App(model=model)))
 from streamlit.testing.v1 import AppTest
 page = AppTest.from_file(os.path.join(os.path.dirname(leadwise.app.__file__), "page.py"), default_timeout=120).run()
 assert not page.exception

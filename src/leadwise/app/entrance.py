@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 from streamlit.starlette import App
 
-from leadwise.app.settings import Settings
+from leadwise.app.settings import check, from_environment
 from leadwise.app.validation import DATASET
 from leadwise.datasets.base import cohort_named
 
@@ -104,8 +104,8 @@ def doors() -> list[Middleware]:
     Raises:
         LeadwiseError: the environment names an origin that is none.
     """
-    settings = Settings.from_environment()
-    settings.check()
+    settings = from_environment()
+    check(settings)
     return [Middleware(OwnPageOnly), Middleware(FramedByNamedOnly, settings.embed_from)]
 
 

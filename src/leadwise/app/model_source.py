@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
-from leadwise.app.settings import Settings
 from leadwise.contract import ECGRecord, LeadwiseError
 from leadwise.evaluation.decisions import POLICIES
 from leadwise.features import asked_names
@@ -121,15 +120,13 @@ def rest_model(url: str) -> ModelSource:
     return ModelSource(f"the server at {url}", ask, url)
 
 
-def find_model(settings: Settings) -> ModelSource:
-    """Whoever the settings name; else the champion of PTB-XL, the model that ships, the champion of a simulation.
+def find_model(url: str, model: str) -> ModelSource:
+    """Whoever is named; else the champion of PTB-XL, the model that ships, the champion of a simulation.
 
     Raises:
         ModelSourceError: there is nobody.
     """
-    if settings.url:
-        return rest_model(settings.url.rstrip("/").removesuffix("/invocations"))
-    return local_model(settings.model or None)
+    return rest_model(url.rstrip("/").removesuffix("/invocations")) if url else local_model(model or None)
 
 
 def local_model(name: str | None) -> ModelSource:

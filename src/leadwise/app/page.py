@@ -37,7 +37,7 @@ from leadwise.app.model_source import (
     remembered,
 )
 from leadwise.app.patient_form import facts_of_patient
-from leadwise.app.settings import Settings
+from leadwise.app.settings import from_environment
 from leadwise.app.validation import show_validation
 from leadwise.contract import LeadwiseError
 from leadwise.datasets.tables import Tables, read_tables
@@ -57,9 +57,9 @@ FIRST_CHOICES = {
 
 
 @st.cache_resource(show_spinner="Loading the model")
-def _model(settings: Settings) -> ModelSource:
+def _model(url: str, model: str) -> ModelSource:
     """One for all sessions: it holds no patient."""
-    return find_model(settings)
+    return find_model(url, model)
 
 
 @st.cache_resource(show_spinner="Looking for examples")
@@ -76,9 +76,9 @@ def main() -> None:
         st.session_state[name] = st.session_state.get(name, first)
     st.html(Path(__file__).with_name("style.css"))
     st.html(html_of("foot"))
-    settings = Settings.from_environment()
+    settings = from_environment()
     try:
-        model = _model(settings)
+        model = _model(settings.url, settings.model)
     except ModelSourceError as error:
         _show_no_model(error)
         return
