@@ -71,13 +71,6 @@ def test_every_layout_holds_speed_and_gain(layout: str, speed: int) -> None:
     assert f"{speed} mm/s   10 mm/mV" in texts(figure)
 
 
-def test_another_layout_or_speed_is_refused() -> None:
-    with pytest.raises(LeadwiseError, match=r"6 x 2.*3 x 4, 12 x 1"):
-        Paper("6 x 2")
-    with pytest.raises(LeadwiseError, match="10 mm/s; allowed: 25 or 50"):
-        Paper(speed_mm_s=10)
-
-
 @pytest.mark.parametrize("dpi", [PNG_DPI, 100])
 def test_the_saved_picture_holds_the_scale(dpi: int) -> None:
     """The calibration pulse of the picture itself is 5 mm wide and 10 mm high."""

@@ -127,8 +127,3 @@ def test_cost_grows_with_the_window_and_faster_with_the_width(encoder: str) -> N
 
     assert cost(480, 16) == pytest.approx(2 * cost(240, 16), rel=0.05)
     assert 2 * cost(240, 16) < cost(240, 32) < 4 * cost(240, 16)
-
-
-def test_a_window_of_unknown_length_cannot_be_counted() -> None:
-    with pytest.raises(ValueError, match="signal_conv_1: its output has the shape"):
-        multiply_adds(build_model("fusion", SignalShape(), metadata_width=14))

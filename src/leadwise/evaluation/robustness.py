@@ -257,13 +257,11 @@ def check_same_trials(models: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse models that were not tried with the same corruptions of the same records.
 
     Args:
-        models: name -> what ``robustness.json`` holds.
+        models: name -> what ``robustness.json`` holds, at least one.
 
     Raises:
-        LeadwiseError: they differ, or there is no model.
+        LeadwiseError: they differ.
     """
-    if not models:
-        raise LeadwiseError("models: received none; at least one is needed")
 
     def trial(content: Mapping[str, Any]) -> tuple[Any, ...]:
         levels = [(curve["name"], [level["level"] for level in curve["levels"]]) for curve in content["curves"]]

@@ -103,7 +103,7 @@ def robustness_figure(models: Mapping[str, Entry], *, title: str = "") -> Figure
             the same seed.
 
     Raises:
-        LeadwiseError: there is no model, or they were not tried with the same corruptions of the same records.
+        LeadwiseError: they were not tried with the same corruptions of the same records.
     """
     check_same_trials(models)
     first = next(iter(models.values()))

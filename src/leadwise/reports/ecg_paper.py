@@ -46,12 +46,6 @@ class Paper:
     layout: str = LAYOUTS[0]
     speed_mm_s: float = SPEED_MM_S
 
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise LeadwiseError(f"layout: received {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
-        if self.speed_mm_s not in SPEEDS_MM_S:
-            raise LeadwiseError(f"speed: received {self.speed_mm_s:g} mm/s; allowed: 25 or 50")
-
     @property
     def width_mm(self) -> int:
         """Of the paper itself."""
