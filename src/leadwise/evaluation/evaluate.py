@@ -32,8 +32,8 @@ from leadwise.evaluation.decisions import Decision, policy_metrics
 from leadwise.evaluation.metrics import (
     all_metrics,
     headline_names,
-    logged_metrics,
     metric_estimates,
+    metric_names,
     undefined_metrics,
 )
 from leadwise.evaluation.robustness import Robustness, robustness_curves
@@ -118,7 +118,11 @@ class Evaluation:
 
     def logged_metrics(self) -> dict[str, float]:
         """What the tracking UI gets: a choice of the defined metrics; ``metrics.json`` holds all."""
-        found = {name: self.metrics[name].value for name in logged_metrics(self.metrics)}
+        known, found = metric_names(), dict[str, float]()
+        for name, one in self.metrics.items():
+            rows = next(start for start in ("test/labelled/", "test/", "val/") if name.startswith(start))
+            if known[name.removeprefix(rows)].is_logged(rows):
+                found[name] = one.value
         found |= with_bounds(
             self.metrics, [rows + name for rows in ("test/", "test/labelled/") for name in headline_names()]
         )

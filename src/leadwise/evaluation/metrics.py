@@ -413,10 +413,3 @@ def undefined_metrics(labels: ArrayLike, found: Mapping[str, Estimate]) -> dict[
             reason = f"{of.label} has {of.metric.reason(positives[of.label], len(y))}"
             reasons[name] = reasons[of.prefix + of.metric.mean] = reason
     return reasons
-
-
-def logged_metrics(names: Iterable[str]) -> list[str]:
-    """Those of the names ``val/...``, ``test/...`` and ``test/labelled/...`` of metrics that go to the tracking UI."""
-    known, prefixes = metric_names(), ("test/labelled/", "test/", "val/")
-    split = ((name, next(rows for rows in prefixes if name.startswith(rows))) for name in names)
-    return [name for name, rows in split if known[name.removeprefix(rows)].is_logged(rows)]
