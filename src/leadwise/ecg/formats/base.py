@@ -91,12 +91,6 @@ def bytes_at(path: Path) -> bytes:
         raise ReaderError(path.name, "file", f"cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
-def checksum_note(where: str, damaged: Sequence[str]) -> str:
-    """What to note of leads that do not fit their checksum."""
-    leads = ", ".join(damaged[:12])
-    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged."
-
-
 def within(field: str, value: float, low: float, high: float, where: str = "") -> float:
     """A number of a file, if it can be what it says.
 

@@ -14,17 +14,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 from leadwise.ecg.formats import xml_tree as xml
-from leadwise.ecg.formats.base import (
-    Channel,
-    Format,
-    RawRecording,
-    ReadOptions,
-    checksum_note,
-    register,
-    shown_text,
-    within,
-)
-from leadwise.ecg.formats.parsing import standard_lead
+from leadwise.ecg.formats.base import Channel, Format, RawRecording, ReadOptions, register, shown_text, within
+from leadwise.ecg.formats.parsing import checksum_note, standard_lead
 from leadwise.ecg.formats.patient import facts_said
 from leadwise.ecg.record import ReaderFlag, RecordingError
 

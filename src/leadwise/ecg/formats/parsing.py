@@ -146,6 +146,12 @@ def standard_leads(names: Iterable[str]) -> set[str]:
     return {known[0] for name in names if (known := standard_lead(name)) is not None}
 
 
+def checksum_note(where: str, damaged: Sequence[str]) -> str:
+    """What to note of leads that do not fit their checksum."""
+    leads = ", ".join(damaged[:12])
+    return f"The checksum in the {where} does not fit the samples of {leads}: the file may be damaged."
+
+
 def _without(pattern: re.Pattern[str], text: str) -> str:
     """The text without any number of what a pattern finds at one of its ends; never empty."""
     while (shorter := pattern.sub("", text)) != text and shorter:

@@ -11,6 +11,7 @@ import numpy as np
 
 from leadwise.ecg.formats import base
 from leadwise.ecg.formats.base import Channel, Format, Most, RawRecording, ReaderError, ReadOptions
+from leadwise.ecg.formats.parsing import checksum_note
 from leadwise.ecg.formats.patient import facts_of, pairs_in
 from leadwise.ecg.record import ReaderFlag
 
@@ -188,7 +189,7 @@ def read_wfdb(file: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawR
         noticed: tuple[ReaderFlag, ...] = ("checksum_mismatch",) if place in damaged else ()
         channels.append(Channel(line.description, values, fs_hz, unit, line.gain, noticed))
     named = [header.signals[place].description or "one without a name" for place in damaged]
-    notes = (base.checksum_note("header", named),) if damaged else ()
+    notes = (checksum_note("header", named),) if damaged else ()
     return RawRecording(FORMAT, tuple(channels), facts_of(pairs_in(header.comments)), notes, question)
 
 
@@ -309,13 +310,14 @@ def _damaged_signals(header: Header, stored: np.ndarray | list[np.ndarray]) -> l
     ]
 
 
-def _first_lines(head: str) -> list[str]:
-    return [line for line in head[:4096].splitlines() if line.strip() and not line.startswith("#")]
+def _first_lines(content: bytes) -> list[str]:
+    head = (base.text_of(content) or "")[:4096]
+    return [line for line in head.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def leads_to_segments(head: str, name: str) -> bool:
-    """Whether the beginning of a header is that of several segments, or of the layout of their signals."""
-    lines = _first_lines(head)
+def leads_to_segments(content: bytes, name: str) -> bool:
+    """Whether a header is that of several segments, or of the layout of their signals."""
+    lines = _first_lines(content)
     record = _RECORD.match(lines[0]) if lines else None
     return record is not None and (_is_of_segments(record, name) or (len(lines) > 1 and lines[1].startswith("~ ")))
 
@@ -326,10 +328,9 @@ def _is_of_segments(record: re.Match[str], file: str) -> bool:
 
 
 def _sniff(content: bytes, name: str) -> bool:
-    head = base.text_of(content)
-    if head is None or leads_to_segments(head, name):
+    if base.text_of(content) is None or leads_to_segments(content, name):
         return False
-    lines = _first_lines(head)
+    lines = _first_lines(content)
     is_header = len(lines) > 1 and _RECORD.match(lines[0]) is not None and _SIGNAL.match(lines[1]) is not None
     return is_header or name.casefold().endswith(HEADER_ENDING)
 

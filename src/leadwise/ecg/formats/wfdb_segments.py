@@ -11,17 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadwise.ecg.formats.base import (
-    LAYOUT,
-    Channel,
-    Format,
-    Most,
-    RawRecording,
-    ReadOptions,
-    register,
-    shown_text,
-    text_of,
-)
+from leadwise.ecg.formats.base import LAYOUT, Channel, Format, Most, RawRecording, ReadOptions, register, shown_text
 from leadwise.ecg.formats.parsing import unit_ratio
 from leadwise.ecg.formats.wfdb_record import HEADER_ENDING, SIGNAL_ENDINGS, leads_to_segments, read_wfdb
 from leadwise.ecg.record import RecordingError
@@ -90,7 +80,7 @@ def _segment(name: str, files: Mapping[str, bytes], hints: ReadOptions) -> RawRe
     if header not in files:
         missing = f"{shown_text(header)} is missing; give all headers and signal files together"
         raise RecordingError("segments", missing)
-    if leads_to_segments(text_of(files[header]) or "", header):
+    if leads_to_segments(files[header], header):
         raise RecordingError("segments", f"{shown_text(header)} is of several segments itself, or a layout")
     return read_wfdb(header, files, hints)
 
@@ -116,11 +106,6 @@ def _together(name: str, header: _Header, read: Mapping[str, RawRecording]) -> C
     return Channel(name, values, first.fs_hz, first.unit, first.gain if len(gains) == 1 else None, noticed)
 
 
-def _sniff(content: bytes, name: str) -> bool:
-    head = text_of(content)
-    return head is not None and leads_to_segments(head, name)
-
-
 def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     """The headers of the segments, which lead to their signal files."""
     header = _header(content)
@@ -130,4 +115,4 @@ def _parts(file: str, content: bytes) -> tuple[tuple[str, ...], ...]:
     return tuple((name + HEADER_ENDING,) for name in names)
 
 
-register(Format(NAME, (HEADER_ENDING,), _sniff, read_segments, LAYOUT, SIGNAL_ENDINGS, _parts))
+register(Format(NAME, (HEADER_ENDING,), leads_to_segments, read_segments, LAYOUT, SIGNAL_ENDINGS, _parts))
