@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from leadwise.app import inputs
 from leadwise.app.answer import (
     choose_policy,
     error_sentence,
@@ -18,16 +19,6 @@ from leadwise.app.answer import (
     show_rates,
 )
 from leadwise.app.figure import choose_part, measured, show_export, show_figure
-from leadwise.app.inputs import (
-    EXAMPLE,
-    VALIDATE,
-    ByNumber,
-    choose_case,
-    choose_source,
-    ptbxl_examples,
-    ptbxl_record,
-    simulated_examples,
-)
 from leadwise.app.model_source import (
     ModelSource,
     ModelSourceError,
@@ -46,7 +37,7 @@ from leadwise.reports.ecg_paper import LAYOUTS, SPEEDS_MM_S
 
 # Choices that outlive a rerun in which they are not drawn, and what they are at first.
 FIRST_CHOICES = {
-    "source": EXAMPLE,
+    "source": inputs.EXAMPLE,
     "example": "MI",
     "explained": ("", ""),
     "size": "Fit",
@@ -65,7 +56,7 @@ def _model(url: str, model: str) -> ModelSource:
 @st.cache_resource(show_spinner="Looking for examples")
 def _examples(tree: str) -> Mapping[str, ShownRecording]:
     """The same for all sessions: simulated, or out of a published data set."""
-    return ptbxl_examples(Path(tree)) if tree else simulated_examples()
+    return inputs.ptbxl_examples(Path(tree)) if tree else inputs.simulated_examples()
 
 
 def main() -> None:
@@ -85,11 +76,11 @@ def main() -> None:
     st.html(html_of("title", "Leadwise: what a 12-lead ECG shows", f"Answers come from {model.title}."))
     if model.simulated:
         st.html(html_of("note", "This model was trained on simulated data: it says nothing about a patient."))
-    source = choose_source()
-    if source == VALIDATE:
+    source = inputs.choose_source()
+    if source == inputs.VALIDATE:
         show_validation(model)
         return
-    case = choose_case(source, _examples_or_simulated(settings.tree), _by_number(settings.tree))
+    case = inputs.choose_case(source, _examples_or_simulated(settings.tree), _by_number(settings.tree))
     if case is None:
         return
     with st.expander("Patient facts, all optional", expanded=case.record is None):
@@ -111,10 +102,10 @@ def _tables(tree: str) -> Tables:
     return read_tables(Path(tree))
 
 
-def _by_number(tree: str) -> ByNumber | None:
+def _by_number(tree: str) -> inputs.ByNumber | None:
     """Records by their number, where a tree is at hand that can be read."""
     try:
-        return partial(ptbxl_record, _tables(tree)) if tree else None
+        return partial(inputs.ptbxl_record, _tables(tree)) if tree else None
     except LeadwiseError:
         return None
 

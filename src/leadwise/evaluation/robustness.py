@@ -11,25 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadwise.contract import SUPERCLASSES, LeadwiseError
-from leadwise.ecg.noise import (
-    Signals,
-    add_baseline_wander,
-    add_mains_hum,
-    add_muscle_noise,
-    add_white_noise,
-    keep_leads,
-    lower_rate,
-    reverse_electrodes,
-    shorten,
-    silence_leads,
-)
+from leadwise.ecg import noise
 from leadwise.ecg.reversal import LIMB_REVERSALS
 from leadwise.evaluation.bootstrap import Estimate, estimates, mean_of
 from leadwise.evaluation.metrics import auroc
 from leadwise.terminal import progress
 
 Level = float | str
-Corrupt = Callable[[Signals, pd.DataFrame, Any, np.random.Generator], tuple[Signals, pd.DataFrame]]
+Corrupt = Callable[[noise.Signals, pd.DataFrame, Any, np.random.Generator], tuple[noise.Signals, pd.DataFrame]]
 
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 LEADS_LEFT: dict[str, tuple[str, ...]] = {"limb + V2": (*LIMB_LEADS, "V2"), "limb": LIMB_LEADS, "I": ("I",)}
@@ -65,35 +54,42 @@ class Curve:
         return tuple(level if isinstance(level, str) else f"{level:g}" for level in self.levels)
 
 
-def _random(change: Callable[[Signals, Any, np.random.Generator], Signals]) -> Corrupt:
+def _random(change: Callable[[noise.Signals, Any, np.random.Generator], noise.Signals]) -> Corrupt:
     return lambda signal_mv, patients, level, generator: (change(signal_mv, level, generator), patients)
 
 
-def _fixed(change: Callable[[Signals, Any], Signals]) -> Corrupt:
+def _fixed(change: Callable[[noise.Signals, Any], noise.Signals]) -> Corrupt:
     return lambda signal_mv, patients, level, _: (change(signal_mv, level), patients)
 
 
-def _keep(signal_mv: Signals, level: str) -> Signals:
-    return keep_leads(signal_mv, LEADS_LEFT[level])
+def _keep(signal_mv: noise.Signals, level: str) -> noise.Signals:
+    return noise.keep_leads(signal_mv, LEADS_LEFT[level])
 
 
 def _forget(
-    signal_mv: Signals, patients: pd.DataFrame, level: str, generator: np.random.Generator
-) -> tuple[Signals, pd.DataFrame]:
+    signal_mv: noise.Signals, patients: pd.DataFrame, level: str, generator: np.random.Generator
+) -> tuple[noise.Signals, pd.DataFrame]:
     # A column that is absent means unknown, to every model.
     return signal_mv, patients[list(FACTS_LEFT[level])]
 
 
 CURVES: tuple[Curve, ...] = (
-    Curve("white_noise", "White noise", "mV rms", (0.02, 0.05, 0.1, 0.2), _random(add_white_noise)),
-    Curve("muscle_noise", "Muscle noise", "dB below QRS", (18, 12, 6, 0), _random(add_muscle_noise)),
-    Curve("baseline_wander", "Baseline wander", "mV rms", (0.1, 0.3, 1), _random(add_baseline_wander)),
-    Curve("mains_hum", "Mains hum, 50 Hz", "mV at 500 Hz", (0.1, 0.3, 1), _random(add_mains_hum)),
-    Curve("silent_leads", "Silent leads", "of 12, at random", (1, 3, 6), _random(silence_leads)),
+    Curve("white_noise", "White noise", "mV rms", (0.02, 0.05, 0.1, 0.2), _random(noise.add_white_noise)),
+    Curve("muscle_noise", "Muscle noise", "dB below QRS", (18, 12, 6, 0), _random(noise.add_muscle_noise)),
+    Curve("baseline_wander", "Baseline wander", "mV rms", (0.1, 0.3, 1), _random(noise.add_baseline_wander)),
+    Curve("mains_hum", "Mains hum, 50 Hz", "mV at 500 Hz", (0.1, 0.3, 1), _random(noise.add_mains_hum)),
+    Curve("silent_leads", "Silent leads", "of 12, at random", (1, 3, 6), _random(noise.silence_leads)),
     Curve("leads_left", "Leads left", "the others silent", tuple(LEADS_LEFT), _fixed(_keep)),
-    Curve("swapped_limb_leads", "Swapped limb leads", "electrodes", LIMB_REVERSALS, _fixed(reverse_electrodes), False),
-    Curve("sampling_rate", "Lower sampling rate", "Hz", (75, 62.5, 50), _fixed(lower_rate)),
-    Curve("duration", "Shorter recording", "s", (7.5, 5, 2.5), _random(shorten)),
+    Curve(
+        "swapped_limb_leads",
+        "Swapped limb leads",
+        "electrodes",
+        LIMB_REVERSALS,
+        _fixed(noise.reverse_electrodes),
+        False,
+    ),
+    Curve("sampling_rate", "Lower sampling rate", "Hz", (75, 62.5, 50), _fixed(noise.lower_rate)),
+    Curve("duration", "Shorter recording", "s", (7.5, 5, 2.5), _random(noise.shorten)),
     Curve("metadata", "Metadata missing", "still known", tuple(FACTS_LEFT), _forget),
 )
 

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from leadwise.atomic import temporary_folder
 from leadwise.config import Gate as GateParameters
+from leadwise.registry import smoke_test
 from leadwise.registry.gate_checks import (
     COMPARISON,
     REPLICATES,
@@ -28,14 +29,6 @@ from leadwise.registry.gate_checks import (
 )
 from leadwise.registry.load import ModelError, require_package
 from leadwise.registry.package import Package
-from leadwise.registry.smoke_test import (
-    LARGEST_DIFFERENCE,
-    HeldOutRows,
-    RoundTripError,
-    Served,
-    compare_answers,
-    serving_smoke_test,
-)
 
 NO_DATA = "source=pretrained: there is no store, so no row to score"
 NO_ANSWER = "the version does not answer"
@@ -181,7 +174,9 @@ class JudgedVersion:
 class Gate:
     """Judges one version; what does not depend on the champion is measured once."""
 
-    def __init__(self, candidate: JudgedVersion, rows: HeldOutRows | None, asked: GateParameters, seed: int) -> None:
+    def __init__(
+        self, candidate: JudgedVersion, rows: smoke_test.HeldOutRows | None, asked: GateParameters, seed: int
+    ) -> None:
         """Prepare; nothing is measured yet.
 
         Args:
@@ -192,7 +187,7 @@ class Gate:
         """
         self.candidate, self.rows, self.asked, self.seed = candidate, rows, asked, seed
         self.limits = Limits.of(asked, candidate.package.dataset)
-        self._champions: dict[str, Served | str] = {}
+        self._champions: dict[str, smoke_test.Served | str] = {}
 
     def judge(self, champion: str | None) -> GateReport:
         """Check everything, with the version that has the alias champion at this moment; ``None``: none has."""
@@ -225,7 +220,7 @@ class Gate:
         with temporary_folder("gate") as place:
             try:
                 folder = download(self.candidate.uri, place)
-            except RoundTripError as error:
+            except smoke_test.RoundTripError as error:
                 yield Check(FILES, "cannot be read", "as they were logged", False, str(error))
                 return
             yield leak_check(folder / "artifacts")
@@ -243,7 +238,7 @@ class Gate:
         return answer_check(CLEAN_ENVIRONMENT, self.candidate, served)
 
     @cached_property
-    def _served(self) -> Served | str:
+    def _served(self) -> smoke_test.Served | str:
         """What the candidate does in a fresh process, or why it does nothing."""
         return serve(self.candidate, rows=self.rows)
 
@@ -300,7 +295,7 @@ class Gate:
         if self.rows is None:
             try:
                 same = same_files(self.candidate.uri, champion.uri)
-            except RoundTripError as error:
+            except smoke_test.RoundTripError as error:
                 return [self._uncompared(version, str(error))]
             if same:
                 return [Check(COMPARISON, "the same networks", "", True, f"version {version} holds the same files")]
@@ -319,22 +314,22 @@ class Gate:
         return Check(COMPARISON, "not compared", "", False, f"allow-uncompared=true lets it be replaced; {said}")
 
 
-def serve(version: JudgedVersion, **how: Any) -> Served | str:
+def serve(version: JudgedVersion, **how: Any) -> smoke_test.Served | str:
     """What a version does in a fresh process, or the message of its failure; ``how`` is ``serving_smoke_test``'s."""
     try:
-        return serving_smoke_test(version.uri, version.package.example, **how)
-    except RoundTripError as error:
+        return smoke_test.serving_smoke_test(version.uri, version.package.example, **how)
+    except smoke_test.RoundTripError as error:
         return str(error)
 
 
-def answer_check(name: str, version: JudgedVersion, served: Served | str) -> Check:
+def answer_check(name: str, version: JudgedVersion, served: smoke_test.Served | str) -> Check:
     """Whether a version gave its package's answer to the example."""
-    allowed = f"the package's answer, within {LARGEST_DIFFERENCE:g}"
+    allowed = f"the package's answer, within {smoke_test.LARGEST_DIFFERENCE:g}"
     if isinstance(served, str):
         return Check(name, "no answer", allowed, False, served)
     try:
-        off = compare_answers(version.expected, served.example, model_uri=version.uri)
-    except RoundTripError as error:
+        off = smoke_test.compare_answers(version.expected, served.example, model_uri=version.uri)
+    except smoke_test.RoundTripError as error:
         return Check(name, "another answer", allowed, False, str(error))
     return Check(name, f"{off:.2g} off", allowed, True, f"ready after {served.load_s:.1f} s", off)
 
@@ -351,7 +346,7 @@ def download(uri: str, folder: Path) -> Path:
         require_package(fetched / "artifacts", uri)
     except (MlflowException, ModelError, OSError) as error:
         place = mlflow.MlflowClient().get_model_version_download_uri(*uri.removeprefix("models:/").split("/"))
-        raise RoundTripError(
+        raise smoke_test.RoundTripError(
             f"{uri}: its files in {place} cannot be read: {str(error).partition(chr(10))[0]}"
         ) from None
     return fetched
