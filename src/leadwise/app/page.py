@@ -19,14 +19,7 @@ from leadwise.app.answer import (
     show_rates,
 )
 from leadwise.app.figure import choose_part, measured, show_export, show_figure
-from leadwise.app.model_source import (
-    ModelSource,
-    ModelSourceError,
-    ShownRecording,
-    facts_row,
-    find_model,
-    remembered,
-)
+from leadwise.app.model_source import ModelSource, ModelSourceError, ShownRecording, facts_row, find_model, remembered
 from leadwise.app.patient_form import facts_of_patient
 from leadwise.app.settings import from_environment
 from leadwise.app.validation import show_validation

@@ -29,13 +29,7 @@ from leadwise.evaluation import (
 from leadwise.evaluation.bootstrap import Estimate, estimates, patient_weights, values_and_intervals, with_bounds
 from leadwise.evaluation.calibration import ChosenCalibration, choose_calibration
 from leadwise.evaluation.decisions import Decision, policy_metrics
-from leadwise.evaluation.metrics import (
-    all_metrics,
-    headline_names,
-    metric_estimates,
-    metric_names,
-    undefined_metrics,
-)
+from leadwise.evaluation.metrics import all_metrics, headline_names, metric_estimates, metric_names, undefined_metrics
 from leadwise.evaluation.robustness import Robustness, robustness_curves
 from leadwise.evaluation.statements import StatementResults, evaluate_statements
 from leadwise.evaluation.subgroups import (

@@ -4,17 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from leadwise.contract import ENCODER_NAMES, STATEMENTS, SUPERCLASSES, LeadwiseError, SignalShape
-from leadwise.models.spec import (
-    COMMON_SPACE,
-    METADATA,
-    SIGNAL,
-    Architecture,
-    Choice,
-    Dimension,
-    ModelSpec,
-    Real,
-    Whole,
-)
+from leadwise.models.spec import COMMON_SPACE, METADATA, SIGNAL, Architecture, Choice, Dimension, ModelSpec, Real, Whole
 
 if TYPE_CHECKING:
     import keras

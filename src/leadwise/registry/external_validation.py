@@ -19,12 +19,7 @@ from leadwise.datasets.checks.cohort import COHORT_FILE
 from leadwise.datasets.cohort import Cohort
 from leadwise.evaluation import METRICS_FILE, REPORT_FILE, write_json
 from leadwise.evaluation.bootstrap import Estimate, finite
-from leadwise.evaluation.cohort_evaluation import (
-    CohortEvaluation,
-    Reference,
-    evaluate_cohort,
-    worst_disagreements,
-)
+from leadwise.evaluation.cohort_evaluation import CohortEvaluation, Reference, evaluate_cohort, worst_disagreements
 from leadwise.features import asked_names
 from leadwise.registry.cohort_scoring import TEST_SPLIT, ScoredCohort, request_of, score_cohort
 from leadwise.registry.load import LoadedPackage

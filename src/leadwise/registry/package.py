@@ -18,11 +18,7 @@ import pandas as pd
 import leadwise
 from leadwise.atomic import folder_written_atomically
 from leadwise.config import PROJECT_ROOT
-from leadwise.contract import (
-    LEADS,
-    SUPERCLASSES,
-    LeadwiseError,
-)
+from leadwise.contract import LEADS, SUPERCLASSES, LeadwiseError
 from leadwise.datasets.base import Dataset, dataset_named
 from leadwise.datasets.synthetic import simulate_record
 from leadwise.evaluation import write_json

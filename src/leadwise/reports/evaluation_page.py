@@ -23,13 +23,7 @@ from leadwise.evaluation.metrics import FLOOR, METRICS, headline_names, metric_n
 from leadwise.evaluation.robustness import MACRO
 from leadwise.features import FEATURES, feature_names
 from leadwise.reports.breakdown_figures import robustness_figure, statement_figure, subgroup_figure
-from leadwise.reports.figures import (
-    confusion_figure,
-    coverage_risk_figure,
-    pr_figure,
-    reliability_figure,
-    roc_figure,
-)
+from leadwise.reports.figures import confusion_figure, coverage_risk_figure, pr_figure, reliability_figure, roc_figure
 from leadwise.reports.report_page import (
     CITATION,
     Cell,

@@ -9,18 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leadwise.contract import SUPERCLASS_NAMES
-from leadwise.reports.report_page import (
-    Bars,
-    Cell,
-    Page,
-    Part,
-    Row,
-    Table,
-    data_name,
-    drawn,
-    duration,
-    number,
-)
+from leadwise.reports.report_page import Bars, Cell, Page, Part, Row, Table, data_name, drawn, duration, number
 
 
 def simulation_summary(tree: Path, marker: str) -> Page:
