@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -121,7 +120,7 @@ class CohortEvaluation:
         subgroups: by sex, age, source and device.
         by_part: sensitivity and specificity by age and sex.
         reference: of the model's own test data.
-        own_test: whether the recordings are those that the reference is of.
+        verdict: what to make of the macro AUROC.
         without: features that the model was not told.
         records: answered recordings.
         patients: of them.
@@ -138,7 +137,7 @@ class CohortEvaluation:
     subgroups: Sequence[SubgroupResult]
     by_part: Sequence[PartDecisions]
     reference: Reference
-    own_test: bool
+    verdict: Verdict
     without: Sequence[str]
     records: int
     patients: int
@@ -149,12 +148,6 @@ class CohortEvaluation:
     def counted(self) -> list[str]:
         """The classes that count in the means."""
         return [name for name, known in self.known.items() if known.is_enough]
-
-    @cached_property
-    def verdict(self) -> Verdict:
-        """What to make of the macro AUROC."""
-        found = self.metrics.get("macro_auroc")
-        return judge(found, self.counted, self.reference, own_test=self.own_test, without=self.without)
 
     def logged_metrics(self, prefix: str) -> dict[str, float]:
         """``PREFIXmacro_auroc``, ``PREFIXauroc/MI`` and so on for the tracking UI; what is undefined is left out."""
@@ -250,6 +243,7 @@ def evaluate_cohort(
     if flagged.any() and not flagged.all() and not np.isnan(y[~flagged]).all():
         unflagged = cohort_estimates(y[~flagged], p[~flagged], weights[:, ~flagged], thresholds=thresholds)
     known = known_labels(y)
+    counted = [name for name, one in known.items() if one.is_enough]
     # A mean over other classes is no comparison.
     same = all(known[name].is_enough == one.is_enough for name, one in known_labels(y[~flagged]).items())
     compared = [*(LOGGED if same else ()), *(f"auroc/{name}" for name in SUPERCLASSES)]
@@ -266,7 +260,7 @@ def evaluate_cohort(
         subgroups=evaluate_subgroups(groups, y, p, patients[answered], weights),
         by_part=decisions_by_part(table[answered], y, p, weights, thresholds=thresholds),
         reference=reference,
-        own_test=own_test,
+        verdict=judge(metrics.get("macro_auroc"), counted, reference, own_test=own_test, without=without),
         without=without,
         records=len(y),
         patients=len(np.unique(patients[answered])),
