@@ -4,5 +4,5 @@ from leadwise.models.fusion import FUSION, FUSION_AUGMENTED
 from leadwise.models.metadata import METADATA_ALONE
 from leadwise.models.spec import register_model
 
-for spec in (METADATA_ALONE, FUSION, FUSION_AUGMENTED):
-    register_model(spec)
+for model in (METADATA_ALONE, FUSION, FUSION_AUGMENTED):
+    register_model(model)
