@@ -4,7 +4,7 @@ It ships inside the served model as JSON, so it needs numpy and pandas only.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -57,7 +57,7 @@ class MetadataTransformer:
         if patients.empty:
             raise MetadataError("patients: received 0 rows; at least one is needed to fit")
         features = feature_names(feature_set)
-        values = _values_of(patients, features)
+        values = _values(features, patients.to_dict("records"))
         columns = [column[np.isfinite(column)] for column in values.T]
         if feature_set == "clinical":
             fill = tuple(float(np.median(known)) if len(known) else 0.0 for known in columns)
@@ -87,21 +87,15 @@ class MetadataTransformer:
         Raises:
             MetadataError: a value is text where a number belongs, infinite, or a stage that PTB-XL does not have.
         """
-        return self._scaled(_values_of(patients, self.features))
+        return self.transform_many(patients.to_dict("records"))
 
     def transform_one(self, patient: Mapping[str, float | None]) -> np.ndarray:
         """``(1, width)`` float32 of one patient."""
         return self.transform_many([patient])
 
-    def transform_many(self, patients: Sequence[Mapping[str, float | None]]) -> np.ndarray:
-        """``(patient, width)`` float32: ``transform`` of a table with these rows, of a few at a tenth of the time.
-
-        Raises:
-            MetadataError: as ``transform``.
-        """
-        return self._scaled(_values(self.features, lambda name: [patient.get(name) for patient in patients]))
-
-    def _scaled(self, values: np.ndarray) -> np.ndarray:
+    def transform_many(self, patients: Sequence[Mapping[Any, Any]]) -> np.ndarray:
+        """``(patient, width)`` float32: ``transform`` of a table with these rows; it raises the same."""
+        values = _values(self.features, patients)
         unknown = np.isnan(values)
         scaled = (np.where(unknown, self.fill, values) - self.mean) / self.sd
         parts = [scaled, unknown] if self.feature_set == "clinical" else [scaled]
@@ -139,16 +133,11 @@ class MetadataTransformer:
         return cls(feature_set, features, **numbers)
 
 
-def _values_of(patients: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
-    nothing = [None] * len(patients)
-    return _values(features, lambda name: patients.get(name, nothing))
-
-
-def _values(features: Sequence[str], given: Callable[[str], Iterable[Any]]) -> np.ndarray:
-    """``(row, feature)`` float64 out of what is given at first hand by name, NaN where unknown."""
+def _values(features: Sequence[str], patients: Sequence[Mapping[Any, Any]]) -> np.ndarray:
+    """``(patient, feature)`` float64 out of what is given at first hand by name, NaN where unknown."""
     seen = [FEATURES[name] for name in features]
     known = {
-        name: np.array([_number(value, FEATURES[name]) for value in given(name)], dtype=np.float64)
+        name: np.array([_number(patient.get(name), FEATURES[name]) for patient in patients], dtype=np.float64)
         for name in {part for one in seen for part in one.derived_from or (one.name,)}
     }
     found = []
