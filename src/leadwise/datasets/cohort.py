@@ -178,20 +178,15 @@ def cohort_table(rows: Iterable[Mapping[Any, Any]]) -> pd.DataFrame:
 def label_counts(table: pd.DataFrame) -> pd.DataFrame:
     """Recordings to be scored in which each superclass is present, absent and unknown, by source and in ``all``."""
     used = table[table["excluded"].isna()]
-    groups = {str(name): rows for name, rows in used.groupby("source", dropna=False)} | {"all": used}
-    counted = {
-        group: {
-            (name, state): int(number)
-            for name in SUPERCLASSES
-            for state, number in (
-                ("present", rows[name].eq(True).sum()),
-                ("absent", rows[name].eq(False).sum()),
-                ("unknown", rows[name].isna().sum()),
-            )
-        }
-        for group, rows in groups.items()
+    labels = used[list(SUPERCLASSES)]
+    states = {
+        "present": labels.eq(True).fillna(False),
+        "absent": labels.eq(False).fillna(False),
+        "unknown": labels.isna(),
     }
-    return pd.DataFrame.from_dict(counted, orient="index")
+    in_order = [(name, state) for name in SUPERCLASSES for state in states]
+    marked = pd.concat(states, axis=1).swaplevel(axis=1)[in_order].astype(int)
+    return pd.concat([marked.groupby(used["source"].map(str)).sum(), marked.sum().to_frame("all").T])
 
 
 def read_texts(file: Path, columns: Collection[str] = ()) -> pd.DataFrame:
