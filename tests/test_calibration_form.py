@@ -18,15 +18,6 @@ probabilities = st.floats(0, 1, width=32) | st.sampled_from([0.0, just_below, 0.
 LINES = Calibration("per_class", (0.8, 1.2, 1.0, 2.5, 0.05), (-0.4, 0.3, 0.0, 5.0, -5.0))
 
 
-@given(p=arrays(float, (6, 5), elements=probabilities))
-@settings(deadline=None)
-def test_the_order_of_a_class_stays_and_nothing_leaves_0_to_1(p: np.ndarray) -> None:
-    calibrated = LINES.apply(p)
-    assert ((calibrated >= 0) & (calibrated <= 1)).all()
-    for k in range(5):
-        assert (np.diff(calibrated[np.argsort(p[:, k]), k]) >= 0).all()
-
-
 @given(p=arrays(float, 30, elements=probabilities), temperature=st.floats(0.05, 20))
 @settings(deadline=None)
 def test_a_temperature_moves_no_decision_at_one_half(p: np.ndarray, temperature: float) -> None:

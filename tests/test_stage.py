@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,9 +22,6 @@ from leadwise.stage import child_run, log_store, run_stage, stage_run
 from leadwise.tracking_store import RETRIES
 
 WORKERS = 4
-MANIFEST = {"source": "/data", "simulated": True, "digest": "0123456789abcdef", "release": "1.0.3"}
-INHERITED = {"feature_set", "seed", "backend", "host", "leadwise.version", "leadwise.commit"}
-DATA = {"data.digest": "0123456789abcdef", "data.release": "1.0.3", "data.simulated": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -47,32 +43,6 @@ def tracking_uri(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def tags_of(run: mlflow.ActiveRun) -> dict[str, str]:
     return dict(mlflow.get_run(run.info.run_id).data.tags)
-
-
-def test_runs_at_every_level_carry_what_a_person_filters_by(tracking_uri: str) -> None:
-    parameters = load_parameters({"seed": 7})
-    with stage_run("tune", parameters) as top:
-        with child_run("before", "model", {"model": "fusion"}, {}) as before:
-            pass
-        with (
-            child_run("study", "model", {"model": "fusion"}, {}) as study,
-            child_run("taught", "model", {"seed": "8"}, {}),
-        ):
-            log_store(MANIFEST, "tuning")
-        log_store(MANIFEST, "tuning")
-        with (
-            child_run("study", "model", {"model": "metadata"}, {}) as study,
-            child_run("trial", "trial", {"trial.state": "running"}, {}) as trial,
-        ):
-            pass
-    found = {run.info.run_name: tags_of(run) for run in (top, before, study, trial)}
-    for tags in found.values():
-        assert tags.keys() >= INHERITED
-        assert (tags["stage"], tags["seed"], tags["host"]) == ("tune", "7", socket.gethostname())
-    assert [tags["level"] for tags in found.values()] == ["stage", "model", "model", "trial"]
-    assert [found[name]["model"] for name in ("before", "study", "trial")] == ["fusion", "metadata", "metadata"]
-    assert found["before"].keys().isdisjoint(DATA), "nothing was known of the data yet"
-    assert found["trial"].items() >= DATA.items()
 
 
 def test_a_run_that_failed_tells_why_and_one_that_was_ended_on_purpose_does_not(tracking_uri: str) -> None:

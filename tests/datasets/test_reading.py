@@ -106,23 +106,9 @@ def die(task: int) -> int:
     return task
 
 
-def double(task: int) -> int:
-    return 2 * task
-
-
-def fail(task: int) -> int:
-    raise SignalsFileError(f"task {task} cannot be written")
-
-
 def test_a_process_that_is_killed_is_an_error_and_no_hang():
     with pytest.raises(LeadwiseError, match="one of 2 processes ended before its work was done"):
         run_in_processes(die, range(6), 2, sizes=[1] * 6)
-
-
-def test_results_come_in_order_and_errors_as_they_are():
-    assert run_in_processes(double, range(50), 3, sizes=[1] * 50) == list(range(0, 100, 2))
-    with pytest.raises(SignalsFileError, match="task 0 cannot be written"):
-        run_in_processes(fail, range(3), 2, sizes=[1] * 3)
 
 
 ORPHAN = """

@@ -166,11 +166,6 @@ def waves(rng: np.random.Generator, records: int = 40) -> np.ndarray:
     return rng.normal(size=(records, 250, 12)).astype(np.float32)
 
 
-def test_nothing_asked_for_changes_nothing(rng: np.random.Generator) -> None:
-    signal = waves(rng)
-    np.testing.assert_array_equal(Augmentation().apply(signal.copy(), rng), signal)
-
-
 def test_gain_is_one_factor_per_record_within_bounds(rng: np.random.Generator) -> None:
     signal = waves(rng)
     factors = Augmentation(amplitude_scale=0.15).apply(signal.copy(), rng) / signal

@@ -49,15 +49,6 @@ def test_run_simulates_or_takes_the_tree_and_passes_on_what_is_asked_for(words: 
     assert given_parameters(command) == GIVEN[words]
 
 
-def test_download_brings_the_data_where_the_quickstart_expects_them() -> None:
-    by_default, elsewhere = (make("-n", "download", *asked).stdout for asked in ((), ("DEST=/a b", "ARGS=--rate 500")))
-    assert by_default.splitlines()[-1].endswith('leadwise download "data/ptbxl" ')
-    assert elsewhere.splitlines()[-1].endswith('leadwise download "/a b" --rate 500')
-    readme = (PROJECT_ROOT / "README.md").read_text()
-    assert "make download" in readme
-    assert "make run DATA=data/ptbxl" in readme
-
-
 def touch(folder: Path) -> None:
     """What the environment is made from, long ago."""
     (folder / "src" / "leadwise").mkdir(parents=True)
@@ -128,10 +119,3 @@ def test_an_environment_is_kept_where_it_was_made_and_made_anew_where_it_was_not
     packages = next((environment / ".venv" / "lib").glob("python3*"))
     packages.rename(packages.with_name("python3.0"))
     assert rebuilds(environment)
-
-
-def test_the_store_is_made_before_mlflow_would_make_it() -> None:
-    for target, program in (("run", " mlflow run "), ("ui", " mlflow server ")):
-        lines = make("-n", target).stdout.splitlines()
-        made = next(i for i, line in enumerate(lines) if "python -m leadwise.tracking_store" in line)
-        assert made < next(i for i, line in enumerate(lines) if program in line)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadwise.serving.api import answer_in_scoring_server, respond
+from leadwise.serving.api import respond
 from leadwise.serving.request_parsing import MOST_LISTS, MOST_RECORDS, MOST_VALUES, RequestError, rows_of_json
 from leadwise.serving.scorer import Scorer
 
@@ -98,10 +98,6 @@ def test_a_defect_is_a_500_that_tells_neither_caller_nor_log_what_was_sent(
     assert str(MARKER) not in json.dumps(content)
     assert "ValueError while answering" in caplog.text
     assert str(MARKER) not in caplog.text
-
-
-def test_outside_of_the_scoring_server_nothing_is_taken_over(scorer: Scorer) -> None:
-    assert not answer_in_scoring_server(scorer)
 
 
 ROWS = [{"id": "a", "age": 50, "leads": ["I", "II"]}, {"id": "b", "age": 60, "leads": ["II", "I"]}]

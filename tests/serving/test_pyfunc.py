@@ -14,7 +14,6 @@ from live_server import SmallModel, in_use
 from mlflow.exceptions import MlflowException
 
 from leadwise.serving.api import JSON, respond
-from leadwise.serving.request import request_fields
 from leadwise.serving.scorer import Scorer
 
 pytestmark = [pytest.mark.xdist_group("small server"), pytest.mark.timeout(600)]
@@ -133,10 +132,3 @@ def test_the_command_of_mlflow(small_model: SmallModel) -> None:
     answers = json.loads(done.stdout.strip().splitlines()[-1])["predictions"]
     assert [answer["id"] for answer in answers] == [7, 8]
     assert codes(answers) == ["unknown_field"] * 2
-
-
-def test_the_signature_still_says_what_may_be_sent(small_model: SmallModel) -> None:
-    with in_use(small_model.tracking):
-        signature = mlflow.models.get_model_info(small_model.uri).signature
-    assert tuple(signature.inputs.input_names()) == request_fields()
-    assert {one.name for one in signature.params.params} == {"policy", "explain", "all_findings", "as_json"}

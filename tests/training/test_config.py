@@ -35,14 +35,6 @@ def test_auto_takes_what_the_processor_computes_faster(cpu: str, tmp_path: Path)
     assert precision_here("bfloat16", file) == "bfloat16"
 
 
-@pytest.mark.parametrize("asked", ["auto", "float32", "bfloat16"])
-def test_what_was_taken_is_a_parameter_and_never_auto(asked: str) -> None:
-    taken = training_config("fusion", load_parameters({"precision": asked})).parameters()["precision"]
-    assert taken == precision_here(asked)
-    assert taken in ("float32", "bfloat16")
-    assert training_config("metadata", load_parameters({"precision": asked})).precision == "float32"
-
-
 def test_the_default_trains_what_ships() -> None:
     shipped = json.loads(resources.files("leadwise").joinpath("pretrained", "model.json").read_text(encoding="utf-8"))
     recorded = shipped["networks"]["fusion"]["recipe"]

@@ -131,16 +131,6 @@ def test_cosine_rises_for_one_epoch_and_constant_does_not_move(scheduled: Traini
     assert learning_rate(with_values(scheduled, {"schedule": "constant"}), 10) == 0.01
 
 
-def test_decay_and_averages_are_off_when_asked(scheduled: TrainingConfig) -> None:
-    plain = optimizer_for(with_values(scheduled, {"weight-decay": 0.0, "ema-epochs": 0.0}), 10)
-    assert type(plain) is keras.optimizers.Adam
-    assert not plain.use_ema
-    decayed = optimizer_for(scheduled, 10)
-    assert isinstance(decayed, keras.optimizers.AdamW)
-    # Half an epoch of ten steps.
-    assert decayed.ema_momentum == pytest.approx(0.8)
-
-
 def fit(network: keras.Model) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3)).astype(np.float32)
