@@ -1,6 +1,7 @@
 """The parts of the page that need no browser: units, requests, reports, who answers, examples."""
 
 import json
+import os
 import re
 from contextlib import closing
 from datetime import date
