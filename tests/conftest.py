@@ -64,6 +64,11 @@ def pytest_configure() -> None:
     gc.disable()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A case of a megabyte has a short name: each worker keeps every name and sends it with every report."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 100 else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
     """What is imported stays: the collector, which Streamlit calls after every run of a page, need not look at it."""
